@@ -1,0 +1,3 @@
+"""Doorward: self-hosted, multi-tenant authentication."""
+
+__version__ = "0.1.0"

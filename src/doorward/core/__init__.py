@@ -1,0 +1,1 @@
+"""What the service does. Knows no framework, no driver, no environment."""

@@ -1,0 +1,142 @@
+"""Every refusal of the service: a class, its stable code, its sentence.
+
+Which HTTP status each one becomes is decided in one table, `doorward.http.errors`.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+
+class CannotStart(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+    """The service must not start like this. The message is one sentence that names what to change, never a secret."""
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an accident
+    """Base of everything the service says no with."""
+
+    code: ClassVar[str]
+    sentence: ClassVar[str]
+
+    def __init__(self, *, retry_after: int | None = None) -> None:
+        """Refuse; `retry_after` is the number of whole seconds after which trying again makes sense."""
+        super().__init__(self.code)
+        self.retry_after = retry_after
+
+
+class NotAuthorized(Refusal):
+    """The request proves no live tenant credential."""
+
+    code = "not_authorized"
+    sentence = "Not Authorized"
+
+
+class InvalidToken(Refusal):
+    """The presented token is dead, foreign, of another kind, or no token at all; it is never said which."""
+
+    code = "invalid_token"
+    sentence = "invalid token"
+
+
+class TokenMissing(Refusal):
+    """A body that has to carry a token carries none."""
+
+    code = "token_missing"
+    sentence = "Token is missing"
+
+
+class TenantExists(Refusal):
+    """Another tenant already registered this e-mail address."""
+
+    code = "tenant_exists"
+    sentence = "This tenant's email already exists"
+
+
+class IncorrectCredentials(Refusal):
+    """A tenant's e-mail address is unknown or its password wrong; it is never said which."""
+
+    code = "incorrect_credentials"
+    sentence = "Incorrect email or password"
+
+
+class LoginExists(Refusal):
+    """The tenant already has a user of this login."""
+
+    code = "login_exists"
+    sentence = "This login already exists"
+
+
+class LoginNotFound(Refusal):
+    """The tenant has no user of this login to act upon."""
+
+    code = "login_not_found"
+    sentence = "Specified login does not exist or was already deleted."
+
+
+class UserNotFound(Refusal):
+    """Somebody tried to log in as a user the tenant does not have."""
+
+    code = "user_not_found"
+    sentence = "User does not exist"
+
+
+class IncorrectPassword(Refusal):
+    """Somebody tried to log in with a wrong password."""
+
+    code = "incorrect_password"
+    sentence = "Incorrect password"
+
+
+class LoginRefused(Refusal):
+    """A login failed, and `LOGIN_ERRORS=uniform` keeps the reason to itself."""
+
+    code = "login_refused"
+    sentence = "Incorrect login or password"
+
+
+class TooManyRequests(Refusal):
+    """A budget of requests is used up for the moment."""
+
+    code = "too_many_requests"
+    sentence = "Too many requests, slow down"
+
+
+class TooManyAttempts(Refusal):
+    """Too many wrong passwords for one identity; even the right one has to wait."""
+
+    code = "too_many_attempts"
+    sentence = "Too many failed attempts, wait before the next one"
+
+
+class Overloaded(Refusal):
+    """More password hashes are waiting than can be computed in time."""
+
+    code = "overloaded"
+    sentence = "The service is busy, try again shortly"
+
+
+class StoreUnavailable(Refusal):
+    """A store did not answer, so nothing can be said about the question."""
+
+    code = "store_unavailable"
+    sentence = "The service cannot reach its storage, try again shortly"
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a body: which field, which rule, and a sentence that repeats no value."""
+
+    path: Sequence[str]
+    rule: str
+    message: str
+    limit: int | None = None
+
+
+class ValidationFailed(Refusal):
+    """A body is JSON but not what the endpoint takes; `faults` lists all that is wrong, in field order."""
+
+    code = "validation_error"
+    sentence = "Validation error"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        """Refuse with every fault found."""
+        super().__init__()
+        self.faults = tuple(faults)

@@ -1,0 +1,157 @@
+"""Budgets of requests, and the back-off after wrong passwords.
+
+Names never reach a counter in clear: they are keyed by HMAC, so the counters of unknown logins tell nobody who tried
+what.
+"""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from doorward.core.errors import TooManyAttempts, TooManyRequests
+from doorward.core.identity import canonical
+from doorward.core.ports import Backoff, Clock, Counters
+
+TENANTS = "tenants"
+"""The realm in which the attempts at tenants' own passwords are counted; a user's realm is its tenant's id."""
+
+_POLL = 0.025
+_LONGEST_POLL = 0.2
+_REMEMBERED_DENIALS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`burst` at once, refilled one each `period` milliseconds. A burst of 0 means no limit."""
+
+    period: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Who may ask how often. `spacing` is the least time between two requests of one address, in milliseconds."""
+
+    address: Budget = Budget(200, 5)
+    spacing: int = 0
+    verify: Budget = Budget(1, 2_000)
+    write: Budget = Budget(20, 100)
+    login: Budget = Budget(100, 30)
+
+
+def _seconds(milliseconds: int) -> int:
+    return -(-milliseconds // 1000)
+
+
+class Attempt:
+    """One attempt at a secret. Unless told that it was right or wrong, it ends as never made."""
+
+    def __init__(self) -> None:
+        """Begin undecided."""
+        self.right: bool | None = None
+
+
+@dataclass(slots=True)
+class Throttle:
+    """Says wait, by raising. Collaborators are fields; `pepper` keys the names of counters.
+
+    `patience` is how many seconds an attempt waits for others in flight, since right passwords in parallel are no
+    attack; only then is it refused.
+    """
+
+    counters: Counters
+    clock: Clock
+    pepper: bytes
+    budgets: Budgets = field(default_factory=Budgets)
+    backoff: Backoff = field(default_factory=Backoff)
+    patience: float = 2.0
+    _denied: dict[str, int] = field(default_factory=dict)
+    _local: dict[str, int] = field(default_factory=dict)
+
+    async def address(self, address: str) -> None:
+        """Charge a request that proves no tenant credential to its address; TooManyRequests when the budget is empty."""
+        await self._take(f"address:{address}", self.budgets.address)
+        if self.budgets.spacing:
+            await self._take(f"spacing:{address}", Budget(self.budgets.spacing, 1))
+
+    async def write(self, tenant_id: str) -> None:
+        """Charge a change of a tenant's users to the tenant."""
+        await self._take(f"write:{tenant_id}", self.budgets.write)
+
+    async def login(self, tenant_id: str) -> None:
+        """Charge a login of one of the tenant's users to the tenant."""
+        await self._take(f"login:{tenant_id}", self.budgets.login)
+
+    def ask(self, tenant_id: str) -> None:
+        """Charge a question to the tenant: in memory, per process, because asking must not cost a write."""
+        budget = self.budgets.verify
+        if not budget.burst:
+            return
+        now = self.clock()
+        full_at = max(self._local.get(tenant_id, 0), now) + budget.period
+        if full_at - now > budget.period * budget.burst:
+            raise TooManyRequests(retry_after=_seconds(full_at - now - budget.period * budget.burst))
+        self._local[tenant_id] = full_at
+        if len(self._local) > _REMEMBERED_DENIALS:
+            self._local = {key: at for key, at in self._local.items() if at > now}
+
+    async def _take(self, key: str, budget: Budget) -> None:
+        if not budget.burst:
+            return
+        now = self.clock()
+        # A refusal holds until its moment whoever asks, so until then nobody has to be asked.
+        wait = self._denied.get(key, 0) - now
+        if wait <= 0:
+            wait = await self.counters.take(key, period=budget.period, burst=budget.burst, now=now)
+        if wait > 0:
+            if len(self._denied) >= _REMEMBERED_DENIALS:
+                self._denied = {known: until for known, until in self._denied.items() if until > now}
+            self._denied[key] = now + wait
+            raise TooManyRequests(retry_after=_seconds(wait))
+        self._denied.pop(key, None)
+
+    def key(self, realm: str, name: str) -> str:
+        """Return the counter of a name in a realm (a tenant's id, or that of the tenants); one for all its spellings."""
+        secret = hmac.digest(self.pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256")
+        return f"attempts:{secret.hex()}"
+
+    @asynccontextmanager
+    async def attempt(self, realm: str, name: str) -> AsyncIterator[Attempt]:
+        """Reserve an attempt at the secret of a name, whether or not the name exists, before the secret is looked at.
+
+        TooManyAttempts where earlier failures demand a wait.
+        """
+        key = self.key(realm, name)
+        await self._reserve(key)
+        attempt = Attempt()
+        try:
+            yield attempt
+        finally:
+            # Shielded: a client that hangs up must not get its failure back.
+            await asyncio.shield(self._conclude(key, attempt))
+
+    async def _reserve(self, key: str) -> None:
+        waited, pause = 0.0, _POLL
+        while True:
+            verdict = await self.counters.reserve(key, self.backoff, now=self.clock())
+            if not verdict.wait:
+                return
+            if not verdict.busy or waited >= self.patience:
+                raise TooManyAttempts(retry_after=max(1, _seconds(verdict.wait)))
+            await asyncio.sleep(pause)
+            waited += pause
+            pause = min(pause * 1.5, _LONGEST_POLL)
+
+    async def _conclude(self, key: str, attempt: Attempt) -> None:
+        if attempt.right is None:
+            await self.counters.release(key)
+        elif attempt.right:
+            await self.counters.forget(key)
+        else:
+            await self.counters.settle(key, self.backoff, now=self.clock())
+
+    async def pardon(self, realm: str, name: str) -> None:
+        """Forget the failures of a name: its secret was replaced by who owns it."""
+        await self.counters.forget(self.key(realm, name))

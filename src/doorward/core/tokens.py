@@ -1,0 +1,202 @@
+"""The strict HS256 codec: compact JWS (RFC 7515) of JWT claims (RFC 7519), one spelling per token.
+
+Three habits make it strict. The header has to be, to the byte, one that this service writes. The payload has to be, to
+the byte, how this service spells the claims it reads there. The signature is compared in its encoded form. So there is
+no second spelling of a token, no header field to be talked into something, and nothing to be lenient about.
+
+Pure: no I/O, no clock. Times in claims are seconds (RFC 7519, section 2, NumericDate), whole ones.
+"""
+
+import base64
+import hmac
+import secrets
+from binascii import Error as NotBase64
+from binascii import a2b_base64
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from doorward.core.model import Kind, Session
+
+MAX_TOKEN = 8192
+"""Characters; a longer token is refused before anything in it is looked at."""
+
+SESSION_KEY_BYTES = 32
+LEEWAY = 30
+"""Seconds that `iat` may lie ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
+
+
+class UserClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """What a user's token says. `scope` is UNSET where the user never got one."""
+
+    id: str
+    login: str
+    tenant: str
+    scope: Any = msgspec.UNSET
+    deviceId: str = ""  # noqa: N815 - the published name
+    sub: str = ""
+    aud: str = ""
+    jti: str = ""
+    iat: int = 0
+    exp: int = 0
+
+
+class TenantClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """What a tenant's token says. `exp` is 0, and left out, where no lifetime is configured."""
+
+    id: str
+    login: str
+    aud: str
+    jti: str
+    iat: int
+    isTenant: bool  # noqa: N815 - the published name
+    exp: int = 0
+
+
+Claims = TypeVar("Claims", UserClaims, TenantClaims)
+
+
+class Parsed(Generic[Claims]):
+    """A token in the right form, of which nothing is believed yet."""
+
+    __slots__ = ("claims", "kid", "payload", "signature", "signed")
+
+    def __init__(self, kid: str, claims: Claims, payload: bytes, signed: bytes, signature: bytes) -> None:
+        """Keep the parts: `signed` is what the MAC covers, `payload` the JSON text of the claims."""
+        self.kid = kid
+        self.claims = claims
+        self.payload = payload
+        self.signed = signed
+        self.signature = signature
+
+
+def new_session_id() -> str:
+    """Return 16 random bytes as base64url: 22 characters that say nothing."""
+    return secrets.token_urlsafe(16)
+
+
+def new_session_key() -> bytes:
+    """Return the session's half of a signing key: 32 random bytes."""
+    return secrets.token_bytes(SESSION_KEY_BYTES)
+
+
+def signing_key(master: bytes, session: Session) -> bytes:
+    """Derive a session's signing key: HKDF-SHA256 (RFC 5869) of the master key, salted with the session key.
+
+    Expanded to one block for the session's kind, tenant and id, so a key moved to another row signs nothing.
+    """
+    info = f"auth/v1/{session.kind}/{session.tenant_id}/{session.id}\x01".encode()
+    return hmac.digest(hmac.digest(session.key, master, "sha256"), info, "sha256")
+
+
+def encode_segment(raw: bytes) -> bytes:
+    """Return base64url without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+_URL_TO_STANDARD = bytes.maketrans(b"-_+/", b"+/!!")
+_PADDING = (b"", b"!", b"==", b"=")
+
+
+def _decode_segment(segment: bytes) -> bytes:
+    return a2b_base64(segment.translate(_URL_TO_STANDARD) + _PADDING[len(segment) & 3], strict_mode=True)
+
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def spell(value: object) -> bytes:
+    """Return JSON text in the one spelling tokens use."""
+    return _encode_json(value)
+
+
+class Codec:
+    """Signs and checks the tokens of one audience under one or more master keys.
+
+    `masters` maps a key id to key material; the first signs, all of them verify.
+    """
+
+    def __init__(self, masters: Mapping[str, bytes], audience: str) -> None:
+        """Prepare the few headers that will ever be accepted."""
+        self._masters = dict(masters)
+        self._signing_kid = next(iter(self._masters))
+        self.audience = audience
+        self._headers = {self._header(kid): kid for kid in self._masters}
+        self._users = msgspec.json.Decoder(UserClaims)
+        self._tenants = msgspec.json.Decoder(TenantClaims)
+
+    @staticmethod
+    def _header(kid: str) -> bytes:
+        return encode_segment(spell({"alg": "HS256", "typ": "JWT", "kid": kid}))
+
+    def sign(self, claims: UserClaims | TenantClaims, session: Session) -> str:
+        """Return the token of a session."""
+        signed = self._header(self._signing_kid) + b"." + encode_segment(spell(claims))
+        return (signed + b"." + self._signature(self._signing_kid, session, signed)).decode()
+
+    def parse_user(self, token: bytes) -> Parsed[UserClaims] | None:
+        """Return a user's token in its parts, or None where `token` has not the form of one."""
+        return self._parse(token, self._users)
+
+    def parse_tenant(self, token: bytes) -> Parsed[TenantClaims] | None:
+        """Return a tenant's token in its parts, or None where `token` has not the form of one."""
+        return self._parse(token, self._tenants)
+
+    def _parse(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> Parsed[Claims] | None:
+        if len(token) > MAX_TOKEN:
+            return None
+        header, _, rest = token.partition(b".")
+        kid = self._headers.get(header)
+        if kid is None:
+            return None
+        payload, _, signature = rest.partition(b".")
+        try:
+            text = _decode_segment(payload)
+            return Parsed(kid, decoder.decode(text), text, token[: len(header) + 1 + len(payload)], signature)
+        except (NotBase64, ValueError, RecursionError):
+            return None
+
+    def check(self, parsed: Parsed[UserClaims] | Parsed[TenantClaims], session: Session, now: int) -> bool:
+        """Tell whether this is the live token of `session`: MAC, spelling, audience, kind, owner and times.
+
+        `now` is in milliseconds. Every reason for no is the same no.
+        """
+        claims = parsed.claims
+        if not hmac.compare_digest(parsed.signature, self._signature(parsed.kid, session, parsed.signed)):
+            return False
+        seconds = now // 1000
+        return (
+            claims.jti == session.id
+            and claims.aud == self.audience
+            and claims.iat <= seconds + LEEWAY
+            and _encode_json(claims) == parsed.payload
+            and (session.expires_at is None or now < session.expires_at)
+            and (_user_holds(claims, session, seconds) if type(claims) is UserClaims else _tenant_holds(claims, session))
+        )
+
+    def _signature(self, kid: str, session: Session, signed: bytes) -> bytes:
+        return encode_segment(hmac.digest(signing_key(self._masters[kid], session), signed, "sha256"))
+
+
+def _user_holds(claims: UserClaims, session: Session, seconds: int) -> bool:
+    return (
+        session.kind == Kind.USER
+        and claims.id == session.user_id
+        and claims.tenant == session.tenant_id
+        and claims.deviceId == session.device_id
+        and 0 <= claims.iat < claims.exp
+        and seconds < claims.exp
+        and session.expires_at is not None
+        and claims.exp * 1000 <= session.expires_at
+    )
+
+
+def _tenant_holds(claims: Any, session: Session) -> bool:
+    return (
+        session.kind == Kind.TENANT
+        and claims.id == session.tenant_id
+        and claims.isTenant is True
+        and claims.iat >= 0
+        and (claims.exp == 0 if session.expires_at is None else 0 < claims.exp * 1000 <= session.expires_at)
+    )

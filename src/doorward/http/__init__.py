@@ -1,0 +1,1 @@
+"""Talks to the outside: reads a request, asks core, writes the answer."""

@@ -1,0 +1,1 @@
+"""Keeps things: one module per store, none of which knows another."""

@@ -1,0 +1,209 @@
+"""The embedded database: one file, shared by every worker of one machine.
+
+Reads by key run where they are asked, in a few microseconds, on a connection that can only read. Long reads have a
+thread of their own. Writes go through one thread per process that gathers what is waiting into one transaction, so one
+fsync serves many callers. The file has to lie on a local disk (SQLite's locks do not hold on network file systems).
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic, sleep
+
+from doorward.core.errors import CannotStart, StoreUnavailable
+from doorward.storage.relational import Row, Step
+from doorward.storage.statements import Statement, load_migrations, load_statements
+
+log = logging.getLogger(__name__)
+
+_WORDS = {"BYTES": "BLOB", "BINARY": "COLLATE BINARY", "CLUSTERED": "WITHOUT ROWID"}
+_BUSY_SECONDS = 5.0
+_READ_BUSY_SECONDS = 1.0
+_GATHER = 64
+_MIN_VERSION = (3, 35)
+
+_Job = tuple[tuple[Step, ...], asyncio.AbstractEventLoop, "asyncio.Future[list[list[Row]]]"]
+
+
+def connect(path: Path, *, busy: float, read_only: bool = False) -> sqlite3.Connection:
+    """Return a connection with the settings every connection has. `busy` is in seconds."""
+    connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "mmap_size=268435456"):
+        connection.execute(f"PRAGMA {pragma}")
+    if read_only:
+        connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+class SqliteDatabase:
+    """Runs statements on one SQLite file. Open it inside the event loop that will use it."""
+
+    def __init__(self, path: Path) -> None:
+        """Bring the file to the newest schema and open it; CannotStart where that is impossible."""
+        try:
+            migrate(path)
+            self._reader = connect(path, busy=_READ_BUSY_SECONDS, read_only=True)
+            self._scanner = connect(path, busy=_READ_BUSY_SECONDS, read_only=True)
+            self._writer = connect(path, busy=_BUSY_SECONDS)
+        except sqlite3.Error as error:
+            raise CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({error}).") from error
+        self._statements = load_statements("?")
+        self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_forever, name="sqlite-write", daemon=True)
+        self._thread.start()
+
+    async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
+        """See `Database.read`."""
+        return _fetch(self._reader, self._statements[statement], values)
+
+    async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
+        """See `Database.scan`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._scan_pool, _fetch, self._scanner, self._statements[statement], values)
+
+    async def write(self, *steps: Step) -> list[list[Row]]:
+        """See `Database.write`."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[list[list[Row]]] = loop.create_future()
+        self._jobs.put((steps, loop, done))
+        return await done
+
+    async def close(self) -> None:
+        """Finish the writes under way and close the file."""
+        self._jobs.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._scan_pool.shutdown()
+        for connection in (self._reader, self._scanner, self._writer):
+            connection.close()
+
+    def _write_forever(self) -> None:
+        stop = False
+        while not stop:
+            jobs = [self._jobs.get()]
+            while len(jobs) < _GATHER:
+                try:
+                    jobs.append(self._jobs.get_nowait())
+                except queue.Empty:
+                    break
+            stop = None in jobs
+            self._write_together([job for job in jobs if job is not None])
+
+    def _write_together(self, jobs: list[_Job]) -> None:
+        if not jobs:
+            return
+        results: list[list[list[Row]] | Exception] = []
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for steps, _, _ in jobs:
+                results.append(self._run(steps))
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            log.exception("the database refused a write")
+            self._roll_back()
+            results = [_unavailable(error)] * len(jobs)
+        for (_, loop, done), result in zip(jobs, results, strict=True):
+            try:
+                loop.call_soon_threadsafe(_deliver, done, result)
+            except RuntimeError:  # the loop is closed: nobody waits for the answer any more
+                continue
+
+    def _run(self, steps: tuple[Step, ...]) -> list[list[Row]] | Exception:
+        self._writer.execute("SAVEPOINT job")
+        try:
+            rows = [_fetch_raw(self._writer, self._statements[name], values) for name, values in steps]
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and must not take the other jobs along
+            self._writer.execute("ROLLBACK TO job")
+            self._writer.execute("RELEASE job")
+            return error
+        self._writer.execute("RELEASE job")
+        return rows
+
+    def _roll_back(self) -> None:
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            log.exception("the database refused to roll back")
+
+
+def _deliver(done: "asyncio.Future[list[list[Row]]]", result: list[list[Row]] | Exception) -> None:
+    if done.cancelled():
+        return
+    if isinstance(result, Exception):
+        done.set_exception(result)
+    else:
+        done.set_result(result)
+
+
+def _unavailable(cause: Exception) -> StoreUnavailable:
+    refusal = StoreUnavailable(retry_after=1)
+    refusal.__cause__ = cause
+    return refusal
+
+
+def _fetch_raw(connection: sqlite3.Connection, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+    return connection.execute(statement.sql, statement.arguments(values)).fetchall()
+
+
+def _fetch(connection: sqlite3.Connection, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+    try:
+        return _fetch_raw(connection, statement, values)
+    except sqlite3.OperationalError as error:
+        log.exception("the database refused a read")
+        raise _unavailable(error) from error
+
+
+def migrate(path: Path) -> int:
+    """Bring the file to the newest schema, each step in one transaction; return the version it has now.
+
+    Safe when several processes start at once: one migrates, the others wait and find the work done. CannotStart where
+    the file is newer than this program: then nothing is touched.
+    """
+    if sqlite3.sqlite_version_info < _MIN_VERSION:
+        raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed.")
+    migrations = load_migrations(_WORDS)
+    newest = migrations[-1].version
+    connection = _connect_first(path)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection)
+        if version > newest:
+            raise CannotStart(
+                f"The database {path} has schema version {version}, this program knows only up to {newest}: "
+                "start a newer program, or restore a backup made by this one."
+            )
+        connection.execute("ROLLBACK")
+        for migration in migrations:
+            connection.execute("BEGIN IMMEDIATE")
+            if _version(connection) < migration.version:
+                for statement in migration.statements:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={migration.version}")
+            connection.execute("COMMIT")
+        return newest
+    finally:
+        connection.close()
+
+
+def _connect_first(path: Path) -> sqlite3.Connection:
+    # Switching a new file to WAL needs it exclusively, and SQLite does not wait for that: with several starters we do.
+    deadline = monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return connect(path, busy=_BUSY_SECONDS)
+        except sqlite3.OperationalError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.02)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,56 @@
+"""Reads `queries.sql` and the migrations, once, for the database that asks."""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from string import Template
+from typing import NamedTuple
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+
+
+class Statement(NamedTuple):
+    """One statement with numbered parameters, and the names that belong to the numbers, in order."""
+
+    sql: str
+    parameters: tuple[str, ...]
+
+    def arguments(self, values: Mapping[str, object]) -> tuple[object, ...]:
+        """Return the values in the order of the numbers."""
+        return tuple([values[name] for name in self.parameters])
+
+
+def load_statements(marker: str) -> dict[str, Statement]:
+    """Return every statement of `queries.sql` by name; `marker` is how the database numbers parameters: `?` or `$`."""
+    text = resources.files("doorward.storage").joinpath("queries.sql").read_text(encoding="utf-8")
+    parts = _NAME.split(text)[1:]
+    return {name: _number(body, marker) for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _number(body: str, marker: str) -> Statement:
+    sql = _COMMENT.sub("", body).strip()
+    names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+    return Statement(_PARAMETER.sub(lambda match: f"{marker}{names.index(match[1]) + 1}", sql), names)
+
+
+class Migration(NamedTuple):
+    """One step of the schema: its version, and its statements in order."""
+
+    version: int
+    statements: tuple[str, ...]
+
+
+def load_migrations(words: Mapping[str, str]) -> list[Migration]:
+    """Return the steps of the schema in order, with the database's own `words` for what standard SQL lacks."""
+    folder = resources.files("doorward.storage").joinpath("migrations")
+    return [
+        Migration(int(file.name[:4]), _split(Template(file.read_text(encoding="utf-8")).substitute(words)))
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".sql")
+    ]
+
+
+def _split(script: str) -> tuple[str, ...]:
+    return tuple(statement for part in _COMMENT.sub("", script).split(";\n") if (statement := part.strip(" ;\n")))
