@@ -1,5 +1,6 @@
 """Seen now, written later, never resurrects."""
 
+from doorward.core.model import Session
 from doorward.core.ports import Accounts, Clock
 
 
@@ -12,9 +13,10 @@ class Activity:
         self._clock = clock
         self._seen: dict[str, int] = {}
 
-    def saw(self, user_id: str) -> None:
-        """Remember that the user was active now."""
-        self._seen[user_id] = self._clock()
+    def saw(self, session: Session) -> None:
+        """Remember that the session's user was active now."""
+        if session.user_id is not None:
+            self._seen[session.user_id] = self._clock()
 
     async def flush(self) -> None:
         """Write down who was seen since the last time; on `StoreUnavailable` it stays remembered for the next."""

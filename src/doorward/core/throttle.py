@@ -41,6 +41,11 @@ class Budgets:
     login: Budget = Budget(100, 30)
 
 
+def pepper(master: bytes) -> bytes:
+    """Return the key that names of counters are hidden with, derived from a master key."""
+    return hmac.digest(master, b"doorward/counters", "sha256")
+
+
 def _seconds(milliseconds: int) -> int:
     return -(-milliseconds // 1000)
 

@@ -45,13 +45,13 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         """Bring the file to the newest schema and open it; CannotStart where that is impossible."""
+        migrate(path)
         try:
-            migrate(path)
             self._reader = connect(path, busy=_READ_BUSY_SECONDS, read_only=True)
             self._scanner = connect(path, busy=_READ_BUSY_SECONDS, read_only=True)
             self._writer = connect(path, busy=_BUSY_SECONDS)
         except sqlite3.Error as error:
-            raise CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({error}).") from error
+            raise _cannot_open(path, error) from error
         self._statements = load_statements("?")
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -171,7 +171,11 @@ def migrate(path: Path) -> int:
         raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed.")
     migrations = load_migrations(_WORDS)
     newest = migrations[-1].version
-    connection = _connect_first(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = _connect_first(path)
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot_open(path, error) from error
     try:
         connection.execute("BEGIN IMMEDIATE")
         version = _version(connection)
@@ -189,8 +193,14 @@ def migrate(path: Path) -> int:
                 connection.execute(f"PRAGMA user_version={migration.version}")
             connection.execute("COMMIT")
         return newest
+    except sqlite3.Error as error:
+        raise _cannot_open(path, error) from error
     finally:
         connection.close()
+
+
+def _cannot_open(path: Path, error: Exception) -> CannotStart:
+    return CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({error}).")
 
 
 def _connect_first(path: Path) -> sqlite3.Connection:

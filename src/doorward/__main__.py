@@ -1,0 +1,5 @@
+"""`python -m doorward` is the command line."""
+
+from doorward.cli import main
+
+main()

@@ -1,0 +1,162 @@
+"""Composition root: the only place that names the concrete parts and knows all three rings."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from doorward import logs
+from doorward.core.activity import Activity
+from doorward.core.authentication import Authentication
+from doorward.core.clock import system_clock
+from doorward.core.errors import Refusal
+from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.ports import Clock
+from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.tenants import Tenants
+from doorward.core.throttle import Budget, Budgets, Throttle, pepper
+from doorward.core.tokens import Codec
+from doorward.core.users import Users
+from doorward.http.express import ExpressLane
+from doorward.http.guard import Guard, Rules
+from doorward.http.openapi import describe
+from doorward.http.protocol import Door, Limits
+from doorward.http.routes import EXPRESS, build_router
+from doorward.http.services import Services
+from doorward.http.wire import Proxies
+from doorward.settings import Settings
+from doorward.storage.relational import RelationalAccounts, RelationalCounters, RelationalSessions
+from doorward.storage.sqlite import SqliteDatabase, migrate
+
+log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 10.0
+_SWEEP_SECONDS = 30.0
+_SWEEP_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What tests turn or make cheap, and nothing else: the clock, the cost of a hash, the sizes and times of HTTP."""
+
+    clock: Clock = system_clock
+    hashing: Argon2Parameters | None = None
+    limits: Limits | None = None
+
+
+def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
+    """Return the application. Its stores are opened when it starts and closed when it stops (ASGI lifespan)."""
+    parts = parts or Parts()
+    masters = {kid: key.encode() for kid, key in settings.with_master_key()}
+    hashing = parts.hashing or Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)
+    database = SqliteDatabase(settings.database_path)
+    accounts, sessions, counters = (
+        RelationalAccounts(database),
+        RelationalSessions(database),
+        RelationalCounters(database),
+    )
+    clock = parts.clock
+    lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
+    door = SessionDoor(sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
+    throttle = Throttle(counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
+    passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
+    activity = Activity(accounts, clock)
+    services = Services(
+        sessions=door,
+        tenants=Tenants(accounts, door, passwords, clock),
+        users=Users(accounts, door, passwords, throttle, clock, settings.existing_login == "replace"),
+        authentication=Authentication(
+            accounts, door, passwords, throttle, settings.login_errors == "uniform", settings.login_failure_time / 1000
+        ),
+        throttle=throttle,
+        activity=activity,
+        checks={"database": lambda: database.read("ping", {})},
+        registrars=settings.tenant_white_list,
+        unthrottled=settings.throttler_white_list,
+        descriptions=describe(),
+    )
+    rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
+    proxies = Proxies(settings.trusted_proxies)
+    connections = Door(
+        ExpressLane(EXPRESS, services, proxies, rules), parts.limits or Limits(connections=settings.max_connections)
+    )
+
+    async def sweep() -> None:
+        for store in (sessions, counters):
+            while await store.sweep(clock(), limit=_SWEEP_BATCH) >= _SWEEP_BATCH:
+                await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
+        connections.open(asyncio.get_running_loop())
+        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
+        log.info("ready", extra={"pid": os.getpid()})
+        try:
+            yield {"door": connections}
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await _try(activity.flush)
+            connections.close()
+            passwords.close()
+            await database.close()
+            log.info("stopped", extra={"pid": os.getpid()})
+
+    router = build_router(services, proxies, docs=settings.docs == "on")
+    router.lifespan_context = lifespan
+    return Guard(router, rules)
+
+
+def migrate_database(settings: Settings) -> None:
+    """Bring the database to the newest schema before anything is served; CannotStart where that is impossible."""
+    migrate(settings.database_path)
+
+
+def from_environment() -> ASGIApp:
+    """Return the application as the environment describes it: what every worker process starts with."""
+    settings = Settings.read()
+    logs.configure(settings.log_level, settings.log_format)
+    return build(settings)
+
+
+def _budgets(settings: Settings) -> Budgets:
+    period = max(1, settings.throttler_interval // max(1, settings.throttler_max))
+    return Budgets(
+        address=Budget(period, settings.throttler_max),
+        spacing=settings.throttler_min_diff,
+        verify=_budget(*settings.budget_verify),
+        write=_budget(*settings.budget_write),
+        login=_budget(*settings.budget_login),
+    )
+
+
+def _budget(rate: int, burst: int) -> Budget:
+    return Budget(1000 // max(1, rate), burst)
+
+
+def _hash_threads(workers: int) -> int:
+    cores = len(os.sched_getaffinity(0))
+    return max(1, (cores - 1) // workers)
+
+
+def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await _try(chore)
+
+    return asyncio.get_running_loop().create_task(repeat())
+
+
+async def _try(chore: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await chore()
+    except Refusal as refusal:
+        log.warning("a chore has to wait", extra={"reason": refusal.code})
+    except Exception:
+        log.exception("a chore failed")

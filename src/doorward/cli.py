@@ -1,0 +1,104 @@
+"""The command line: thin, calls the rest. Exit codes: 0 done, 1 cannot start, 2 wrong use."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import uvicorn
+
+from doorward import __version__, logs
+from doorward.app import migrate_database
+from doorward.core.errors import CannotStart
+from doorward.http.protocol import DoorwardProtocol
+from doorward.settings import LOOPBACK, Settings, describe
+
+_BACKLOG = 2048
+_DRAIN_SECONDS = 30
+_IDLE_SECONDS = 75
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="doorward")
+def main() -> None:
+    """Doorward: self-hosted, multi-tenant authentication.
+
+    Settings come from the environment and from .env; `doorward settings` lists them.
+    """
+
+
+@main.command()
+def serve() -> None:
+    """Start the service and keep it running."""
+    try:
+        settings = Settings.read()
+        logs.configure(settings.log_level, settings.log_format)
+        settings.with_master_key()
+        migrate_database(settings)
+    except CannotStart as reason:
+        click.secho(f"doorward cannot start. {reason}", err=True, fg="red")
+        sys.exit(1)
+    config = uvicorn.Config(
+        "doorward.app:from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http=DoorwardProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    try:
+        listener = config.bind_socket()
+    except (SystemExit, OSError):
+        click.secho(f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} is taken.", err=True, fg="red")
+        sys.exit(1)
+    _welcome(settings, listener.getsockname()[1])
+    try:
+        if settings.workers > 1:
+            uvicorn.supervisors.Multiprocess(config, sockets=[listener]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+
+
+def _welcome(settings: Settings, port: int) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104 - compared, not bound
+    key = "JWT_KEY" if settings.jwt_key else str(Path(settings.data_dir) / "master.key")
+    body = json.dumps({"email": "shop@example.org", "password": "Correct-Horse-9"})
+    bold = {"bold": True}
+    click.secho(f"Doorward {__version__}", **bold)
+    click.echo(f"  listens on  {click.style(url, **bold)}  ({settings.workers} worker{'s' * (settings.workers > 1)})")
+    click.echo(f"  data        {settings.database_path}")
+    click.echo(f"  master key  {key}")
+    click.echo(f"  read        {url}/docs")
+    click.echo("  try         " + f"curl -s {url}/tenant -H 'Content-Type: application/json' -d '{body}'")
+    if settings.tenant_white_list and any(network.num_addresses > 1 << 31 for network in settings.tenant_white_list):
+        click.secho("  note        TENANT_WHITE_LIST lets anybody register tenants.", fg="yellow")
+    if not any(str(network) == str(local) for network in settings.tenant_white_list for local in LOOPBACK):
+        click.echo("  note        tenants can be registered from TENANT_WHITE_LIST only, which leaves out this machine.")
+    sys.stdout.flush()
+
+
+@main.command("settings")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+def show_settings(*, as_json: bool) -> None:
+    """List every setting with its default and its meaning."""
+    found = describe()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for item in found:
+        click.echo(f"{click.style(item['name'], bold=True)}={item['default']}")
+        click.echo(click.wrap_text(item["meaning"], width=96, initial_indent="    ", subsequent_indent="    "))
+    click.echo("\nEach can also be given as <NAME>_FILE, the path of a file that holds it.")

@@ -1,0 +1,75 @@
+"""What an endpoint is, and how a request becomes its answer: one way for the router and for the express lane."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from doorward.core.errors import InvalidToken, NotAuthorized, Refusal
+from doorward.http.services import Services
+from doorward.http.wire import Answer, Call, listed, neighbourhood
+
+Handler = Callable[[Services, Call], Awaitable[Answer]]
+
+
+class Proof(Enum):
+    """What proves that a request is a tenant's. Requests without proof are charged to their address."""
+
+    TENANT = "the tenant's credential, as bearer"
+    TOKEN = "the token in the body"  # noqa: S105 - not a password
+    NONE = "nothing: every request is charged"
+    FREE = "nothing is asked and nothing charged"
+
+
+_UNPROVEN: dict[Proof, tuple[type[Refusal], ...]] = {
+    Proof.TENANT: (NotAuthorized,),
+    Proof.TOKEN: (InvalidToken,),
+    Proof.NONE: (),
+    Proof.FREE: (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path.
+
+    `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
+    may be refused with, `example` a body to take. `media` is the type of the answer.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    proof: Proof
+    tag: str
+    refuses: tuple[type[Refusal], ...] = ()
+    takes: type[Any] | None = None
+    gives: type[Any] | None = None
+    query: tuple[str, ...] = ()
+    example: Any = None
+    media: str = "application/json"
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the handler's promise."""
+        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+async def respond(endpoint: Endpoint, services: Services, call: Call) -> Answer:
+    """Ask the handler; a request that proves no tenant's credential is charged to its address.
+
+    Raises what the handler raises, or TooManyRequests.
+    """
+    if endpoint.proof is Proof.NONE:
+        await _charge(services, call)
+    try:
+        return await endpoint.handler(services, call)
+    except _UNPROVEN[endpoint.proof]:
+        await _charge(services, call)
+        raise
+
+
+async def _charge(services: Services, call: Call) -> None:
+    address = call.address
+    if not listed(address, services.unthrottled):
+        await services.throttle.address(neighbourhood(address))

@@ -1,0 +1,245 @@
+"""Refusal to status, in one table; and the one shape of every error."""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+import msgspec
+
+from doorward.core import errors as core
+from doorward.core.errors import Fault, Refusal, ValidationFailed
+
+
+_LONGEST_ECHO = 100
+
+
+class HttpRefusal(Refusal):
+    """Base of what the HTTP side itself says no with. `closing` ones end the connection: its framing is in doubt."""
+
+    closing: ClassVar[bool] = False
+
+
+class BadRequest(HttpRefusal):
+    """The request is not well-formed HTTP/1.1, or its framing could be read in two ways (RFC 9112)."""
+
+    code = "bad_request"
+    sentence = "The request is not valid HTTP"
+    closing = True
+
+
+class BadHost(HttpRefusal):
+    """`Host` is missing, repeated, contradicts the request target, or names nobody we are (RFC 9112, section 3.2)."""
+
+    code = "bad_host"
+    sentence = "The Host header is missing, repeated or not served here"
+    closing = True
+
+
+class MalformedJson(HttpRefusal):
+    """The body is not one well-formed JSON text in UTF-8 with unique names (RFC 8259)."""
+
+    code = "malformed_json"
+    sentence = "The body is not valid JSON"
+
+
+class TokenInUrl(HttpRefusal):
+    """A token came in the URL, where logs and histories keep it (RFC 6750, section 5.3)."""
+
+    code = "token_in_url"
+    sentence = "Tokens are not accepted in the URL, send them in the body or the Authorization header"
+
+
+class Forbidden(HttpRefusal):
+    """The caller's address may not register tenants (`TENANT_WHITE_LIST`)."""
+
+    code = "forbidden"
+    sentence = "Forbidden"
+
+
+class OriginNotAllowed(HttpRefusal):
+    """A browser calls from an origin that `CORS_ORIGINS` does not list."""
+
+    code = "origin_not_allowed"
+    sentence = "Requests from this origin are not allowed"
+
+
+class NotFound(HttpRefusal):
+    """There is nothing at this path."""
+
+    code = "not_found"
+    sentence = "Cannot find this path"
+
+    def __init__(self, method: str = "", path: str = "") -> None:
+        """Refuse; method and path are said again, as the predecessor does, where they are harmless to repeat."""
+        super().__init__()
+        harmless = path.isascii() and all(c.isalnum() or c in "/_.-" for c in path) and len(path) <= _LONGEST_ECHO
+        self.text = f"Cannot {method} {path}" if method and harmless else self.sentence
+
+
+class MethodNotAllowed(HttpRefusal):
+    """The path exists, this method on it does not; `Allow` lists those that do."""
+
+    code = "method_not_allowed"
+    sentence = "This method is not allowed here"
+
+    def __init__(self, allow: str = "") -> None:
+        """Refuse; `allow` is the value of the `Allow` header."""
+        super().__init__()
+        self.allow = allow
+
+
+class NotAcceptable(HttpRefusal):
+    """`Accept` admits no JSON, and JSON is what there is."""
+
+    code = "not_acceptable"
+    sentence = "Only application/json can be given"
+
+
+class RequestTimeout(HttpRefusal):
+    """The request arrived too slowly."""
+
+    code = "request_timeout"
+    sentence = "The request took too long to arrive"
+    closing = True
+
+
+class PayloadTooLarge(HttpRefusal):
+    """The body is larger than this path takes."""
+
+    code = "payload_too_large"
+    sentence = "The body is too large"
+    closing = True
+
+
+class UriTooLong(HttpRefusal):
+    """The request target is longer than 8 kB."""
+
+    code = "uri_too_long"
+    sentence = "The URL is too long"
+    closing = True
+
+
+class UnsupportedMediaType(HttpRefusal):
+    """The body is not declared as `application/json` in UTF-8, uncompressed."""
+
+    code = "unsupported_media_type"
+    sentence = "The body has to be application/json in UTF-8, not compressed"
+
+
+class HeadersTooLarge(HttpRefusal):
+    """The header section is larger than 16 kB or longer than 100 lines (RFC 6585, section 5)."""
+
+    code = "headers_too_large"
+    sentence = "The headers are too large"
+    closing = True
+
+
+class InternalError(HttpRefusal):
+    """A fault of ours. The log has it under the request's id."""
+
+    code = "internal_error"
+    sentence = "Something went wrong on our side"
+
+
+class NotImplementedHere(HttpRefusal):
+    """The request wants to change the protocol, or a transfer coding, that is not spoken here."""
+
+    code = "not_implemented"
+    sentence = "This protocol feature is not supported"
+    closing = True
+
+
+class TooManyConnections(HttpRefusal):
+    """Every connection that may be open is open."""
+
+    code = "too_many_connections"
+    sentence = "Too many open connections, try again shortly"
+    closing = True
+
+
+class DeadlineExceeded(HttpRefusal):
+    """The answer could not be found in time."""
+
+    code = "deadline_exceeded"
+    sentence = "The request took too long to answer, try again shortly"
+
+
+class HttpVersionNotSupported(HttpRefusal):
+    """The request is of another HTTP version than 1.0 or 1.1."""
+
+    code = "http_version_not_supported"
+    sentence = "Only HTTP/1.1 and HTTP/1.0 are spoken here"
+    closing = True
+
+
+
+STATUS: dict[type[Refusal], HTTPStatus] = {
+    BadRequest: HTTPStatus.BAD_REQUEST,
+    BadHost: HTTPStatus.BAD_REQUEST,
+    MalformedJson: HTTPStatus.BAD_REQUEST,
+    TokenInUrl: HTTPStatus.BAD_REQUEST,
+    core.InvalidToken: HTTPStatus.BAD_REQUEST,
+    core.TenantExists: HTTPStatus.BAD_REQUEST,
+    core.NotAuthorized: HTTPStatus.UNAUTHORIZED,
+    core.IncorrectCredentials: HTTPStatus.UNAUTHORIZED,
+    core.LoginRefused: HTTPStatus.UNAUTHORIZED,
+    core.IncorrectPassword: HTTPStatus.FORBIDDEN,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    OriginNotAllowed: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    core.LoginNotFound: HTTPStatus.NOT_FOUND,
+    core.UserNotFound: HTTPStatus.NOT_FOUND,
+    MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
+    core.LoginExists: HTTPStatus.CONFLICT,
+    PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UriTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    core.ValidationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    core.TokenMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
+    core.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    core.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    HeadersTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    NotImplementedHere: HTTPStatus.NOT_IMPLEMENTED,
+    core.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    core.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyConnections: HTTPStatus.SERVICE_UNAVAILABLE,
+    DeadlineExceeded: HTTPStatus.SERVICE_UNAVAILABLE,
+    HttpVersionNotSupported: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+}
+"""Total over every refusal that exists; a test demands it."""
+
+
+def body(refusal: Refusal) -> bytes:
+    """Return the JSON text of a refusal (API.md, section 0)."""
+    status = STATUS[type(refusal)]
+    if isinstance(refusal, ValidationFailed):
+        details = [_detail(fault) for fault in refusal.faults]
+        error: object = {"name": "ValidationError", "details": details}
+        return msgspec.json.encode(
+            {"error": error, "message": refusal.sentence, "code": refusal.code, "status": int(status)}
+        )
+    text = refusal.text if isinstance(refusal, NotFound) else refusal.sentence
+    return msgspec.json.encode({"error": text, "code": refusal.code, "status": int(status)})
+
+
+def _detail(fault: Fault) -> dict[str, object]:
+    context: dict[str, object] = {} if fault.limit is None else {"limit": fault.limit}
+    context["key"] = fault.path[-1] if fault.path else "value"
+    return {"message": fault.message, "path": list(fault.path), "type": fault.rule, "context": context}
+
+
+def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """Return the headers that belong to a refusal beside those of every answer."""
+    found: list[tuple[bytes, bytes]] = []
+    status = STATUS[type(refusal)]
+    if status == HTTPStatus.UNAUTHORIZED:
+        found.append((b"www-authenticate", b"Bearer"))
+    if refusal.retry_after is not None or status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        found.append((b"retry-after", b"%d" % (refusal.retry_after or 1)))
+    if isinstance(refusal, MethodNotAllowed):
+        found.append((b"allow", refusal.allow.encode("ascii")))
+    if isinstance(refusal, HttpRefusal) and refusal.closing:
+        found.append((b"connection", b"close"))
+    return found

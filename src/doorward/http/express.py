@@ -1,0 +1,67 @@
+"""The express lane: verify and its kin, answered before the router.
+
+Only requests of the most ordinary form are taken here; whatever is unusual about one goes the long way, which knows
+every case. Both ways end at the same handler, so they cannot disagree.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from doorward.core.errors import Refusal
+from doorward.http.eager import start
+from doorward.http.endpoints import Endpoint, respond
+from doorward.http.errors import InternalError
+from doorward.http.guard import MAX_BODY, Rules, host_is_served
+from doorward.http.services import Services
+from doorward.http.wire import Answer, Call, Headers, Proxies, refuse
+
+log = logging.getLogger(__name__)
+
+_UNUSUAL = frozenset({b"origin", b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"})
+_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
+_ACCEPTED = frozenset({None, b"*/*", b"application/json"})
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressLane:
+    """Recognises ordinary questions by their head and answers them."""
+
+    endpoints: Mapping[bytes, Endpoint]
+    services: Services
+    proxies: Proxies
+    rules: Rules
+
+    def recognise(self, target: bytes, headers: Headers) -> tuple[Endpoint, Mapping[bytes, bytes]] | None:
+        """Return the endpoint and the headers by name if a POST with this head may be answered here."""
+        endpoint = self.endpoints.get(target)
+        if endpoint is None:
+            return None
+        fields = dict(headers)
+        if (
+            len(fields) == len(headers)
+            and _UNUSUAL.isdisjoint(fields)
+            and fields.get(b"content-type") in _TYPES
+            and fields.get(b"accept") in _ACCEPTED
+            and 0 < int(fields.get(b"content-length", 0)) <= MAX_BODY
+            and b"host" in fields
+            and host_is_served(fields[b"host"], self.rules.hosts)
+        ):
+            return endpoint, fields
+        return None
+
+    def answer(
+        self, endpoint: Endpoint, call: Call, loop: asyncio.AbstractEventLoop
+    ) -> "tuple[Answer, None] | tuple[None, asyncio.Task[Answer]]":
+        """Return the answer, or the task that will have it where a store has to be waited for."""
+        return start(self._settle(endpoint, call), loop)
+
+    async def _settle(self, endpoint: Endpoint, call: Call) -> Answer:
+        try:
+            return await respond(endpoint, self.services, call)
+        except Refusal as refusal:
+            return refuse(refusal)
+        except Exception:
+            log.exception("a request failed", extra={"path": endpoint.path})
+            return refuse(InternalError())

@@ -1,0 +1,181 @@
+"""What every request passes, whatever it asks for: size, Host, origin, path, request id, deadline, security headers."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from doorward.core.errors import Fault, Refusal, ValidationFailed
+from doorward.http.errors import (
+    BadHost,
+    DeadlineExceeded,
+    InternalError,
+    NotAcceptable,
+    OriginNotAllowed,
+    PayloadTooLarge,
+    TokenInUrl,
+    UnsupportedMediaType,
+)
+from doorward.http.wire import SECURITY_HEADERS, Answer, Headers, refuse, request_id
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 16_384
+HANDLER_SECONDS = 5.0
+_JSON_TYPES = {b"application/json", b"application/json;charset=utf-8"}
+_URL_TOKENS = {"token", "access_token"}
+_PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator allows. Hosts empty: any."""
+
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[bytes] = frozenset()
+
+
+def host_is_served(host: bytes, hosts: frozenset[str]) -> bool:
+    """Tell whether a Host header names one of `hosts`, with or without a port."""
+    if not hosts:
+        return True
+    name = host.decode("latin-1").lower()
+    return name in hosts or name.rpartition(":")[0] in hosts
+
+
+def check_accept(accept: bytes | None, media: str) -> None:
+    """Let pass what admits `media` (RFC 9110, section 12.5.1); NotAcceptable for the rest."""
+    if accept is None:
+        return
+    main = media.partition("/")[0]
+    for part in accept.decode("latin-1").lower().split(","):
+        wanted, *parameters = [piece.strip() for piece in part.split(";")]
+        refused = any(piece.replace(" ", "") in {"q=0", "q=0.0", "q=0.00", "q=0.000"} for piece in parameters)
+        if wanted in {"*/*", f"{main}/*", media} and not refused:
+            return
+    raise NotAcceptable
+
+
+def check_content(headers: Mapping[bytes, bytes]) -> None:
+    """Let pass uncompressed JSON in UTF-8; UnsupportedMediaType for the rest."""
+    declared = headers.get(b"content-type", b"").lower().replace(b" ", b"").replace(b'"', b"")
+    if declared not in _JSON_TYPES or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaType
+
+
+def unique_query(raw: bytes) -> dict[str, str]:
+    """Return the query's parameters; ValidationFailed where one is repeated or unreadable."""
+    found: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError:
+        raise ValidationFailed([Fault([], "query.base", "the query must be readable UTF-8, percent-encoded")]) from None
+    for name, value in pairs:
+        if name in found:
+            raise ValidationFailed([Fault([], "query.unique", "a query parameter is given more than once")])
+        found[name] = value
+    return found
+
+
+class Guard:
+    """Wraps the router. Whatever comes out, out goes one well-formed answer with every header it should have."""
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        """Guard `app`."""
+        self._app = app
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id(headers.get(b"x-request-id")))]
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                own = {name for name, _ in message["headers"]}
+                general = [pair for pair in SECURITY_HEADERS if pair[0] not in own]
+                message["headers"] = [*message["headers"], *general, *extra]
+            await send(message)
+
+        try:
+            async with asyncio.timeout(HANDLER_SECONDS) as deadline:
+                extra += self._check_head(scope, headers)
+                body = await _read(receive)
+                if body is None:
+                    return
+                scope["body"] = body
+                await self._app(scope, receive, send_with_headers)
+        except Refusal as refusal:
+            answer = refuse(refusal)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            answer = refuse(DeadlineExceeded(retry_after=1))
+        except Exception:
+            # The log has the id the client was given; the client is told nothing else.
+            log.exception("a request failed", extra={"request_id": extra[0][1].decode()})
+            answer = refuse(InternalError())
+        else:
+            return
+        if not started:
+            await _write(answer, send_with_headers)
+
+    def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not host_is_served(hosts[0], self._rules.hosts):
+            raise BadHost
+        if any(name in _URL_TOKENS for name in unique_query(scope["query_string"])):
+            raise TokenInUrl
+        path = scope["raw_path"].decode("ascii", errors="replace")
+        scope["path"] = path[:-1] if len(path) > 1 and path.endswith("/") else path
+        return self._check_origin(scope, headers, hosts[0])
+
+    def _check_origin(self, scope: Scope, headers: dict[bytes, bytes], host: bytes) -> Headers:
+        origin = headers.get(b"origin")
+        if origin is None or origin == b"%s://%s" % (scope["scheme"].encode(), host):
+            return ()
+        if origin not in self._rules.origins:
+            raise OriginNotAllowed
+        allowed = (
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", b"x-request-id, retry-after"),
+            (b"vary", b"Origin"),
+        )
+        return (*allowed, *_PREFLIGHT) if scope["method"] == "OPTIONS" else allowed
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the whole body, None where the client went away; PayloadTooLarge as soon as it is too much."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY:
+            raise PayloadTooLarge
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _write(answer: Answer, send: Send) -> None:
+    headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+

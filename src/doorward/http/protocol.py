@@ -1,0 +1,332 @@
+"""uvicorn's HTTP protocol with deadlines, limits, and the door to the express lane.
+
+Slow senders, header sizes and ambiguous framing can only be dealt with here: an ASGI application is called too late.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from doorward.core.errors import Refusal
+from doorward.http.endpoints import Endpoint
+from doorward.http.errors import (
+    BadHost,
+    BadRequest,
+    DeadlineExceeded,
+    HeadersTooLarge,
+    HttpVersionNotSupported,
+    NotImplementedHere,
+    PayloadTooLarge,
+    RequestTimeout,
+    TooManyConnections,
+    UriTooLong,
+)
+from doorward.http.express import ExpressLane
+from doorward.http.guard import MAX_BODY
+from doorward.http.wire import Answer, Call, Headers, refuse, write
+
+log = logging.getLogger(__name__)
+
+_NO_FIELDS: dict[bytes, bytes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes, times in seconds."""
+
+    target: int = 8192
+    head: int = 16_384
+    lines: int = 100
+    body: int = MAX_BODY
+    first_byte: float = 15.0
+    head_time: float = 5.0
+    body_time: float = 10.0
+    handler_time: float = 6.0
+    idle: float = 75.0
+    linger: float = 1.0
+    connections: int = 10_000
+
+
+@dataclass(slots=True)
+class Door:
+    """What the connections of one process share. A single timer looks after all of them once a second."""
+
+    lane: ExpressLane
+    limits: Limits = field(default_factory=Limits)
+    connections: "set[DoorwardProtocol]" = field(default_factory=set)
+    _timer: asyncio.TimerHandle | None = None
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to look after connections."""
+        self._timer = loop.call_later(1.0, self._look_after, loop)
+
+    def close(self) -> None:
+        """Stop looking after connections."""
+        if self._timer:
+            self._timer.cancel()
+
+    def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in list(self.connections):
+            if connection.due < now:
+                connection.overdue()
+        self.open(loop)
+
+
+class _Waiting:
+    """Stands where uvicorn expects the cycle of a request that is not answered yet, so that others queue behind it."""
+
+    def __init__(self) -> None:
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = asyncio.Event()
+        self.body = bytearray()
+        self.more_body = False
+        self.keep_alive = True
+
+
+class DoorwardProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what uvicorn gives; the door comes from the application's lifespan."""
+        super().__init__(*args, **kwargs)
+        self._door: Door = self.app_state["door"]
+        self._limits = self._door.limits
+        self._lane = self._door.lane
+        self.due = float("inf")
+        self._closing = False
+        self._leaving = False
+        self._refusal: Refusal | None = None
+        self._in_head = False
+        self._in_message = False
+        self._head_size = 0
+        self._express: Endpoint | None = None
+        self._fields = _NO_FIELDS
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._task: asyncio.Task[Answer] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept the connection, or say at once that there are too many."""
+        super().connection_made(transport)
+        self._door.connections.add(self)
+        self.due = self.loop.time() + self._limits.first_byte
+        if len(self._door.connections) > self._limits.connections:
+            self._refuse(TooManyConnections(retry_after=1))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection. What its last request changes, changes all the same."""
+        self._door.connections.discard(self)
+        self._closing = True
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; anything it or we object to is refused once and for all."""
+        if self._closing:
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(self._refusal or NotImplementedHere())
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or BadRequest())
+        if self._in_head:
+            # A line without an end never reaches on_header, but it is in the parser's memory.
+            self._head_size += len(data)
+            if self._head_size > 2 * self._limits.head:
+                self._refuse(HeadersTooLarge())
+
+    def on_message_begin(self) -> None:
+        """Begin a request: from now on its head has to arrive in time."""
+        super().on_message_begin()
+        self._in_head = self._in_message = True
+        self._head_size = 0
+        self._body_size = 0
+        self.due = self.loop.time() + self._limits.head_time
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request target."""
+        self.url += url
+        if len(self.url) > self._limits.target:
+            self._object(UriTooLong())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header line."""
+        self.headers.append((name.lower(), value))
+        self._head_size += len(name) + len(value)
+        if self._head_size > self._limits.head or len(self.headers) > self._limits.lines:
+            self._object(HeadersTooLarge())
+
+    def _object(self, refusal: Refusal) -> None:
+        """Make the parser stop; `data_received` refuses."""
+        self._refusal = refusal
+        raise refusal
+
+    def on_headers_complete(self) -> None:
+        """Judge the head, and choose the lane."""
+        self._in_head = False
+        self.due = self.loop.time() + self._limits.body_time
+        parser = self.parser
+        headers = self.headers
+        if (
+            parser.get_http_version() == "1.1"
+            and parser.get_method() == b"POST"
+            and (self.cycle is None or self.cycle.response_complete)
+        ):
+            recognised = self._lane.recognise(self.url, headers)
+            if recognised is not None:
+                self._express, fields = recognised
+                self._fields = dict(fields)
+                return
+        self._judge_head(headers)
+        super().on_headers_complete()
+
+    def _judge_head(self, headers: Headers) -> None:
+        if self.parser.get_http_version() not in {"1.1", "1.0"}:
+            self._object(HttpVersionNotSupported())
+        if self.parser.should_upgrade():
+            self._object(NotImplementedHere())
+        names = [name for name, _ in headers]
+        if names.count(b"host") != 1:
+            self._object(BadHost())
+        fields = dict(headers)
+        if b"transfer-encoding" in fields and (
+            names.count(b"transfer-encoding") != 1
+            or b"content-length" in fields
+            or fields[b"transfer-encoding"].lower() != b"chunked"
+        ):
+            self._object(BadRequest())
+        if not self.url.startswith(b"/"):
+            self._judge_absolute(fields[b"host"])
+        for name in (b"authorization", b"content-type", b"content-length", b"x-doorward-key"):
+            if names.count(name) > 1:
+                self._object(BadRequest())
+        if int(fields.get(b"content-length", 0)) > self._limits.body:
+            self._object(PayloadTooLarge())
+        if b"expect" in fields:
+            self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
+
+    def _judge_absolute(self, host: bytes) -> None:
+        """RFC 9112, section 3.2.2: the authority of an absolute-form target has to be the one in Host."""
+        try:
+            target = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            self._object(BadRequest())
+        authority = target.host or b""
+        if target.port:
+            authority += b":%d" % target.port
+        if not authority or authority.lower() != host.lower() or target.path is None:
+            self._object(BadHost())
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body, up to the limit."""
+        self._body_size += len(body)
+        if self._body_size > self._limits.body:
+            self._object(PayloadTooLarge())
+        if self._express is not None:
+            self._body.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Answer a request of the express lane, or let the application know that it has all of another."""
+        self._in_message = False
+        self.due = self.loop.time() + self._limits.handler_time
+        endpoint = self._express
+        if endpoint is None:
+            super().on_message_complete()
+            return
+        self._express = None
+        body = b"".join(self._body)
+        self._body.clear()
+        keep_alive = self.parser.should_keep_alive()
+        fields = self._fields
+        call = Call(fields, body, self.client[0] if self.client else "", self._lane.proxies)
+        answer, task = self._lane.answer(endpoint, call, self.loop)
+        if task is None:
+            self._send(answer, fields.get(b"x-request-id"), keep_alive=keep_alive)
+            return
+        self.cycle = _Waiting()  # type: ignore[assignment]
+        self._task = task
+        task.add_done_callback(lambda done: self._finish(done, fields.get(b"x-request-id"), keep_alive=keep_alive))
+
+    def _finish(self, task: "asyncio.Task[Answer]", given_id: bytes | None, *, keep_alive: bool) -> None:
+        waiting, self._task = self.cycle, None
+        waiting.response_complete = True
+        answer = refuse(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
+        if self._closing or self.transport.is_closing():
+            return
+        self._send(answer, given_id, keep_alive=keep_alive and waiting.keep_alive)
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.resume_reading()
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def _send(self, answer: Answer, given_id: bytes | None, *, keep_alive: bool) -> None:
+        self.server_state.total_requests += 1
+        close = self._leaving or not keep_alive
+        self.transport.write(write(answer, given_id, self.server_state.default_headers, close=close))
+        if close:
+            self.transport.close()
+        self.due = self.loop.time() + self._limits.idle
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, after one that the application has answered."""
+        super().on_response_complete()
+        self.due = self.loop.time() + self._limits.idle
+        if self._leaving and not self.pipeline:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close now if nothing is under way; otherwise finish what is and close then."""
+        self._leaving = True
+        if not self._in_message and self._task is None:
+            super().shutdown()
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def overdue(self) -> None:
+        """Cut off what takes too long: an idle connection silently, a slow sender with 408, a slow answer with 503."""
+        if self._closing:
+            self.transport.abort()
+        elif self._in_message:
+            self._refuse(RequestTimeout())
+        elif self._task is not None:
+            self._task.cancel()
+        elif self.cycle is not None and not self.cycle.response_complete:
+            # The guard's deadline has long answered; then it is the client who does not read.
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say no to whatever this connection is saying, and close it, gently enough that the answer is read."""
+        if self._closing:
+            return
+        self._closing = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if getattr(cycle, "response_started", False):
+                self.transport.abort()
+                return
+        answer = refuse(refusal)
+        given_id = dict(self.headers or ()).get(b"x-request-id")
+        self.transport.write(write(answer, given_id, self.server_state.default_headers, close=True))
+        self.due = self.loop.time() + self._limits.linger
+        if self.transport.can_write_eof():
+            # Closing with unread input would reset the connection, and the answer might be lost with it.
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
+        """Refuse what uvicorn itself objects to, in the one shape of every error."""
+        self._refuse(BadRequest())

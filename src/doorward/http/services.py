@@ -1,0 +1,36 @@
+"""What handlers may ask: the use cases, wired by the composition root."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from doorward.core.activity import Activity
+from doorward.core.authentication import Authentication
+from doorward.core.sessions import SessionDoor
+from doorward.core.tenants import Tenants
+from doorward.core.throttle import Throttle
+from doorward.core.users import Users
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptions:
+    """What the API says of itself: an OpenAPI document (JSON) and a page (HTML)."""
+
+    document: bytes = b"{}"
+    page: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases. `checks` ask each store whether it answers; `registrars` may register tenants."""
+
+    sessions: SessionDoor
+    tenants: Tenants
+    users: Users
+    authentication: Authentication
+    throttle: Throttle
+    activity: Activity
+    checks: Mapping[str, Callable[[], Awaitable[object]]]
+    registrars: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    unthrottled: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    descriptions: Descriptions

@@ -1,0 +1,192 @@
+"""Read a body, write an answer; bearer, client address, request id: what a request and an answer are made of here."""
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
+from itertools import count
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from doorward.core.errors import Refusal, TokenMissing
+from doorward.http import errors
+from doorward.http.body import parse
+from doorward.http.schemas import TokenBody
+from doorward.http.validation import validate
+
+Headers = Sequence[tuple[bytes, bytes]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+Schema = TypeVar("Schema", bound=msgspec.Struct)
+
+JSON = b"application/json; charset=utf-8"
+
+# OWASP REST cheat sheet and the table in docs/security: on every answer, whatever it is.
+SECURITY_HEADERS: Headers = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+
+_SECURITY_LINES = b"".join(b"%s: %s\r\n" % pair for pair in SECURITY_HEADERS)
+_STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_OK_HEAD = _STATUS_LINES[HTTPStatus.OK] + _SECURITY_LINES + b"content-type: " + JSON + b"\r\nx-request-id: "
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+# The only body that a question needs, in any white space; what does not look like this is read the long way.
+_TOKEN_BODY = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"token"[ \t\r\n]*:[ \t\r\n]*"([A-Za-z0-9_.\-]*)"[ \t\r\n]*\}[ \t\r\n]*')
+_BEARER = b"bearer "
+
+_ids = count(secrets.randbits(32))
+_process = secrets.token_hex(8).encode()
+
+
+class Answer(NamedTuple):
+    """What is sent back: a status, a body, and headers beside those of every answer."""
+
+    body: bytes
+    status: HTTPStatus = HTTPStatus.OK
+    headers: Headers = ((b"content-type", JSON),)
+
+
+def reply(value: object, status: HTTPStatus = HTTPStatus.OK) -> Answer:
+    """Return a JSON answer."""
+    return Answer(msgspec.json.encode(value), status)
+
+
+def decoded(claims: bytes) -> Answer:
+    """Return the answer to a question about a true token; `claims` is JSON text already."""
+    return Answer(b'{"decoded":%s}' % claims)
+
+
+def refuse(refusal: Refusal) -> Answer:
+    """Return the answer that a refusal becomes."""
+    headers = [(b"content-type", JSON), *errors.headers(refusal)]
+    return Answer(errors.body(refusal), errors.STATUS[type(refusal)], headers)
+
+
+def request_id(given: bytes | None) -> bytes:
+    """Return the caller's request id if it is a harmless one, else a fresh one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return b"%s-%x" % (_process, next(_ids))
+
+
+def write(answer: Answer, given_id: bytes | None, date: Headers, *, close: bool = False) -> bytes:
+    """Return the bytes of a whole HTTP/1.1 answer. `date` is the server's current Date header, as a list of one."""
+    length = b"\r\ncontent-length: %d\r\n" % len(answer.body)
+    lines = [b"%s: %s\r\n" % pair for pair in date]
+    if close:
+        lines.append(b"connection: close\r\n")
+    if answer.status is HTTPStatus.OK:
+        return b"".join((_OK_HEAD, request_id(given_id), length, *lines, b"\r\n", answer.body))
+    lines += [b"%s: %s\r\n" % pair for pair in answer.headers if not (close and pair[0] == b"connection")]
+    head = (_STATUS_LINES[answer.status], _SECURITY_LINES, b"x-request-id: ", request_id(given_id))
+    return b"".join((*head, length, *lines, b"\r\n", answer.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Whose word on the client's address is believed."""
+
+    trusted: tuple[Network, ...] = ()
+
+    def client(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
+        """Return the client's address: the rightmost one in X-Forwarded-For that is not a trusted proxy's.
+
+        Without trusted proxies, or where anything in the header is no address, it is the peer's.
+        """
+        if not self.trusted or not _inside(peer, self.trusted):
+            return peer
+        for hop in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
+            address = hop.strip()
+            if _parse_address(address) is None:
+                return peer
+            if not _inside(address, self.trusted):
+                return address
+        return peer
+
+
+@lru_cache(maxsize=4096)
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+def _inside(text: str, networks: Sequence[Network]) -> bool:
+    address = _parse_address(text)
+    return address is not None and any(address in network for network in networks)
+
+
+def listed(address: str, networks: Sequence[Network]) -> bool:
+    """Tell whether an address lies in one of the networks; an IPv4-mapped IPv6 address is the IPv4 one."""
+    return _inside(address, networks)
+
+
+def neighbourhood(address: str) -> str:
+    """Return what shares a budget with an address: itself, or its /64 for IPv6, which one customer gets as a whole."""
+    parsed = _parse_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed or address)
+
+
+def bearer(authorization: bytes | None) -> bytes | None:
+    """Return the credential of an `Authorization: Bearer` header (RFC 6750), None for anything else."""
+    if authorization is None or authorization[:7].lower() != _BEARER:
+        return None
+    return authorization[7:]
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, read: what a handler is given. `peer` is the socket's address."""
+
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    peer: str
+    proxies: Proxies
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def credential(self) -> bytes | None:
+        """The bearer credential, not yet believed."""
+        return bearer(self.headers.get(b"authorization"))
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        return self.proxies.client(self.peer, self.headers)
+
+    def token(self) -> bytes:
+        """Return the token in the body; MalformedJson, TokenMissing or ValidationFailed where there is none."""
+        simple = _TOKEN_BODY.fullmatch(self.body)
+        if simple:
+            token = simple[1]
+        else:
+            fields = parse(self.body)
+            if isinstance(fields, dict) and not fields.get("token", None):
+                raise TokenMissing
+            # A text that UTF-8 cannot hold is no token either.
+            token = validate(fields, TokenBody).token.encode(errors="replace")
+        if not token:
+            raise TokenMissing
+        return token
+
+    def read(self, schema: type[Schema]) -> Schema:
+        """Return the body as a `schema`; MalformedJson, or ValidationFailed with all that is wrong."""
+        return validate(parse(self.body), schema)
