@@ -59,7 +59,9 @@ def serve() -> None:
     try:
         listener = config.bind_socket()
     except (SystemExit, OSError):
-        click.secho(f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} is taken.", err=True, fg="red")
+        click.secho(
+            f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} is taken.", err=True, fg="red"
+        )
         sys.exit(1)
     _welcome(settings, listener.getsockname()[1])
     try:
@@ -76,9 +78,10 @@ def _welcome(settings: Settings, port: int) -> None:
     url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104 - compared, not bound
     key = "JWT_KEY" if settings.jwt_key else str(Path(settings.data_dir) / "master.key")
     body = json.dumps({"email": "shop@example.org", "password": "Correct-Horse-9"})
-    bold = {"bold": True}
-    click.secho(f"Doorward {__version__}", **bold)
-    click.echo(f"  listens on  {click.style(url, **bold)}  ({settings.workers} worker{'s' * (settings.workers > 1)})")
+    click.secho(f"Doorward {__version__}", bold=True)
+    click.echo(
+        f"  listens on  {click.style(url, bold=True)}  ({settings.workers} worker{'s' * (settings.workers > 1)})"
+    )
     click.echo(f"  data        {settings.database_path}")
     click.echo(f"  master key  {key}")
     click.echo(f"  read        {url}/docs")
@@ -86,7 +89,9 @@ def _welcome(settings: Settings, port: int) -> None:
     if settings.tenant_white_list and any(network.num_addresses > 1 << 31 for network in settings.tenant_white_list):
         click.secho("  note        TENANT_WHITE_LIST lets anybody register tenants.", fg="yellow")
     if not any(str(network) == str(local) for network in settings.tenant_white_list for local in LOOPBACK):
-        click.echo("  note        tenants can be registered from TENANT_WHITE_LIST only, which leaves out this machine.")
+        click.echo(
+            "  note        tenants can be registered from TENANT_WHITE_LIST only, which leaves out this machine."
+        )
     sys.stdout.flush()
 
 

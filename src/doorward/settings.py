@@ -25,7 +25,18 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ANYONE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
-_FAMILIES = ("JWT_", "THROTTLER_", "TENANT_", "MAINTAIN_", "HTTPS_", "DOORWARD_", "HASH_", "LOGIN_", "BUDGET_", "REDIS_")
+_FAMILIES = (
+    "JWT_",
+    "THROTTLER_",
+    "TENANT_",
+    "MAINTAIN_",
+    "HTTPS_",
+    "DOORWARD_",
+    "HASH_",
+    "LOGIN_",
+    "BUDGET_",
+    "REDIS_",
+)
 _ALIKE = 0.86
 _MIN_KEY_BYTES = 32
 _MIN_KEY_VARIETY = 10
@@ -181,7 +192,9 @@ class Settings:
         _optional_lifetime, "", "Lifetime of tenant tokens, in seconds or as 30d. Default: until they are revoked."
     )
     jwt_audience: str = _setting(
-        _text, "doorward", "The aud claim of every token. A token with another one is refused, so a change ends them all."
+        _text,
+        "doorward",
+        "The aud claim of every token. A token with another one is refused, so a change ends them all.",
     )
     sessions_per_user: int = _setting(
         _whole(1, 100_000), "100", "Sessions a user may have at once; one more ends the oldest."
@@ -207,7 +220,9 @@ class Settings:
         _networks, "", "Addresses that are never throttled, as addresses or CIDR."
     )
     throttler_interval: int = _setting(
-        _whole(1, 86_400_000), "1000", "Milliseconds in which one address may send THROTTLER_MAX requests without proof."
+        _whole(1, 86_400_000),
+        "1000",
+        "Milliseconds in which one address may send THROTTLER_MAX requests without proof.",
     )
     throttler_max: int = _setting(
         _whole(0, 1_000_000),
@@ -245,9 +260,13 @@ class Settings:
     hash_passes: int = _setting(_whole(2, 10), "2", "Passes per argon2id hash.")
     hash_lanes: int = _setting(_whole(1, 4), "1", "Lanes per argon2id hash.")
     hash_threads: int = _setting(
-        _whole(0, 64), "0", "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers."
+        _whole(0, 64),
+        "0",
+        "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers.",
     )
-    log_level: str = _setting(_choice("debug", "info", "warning", "error"), "info", "The least severe log line written.")
+    log_level: str = _setting(
+        _choice("debug", "info", "warning", "error"), "info", "The least severe log line written."
+    )
     log_format: str = _setting(
         _choice("auto", "json", "text"), "auto", "Log lines as JSON or as text. auto: text on a terminal."
     )

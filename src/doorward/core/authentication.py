@@ -11,6 +11,7 @@ from doorward.core.ports import Accounts
 from doorward.core.sessions import Issued, SessionDoor
 from doorward.core.throttle import TENANTS, Throttle
 
+
 @dataclass(frozen=True, slots=True)
 class Authentication:
     """Checks passwords and opens sessions.

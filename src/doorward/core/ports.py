@@ -4,7 +4,7 @@ Every method of a store may raise `StoreUnavailable`: then nothing is known, and
 either. All times are milliseconds since the Unix epoch, by the caller's clock, never the store's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from doorward.core.model import Session, Tenant, User

@@ -62,6 +62,8 @@ class Parsed(Generic[Claims]):
 
     __slots__ = ("claims", "kid", "payload", "signature", "signed")
 
+    claims: Claims
+
     def __init__(self, kid: str, claims: Claims, payload: bytes, signed: bytes, signature: bytes) -> None:
         """Keep the parts: `signed` is what the MAC covers, `payload` the JSON text of the claims."""
         self.kid = kid
@@ -172,7 +174,9 @@ class Codec:
             and claims.iat <= seconds + LEEWAY
             and _encode_json(claims) == parsed.payload
             and (session.expires_at is None or now < session.expires_at)
-            and (_user_holds(claims, session, seconds) if type(claims) is UserClaims else _tenant_holds(claims, session))
+            and (
+                _user_holds(claims, session, seconds) if type(claims) is UserClaims else _tenant_holds(claims, session)
+            )
         )
 
     def _signature(self, kid: str, session: Session, signed: bytes) -> bytes:

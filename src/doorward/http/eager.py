@@ -17,16 +17,14 @@ class _Rest:
     def __await__(self) -> Generator[Any, Any, Any]:
         waiting_for = self._waiting_for
         while True:
+            thrown: BaseException | None = None
+            value = None
             try:
                 value = yield waiting_for
             except BaseException as error:  # noqa: BLE001 - it is thrown on to whom it is meant for
-                step = self._coroutine.throw
-                argument: Any = error
-            else:
-                step = self._coroutine.send
-                argument = value
+                thrown = error
             try:
-                waiting_for = step(argument)
+                waiting_for = self._coroutine.throw(thrown) if thrown else self._coroutine.send(value)
             except StopIteration as stop:
                 return stop.value
 
@@ -48,5 +46,3 @@ def start(
     except StopIteration as stop:
         return stop.value, None
     return None, loop.create_task(_finish(coroutine, waiting_for))
-
-

@@ -8,7 +8,6 @@ import msgspec
 from doorward.core import errors as core
 from doorward.core.errors import Fault, Refusal, ValidationFailed
 
-
 _LONGEST_ECHO = 100
 
 
@@ -169,7 +168,6 @@ class HttpVersionNotSupported(HttpRefusal):
     code = "http_version_not_supported"
     sentence = "Only HTTP/1.1 and HTTP/1.0 are spoken here"
     closing = True
-
 
 
 STATUS: dict[type[Refusal], HTTPStatus] = {

@@ -25,7 +25,9 @@ async def ready(services: Services, _call: Call) -> Answer:
     """Say whether every store answers."""
     states = dict(zip(services.checks, await asyncio.gather(*map(_state, services.checks.values())), strict=True))
     well = all(state == "ok" for state in states.values())
-    answer = reply(Ready("ready" if well else "unready", states), HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE)
+    answer = reply(
+        Ready("ready" if well else "unready", states), HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+    )
     return answer if well else answer._replace(headers=[*answer.headers, (b"retry-after", b"1")])
 
 

@@ -174,11 +174,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.due = self.loop.time() + self._limits.body_time
         parser = self.parser
         headers = self.headers
-        if (
-            parser.get_http_version() == "1.1"
-            and parser.get_method() == b"POST"
-            and (self.cycle is None or self.cycle.response_complete)
-        ):
+        if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._is_idle():
             recognised = self._lane.recognise(self.url, headers)
             if recognised is not None:
                 self._express, fields = recognised
@@ -186,6 +182,10 @@ class DoorwardProtocol(HttpToolsProtocol):
                 return
         self._judge_head(headers)
         super().on_headers_complete()
+
+    def _is_idle(self) -> bool:
+        cycle: Any = self.cycle
+        return cycle is None or cycle.response_complete
 
     def _judge_head(self, headers: Headers) -> None:
         if self.parser.get_http_version() not in {"1.1", "1.0"}:
@@ -288,7 +288,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._leaving = True
         if not self._in_message and self._task is None:
             super().shutdown()
-        elif self.cycle is not None:
+        elif not self._is_idle():
             self.cycle.keep_alive = False
 
     def overdue(self) -> None:
@@ -299,7 +299,7 @@ class DoorwardProtocol(HttpToolsProtocol):
             self._refuse(RequestTimeout())
         elif self._task is not None:
             self._task.cancel()
-        elif self.cycle is not None and not self.cycle.response_complete:
+        elif not self._is_idle():
             # The guard's deadline has long answered; then it is the client who does not read.
             self.transport.abort()
         else:
@@ -310,8 +310,8 @@ class DoorwardProtocol(HttpToolsProtocol):
         if self._closing:
             return
         self._closing = True
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        if not self._is_idle():
+            cycle = self.cycle
             cycle.disconnected = True
             cycle.message_event.set()
             if getattr(cycle, "response_started", False):

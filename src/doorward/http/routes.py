@@ -33,7 +33,12 @@ from doorward.http.wire import Answer, Call, Proxies
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
 _TENANT = {"email": "shop@example.org", "password": "Correct-Horse-9"}
-_USER = {"login": "alice", "email": "alice@example.org", "password": "correct horse battery staple", "sub": "customer-17"}
+_USER = {
+    "login": "alice",
+    "email": "alice@example.org",
+    "password": "correct horse battery staple",
+    "sub": "customer-17",
+}
 _LOGIN = {"login": "alice", "password": "correct horse battery staple", "deviceId": "laptop"}
 _ANY_TOKEN = {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"}
 
@@ -90,9 +95,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )  # fmt: skip
 
 EXPRESS: Mapping[bytes, Endpoint] = {
-    endpoint.path.encode(): endpoint
-    for endpoint in ENDPOINTS
-    if endpoint.handler in {auth.verify, tenants.verify}
+    endpoint.path.encode(): endpoint for endpoint in ENDPOINTS if endpoint.handler in {auth.verify, tenants.verify}
 }
 """The questions asked on every request: answered before the router, by the same handlers."""
 

@@ -59,7 +59,9 @@ def _tenant_password(value: str) -> _Found:
 _HEAVY = 6 * MAX_BYTES
 
 Email = Annotated[
-    str, Text(NAME_CHARACTERS, NAME_BYTES, _email), Meta(min_length=1, max_length=NAME_CHARACTERS, examples=["a@localhost"])
+    str,
+    Text(NAME_CHARACTERS, NAME_BYTES, _email),
+    Meta(min_length=1, max_length=NAME_CHARACTERS, examples=["a@localhost"]),
 ]
 Login = Annotated[
     str,
@@ -73,7 +75,9 @@ DeviceId = Annotated[
 ]
 Line = Annotated[str, Text(NAME_CHARACTERS, NAME_BYTES, _name), Meta(min_length=1, max_length=NAME_CHARACTERS)]
 Password = Annotated[
-    str, Text(MAX_CHARACTERS, _HEAVY, _password), Meta(min_length=1, max_length=MAX_CHARACTERS, extra_json_schema={"format": "password"})
+    str,
+    Text(MAX_CHARACTERS, _HEAVY, _password),
+    Meta(min_length=1, max_length=MAX_CHARACTERS, extra_json_schema={"format": "password"}),
 ]
 UserPassword = Annotated[
     str,

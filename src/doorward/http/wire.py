@@ -42,7 +42,9 @@ _OK_HEAD = _STATUS_LINES[HTTPStatus.OK] + _SECURITY_LINES + b"content-type: " + 
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 # The only body that a question needs, in any white space; what does not look like this is read the long way.
-_TOKEN_BODY = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"token"[ \t\r\n]*:[ \t\r\n]*"([A-Za-z0-9_.\-]*)"[ \t\r\n]*\}[ \t\r\n]*')
+_TOKEN_BODY = re.compile(
+    rb'[ \t\r\n]*\{[ \t\r\n]*"token"[ \t\r\n]*:[ \t\r\n]*"([A-Za-z0-9_.\-]*)"[ \t\r\n]*\}[ \t\r\n]*'
+)
 _BEARER = b"bearer "
 
 _ids = count(secrets.randbits(32))

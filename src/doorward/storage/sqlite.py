@@ -33,7 +33,13 @@ _Job = tuple[tuple[Step, ...], asyncio.AbstractEventLoop, "asyncio.Future[list[l
 def connect(path: Path, *, busy: float, read_only: bool = False) -> sqlite3.Connection:
     """Return a connection with the settings every connection has. `busy` is in seconds."""
     connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "mmap_size=268435456"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "mmap_size=268435456",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     if read_only:
         connection.execute("PRAGMA query_only=ON")

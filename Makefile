@@ -1,0 +1,78 @@
+# `make help` lists everything. Needs make and Python 3.11 or newer; everything else is installed into .venv.
+
+# The first interpreter that runs and is new enough; a name on the path may be a shim of a version that is not there.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := src tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test fast check format lint types architecture coverage bench torture lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.venv/made:
+	@test -n "$(PYTHON)" || { echo "Doorward needs Python 3.11 or newer; name one with PYTHON=/path/to/python."; exit 1; }
+	@echo "Making .venv with $(PYTHON) ..."
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run: requirements/run.txt pyproject.toml | .venv/made
+	@echo "Installing what the service needs ..."
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: requirements/dev.txt pyproject.toml .venv/run
+	@echo "Installing what the tests need ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+install: .venv/run ## Install the service into .venv
+
+serve: .venv/run ## Start the service on the embedded store
+	@exec $(BIN)/doorward serve
+
+test: .venv/dev ## Run every test
+	@$(BIN)/python -m pytest
+
+fast: .venv/dev ## Run the tests that start no processes
+	@$(BIN)/python -m pytest -m "not slow"
+
+format: .venv/dev ## Format the code
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+lint: .venv/dev
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+
+types: .venv/dev
+	@$(BIN)/mypy
+
+architecture: .venv/dev
+	@$(BIN)/lint-imports
+
+coverage: .venv/dev ## Run every test and hold the coverage against its gate
+	@rm -f .coverage .coverage.*
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: lint types architecture coverage ## Format, lint, types, architecture, tests, coverage: what a commit has to pass
+
+bench: .venv/dev ## Measure, and print ratios
+	@$(BIN)/python -m tests.bench
+
+torture: .venv/dev ## The long forms of the fault and race tests
+	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest tests/faults
+
+lock: .venv/dev ## Write the lock files anew
+	@$(PIP) install uv
+	@$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/run.txt
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/dev.txt
+
+clean: ## Remove what the other targets made, but not data/
+	@rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,247 @@
+"""What the tests of a running service share: a turnable clock, a cheap hasher, a real server on a real socket."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import uvicorn
+import uvloop
+
+from doorward.app import Parts, build
+from doorward.core.passwords import Argon2Parameters
+from doorward.http.protocol import DoorwardProtocol, Limits
+from doorward.settings import Settings
+
+CHEAP = Argon2Parameters(memory=64, passes=1, lanes=1)
+PASSWORD = "Correct-Horse-9"
+KEY = "zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="
+UNTHROTTLED = {
+    "THROTTLER_MAX": "0",
+    "BUDGET_LOGIN": "off",
+    "BUDGET_WRITE": "off",
+    "LOGIN_FAILURE_TIME": "0",
+}
+
+
+class TurnableClock:
+    """A clock that stands still unless it is turned. Milliseconds, as the service's."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def turn(self, *, seconds: float = 0, milliseconds: int = 0) -> None:
+        self.now += int(seconds * 1000) + milliseconds
+
+
+@dataclass
+class Service:
+    """A running service in this process, on a thread of its own: real uvicorn, real sockets, real store."""
+
+    settings: Settings
+    clock: TurnableClock | None = None
+    limits: Limits | None = None
+    url: str = ""
+    port: int = 0
+    app: Any = None
+    _server: uvicorn.Server | None = None
+    _thread: threading.Thread | None = None
+    _clients: list[httpx.Client] = field(default_factory=list)
+
+    def start(self) -> Self:
+        parts = Parts(hashing=CHEAP, limits=self.limits)
+        if self.clock:
+            parts = replace(parts, clock=self.clock)
+        self.app = build(self.settings, parts)
+        config = uvicorn.Config(
+            self.app,
+            host=self.settings.host,
+            port=0,
+            http=DoorwardProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + 10
+        while not self._server.started:
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                raise RuntimeError("the service did not start")
+            time.sleep(0.005)
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        self.url = f"http://{host}:{self.port}"
+        return self
+
+    def _run(self) -> None:
+        assert self._server
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._server.serve())
+
+    def stop(self) -> None:
+        for client in self._clients:
+            client.close()
+        if self._server and self._thread:
+            self._server.should_exit = True
+            self._thread.join(10)
+
+    def client(self, **options: Any) -> httpx.Client:
+        client = httpx.Client(base_url=self.url, timeout=15, **options)
+        self._clients.append(client)
+        return client
+
+    def tenant(self, email: str = "shop@example.org", password: str = PASSWORD) -> "Tenant":
+        return Tenant.register(self.client(), email, password)
+
+
+@dataclass
+class Tenant:
+    """A client of the service: one tenant with its token. Every method is one request and returns the response."""
+
+    http: httpx.Client
+    id: str
+    email: str
+    password: str
+    token: str
+
+    @classmethod
+    def register(cls, http: httpx.Client, email: str, password: str = PASSWORD) -> "Tenant":
+        answer = http.post("/tenant", json={"email": email, "password": password})
+        assert answer.status_code == 200, answer.text
+        return cls(http, answer.json()["id"], email, password, answer.json()["token"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self.http.post(path, json=body, headers=self.headers)
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        return self.http.get(path, params=query or None, headers=self.headers)
+
+    def create(self, login: str = "alice", password: str = "pw", **more: Any) -> httpx.Response:
+        body = {"login": login, "email": "user@example.org", "password": password, "sub": "sub-1", **more}
+        return self.post("/user", body)
+
+    def delete(self, login: str) -> httpx.Response:
+        from urllib.parse import quote
+
+        return self.http.delete(f"/user/{quote(login, safe='')}", headers=self.headers)
+
+    def login(self, login: str = "alice", password: str = "pw", device: str = "laptop") -> httpx.Response:
+        return self.post("/auth", {"login": login, "password": password, "deviceId": device})
+
+    def session(self, login: str = "alice", password: str = "pw", device: str = "laptop") -> str:
+        answer = self.login(login, password, device)
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["accessToken"]
+        return token
+
+    def verify(self, token: str) -> httpx.Response:
+        return self.post("/auth/verify", {"token": token})
+
+    def logout(self, token: str) -> httpx.Response:
+        return self.post("/auth/logout", {"token": token})
+
+
+def read_settings(folder: Path, more: Mapping[str, str] | None = None) -> Settings:
+    """Return settings for a service whose data lies in `folder`, unthrottled unless `more` says otherwise."""
+    return Settings.read({"DATA_DIR": str(folder), "JWT_KEY": KEY, **UNTHROTTLED, **(more or {})}, folder)
+
+
+@contextlib.contextmanager
+def running(settings: Settings, clock: TurnableClock | None = None, limits: Limits | None = None) -> Iterator[Service]:
+    service = Service(settings, clock, limits).start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@dataclass
+class Process:
+    """The service as an operator starts it: `python -m doorward serve` in processes of its own."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    process: "subprocess.Popen[bytes] | None" = None
+    url: str = ""
+    port: int = 0
+
+    def start(self) -> Self:
+        log = (self.folder / "log.txt").open("ab")
+        begin = log.tell()
+        base = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "COVERAGE_PROCESS_START"}}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "doorward", "serve"],
+            env={
+                **base,
+                "PORT": str(self.port),
+                "DATA_DIR": str(self.folder / "data"),
+                **UNTHROTTLED,
+                **self.environment,
+            },
+            cwd=self.folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        workers = int(self.environment.get("WORKERS", "1"))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and self.process.poll() is None:
+            said = (self.folder / "log.txt").read_bytes()[begin:].decode()
+            if said.count('"event": "ready"') >= workers:
+                self.url = said.split("listens on  ")[1].split()[0]
+                self.port = int(self.url.rpartition(":")[2])
+                return self
+            time.sleep(0.01)
+        raise RuntimeError(f"the service did not start: {(self.folder / 'log.txt').read_text()}")
+
+    def log(self) -> str:
+        return (self.folder / "log.txt").read_text()
+
+    def kill(self) -> None:
+        """End every process of the service at once, as a power cut of the host would."""
+        assert self.process
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Ask the service to stop, and return its exit code."""
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(35)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+
+@contextlib.contextmanager
+def serving(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Process]:
+    process = Process(folder, environment or {}).start()
+    try:
+        yield process
+    finally:
+        process.kill()
