@@ -88,8 +88,9 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
 
     async def sweep() -> None:
         for store in (sessions, counters):
-            while await store.sweep(clock(), limit=_SWEEP_BATCH) >= _SWEEP_BATCH:
-                await asyncio.sleep(0)
+            swept = _SWEEP_BATCH
+            while swept >= _SWEEP_BATCH:
+                swept = await store.sweep(clock(), limit=_SWEEP_BATCH)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:

@@ -227,7 +227,7 @@ class Settings:
     throttler_max: int = _setting(
         _whole(0, 1_000_000),
         "5",
-        "Requests that one address may send in THROTTLER_INTERVAL unless they prove a tenant's credential. 0: no limit.",
+        "Requests that one address may send in THROTTLER_INTERVAL unless they prove a tenant credential. 0: no limit.",
     )
     throttler_min_diff: int = _setting(
         _whole(0, 86_400_000), "0", "Least milliseconds between two such requests of one address. 0: any."

@@ -5,7 +5,7 @@ from doorward.core.ports import Accounts, Clock
 
 
 class Activity:
-    """Remembers when users were last seen and writes it down in batches, so that asking about a token writes nothing."""
+    """Remembers when users were last seen and writes it down in batches, so that a question writes nothing."""
 
     def __init__(self, accounts: Accounts, clock: Clock) -> None:
         """Start with nobody seen."""

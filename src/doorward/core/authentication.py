@@ -1,23 +1,27 @@
 """Who are you: the logins of tenants and of their users."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 
 from doorward.core.errors import IncorrectCredentials, IncorrectPassword, LoginRefused, Refusal, UserNotFound
 from doorward.core.model import Tenant, User
-from doorward.core.passwords import Passwords
+from doorward.core.passwords import Match, Passwords
 from doorward.core.ports import Accounts
 from doorward.core.sessions import Issued, SessionDoor
 from doorward.core.throttle import TENANTS, Throttle
+
+Account = TypeVar("Account", Tenant, User)
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
     """Checks passwords and opens sessions.
 
-    `uniform` gives one refusal for unknown users and wrong passwords. `failure_time` is how many seconds a refused login
-    takes at least, so that hashes of different cost (a decoy, a ready bcrypt hash) cannot be told apart by a stopwatch.
+    `uniform` gives one refusal for unknown users and wrong passwords. `failure_time` is how many seconds a refused
+    login takes at least, so that hashes of different cost (a decoy, a ready bcrypt hash) cannot be told apart by a stopwatch.
     """
 
     accounts: Accounts
@@ -34,16 +38,13 @@ class Authentication:
         Overloaded, StoreUnavailable.
         """
         await self.throttle.login(tenant_id)
-        started = monotonic()
-        async with self.throttle.attempt(tenant_id, login) as attempt:
-            user = await self.accounts.user_by_login(tenant_id, login)
-            match = await self.passwords.match(password, user.password_hash if user else None, group=tenant_id)
-            attempt.right = match.right
+        user, match = await self._prove(
+            tenant_id, login, password, lambda: self.accounts.user_by_login(tenant_id, login)
+        )
         if user is None or not match.right:
-            await self._even_out(started)
             raise self._refusal(user)
         if match.outdated:
-            await self._upgrade_user(user, password)
+            await self._upgrade(lambda new: self.accounts.set_user_hash(user, new), password, tenant_id)
         issued = await self.sessions.open_user(user, device_id)
         # The session is in the store before the user is read again, and whoever changes or removes the user ends
         # sessions after that. So one of the two sees the other, and no login outlives what it was checked against.
@@ -59,16 +60,11 @@ class Authentication:
         Raises IncorrectCredentials, whether the address is unknown or the password wrong, TooManyAttempts, Overloaded,
         StoreUnavailable.
         """
-        started = monotonic()
-        async with self.throttle.attempt(TENANTS, email) as attempt:
-            tenant = await self.accounts.tenant_by_email(email)
-            match = await self.passwords.match(password, tenant.password_hash if tenant else None, group=TENANTS)
-            attempt.right = match.right
+        tenant, match = await self._prove(TENANTS, email, password, lambda: self.accounts.tenant_by_email(email))
         if tenant is None or not match.right:
-            await self._even_out(started)
             raise IncorrectCredentials
         if match.outdated:
-            await self._upgrade_tenant(tenant, password)
+            await self._upgrade(lambda new: self.accounts.set_tenant_hash(tenant, new), password, TENANTS)
         issued = await self.sessions.open_tenant(tenant)
         now = await self.accounts.tenant_by_id(tenant.id)
         if now is None or now.credentials != tenant.credentials:
@@ -76,23 +72,28 @@ class Authentication:
             raise IncorrectCredentials
         return issued
 
-    async def _even_out(self, started: float) -> None:
-        await asyncio.sleep(max(0.0, started + self.failure_time - monotonic()))
+    async def _prove(
+        self, realm: str, name: str, password: str, find: Callable[[], Awaitable[Account | None]]
+    ) -> tuple[Account | None, Match]:
+        """Compare a password with that of the account, if there is one: one reservation, one look-up, one hash."""
+        started = monotonic()
+        async with self.throttle.attempt(realm, name) as attempt:
+            account = await find()
+            stored = account.password_hash if account else None
+            match = await self.passwords.match(password, stored, group=realm)
+            attempt.right = match.right
+        if not match.right:
+            await asyncio.sleep(max(0.0, started + self.failure_time - monotonic()))
+        return account, match
 
     def _refusal(self, user: User | None) -> Refusal:
         if self.uniform:
             return LoginRefused()
         return UserNotFound() if user is None else IncorrectPassword()
 
-    async def _upgrade_user(self, user: User, password: str) -> None:
+    async def _upgrade(self, keep: Callable[[str], Awaitable[bool]], password: str, group: str) -> None:
         try:
-            await self.accounts.set_user_hash(user, await self.passwords.hash(password, group=user.tenant_id))
+            await keep(await self.passwords.hash(password, group=group))
         except Refusal:
             # The password was right; a hash that could not be renewed today is renewed at the next login.
-            return
-
-    async def _upgrade_tenant(self, tenant: Tenant, password: str) -> None:
-        try:
-            await self.accounts.set_tenant_hash(tenant, await self.passwords.hash(password, group=TENANTS))
-        except Refusal:
             return

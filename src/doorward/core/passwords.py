@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Argon2Parameters:
-    """Cost of a hash: memory in KiB, passes, lanes (RFC 9106). The defaults are the floor the OWASP cheat sheet sets."""
+    """Cost of a hash: memory in KiB, passes, lanes (RFC 9106). The defaults are the floor that OWASP sets."""
 
     memory: int = 19_456
     passes: int = 2
@@ -48,7 +48,7 @@ class Match(NamedTuple):
 
 
 def bcrypt_cost(text: str) -> int | None:
-    """Return the cost of a well-formed bcrypt string (`$2a$`, `$2b$`, `$2y$`, 60 characters), None for any other text."""
+    """Return the cost of a well-formed bcrypt string (`$2a$`, `$2b$`, `$2y$`, 60 characters), else None."""
     form = _BCRYPT.fullmatch(text)
     return int(form[1]) if form else None
 

@@ -21,7 +21,7 @@ class Tenants:
     clock: Clock
 
     async def register(self, email: str, password: str) -> tuple[Tenant, str]:
-        """Register a tenant and return it with a token of its first session; TenantExists where the address is taken."""
+        """Register a tenant and return it with its first token; TenantExists where the address is taken."""
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         password_hash = await self.passwords.hash(password, group=TENANTS)

@@ -76,7 +76,7 @@ class Throttle:
     _local: dict[str, int] = field(default_factory=dict)
 
     async def address(self, address: str) -> None:
-        """Charge a request that proves no tenant credential to its address; TooManyRequests when the budget is empty."""
+        """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty."""
         await self._take(f"address:{address}", self.budgets.address)
         if self.budgets.spacing:
             await self._take(f"spacing:{address}", Budget(self.budgets.spacing, 1))
@@ -118,7 +118,7 @@ class Throttle:
         self._denied.pop(key, None)
 
     def key(self, realm: str, name: str) -> str:
-        """Return the counter of a name in a realm (a tenant's id, or that of the tenants); one for all its spellings."""
+        """Return the counter of a name in a realm (a tenant's id, or TENANTS); one for all its spellings."""
         secret = hmac.digest(self.pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256")
         return f"attempts:{secret.hex()}"
 

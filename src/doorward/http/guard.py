@@ -84,6 +84,38 @@ def unique_query(raw: bytes) -> dict[str, str]:
     return found
 
 
+class _ClientGone(Exception):  # noqa: N818 - nobody is told
+    """The client went away before its request was whole."""
+
+
+class _Passage:
+    """The way out of one request: every answer takes the general headers along."""
+
+    def __init__(self, send: Send, given_id: bytes | None) -> None:
+        self._send = send
+        self._started = False
+        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id(given_id))]
+
+    @property
+    def request_id(self) -> str:
+        return self.extra[0][1].decode()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._started = True
+            own = {name for name, _ in message["headers"]}
+            general = [pair for pair in SECURITY_HEADERS if pair[0] not in own]
+            message["headers"] = [*message["headers"], *general, *self.extra]
+        await self._send(message)
+
+    async def write(self, answer: Answer) -> None:
+        """Send an answer, unless another one is under way already."""
+        if not self._started:
+            headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+            await self.send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
+            await self.send({"type": "http.response.body", "body": answer.body})
+
+
 class Guard:
     """Wraps the router. Whatever comes out, out goes one well-formed answer with every header it should have."""
 
@@ -97,41 +129,24 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id(headers.get(b"x-request-id")))]
-        started = False
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                own = {name for name, _ in message["headers"]}
-                general = [pair for pair in SECURITY_HEADERS if pair[0] not in own]
-                message["headers"] = [*message["headers"], *general, *extra]
-            await send(message)
-
+        passage = _Passage(send, dict(scope["headers"]).get(b"x-request-id"))
         try:
             async with asyncio.timeout(HANDLER_SECONDS) as deadline:
-                extra += self._check_head(scope, headers)
-                body = await _read(receive)
-                if body is None:
-                    return
-                scope["body"] = body
-                await self._app(scope, receive, send_with_headers)
+                passage.extra += self._check_head(scope, dict(scope["headers"]))
+                scope["body"] = await _read(receive)
+                await self._app(scope, receive, passage.send)
+        except _ClientGone:
+            return
         except Refusal as refusal:
-            answer = refuse(refusal)
+            await passage.write(refuse(refusal))
         except TimeoutError:
             if not deadline.expired():
                 raise
-            answer = refuse(DeadlineExceeded(retry_after=1))
+            await passage.write(refuse(DeadlineExceeded(retry_after=1)))
         except Exception:
             # The log has the id the client was given; the client is told nothing else.
-            log.exception("a request failed", extra={"request_id": extra[0][1].decode()})
-            answer = refuse(InternalError())
-        else:
-            return
-        if not started:
-            await _write(answer, send_with_headers)
+            log.exception("a request failed", extra={"request_id": passage.request_id})
+            await passage.write(refuse(InternalError()))
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -157,23 +172,17 @@ class Guard:
         return (*allowed, *_PREFLIGHT) if scope["method"] == "OPTIONS" else allowed
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Return the whole body, None where the client went away; PayloadTooLarge as soon as it is too much."""
+async def _read(receive: Receive) -> bytes:
+    """Return the whole body; PayloadTooLarge as soon as it is too much."""
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return None
+            raise _ClientGone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > MAX_BODY:
             raise PayloadTooLarge
         if not message.get("more_body", False):
             return b"".join(parts)
-
-
-async def _write(answer: Answer, send: Send) -> None:
-    headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
-    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})

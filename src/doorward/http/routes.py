@@ -32,6 +32,7 @@ from doorward.http.wire import Answer, Call, Proxies
 
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
+_LOGIN = (UserNotFound, IncorrectPassword, LoginRefused, TooManyRequests, TooManyAttempts, Overloaded)
 _TENANT = {"email": "shop@example.org", "password": "Correct-Horse-9"}
 _USER = {
     "login": "alice",
@@ -39,7 +40,7 @@ _USER = {
     "password": "correct horse battery staple",
     "sub": "customer-17",
 }
-_LOGIN = {"login": "alice", "password": "correct horse battery staple", "deviceId": "laptop"}
+_CREDENTIALS = {"login": "alice", "password": "correct horse battery staple", "deviceId": "laptop"}
 _ANY_TOKEN = {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"}
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -77,8 +78,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/auth", auth.login, Proof.TENANT, "Sessions",
-        (*_BODY, NotAuthorized, UserNotFound, IncorrectPassword, LoginRefused, TooManyRequests, TooManyAttempts, Overloaded),
-        schemas.LoginBody, schemas.AccessGiven, example=_LOGIN,
+        (*_BODY, NotAuthorized, *_LOGIN),
+        schemas.LoginBody, schemas.AccessGiven, example=_CREDENTIALS,
     ),
     Endpoint(
         "POST", "/auth/verify", auth.verify, Proof.TENANT, "Sessions",

@@ -85,7 +85,7 @@ UserPassword = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_CHARACTERS,
-        description="A well-formed bcrypt string of 60 characters is taken as a ready hash; anything else is a password.",
+        description="A well-formed bcrypt string (60 characters) is taken as a ready hash; all else is a password.",
         extra_json_schema={"format": "password"},
     ),
 ]

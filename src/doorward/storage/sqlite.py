@@ -198,11 +198,11 @@ def migrate(path: Path) -> int:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version={migration.version}")
             connection.execute("COMMIT")
-        return newest
     except sqlite3.Error as error:
         raise _cannot_open(path, error) from error
     finally:
         connection.close()
+    return newest
 
 
 def _cannot_open(path: Path, error: Exception) -> CannotStart:
