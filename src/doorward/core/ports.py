@@ -76,6 +76,16 @@ class Accounts(Protocol):
         ...
 
 
+class Claimed(NamedTuple):
+    """What a token says of its session before anything is believed: the session's id and its owner's.
+
+    The owner is only where a store may look first. A session found is the one of this id, whoever owns it, or none.
+    """
+
+    session_id: str
+    owner_id: str
+
+
 class Sessions(Protocol):
     """Sessions; the truth of revocation. What `open` returned is found; what was ended is never found again.
 
@@ -86,12 +96,12 @@ class Sessions(Protocol):
         """Keep a session. Of its owner's sessions at most `cap` stay, the oldest go, whatever runs in parallel."""
         ...
 
-    async def find(self, session_id: str) -> Session | None:
-        """Return the session if it was opened and not ended. Expiry is the caller's to judge."""
+    async def find(self, tenant: Claimed) -> Session | None:
+        """Return a tenant's session if it was opened and not ended. Expiry is the caller's to judge."""
         ...
 
-    async def find_pair(self, first: str, second: str) -> tuple[Session | None, Session | None]:
-        """Return two sessions, as of one moment, in one trip to the store."""
+    async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
+        """Return a tenant's session and that of one of its users, in one trip to the store."""
         ...
 
     async def close(self, session: Session) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 
 from doorward.core.errors import InvalidToken, NotAuthorized
 from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.ports import Clock, Sessions
+from doorward.core.ports import Claimed, Clock, Sessions
 from doorward.core.tokens import (
     Codec,
     Parsed,
@@ -40,6 +40,10 @@ class Verified(NamedTuple):
 
     session: Session
     claims: bytes
+
+
+def _claimed(parsed: Parsed[TenantClaims] | Parsed[UserClaims]) -> Claimed:
+    return Claimed(parsed.claims.jti, parsed.claims.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,14 @@ class SessionDoor:
         parsed = self.codec.parse_tenant(credential) if credential else None
         if parsed is None:
             raise NotAuthorized
-        return self._caller(parsed, await self.sessions.find(parsed.claims.jti))
+        return self._caller(parsed, await self.sessions.find(_claimed(parsed)))
 
     async def tenant_token(self, token: bytes) -> Verified:
         """Return what a tenant's token says if it is true right now; InvalidToken for anything else."""
         parsed = self.codec.parse_tenant(token)
         if parsed is None:
             raise InvalidToken
-        session = await self.sessions.find(parsed.claims.jti)
+        session = await self.sessions.find(_claimed(parsed))
         if session is None or not self.codec.check(parsed, session, self.clock()):
             raise InvalidToken
         return Verified(session, parsed.payload)
@@ -117,9 +121,9 @@ class SessionDoor:
             raise NotAuthorized
         subject = self.codec.parse_user(token)
         if subject is None:
-            self._caller(caller, await self.sessions.find(caller.claims.jti))
+            self._caller(caller, await self.sessions.find(_claimed(caller)))
             raise InvalidToken
-        theirs, session = await self.sessions.find_pair(caller.claims.jti, subject.claims.jti)
+        theirs, session = await self.sessions.find_pair(_claimed(caller), _claimed(subject))
         tenant = self._caller(caller, theirs)
         if (
             session is None

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from doorward.core.errors import StoreUnavailable
 from doorward.core.identity import canonical
 from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.ports import Backoff, Verdict
+from doorward.core.ports import Backoff, Claimed, Verdict
 
 Row = Sequence[Any]
 
@@ -185,14 +185,15 @@ class RelationalSessions:
                 return
         raise StoreUnavailable
 
-    async def find(self, session_id: str) -> Session | None:
+    async def find(self, tenant: Claimed) -> Session | None:
         """See `Sessions.find`."""
-        rows = await self._db.read("find_session", {"id": session_id})
+        rows = await self._db.read("find_session", {"id": tenant.session_id})
         return Session._make(rows[0]) if rows else None
 
-    async def find_pair(self, first: str, second: str) -> tuple[Session | None, Session | None]:
+    async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
         """See `Sessions.find_pair`."""
         one = other = None
+        first, second = tenant.session_id, user.session_id
         for row in await self._db.read("find_sessions", {"first": first, "second": second}):
             if row[0] == first:
                 one = Session._make(row)
