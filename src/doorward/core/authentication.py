@@ -20,8 +20,8 @@ Account = TypeVar("Account", Tenant, User)
 class Authentication:
     """Checks passwords and opens sessions.
 
-    `uniform` gives one refusal for unknown users and wrong passwords. `failure_time` is how many seconds a
-    refused login takes at least, so that hashes of different cost (a decoy, a ready bcrypt hash) cannot be told apart by a stopwatch.
+    `uniform` gives one refusal for unknown users and wrong passwords. `failure_time` is how many seconds a refused
+    login takes at least, so that hashes of different cost (a decoy, a ready bcrypt hash) look alike to a stopwatch.
     """
 
     accounts: Accounts

@@ -1,0 +1,14 @@
+-- What sessions kept outside this database must not come back with, and which of their servers know all of it.
+
+CREATE TABLE revocations (
+    name       TEXT ${BINARY} PRIMARY KEY,
+    place      TEXT NOT NULL,
+    expires_at BIGINT
+) ${CLUSTERED};
+
+CREATE INDEX revocations_by_expiry ON revocations (expires_at);
+
+CREATE TABLE trusted_servers (
+    server     TEXT PRIMARY KEY,
+    trusted_at BIGINT NOT NULL
+) ${CLUSTERED};
