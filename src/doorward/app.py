@@ -35,7 +35,7 @@ from doorward.storage.sqlite import SqliteDatabase, migrate
 
 log = logging.getLogger(__name__)
 
-_FLUSH_SECONDS = 10.0
+_FLUSH_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
 _SWEEP_BATCH = 500
 
@@ -102,7 +102,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         finally:
             for chore in chores:
                 chore.cancel()
-            await _try(activity.flush)
+            await _try(lambda: activity.flush(everything=True))
             connections.close()
             passwords.close()
             await database.close()

@@ -25,18 +25,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ANYONE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
-_FAMILIES = (
-    "JWT_",
-    "THROTTLER_",
-    "TENANT_",
-    "MAINTAIN_",
-    "HTTPS_",
-    "DOORWARD_",
-    "HASH_",
-    "LOGIN_",
-    "BUDGET_",
-    "REDIS_",
-)
+# Not DOORWARD_, DATABASE_ or REDIS_: orchestrators put names like REDIS_PORT into every environment.
+_FAMILIES = ("JWT_", "THROTTLER_", "TENANT_", "MAINTAIN_", "HTTPS_", "HASH_", "LOGIN_", "BUDGET_")
 _ALIKE = 0.86
 _MIN_KEY_BYTES = 32
 _MIN_KEY_VARIETY = 10

@@ -131,22 +131,27 @@ class Guard:
             return
         passage = _Passage(send, dict(scope["headers"]).get(b"x-request-id"))
         try:
-            async with asyncio.timeout(HANDLER_SECONDS) as deadline:
-                passage.extra += self._check_head(scope, dict(scope["headers"]))
-                scope["body"] = await _read(receive)
-                await self._app(scope, receive, passage.send)
+            passage.extra += self._check_head(scope, dict(scope["headers"]))
+            scope["body"] = await _read(receive)
+            await self._answer(scope, receive, passage.send)
         except _ClientGone:
             return
         except Refusal as refusal:
             await passage.write(refuse(refusal))
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            await passage.write(refuse(DeadlineExceeded(retry_after=1)))
         except Exception:
             # The log has the id the client was given; the client is told nothing else.
             log.exception("a request failed", extra={"request_id": passage.request_id})
             await passage.write(refuse(InternalError()))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadline = asyncio.timeout(HANDLER_SECONDS)
+        try:
+            async with deadline:
+                await self._app(scope, receive, send)
+        except TimeoutError:
+            if deadline.expired():
+                raise DeadlineExceeded(retry_after=1) from None
+            raise
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
