@@ -30,14 +30,12 @@ from doorward.http.routes import EXPRESS, build_router
 from doorward.http.services import Services
 from doorward.http.wire import Proxies
 from doorward.settings import Settings
-from doorward.storage.relational import RelationalAccounts, RelationalCounters, RelationalSessions
-from doorward.storage.sqlite import SqliteDatabase, migrate
+from doorward.stores import choose
 
 log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
-_SWEEP_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +52,12 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     parts = parts or Parts()
     masters = {kid: key.encode() for kid, key in settings.with_master_key()}
     hashing = parts.hashing or Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)
-    database = SqliteDatabase(settings.database_path)
-    accounts, sessions, counters = (
-        RelationalAccounts(database),
-        RelationalSessions(database),
-        RelationalCounters(database),
-    )
+    stores = choose(settings)
+    accounts = stores.accounts
     clock = parts.clock
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-    door = SessionDoor(sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
-    throttle = Throttle(counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
+    door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
+    throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
     activity = Activity(accounts, clock)
     services = Services(
@@ -75,7 +69,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         ),
         throttle=throttle,
         activity=activity,
-        checks={"database": lambda: database.read("ping", {})},
+        checks=stores.checks,
         registrars=settings.tenant_white_list,
         unthrottled=settings.throttler_white_list,
         descriptions=describe(),
@@ -86,16 +80,11 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         ExpressLane(EXPRESS, services, proxies, rules), parts.limits or Limits(connections=settings.max_connections)
     )
 
-    async def sweep() -> None:
-        for store in (sessions, counters):
-            swept = _SWEEP_BATCH
-            while swept >= _SWEEP_BATCH:
-                swept = await store.sweep(clock(), limit=_SWEEP_BATCH)
-
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
+        await stores.open()
         connections.open(asyncio.get_running_loop())
-        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
+        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, lambda: stores.sweep(clock))]
         log.info("ready", extra={"pid": os.getpid()})
         try:
             yield {"door": connections}
@@ -105,17 +94,12 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
             await _try(lambda: activity.flush(everything=True))
             connections.close()
             passwords.close()
-            await database.close()
+            await stores.close()
             log.info("stopped", extra={"pid": os.getpid()})
 
     router = build_router(services, proxies, docs=settings.docs == "on")
     router.lifespan_context = lifespan
     return Guard(router, rules)
-
-
-def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest schema before anything is served; CannotStart where that is impossible."""
-    migrate(settings.database_path)
 
 
 def from_environment() -> ASGIApp:

@@ -8,10 +8,10 @@ import click
 import uvicorn
 
 from doorward import __version__, logs
-from doorward.app import migrate_database
 from doorward.core.errors import CannotStart
 from doorward.http.protocol import DoorwardProtocol
 from doorward.settings import LOOPBACK, Settings, describe
+from doorward.stores import migrate
 
 _BACKLOG = 2048
 _DRAIN_SECONDS = 30
@@ -34,7 +34,7 @@ def serve() -> None:
         settings = Settings.read()
         logs.configure(settings.log_level, settings.log_format)
         settings.with_master_key()
-        migrate_database(settings)
+        migrate(settings)
     except CannotStart as reason:
         click.secho(f"doorward cannot start. {reason}", err=True, fg="red")
         sys.exit(1)

@@ -25,6 +25,17 @@ class Step(NamedTuple):
 class Database(Protocol):
     """What an adapter has to do: run statements by name. Raises StoreUnavailable when it cannot."""
 
+    async def open(self) -> None:
+        """Open the database, of the newest schema already, inside the event loop that will use it.
+
+        CannotStart where that is impossible.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way and close the database."""
+        ...
+
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """Return the rows of a statement that answers by key, at once."""
         ...

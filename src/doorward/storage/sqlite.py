@@ -47,21 +47,29 @@ def connect(path: Path, *, busy: float, read_only: bool = False) -> sqlite3.Conn
 
 
 class SqliteDatabase:
-    """Runs statements on one SQLite file. Open it inside the event loop that will use it."""
+    """Runs statements on one SQLite file."""
+
+    _reader: sqlite3.Connection
+    _scanner: sqlite3.Connection
+    _writer: sqlite3.Connection
 
     def __init__(self, path: Path) -> None:
-        """Bring the file to the newest schema and open it; CannotStart where that is impossible."""
-        migrate(path)
-        try:
-            self._reader = connect(path, busy=_READ_BUSY_SECONDS, read_only=True)
-            self._scanner = connect(path, busy=_READ_BUSY_SECONDS, read_only=True)
-            self._writer = connect(path, busy=_BUSY_SECONDS)
-        except sqlite3.Error as error:
-            raise _cannot_open(path, error) from error
+        """Name the file; `open` opens it."""
+        self._path = path
         self._statements = load_statements("?")
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="sqlite-write", daemon=True)
+
+    async def open(self) -> None:
+        """See `Database.open`."""
+        migrate(self._path)
+        try:
+            self._reader = connect(self._path, busy=_READ_BUSY_SECONDS, read_only=True)
+            self._scanner = connect(self._path, busy=_READ_BUSY_SECONDS, read_only=True)
+            self._writer = connect(self._path, busy=_BUSY_SECONDS)
+        except sqlite3.Error as error:
+            raise _cannot_open(self._path, error) from error
         self._thread.start()
 
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
@@ -81,7 +89,7 @@ class SqliteDatabase:
         return await done
 
     async def close(self) -> None:
-        """Finish the writes under way and close the file."""
+        """See `Database.close`."""
         self._jobs.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         self._scan_pool.shutdown()
