@@ -18,6 +18,7 @@ from doorward.core.errors import Refusal
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
 from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, pepper
 from doorward.core.tokens import Codec
@@ -59,13 +60,21 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
     throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
-    activity = Activity(accounts, clock)
+    activity = Activity(accounts, stores.sessions, stores.keys, clock)
     services = Services(
         sessions=door,
         tenants=Tenants(accounts, door, passwords, clock),
         users=Users(accounts, door, passwords, throttle, clock, settings.existing_login == "replace"),
         authentication=Authentication(
-            accounts, door, passwords, throttle, settings.login_errors == "uniform", settings.login_failure_time / 1000
+            accounts,
+            door,
+            passwords,
+            throttle,
+            House(lifetimes),
+            stores.audit,
+            clock,
+            settings.login_errors == "uniform",
+            settings.login_failure_time / 1000,
         ),
         throttle=throttle,
         activity=activity,

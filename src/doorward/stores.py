@@ -3,9 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from doorward.core.ports import Accounts, Clock, Counters, Sessions
+from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, ResetCodes, Sessions
 from doorward.settings import Settings
-from doorward.storage.relational import Database, RelationalAccounts, RelationalCounters, RelationalSessions
+from doorward.storage.accounts import RelationalAccounts
+from doorward.storage.audit import RelationalAuditLog
+from doorward.storage.counters import RelationalCounters
+from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
+from doorward.storage.database import Database
+from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
 
@@ -14,9 +19,12 @@ _SWEEP_BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The three ports, and the life of what is behind them. `checks` ask each store whether it answers."""
+    """The ports, and the life of what is behind them. `checks` ask each store whether it answers."""
 
     accounts: Accounts
+    keys: ApiKeys
+    reset_codes: ResetCodes
+    audit: AuditLog
     sessions: Sessions
     counters: Counters
     checks: Mapping[str, Callable[[], Awaitable[object]]]
@@ -28,7 +36,7 @@ class Stores:
 
     async def sweep(self, clock: Clock) -> None:
         """Remove what says nothing any more, in small batches."""
-        for store in (self.sessions, self.counters):
+        for store in (self.sessions, self.counters, self.reset_codes):
             swept = _SWEEP_BATCH
             while swept >= _SWEEP_BATCH:
                 swept = await store.sweep(clock(), limit=_SWEEP_BATCH)
@@ -43,6 +51,9 @@ def choose(settings: Settings) -> Stores:
     database = SqliteDatabase(settings.database_path)
     return Stores(
         accounts=RelationalAccounts(database),
+        keys=RelationalApiKeys(database),
+        reset_codes=RelationalResetCodes(database),
+        audit=RelationalAuditLog(database),
         sessions=RelationalSessions(database),
         counters=RelationalCounters(database),
         checks={"database": lambda: database.read("ping", {})},

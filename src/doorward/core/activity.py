@@ -1,52 +1,67 @@
 """Seen now, written later, never resurrects."""
 
-from doorward.core.model import Session
-from doorward.core.ports import Accounts, Clock
+from doorward.core.model import Kind, Session
+from doorward.core.ports import Accounts, ApiKeys, Clock, Sessions
 
 _AT_MOST_EVERY = 60_000
+_REMEMBERED = 10_000
 
 
 class Activity:
-    """Remembers when users were last seen and writes it down in batches, so that a question writes nothing.
+    """Remembers when sessions were last seen and writes it down in batches, so that a question writes nothing.
 
-    Whoever was not seen for a while is written at the next flush; whoever is seen all the time, once a minute.
+    A session is written at most once a minute, whichever worker sees it, because the session says itself when it was
+    last written; one that ends when idle, four times within that time. A sighting in between is written when it is
+    due, unless too many are remembered already: then `seen_at` is a minute old at worst.
     """
 
-    def __init__(self, accounts: Accounts, clock: Clock) -> None:
+    def __init__(self, accounts: Accounts, sessions: Sessions, keys: ApiKeys, clock: Clock) -> None:
         """Start with nobody seen."""
         self._accounts = accounts
+        self._sessions = sessions
+        self._keys = keys
         self._clock = clock
-        self._new: dict[str, int] = {}
-        self._later: dict[str, int] = {}
-        self._written: dict[str, int] = {}
-        self._tidied = clock()
+        self._due: dict[str, tuple[Session, int]] = {}
+        self._later: dict[str, tuple[Session, int]] = {}
 
     def saw(self, session: Session) -> None:
-        """Remember that the session's user was active now."""
-        user_id = session.user_id
-        if user_id is not None:
-            (self._later if user_id in self._written else self._new)[user_id] = self._clock()
+        """Remember that the session was used now."""
+        now = self._clock()
+        if now >= _due_at(session):
+            self._due[session.id] = (session, now)
+        elif len(self._later) < _REMEMBERED:
+            self._later[session.id] = (session, now)
 
     async def flush(self, *, everything: bool = False) -> None:
-        """Write down who was seen and is due; on `StoreUnavailable` it stays remembered for the next time."""
+        """Write down what was seen and is due; on `StoreUnavailable` it stays remembered for the next time."""
         now = self._clock()
-        if everything or now - self._tidied >= _AT_MOST_EVERY // 2:
-            self._tidy(now, everything=everything)
-        seen, self._new = self._new, {}
+        for session_id, (session, at) in list(self._later.items()):
+            if everything or now >= _due_at(session):
+                del self._later[session_id]
+                self._due.setdefault(session_id, (session, at))
+        seen, self._due = self._due, {}
         if not seen:
             return
         try:
-            await self._accounts.touch_users(seen)
+            await self._write(list(seen.values()))
         except BaseException:
-            self._new = {**seen, **self._new}
+            self._due = {**seen, **self._due}
             raise
-        self._written.update(dict.fromkeys(seen, now))
 
-    def _tidy(self, now: int, *, everything: bool) -> None:
-        self._tidied = now
-        due = [user_id for user_id, at in self._written.items() if everything or now - at >= _AT_MOST_EVERY]
-        for user_id in due:
-            del self._written[user_id]
-            seen = self._later.pop(user_id, None)
-            if seen is not None:
-                self._new[user_id] = seen
+    async def _write(self, seen: list[tuple[Session, int]]) -> None:
+        await self._sessions.touch(seen)
+        users: dict[str, int] = {}
+        keys: dict[str, int] = {}
+        for session, at in seen:
+            if session.user_id is not None:
+                users[session.user_id] = max(at, users.get(session.user_id, 0))
+            elif session.kind == Kind.KEY:
+                keys[session.id] = at
+        if users:
+            await self._accounts.touch_users(users)
+        if keys:
+            await self._keys.touch(keys)
+
+
+def _due_at(session: Session) -> int:
+    return session.seen_at + (_AT_MOST_EVERY if session.idle is None else min(_AT_MOST_EVERY, session.idle // 4))

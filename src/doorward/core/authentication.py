@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
-from doorward.core.errors import IncorrectCredentials, IncorrectPassword, LoginRefused, Refusal, UserNotFound
-from doorward.core.model import Tenant, User
+from doorward.core.audit import event
+from doorward.core.errors import (
+    IncorrectCredentials,
+    IncorrectPassword,
+    LoginRefused,
+    Refusal,
+    UserDisabled,
+    UserNotFound,
+)
+from doorward.core.model import Caller, Event, Origin, Session, Tenant, User
 from doorward.core.passwords import Match, Passwords
-from doorward.core.ports import Accounts
+from doorward.core.ports import UNKNOWN, Accounts, AuditLog, Clock
 from doorward.core.sessions import Issued, SessionDoor
+from doorward.core.tenant_settings import House, settings_of
 from doorward.core.throttle import TENANTS, Throttle
 
 Account = TypeVar("Account", Tenant, User)
@@ -28,24 +37,45 @@ class Authentication:
     sessions: SessionDoor
     passwords: Passwords
     throttle: Throttle
+    house: House
+    audit: AuditLog
+    clock: Clock
     uniform: bool = False
     failure_time: float = 0.2
 
-    async def login_user(self, tenant_id: str, login: str, password: str, device_id: str) -> Issued:
-        """Open a session for a user of the tenant.
+    async def login_user(
+        self, caller: Caller, login: str, password: str, device_id: str, origin: Origin = UNKNOWN
+    ) -> Issued:
+        """Open a session for a user of the calling tenant.
 
-        Raises UserNotFound or IncorrectPassword (or LoginRefused for both), TooManyRequests, TooManyAttempts,
-        Overloaded, StoreUnavailable.
+        Raises UserNotFound or IncorrectPassword (or LoginRefused for both), UserDisabled where the password was right,
+        TooManyRequests, TooManyAttempts, Overloaded, StoreUnavailable.
         """
+        tenant_id = caller.tenant_id
         await self.throttle.login(tenant_id)
+        started = monotonic()
         user, match = await self._prove(
             tenant_id, login, password, lambda: self.accounts.user_by_login(tenant_id, login)
         )
         if user is None or not match.right:
+            subject = user.id if user else self.throttle.alias(tenant_id, login)
+            await self._failed(started, event(caller, self.clock(), "user.login", subject=subject, refused="password"))
             raise self._refusal(user)
+        if user.disabled:
+            await self._failed(started, event(caller, self.clock(), "user.login", subject=user.id, refused="disabled"))
+            raise UserDisabled
         if match.outdated:
             await self._upgrade(lambda new: self.accounts.set_user_hash(user, new), password, tenant_id)
-        issued = await self.sessions.open_user(user, device_id)
+        tenant = await self.accounts.tenant_by_id(tenant_id)
+        if tenant is None:
+            raise self._refusal(user)
+        issued = await self.sessions.open_user(
+            user,
+            device_id,
+            terms=self.house.terms(settings_of(tenant)),
+            origin=origin,
+            events=[event(caller, self.clock(), "user.login", subject=user.id)],
+        )
         # The session is in the store before the user is read again, and whoever changes or removes the user ends
         # sessions after that. So one of the two sees the other, and no login outlives what it was checked against.
         now = await self.accounts.user_by_id(tenant_id, user.id)
@@ -54,36 +84,55 @@ class Authentication:
             raise self._refusal(now)
         return issued
 
-    async def login_tenant(self, email: str, password: str) -> Issued:
-        """Open a session for a tenant.
+    async def logout(self, caller: Caller, session: Session) -> bool:
+        """End a session of the calling tenant's, or one of its own; False where it had ended already."""
+        action = "tenant.logout" if session.user_id is None else "user.logout"
+        events = [event(caller, self.clock(), action, subject=session.user_id or "", session=session)]
+        return await self.sessions.sessions.close(session, events=events)
 
-        Raises IncorrectCredentials, whether the address is unknown or the password wrong, TooManyAttempts, Overloaded,
-        StoreUnavailable.
+    async def login_tenant(self, caller: Caller, email: str, password: str) -> Issued:
+        """Open a session for a tenant; `caller` says where the request came from, its tenant is not known yet.
+
+        Raises IncorrectCredentials, whether the address is unknown, the tenant disabled, or the password wrong,
+        TooManyAttempts, Overloaded, StoreUnavailable.
         """
+        started = monotonic()
         tenant, match = await self._prove(TENANTS, email, password, lambda: self.accounts.tenant_by_email(email))
-        if tenant is None or not match.right:
+        if tenant is not None:
+            caller = caller._replace(tenant_id=tenant.id)
+        if tenant is None or not match.right or tenant.disabled:
+            # Nobody's log has room for an address that is nobody's.
+            told = [event(caller, self.clock(), "tenant.login", refused="password")] if tenant else []
+            await self._failed(started, *told)
             raise IncorrectCredentials
         if match.outdated:
             await self._upgrade(lambda new: self.accounts.set_tenant_hash(tenant, new), password, TENANTS)
-        issued = await self.sessions.open_tenant(tenant)
+        issued = await self.sessions.open_tenant(
+            tenant,
+            lifetime=settings_of(tenant).tenant_session_lifetime,
+            events=[event(caller, self.clock(), "tenant.login")],
+        )
         now = await self.accounts.tenant_by_id(tenant.id)
         if now is None or now.credentials != tenant.credentials:
             await self.sessions.sessions.close(issued.session)
             raise IncorrectCredentials
         return issued
 
+    async def _failed(self, started: float, *events: Event) -> None:
+        """Note a failure, and let it take as long as every other."""
+        if events:
+            await self.audit.record(*events)
+        await asyncio.sleep(max(0.0, started + self.failure_time - monotonic()))
+
     async def _prove(
         self, realm: str, name: str, password: str, find: Callable[[], Awaitable[Account | None]]
     ) -> tuple[Account | None, Match]:
         """Compare a password with that of the account, if there is one: one reservation, one look-up, one hash."""
-        started = monotonic()
         async with self.throttle.attempt(realm, name) as attempt:
             account = await find()
             stored = account.password_hash if account else None
             match = await self.passwords.match(password, stored, group=realm)
             attempt.right = match.right
-        if not match.right:
-            await asyncio.sleep(max(0.0, started + self.failure_time - monotonic()))
         return account, match
 
     def _refusal(self, user: User | None) -> Refusal:

@@ -30,6 +30,13 @@ class NotAuthorized(Refusal):
     sentence = "Not Authorized"
 
 
+class PermissionDenied(Refusal):
+    """The API key is live, but not allowed to do this."""
+
+    code = "permission_denied"
+    sentence = "This API key lacks the permission for this request"
+
+
 class InvalidToken(Refusal):
     """The presented token is dead, foreign, of another kind, or no token at all; it is never said which."""
 
@@ -84,6 +91,13 @@ class IncorrectPassword(Refusal):
 
     code = "incorrect_password"
     sentence = "Incorrect password"
+
+
+class UserDisabled(Refusal):
+    """The password was right, but the tenant has disabled the user."""
+
+    code = "user_disabled"
+    sentence = "This user is disabled"
 
 
 class LoginRefused(Refusal):

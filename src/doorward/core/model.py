@@ -6,21 +6,39 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """Whom a session stands for."""
+    """Whom a session stands for. A key is an API key: it stands for its tenant, with some of its permissions."""
 
     TENANT = "tenant"
     USER = "user"
+    KEY = "key"
+
+
+class Permission(StrEnum):
+    """What a tenant may do, and what an API key may be allowed of it. A tenant's own token may do everything."""
+
+    VERIFY = "verify"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    SESSIONS = "sessions"
+    TENANT = "tenant"
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An owner of users. `email` is kept as given; `credentials` counts changes of the password."""
+    """An owner of users. `email` is kept as given; `credentials` counts changes of the password.
+
+    `version` counts every change. `settings` is JSON text: what the tenant has chosen for itself
+    (`core/tenant_settings.py`).
+    """
 
     id: str
     email: str
     password_hash: str
     credentials: int
     created_at: int
+    settings: str = "{}"
+    disabled: bool = False
+    version: int = 1
 
     @property
     def login(self) -> str:
@@ -33,7 +51,9 @@ class User:
     """A person or machine that belongs to exactly one tenant.
 
     `scope` is JSON text in the one spelling tokens use, or None where it was never given; `null` is a scope too.
-    `credentials` counts changes of the password, so that a login in flight can tell that it was overtaken.
+    `metadata` is likewise, but never in a token. A user without a password has an empty `password_hash`.
+    `credentials` counts changes of the password and of `disabled`, so that a login in flight can tell that it was
+    overtaken; `version` counts every change.
     """
 
     id: str
@@ -47,13 +67,20 @@ class User:
     credentials: int
     registration_date: int
     last_activity: int
+    metadata: str | None = None
+    disabled: bool = False
+    version: int = 1
 
 
 class Session(NamedTuple):
-    """One login of a tenant, or of a user on a device.
+    """One login of a tenant, or of a user on a device; or an API key.
 
     A tuple rather than a dataclass because verification makes two of these per request.
-    `key` is the session's half of the signing key and never leaves the store and this process.
+    `key` never leaves the store and this process: the session's half of the signing key, or an API key's SHA-256.
+    `seen_at` is written down now and then, so it may lag behind by a minute, or by a quarter of `idle`.
+    `generation` counts the refresh tokens handed out, from 1, the last one at `refreshed_at`; 0: it has none.
+    `permissions` are an API key's, separated by spaces.
+    `idle` and `lifetime` are what the tenant demands of its users' sessions right now, in milliseconds.
     """
 
     id: str
@@ -64,3 +91,62 @@ class Session(NamedTuple):
     key: bytes
     created_at: int
     expires_at: int | None
+    seen_at: int = 0
+    generation: int = 0
+    refreshed_at: int = 0
+    permissions: str | None = None
+    idle: int | None = None
+    lifetime: int | None = None
+
+    def is_over(self, now: int) -> bool:
+        """Tell whether the session's time is up: its end, its tenant's limit on lifetimes, or on idleness."""
+        return (
+            (self.expires_at is not None and now >= self.expires_at)
+            or (self.idle is not None and now - self.seen_at >= self.idle)
+            or (self.lifetime is not None and now - self.created_at >= self.lifetime)
+        )
+
+
+class Origin(NamedTuple):
+    """Where a login came from, as far as the tenant says. Kept with the session, shown in lists, never believed."""
+
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+class Device(NamedTuple):
+    """A session as lists show it: with where it came from."""
+
+    session: Session
+    origin: Origin
+
+
+class Caller(NamedTuple):
+    """Who asks for a change, proven; and what the audit log wants to know of the request.
+
+    `actor` is "tenant", "key:<id>" or "operator". `address` is the client's, `request_id` the answer's.
+    """
+
+    tenant_id: str
+    actor: str
+    address: str = ""
+    request_id: str = ""
+
+
+class Event(NamedTuple):
+    """Something that happened and that the audit log keeps (OWASP Logging). Holds no secret, and no name in clear.
+
+    `subject` is the id of whom or what it happened to; `session` a fingerprint of the session's id; `outcome` is
+    "success", "failure" or "denied", `reason` the code of the refusal, if there was one.
+    """
+
+    at: int
+    tenant_id: str
+    action: str
+    outcome: str
+    actor: str
+    subject: str = ""
+    session: str = ""
+    address: str = ""
+    request_id: str = ""
+    reason: str = ""

@@ -1,13 +1,15 @@
 """The one place where tokens meet storage. Each door is named after who may pass; no caller has to remember a check."""
 
+import hmac
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
-from doorward.core.errors import InvalidToken, NotAuthorized
-from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.ports import Claimed, Clock, Sessions
+from doorward.core.errors import InvalidToken, NotAuthorized, PermissionDenied
+from doorward.core.keys import PREFIX, PresentedKey, parse_key
+from doorward.core.model import Kind, Origin, Permission, Session, Tenant, User
+from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Clock, Events, Policy, Sessions
 from doorward.core.tokens import (
     Codec,
     Parsed,
@@ -36,14 +38,34 @@ class Issued(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """A token that is true right now: its session, and its claims as the JSON text that was signed."""
+    """A token that is true right now: its session, its claims as the JSON text that was signed, and who asked."""
 
     session: Session
     claims: bytes
+    caller: Session
 
 
-def _claimed(parsed: Parsed[TenantClaims] | Parsed[UserClaims]) -> Claimed:
-    return Claimed(parsed.claims.jti, parsed.claims.id)
+class Terms(NamedTuple):
+    """What a user's session is opened under: how long it may live, in seconds, how many there may be, the policy."""
+
+    lifetime: int
+    cap: int | None
+    policy: Policy = NO_POLICY
+
+
+def _claimed_user(parsed: Parsed[UserClaims]) -> Claimed:
+    return Claimed(parsed.claims.jti, parsed.claims.id, Kind.USER)
+
+
+def _claimed_tenant(parsed: Parsed[TenantClaims]) -> Claimed:
+    return Claimed(parsed.claims.jti, parsed.claims.id, Kind.TENANT)
+
+
+class _Credential(NamedTuple):
+    """What a caller presents as a tenant's: a token or an API key, of which nothing is believed yet."""
+
+    claimed: Claimed
+    proof: Parsed[TenantClaims] | PresentedKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,97 +77,135 @@ class SessionDoor:
     clock: Clock
     lifetimes: Lifetimes
 
-    async def open_tenant(self, tenant: Tenant) -> Issued:
-        """Open a session of the tenant itself."""
+    async def open_tenant(self, tenant: Tenant, *, lifetime: int | None = None, events: Events = ()) -> Issued:
+        """Open a session of the tenant itself, for `lifetime` seconds, or as long as the service says."""
         now = self.clock()
-        lifetime = self.lifetimes.tenant
+        lifetime = self.lifetimes.tenant if lifetime is None else lifetime
         iat = now // 1000
         exp = 0 if lifetime is None else iat + lifetime
         session = Session(
-            new_session_id(), Kind.TENANT, tenant.id, None, None, new_session_key(), now, exp * 1000 if exp else None
+            id=new_session_id(),
+            kind=Kind.TENANT,
+            tenant_id=tenant.id,
+            user_id=None,
+            device_id=None,
+            key=new_session_key(),
+            created_at=now,
+            expires_at=exp * 1000 if exp else None,
+            seen_at=now,
         )
         claims = TenantClaims(tenant.id, tenant.login, self.codec.audience, session.id, iat, isTenant=True, exp=exp)
         token = self.codec.sign(claims, session)
-        await self.sessions.open(session, cap=None)
+        await self.sessions.open(session, cap=None, events=events)
         return Issued(token, session, lifetime or 0)
 
-    async def open_user(self, user: User, device_id: str) -> Issued:
+    async def open_user(
+        self, user: User, device_id: str, *, terms: Terms | None = None, origin: Origin = UNKNOWN, events: Events = ()
+    ) -> Issued:
         """Open a session of a user on a device. A second one on the same device ends nothing."""
+        terms = terms or Terms(self.lifetimes.user, self.lifetimes.per_user)
         now = self.clock()
-        iat = now // 1000
-        exp = iat + self.lifetimes.user
         session = Session(
-            new_session_id(), Kind.USER, user.tenant_id, user.id, device_id, new_session_key(), now, exp * 1000
+            id=new_session_id(),
+            kind=Kind.USER,
+            tenant_id=user.tenant_id,
+            user_id=user.id,
+            device_id=device_id,
+            key=new_session_key(),
+            created_at=now,
+            expires_at=(now // 1000 + terms.lifetime) * 1000,
+            seen_at=now,
         )
+        token = self.token_of(user, session, iat=now // 1000, exp=now // 1000 + terms.lifetime)
+        await self.sessions.open(session, cap=terms.cap, policy=terms.policy, origin=origin, events=events)
+        return Issued(token, session, terms.lifetime)
+
+    def token_of(self, user: User, session: Session, *, iat: int, exp: int) -> str:
+        """Return an access token of a user's session; `iat` and `exp` in seconds."""
         claims = UserClaims(
             id=user.id,
             login=user.login,
             tenant=user.tenant_id,
             scope=msgspec.UNSET if user.scope is None else msgspec.Raw(user.scope.encode()),
-            deviceId=device_id,
+            deviceId=session.device_id or "",
             sub=user.sub,
             aud=self.codec.audience,
             jti=session.id,
             iat=iat,
             exp=exp,
         )
-        token = self.codec.sign(claims, session)
-        await self.sessions.open(session, cap=self.lifetimes.per_user)
-        return Issued(token, session, self.lifetimes.user)
+        return self.codec.sign(claims, session)
 
-    async def tenant(self, credential: bytes | None) -> Session:
-        """Return the live tenant session behind a credential; NotAuthorized for anything else."""
-        parsed = self.codec.parse_tenant(credential) if credential else None
-        if parsed is None:
-            raise NotAuthorized
-        return self._caller(parsed, await self.sessions.find(_claimed(parsed)))
+    async def tenant(self, credential: bytes | None, needed: Permission | None) -> Session:
+        """Return the live session of a tenant, or of one of its API keys, behind a credential.
+
+        NotAuthorized for anything else; PermissionDenied for a live key without the permission that is needed. What
+        needs None is for the tenant itself, and for none of its keys.
+        """
+        presented = self._present(credential)
+        return self._caller(presented, await self.sessions.find(presented.claimed), needed)
 
     async def tenant_token(self, token: bytes) -> Verified:
         """Return what a tenant's token says if it is true right now; InvalidToken for anything else."""
         parsed = self.codec.parse_tenant(token)
         if parsed is None:
             raise InvalidToken
-        session = await self.sessions.find(_claimed(parsed))
+        session = await self.sessions.find(_claimed_tenant(parsed))
         if session is None or not self.codec.check(parsed, session, self.clock()):
             raise InvalidToken
-        return Verified(session, parsed.payload)
+        return Verified(session, parsed.payload, session)
 
-    async def user(self, credential: bytes | None, token: bytes) -> Verified:
+    async def user(
+        self, credential: bytes | None, token: bytes, needed: Permission | None = Permission.VERIFY
+    ) -> Verified:
         """Return what a user's token says if it is true right now and the caller is the user's tenant.
 
-        NotAuthorized where the caller is no live tenant; InvalidToken for any token but a live one of its own users.
-        One trip to the store, nothing written.
+        NotAuthorized where the caller is no live tenant, PermissionDenied where it is a key that may not ask;
+        InvalidToken for any token but a live one of the tenant's own users. One trip to the store, nothing written.
         """
-        caller = self.codec.parse_tenant(credential) if credential else None
-        if caller is None:
-            raise NotAuthorized
+        presented = self._present(credential)
         subject = self.codec.parse_user(token)
         if subject is None:
-            self._caller(caller, await self.sessions.find(_claimed(caller)))
+            self._caller(presented, await self.sessions.find(presented.claimed), needed)
             raise InvalidToken
-        theirs, session = await self.sessions.find_pair(_claimed(caller), _claimed(subject))
-        tenant = self._caller(caller, theirs)
+        theirs, session = await self.sessions.find_pair(presented.claimed, _claimed_user(subject))
+        caller = self._caller(presented, theirs, needed)
         if (
             session is None
-            or session.tenant_id != tenant.tenant_id
+            or session.tenant_id != caller.tenant_id
             or not self.codec.check(subject, session, self.clock())
         ):
             raise InvalidToken
-        return Verified(session, subject.payload)
+        return Verified(session, subject.payload, caller)
 
-    def _caller(self, parsed: Parsed[TenantClaims], session: Session | None) -> Session:
-        if session is None or not self.codec.check(parsed, session, self.clock()):
+    def _present(self, credential: bytes | None) -> _Credential:
+        if credential is None:
             raise NotAuthorized
-        return session
+        if credential.startswith(PREFIX):
+            key = parse_key(credential)
+            if key is None:
+                raise NotAuthorized
+            return _Credential(Claimed(key.id, key.tenant_id, Kind.KEY), key)
+        parsed = self.codec.parse_tenant(credential)
+        if parsed is None:
+            raise NotAuthorized
+        return _Credential(_claimed_tenant(parsed), parsed)
 
-    async def close_tenant(self, token: bytes) -> None:
-        """End the session of a tenant's token; InvalidToken where it is not live."""
-        if not await self.sessions.close((await self.tenant_token(token)).session):
-            raise InvalidToken
-
-    async def close_user(self, credential: bytes | None, token: bytes) -> Session:
-        """End the session of a user's token of the calling tenant and return it; refuses as `user` does."""
-        session = (await self.user(credential, token)).session
-        if not await self.sessions.close(session):
-            raise InvalidToken
+    def _caller(self, presented: _Credential, session: Session | None, needed: Permission | None) -> Session:
+        if session is None:
+            raise NotAuthorized
+        proof = presented.proof
+        if isinstance(proof, Parsed):
+            if not self.codec.check(proof, session, self.clock()):
+                raise NotAuthorized
+            return session
+        if (
+            session.kind != Kind.KEY
+            or session.tenant_id != proof.tenant_id
+            or not hmac.compare_digest(session.key, proof.digest)
+            or session.is_over(self.clock())
+        ):
+            raise NotAuthorized
+        if needed is None or needed not in (session.permissions or "").split():
+            raise PermissionDenied
         return session

@@ -117,10 +117,13 @@ class Throttle:
             raise TooManyRequests(retry_after=_seconds(wait))
         self._denied.pop(key, None)
 
+    def alias(self, realm: str, name: str) -> str:
+        """Return what stands for a name in a realm (a tenant's id, or TENANTS); one for all its spellings."""
+        return hmac.digest(self.pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256").hex()
+
     def key(self, realm: str, name: str) -> str:
-        """Return the counter of a name in a realm (a tenant's id, or TENANTS); one for all its spellings."""
-        secret = hmac.digest(self.pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256")
-        return f"attempts:{secret.hex()}"
+        """Return the counter of a name in a realm."""
+        return f"attempts:{self.alias(realm, name)}"
 
     @asynccontextmanager
     async def attempt(self, realm: str, name: str) -> AsyncIterator[Attempt]:

@@ -173,7 +173,7 @@ class Codec:
             and claims.aud == self.audience
             and claims.iat <= seconds + LEEWAY
             and _encode_json(claims) == parsed.payload
-            and (session.expires_at is None or now < session.expires_at)
+            and not session.is_over(now)
             and (
                 _user_holds(claims, session, seconds) if type(claims) is UserClaims else _tenant_holds(claims, session)
             )

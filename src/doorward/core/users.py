@@ -5,9 +5,10 @@ from binascii import Error as NotBase64
 from dataclasses import dataclass
 from uuid import uuid4
 
+from doorward.core.audit import event
 from doorward.core.errors import Fault, LoginExists, LoginNotFound, ValidationFailed
 from doorward.core.identity import canonical
-from doorward.core.model import User
+from doorward.core.model import Caller, User
 from doorward.core.passwords import Passwords, bcrypt_cost
 from doorward.core.ports import Accounts, Clock
 from doorward.core.sessions import SessionDoor
@@ -40,13 +41,14 @@ class Users:
     clock: Clock
     replace_existing: bool = False
 
-    async def create(self, tenant_id: str, new: NewUser) -> User:
-        """Create a user of the tenant.
+    async def create(self, caller: Caller, new: NewUser) -> User:
+        """Create a user of the calling tenant.
 
         A password that is a well-formed bcrypt string is taken as a ready hash. Raises LoginExists where the login is
         taken; with `replace_existing` the user keeps its id, gets the new password and attributes, and all of its
         sessions end before this returns.
         """
+        tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
         if not self.replace_existing and await self.accounts.user_by_login(tenant_id, new.login):
             raise LoginExists
@@ -66,11 +68,11 @@ class Users:
             registration_date=now,
             last_activity=now,
         )
-        if await self.accounts.add_user(user):
+        if await self.accounts.add_user(user, events=[event(caller, now, "user.create", subject=user.id)]):
             return user
         if not self.replace_existing:
             raise LoginExists
-        kept = await self.accounts.put_user(user)
+        kept = await self.accounts.put_user(user, events=[event(caller, now, "user.replace")])
         await self.sessions.sessions.end_user(tenant_id, kept.id)
         await self.throttle.pardon(tenant_id, kept.login)
         return kept
@@ -86,18 +88,22 @@ class Users:
             return users, LAST_PAGE
         return users[:limit], _write_cursor(canonical(users[limit - 1].login))
 
-    async def delete(self, tenant_id: str, login: str) -> None:
-        """Remove a user for good and end all of its sessions on every worker; LoginNotFound where there is none.
+    async def delete(self, caller: Caller, login: str) -> None:
+        """Remove a user of the calling tenant for good and end all of its sessions on every worker.
+
+        LoginNotFound where there is none.
 
         Sessions end first, so a crash in between leaves a user without sessions and never sessions without a user; and
         once more after, for a login that passed the check in between.
         """
+        tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
         user = await self.accounts.user_by_login(tenant_id, login)
         if user is None:
             raise LoginNotFound
         await self.sessions.sessions.end_user(tenant_id, user.id)
-        if not await self.accounts.delete_user(tenant_id, user.id):
+        deleted = event(caller, self.clock(), "user.delete", subject=user.id)
+        if not await self.accounts.delete_user(tenant_id, user.id, events=[deleted]):
             raise LoginNotFound
         await self.sessions.sessions.end_user(tenant_id, user.id)
 

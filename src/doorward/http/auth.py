@@ -1,6 +1,7 @@
 """Users log in, are recognised, log out."""
 
-from doorward.core.errors import TokenMissing
+from doorward.core.errors import InvalidToken, TokenMissing
+from doorward.core.model import Kind
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
 from doorward.http.services import Services
@@ -9,23 +10,27 @@ from doorward.http.wire import Answer, Call, decoded, reply
 
 async def login(services: Services, call: Call) -> Answer:
     """Open a session for a user on a device."""
-    tenant = await services.sessions.tenant(call.credential)
+    caller = await services.caller(call)
     body = call.read(LoginBody)
-    issued = await services.authentication.login_user(tenant.tenant_id, body.login, body.password, body.deviceId)
+    issued = await services.authentication.login_user(caller, body.login, body.password, body.deviceId)
     return reply(AccessGiven(issued.token, issued.expires_in))
 
 
 async def verify(services: Services, call: Call) -> Answer:
     """Say what a user's token says, if it is true right now."""
-    verified = await services.sessions.user(call.credential, await _token(services, call))
+    verified = await services.sessions.user(call.credential, await _token(services, call), call.needs)
     services.throttle.ask(verified.session.tenant_id)
     services.activity.saw(verified.session)
+    if verified.caller.kind == Kind.KEY:
+        services.activity.saw(verified.caller)
     return decoded(verified.claims)
 
 
 async def logout(services: Services, call: Call) -> Answer:
     """End the session of a user's token."""
-    await services.sessions.close_user(call.credential, await _token(services, call))
+    verified = await services.sessions.user(call.credential, await _token(services, call), call.needs)
+    if not await services.authentication.logout(call.by(verified.caller), verified.session):
+        raise InvalidToken
     return reply(Done())
 
 
@@ -34,5 +39,5 @@ async def _token(services: Services, call: Call) -> bytes:
         return call.token()
     except (MalformedJson, TokenMissing):
         # Who proves nothing learns nothing, not even what is wrong with the body.
-        await services.sessions.tenant(call.credential)
+        await services.sessions.tenant(call.credential, call.needs)
         raise

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from doorward.core.errors import InvalidToken, NotAuthorized, Refusal
+from doorward.core.model import Permission
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, listed, neighbourhood
 
@@ -35,6 +36,7 @@ class Endpoint:
 
     `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
     may be refused with, `example` a body to take. `media` is the type of the answer.
+    `permission` is what an API key needs to be let in; None: no key is.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Endpoint:
     query: tuple[str, ...] = ()
     example: Any = None
     media: str = "application/json"
+    permission: Permission | None = None
 
     @property
     def summary(self) -> str:

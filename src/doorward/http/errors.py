@@ -181,6 +181,8 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     core.IncorrectCredentials: HTTPStatus.UNAUTHORIZED,
     core.LoginRefused: HTTPStatus.UNAUTHORIZED,
     core.IncorrectPassword: HTTPStatus.FORBIDDEN,
+    core.UserDisabled: HTTPStatus.FORBIDDEN,
+    core.PermissionDenied: HTTPStatus.FORBIDDEN,
     Forbidden: HTTPStatus.FORBIDDEN,
     OriginNotAllowed: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,

@@ -132,6 +132,7 @@ class Guard:
         passage = _Passage(send, dict(scope["headers"]).get(b"x-request-id"))
         try:
             passage.extra += self._check_head(scope, dict(scope["headers"]))
+            scope["request_id"] = passage.request_id
             scope["body"] = await _read(receive)
             await self._answer(scope, receive, passage.send)
         except _ClientGone:

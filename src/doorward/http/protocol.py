@@ -247,7 +247,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._body.clear()
         keep_alive = self.parser.should_keep_alive()
         fields = self._fields
-        call = Call(fields, body, self.client[0] if self.client else "", self._lane.proxies)
+        call = Call(fields, body, self.client[0] if self.client else "", self._lane.proxies, needs=endpoint.permission)
         answer, task = self._lane.answer(endpoint, call, self.loop)
         if task is None:
             self._send(answer, fields.get(b"x-request-id"), keep_alive=keep_alive)

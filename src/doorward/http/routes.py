@@ -16,13 +16,16 @@ from doorward.core.errors import (
     LoginRefused,
     NotAuthorized,
     Overloaded,
+    PermissionDenied,
     TenantExists,
     TokenMissing,
     TooManyAttempts,
     TooManyRequests,
+    UserDisabled,
     UserNotFound,
     ValidationFailed,
 )
+from doorward.core.model import Permission
 from doorward.http import auth, ops, schemas, tenants, users
 from doorward.http.endpoints import Endpoint, Proof, respond
 from doorward.http.errors import Forbidden, MalformedJson, MethodNotAllowed, NotFound
@@ -30,9 +33,10 @@ from doorward.http.guard import check_accept, check_content, unique_query
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, Proxies
 
+_PROVEN = (NotAuthorized, PermissionDenied)
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
-_LOGIN = (UserNotFound, IncorrectPassword, LoginRefused, TooManyRequests, TooManyAttempts, Overloaded)
+_LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, TooManyRequests, TooManyAttempts, Overloaded)
 _TENANT = {"email": "shop@example.org", "password": "Correct-Horse-9"}
 _USER = {
     "login": "alice",
@@ -64,30 +68,30 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/user", users.create, Proof.TENANT, "Users",
-        (*_BODY, NotAuthorized, LoginExists, TooManyRequests, Overloaded),
-        schemas.NewUserBody, schemas.UserShown, example=_USER,
+        (*_BODY, *_PROVEN, LoginExists, TooManyRequests, Overloaded),
+        schemas.NewUserBody, schemas.UserShown, example=_USER, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
         "GET", "/user", users.index, Proof.TENANT, "Users",
-        (NotAuthorized, ValidationFailed, TooManyRequests),
-        gives=schemas.UserPage, query=("q", "cursor", "limit"),
+        (*_PROVEN, ValidationFailed, TooManyRequests),
+        gives=schemas.UserPage, query=("q", "cursor", "limit"), permission=Permission.USERS_READ,
     ),
     Endpoint(
         "DELETE", "/user/{login}", users.delete, Proof.TENANT, "Users",
-        (NotAuthorized, LoginNotFound, TooManyRequests), gives=schemas.Done,
+        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.Done, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
         "POST", "/auth", auth.login, Proof.TENANT, "Sessions",
-        (*_BODY, NotAuthorized, *_LOGIN),
-        schemas.LoginBody, schemas.AccessGiven, example=_CREDENTIALS,
+        (*_BODY, *_PROVEN, *_LOGIN),
+        schemas.LoginBody, schemas.AccessGiven, example=_CREDENTIALS, permission=Permission.SESSIONS,
     ),
     Endpoint(
         "POST", "/auth/verify", auth.verify, Proof.TENANT, "Sessions",
-        (*_TOKEN, NotAuthorized), schemas.TokenBody, schemas.UserDecoded, example=_ANY_TOKEN,
+        (*_TOKEN, *_PROVEN), schemas.TokenBody, schemas.UserDecoded, example=_ANY_TOKEN, permission=Permission.VERIFY,
     ),
     Endpoint(
         "POST", "/auth/logout", auth.logout, Proof.TENANT, "Sessions",
-        (*_TOKEN, NotAuthorized), schemas.TokenBody, schemas.Done, example=_ANY_TOKEN,
+        (*_TOKEN, *_PROVEN), schemas.TokenBody, schemas.Done, example=_ANY_TOKEN, permission=Permission.SESSIONS,
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
     Endpoint("GET", "/health/ready", ops.ready, Proof.FREE, "Operations", gives=schemas.Ready),
@@ -137,6 +141,8 @@ class Place:
             self._proxies,
             _segments(scope),
             unique_query(scope["query_string"]),
+            endpoint.permission,
+            scope["request_id"],
         )
         return await respond(endpoint, self._services, call)
 

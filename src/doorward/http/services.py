@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from doorward.core.activity import Activity
 from doorward.core.authentication import Authentication
+from doorward.core.model import Caller, Kind
 from doorward.core.sessions import SessionDoor
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Throttle
 from doorward.core.users import Users
+from doorward.http.wire import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,10 @@ class Services:
     registrars: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     unthrottled: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     descriptions: Descriptions
+
+    async def caller(self, call: Call) -> Caller:
+        """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for everybody else."""
+        session = await self.sessions.tenant(call.credential, call.needs)
+        if session.kind == Kind.KEY:
+            self.activity.saw(session)
+        return call.by(session)

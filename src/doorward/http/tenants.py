@@ -1,5 +1,6 @@
 """Tenants register, log in, are recognised, log out."""
 
+from doorward.core.errors import InvalidToken
 from doorward.http.errors import Forbidden
 from doorward.http.schemas import Done, NewTenantBody, TenantCreated, TenantLoginBody, TokenGiven
 from doorward.http.services import Services
@@ -11,14 +12,15 @@ async def register(services: Services, call: Call) -> Answer:
     if not listed(call.address, services.registrars):
         raise Forbidden
     body = call.read(NewTenantBody)
-    tenant, token = await services.tenants.register(body.email, body.password)
+    tenant, token = await services.tenants.register(call.by(), body.email, body.password)
     return reply(TenantCreated(tenant.id, tenant.email, tenant.login, token))
 
 
 async def login(services: Services, call: Call) -> Answer:
     """Open a session for a tenant."""
     body = call.read(TenantLoginBody)
-    return reply(TokenGiven((await services.authentication.login_tenant(body.email, body.password)).token))
+    issued = await services.authentication.login_tenant(call.by()._replace(actor="tenant"), body.email, body.password)
+    return reply(TokenGiven(issued.token))
 
 
 async def verify(services: Services, call: Call) -> Answer:
@@ -30,5 +32,7 @@ async def verify(services: Services, call: Call) -> Answer:
 
 async def logout(services: Services, call: Call) -> Answer:
     """End the session of a tenant's token."""
-    await services.sessions.close_tenant(call.token())
+    session = (await services.sessions.tenant_token(call.token())).session
+    if not await services.authentication.logout(call.by(session), session):
+        raise InvalidToken
     return reply(Done())

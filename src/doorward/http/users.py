@@ -25,7 +25,7 @@ _LONGEST_CURSOR = 2048
 
 async def create(services: Services, call: Call) -> Answer:
     """Create a user of the calling tenant."""
-    tenant = await services.sessions.tenant(call.credential)
+    caller = await services.caller(call)
     body = call.read(NewUserBody)
     new = NewUser(
         login=body.login,
@@ -35,22 +35,22 @@ async def create(services: Services, call: Call) -> Answer:
         company=None if body.company is UNSET else body.company,
         scope=None if body.scope is UNSET else spell(body.scope).decode(),
     )
-    return reply(_shown(await services.users.create(tenant.tenant_id, new)))
+    return reply(_shown(await services.users.create(caller, new)))
 
 
 async def index(services: Services, call: Call) -> Answer:
     """List the calling tenant's users."""
-    tenant = await services.sessions.tenant(call.credential)
-    services.throttle.ask(tenant.tenant_id)
+    caller = await services.caller(call)
+    services.throttle.ask(caller.tenant_id)
     part, cursor, limit = _page(call)
-    users, following = await services.users.page(tenant.tenant_id, part=part, cursor=cursor, limit=limit)
+    users, following = await services.users.page(caller.tenant_id, part=part, cursor=cursor, limit=limit)
     return reply(UserPage([_shown(user) for user in users], following))
 
 
 async def delete(services: Services, call: Call) -> Answer:
     """Remove a user of the calling tenant and end its sessions."""
-    tenant = await services.sessions.tenant(call.credential)
-    await services.users.delete(tenant.tenant_id, call.path["login"])
+    caller = await services.caller(call)
+    await services.users.delete(caller, call.path["login"])
     return reply(Done())
 
 

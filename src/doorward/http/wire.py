@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from doorward.core.errors import Refusal, TokenMissing
+from doorward.core.model import Caller, Kind, Permission, Session
 from doorward.http import errors
 from doorward.http.body import parse
 from doorward.http.schemas import TokenBody
@@ -155,7 +156,10 @@ def bearer(authorization: bytes | None) -> bytes | None:
 
 @dataclass(slots=True)
 class Call:
-    """One request, read: what a handler is given. `peer` is the socket's address."""
+    """One request, read: what a handler is given.
+
+    `peer` is the socket's address; `needs` the permission an API key has to have for it, None where no key will do.
+    """
 
     headers: Mapping[bytes, bytes]
     body: bytes
@@ -163,6 +167,8 @@ class Call:
     proxies: Proxies
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    needs: Permission | None = None
+    request_id: str = ""
 
     @property
     def credential(self) -> bytes | None:
@@ -173,6 +179,13 @@ class Call:
     def address(self) -> str:
         """The client's address."""
         return self.proxies.client(self.peer, self.headers)
+
+    def by(self, session: Session | None = None) -> Caller:
+        """Return who asks, for the audit log: the tenant, or the key, behind `session`."""
+        if session is None:
+            return Caller("", "anybody", self.address, self.request_id)
+        actor = f"key:{session.id}" if session.kind == Kind.KEY else "tenant"
+        return Caller(session.tenant_id, actor, self.address, self.request_id)
 
     def token(self) -> bytes:
         """Return the token in the body; MalformedJson, TokenMissing or ValidationFailed where there is none."""

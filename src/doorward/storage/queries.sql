@@ -10,52 +10,122 @@ ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: tenant_by_email
-SELECT id, email, password_hash, credentials, created_at FROM tenants WHERE email_key = :email_key
+SELECT id, email, password_hash, credentials, created_at, settings, disabled, version
+FROM tenants WHERE email_key = :email_key
 
 -- name: tenant_by_id
-SELECT id, email, password_hash, credentials, created_at FROM tenants WHERE id = :id
+SELECT id, email, password_hash, credentials, created_at, settings, disabled, version
+FROM tenants WHERE id = :id AND NOT EXISTS (SELECT 1 FROM departed WHERE tenant_id = :id)
+
+-- name: list_tenants
+SELECT id, email, password_hash, credentials, created_at, settings, disabled, version
+FROM tenants WHERE email_key > :after AND NOT EXISTS (SELECT 1 FROM departed WHERE tenant_id = tenants.id)
+ORDER BY email_key LIMIT :limit
 
 -- name: set_tenant_hash
-UPDATE tenants SET password_hash = :password_hash WHERE id = :id AND credentials = :credentials RETURNING id
+UPDATE tenants SET password_hash = :password_hash, version = version + 1
+WHERE id = :id AND credentials = :credentials
+RETURNING id
+
+-- name: change_tenant
+UPDATE tenants
+SET password_hash = :password_hash, credentials = :credentials, settings = :settings, disabled = :disabled,
+    version = version + 1
+WHERE id = :id AND version = :version AND NOT EXISTS (SELECT 1 FROM departed WHERE tenant_id = :id)
+RETURNING id
+
+-- name: delete_tenant
+INSERT INTO departed (tenant_id) SELECT id FROM tenants WHERE id = :id ON CONFLICT DO NOTHING RETURNING tenant_id
+
+-- name: blank_tenant
+-- No canonical address looks like this one, since an address holds an at sign.
+UPDATE tenants SET email = '', email_key = 'departed:' || id, password_hash = '', settings = '{}', disabled = 1
+WHERE id = :id
+
+-- name: purge_users
+DELETE FROM users WHERE id IN (
+    SELECT u.id FROM departed d JOIN users u ON u.tenant_id = d.tenant_id LIMIT :limit)
+RETURNING id
+
+-- name: purge_api_keys
+DELETE FROM api_keys WHERE id IN (
+    SELECT k.id FROM departed d JOIN api_keys k ON k.tenant_id = d.tenant_id LIMIT :limit)
+RETURNING id
+
+-- name: purge_reset_codes
+DELETE FROM reset_codes WHERE tenant_id IN (SELECT tenant_id FROM departed)
+
+-- name: purge_audit
+DELETE FROM audit WHERE (tenant_id, number) IN (
+    SELECT a.tenant_id, a.number FROM departed d JOIN audit a ON a.tenant_id = d.tenant_id LIMIT :limit)
+RETURNING number
+
+-- name: purge_sessions
+DELETE FROM sessions WHERE id IN (
+    SELECT s.id FROM departed d JOIN sessions s ON s.tenant_id = d.tenant_id LIMIT :limit)
+RETURNING id
+
+-- name: purge_chains
+DELETE FROM audit_chains WHERE tenant_id IN (SELECT tenant_id FROM departed)
+
+-- name: purge_tenants
+DELETE FROM tenants WHERE id IN (SELECT tenant_id FROM departed)
+AND NOT EXISTS (SELECT 1 FROM users WHERE users.tenant_id = tenants.id)
+
+-- name: purge_departed
+DELETE FROM departed WHERE NOT EXISTS (SELECT 1 FROM tenants WHERE tenants.id = departed.tenant_id)
 
 -- name: add_user
 INSERT INTO users (id, tenant_id, login, login_key, email, company, sub, scope,
-                   password_hash, credentials, registration_date, last_activity)
+                   password_hash, credentials, registration_date, last_activity, metadata, disabled, version)
 VALUES (:id, :tenant_id, :login, :login_key, :email, :company, :sub, :scope,
-        :password_hash, :credentials, :registration_date, :last_activity)
+        :password_hash, :credentials, :registration_date, :last_activity, :metadata, :disabled, 1)
 ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: put_user
 INSERT INTO users (id, tenant_id, login, login_key, email, company, sub, scope,
-                   password_hash, credentials, registration_date, last_activity)
+                   password_hash, credentials, registration_date, last_activity, metadata, disabled, version)
 VALUES (:id, :tenant_id, :login, :login_key, :email, :company, :sub, :scope,
-        :password_hash, :credentials, :registration_date, :last_activity)
+        :password_hash, :credentials, :registration_date, :last_activity, :metadata, :disabled, 1)
 ON CONFLICT (tenant_id, login_key) DO UPDATE
 SET login = excluded.login, email = excluded.email, company = excluded.company, sub = excluded.sub,
-    scope = excluded.scope, password_hash = excluded.password_hash, credentials = users.credentials + 1
-RETURNING id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity
+    scope = excluded.scope, password_hash = excluded.password_hash, credentials = users.credentials + 1,
+    metadata = excluded.metadata, disabled = excluded.disabled, version = users.version + 1
+RETURNING id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
+          metadata, disabled, version
 
 -- name: user_by_login
-SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity
+SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
+       metadata, disabled, version
 FROM users WHERE tenant_id = :tenant_id AND login_key = :login_key
 
 -- name: user_by_id
-SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity
+SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
+       metadata, disabled, version
 FROM users WHERE id = :id AND tenant_id = :tenant_id
 
 -- name: list_users
-SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity
+SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
+       metadata, disabled, version
 FROM users WHERE tenant_id = :tenant_id AND login_key > :after
 ORDER BY login_key LIMIT :limit
 
 -- name: search_users
-SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity
+SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
+       metadata, disabled, version
 FROM users WHERE tenant_id = :tenant_id AND login_key > :after AND login_key LIKE :pattern ESCAPE '\'
 ORDER BY login_key LIMIT :limit
 
+-- name: change_user
+UPDATE users
+SET email = :email, company = :company, sub = :sub, scope = :scope, password_hash = :password_hash,
+    credentials = :credentials, metadata = :metadata, disabled = :disabled, version = version + 1
+WHERE id = :id AND tenant_id = :tenant_id AND version = :version
+RETURNING id
+
 -- name: set_user_hash
-UPDATE users SET password_hash = :password_hash
+UPDATE users SET password_hash = :password_hash, version = version + 1
 WHERE id = :id AND tenant_id = :tenant_id AND credentials = :credentials
 RETURNING id
 
@@ -70,13 +140,17 @@ UPDATE users SET last_activity = :seen WHERE id = :id AND last_activity < :seen
 INSERT INTO epochs (owner, epoch) VALUES (:owner, :fresh) ON CONFLICT (owner) DO UPDATE SET epoch = epochs.epoch
 
 -- name: draw_epoch
-INSERT INTO epochs (owner, epoch) VALUES (:owner, :fresh) ON CONFLICT DO NOTHING
+INSERT INTO epochs (owner, epoch, idle, lifetime) VALUES (:owner, :fresh, :idle, :lifetime) ON CONFLICT DO NOTHING
+
+-- name: demand
+INSERT INTO epochs (owner, epoch, idle, lifetime) VALUES (:owner, :fresh, :idle, :lifetime)
+ON CONFLICT (owner) DO UPDATE SET idle = excluded.idle, lifetime = excluded.lifetime
 
 -- name: open_session
 INSERT INTO sessions (id, kind, tenant_id, user_id, device_id, key, created_at, expires_at,
-                      owner, epoch, realm, realm_epoch)
+                      seen_at, generation, refreshed_at, permissions, ip, user_agent, owner, epoch, realm, realm_epoch)
 SELECT :id, :kind, :tenant_id, :user_id, :device_id, :key, :created_at, :expires_at,
-       o.owner, o.epoch, r.owner, r.epoch
+       :seen_at, :generation, :refreshed_at, :permissions, :ip, :user_agent, o.owner, o.epoch, r.owner, r.epoch
 FROM epochs o, epochs r WHERE o.owner = :owner AND r.owner = :realm
 RETURNING id
 
@@ -87,24 +161,55 @@ DELETE FROM sessions WHERE id IN (
     ORDER BY created_at DESC, id DESC LIMIT 1000000000 OFFSET :cap)
 
 -- name: find_session
-SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at
+SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,
+       s.seen_at, s.generation, s.refreshed_at, s.permissions, r.idle, r.lifetime
 FROM sessions s
 JOIN epochs o ON o.owner = s.owner AND o.epoch = s.epoch
 JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
 WHERE s.id = :id
 
 -- name: find_sessions
-SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at
+SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,
+       s.seen_at, s.generation, s.refreshed_at, s.permissions, r.idle, r.lifetime
 FROM sessions s
 JOIN epochs o ON o.owner = s.owner AND o.epoch = s.epoch
 JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
 WHERE s.id IN (:first, :second)
+
+-- name: list_sessions
+SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,
+       s.seen_at, s.generation, s.refreshed_at, s.permissions, r.idle, r.lifetime, s.ip, s.user_agent
+FROM sessions s
+JOIN epochs o ON o.owner = s.owner AND o.epoch = s.epoch
+JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
+WHERE s.owner = :owner
+ORDER BY s.created_at DESC, s.id DESC LIMIT :limit
+
+-- name: rotate_session
+UPDATE sessions SET generation = generation + 1, refreshed_at = :now, seen_at = :now
+WHERE id = :id AND generation = :generation
+RETURNING id
+
+-- name: touch_session
+UPDATE sessions SET seen_at = :seen WHERE id = :id AND seen_at < :seen
 
 -- name: close_session
 DELETE FROM sessions WHERE id = :id RETURNING id
 
 -- name: end_owner
 DELETE FROM epochs WHERE owner = :owner
+
+-- name: renew_epoch
+UPDATE epochs SET epoch = :fresh WHERE owner = :owner
+
+-- name: keep_session
+-- Moves a live session to the epoch that `renew_epoch` is about to set; the epoch's row is locked already.
+UPDATE sessions SET epoch = :fresh
+WHERE id = :id AND owner = :owner AND epoch = (SELECT epoch FROM epochs WHERE owner = :owner)
+
+-- name: keep_realm
+-- A tenant's own session has the same epoch for owner and realm.
+UPDATE sessions SET realm_epoch = :fresh WHERE id = :id AND owner = :owner AND realm = :owner AND epoch = :fresh
 
 -- name: note_ended
 INSERT INTO ended (owner) VALUES (:owner) ON CONFLICT DO NOTHING
@@ -196,3 +301,78 @@ INSERT INTO trusted_servers (server, trusted_at) VALUES (:server, :now) ON CONFL
 -- name: sweep_revocations
 DELETE FROM revocations WHERE name IN (SELECT name FROM revocations WHERE expires_at <= :now LIMIT :limit)
 RETURNING name
+
+-- name: add_api_key
+INSERT INTO api_keys (id, tenant_id, name, permissions, digest, created_at, expires_at)
+SELECT :id, :tenant_id, :name, :permissions, :digest, :created_at, :expires_at
+WHERE (SELECT count(*) FROM api_keys WHERE tenant_id = :tenant_id) < :cap
+RETURNING id
+
+-- name: list_api_keys
+SELECT id, tenant_id, name, permissions, digest, created_at, expires_at, last_used
+FROM api_keys WHERE tenant_id = :tenant_id ORDER BY created_at, id
+
+-- name: find_api_key
+SELECT k.id, k.tenant_id, k.name, k.permissions, k.digest, k.created_at, k.expires_at, k.last_used
+FROM api_keys k JOIN tenants t ON t.id = k.tenant_id AND t.disabled = 0
+WHERE k.tenant_id = :tenant_id AND k.id = :id
+
+-- name: delete_api_key
+DELETE FROM api_keys WHERE tenant_id = :tenant_id AND id = :id RETURNING id
+
+-- name: touch_api_key
+UPDATE api_keys SET last_used = :seen WHERE id = :id AND (last_used IS NULL OR last_used < :seen)
+
+-- name: add_reset_code
+INSERT INTO reset_codes (user_id, digest, tenant_id, credentials, expires_at)
+VALUES (:user_id, :digest, :tenant_id, :credentials, :expires_at)
+ON CONFLICT (user_id) DO UPDATE
+SET digest = excluded.digest, tenant_id = excluded.tenant_id, credentials = excluded.credentials,
+    expires_at = excluded.expires_at
+
+-- name: take_reset_code
+DELETE FROM reset_codes WHERE tenant_id = :tenant_id AND digest = :digest
+RETURNING digest, tenant_id, user_id, credentials, expires_at
+
+-- name: forget_reset_codes
+DELETE FROM reset_codes WHERE user_id = :id
+
+-- name: sweep_reset_codes
+DELETE FROM reset_codes WHERE user_id IN (SELECT user_id FROM reset_codes WHERE expires_at <= :now LIMIT :limit)
+RETURNING user_id
+
+-- name: lengthen_chain
+INSERT INTO audit_chains (tenant_id, number, hash, base_number, base_hash)
+VALUES (:tenant_id, 1, chain_hash('', :entry), 0, '')
+ON CONFLICT (tenant_id) DO UPDATE
+SET number = audit_chains.number + 1, hash = chain_hash(audit_chains.hash, :entry)
+
+-- name: add_entry
+INSERT INTO audit (tenant_id, number, at, entry, hash)
+SELECT tenant_id, number, :at, :entry, hash FROM audit_chains WHERE tenant_id = :tenant_id
+
+-- name: page_audit
+SELECT number, at, entry, hash FROM audit
+WHERE tenant_id = :tenant_id AND number < :before ORDER BY number DESC LIMIT :limit
+
+-- name: audit_base
+SELECT base_number, base_hash FROM audit_chains WHERE tenant_id = :tenant_id
+
+-- name: audit_head
+SELECT number, hash FROM audit_chains WHERE tenant_id = :tenant_id
+
+-- name: audit_chains
+SELECT tenant_id FROM audit_chains WHERE tenant_id > :after ORDER BY tenant_id LIMIT :limit
+
+-- name: old_entries
+SELECT tenant_id, max(number) FROM (
+    SELECT tenant_id, number FROM audit WHERE at < :before ORDER BY at LIMIT :limit) AS oldest
+GROUP BY tenant_id
+
+-- name: move_base
+UPDATE audit_chains SET base_number = :number,
+    base_hash = (SELECT hash FROM audit WHERE tenant_id = :tenant_id AND number = :number)
+WHERE tenant_id = :tenant_id AND base_number < :number
+
+-- name: sweep_audit
+DELETE FROM audit WHERE tenant_id = :tenant_id AND number <= :number RETURNING number

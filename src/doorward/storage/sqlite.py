@@ -6,6 +6,7 @@ fsync serves many callers. The file has to lie on a local disk (SQLite's locks d
 """
 
 import asyncio
+import hashlib
 import logging
 import queue
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from doorward.core.errors import CannotStart, StoreUnavailable
-from doorward.storage.relational import Row, Step
+from doorward.storage.database import Row, Step
 from doorward.storage.statements import Statement, load_migrations, load_statements
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,12 @@ def connect(path: Path, *, busy: float, read_only: bool = False) -> sqlite3.Conn
         connection.execute(f"PRAGMA {pragma}")
     if read_only:
         connection.execute("PRAGMA query_only=ON")
+    connection.create_function("chain_hash", 2, _chain_hash, deterministic=True)
     return connection
+
+
+def _chain_hash(previous: str, entry: str) -> str:
+    return hashlib.sha256(f"{previous}\n{entry}".encode()).hexdigest()
 
 
 class SqliteDatabase:
@@ -129,8 +135,13 @@ class SqliteDatabase:
 
     def _run(self, steps: tuple[Step, ...]) -> list[list[Row]] | Exception:
         self._writer.execute("SAVEPOINT job")
+        rows: list[list[Row]] = []
         try:
-            rows = [_fetch_raw(self._writer, self._statements[name], values) for name, values in steps]
+            for name, values, vital in steps:
+                rows.append(_fetch_raw(self._writer, self._statements[name], values))
+                if vital and not rows[-1]:
+                    self._writer.execute("ROLLBACK TO job")
+                    break
         except sqlite3.OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 - it is the caller's, and must not take the other jobs along

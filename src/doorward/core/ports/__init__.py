@@ -1,0 +1,35 @@
+"""What core needs from the outside. The docstrings are the promise that every store keeps (`tests/contracts`).
+
+Every method of a store may raise `StoreUnavailable`: then nothing is known, and whether a write happened is not known
+either. All times are milliseconds since the Unix epoch, by the caller's clock, never the store's.
+"""
+
+from doorward.core.ports.accounts import Accounts
+from doorward.core.ports.audit import AuditLog, Entry, Events
+from doorward.core.ports.clock import Clock
+from doorward.core.ports.counters import Backoff, Counters, Verdict
+from doorward.core.ports.credentials import ApiKey, ApiKeys, ResetCode, ResetCodes
+from doorward.core.ports.revocations import Revocation, Revocations
+from doorward.core.ports.sessions import NO_POLICY, UNKNOWN, Claimed, Policy, Sessions
+
+__all__ = [
+    "NO_POLICY",
+    "UNKNOWN",
+    "Accounts",
+    "ApiKey",
+    "ApiKeys",
+    "AuditLog",
+    "Backoff",
+    "Claimed",
+    "Clock",
+    "Counters",
+    "Entry",
+    "Events",
+    "Policy",
+    "ResetCode",
+    "ResetCodes",
+    "Revocation",
+    "Revocations",
+    "Sessions",
+    "Verdict",
+]

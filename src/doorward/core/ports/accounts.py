@@ -1,0 +1,101 @@
+"""Tenants and users."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from doorward.core.model import Tenant, User
+from doorward.core.ports.audit import Events
+
+
+class Accounts(Protocol):
+    """Tenants and users; durable. A write that returned survives a crash of every process.
+
+    `events` are kept in the same transaction as what they tell of, or not at all.
+    """
+
+    async def add_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
+        """Keep a new tenant; False, and nothing kept, where the canonical e-mail address is taken."""
+        ...
+
+    async def tenant_by_email(self, email: str) -> Tenant | None:
+        """Return the tenant of this address, in any spelling of the same canonical form."""
+        ...
+
+    async def tenant_by_id(self, tenant_id: str) -> Tenant | None:
+        """Return the tenant of this id."""
+        ...
+
+    async def list_tenants(self, *, after: str, limit: int) -> list[Tenant]:
+        """Return up to `limit` tenants by canonical e-mail address, those after `after` (a canonical address)."""
+        ...
+
+    async def set_tenant_hash(self, tenant: Tenant, password_hash: str) -> bool:
+        """Replace the stored hash of an unchanged password; False where the password has changed meanwhile."""
+        ...
+
+    async def change_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
+        """Keep a tenant's hash, credentials, settings and disabled as they are in `tenant`, and count its version up.
+
+        False, and nothing kept, where its version is not that of `tenant` any more, or it is gone.
+        """
+        ...
+
+    async def delete_tenant(self, tenant_id: str, *, events: Events = ()) -> bool:
+        """Forget a tenant at once: it is found no more, and its address is free. False where there was none.
+
+        What it owned is removed by `purge`.
+        """
+        ...
+
+    async def purge(self, *, limit: int) -> int:
+        """Remove up to `limit` rows that deleted tenants left behind; return how many were removed."""
+        ...
+
+    async def add_user(self, user: User, *, events: Events = ()) -> bool:
+        """Keep a new user; False, and nothing kept, where its canonical login is taken in its tenant."""
+        ...
+
+    async def add_users(self, users: Sequence[User], *, events: Events = ()) -> list[bool]:
+        """Keep new users of one tenant in one transaction; for each, False where its canonical login was taken."""
+        ...
+
+    async def put_user(self, user: User, *, events: Events = ()) -> User:
+        """Keep a user; one that has its canonical login keeps id and registration date and takes over the rest.
+
+        Returns what is kept now. `credentials` is one more than before.
+        """
+        ...
+
+    async def change_user(self, user: User, *, events: Events = ()) -> bool:
+        """Keep everything of `user` but its login and dates, and count its version up.
+
+        False, and nothing kept, where its version is not that of `user` any more, or it is gone.
+        """
+        ...
+
+    async def user_by_login(self, tenant_id: str, login: str) -> User | None:
+        """Return the tenant's user of this login, in any spelling of the same canonical form."""
+        ...
+
+    async def user_by_id(self, tenant_id: str, user_id: str) -> User | None:
+        """Return the tenant's user of this id."""
+        ...
+
+    async def list_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> list[User]:
+        """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login).
+
+        `part`, unless empty, is a canonical piece of text that the canonical login has to contain, literally.
+        """
+        ...
+
+    async def set_user_hash(self, user: User, password_hash: str) -> bool:
+        """Replace the stored hash of an unchanged password; False where the password has changed meanwhile."""
+        ...
+
+    async def delete_user(self, tenant_id: str, user_id: str, *, events: Events = ()) -> bool:
+        """Remove the tenant's user for good; False where there was none."""
+        ...
+
+    async def touch_users(self, seen: Mapping[str, int]) -> None:
+        """Move `last_activity` of these user ids forward, never back. Who is gone stays gone."""
+        ...

@@ -1,0 +1,104 @@
+"""Sessions."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from doorward.core.model import Device, Kind, Origin, Session
+from doorward.core.ports.audit import Events
+
+
+class Claimed(NamedTuple):
+    """What a credential says of its session before anything is believed: the session's id and its owner's.
+
+    The owner is only where a store may look first. A session found is the one of this id, whoever owns it, or none.
+    """
+
+    session_id: str
+    owner_id: str
+    kind: Kind
+
+
+class Policy(NamedTuple):
+    """What a tenant demands of its users' sessions, in milliseconds; None: nothing."""
+
+    idle: int | None = None
+    lifetime: int | None = None
+
+
+NO_POLICY = Policy()
+UNKNOWN = Origin()
+
+
+class Sessions(Protocol):
+    """Sessions; the truth of revocation. What `open` returned is found; what was ended is never found again.
+
+    Ending every session of an owner costs the same however many there are. `events` are kept before a change is
+    acknowledged, in the same transaction where sessions and events lie in one database.
+    """
+
+    async def open(
+        self,
+        session: Session,
+        *,
+        cap: int | None,
+        policy: Policy = NO_POLICY,
+        origin: Origin = UNKNOWN,
+        events: Events = (),
+    ) -> None:
+        """Keep a session. Of its owner's sessions at most `cap` stay, the oldest go, whatever runs in parallel.
+
+        `policy` is the tenant's, for a store that knows none yet; where it does know one, its own stays.
+        """
+        ...
+
+    async def find(self, claimed: Claimed) -> Session | None:
+        """Return a session if it was opened and not ended. Expiry is the caller's to judge (`Session.is_over`)."""
+        ...
+
+    async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
+        """Return a tenant's session or key and the session of one of its users, in one trip to the store."""
+        ...
+
+    async def find_many(self, claimed: Sequence[Claimed]) -> list[Session | None]:
+        """Return each of these sessions, in one trip to the store."""
+        ...
+
+    async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[Device]:
+        """Return up to `limit` of a user's sessions that were not ended, newest first."""
+        ...
+
+    async def rotate(self, session: Session, now: int) -> Session | None:
+        """Count the session's generation up by one, at `now`; None where it is not that of `session` any more."""
+        ...
+
+    async def touch(self, seen: Sequence[tuple[Session, int]]) -> None:
+        """Move `seen_at` of these sessions forward, never back. What was ended stays ended."""
+        ...
+
+    async def close(self, session: Session, *, events: Events = ()) -> bool:
+        """End one session; False where it had ended already. Of two callers at once, one gets True."""
+        ...
+
+    async def end_user(self, tenant_id: str, user_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+        """End every session of a user; `keep`, if it is one of them and live, goes on."""
+        ...
+
+    async def end_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+        """End every session of the tenant itself, not those of its users, nor its API keys; `keep` as above."""
+        ...
+
+    async def end_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
+        """End every session of every user of the tenant."""
+        ...
+
+    async def end_keys(self, tenant_id: str, *, events: Events = ()) -> None:
+        """End every session of the tenant's API keys."""
+        ...
+
+    async def demand(self, tenant_id: str, policy: Policy) -> None:
+        """Let a tenant's policy count from now on, for the sessions its users have and for new ones."""
+        ...
+
+    async def sweep(self, now: int, *, limit: int) -> int:
+        """Remove up to `limit` sessions that have expired or were ended; return how many were removed."""
+        ...

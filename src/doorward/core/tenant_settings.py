@@ -1,0 +1,67 @@
+"""What a tenant may choose for itself, and what counts where it chose nothing."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from doorward.core.model import Tenant
+from doorward.core.ports import Policy
+from doorward.core.sessions import Lifetimes, Terms
+
+
+class PasswordPolicy(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a user's new password has to satisfy. None, or False: nothing beyond not being empty."""
+
+    min_length: int | None = None
+    require_classes: bool = False
+    block_common: bool = False
+
+
+class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A tenant's choices, as they are kept: JSON with the published names. Times in seconds; None: the service's own.
+
+    `session_lifetime` and `session_idle` bound its users' sessions, `tenant_session_lifetime` its own.
+    """
+
+    session_lifetime: int | None = None
+    session_idle: int | None = None
+    sessions_per_user: int | None = None
+    tenant_session_lifetime: int | None = None
+    password_policy: PasswordPolicy = PasswordPolicy()
+
+
+_read = msgspec.json.Decoder(TenantSettings).decode
+
+
+def settings_of(tenant: Tenant) -> TenantSettings:
+    """Return what the tenant has chosen."""
+    return _read(tenant.settings)
+
+
+def write(settings: TenantSettings) -> str:
+    """Return the text that is kept."""
+    return msgspec.json.encode(settings).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Puts a tenant's choices and the service's own together."""
+
+    lifetimes: Lifetimes
+
+    def terms(self, chosen: TenantSettings) -> Terms:
+        """Return what a new session of one of the tenant's users is opened under."""
+        return Terms(
+            chosen.session_lifetime or self.lifetimes.user,
+            chosen.sessions_per_user or self.lifetimes.per_user,
+            policy(chosen),
+        )
+
+
+def policy(chosen: TenantSettings) -> Policy:
+    """Return what holds for the sessions that the tenant's users have already."""
+    return Policy(idle=_milliseconds(chosen.session_idle), lifetime=_milliseconds(chosen.session_lifetime))
+
+
+def _milliseconds(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * 1000

@@ -1,0 +1,178 @@
+"""Accounts (see the port) in two tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from doorward.core.identity import canonical
+from doorward.core.model import Tenant, User
+from doorward.core.ports import Events
+from doorward.storage.database import Database, Row, Step, happened
+
+_BATCH = 500
+
+
+class RelationalAccounts:
+    """Accounts (see the port) in two tables."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep accounts in `database`."""
+        self._db = database
+
+    async def add_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
+        """See `Accounts.add_tenant`."""
+        row = {
+            "id": tenant.id,
+            "email": tenant.email,
+            "email_key": canonical(tenant.email),
+            "password_hash": tenant.password_hash,
+            "credentials": tenant.credentials,
+            "created_at": tenant.created_at,
+        }
+        return await self._write("add_tenant", row, events)
+
+    async def tenant_by_email(self, email: str) -> Tenant | None:
+        """See `Accounts.tenant_by_email`."""
+        rows = await self._db.read("tenant_by_email", {"email_key": canonical(email)})
+        return _tenant(rows[0]) if rows else None
+
+    async def tenant_by_id(self, tenant_id: str) -> Tenant | None:
+        """See `Accounts.tenant_by_id`."""
+        rows = await self._db.read("tenant_by_id", {"id": tenant_id})
+        return _tenant(rows[0]) if rows else None
+
+    async def list_tenants(self, *, after: str, limit: int) -> list[Tenant]:
+        """See `Accounts.list_tenants`."""
+        return [_tenant(row) for row in await self._db.scan("list_tenants", {"after": after, "limit": limit})]
+
+    async def set_tenant_hash(self, tenant: Tenant, password_hash: str) -> bool:
+        """See `Accounts.set_tenant_hash`."""
+        row = {"id": tenant.id, "credentials": tenant.credentials, "password_hash": password_hash}
+        return await self._write("set_tenant_hash", row)
+
+    async def change_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
+        """See `Accounts.change_tenant`."""
+        row = {
+            "id": tenant.id,
+            "password_hash": tenant.password_hash,
+            "credentials": tenant.credentials,
+            "settings": tenant.settings,
+            "disabled": int(tenant.disabled),
+            "version": tenant.version,
+        }
+        return await self._write("change_tenant", row, events)
+
+    async def delete_tenant(self, tenant_id: str, *, events: Events = ()) -> bool:
+        """See `Accounts.delete_tenant`."""
+        row = {"id": tenant_id}
+        departed, *_ = await self._db.write(
+            Step("delete_tenant", row, vital=True), Step("blank_tenant", row), *happened(events)
+        )
+        return bool(departed)
+
+    async def purge(self, *, limit: int) -> int:
+        """See `Accounts.purge`."""
+        bound = {"limit": limit}
+        steps = [Step(f"purge_{rows}", bound) for rows in ("sessions", "api_keys", "audit", "users")]
+        removed = sum(map(len, await self._db.write(*steps)))
+        if not removed:
+            # Only when nothing of theirs is left; the next call finds nothing to do.
+            last = ("reset_codes", "chains", "tenants", "departed")
+            await self._db.write(*(Step(f"purge_{rows}", {}) for rows in last))
+        return removed
+
+    async def add_user(self, user: User, *, events: Events = ()) -> bool:
+        """See `Accounts.add_user`."""
+        return await self._write("add_user", _user_row(user), events)
+
+    async def add_users(self, users: Sequence[User], *, events: Events = ()) -> list[bool]:
+        """See `Accounts.add_users`."""
+        results = await self._db.write(*(Step("add_user", _user_row(user)) for user in users), *happened(events))
+        return [bool(rows) for rows in results[: len(users)]]
+
+    async def put_user(self, user: User, *, events: Events = ()) -> User:
+        """See `Accounts.put_user`."""
+        [row], *_ = await self._db.write(Step("put_user", _user_row(user)), *happened(events))
+        return _user(row)
+
+    async def change_user(self, user: User, *, events: Events = ()) -> bool:
+        """See `Accounts.change_user`."""
+        return await self._write("change_user", _user_row(user) | {"version": user.version}, events)
+
+    async def user_by_login(self, tenant_id: str, login: str) -> User | None:
+        """See `Accounts.user_by_login`."""
+        rows = await self._db.read("user_by_login", {"tenant_id": tenant_id, "login_key": canonical(login)})
+        return _user(rows[0]) if rows else None
+
+    async def user_by_id(self, tenant_id: str, user_id: str) -> User | None:
+        """See `Accounts.user_by_id`."""
+        rows = await self._db.read("user_by_id", {"tenant_id": tenant_id, "id": user_id})
+        return _user(rows[0]) if rows else None
+
+    async def list_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> list[User]:
+        """See `Accounts.list_users`."""
+        values = {"tenant_id": tenant_id, "after": after, "limit": limit}
+        if part:
+            rows = await self._db.scan("search_users", {**values, "pattern": f"%{_literal(part)}%"})
+        else:
+            rows = await self._db.scan("list_users", values)
+        return [_user(row) for row in rows]
+
+    async def set_user_hash(self, user: User, password_hash: str) -> bool:
+        """See `Accounts.set_user_hash`."""
+        row = {
+            "id": user.id,
+            "tenant_id": user.tenant_id,
+            "credentials": user.credentials,
+            "password_hash": password_hash,
+        }
+        return await self._write("set_user_hash", row)
+
+    async def delete_user(self, tenant_id: str, user_id: str, *, events: Events = ()) -> bool:
+        """See `Accounts.delete_user`."""
+        row = {"tenant_id": tenant_id, "id": user_id}
+        deleted, *_ = await self._db.write(
+            Step("delete_user", row, vital=True), Step("forget_reset_codes", {"id": user_id}), *happened(events)
+        )
+        return bool(deleted)
+
+    async def touch_users(self, seen: Mapping[str, int]) -> None:
+        """See `Accounts.touch_users`."""
+        # Sorted, so that two processes that touch the same users lock them in the same order.
+        steps = [Step("touch_user", {"id": user_id, "seen": at}) for user_id, at in sorted(seen.items())]
+        for start in range(0, len(steps), _BATCH):
+            await self._db.write(*steps[start : start + _BATCH])
+
+    async def _write(self, statement: str, values: Mapping[str, object], events: Events = ()) -> bool:
+        rows, *_ = await self._db.write(Step(statement, values, vital=True), *happened(events))
+        return bool(rows)
+
+
+def _tenant(row: Row) -> Tenant:
+    return Tenant(*(*row[:-2], bool(row[-2]), row[-1]))
+
+
+def _user(row: Row) -> User:
+    return User(*(*row[:-2], bool(row[-2]), row[-1]))
+
+
+def _user_row(user: User) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "tenant_id": user.tenant_id,
+        "login": user.login,
+        "login_key": canonical(user.login),
+        "email": user.email,
+        "company": user.company,
+        "sub": user.sub,
+        "scope": user.scope,
+        "password_hash": user.password_hash,
+        "credentials": user.credentials,
+        "registration_date": user.registration_date,
+        "last_activity": user.last_activity,
+        "metadata": user.metadata,
+        "disabled": int(user.disabled),
+    }
+
+
+def _literal(part: str) -> str:
+    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,61 @@
+"""What rows are kept in: a database that runs the statements of `queries.sql` by name."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from doorward.core.model import Event
+
+Row = Sequence[Any]
+
+
+class Step(NamedTuple):
+    """One statement of `queries.sql`, by name, with its parameters.
+
+    `vital`: where it returns no row, the whole transaction is undone and the steps after it are not run.
+    """
+
+    statement: str
+    values: Mapping[str, object]
+    vital: bool = False
+
+
+class Database(Protocol):
+    """What an adapter has to do: run statements by name. Raises StoreUnavailable when it cannot."""
+
+    async def open(self) -> None:
+        """Open the database, of the newest schema already, inside the event loop that will use it.
+
+        CannotStart where that is impossible.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way and close the database."""
+        ...
+
+    async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
+        """Return the rows of a statement that answers by key, at once."""
+        ...
+
+    async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
+        """Return the rows of a statement that may take a while, without holding up anything else."""
+        ...
+
+    async def write(self, *steps: Step) -> list[list[Row]]:
+        """Run steps in order as one durable transaction and return the rows of each.
+
+        Where a vital step returned no row, the list ends with its empty one, and nothing has happened.
+        """
+        ...
+
+
+def happened(events: Iterable[Event]) -> list[Step]:
+    """Return the steps that keep events in the audit log, as part of the transaction of what they tell of."""
+    steps: list[Step] = []
+    for event in events:
+        entry = msgspec.json.encode({name: value for name, value in event._asdict().items() if value != ""}).decode()
+        steps.append(Step("lengthen_chain", {"tenant_id": event.tenant_id, "entry": entry}))
+        steps.append(Step("add_entry", {"tenant_id": event.tenant_id, "at": event.at, "entry": entry}))
+    return steps

@@ -1,0 +1,184 @@
+"""Sessions (see the port) as rows that count only while their epochs are current."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+from doorward.core.errors import StoreUnavailable
+from doorward.core.model import Device, Kind, Origin, Session
+from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Events, Policy
+from doorward.storage.database import Database, Step, happened
+
+_BATCH = 500
+_OPEN_TRIES = 3
+_COLUMNS = (
+    "id",
+    "kind",
+    "tenant_id",
+    "user_id",
+    "device_id",
+    "key",
+    "created_at",
+    "expires_at",
+    "seen_at",
+    "generation",
+    "refreshed_at",
+    "permissions",
+)
+
+
+def _users_owner(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
+def _tenants_owner(tenant_id: str) -> str:
+    return f"tenant:{tenant_id}"
+
+
+def _keys_owner(tenant_id: str) -> str:
+    return f"keys:{tenant_id}"
+
+
+def _users_realm(tenant_id: str) -> str:
+    return f"users:{tenant_id}"
+
+
+def _owner_and_realm(session: Session) -> tuple[str, str]:
+    if session.kind == Kind.TENANT:
+        return _tenants_owner(session.tenant_id), _tenants_owner(session.tenant_id)
+    if session.kind == Kind.KEY:
+        return _keys_owner(session.tenant_id), _keys_owner(session.tenant_id)
+    return _users_owner(session.user_id or ""), _users_realm(session.tenant_id)
+
+
+def _fresh() -> int:
+    return secrets.randbits(63)
+
+
+class RelationalSessions:
+    """Sessions (see the port)."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep sessions in `database`."""
+        self._db = database
+
+    async def open(
+        self,
+        session: Session,
+        *,
+        cap: int | None,
+        policy: Policy = NO_POLICY,
+        origin: Origin = UNKNOWN,
+        events: Events = (),
+    ) -> None:
+        """See `Sessions.open`."""
+        owner, realm = _owner_and_realm(session)
+        row = {name: value for name, value in session._asdict().items() if name in _COLUMNS}
+        steps = [
+            Step("lock_epoch", {"owner": owner, "fresh": _fresh()}),
+            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **policy._asdict()}),
+            Step("open_session", {**row, **origin._asdict(), "owner": owner, "realm": realm}, vital=True),
+        ]
+        if cap is not None:
+            steps.append(Step("evict_sessions", {"owner": owner, "cap": cap}))
+        for _ in range(_OPEN_TRIES):
+            # The realm may be ended between two statements; then nothing was opened, and the next try draws again.
+            if (await self._db.write(*steps, *happened(events)))[2]:
+                return
+        raise StoreUnavailable
+
+    async def find(self, claimed: Claimed) -> Session | None:
+        """See `Sessions.find`."""
+        rows = await self._db.read("find_session", {"id": claimed.session_id})
+        return Session._make(rows[0]) if rows else None
+
+    async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
+        """See `Sessions.find_pair`."""
+        one = other = None
+        first, second = tenant.session_id, user.session_id
+        for row in await self._db.read("find_sessions", {"first": first, "second": second}):
+            if row[0] == first:
+                one = Session._make(row)
+            if row[0] == second:
+                other = Session._make(row)
+        return one, other
+
+    async def find_many(self, claimed: Sequence[Claimed]) -> list[Session | None]:
+        """See `Sessions.find_many`."""
+        return [await self.find(one) for one in claimed]
+
+    async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[Device]:
+        """See `Sessions.list_user`."""
+        rows = await self._db.scan("list_sessions", {"owner": _users_owner(user_id), "limit": limit})
+        found = [Device(Session._make(row[:-2]), Origin._make(row[-2:])) for row in rows]
+        return [device for device in found if device.session.tenant_id == tenant_id]
+
+    async def rotate(self, session: Session, now: int) -> Session | None:
+        """See `Sessions.rotate`."""
+        values = {"id": session.id, "generation": session.generation, "now": now}
+        [rows] = await self._db.write(Step("rotate_session", values))
+        return session._replace(generation=session.generation + 1, refreshed_at=now, seen_at=now) if rows else None
+
+    async def touch(self, seen: Sequence[tuple[Session, int]]) -> None:
+        """See `Sessions.touch`."""
+        # Sorted, so that two processes that touch the same sessions lock them in the same order.
+        steps = [Step("touch_session", {"id": key, "seen": at}) for key, at in sorted((s.id, at) for s, at in seen)]
+        for start in range(0, len(steps), _BATCH):
+            await self._db.write(*steps[start : start + _BATCH])
+
+    async def close(self, session: Session, *, events: Events = ()) -> bool:
+        """See `Sessions.close`."""
+        rows, *_ = await self._db.write(Step("close_session", {"id": session.id}, vital=True), *happened(events))
+        return bool(rows)
+
+    async def end_user(
+        self,
+        tenant_id: str,  # noqa: ARG002 - other stores keep users by tenant
+        user_id: str,
+        *,
+        keep: Session | None = None,
+        events: Events = (),
+    ) -> None:
+        """See `Sessions.end_user`."""
+        await self._end(_users_owner(user_id), keep, events)
+
+    async def end_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+        """See `Sessions.end_tenant`."""
+        await self._end(_tenants_owner(tenant_id), keep, events)
+
+    async def end_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
+        """See `Sessions.end_users_of`."""
+        # The row stays, because the tenant's policy lies in it.
+        values = {"owner": _users_realm(tenant_id), "fresh": _fresh()}
+        await self._db.write(Step("renew_epoch", values), *happened(events))
+
+    async def end_keys(self, tenant_id: str, *, events: Events = ()) -> None:
+        """See `Sessions.end_keys`."""
+        await self._end(_keys_owner(tenant_id), None, events)
+
+    async def _end(self, owner: str, keep: Session | None, events: Events) -> None:
+        values: Mapping[str, object] = {"owner": owner, "fresh": _fresh()}
+        steps = [Step("end_owner", {"owner": owner})]
+        if keep is not None:
+            steps = [
+                Step("lock_epoch", values),
+                Step("keep_session", {**values, "id": keep.id}),
+                Step("renew_epoch", values),
+            ]
+            if keep.kind == Kind.TENANT:
+                steps.insert(2, Step("keep_realm", {**values, "id": keep.id}))
+        await self._db.write(*steps, Step("note_ended", {"owner": owner}), *happened(events))
+
+    async def demand(self, tenant_id: str, policy: Policy) -> None:
+        """See `Sessions.demand`."""
+        values = {"owner": _users_realm(tenant_id), "fresh": _fresh(), **policy._asdict()}
+        await self._db.write(Step("demand", values))
+
+    async def sweep(self, now: int, *, limit: int) -> int:
+        """See `Sessions.sweep`."""
+        expired, ended = await self._db.write(
+            Step("sweep_expired_sessions", {"now": now, "limit": limit}),
+            Step("sweep_ended_sessions", {"limit": limit}),
+        )
+        if len(ended) < limit:
+            await self._db.write(Step("forget_ended", {}))
+        return len(expired) + len(ended)
