@@ -68,14 +68,14 @@ class Hasher:
         return self._argon2.hash(unicodedata.normalize("NFC", password))
 
     def match(self, password: str, stored: str | None) -> Match:
-        """Compare a password with a stored hash; always exactly one hash is computed, also for `stored` None."""
+        """Compare a password with a stored hash; always exactly one hash is computed, also where there is none."""
         if stored is not None and stored.startswith("$2"):
             return Match(self._match_bcrypt(password, stored), outdated=True)
         try:
             self._argon2.verify(stored or self._decoy, unicodedata.normalize("NFC", password))
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return Match(right=False)
-        return Match(right=stored is not None, outdated=stored is not None and self._argon2.check_needs_rehash(stored))
+        return Match(right=bool(stored), outdated=bool(stored) and self._argon2.check_needs_rehash(stored))
 
     @staticmethod
     def _match_bcrypt(password: str, stored: str) -> bool:
