@@ -71,11 +71,12 @@ class Hasher:
         """Compare a password with a stored hash; always exactly one hash is computed, also where there is none."""
         if stored is not None and stored.startswith("$2"):
             return Match(self._match_bcrypt(password, stored), outdated=True)
+        known = stored or self._decoy
         try:
-            self._argon2.verify(stored or self._decoy, unicodedata.normalize("NFC", password))
+            self._argon2.verify(known, unicodedata.normalize("NFC", password))
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return Match(right=False)
-        return Match(right=bool(stored), outdated=bool(stored) and self._argon2.check_needs_rehash(stored))
+        return Match(right=bool(stored), outdated=bool(stored) and self._argon2.check_needs_rehash(known))
 
     @staticmethod
     def _match_bcrypt(password: str, stored: str) -> bool:
