@@ -17,6 +17,7 @@ from doorward.core.clock import system_clock
 from doorward.core.errors import Refusal
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
+from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
@@ -60,6 +61,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
     throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
+    refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
     services = Services(
         sessions=door,
@@ -71,6 +73,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
             passwords,
             throttle,
             House(lifetimes),
+            refreshing,
             stores.audit,
             clock,
             settings.login_errors == "uniform",

@@ -178,6 +178,9 @@ class Settings:
         secret=True,
     )
     jwt_key_exp: int = _setting(_lifetime, "604800", "Lifetime of user tokens, in seconds or as 12h, 7d.")
+    jwt_access_exp: int = _setting(
+        _lifetime, "900", "Lifetime of user tokens that come with a refresh token, in seconds or as 15m."
+    )
     tenant_jwt_exp: int | None = _setting(
         _optional_lifetime, "", "Lifetime of tenant tokens, in seconds or as 30d. Default: until they are revoked."
     )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from doorward.core.audit import event
 from doorward.core.errors import (
@@ -18,11 +18,28 @@ from doorward.core.errors import (
 from doorward.core.model import Caller, Event, Origin, Session, Tenant, User
 from doorward.core.passwords import Match, Passwords
 from doorward.core.ports import UNKNOWN, Accounts, AuditLog, Clock
+from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Issued, SessionDoor
 from doorward.core.tenant_settings import House, settings_of
 from doorward.core.throttle import TENANTS, Throttle
 
 Account = TypeVar("Account", Tenant, User)
+
+
+class Attempted(NamedTuple):
+    """What somebody claims to be, and on which device."""
+
+    login: str
+    password: str
+    device_id: str
+
+
+class LoggedIn(NamedTuple):
+    """An access token, how many seconds it lives, and a refresh token where one was asked for."""
+
+    access: str
+    expires_in: int
+    refresh: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +55,25 @@ class Authentication:
     passwords: Passwords
     throttle: Throttle
     house: House
+    refreshing: Refreshing
     audit: AuditLog
     clock: Clock
     uniform: bool = False
     failure_time: float = 0.2
 
     async def login_user(
-        self, caller: Caller, login: str, password: str, device_id: str, origin: Origin = UNKNOWN
-    ) -> Issued:
-        """Open a session for a user of the calling tenant.
+        self, caller: Caller, attempt: Attempted, *, origin: Origin = UNKNOWN, refresh: bool = False
+    ) -> LoggedIn:
+        """Open a session for a user of the calling tenant; with `refresh`, one of short tokens that can be renewed.
 
         Raises UserNotFound or IncorrectPassword (or LoginRefused for both), UserDisabled where the password was right,
         TooManyRequests, TooManyAttempts, Overloaded, StoreUnavailable.
         """
-        tenant_id = caller.tenant_id
+        tenant_id, login = caller.tenant_id, attempt.login
         await self.throttle.login(tenant_id)
         started = monotonic()
         user, match = await self._prove(
-            tenant_id, login, password, lambda: self.accounts.user_by_login(tenant_id, login)
+            tenant_id, login, attempt.password, lambda: self.accounts.user_by_login(tenant_id, login)
         )
         if user is None or not match.right:
             subject = user.id if user else self.throttle.alias(tenant_id, login)
@@ -65,14 +83,14 @@ class Authentication:
             await self._failed(started, event(caller, self.clock(), "user.login", subject=user.id, refused="disabled"))
             raise UserDisabled
         if match.outdated:
-            await self._upgrade(lambda new: self.accounts.set_user_hash(user, new), password, tenant_id)
+            await self._upgrade(lambda new: self.accounts.set_user_hash(user, new), attempt.password, tenant_id)
         tenant = await self.accounts.tenant_by_id(tenant_id)
         if tenant is None:
             raise self._refusal(user)
         issued = await self.sessions.open_user(
             user,
-            device_id,
-            terms=self.house.terms(settings_of(tenant)),
+            attempt.device_id,
+            terms=self.house.terms(settings_of(tenant), refresh=refresh),
             origin=origin,
             events=[event(caller, self.clock(), "user.login", subject=user.id)],
         )
@@ -82,7 +100,9 @@ class Authentication:
         if now is None or now.credentials != user.credentials:
             await self.sessions.sessions.close(issued.session)
             raise self._refusal(now)
-        return issued
+        if refresh:
+            return LoggedIn(*self.refreshing.pair(user, issued.session))
+        return LoggedIn(issued.token, issued.expires_in)
 
     async def logout(self, caller: Caller, session: Session) -> bool:
         """End a session of the calling tenant's, or one of its own; False where it had ended already."""

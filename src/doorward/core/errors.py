@@ -79,6 +79,48 @@ class LoginNotFound(Refusal):
     sentence = "Specified login does not exist or was already deleted."
 
 
+class SessionNotFound(Refusal):
+    """The user has no live session of this id."""
+
+    code = "session_not_found"
+    sentence = "Specified session does not exist or has already ended."
+
+
+class KeyNotFound(Refusal):
+    """The tenant has no API key of this id."""
+
+    code = "key_not_found"
+    sentence = "Specified API key does not exist or was already revoked."
+
+
+class TooManyKeys(Refusal):
+    """The tenant has as many API keys as it may have."""
+
+    code = "too_many_keys"
+    sentence = "This tenant has too many API keys, revoke one first"
+
+
+class InvalidRefreshToken(Refusal):
+    """The refresh token is spent, dead, foreign, or none at all; a spent one has just ended its session."""
+
+    code = "invalid_refresh_token"
+    sentence = "invalid refresh token"
+
+
+class InvalidResetCode(Refusal):
+    """The code is used, expired, replaced, foreign, or none at all; it is never said which."""
+
+    code = "invalid_reset_code"
+    sentence = "invalid reset code"
+
+
+class Conflict(Refusal):
+    """Somebody else changed the same thing at the same moment, again and again."""
+
+    code = "conflict"
+    sentence = "This was changed by somebody else at the same moment, try again"
+
+
 class UserNotFound(Refusal):
     """Somebody tried to log in as a user the tenant does not have."""
 

@@ -46,11 +46,15 @@ class Verified(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a user's session is opened under: how long it may live, in seconds, how many there may be, the policy."""
+    """What a user's session is opened under: how long it may live, in seconds, how many there may be, the policy.
+
+    `refresh`: it hands out refresh tokens.
+    """
 
     lifetime: int
     cap: int | None
     policy: Policy = NO_POLICY
+    refresh: bool = False
 
 
 def _claimed_user(parsed: Parsed[UserClaims]) -> Claimed:
@@ -115,6 +119,8 @@ class SessionDoor:
             created_at=now,
             expires_at=(now // 1000 + terms.lifetime) * 1000,
             seen_at=now,
+            generation=int(terms.refresh),
+            refreshed_at=now if terms.refresh else 0,
         )
         token = self.token_of(user, session, iat=now // 1000, exp=now // 1000 + terms.lifetime)
         await self.sessions.open(session, cap=terms.cap, policy=terms.policy, origin=origin, events=events)

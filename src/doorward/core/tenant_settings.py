@@ -49,12 +49,13 @@ class House:
 
     lifetimes: Lifetimes
 
-    def terms(self, chosen: TenantSettings) -> Terms:
+    def terms(self, chosen: TenantSettings, *, refresh: bool) -> Terms:
         """Return what a new session of one of the tenant's users is opened under."""
         return Terms(
             chosen.session_lifetime or self.lifetimes.user,
             chosen.sessions_per_user or self.lifetimes.per_user,
             policy(chosen),
+            refresh,
         )
 
 

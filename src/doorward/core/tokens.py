@@ -116,13 +116,14 @@ def spell(value: object) -> bytes:
 class Codec:
     """Signs and checks the tokens of one audience under one or more master keys.
 
-    `masters` maps a key id to key material; the first signs, all of them verify.
+    `masters` maps a key id to key material; the first signs (`signing_kid`), all of them verify (`kids`).
     """
 
     def __init__(self, masters: Mapping[str, bytes], audience: str) -> None:
         """Prepare the few headers that will ever be accepted."""
         self._masters = dict(masters)
-        self._signing_kid = next(iter(self._masters))
+        self.signing_kid = next(iter(self._masters))
+        self.kids = frozenset(self._masters)
         self.audience = audience
         self._headers = {self._header(kid): kid for kid in self._masters}
         self._users = msgspec.json.Decoder(UserClaims)
@@ -134,8 +135,8 @@ class Codec:
 
     def sign(self, claims: UserClaims | TenantClaims, session: Session) -> str:
         """Return the token of a session."""
-        signed = self._header(self._signing_kid) + b"." + encode_segment(spell(claims))
-        return (signed + b"." + self._signature(self._signing_kid, session, signed)).decode()
+        signed = self._header(self.signing_kid) + b"." + encode_segment(spell(claims))
+        return (signed + b"." + self._signature(self.signing_kid, session, signed)).decode()
 
     def parse_user(self, token: bytes) -> Parsed[UserClaims] | None:
         """Return a user's token in its parts, or None where `token` has not the form of one."""
@@ -178,6 +179,10 @@ class Codec:
                 _user_holds(claims, session, seconds) if type(claims) is UserClaims else _tenant_holds(claims, session)
             )
         )
+
+    def mac(self, kid: str, session: Session, message: bytes) -> bytes:
+        """Return the HMAC-SHA256 of a message under the session's signing key; for messages that are no tokens."""
+        return hmac.digest(signing_key(self._masters[kid], session), message, "sha256")
 
     def _signature(self, kid: str, session: Session, signed: bytes) -> bytes:
         return encode_segment(hmac.digest(signing_key(self._masters[kid], session), signed, "sha256"))

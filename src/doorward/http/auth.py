@@ -1,7 +1,10 @@
 """Users log in, are recognised, log out."""
 
+from msgspec import UNSET
+
+from doorward.core.authentication import Attempted
 from doorward.core.errors import InvalidToken, TokenMissing
-from doorward.core.model import Kind
+from doorward.core.model import Kind, Origin
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
 from doorward.http.services import Services
@@ -12,8 +15,13 @@ async def login(services: Services, call: Call) -> Answer:
     """Open a session for a user on a device."""
     caller = await services.caller(call)
     body = call.read(LoginBody)
-    issued = await services.authentication.login_user(caller, body.login, body.password, body.deviceId)
-    return reply(AccessGiven(issued.token, issued.expires_in))
+    found = await services.authentication.login_user(
+        caller,
+        Attempted(body.login, body.password, body.deviceId),
+        origin=Origin(body.ip or None, body.userAgent or None),
+        refresh=body.refresh,
+    )
+    return reply(AccessGiven(found.access, found.expires_in, found.refresh or UNSET))
 
 
 async def verify(services: Services, call: Call) -> Answer:

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from doorward.core.identity import is_email, is_visible
 from doorward.core.passwords import BCRYPT_MAX_COST, BCRYPT_MIN_COST, MAX_BYTES, MAX_CHARACTERS, bcrypt_cost
-from doorward.http.validation import AnyJson, Text
+from doorward.http.validation import AnyJson, Flag, Text
 
 NAME_CHARACTERS = 256
 NAME_BYTES = 512
@@ -106,6 +106,8 @@ Scope = Annotated[
 ]
 # A token of any length is a question that can be answered; the body's limit bounds it.
 Token = Annotated[str, Text(1_000_000, 6_000_000), Meta(description="A token, exactly as it was given.")]
+YesNo = Annotated[bool, Flag()]
+UserAgent = Annotated[str, Text(NAME_CHARACTERS * 4, NAME_BYTES * 4), Meta(max_length=NAME_CHARACTERS * 4)]
 Milliseconds = Annotated[int, Meta(description="Milliseconds since the Unix epoch.")]
 
 
@@ -146,6 +148,9 @@ class LoginBody(msgspec.Struct):
     login: Login
     password: Password
     deviceId: DeviceId  # noqa: N815 - the published name
+    refresh: YesNo = False
+    ip: Line | UnsetType = UNSET
+    userAgent: UserAgent | UnsetType = UNSET  # noqa: N815 - the published name
 
 
 class TenantCreated(msgspec.Struct):
@@ -164,10 +169,11 @@ class TokenGiven(msgspec.Struct):
 
 
 class AccessGiven(msgspec.Struct):
-    """A user's new token and how many seconds it lives."""
+    """A user's new token and how many seconds it lives; a refresh token where one was asked for."""
 
     accessToken: Token  # noqa: N815 - the published name
     expiresIn: int  # noqa: N815 - the published name
+    refreshToken: Token | UnsetType = UNSET  # noqa: N815 - the published name
 
 
 class UserShown(msgspec.Struct):

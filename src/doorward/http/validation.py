@@ -1,8 +1,9 @@
 """Holds a body against its schema and names every fault in field order, in the published sentences, without values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import NoneType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -32,24 +33,74 @@ class AnyJson:
     heaviest: int
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Rules of a field that takes a whole number."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A field that is true or false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Rules of a field that takes a list: of how many, at least and at most, and of what."""
+
+    least: int
+    most: int
+    each: "Rule"
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Rules of a text field with few possible values."""
+
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A field that takes an object of its own. In a `strict` one, names that the schema does not know are faults."""
+
+    schema: type[msgspec.Struct]
+    strict: bool = True
+
+
+Rule = Text | AnyJson | Whole | Flag | Items | OneOf | Fields
+_Faults = Iterator[Fault]
+
+
 class _Field(NamedTuple):
+    attribute: str
     name: str
-    rule: Text | AnyJson
+    rule: Rule
     required: bool
+    nullable: bool
 
 
 @lru_cache
 def _fields(schema: type[msgspec.Struct]) -> tuple[_Field, ...]:
     hints = get_type_hints(schema, include_extras=True)
     return tuple(
-        _Field(item.encode_name, _rule(hints[item.name]), item.required) for item in msgspec.structs.fields(schema)
+        _Field(
+            item.name,
+            item.encode_name,
+            _rule(hints[item.name]),
+            item.required,
+            NoneType in get_args(hints[item.name]),
+        )
+        for item in msgspec.structs.fields(schema)
     )
 
 
-def _rule(hint: Any) -> Text | AnyJson:
+def _rule(hint: Any) -> Rule:
     if get_origin(hint) is Annotated:
         for extra in hint.__metadata__:
-            if isinstance(extra, (Text, AnyJson)):
+            if isinstance(extra, Rule):
                 return extra
     for part in get_args(hint):
         if get_origin(part) is Annotated:
@@ -59,25 +110,74 @@ def _rule(hint: Any) -> Text | AnyJson:
 
 def validate(body: Any, schema: type[Schema]) -> Schema:
     """Return `body` as a `schema`; ValidationFailed with every fault. Fields the schema does not know are ignored."""
-    if not isinstance(body, dict):
-        raise ValidationFailed([Fault([], "object.base", '"value" must be an object')])
     faults: list[Fault] = []
-    found: dict[str, Any] = {}
-    for name, rule, required in _fields(schema):
-        if name not in body:
-            if required:
-                faults.append(Fault([name], "any.required", f'"{name}" is required'))
-            continue
-        value = found[name] = body[name]
-        faults += [Fault([name], kind, f'"{name}" {text}', limit) for kind, text, limit in _check(rule, value)]
+    found = _read(body, Fields(schema, strict=False), [], faults)
     if faults:
         raise ValidationFailed(faults)
-    return schema(**found)
+    return found  # type: ignore[no-any-return]
 
 
-def _check(rule: Text | AnyJson, value: Any) -> list[tuple[str, str, int | None]]:
+def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[Fault]) -> Any:
+    """Return the value as the schema has it, adding what is wrong with it to `faults`."""
+    if isinstance(rule, Fields):
+        return _read_fields(value, rule, path, faults)
+    if isinstance(rule, Items):
+        return _read_items(value, rule, path, faults)
+    name = path[-1] if path else "value"
+    faults += [Fault(path, kind, f'"{name}" {text}', limit) for kind, text, limit in _check(rule, value)]
+    return value
+
+
+def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fault]) -> Any:
+    if not isinstance(value, dict):
+        faults.append(Fault(path, "object.base", f'"{path[-1] if path else "value"}" must be an object'))
+        return None
+    before = len(faults)
+    found: dict[str, Any] = {}
+    known: set[str] = set()
+    for attribute, name, inner, required, nullable in _fields(rule.schema):
+        known.add(name)
+        if name not in value:
+            if required:
+                faults.append(Fault([*path, name], "any.required", f'"{name}" is required'))
+        elif value[name] is None and nullable:
+            found[attribute] = None
+        else:
+            found[attribute] = _read(value[name], inner, [*path, name], faults)
+    if rule.strict and not known.issuperset(value):
+        # The name is the caller's own text, so it is not said again.
+        faults.append(Fault([*path], "object.allowUnknown", "an unknown field is not allowed"))
+    return rule.schema(**found) if len(faults) == before else None
+
+
+def _read_items(value: Any, rule: Items, path: Sequence[str], faults: list[Fault]) -> Any:
+    name = path[-1] if path else "value"
+    if not isinstance(value, list):
+        faults.append(Fault(path, "array.base", f'"{name}" must be an array'))
+        return None
+    if not rule.least <= len(value) <= rule.most:
+        text = f'"{name}" must contain from {rule.least} to {rule.most} items'
+        faults.append(Fault(path, "array.length", text, rule.most))
+        return None
+    return [_read(item, rule.each, [*path, str(index)], faults) for index, item in enumerate(value)]
+
+
+def _check(rule: Rule, value: Any) -> list[tuple[str, str, int | None]]:
+    if isinstance(rule, Text):
+        return _check_text(rule, value)
     if isinstance(rule, AnyJson):
         return _check_json(rule, value)
+    if isinstance(rule, Whole):
+        if type(value) is int and rule.least <= value <= rule.most:
+            return []
+        return [("number.base", f"must be a whole number from {rule.least} to {rule.most}", rule.most)]
+    if isinstance(rule, OneOf):
+        fits = isinstance(value, str) and value in rule.options
+        return [] if fits else [("any.only", f"must be one of {', '.join(rule.options)}", None)]
+    return [] if isinstance(value, bool) else [("boolean.base", "must be true or false", None)]
+
+
+def _check_text(rule: Text, value: Any) -> list[tuple[str, str, int | None]]:
     if not isinstance(value, str):
         return [("string.base", "must be a string", None)]
     if not value:

@@ -1,0 +1,89 @@
+"""What a tenant may demand of its users' new passwords: length, classes of characters, nothing that is tried first.
+
+NIST SP 800-63B (section 3.1.1.2) asks for length and a blocklist and against classes; a tenant chooses.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+
+from doorward.core.errors import Fault
+from doorward.core.identity import canonical
+from doorward.core.tenant_settings import PasswordPolicy
+
+_SHORTEST_WORD = 4
+_LONGEST_PERIOD = 4
+_ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop")
+_EDGES = re.compile(r"^[\W\d_]+|[\W\d_]+$")
+_LEET = str.maketrans("@4310$57", "aaeiosst")
+
+
+def faults(policy: PasswordPolicy, password: str, context: Iterable[str]) -> list[Fault]:
+    """Return what a policy has against a password. `context` is what its guesser knows: login, e-mail, tenant."""
+    found: list[Fault] = []
+    normal = unicodedata.normalize("NFC", password)
+    if policy.min_length is not None and len(normal) < policy.min_length:
+        text = f'"password" length must be at least {policy.min_length} characters long'
+        found.append(Fault(["password"], "password_too_short", text, policy.min_length))
+    if policy.require_classes and not has_classes(normal):
+        text = '"password" must contain a lowercase letter, an uppercase letter and a digit'
+        found.append(Fault(["password"], "password_too_simple", text))
+    if policy.block_common and (reason := guessable(normal, context)):
+        found.append(Fault(["password"], "password_too_common", f'"password" {reason}'))
+    return found
+
+
+def has_classes(password: str) -> bool:
+    """Tell whether there is a lowercase letter, an uppercase letter and a digit in it: the published rule."""
+    return (
+        any(c.islower() for c in password)
+        and any(c.isupper() for c in password)
+        and any(c.isdecimal() for c in password)
+    )
+
+
+def guessable(password: str, context: Iterable[str]) -> str:
+    """Return why a password is among the first that are tried, as the rest of a sentence; "" if it is not."""
+    plain = canonical(password)
+    stem = _EDGES.sub("", plain)
+    if _is_common(plain) or (len(stem) >= _SHORTEST_WORD and _is_common(stem)) or _is_common(plain.translate(_LEET)):
+        return "is one of the most common passwords, or one with something added"
+    if _repeats(plain):
+        return "repeats itself"
+    if any(_walks(plain, row) for row in _ROWS):
+        return "is a row of keys or letters"
+    for word in _words(context):
+        if not plain.replace(word, "").strip("0123456789-_.!? "):
+            return "is made of the login, the e-mail address or the tenant's name"
+    return ""
+
+
+@cache
+def _common() -> frozenset[str]:
+    text = resources.files("doorward.core").joinpath("common_passwords.txt").read_text(encoding="utf-8")
+    return frozenset(text.split())
+
+
+def _is_common(text: str) -> bool:
+    return text in _common()
+
+
+def _repeats(text: str) -> bool:
+    return any(
+        text == (text[:period] * len(text))[: len(text)] for period in range(1, min(_LONGEST_PERIOD, len(text) - 1) + 1)
+    )
+
+
+def _walks(text: str, row: str) -> bool:
+    # Alphabet and rows of keys, forwards or backwards, once or again and again.
+    return len(text) >= _SHORTEST_WORD and any(text in line * (len(text) // len(line) + 2) for line in (row, row[::-1]))
+
+
+def _words(context: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for name in context:
+        whole = canonical(name)
+        found |= {whole, *re.split(r"[\W_]+", whole)}
+    return {word for word in found if len(word) >= _SHORTEST_WORD}
