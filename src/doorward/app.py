@@ -65,7 +65,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
     services = Services(
         sessions=door,
-        tenants=Tenants(accounts, door, passwords, clock),
+        tenants=Tenants(accounts, stores.keys, door, passwords, throttle, clock),
         users=Users(accounts, door, passwords, throttle, clock, settings.existing_login == "replace"),
         authentication=Authentication(
             accounts,

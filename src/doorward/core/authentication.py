@@ -94,10 +94,11 @@ class Authentication:
             origin=origin,
             events=[event(caller, self.clock(), "user.login", subject=user.id)],
         )
-        # The session is in the store before the user is read again, and whoever changes or removes the user ends
-        # sessions after that. So one of the two sees the other, and no login outlives what it was checked against.
+        # The session is in the store before user and tenant are read again, and whoever changes or removes one of them
+        # ends sessions after that. So one of the two sees the other: no login outlives what it was checked against.
         now = await self.accounts.user_by_id(tenant_id, user.id)
-        if now is None or now.credentials != user.credentials:
+        tenant = await self.accounts.tenant_by_id(tenant_id)
+        if now is None or now.credentials != user.credentials or tenant is None or tenant.disabled:
             await self.sessions.sessions.close(issued.session)
             raise self._refusal(now)
         if refresh:

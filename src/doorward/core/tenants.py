@@ -1,24 +1,31 @@
-"""Tenants come to be."""
+"""Tenants come to be, choose, and go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
+import msgspec
+
 from doorward.core.audit import event
-from doorward.core.errors import TenantExists
-from doorward.core.model import Caller, Tenant
+from doorward.core.errors import Conflict, IncorrectPassword, NotAuthorized, TenantExists
+from doorward.core.model import Caller, Session, Tenant
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, Clock
-from doorward.core.sessions import SessionDoor
-from doorward.core.throttle import TENANTS
+from doorward.core.ports import Accounts, ApiKeys, Clock
+from doorward.core.sessions import SessionDoor, key_session
+from doorward.core.tenant_settings import TenantSettings, policy, settings_of, write
+from doorward.core.throttle import TENANTS, Throttle
+
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Tenants:
-    """Registers tenants."""
+    """Keeps tenants."""
 
     accounts: Accounts
+    keys: ApiKeys
     sessions: SessionDoor
     passwords: Passwords
+    throttle: Throttle
     clock: Clock
 
     async def register(self, caller: Caller, email: str, password: str) -> tuple[Tenant, str]:
@@ -34,3 +41,100 @@ class Tenants:
         if not await self.accounts.add_tenant(tenant, events=[created]):
             raise TenantExists
         return tenant, (await self.sessions.open_tenant(tenant)).token
+
+    async def get(self, caller: Caller) -> Tenant:
+        """Return the calling tenant; NotAuthorized where it has just gone."""
+        self.throttle.ask(caller.tenant_id)
+        return await self._found(caller.tenant_id)
+
+    async def choose(self, caller: Caller, changes: dict[str, object]) -> Tenant:
+        """Change some of the calling tenant's settings, by their attribute names; None: back to the service's own.
+
+        Bounds on its users' sessions count at once, for those that are open too; the number of sessions a user may
+        have, at the next login; the lifetime of its own sessions, for new ones.
+        """
+        await self.throttle.write(caller.tenant_id)
+        for _ in range(_TRIES):
+            before = await self._found(caller.tenant_id)
+            chosen = _merge(settings_of(before), changes)
+            after = replace(before, settings=write(chosen))
+            if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), "tenant.settings")]):
+                await self.sessions.sessions.demand(caller.tenant_id, policy(chosen))
+                return after
+        raise Conflict
+
+    async def change_password(self, caller: Caller, current: str, password: str, keep: Session) -> None:
+        """Set a new password for the calling tenant that proves the current one; its other sessions end.
+
+        IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded.
+        """
+        await self.throttle.write(caller.tenant_id)
+        before = await self._prove(caller, current)
+        secret = await self.passwords.hash(password, group=TENANTS)
+        after = replace(before, password_hash=secret, credentials=before.credentials + 1)
+        if not await self.accounts.change_tenant(after, events=[event(caller, self.clock(), "tenant.password")]):
+            raise Conflict
+        await self.sessions.sessions.end_tenant(caller.tenant_id, keep=keep)
+
+    async def delete(self, caller: Caller, password: str) -> None:
+        """Remove the calling tenant that proves its password, and all it owns, for good.
+
+        It and its sessions are gone when this returns; what lay behind them is removed within the minute.
+        IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded.
+        """
+        await self._prove(caller, password)
+        await self.remove(caller)
+
+    async def remove(self, caller: Caller) -> None:
+        """Remove a tenant and all it owns, for good; NotAuthorized where there is none."""
+        await self._end(caller.tenant_id)
+        if not await self.accounts.delete_tenant(caller.tenant_id):
+            raise NotAuthorized
+        await self._end(caller.tenant_id)
+
+    async def disable(self, caller: Caller, *, disabled: bool) -> Tenant:
+        """Shut a tenant out, with its keys and its users, or let it in again; NotAuthorized where there is none.
+
+        Sessions that ended stay so; its API keys live again when it is let in.
+        """
+        for _ in range(_TRIES):
+            before = await self._found(caller.tenant_id)
+            after = replace(before, disabled=disabled, credentials=before.credentials + 1)
+            action = "tenant.disable" if disabled else "tenant.enable"
+            if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)]):
+                await (self._end(caller.tenant_id) if disabled else self._restore(caller.tenant_id))
+                return after
+        raise Conflict
+
+    async def _restore(self, tenant_id: str) -> None:
+        for key in await self.keys.of_tenant(tenant_id):
+            await self.sessions.sessions.open(key_session(key), cap=None)
+
+    async def _end(self, tenant_id: str) -> None:
+        sessions = self.sessions.sessions
+        await sessions.end_tenant(tenant_id)
+        await sessions.end_keys(tenant_id)
+        await sessions.end_users_of(tenant_id)
+
+    async def _prove(self, caller: Caller, password: str) -> Tenant:
+        tenant = await self._found(caller.tenant_id)
+        async with self.throttle.attempt(TENANTS, tenant.email) as attempt:
+            match = await self.passwords.match(password, tenant.password_hash, group=TENANTS)
+            attempt.right = match.right
+        if not match.right:
+            raise IncorrectPassword
+        return tenant
+
+    async def _found(self, tenant_id: str) -> Tenant:
+        tenant = await self.accounts.tenant_by_id(tenant_id)
+        if tenant is None:
+            raise NotAuthorized
+        return tenant
+
+
+def _merge(before: TenantSettings, changes: dict[str, object]) -> TenantSettings:
+    fields = dict(changes)
+    password_policy = fields.pop("password_policy", None)
+    if isinstance(password_policy, dict):
+        fields["password_policy"] = msgspec.structs.replace(before.password_policy, **password_policy)
+    return msgspec.structs.replace(before, **fields)

@@ -1,26 +1,31 @@
-"""A tenant's users: created, listed, removed."""
+"""A tenant's users: created, shown, listed, changed, removed."""
 
 import base64
 from binascii import Error as NotBase64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import uuid4
 
 from doorward.core.audit import event
-from doorward.core.errors import Fault, LoginExists, LoginNotFound, ValidationFailed
+from doorward.core.errors import Conflict, Fault, LoginExists, LoginNotFound, ValidationFailed
 from doorward.core.identity import canonical
-from doorward.core.model import Caller, User
+from doorward.core.model import Caller, Tenant, User
+from doorward.core.password_policy import faults
 from doorward.core.passwords import Passwords, bcrypt_cost
 from doorward.core.ports import Accounts, Clock
 from doorward.core.sessions import SessionDoor
+from doorward.core.tenant_settings import settings_of
 from doorward.core.throttle import Throttle
 
 LAST_PAGE = "0"
 """The cursor that ends a list, and that may begin one: as the predecessor's."""
 
+_TRIES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What a tenant says of a user. `scope` is JSON text in the spelling of tokens, or None where none was given."""
+    """What a tenant says of a user. `scope` and `metadata` are JSON text, or None where none was given."""
 
     login: str
     email: str
@@ -28,6 +33,26 @@ class NewUser:
     sub: str
     company: str | None = None
     scope: str | None = None
+    metadata: str | None = None
+
+
+class Changes(TypedDict, total=False):
+    """What of a user is to be changed; what is absent stays."""
+
+    email: str
+    sub: str
+    company: str | None
+    scope: str | None
+    metadata: str | None
+    disabled: bool
+    password: str
+
+
+class Kept(NamedTuple):
+    """A user as it is kept now, and whether it is new."""
+
+    user: User
+    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +71,85 @@ class Users:
 
         A password that is a well-formed bcrypt string is taken as a ready hash. Raises LoginExists where the login is
         taken; with `replace_existing` the user keeps its id, gets the new password and attributes, and all of its
-        sessions end before this returns.
+        sessions end before this returns. ValidationFailed where the tenant's policy has something against the password.
         """
         tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
         if not self.replace_existing and await self.accounts.user_by_login(tenant_id, new.login):
             raise LoginExists
-        ready = bcrypt_cost(new.password) is not None
-        password_hash = new.password if ready else await self.passwords.hash(new.password, group=tenant_id)
-        now = self.clock()
-        user = User(
-            id=str(uuid4()),
-            tenant_id=tenant_id,
-            login=new.login,
-            email=new.email,
-            company=new.company,
-            sub=new.sub,
-            scope=new.scope,
-            password_hash=password_hash,
-            credentials=1,
-            registration_date=now,
-            last_activity=now,
-        )
-        if await self.accounts.add_user(user, events=[event(caller, now, "user.create", subject=user.id)]):
+        user = self._user(tenant_id, new, await self.secret(tenant_id, new.password, new.login, new.email))
+        created = event(caller, user.registration_date, "user.create", subject=user.id)
+        if await self.accounts.add_user(user, events=[created]):
             return user
         if not self.replace_existing:
             raise LoginExists
-        kept = await self.accounts.put_user(user, events=[event(caller, now, "user.replace")])
-        await self.sessions.sessions.end_user(tenant_id, kept.id)
-        await self.throttle.pardon(tenant_id, kept.login)
+        return await self._replace(caller, user)
+
+    async def put(self, caller: Caller, new: NewUser) -> Kept:
+        """Create a user, or replace what is known of it; id, dates, and whether it is disabled stay.
+
+        Its sessions end where the password is another one than before; otherwise they go on.
+        """
+        tenant_id = caller.tenant_id
+        await self.throttle.write(tenant_id)
+        before = await self.accounts.user_by_login(tenant_id, new.login)
+        if before is not None:
+            match = await self.passwords.match(new.password, before.password_hash, group=tenant_id)
+            if match.right:
+                return Kept(await self._revise(caller, before, new), created=False)
+        user = self._user(tenant_id, new, await self.secret(tenant_id, new.password, new.login, new.email))
+        created = event(caller, user.registration_date, "user.create", subject=user.id)
+        if await self.accounts.add_user(user, events=[created]):
+            return Kept(user, created=True)
+        return Kept(await self._replace(caller, user), created=False)
+
+    async def _revise(self, caller: Caller, before: User, new: NewUser) -> User:
+        changes = Changes(email=new.email, sub=new.sub, company=new.company, scope=new.scope, metadata=new.metadata)
+        return await self._apply(caller, before.login, changes, None)
+
+    async def _replace(self, caller: Caller, user: User) -> User:
+        replaced = event(caller, user.registration_date, "user.replace")
+        kept = await self.accounts.put_user(user, events=[replaced])
+        await self.sessions.sessions.end_user(caller.tenant_id, kept.id)
+        await self.throttle.pardon(caller.tenant_id, kept.login)
         return kept
+
+    async def get(self, caller: Caller, login: str) -> User:
+        """Return a user of the calling tenant; LoginNotFound where there is none."""
+        self.throttle.ask(caller.tenant_id)
+        return await self._found(caller.tenant_id, login)
+
+    async def change(self, caller: Caller, login: str, **changes: Unpack[Changes]) -> User:
+        """Change some of what is known of a user; LoginNotFound where there is none.
+
+        A new password, or `disabled`, ends all of its sessions before this returns. ValidationFailed where the tenant's
+        policy has something against the password.
+        """
+        await self.throttle.write(caller.tenant_id)
+        user = await self._found(caller.tenant_id, login)
+        password = changes.pop("password", None)
+        secret = None
+        if password is not None:
+            secret = await self.secret(caller.tenant_id, password, user.login, changes.get("email", user.email))
+        return await self._apply(caller, login, changes, secret)
+
+    async def _apply(self, caller: Caller, login: str, changes: Changes, secret: str | None) -> User:
+        fields: dict[str, Any] = {**changes}
+        if secret is not None:
+            fields["password_hash"] = secret
+        for _ in range(_TRIES):
+            before = await self._found(caller.tenant_id, login)
+            after = replace(before, **fields)
+            over = secret is not None or (after.disabled and not before.disabled)
+            after = replace(after, credentials=before.credentials + over)
+            told = event(caller, self.clock(), _action(before, after, secret), subject=before.id)
+            if await self.accounts.change_user(after, events=[told]):
+                if over:
+                    await self.sessions.sessions.end_user(caller.tenant_id, before.id)
+                if secret is not None:
+                    await self.throttle.pardon(caller.tenant_id, login)
+                return after
+        raise Conflict
 
     async def page(self, tenant_id: str, *, part: str, cursor: str, limit: int) -> tuple[list[User], str]:
         """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
@@ -92,20 +166,62 @@ class Users:
         """Remove a user of the calling tenant for good and end all of its sessions on every worker.
 
         LoginNotFound where there is none.
-
         Sessions end first, so a crash in between leaves a user without sessions and never sessions without a user; and
         once more after, for a login that passed the check in between.
         """
         tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
-        user = await self.accounts.user_by_login(tenant_id, login)
-        if user is None:
-            raise LoginNotFound
+        user = await self._found(tenant_id, login)
         await self.sessions.sessions.end_user(tenant_id, user.id)
         deleted = event(caller, self.clock(), "user.delete", subject=user.id)
         if not await self.accounts.delete_user(tenant_id, user.id, events=[deleted]):
             raise LoginNotFound
         await self.sessions.sessions.end_user(tenant_id, user.id)
+
+    async def secret(self, tenant_id: str, password: str, *context: str) -> str:
+        """Return the hash to keep for a new password: a ready one as it is, any other after the tenant's policy."""
+        if bcrypt_cost(password) is not None:
+            return password
+        tenant = await self.accounts.tenant_by_id(tenant_id)
+        against = faults(settings_of(tenant).password_policy, password, (*context, *_names(tenant))) if tenant else []
+        if against:
+            raise ValidationFailed(against)
+        return await self.passwords.hash(password, group=tenant_id)
+
+    async def _found(self, tenant_id: str, login: str) -> User:
+        user = await self.accounts.user_by_login(tenant_id, login)
+        if user is None:
+            raise LoginNotFound
+        return user
+
+    def _user(self, tenant_id: str, new: NewUser, password_hash: str) -> User:
+        now = self.clock()
+        return User(
+            id=str(uuid4()),
+            tenant_id=tenant_id,
+            login=new.login,
+            email=new.email,
+            company=new.company,
+            sub=new.sub,
+            scope=new.scope,
+            password_hash=password_hash,
+            credentials=1,
+            registration_date=now,
+            last_activity=now,
+            metadata=new.metadata,
+        )
+
+
+def _action(before: User, after: User, secret: str | None) -> str:
+    if secret is not None:
+        return "user.password"
+    if after.disabled != before.disabled:
+        return "user.disable" if after.disabled else "user.enable"
+    return "user.change"
+
+
+def _names(tenant: Tenant) -> tuple[str, str]:
+    return tenant.email, tenant.email.rpartition("@")[2].partition(".")[0]
 
 
 def _write_cursor(last: str) -> str:

@@ -91,7 +91,7 @@ VALUES (:id, :tenant_id, :login, :login_key, :email, :company, :sub, :scope,
 ON CONFLICT (tenant_id, login_key) DO UPDATE
 SET login = excluded.login, email = excluded.email, company = excluded.company, sub = excluded.sub,
     scope = excluded.scope, password_hash = excluded.password_hash, credentials = users.credentials + 1,
-    metadata = excluded.metadata, disabled = excluded.disabled, version = users.version + 1
+    metadata = excluded.metadata, version = users.version + 1
 RETURNING id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
           metadata, disabled, version
 
@@ -152,6 +152,7 @@ INSERT INTO sessions (id, kind, tenant_id, user_id, device_id, key, created_at, 
 SELECT :id, :kind, :tenant_id, :user_id, :device_id, :key, :created_at, :expires_at,
        :seen_at, :generation, :refreshed_at, :permissions, :ip, :user_agent, o.owner, o.epoch, r.owner, r.epoch
 FROM epochs o, epochs r WHERE o.owner = :owner AND r.owner = :realm
+ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, realm_epoch = excluded.realm_epoch
 RETURNING id
 
 -- name: evict_sessions

@@ -1,0 +1,62 @@
+"""Machine credentials: made, listed, revoked."""
+
+from dataclasses import dataclass
+
+from doorward.core.audit import event
+from doorward.core.errors import Fault, KeyNotFound, TooManyKeys, ValidationFailed
+from doorward.core.keys import new_key
+from doorward.core.model import Caller, Permission
+from doorward.core.ports import ApiKey, ApiKeys, Clock
+from doorward.core.sessions import SessionDoor, key_session
+from doorward.core.throttle import Throttle
+
+MOST = 100
+"""API keys that a tenant may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """A tenant's API keys."""
+
+    keys: ApiKeys
+    sessions: SessionDoor
+    throttle: Throttle
+    clock: Clock
+
+    async def make(
+        self, caller: Caller, name: str, permissions: list[Permission], expires_at: int | None
+    ) -> tuple[ApiKey, str]:
+        """Make a key of the calling tenant and return it with its text, which is known this once.
+
+        TooManyKeys; ValidationFailed where `expires_at` (milliseconds) is not in the future.
+        """
+        await self.throttle.write(caller.tenant_id)
+        now = self.clock()
+        if expires_at is not None and expires_at <= now:
+            raise ValidationFailed([Fault(["expiresAt"], "date.future", '"expiresAt" must lie in the future')])
+        text, known = new_key(caller.tenant_id)
+        granted = " ".join(sorted(set(permissions)))
+        key = ApiKey(known.id, caller.tenant_id, name, granted, known.digest, now, expires_at)
+        if not await self.keys.add(key, cap=MOST, events=[event(caller, now, "key.create", subject=key.id)]):
+            raise TooManyKeys
+        await self.sessions.sessions.open(key_session(key), cap=None)
+        if await self.keys.find(caller.tenant_id, key.id) is None:
+            # Revoked, or its tenant shut out, while it was being made.
+            await self.sessions.sessions.close(key_session(key))
+            raise KeyNotFound
+        return key, text
+
+    async def list(self, caller: Caller) -> list[ApiKey]:
+        """Return the calling tenant's keys, oldest first."""
+        self.throttle.ask(caller.tenant_id)
+        return await self.keys.of_tenant(caller.tenant_id)
+
+    async def revoke(self, caller: Caller, key_id: str) -> None:
+        """Make a key worthless at once; KeyNotFound where the calling tenant has none of this id."""
+        await self.throttle.write(caller.tenant_id)
+        key = next((key for key in await self.keys.of_tenant(caller.tenant_id) if key.id == key_id), None)
+        revoked = event(caller, self.clock(), "key.revoke", subject=key_id)
+        # The row goes first: a store of sessions that has to ask for keys must not find it again.
+        if key is None or not await self.keys.delete(caller.tenant_id, key_id, events=[revoked]):
+            raise KeyNotFound
+        await self.sessions.sessions.close(key_session(key))

@@ -1,0 +1,125 @@
+"""How a user's password is changed by who knows it, and set by who was sent a code."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from doorward.core.audit import event
+from doorward.core.errors import (
+    Conflict,
+    IncorrectPassword,
+    InvalidResetCode,
+    InvalidToken,
+    LoginNotFound,
+    Refusal,
+    UserDisabled,
+)
+from doorward.core.model import Caller, Session, User
+from doorward.core.passwords import Passwords
+from doorward.core.ports import Accounts, Clock, ResetCode, ResetCodes
+from doorward.core.sessions import SessionDoor
+from doorward.core.throttle import Throttle
+from doorward.core.users import Users
+
+CODE_LIFETIME = 600
+"""Seconds (OWASP ASVS 6.5.5)."""
+
+
+class Code(NamedTuple):
+    """A code to deliver to a user, and how many seconds it is good for."""
+
+    code: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserPasswords:
+    """Changes and resets passwords."""
+
+    accounts: Accounts
+    codes: ResetCodes
+    sessions: SessionDoor
+    passwords: Passwords
+    throttle: Throttle
+    users: Users
+    clock: Clock
+
+    async def change(
+        self, caller: Caller, credential: bytes | None, login: str, current: str, password: str, keep: bytes | None
+    ) -> None:
+        """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
+
+        LoginNotFound, IncorrectPassword (which counts as a failed login), UserDisabled, InvalidToken where `keep` is
+        no live token of this user, ValidationFailed by the tenant's policy, TooManyAttempts, Overloaded.
+        """
+        await self.throttle.write(caller.tenant_id)
+        user = await self.accounts.user_by_login(caller.tenant_id, login)
+        if user is None:
+            raise LoginNotFound
+        kept = await self._kept(credential, keep, user) if keep else None
+        async with self.throttle.attempt(caller.tenant_id, user.login) as attempt:
+            match = await self.passwords.match(current, user.password_hash, group=caller.tenant_id)
+            attempt.right = match.right
+        if not match.right:
+            raise IncorrectPassword
+        if user.disabled:
+            raise UserDisabled
+        await self._set(caller, user, password, keep=kept, gone=Conflict())
+
+    async def _kept(self, credential: bytes | None, token: bytes, user: User) -> Session:
+        session = (await self.sessions.user(credential, token)).session
+        if session.user_id != user.id:
+            raise InvalidToken
+        return session
+
+    async def offer(self, caller: Caller, login: str) -> Code:
+        """Return a code that sets this user's password once, within ten minutes; an earlier one is void from now on.
+
+        LoginNotFound where there is no such user.
+        """
+        await self.throttle.write(caller.tenant_id)
+        user = await self.accounts.user_by_login(caller.tenant_id, login)
+        if user is None:
+            raise LoginNotFound
+        code = secrets.token_urlsafe(24)
+        now = self.clock()
+        kept = ResetCode(_digest(code), caller.tenant_id, user.id, user.credentials, now + CODE_LIFETIME * 1000)
+        await self.codes.add(kept, events=[event(caller, now, "user.reset_offer", subject=user.id)])
+        return Code(code, CODE_LIFETIME)
+
+    async def redeem(self, caller: Caller, code: str, password: str) -> None:
+        """Set a user's password by a code, and end all of its sessions.
+
+        A code has 192 random bits, so guesses at it are budgeted but not counted.
+
+        InvalidResetCode for a code that is used, old, void or none; a password that the tenant's policy refuses
+        (ValidationFailed) leaves the code good.
+        """
+        await self.throttle.login(caller.tenant_id)
+        found = await self.codes.take(caller.tenant_id, _digest(code))
+        user = await self.accounts.user_by_id(caller.tenant_id, found.user_id) if found else None
+        if found is None or user is None or found.credentials != user.credentials or self.clock() >= found.expires_at:
+            raise InvalidResetCode
+        try:
+            await self._set(caller, user, password, keep=None, gone=InvalidResetCode())
+        except Refusal as refusal:
+            if not isinstance(refusal, InvalidResetCode):
+                await self.codes.add(found)
+            raise
+
+    async def _set(self, caller: Caller, user: User, password: str, *, keep: Session | None, gone: Refusal) -> None:
+        secret = await self.users.secret(caller.tenant_id, password, user.login, user.email)
+        now = await self.accounts.user_by_id(caller.tenant_id, user.id)
+        if now is None or now.credentials != user.credentials:
+            raise gone
+        after = replace(now, password_hash=secret, credentials=now.credentials + 1)
+        told = event(caller, self.clock(), "user.password", subject=user.id)
+        if not await self.accounts.change_user(after, events=[told]):
+            raise gone
+        await self.sessions.sessions.end_user(caller.tenant_id, user.id, keep=keep)
+        await self.throttle.pardon(caller.tenant_id, user.login)
+
+
+def _digest(code: str) -> bytes:
+    return hashlib.sha256(code.encode()).digest()
