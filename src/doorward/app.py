@@ -12,8 +12,11 @@ from starlette.types import ASGIApp
 
 from doorward import logs
 from doorward.core.activity import Activity
+from doorward.core.api_keys import KeyRing
+from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
 from doorward.core.clock import system_clock
+from doorward.core.devices import Devices
 from doorward.core.errors import Refusal
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
@@ -23,12 +26,13 @@ from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, pepper
 from doorward.core.tokens import Codec
+from doorward.core.user_passwords import UserPasswords
 from doorward.core.users import Users
 from doorward.http.express import ExpressLane
 from doorward.http.guard import Guard, Rules
 from doorward.http.openapi import describe
 from doorward.http.protocol import Door, Limits
-from doorward.http.routes import EXPRESS, build_router
+from doorward.http.routes import EXPRESS, SIZES, build_router
 from doorward.http.services import Services
 from doorward.http.wire import Proxies
 from doorward.settings import Settings
@@ -63,16 +67,24 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
+    house = House(lifetimes)
+    users = Users(accounts, door, passwords, throttle, clock, settings.existing_login == "replace")
     services = Services(
         sessions=door,
         tenants=Tenants(accounts, stores.keys, door, passwords, throttle, clock),
-        users=Users(accounts, door, passwords, throttle, clock, settings.existing_login == "replace"),
+        users=users,
+        user_passwords=UserPasswords(accounts, stores.reset_codes, door, passwords, throttle, users, clock),
+        devices=Devices(accounts, stores.sessions, throttle, clock),
+        refreshing=refreshing,
+        keys=KeyRing(stores.keys, door, throttle, clock),
+        house=house,
+        audit=AuditTrail(stores.audit),
         authentication=Authentication(
             accounts,
             door,
             passwords,
             throttle,
-            House(lifetimes),
+            house,
             refreshing,
             stores.audit,
             clock,
@@ -89,7 +101,9 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
     proxies = Proxies(settings.trusted_proxies)
     connections = Door(
-        ExpressLane(EXPRESS, services, proxies, rules), parts.limits or Limits(connections=settings.max_connections)
+        ExpressLane(EXPRESS, services, proxies, rules),
+        parts.limits or Limits(connections=settings.max_connections),
+        SIZES,
     )
 
     @asynccontextmanager
@@ -111,7 +125,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
 
     router = build_router(services, proxies, docs=settings.docs == "on")
     router.lifespan_context = lifespan
-    return Guard(router, rules)
+    return Guard(router, rules, SIZES)
 
 
 def from_environment() -> ASGIApp:

@@ -191,13 +191,29 @@ class SessionDoor:
             self._caller(presented, await self.sessions.find(presented.claimed), needed)
             raise InvalidToken
         theirs, session = await self.sessions.find_pair(presented.claimed, _claimed_user(subject))
-        caller = self._caller(presented, theirs, needed)
-        if (
-            session is None
-            or session.tenant_id != caller.tenant_id
-            or not self.codec.check(subject, session, self.clock())
-        ):
+        verified = self._verified(subject, session, self._caller(presented, theirs, needed), self.clock())
+        if verified is None:
             raise InvalidToken
+        return verified
+
+    async def users(self, credential: bytes | None, tokens: list[bytes]) -> tuple[Session, list[Verified | None]]:
+        """Return who calls, and for each token what `user` would, or None where it would refuse the token.
+
+        NotAuthorized and PermissionDenied as there. One trip to the store for all of them.
+        """
+        presented = self._present(credential)
+        subjects = [self.codec.parse_user(token) for token in tokens]
+        claims = [_claimed_user(subject) for subject in subjects if subject]
+        theirs, *found = await self.sessions.find_many([presented.claimed, *claims])
+        caller = self._caller(presented, theirs, Permission.VERIFY)
+        now, left = self.clock(), iter(found)
+        return caller, [self._verified(subject, next(left), caller, now) if subject else None for subject in subjects]
+
+    def _verified(
+        self, subject: Parsed[UserClaims], session: Session | None, caller: Session, now: int
+    ) -> Verified | None:
+        if session is None or session.tenant_id != caller.tenant_id or not self.codec.check(subject, session, now):
+            return None
         return Verified(session, subject.payload, caller)
 
     def _present(self, credential: bytes | None) -> _Credential:

@@ -1,6 +1,7 @@
 """What a tenant may choose for itself, and what counts where it chose nothing."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -43,6 +44,15 @@ def write(settings: TenantSettings) -> str:
     return msgspec.json.encode(settings).decode()
 
 
+class Counting(NamedTuple):
+    """What counts for a tenant: its own choice, or the service's. Times in seconds; None: off, or no limit."""
+
+    session_lifetime: int
+    session_idle: int | None
+    sessions_per_user: int | None
+    tenant_session_lifetime: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """Puts a tenant's choices and the service's own together."""
@@ -51,11 +61,16 @@ class House:
 
     def terms(self, chosen: TenantSettings, *, refresh: bool) -> Terms:
         """Return what a new session of one of the tenant's users is opened under."""
-        return Terms(
-            chosen.session_lifetime or self.lifetimes.user,
-            chosen.sessions_per_user or self.lifetimes.per_user,
-            policy(chosen),
-            refresh,
+        counts = self.counts(chosen)
+        return Terms(counts.session_lifetime, counts.sessions_per_user, policy(chosen), refresh)
+
+    def counts(self, chosen: TenantSettings) -> Counting:
+        """Return what counts for a tenant that has chosen this."""
+        return Counting(
+            session_lifetime=chosen.session_lifetime or self.lifetimes.user,
+            session_idle=chosen.session_idle,
+            sessions_per_user=chosen.sessions_per_user or self.lifetimes.per_user,
+            tenant_session_lifetime=chosen.tenant_session_lifetime or self.lifetimes.tenant,
         )
 
 

@@ -89,13 +89,13 @@ class Throttle:
         """Charge a login of one of the tenant's users to the tenant."""
         await self._take(f"login:{tenant_id}", self.budgets.login)
 
-    def ask(self, tenant_id: str) -> None:
-        """Charge a question to the tenant: in memory, per process, because asking must not cost a write."""
+    def ask(self, tenant_id: str, questions: int = 1) -> None:
+        """Charge questions to the tenant: in memory, per process, because asking must not cost a write."""
         budget = self.budgets.verify
         if not budget.burst:
             return
         now = self.clock()
-        full_at = max(self._local.get(tenant_id, 0), now) + budget.period
+        full_at = max(self._local.get(tenant_id, 0), now) + budget.period * questions
         if full_at - now > budget.period * budget.burst:
             raise TooManyRequests(retry_after=_seconds(full_at - now - budget.period * budget.burst))
         self._local[tenant_id] = full_at

@@ -15,7 +15,7 @@ from doorward.core.errors import (
     Refusal,
     UserDisabled,
 )
-from doorward.core.model import Caller, Session, User
+from doorward.core.model import Caller, Permission, Session, User
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, Clock, ResetCode, ResetCodes
 from doorward.core.sessions import SessionDoor
@@ -24,6 +24,20 @@ from doorward.core.users import Users
 
 CODE_LIFETIME = 600
 """Seconds (OWASP ASVS 6.5.5)."""
+
+
+class Passage(NamedTuple):
+    """From the current password to a new one."""
+
+    current: str
+    password: str
+
+
+class Kept(NamedTuple):
+    """A user's token whose session is to go on, if any, and the credential of the tenant that may say so."""
+
+    credential: bytes | None
+    token: bytes | None
 
 
 class Code(NamedTuple):
@@ -45,9 +59,7 @@ class UserPasswords:
     users: Users
     clock: Clock
 
-    async def change(
-        self, caller: Caller, credential: bytes | None, login: str, current: str, password: str, keep: bytes | None
-    ) -> None:
+    async def change(self, caller: Caller, login: str, passage: Passage, keep: Kept) -> None:
         """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
 
         LoginNotFound, IncorrectPassword (which counts as a failed login), UserDisabled, InvalidToken where `keep` is
@@ -57,18 +69,18 @@ class UserPasswords:
         user = await self.accounts.user_by_login(caller.tenant_id, login)
         if user is None:
             raise LoginNotFound
-        kept = await self._kept(credential, keep, user) if keep else None
+        kept = await self._kept(keep.credential, keep.token, user) if keep.token else None
         async with self.throttle.attempt(caller.tenant_id, user.login) as attempt:
-            match = await self.passwords.match(current, user.password_hash, group=caller.tenant_id)
+            match = await self.passwords.match(passage.current, user.password_hash, group=caller.tenant_id)
             attempt.right = match.right
         if not match.right:
             raise IncorrectPassword
         if user.disabled:
             raise UserDisabled
-        await self._set(caller, user, password, keep=kept, gone=Conflict())
+        await self._set(caller, user, passage.password, keep=kept, gone=Conflict())
 
     async def _kept(self, credential: bytes | None, token: bytes, user: User) -> Session:
-        session = (await self.sessions.user(credential, token)).session
+        session = (await self.sessions.user(credential, token, Permission.USERS_WRITE)).session
         if session.user_id != user.id:
             raise InvalidToken
         return session

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import uuid4
 
 from doorward.core.audit import event
-from doorward.core.errors import Conflict, Fault, LoginExists, LoginNotFound, ValidationFailed
+from doorward.core.errors import Conflict, LoginExists, LoginNotFound, ValidationFailed
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.password_policy import faults
@@ -151,12 +151,11 @@ class Users:
                 return after
         raise Conflict
 
-    async def page(self, tenant_id: str, *, part: str, cursor: str, limit: int) -> tuple[list[User], str]:
+    async def page(self, tenant_id: str, *, part: str, after: str, limit: int) -> tuple[list[User], str]:
         """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
 
-        `cursor` is what the page before gave, or "0" for the first; ValidationFailed for any other text.
+        `after` is what `read_cursor` read from the page before's, "" for the first page.
         """
-        after = "" if cursor == LAST_PAGE else _read_cursor(cursor)
         users = await self.accounts.list_users(tenant_id, part=canonical(part), after=after, limit=limit + 1)
         if len(users) <= limit:
             return users, LAST_PAGE
@@ -228,12 +227,11 @@ def _write_cursor(last: str) -> str:
     return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> str:
+def read_cursor(cursor: str) -> str | None:
+    """Return where the page of a cursor begins, None where it is not one of ours."""
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         after = raw.decode()
     except (NotBase64, ValueError):
-        after = ""
-    if not after or _write_cursor(after) != cursor:
-        raise ValidationFailed([Fault(["cursor"], "string.cursor", '"cursor" must be a cursor given by this list')])
-    return after
+        return None
+    return after if after and _write_cursor(after) == cursor else None

@@ -3,12 +3,16 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 from doorward.core.errors import InvalidToken, NotAuthorized, Refusal
 from doorward.core.model import Permission
+from doorward.http.guard import MAX_BODY
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, listed, neighbourhood
+
+LARGE_BODY = 1 << 20
 
 Handler = Callable[[Services, Call], Awaitable[Answer]]
 
@@ -36,7 +40,8 @@ class Endpoint:
 
     `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
     may be refused with, `example` a body to take. `media` is the type of the answer.
-    `permission` is what an API key needs to be let in; None: no key is.
+    `permission` is what an API key needs to be let in; None: no key is. `status` is that of success; `largest` the
+    most bytes that a body may have.
     """
 
     method: str
@@ -51,6 +56,8 @@ class Endpoint:
     example: Any = None
     media: str = "application/json"
     permission: Permission | None = None
+    status: HTTPStatus = HTTPStatus.OK
+    largest: int = MAX_BODY
 
     @property
     def summary(self) -> str:

@@ -119,10 +119,11 @@ class _Passage:
 class Guard:
     """Wraps the router. Whatever comes out, out goes one well-formed answer with every header it should have."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
-        """Guard `app`."""
+    def __init__(self, app: ASGIApp, rules: Rules, sizes: Mapping[bytes, int]) -> None:
+        """Guard `app`; `sizes` are the paths that take a larger body than others, with the most bytes of it."""
         self._app = app
         self._rules = rules
+        self._sizes = sizes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -133,7 +134,7 @@ class Guard:
         try:
             passage.extra += self._check_head(scope, dict(scope["headers"]))
             scope["request_id"] = passage.request_id
-            scope["body"] = await _read(receive)
+            scope["body"] = await _read(receive, self._sizes.get(scope["path"].encode(), MAX_BODY))
             await self._answer(scope, receive, passage.send)
         except _ClientGone:
             return
@@ -178,7 +179,7 @@ class Guard:
         return (*allowed, *_PREFLIGHT) if scope["method"] == "OPTIONS" else allowed
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, largest: int) -> bytes:
     """Return the whole body; PayloadTooLarge as soon as it is too much."""
     parts: list[bytes] = []
     size = 0
@@ -188,7 +189,7 @@ async def _read(receive: Receive) -> bytes:
             raise _ClientGone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > MAX_BODY:
+        if size > largest:
             raise PayloadTooLarge
         if not message.get("more_body", False):
             return b"".join(parts)

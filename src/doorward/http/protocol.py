@@ -5,6 +5,7 @@ Slow senders, header sizes and ambiguous framing can only be dealt with here: an
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,10 +54,14 @@ class Limits:
 
 @dataclass(slots=True)
 class Door:
-    """What the connections of one process share. A single timer looks after all of them once a second."""
+    """What the connections of one process share. A single timer looks after all of them once a second.
+
+    `sizes` are the paths that take a larger body than others, with the most bytes of it.
+    """
 
     lane: ExpressLane
     limits: Limits = field(default_factory=Limits)
+    sizes: Mapping[bytes, int] = field(default_factory=dict)
     connections: "set[DoorwardProtocol]" = field(default_factory=set)
     _timer: asyncio.TimerHandle | None = None
 
@@ -97,6 +102,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._door: Door = self.app_state["door"]
         self._limits = self._door.limits
+        self._largest = self._limits.body
         self._lane = self._door.lane
         self.due = float("inf")
         self._closing = False
@@ -177,6 +183,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._is_idle():
             recognised = self._lane.recognise(self.url, headers)
             if recognised is not None:
+                self._largest = self._limits.body
                 self._express, fields = recognised
                 self._fields = dict(fields)
                 return
@@ -207,7 +214,9 @@ class DoorwardProtocol(HttpToolsProtocol):
         for name in (b"authorization", b"content-type", b"content-length", b"x-doorward-key"):
             if names.count(name) > 1:
                 self._object(BadRequest())
-        if int(fields.get(b"content-length", 0)) > self._limits.body:
+        path = self.url.partition(b"?")[0]
+        self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
+        if int(fields.get(b"content-length", 0)) > self._largest:
             self._object(PayloadTooLarge())
         if b"expect" in fields:
             self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
@@ -227,7 +236,7 @@ class DoorwardProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, up to the limit."""
         self._body_size += len(body)
-        if self._body_size > self._limits.body:
+        if self._body_size > self._largest:
             self._object(PayloadTooLarge())
         if self._express is not None:
             self._body.append(body)

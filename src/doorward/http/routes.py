@@ -8,35 +8,42 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from doorward.core.errors import (
+    Conflict,
     IncorrectCredentials,
     IncorrectPassword,
+    InvalidRefreshToken,
+    InvalidResetCode,
     InvalidToken,
+    KeyNotFound,
     LoginExists,
     LoginNotFound,
     LoginRefused,
     NotAuthorized,
     Overloaded,
     PermissionDenied,
+    SessionNotFound,
     TenantExists,
     TokenMissing,
     TooManyAttempts,
+    TooManyKeys,
     TooManyRequests,
     UserDisabled,
     UserNotFound,
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.http import auth, ops, schemas, tenants, users
-from doorward.http.endpoints import Endpoint, Proof, respond
+from doorward.http import auth, keys, ops, schemas, sessions, tenants, users
+from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof, respond
 from doorward.http.errors import Forbidden, MalformedJson, MethodNotAllowed, NotFound
-from doorward.http.guard import check_accept, check_content, unique_query
+from doorward.http.guard import MAX_BODY, check_accept, check_content, unique_query
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, Proxies
 
 _PROVEN = (NotAuthorized, PermissionDenied)
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
-_LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, TooManyRequests, TooManyAttempts, Overloaded)
+_SLOW = (TooManyRequests, TooManyAttempts, Overloaded)
+_LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_SLOW)
 _TENANT = {"email": "shop@example.org", "password": "Correct-Horse-9"}
 _USER = {
     "login": "alice",
@@ -44,6 +51,9 @@ _USER = {
     "password": "correct horse battery staple",
     "sub": "customer-17",
 }
+_PUT_USER = {name: value for name, value in _USER.items() if name != "login"}
+_NEW_PASSWORD = {"current": "correct horse battery staple", "password": "a new and longer password"}
+_RESET = {"code": "gqYc0vwfcz2-1nFpV0yZNVYDkq4k1y6S", "password": "a new and longer password"}
 _CREDENTIALS = {"login": "alice", "password": "correct horse battery staple", "deviceId": "laptop"}
 _ANY_TOKEN = {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"}
 
@@ -93,6 +103,105 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST", "/auth/logout", auth.logout, Proof.TENANT, "Sessions",
         (*_TOKEN, *_PROVEN), schemas.TokenBody, schemas.Done, example=_ANY_TOKEN, permission=Permission.SESSIONS,
     ),
+    Endpoint(
+        "GET", "/user/{login}", users.show, Proof.TENANT, "Users",
+        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.UserShown, permission=Permission.USERS_READ,
+    ),
+    Endpoint(
+        "PUT", "/user/{login}", users.put, Proof.TENANT, "Users",
+        (*_BODY, *_PROVEN, Conflict, TooManyRequests, Overloaded),
+        schemas.PutUserBody, schemas.UserShown, example=_PUT_USER, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
+        "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
+        (*_BODY, *_PROVEN, LoginNotFound, Conflict, TooManyRequests, Overloaded),
+        schemas.UserChangesBody, schemas.UserShown, example={"disabled": True}, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
+        "POST", "/user/{login}/password", users.change_password, Proof.TENANT, "Users",
+        (*_BODY, *_PROVEN, LoginNotFound, IncorrectPassword, UserDisabled, InvalidToken, Conflict, *_SLOW),
+        schemas.PasswordChangeBody, schemas.Done, example=_NEW_PASSWORD, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
+        "POST", "/user/{login}/password/reset", users.offer_reset, Proof.TENANT, "Users",
+        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.CodeGiven, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
+        "POST", "/auth/reset", users.reset, Proof.TENANT, "Users",
+        (*_BODY, *_PROVEN, InvalidResetCode, TooManyRequests, Overloaded),
+        schemas.ResetBody, schemas.Done, example=_RESET, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
+        "POST", "/auth/refresh", sessions.refresh, Proof.TENANT, "Sessions",
+        (*_BODY, *_PROVEN, InvalidRefreshToken, TooManyRequests),
+        schemas.RefreshBody, schemas.AccessGiven, example={"refreshToken": "dr_WyIxIl0.c2ln"},
+        permission=Permission.SESSIONS,
+    ),
+    Endpoint(
+        "POST", "/auth/verify/batch", sessions.verify_batch, Proof.TENANT, "Sessions",
+        (*_BODY, *_PROVEN, TooManyRequests),
+        schemas.TokensBody, schemas.BatchAnswered, example={"tokens": [_ANY_TOKEN["token"]]},
+        permission=Permission.VERIFY, largest=LARGE_BODY,
+    ),
+    Endpoint(
+        "GET", "/user/{login}/sessions", sessions.index, Proof.TENANT, "Sessions",
+        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.SessionsShown, permission=Permission.SESSIONS,
+    ),
+    Endpoint(
+        "DELETE", "/user/{login}/sessions", sessions.end_many, Proof.TENANT, "Sessions",
+        (*_PROVEN, LoginNotFound, TooManyRequests),
+        gives=schemas.Done, query=("deviceId",), permission=Permission.SESSIONS,
+    ),
+    Endpoint(
+        "DELETE", "/user/{login}/sessions/{id}", sessions.end_one, Proof.TENANT, "Sessions",
+        (*_PROVEN, LoginNotFound, SessionNotFound, TooManyRequests),
+        gives=schemas.Done, permission=Permission.SESSIONS,
+    ),
+    Endpoint(
+        "DELETE", "/tenant/sessions", sessions.end_all, Proof.TENANT, "Sessions",
+        (*_PROVEN, ValidationFailed, TooManyRequests),
+        gives=schemas.Done, query=("tenant",), permission=Permission.SESSIONS,
+    ),
+    Endpoint(
+        "GET", "/tenant", tenants.show, Proof.TENANT, "Tenants",
+        (*_PROVEN, TooManyRequests), gives=schemas.TenantShown, permission=Permission.TENANT,
+    ),
+    Endpoint(
+        "PATCH", "/tenant", tenants.change, Proof.TENANT, "Tenants",
+        (*_BODY, *_PROVEN, Conflict, TooManyRequests),
+        schemas.TenantChangesBody, schemas.TenantShown, example={"settings": {"sessionIdle": 3600}},
+        permission=Permission.TENANT,
+    ),
+    Endpoint(
+        "POST", "/tenant/password", tenants.change_password, Proof.TENANT, "Tenants",
+        (*_BODY, *_PROVEN, IncorrectPassword, Conflict, *_SLOW),
+        schemas.TenantPasswordBody, schemas.Done,
+        example={"current": "Correct-Horse-9", "password": "Battery-Staple-7"},
+    ),
+    Endpoint(
+        "DELETE", "/tenant", tenants.delete, Proof.TENANT, "Tenants",
+        (*_BODY, *_PROVEN, IncorrectPassword, *_SLOW),
+        schemas.FarewellBody, schemas.Done, example={"password": "Correct-Horse-9"},
+    ),
+    Endpoint(
+        "POST", "/tenant/key", keys.create, Proof.TENANT, "API keys",
+        (*_BODY, *_PROVEN, KeyNotFound, TooManyKeys, TooManyRequests),
+        schemas.NewKeyBody, schemas.KeyMade, example={"name": "gateway", "permissions": ["verify"]},
+        status=HTTPStatus.CREATED,
+    ),
+    Endpoint(
+        "GET", "/tenant/key", keys.index, Proof.TENANT, "API keys",
+        (*_PROVEN, TooManyRequests), gives=schemas.KeysShown, permission=Permission.TENANT,
+    ),
+    Endpoint(
+        "DELETE", "/tenant/key/{id}", keys.revoke, Proof.TENANT, "API keys",
+        (*_PROVEN, KeyNotFound, TooManyRequests), gives=schemas.Done, permission=Permission.TENANT,
+    ),
+    Endpoint(
+        "GET", "/tenant/audit", tenants.audit, Proof.TENANT, "Tenants",
+        (*_PROVEN, ValidationFailed, TooManyRequests),
+        gives=schemas.EventPage, query=("cursor", "limit"), permission=Permission.TENANT,
+    ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
     Endpoint("GET", "/health/ready", ops.ready, Proof.FREE, "Operations", gives=schemas.Ready),
     Endpoint("GET", "/openapi.json", ops.openapi, Proof.FREE, "Operations"),
@@ -103,6 +212,12 @@ EXPRESS: Mapping[bytes, Endpoint] = {
     endpoint.path.encode(): endpoint for endpoint in ENDPOINTS if endpoint.handler in {auth.verify, tenants.verify}
 }
 """The questions asked on every request: answered before the router, by the same handlers."""
+
+
+SIZES: Mapping[bytes, int] = {
+    endpoint.path.encode(): endpoint.largest for endpoint in ENDPOINTS if endpoint.largest != MAX_BODY
+}
+"""The paths that take a larger body than others."""
 
 
 class Place:

@@ -6,13 +6,15 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from doorward.core.identity import is_email, is_visible
+from doorward.core.model import Permission
 from doorward.core.passwords import BCRYPT_MAX_COST, BCRYPT_MIN_COST, MAX_BYTES, MAX_CHARACTERS, bcrypt_cost
-from doorward.http.validation import AnyJson, Flag, Text
+from doorward.http.validation import AnyJson, Fields, Flag, Items, OneOf, Text, Whole
 
 NAME_CHARACTERS = 256
 NAME_BYTES = 512
 SCOPE_BYTES = 4096
 SCOPE_DEPTH = 8
+MOST_TOKENS = 500
 PAGE = 100
 LONGEST_PAGE = 500
 SEARCH_SHORTEST = 3
@@ -105,8 +107,16 @@ Scope = Annotated[
     Meta(description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is copied into every token."),
 ]
 # A token of any length is a question that can be answered; the body's limit bounds it.
-Token = Annotated[str, Text(1_000_000, 6_000_000), Meta(description="A token, exactly as it was given.")]
+TOKEN = Text(1_000_000, 6_000_000)
+Token = Annotated[str, TOKEN, Meta(description="A token, exactly as it was given.")]
 YesNo = Annotated[bool, Flag()]
+Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.")]
+Code = Annotated[str, Text(200, 800), Meta(max_length=200, description="A code, exactly as it was given.")]
+Metadata = Annotated[
+    Any,
+    AnyJson(SCOPE_DEPTH, SCOPE_BYTES),
+    Meta(description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is in no token."),
+]
 UserAgent = Annotated[str, Text(NAME_CHARACTERS * 4, NAME_BYTES * 4), Meta(max_length=NAME_CHARACTERS * 4)]
 Milliseconds = Annotated[int, Meta(description="Milliseconds since the Unix epoch.")]
 
@@ -140,6 +150,114 @@ class NewUserBody(msgspec.Struct):
     sub: Line
     company: Line | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class LoginOfPath(msgspec.Struct):
+    """A login that came in the path."""
+
+    login: Login
+
+
+class PutUserBody(msgspec.Struct):
+    """All of a user but its login, which is in the path."""
+
+    email: Email
+    password: UserPassword
+    sub: Line
+    company: Line | UnsetType = UNSET
+    scope: Scope | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class UserChangesBody(msgspec.Struct):
+    """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
+
+    email: Email | UnsetType = UNSET
+    sub: Line | UnsetType = UNSET
+    scope: Scope | UnsetType = UNSET
+    company: Line | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+    disabled: YesNo | UnsetType = UNSET
+    password: UserPassword | UnsetType = UNSET
+
+
+class PasswordChangeBody(msgspec.Struct):
+    """The password that counts now, the one that is to count, and a token whose session goes on."""
+
+    current: Password
+    password: Password
+    keepToken: Token | UnsetType = UNSET  # noqa: N815 - the published name
+
+
+class ResetBody(msgspec.Struct):
+    """A code and the password it is to set."""
+
+    code: Code
+    password: Password
+
+
+class RefreshBody(msgspec.Struct):
+    """A refresh token."""
+
+    refreshToken: Token  # noqa: N815 - the published name
+
+
+class TokensBody(msgspec.Struct):
+    """Tokens to ask about."""
+
+    tokens: Annotated[list[str], Items(1, MOST_TOKENS, TOKEN), Meta(min_length=1, max_length=MOST_TOKENS)]
+
+
+class PasswordPolicyBody(msgspec.Struct):
+    """What users' new passwords have to satisfy, beyond not being empty."""
+
+    minLength: Annotated[int, Whole(6, 128)] | UnsetType | None = UNSET  # noqa: N815 - the published name
+    requireClasses: YesNo | UnsetType = UNSET  # noqa: N815 - the published name
+    blockCommon: YesNo | UnsetType = UNSET  # noqa: N815 - the published name
+
+
+class SettingsBody(msgspec.Struct):
+    """A tenant's choices. Times in seconds; null: as the service has it, for `sessionIdle` off."""
+
+    sessionLifetime: Seconds | UnsetType | None = UNSET  # noqa: N815 - the published name
+    sessionIdle: Seconds | UnsetType | None = UNSET  # noqa: N815 - the published name
+    sessionsPerUser: Annotated[int, Whole(1, 100000)] | UnsetType | None = UNSET  # noqa: N815 - the published name
+    tenantSessionLifetime: Seconds | UnsetType | None = UNSET  # noqa: N815 - the published name
+    passwordPolicy: (  # noqa: N815 - the published name
+        Annotated[PasswordPolicyBody, Fields(PasswordPolicyBody)] | UnsetType
+    ) = UNSET
+
+
+class TenantChangesBody(msgspec.Struct):
+    """The settings to change; what is absent stays."""
+
+    settings: Annotated[SettingsBody, Fields(SettingsBody)]
+
+
+class TenantPasswordBody(msgspec.Struct):
+    """The password that counts now, and the one that is to count."""
+
+    current: Password
+    password: TenantPassword
+
+
+class FarewellBody(msgspec.Struct):
+    """The tenant's password, so that nobody deletes it with a token alone."""
+
+    password: Password
+
+
+class NewKeyBody(msgspec.Struct):
+    """A machine credential to be."""
+
+    name: Line
+    permissions: Annotated[
+        list[Permission],
+        Items(1, len(Permission), OneOf(tuple(Permission))),
+        Meta(min_length=1, max_length=len(Permission)),
+    ]
+    expiresAt: Annotated[int, Whole(0, 1 << 52)] | UnsetType | None = UNSET  # noqa: N815 - the published name
 
 
 class LoginBody(msgspec.Struct):
@@ -188,6 +306,8 @@ class UserShown(msgspec.Struct):
     sub: str
     registrationDate: Milliseconds  # noqa: N815 - the published name
     lastActivity: Milliseconds  # noqa: N815 - the published name
+    metadata: Annotated[msgspec.Raw | UnsetType, Meta(extra_json_schema={})] = UNSET
+    disabled: bool | UnsetType = UNSET
 
 
 class UserPage(msgspec.Struct):
@@ -253,3 +373,114 @@ class Ready(msgspec.Struct):
 
     status: str
     stores: dict[str, str]
+
+
+class CodeGiven(msgspec.Struct):
+    """A code for the user, and how many seconds it is good for."""
+
+    code: Code
+    expiresIn: int  # noqa: N815 - the published name
+
+
+class Active(msgspec.Struct):
+    """The token is true right now, and this is what it says; or it is not, and nobody says why."""
+
+    active: bool
+    decoded: Annotated[msgspec.Raw | UnsetType, Meta(extra_json_schema={})] = UNSET
+
+
+class BatchAnswered(msgspec.Struct):
+    """An answer for each token, in their order."""
+
+    results: list[Active]
+
+
+class SessionShown(msgspec.Struct):
+    """A user's session, as its tenant may see it."""
+
+    id: str
+    deviceId: str  # noqa: N815 - the published name
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    lastActivity: Milliseconds  # noqa: N815 - the published name
+    expiresAt: Milliseconds | None  # noqa: N815 - the published name
+    ip: str | UnsetType = UNSET
+    userAgent: str | UnsetType = UNSET  # noqa: N815 - the published name
+
+
+class SessionsShown(msgspec.Struct):
+    """A user's live sessions, newest first."""
+
+    sessions: list[SessionShown]
+
+
+class PasswordPolicyShown(msgspec.Struct):
+    """What users' new passwords have to satisfy, beyond not being empty."""
+
+    minLength: int | None  # noqa: N815 - the published name
+    requireClasses: bool  # noqa: N815 - the published name
+    blockCommon: bool  # noqa: N815 - the published name
+
+
+class SettingsShown(msgspec.Struct):
+    """What counts for this tenant: its own choice, or the service's. Times in seconds; null: off, or no limit."""
+
+    sessionLifetime: int  # noqa: N815 - the published name
+    sessionIdle: int | None  # noqa: N815 - the published name
+    sessionsPerUser: int | None  # noqa: N815 - the published name
+    tenantSessionLifetime: int | None  # noqa: N815 - the published name
+    passwordPolicy: PasswordPolicyShown  # noqa: N815 - the published name
+
+
+class TenantShown(msgspec.Struct):
+    """A tenant, as it sees itself."""
+
+    id: str
+    email: str
+    login: Annotated[str, Meta(examples=["tenant:a@localhost"])]
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    settings: SettingsShown
+
+
+class KeyShown(msgspec.Struct):
+    """An API key, without the key."""
+
+    id: str
+    name: str
+    permissions: list[str]
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    expiresAt: Milliseconds | None  # noqa: N815 - the published name
+    lastUsed: Milliseconds | None  # noqa: N815 - the published name
+
+
+class KeyMade(KeyShown):
+    """A new API key. The key itself is shown this once."""
+
+    key: Annotated[str, Meta(description="Keep it; nobody can show it again.")] = ""
+
+
+class KeysShown(msgspec.Struct):
+    """The tenant's API keys, oldest first."""
+
+    keys: list[KeyShown]
+    nextCursor: str = "0"  # noqa: N815 - the published name
+
+
+class EventShown(msgspec.Struct):
+    """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id."""
+
+    at: Milliseconds
+    action: str
+    outcome: str
+    actor: str
+    subject: str | UnsetType = UNSET
+    session: str | UnsetType = UNSET
+    ip: str | UnsetType = UNSET
+    requestId: str | UnsetType = UNSET  # noqa: N815 - the published name
+    reason: str | UnsetType = UNSET
+
+
+class EventPage(msgspec.Struct):
+    """Some of the tenant's events, newest first, and where the next page begins; "0" on the last."""
+
+    events: list[EventShown]
+    nextCursor: str  # noqa: N815 - the published name

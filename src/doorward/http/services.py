@@ -5,11 +5,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from doorward.core.activity import Activity
+from doorward.core.api_keys import KeyRing
+from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
+from doorward.core.devices import Devices
 from doorward.core.model import Caller, Kind
+from doorward.core.refresh import Refreshing
 from doorward.core.sessions import SessionDoor
+from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Throttle
+from doorward.core.user_passwords import UserPasswords
 from doorward.core.users import Users
 from doorward.http.wire import Call
 
@@ -30,6 +36,12 @@ class Services:
     tenants: Tenants
     users: Users
     authentication: Authentication
+    user_passwords: UserPasswords
+    devices: Devices
+    refreshing: Refreshing
+    keys: KeyRing
+    house: House
+    audit: AuditTrail
     throttle: Throttle
     activity: Activity
     checks: Mapping[str, Callable[[], Awaitable[object]]]

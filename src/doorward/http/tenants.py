@@ -1,8 +1,31 @@
 """Tenants register, log in, are recognised, log out."""
 
+import re
+from typing import Any
+
+from msgspec import UNSET
+
+from doorward.core.audit import read
 from doorward.core.errors import InvalidToken
+from doorward.core.model import Tenant
+from doorward.core.tenant_settings import settings_of
 from doorward.http.errors import Forbidden
-from doorward.http.schemas import Done, NewTenantBody, TenantCreated, TenantLoginBody, TokenGiven
+from doorward.http.pages import page
+from doorward.http.schemas import (
+    Done,
+    EventPage,
+    EventShown,
+    FarewellBody,
+    NewTenantBody,
+    PasswordPolicyShown,
+    SettingsShown,
+    TenantChangesBody,
+    TenantCreated,
+    TenantLoginBody,
+    TenantPasswordBody,
+    TenantShown,
+    TokenGiven,
+)
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, decoded, listed, reply
 
@@ -36,3 +59,88 @@ async def logout(services: Services, call: Call) -> Answer:
     if not await services.authentication.logout(call.by(session), session):
         raise InvalidToken
     return reply(Done())
+
+
+async def show(services: Services, call: Call) -> Answer:
+    """Show the calling tenant and what counts for it."""
+    return reply(_shown(services, await services.tenants.get(await services.caller(call))))
+
+
+async def change(services: Services, call: Call) -> Answer:
+    """Change some of the calling tenant's settings."""
+    caller = await services.caller(call)
+    chosen = call.read(TenantChangesBody).settings
+    changes = _given(
+        session_lifetime=chosen.sessionLifetime,
+        session_idle=chosen.sessionIdle,
+        sessions_per_user=chosen.sessionsPerUser,
+        tenant_session_lifetime=chosen.tenantSessionLifetime,
+    )
+    if chosen.passwordPolicy is not UNSET:
+        changes["password_policy"] = _given(
+            min_length=chosen.passwordPolicy.minLength,
+            require_classes=chosen.passwordPolicy.requireClasses,
+            block_common=chosen.passwordPolicy.blockCommon,
+        )
+    return reply(_shown(services, await services.tenants.choose(caller, changes)))
+
+
+async def change_password(services: Services, call: Call) -> Answer:
+    """Set a new password for the calling tenant and end its other sessions."""
+    session = await services.sessions.tenant(call.credential, call.needs)
+    body = call.read(TenantPasswordBody)
+    await services.tenants.change_password(call.by(session), body.current, body.password, session)
+    return reply(Done())
+
+
+async def delete(services: Services, call: Call) -> Answer:
+    """Remove the calling tenant and all it owns, for good."""
+    caller = await services.caller(call)
+    await services.tenants.delete(caller, call.read(FarewellBody).password)
+    return reply(Done())
+
+
+async def audit(services: Services, call: Call) -> Answer:
+    """List what happened to the calling tenant and its users, newest first."""
+    caller = await services.caller(call)
+    services.throttle.ask(caller.tenant_id)
+    before, limit = page(call, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None)
+    entries, following = await services.audit.page(caller.tenant_id, before=before, limit=limit)
+    return reply(EventPage([_event(read(entry)) for entry in entries], str(following or 0)))
+
+
+def _given(**values: object) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def _shown(services: Services, tenant: Tenant) -> TenantShown:
+    chosen = settings_of(tenant)
+    counts = services.house.counts(chosen)
+    policy = chosen.password_policy
+    return TenantShown(
+        id=tenant.id,
+        email=tenant.email,
+        login=tenant.login,
+        createdAt=tenant.created_at,
+        settings=SettingsShown(
+            sessionLifetime=counts.session_lifetime,
+            sessionIdle=counts.session_idle,
+            sessionsPerUser=counts.sessions_per_user,
+            tenantSessionLifetime=counts.tenant_session_lifetime,
+            passwordPolicy=PasswordPolicyShown(policy.min_length, policy.require_classes, policy.block_common),
+        ),
+    )
+
+
+def _event(found: dict[str, Any]) -> EventShown:
+    return EventShown(
+        at=found["at"],
+        action=found["action"],
+        outcome=found["outcome"],
+        actor=found["actor"],
+        subject=found.get("subject", UNSET),
+        session=found.get("session", UNSET),
+        ip=found.get("address", UNSET),
+        requestId=found.get("request_id", UNSET),
+        reason=found.get("reason", UNSET),
+    )

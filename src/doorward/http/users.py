@@ -1,50 +1,114 @@
 """A tenant keeps its users."""
 
+from http import HTTPStatus
+
 import msgspec
 from msgspec import UNSET
 
-from doorward.core.errors import Fault, ValidationFailed
+from doorward.core.errors import Fault
 from doorward.core.model import User
 from doorward.core.tokens import spell
-from doorward.core.users import LAST_PAGE, NewUser
+from doorward.core.user_passwords import Kept, Passage
+from doorward.core.users import Changes, NewUser, read_cursor
+from doorward.http.pages import page
 from doorward.http.schemas import (
-    LONGEST_PAGE,
-    PAGE,
     SEARCH_LONGEST,
     SEARCH_SHORTEST,
+    CodeGiven,
     Done,
+    LoginOfPath,
     NewUserBody,
+    PasswordChangeBody,
+    PutUserBody,
+    ResetBody,
+    UserChangesBody,
     UserPage,
     UserShown,
 )
 from doorward.http.services import Services
+from doorward.http.validation import validate
 from doorward.http.wire import Answer, Call, reply
-
-_LONGEST_CURSOR = 2048
 
 
 async def create(services: Services, call: Call) -> Answer:
     """Create a user of the calling tenant."""
     caller = await services.caller(call)
     body = call.read(NewUserBody)
-    new = NewUser(
-        login=body.login,
-        email=body.email,
-        password=body.password,
-        sub=body.sub,
-        company=None if body.company is UNSET else body.company,
-        scope=None if body.scope is UNSET else spell(body.scope).decode(),
-    )
-    return reply(_shown(await services.users.create(caller, new)))
+    return reply(_shown(await services.users.create(caller, _new(body.login, body))))
 
 
 async def index(services: Services, call: Call) -> Answer:
     """List the calling tenant's users."""
     caller = await services.caller(call)
     services.throttle.ask(caller.tenant_id)
-    part, cursor, limit = _page(call)
-    users, following = await services.users.page(caller.tenant_id, part=part, cursor=cursor, limit=limit)
+    part, faults = call.query.get("q", ""), []
+    if "q" in call.query and not SEARCH_SHORTEST <= len(part) <= SEARCH_LONGEST:
+        text = f'"q" length must be from {SEARCH_SHORTEST} to {SEARCH_LONGEST} characters'
+        faults.append(Fault(["q"], "string.length", text))
+    after, limit = page(call, read_cursor, faults)
+    users, following = await services.users.page(caller.tenant_id, part=part, after=after or "", limit=limit)
     return reply(UserPage([_shown(user) for user in users], following))
+
+
+async def show(services: Services, call: Call) -> Answer:
+    """Show a user of the calling tenant."""
+    return reply(_shown(await services.users.get(await services.caller(call), call.path["login"])))
+
+
+async def put(services: Services, call: Call) -> Answer:
+    """Create a user of the calling tenant, or replace what is known of it."""
+    caller = await services.caller(call)
+    login = call.path["login"]
+    validate({"login": login}, LoginOfPath)
+    user, created = await services.users.put(caller, _new(login, call.read(PutUserBody)))
+    return reply(_shown(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
+
+
+async def change(services: Services, call: Call) -> Answer:
+    """Change some of what is known of a user of the calling tenant."""
+    caller = await services.caller(call)
+    body = call.read(UserChangesBody)
+    changes = Changes()
+    if body.email is not UNSET:
+        changes["email"] = body.email
+    if body.sub is not UNSET:
+        changes["sub"] = body.sub
+    if body.company is not UNSET:
+        changes["company"] = body.company
+    if body.scope is not UNSET:
+        changes["scope"] = _text(body.scope)
+    if body.metadata is not UNSET:
+        changes["metadata"] = None if body.metadata is None else _text(body.metadata)
+    if body.disabled is not UNSET:
+        changes["disabled"] = body.disabled
+    if body.password is not UNSET:
+        changes["password"] = body.password
+    return reply(_shown(await services.users.change(caller, call.path["login"], **changes)))
+
+
+async def change_password(services: Services, call: Call) -> Answer:
+    """Set a new password for a user who proves the current one, and end its other sessions."""
+    caller = await services.caller(call)
+    body = call.read(PasswordChangeBody)
+    keep = None if body.keepToken is UNSET else body.keepToken.encode(errors="replace")
+    await services.user_passwords.change(
+        caller, call.path["login"], Passage(body.current, body.password), Kept(call.credential, keep)
+    )
+    return reply(Done())
+
+
+async def offer_reset(services: Services, call: Call) -> Answer:
+    """Make a code that sets a user's password once; the tenant delivers it."""
+    code, lifetime = await services.user_passwords.offer(await services.caller(call), call.path["login"])
+    return reply(CodeGiven(code, lifetime))
+
+
+async def reset(services: Services, call: Call) -> Answer:
+    """Set a user's password by a code, and end all of its sessions."""
+    caller = await services.caller(call)
+    body = call.read(ResetBody)
+    await services.user_passwords.redeem(caller, body.code, body.password)
+    return reply(Done())
 
 
 async def delete(services: Services, call: Call) -> Answer:
@@ -52,6 +116,22 @@ async def delete(services: Services, call: Call) -> Answer:
     caller = await services.caller(call)
     await services.users.delete(caller, call.path["login"])
     return reply(Done())
+
+
+def _new(login: str, body: NewUserBody | PutUserBody) -> NewUser:
+    return NewUser(
+        login=login,
+        email=body.email,
+        password=body.password,
+        sub=body.sub,
+        company=None if body.company is UNSET else body.company,
+        scope=None if body.scope is UNSET else _text(body.scope),
+        metadata=None if body.metadata is UNSET else _text(body.metadata),
+    )
+
+
+def _text(value: object) -> str:
+    return spell(value).decode()
 
 
 def _shown(user: User) -> UserShown:
@@ -65,23 +145,6 @@ def _shown(user: User) -> UserShown:
         sub=user.sub,
         registrationDate=user.registration_date,
         lastActivity=user.last_activity,
+        metadata=UNSET if user.metadata is None else msgspec.Raw(user.metadata.encode()),
+        disabled=user.disabled or UNSET,
     )
-
-
-def _page(call: Call) -> tuple[str, str, int]:
-    faults: list[Fault] = []
-    part = call.query.get("q", "")
-    if "q" in call.query and not SEARCH_SHORTEST <= len(part) <= SEARCH_LONGEST:
-        text = f'"q" length must be from {SEARCH_SHORTEST} to {SEARCH_LONGEST} characters'
-        faults.append(Fault(["q"], "string.length", text))
-    cursor = call.query.get("cursor", LAST_PAGE)
-    if len(cursor) > _LONGEST_CURSOR:
-        faults.append(Fault(["cursor"], "string.max", '"cursor" is too long', _LONGEST_CURSOR))
-    size = call.query.get("limit", str(PAGE))
-    whole = size.isascii() and size.isdecimal() and len(size) <= len(str(LONGEST_PAGE))
-    if not (whole and 1 <= int(size) <= LONGEST_PAGE):
-        text = f'"limit" must be a whole number from 1 to {LONGEST_PAGE}'
-        faults.append(Fault(["limit"], "number.range", text, LONGEST_PAGE))
-    if faults:
-        raise ValidationFailed(faults)
-    return part, cursor, int(size)

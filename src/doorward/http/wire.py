@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from doorward.core.errors import Refusal, TokenMissing
+from doorward.core.errors import Fault, Refusal, TokenMissing, ValidationFailed
 from doorward.core.model import Caller, Kind, Permission, Session
 from doorward.http import errors
 from doorward.http.body import parse
@@ -201,6 +201,13 @@ class Call:
         if not token:
             raise TokenMissing
         return token
+
+    def flag(self, name: str) -> bool:
+        """Return a query parameter that is true or false, and false where it is absent; ValidationFailed for others."""
+        value = self.query.get(name, "false")
+        if value not in {"true", "false"}:
+            raise ValidationFailed([Fault([name], "boolean.base", f'"{name}" must be true or false')])
+        return value == "true"
 
     def read(self, schema: type[Schema]) -> Schema:
         """Return the body as a `schema`; MalformedJson, or ValidationFailed with all that is wrong."""

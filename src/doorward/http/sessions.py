@@ -1,0 +1,82 @@
+"""A tenant sees, renews and ends its users' sessions."""
+
+import msgspec
+from msgspec import UNSET
+
+from doorward.core.model import Device, Permission
+from doorward.http.schemas import (
+    AccessGiven,
+    Active,
+    BatchAnswered,
+    Done,
+    RefreshBody,
+    SessionShown,
+    SessionsShown,
+    TokensBody,
+)
+from doorward.http.services import Services
+from doorward.http.wire import Answer, Call, reply
+
+
+async def refresh(services: Services, call: Call) -> Answer:
+    """Give a new pair of tokens for a refresh token."""
+    caller = await services.caller(call)
+    pair = await services.refreshing.renew(caller, call.read(RefreshBody).refreshToken)
+    return reply(AccessGiven(pair.access, pair.expires_in, pair.refresh))
+
+
+async def verify_batch(services: Services, call: Call) -> Answer:
+    """Say of many users' tokens what they say, if they are true right now."""
+    caller = await services.caller(call)
+    tokens = [token.encode(errors="replace") for token in call.read(TokensBody).tokens]
+    services.throttle.ask(caller.tenant_id, len(tokens))
+    _, found = await services.sessions.users(call.credential, tokens)
+    for verified in found:
+        if verified:
+            services.activity.saw(verified.session)
+    return reply(BatchAnswered([Active(True, msgspec.Raw(one.claims)) if one else Active(False) for one in found]))
+
+
+async def index(services: Services, call: Call) -> Answer:
+    """List a user's live sessions."""
+    devices = await services.devices.of_user(await services.caller(call), call.path["login"])
+    return reply(SessionsShown([_shown(device) for device in devices]))
+
+
+async def end_many(services: Services, call: Call) -> Answer:
+    """End all sessions of a user, or those of one device."""
+    caller = await services.caller(call)
+    if "deviceId" in call.query:
+        await services.devices.end_device(caller, call.path["login"], call.query["deviceId"])
+    else:
+        await services.devices.end_user(caller, call.path["login"])
+    return reply(Done())
+
+
+async def end_one(services: Services, call: Call) -> Answer:
+    """End one session of a user."""
+    await services.devices.end_one(await services.caller(call), call.path["login"], call.path["id"])
+    return reply(Done())
+
+
+async def end_all(services: Services, call: Call) -> Answer:
+    """End every session of every user of the calling tenant; with tenant=true the tenant's own too."""
+    caller = await services.caller(call)
+    own = call.flag("tenant")
+    if own:
+        await services.sessions.tenant(call.credential, Permission.TENANT)
+    await services.devices.end_all(caller, own=own)
+    return reply(Done())
+
+
+def _shown(device: Device) -> SessionShown:
+    session, origin = device
+    return SessionShown(
+        id=session.id,
+        deviceId=session.device_id or "",
+        createdAt=session.created_at,
+        lastActivity=session.seen_at,
+        expiresAt=session.expires_at,
+        ip=origin.ip or UNSET,
+        userAgent=origin.user_agent or UNSET,
+    )
