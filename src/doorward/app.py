@@ -97,6 +97,8 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         registrars=settings.tenant_white_list,
         unthrottled=settings.throttler_white_list,
         descriptions=describe(),
+        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        forward_auth_cookie=settings.forward_auth_cookie,
     )
     rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
     proxies = Proxies(settings.trusted_proxies)
@@ -106,11 +108,14 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         SIZES,
     )
 
+    async def sweep() -> None:
+        await stores.sweep(clock, audit_retention=settings.audit_retention)
+
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
         await stores.open()
         connections.open(asyncio.get_running_loop())
-        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, lambda: stores.sweep(clock))]
+        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
         log.info("ready", extra={"pid": os.getpid()})
         try:
             yield {"door": connections}

@@ -96,6 +96,18 @@ def _origins(value: str) -> tuple[str, ...]:
     return items
 
 
+def _url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise ValueError("a URL such as https://auth.example.org")
+    return value.rstrip("/")
+
+
+def _cookie_name(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError("a cookie's name: letters, digits, - and _")
+    return value
+
+
 def _hosts(value: str) -> tuple[str, ...]:
     return tuple(item.lower() for item in _items(value))
 
@@ -233,6 +245,15 @@ class Settings:
     )
     budget_login: tuple[int, int] = _setting(
         _budget, "10:30", "Logins of its users a tenant may send a second, and at once; or off."
+    )
+    public_url: str = _setting(
+        _url, "", "Where clients find the service, such as https://auth.example.org. Default: HOST and PORT."
+    )
+    forward_auth_cookie: str = _setting(
+        _cookie_name, "", "Cookie in which /forward-auth looks for a user token if there is no Authorization header."
+    )
+    audit_retention: int = _setting(
+        _lifetime, "90d", "How long the audit log is kept, in seconds or as 90d. Older entries are removed."
     )
     trusted_proxies: tuple[Network, ...] = _setting(
         _networks, "", "Proxies whose X-Forwarded-For is believed, as addresses or CIDR. Default: none."

@@ -1,5 +1,6 @@
 """Which stores the settings ask for. The only place that picks one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
 
 _SWEEP_BATCH = 500
+_PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,20 @@ class Stores:
         """Open every store, inside the event loop that will use it; CannotStart where that is impossible."""
         await self.database.open()
 
-    async def sweep(self, clock: Clock) -> None:
-        """Remove what says nothing any more, in small batches."""
-        for store in (self.sessions, self.counters, self.reset_codes):
-            swept = _SWEEP_BATCH
-            while swept >= _SWEEP_BATCH:
-                swept = await store.sweep(clock(), limit=_SWEEP_BATCH)
+    async def sweep(self, clock: Clock, *, audit_retention: int) -> None:
+        """Remove what says nothing any more, in small batches; `audit_retention` is in seconds."""
+        now, old = clock(), clock() - audit_retention * 1000
+        batches: tuple[Callable[[], Awaitable[int]], ...] = (
+            lambda: self.sessions.sweep(now, limit=_SWEEP_BATCH),
+            lambda: self.counters.sweep(now, limit=_SWEEP_BATCH),
+            lambda: self.reset_codes.sweep(now, limit=_SWEEP_BATCH),
+            lambda: self.audit.sweep(old, limit=_SWEEP_BATCH),
+            lambda: self.accounts.purge(limit=_SWEEP_BATCH),
+        )
+        for batch in batches:
+            while await batch() >= _SWEEP_BATCH:
+                # Everybody who waits for the database comes first.
+                await asyncio.sleep(_PAUSE)
 
     async def close(self) -> None:
         """Finish what is under way and close every store."""

@@ -41,7 +41,8 @@ class Endpoint:
     `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
     may be refused with, `example` a body to take. `media` is the type of the answer.
     `permission` is what an API key needs to be let in; None: no key is. `status` is that of success; `largest` the
-    most bytes that a body may have.
+    most bytes that a body may have. `oauth`: takes a form, and refuses as RFC 6749 has it. `everywhere`: answers every
+    method, and every path below its own.
     """
 
     method: str
@@ -58,6 +59,8 @@ class Endpoint:
     permission: Permission | None = None
     status: HTTPStatus = HTTPStatus.OK
     largest: int = MAX_BODY
+    oauth: bool = False
+    everywhere: bool = False
 
     @property
     def summary(self) -> str:

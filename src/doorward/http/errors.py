@@ -40,6 +40,13 @@ class MalformedJson(HttpRefusal):
     sentence = "The body is not valid JSON"
 
 
+class MalformedForm(HttpRefusal):
+    """The body is not one well-formed form with unique names."""
+
+    code = "invalid_request"
+    sentence = "The body is not a valid form"
+
+
 class TokenInUrl(HttpRefusal):
     """A token came in the URL, where logs and histories keep it (RFC 6750, section 5.3)."""
 
@@ -174,6 +181,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     BadRequest: HTTPStatus.BAD_REQUEST,
     BadHost: HTTPStatus.BAD_REQUEST,
     MalformedJson: HTTPStatus.BAD_REQUEST,
+    MalformedForm: HTTPStatus.BAD_REQUEST,
     TokenInUrl: HTTPStatus.BAD_REQUEST,
     core.InvalidToken: HTTPStatus.BAD_REQUEST,
     core.TenantExists: HTTPStatus.BAD_REQUEST,
@@ -228,6 +236,20 @@ def body(refusal: Refusal) -> bytes:
         )
     text = refusal.text if isinstance(refusal, NotFound) else refusal.sentence
     return msgspec.json.encode({"error": text, "code": refusal.code, "status": int(status)})
+
+
+_OAUTH: dict[type[Refusal], tuple[str, HTTPStatus]] = {
+    core.NotAuthorized: ("invalid_client", HTTPStatus.UNAUTHORIZED),
+    core.PermissionDenied: ("unauthorized_client", HTTPStatus.BAD_REQUEST),
+    core.TokenMissing: ("invalid_request", HTTPStatus.BAD_REQUEST),
+    MalformedForm: ("invalid_request", HTTPStatus.BAD_REQUEST),
+}
+
+
+def oauth(refusal: Refusal) -> tuple[bytes, HTTPStatus]:
+    """Return body and status of a refusal as RFC 6749, section 5.2, has them; its own code where that knows none."""
+    error, status = _OAUTH.get(type(refusal), (refusal.code, STATUS[type(refusal)]))
+    return msgspec.json.encode({"error": error, "error_description": refusal.sentence}), status
 
 
 def _detail(fault: Fault) -> dict[str, object]:

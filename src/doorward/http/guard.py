@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 MAX_BODY = 16_384
 HANDLER_SECONDS = 5.0
 _JSON_TYPES = {b"application/json", b"application/json;charset=utf-8"}
+_FORM_TYPES = {b"application/x-www-form-urlencoded", b"application/x-www-form-urlencoded;charset=utf-8"}
 _URL_TOKENS = {"token", "access_token"}
 _PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
@@ -67,6 +68,13 @@ def check_content(headers: Mapping[bytes, bytes]) -> None:
     """Let pass uncompressed JSON in UTF-8; UnsupportedMediaType for the rest."""
     declared = headers.get(b"content-type", b"").lower().replace(b" ", b"").replace(b'"', b"")
     if declared not in _JSON_TYPES or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaType
+
+
+def check_form(headers: Mapping[bytes, bytes]) -> None:
+    """Let pass an uncompressed form; UnsupportedMediaType for the rest."""
+    declared = headers.get(b"content-type", b"").lower().replace(b" ", b"").replace(b'"', b"")
+    if declared not in _FORM_TYPES or headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedMediaType
 
 

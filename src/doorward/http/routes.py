@@ -21,6 +21,7 @@ from doorward.core.errors import (
     NotAuthorized,
     Overloaded,
     PermissionDenied,
+    Refusal,
     SessionNotFound,
     TenantExists,
     TokenMissing,
@@ -32,14 +33,15 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.http import auth, keys, ops, schemas, sessions, tenants, users
+from doorward.http import auth, gateway, keys, oauth, ops, schemas, sessions, tenants, users
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof, respond
-from doorward.http.errors import Forbidden, MalformedJson, MethodNotAllowed, NotFound
-from doorward.http.guard import MAX_BODY, check_accept, check_content, unique_query
+from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, MethodNotAllowed, NotFound
+from doorward.http.guard import MAX_BODY, check_accept, check_content, check_form, unique_query
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, Proxies
+from doorward.http.wire import Answer, Call, Proxies, refuse_oauth
 
 _PROVEN = (NotAuthorized, PermissionDenied)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
 _SLOW = (TooManyRequests, TooManyAttempts, Overloaded)
@@ -202,6 +204,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         (*_PROVEN, ValidationFailed, TooManyRequests),
         gives=schemas.EventPage, query=("cursor", "limit"), permission=Permission.TENANT,
     ),
+    Endpoint(
+        "POST", "/oauth/introspect", oauth.introspect, Proof.TENANT, "Standards",
+        (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
+        schemas.TokenForm, schemas.Introspected, example=_ANY_TOKEN, permission=Permission.VERIFY, oauth=True,
+    ),
+    Endpoint(
+        "POST", "/oauth/revoke", oauth.revoke, Proof.TENANT, "Standards",
+        (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
+        schemas.TokenForm, schemas.Nothing, example=_ANY_TOKEN, permission=Permission.SESSIONS, oauth=True,
+    ),
+    Endpoint(
+        "GET", "/.well-known/oauth-authorization-server", oauth.metadata, Proof.FREE, "Standards",
+        gives=schemas.ServerMetadata,
+    ),
+    Endpoint(
+        "GET", "/forward-auth", gateway.forward_auth, Proof.TENANT, "Standards",
+        (*_PROVEN, TooManyRequests), permission=Permission.VERIFY, everywhere=True,
+    ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
     Endpoint("GET", "/health/ready", ops.ready, Proof.FREE, "Operations", gives=schemas.Ready),
     Endpoint("GET", "/openapi.json", ops.openapi, Proof.FREE, "Operations"),
@@ -228,6 +248,9 @@ class Place:
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
         if "GET" in self._endpoints:
             self._endpoints["HEAD"] = self._endpoints["GET"]
+        self._everywhere = any(endpoint.everywhere for endpoint in endpoints)
+        if self._everywhere:
+            self._endpoints |= dict.fromkeys(_METHODS, endpoints[0])
         self._allow = ", ".join(sorted({*self._endpoints, "OPTIONS"}))
         self._services = services
         self._proxies = proxies
@@ -240,15 +263,24 @@ class Place:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, scope: Scope) -> Answer:
-        if scope["method"] == "OPTIONS":
+        if scope["method"] == "OPTIONS" and not self._everywhere:
             return Answer(b"", HTTPStatus.NO_CONTENT, ((b"allow", self._allow.encode()),))
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is None:
             raise MethodNotAllowed(self._allow)
+        if not endpoint.oauth:
+            return await self._respond(endpoint, scope)
+        try:
+            return await self._respond(endpoint, scope)
+        except Refusal as refusal:
+            return refuse_oauth(refusal)
+
+    async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        check_accept(headers.get(b"accept"), endpoint.media)
-        if scope["body"]:
-            check_content(headers)
+        if not endpoint.everywhere:
+            check_accept(headers.get(b"accept"), endpoint.media)
+            if scope["body"]:
+                (check_form if endpoint.oauth else check_content)(headers)
         call = Call(
             headers,
             scope["body"],
@@ -280,4 +312,9 @@ def build_router(services: Services, proxies: Proxies, *, docs: bool) -> Router:
         if docs or endpoint.handler not in {ops.openapi, ops.docs}:
             paths.setdefault(endpoint.path, []).append(endpoint)
     routes = [Route(path, Place(endpoints, services, proxies)) for path, endpoints in paths.items()]
+    routes += [
+        Route(f"{path}/{{rest:path}}", Place(endpoints, services, proxies))
+        for path, endpoints in paths.items()
+        if any(endpoint.everywhere for endpoint in endpoints)
+    ]
     return Router(routes, redirect_slashes=False, default=_nowhere)

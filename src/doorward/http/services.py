@@ -30,7 +30,10 @@ class Descriptions:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases. `checks` ask each store whether it answers; `registrars` may register tenants."""
+    """The use cases. `checks` ask each store whether it answers; `registrars` may register tenants.
+
+    `public_url` is where clients find the service; `forward_auth_cookie` may carry a token to gateways, unless empty.
+    """
 
     sessions: SessionDoor
     tenants: Tenants
@@ -48,6 +51,8 @@ class Services:
     registrars: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     unthrottled: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     descriptions: Descriptions
+    public_url: str = ""
+    forward_auth_cookie: str = ""
 
     async def caller(self, call: Call) -> Caller:
         """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for everybody else."""

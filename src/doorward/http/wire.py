@@ -76,6 +76,12 @@ def refuse(refusal: Refusal) -> Answer:
     return Answer(errors.body(refusal), errors.STATUS[type(refusal)], headers)
 
 
+def refuse_oauth(refusal: Refusal) -> Answer:
+    """Return the answer that a refusal becomes where RFC 6749 says how errors look."""
+    body, status = errors.oauth(refusal)
+    return Answer(body, status, [(b"content-type", JSON), *errors.headers(refusal)])
+
+
 def request_id(given: bytes | None) -> bytes:
     """Return the caller's request id if it is a harmless one, else a fresh one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
