@@ -54,6 +54,13 @@ class TokenInUrl(HttpRefusal):
     sentence = "Tokens are not accepted in the URL, send them in the body or the Authorization header"
 
 
+class NotAuthenticated(HttpRefusal):
+    """The gateway is known, but the request it asks about carries no live token of a user."""
+
+    code = "not_authenticated"
+    sentence = "Not Authorized"
+
+
 class Forbidden(HttpRefusal):
     """The caller's address may not register tenants (`TENANT_WHITE_LIST`)."""
 
@@ -186,6 +193,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     core.InvalidToken: HTTPStatus.BAD_REQUEST,
     core.TenantExists: HTTPStatus.BAD_REQUEST,
     core.NotAuthorized: HTTPStatus.UNAUTHORIZED,
+    NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     core.IncorrectCredentials: HTTPStatus.UNAUTHORIZED,
     core.LoginRefused: HTTPStatus.UNAUTHORIZED,
     core.InvalidRefreshToken: HTTPStatus.UNAUTHORIZED,

@@ -6,9 +6,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from doorward.core.errors import InvalidToken, NotAuthorized
+from doorward.core.errors import InvalidToken
 from doorward.core.model import Kind
 from doorward.core.sessions import Verified
+from doorward.http.errors import NotAuthenticated
 from doorward.http.services import Services
 from doorward.http.wire import JSON, Answer, Call, Headers, bearer
 
@@ -20,12 +21,13 @@ async def forward_auth(services: Services, call: Call) -> Answer:
     key = call.headers.get(b"x-doorward-key")
     token = bearer(call.headers.get(b"authorization")) or _cookie(call, services.forward_auth_cookie)
     if token is None:
-        # Without a token there is nothing to look up, and nothing to learn.
-        raise NotAuthorized
+        # The gateway proves itself all the same: only who does not is charged to its address.
+        await services.sessions.tenant(key, call.needs)
+        raise NotAuthenticated
     try:
         verified = await services.sessions.user(key, token, call.needs)
     except InvalidToken:
-        raise NotAuthorized from None
+        raise NotAuthenticated from None
     services.throttle.ask(verified.session.tenant_id)
     services.activity.saw(verified.session)
     if verified.caller.kind == Kind.KEY:

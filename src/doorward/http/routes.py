@@ -35,7 +35,7 @@ from doorward.core.errors import (
 from doorward.core.model import Permission
 from doorward.http import auth, gateway, keys, oauth, ops, schemas, sessions, tenants, users
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof, respond
-from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, MethodNotAllowed, NotFound
+from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, MethodNotAllowed, NotAuthenticated, NotFound
 from doorward.http.guard import MAX_BODY, check_accept, check_content, check_form, unique_query
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, Proxies, refuse_oauth
@@ -220,7 +220,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/forward-auth", gateway.forward_auth, Proof.TENANT, "Standards",
-        (*_PROVEN, TooManyRequests), permission=Permission.VERIFY, everywhere=True,
+        (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True,
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
     Endpoint("GET", "/health/ready", ops.ready, Proof.FREE, "Operations", gives=schemas.Ready),
