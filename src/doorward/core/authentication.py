@@ -27,11 +27,16 @@ Account = TypeVar("Account", Tenant, User)
 
 
 class Attempted(NamedTuple):
-    """What somebody claims to be, and on which device."""
+    """What somebody claims to be, and on which device.
+
+    `known` is a live session of the one it claims to be, if it has shown one. Its failures are counted apart, so that
+    whoever fails on purpose from elsewhere locks nobody out of a device that is logged in.
+    """
 
     login: str
     password: str
     device_id: str
+    known: Session | None = None
 
 
 class LoggedIn(NamedTuple):
@@ -73,7 +78,7 @@ class Authentication:
         await self.throttle.login(tenant_id)
         started = monotonic()
         user, match = await self._prove(
-            tenant_id, login, attempt.password, lambda: self.accounts.user_by_login(tenant_id, login)
+            tenant_id, login, attempt.password, lambda: self.accounts.user_by_login(tenant_id, login), attempt.known
         )
         if user is None or not match.right:
             subject = user.id if user else self.throttle.alias(tenant_id, login)
@@ -146,11 +151,19 @@ class Authentication:
         await asyncio.sleep(max(0.0, started + self.failure_time - monotonic()))
 
     async def _prove(
-        self, realm: str, name: str, password: str, find: Callable[[], Awaitable[Account | None]]
+        self,
+        realm: str,
+        name: str,
+        password: str,
+        find: Callable[[], Awaitable[Account | None]],
+        known: Session | None = None,
     ) -> tuple[Account | None, Match]:
         """Compare a password with that of the account, if there is one: one reservation, one look-up, one hash."""
-        async with self.throttle.attempt(realm, name) as attempt:
+        async with self.throttle.attempt(f"{realm}/{known.id}" if known else realm, name) as attempt:
             account = await find()
+            if known and (account is None or account.id != known.user_id):
+                # Somebody else's session proves nothing here, so no password will do.
+                account = None
             stored = account.password_hash if account else None
             match = await self.passwords.match(password, stored, group=realm)
             attempt.right = match.right

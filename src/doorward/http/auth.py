@@ -4,7 +4,7 @@ from msgspec import UNSET
 
 from doorward.core.authentication import Attempted
 from doorward.core.errors import InvalidToken, TokenMissing
-from doorward.core.model import Kind, Origin
+from doorward.core.model import Kind, Origin, Session
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
 from doorward.http.services import Services
@@ -15,9 +15,10 @@ async def login(services: Services, call: Call) -> Answer:
     """Open a session for a user on a device."""
     caller = await services.caller(call)
     body = call.read(LoginBody)
+    known = None if body.token is UNSET else await _known(services, call, body.token)
     found = await services.authentication.login_user(
         caller,
-        Attempted(body.login, body.password, body.deviceId),
+        Attempted(body.login, body.password, body.deviceId, known),
         origin=Origin(body.ip or None, body.userAgent or None),
         refresh=body.refresh,
     )
@@ -40,6 +41,13 @@ async def logout(services: Services, call: Call) -> Answer:
     if not await services.authentication.logout(call.by(verified.caller), verified.session):
         raise InvalidToken
     return reply(Done())
+
+
+async def _known(services: Services, call: Call, token: str) -> Session | None:
+    try:
+        return (await services.sessions.user(call.credential, token.encode(errors="replace"), call.needs)).session
+    except InvalidToken:
+        return None
 
 
 async def _token(services: Services, call: Call) -> bytes:

@@ -268,12 +268,17 @@ class TokenForm(msgspec.Struct):
 
 
 class LoginBody(msgspec.Struct):
-    """A user's login and password, and the device the session is for."""
+    """A user's login and password, and the device the session is for.
+
+    `refresh` asks for a refresh token. `token` may be a live token of the same user: failures with it are counted apart
+    from everybody else's. `ip` and `userAgent` are kept with the session.
+    """
 
     login: Login
     password: Password
     deviceId: DeviceId  # noqa: N815 - the published name
     refresh: YesNo = False
+    token: Token | UnsetType = UNSET
     ip: Line | UnsetType = UNSET
     userAgent: UserAgent | UnsetType = UNSET  # noqa: N815 - the published name
 
