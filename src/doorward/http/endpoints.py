@@ -1,11 +1,15 @@
 """What an endpoint is, and how a request becomes its answer: one way for the router and for the express lane."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
-from doorward.core.errors import InvalidToken, NotAuthorized, Refusal
+import msgspec
+
+from doorward.core.errors import InvalidToken, NotAuthorized, Refusal, StoreUnavailable, ValidationFailed
+from doorward.http import errors
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, listed, neighbourhood
 
@@ -29,12 +33,35 @@ _UNPROVEN: dict[Proof, tuple[type[Refusal], ...]] = {
 }
 
 
+GENERAL: tuple[type[Refusal], ...] = (
+    errors.BadRequest,
+    errors.BadHost,
+    errors.TokenInUrl,
+    errors.OriginNotAllowed,
+    errors.NotAcceptable,
+    errors.RequestTimeout,
+    errors.PayloadTooLarge,
+    errors.UriTooLong,
+    errors.UnsupportedMediaType,
+    ValidationFailed,
+    errors.HeadersTooLarge,
+    errors.InternalError,
+    errors.NotImplementedHere,
+    StoreUnavailable,
+    errors.TooManyConnections,
+    errors.DeadlineExceeded,
+    errors.HttpVersionNotSupported,
+)
+"""What every request may be refused with, whatever it asks for: by the protocol, the guard, or an absent store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method of one path.
 
     `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
-    may be refused with, `example` a body to take. `media` is the type of the answer.
+    may be refused with, `example` a body to take. `form` says that the body is a form instead of JSON. `media` is the
+    type of the answer, `status` its status; `also` has an answer for each other status that is no refusal.
     """
 
     method: str
@@ -48,11 +75,21 @@ class Endpoint:
     query: tuple[str, ...] = ()
     example: Any = None
     media: str = "application/json"
+    status: HTTPStatus = HTTPStatus.OK
+    also: Mapping[HTTPStatus, msgspec.Struct] = field(default_factory=dict)
+    form: bool = False
 
     @property
     def summary(self) -> str:
         """The first sentence of the handler's promise."""
         return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def refusals(self) -> tuple[type[Refusal], ...]:
+        """Everything this endpoint may say no with: what is its own first, then what every request shares."""
+        # Segments that are no UTF-8 name nothing.
+        nothing = (errors.NotFound,) if "{" in self.path else ()
+        return tuple(dict.fromkeys((*self.refuses, *nothing, *GENERAL)))
 
 
 async def respond(endpoint: Endpoint, services: Services, call: Call) -> Answer:

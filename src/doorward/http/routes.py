@@ -39,6 +39,8 @@ _USER = {
     "email": "alice@example.org",
     "password": "correct horse battery staple",
     "sub": "customer-17",
+    "company": "Example Ltd",
+    "scope": ["orders:read"],
 }
 _CREDENTIALS = {"login": "alice", "password": "correct horse battery staple", "deviceId": "laptop"}
 _ANY_TOKEN = {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"}
@@ -90,7 +92,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         (*_TOKEN, NotAuthorized), schemas.TokenBody, schemas.Done, example=_ANY_TOKEN,
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
-    Endpoint("GET", "/health/ready", ops.ready, Proof.FREE, "Operations", gives=schemas.Ready),
+    Endpoint(
+        "GET", "/health/ready", ops.ready, Proof.FREE, "Operations",
+        gives=schemas.Ready, also={HTTPStatus.SERVICE_UNAVAILABLE: schemas.Ready("unready", {"database": "away"})},
+    ),
     Endpoint("GET", "/openapi.json", ops.openapi, Proof.FREE, "Operations"),
     Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
 )  # fmt: skip
