@@ -14,14 +14,14 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from doorward.http import openapi, prose
 from doorward.http.endpoints import GENERAL
 from doorward.http.errors import STATUS, MethodNotAllowed, NotFound
-from doorward.http.openapi import describe
 from doorward.http.routes import ENDPOINTS
 from harness import PASSWORD, Service, Tenant, read_settings, running
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
-DOCUMENT: dict[str, Any] = json.loads(describe().document)
+DOCUMENT: dict[str, Any] = json.loads(openapi.describe().document)
 RENEW = "The published API has changed. If it was meant to: DOORWARD_RENEW=1 pytest tests/http/test_openapi.py, and look at the difference."
 
 _REGISTRY: Registry[Any] = Registry().with_resource(
@@ -141,11 +141,12 @@ def test_every_example_is_valid(where: tuple[str, ...], content: dict[str, Any])
 
 def test_everything_that_can_be_said_is_said() -> None:
     for tag in DOCUMENT["tags"]:
-        assert tag["description"], f"{tag['name']} needs a description in openapi.py"
+        assert tag["description"], f"{tag['name']} needs a description in prose.py"
+    assert {operation["operationId"] for _, _, operation in operations()} >= set(prose.NOTES)
     for method, path, operation in operations():
         assert operation["summary"], f"{method} {path} needs a docstring at its handler"
         for parameter in operation.get("parameters", ()):
-            assert parameter["description"], f"{parameter['name']} needs a row in openapi.py"
+            assert parameter["description"], f"{parameter['name']} needs a row in prose.py"
 
 
 def test_a_tenants_story_is_as_described(shared: Service) -> None:

@@ -10,108 +10,19 @@ import msgspec
 
 from doorward import __version__
 from doorward.core.errors import Fault, Refusal, ValidationFailed
-from doorward.core.users import LAST_PAGE
 from doorward.http import page
 from doorward.http.endpoints import GENERAL, Endpoint, Proof
 from doorward.http.errors import STATUS, MethodNotAllowed, NotFound, body
 from doorward.http.guard import unique_query
+from doorward.http.prose import CONVENTIONS, ERROR, FAULTS, HEADERS, NOTES, PARAMETERS, TAGS, Json
 from doorward.http.routes import ENDPOINTS
-from doorward.http.schemas import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
 from doorward.http.services import Descriptions
 from doorward.http.validation import validate
-
-Json = dict[str, Any]
 
 _SCHEMA = "#/components/schemas/"
 _SEGMENT = re.compile(r"\{(\w+)\}")
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
-
-CONVENTIONS = (
-    "A body is JSON in UTF-8, declared as `application/json`, at most 16 kB; fields not described here are ignored.",
-    """A path may end with a slash. A path not described here is answered 404, a method not described here 405 with
-`Allow`; `OPTIONS` is answered 204 with `Allow`, and `HEAD` like `GET` without the body.""",
-    """Every error has one shape: `error`, a sentence; `code`, which does not change between versions; `status`. A body
-that does not hold what it has to is answered 422 with all of its faults in field order. No error repeats a value.""",
-    "Every answer carries `X-Request-Id`: yours, if it is 1 to 64 letters, digits and hyphens, or a fresh one.",
-    "`registrationDate` and `lastActivity` are milliseconds since the Unix epoch; claims are seconds (RFC 7519).",
-    "`Retry-After` is the number of seconds after which trying again makes sense.",
-)
-"""What holds for every endpoint, a paragraph each."""
-
-_TAGS = {
-    "Tenants": "A tenant is an application that keeps users here. It registers once and has a token of its own.",
-    "Users": "A user belongs to exactly one tenant, and only that tenant sees it.",
-    "Sessions": "A user logs in on a device and gets a token; the tenant asks about it until the session ends.",
-    "Operations": "What operators and their machines ask. Nothing here needs a credential.",
-}
-
-_PARAMETERS: Mapping[str, tuple[str, Json]] = {
-    "login": ("The user's login, percent-encoded, in any spelling of the same form.", {"type": "string"}),
-    "q": (
-        "A part of the login.",
-        {"type": "string", "minLength": SEARCH_SHORTEST, "maxLength": SEARCH_LONGEST, "examples": ["ali"]},
-    ),
-    "cursor": (
-        "`nextCursor` of the page before.",
-        {"type": "string", "minLength": 1, "maxLength": 2048, "default": LAST_PAGE},
-    ),
-    "limit": ("Entries on a page.", {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": PAGE}),
-}
-
-_HEADERS: Mapping[str, Json] = {
-    "X-Request-Id": {
-        "description": "Names this answer in the service's log.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"},
-    },
-    "Retry-After": {
-        "description": "Seconds after which trying again makes sense.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    "WWW-Authenticate": {"description": "How to authenticate (RFC 6750).", "schema": {"const": "Bearer"}},
-    "Allow": {"description": "The methods of this path.", "schema": {"type": "string", "examples": ["GET, OPTIONS"]}},
-}
-
-_ERROR: Json = {
-    "title": "Error",
-    "description": "Why the answer is no.",
-    "type": "object",
-    "properties": {
-        "error": {"type": "string", "description": "A sentence for people."},
-        "code": {"type": "string", "description": "A name for programs. It does not change between versions."},
-        "status": {"type": "integer", "description": "The status of this answer, once more."},
-    },
-    "required": ["error", "code", "status"],
-}
-_FAULT: Json = {
-    "type": "object",
-    "properties": {
-        "message": {"type": "string", "description": "A sentence that names the field and repeats no value."},
-        "path": {"type": "array", "items": {"type": ["string", "integer"]}, "description": "Where the fault is."},
-        "type": {"type": "string", "description": "The rule that is broken."},
-        "context": {"type": "object", "description": "The field, and the limit where the rule has one."},
-    },
-    "required": ["message", "path", "type", "context"],
-}
-_FAULTS: Json = {
-    "title": "ValidationError",
-    "description": "All that is wrong with a body or a query, in field order.",
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "name": {"const": "ValidationError"},
-                "details": {"type": "array", "minItems": 1, "items": _FAULT},
-            },
-            "required": ["name", "details"],
-        },
-        "message": {"const": ValidationFailed.sentence},
-        "code": {"const": ValidationFailed.code},
-        "status": {"const": int(STATUS[ValidationFailed])},
-    },
-    "required": ["error", "message", "code", "status"],
-}
 
 
 def describe() -> Descriptions:
@@ -139,7 +50,7 @@ def build(endpoints: Iterable[Endpoint]) -> Json:
         },
         "servers": [{"url": "/", "description": "Where this document came from."}],
         "tags": [
-            {"name": tag, "description": _TAGS.get(tag, "")}
+            {"name": tag, "description": TAGS.get(tag, "")}
             for tag in dict.fromkeys(endpoint.tag for endpoint in endpoints)
         ],
         "paths": paths,
@@ -148,7 +59,7 @@ def build(endpoints: Iterable[Endpoint]) -> Json:
             "securitySchemes": {
                 "tenant": {"type": "http", "scheme": "bearer", "description": "A tenant's token."},
             },
-            "headers": dict(_HEADERS),
+            "headers": dict(HEADERS),
             "examples": {
                 kind.code: {"summary": _first_line(kind), "value": _example_of_refusal(kind)} for kind in refusals
             },
@@ -176,19 +87,19 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
         for part, schema in found[name].get("properties", {}).items():
             if schema.pop("default", msgspec.UNSET) is not msgspec.UNSET:
                 found[name]["required"].append(part)
-    return {"Error": _ERROR, "ValidationError": _FAULTS, **dict(sorted(found.items()))}
+    return {"Error": ERROR, "ValidationError": FAULTS, **dict(sorted(found.items()))}
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
+    name = f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}"
     operation: Json = {
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        "operationId": f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}",
+        "operationId": name,
         "security": [{"tenant": []}] if endpoint.proof is Proof.TENANT else [],
     }
-    more = "\n".join(line.strip() for line in (endpoint.handler.__doc__ or "").splitlines()[1:]).strip()
-    if more:
-        operation["description"] = more
+    if name in NOTES:
+        operation["description"] = NOTES[name]
     parameters = [_parameter("path", name) for name in _SEGMENT.findall(endpoint.path)]
     parameters += [_parameter("query", name) for name in endpoint.query]
     if parameters:
@@ -206,7 +117,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
 
 
 def _parameter(place: str, name: str) -> Json:
-    text, schema = _PARAMETERS.get(name, ("", {"type": "string"}))
+    text, schema = PARAMETERS.get(name, ("", {"type": "string"}))
     return {"name": name, "in": place, "required": place == "path", "description": text, "schema": schema}
 
 

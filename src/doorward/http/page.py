@@ -2,20 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from typing import Any
 
+from doorward.http import markup
+
 Json = Mapping[str, Any]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
-_CODE = re.compile(r"`([^`]+)`")
-_TOKEN = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>\b-?\d+\b|true|false|null)'
-)
-_CLASSES = {"key": "k", "text": "s", "number": "n"}
 _PLACES = {"path": "In the path", "query": "In the query"}
 
 
@@ -36,7 +33,7 @@ def render(document: Json, conventions: Iterable[str]) -> str:
     info = document["info"]
     title = f"{info['title']} {info['version']}"
     contents = book.contents()
-    paragraphs = "".join(f"<li>{_text(paragraph)}</li>" for paragraph in conventions)
+    paragraphs = "".join(f"<li>{markup.text(paragraph)}</li>" for paragraph in conventions)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -46,7 +43,7 @@ def render(document: Json, conventions: Iterable[str]) -> str:
         f'<span class="version">{escape(info["version"])}</span></p>'
         f'<details class="contents"><summary>Contents</summary><nav>{contents}</nav></details>'
         f'<nav aria-label="Contents">{contents}</nav></header><main id="main">'
-        f'<h1>The API</h1><p class="lead">{_text(info["summary"])} For programs, the same is at '
+        f'<h1>The API</h1><p class="lead">{markup.text(info["summary"])} For programs, the same is at '
         '<a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
         f'<h2 class="tag" id="conventions">What always holds</h2><p>Of every request and every answer.</p>'
         f"<ul>{paragraphs}</ul>{''.join(book.chapters())}{book.errors()}</main></div></body></html>\n"
@@ -84,7 +81,7 @@ class _Book:
     def chapters(self) -> Iterator[str]:
         for tag in self._document["tags"]:
             name = escape(tag["name"])
-            yield f'<h2 class="tag" id="{name}">{name}</h2><p>{_text(tag["description"])}</p>'
+            yield f'<h2 class="tag" id="{name}">{name}</h2><p>{markup.text(tag["description"])}</p>'
             for method, path, operation in self._of(tag["name"]):
                 yield self._endpoint(method, path, operation)
 
@@ -98,8 +95,8 @@ class _Book:
             '<h2 class="tag" id="errors">Every error</h2><p>A program should look at <code>code</code>: it does not '
             "change between versions, while sentences may. Those marked <em>any</em> may come from any endpoint.</p>"
             f'<section class="endpoint">{self._refusals(rows, anchored=True)}<h4>The shape of all but one</h4>'
-            f"{_block(self._components['examples']['not_found']['value'])}<h4>The shape of "
-            f"<code>validation_error</code></h4>{_block(self._components['examples']['validation_error']['value'])}"
+            f"{markup.block(self._components['examples']['not_found']['value'])}<h4>The shape of "
+            f"<code>validation_error</code></h4>{markup.block(self._components['examples']['validation_error']['value'])}"
             "</section>"
         )
 
@@ -113,12 +110,12 @@ class _Book:
             if operation["security"]
             else "Needs no credential."
         )
-        more = f"<p>{_text(operation['description'])}</p>" if "description" in operation else ""
+        more = f"<p>{markup.text(operation['description'])}</p>" if "description" in operation else ""
         return (
             f'<section class="endpoint" id="{key}"><h3><span class="method {method}">{method.upper()}</span>'
-            f'<a href="#{key}"><code>{escape(path)}</code></a></h3><p>{_text(operation["summary"])}.</p>{more}'
+            f'<a href="#{key}"><code>{escape(path)}</code></a></h3><p>{markup.text(operation["summary"])}.</p>{more}'
             f'<p class="who">{who}</p>{self._parameters(operation)}{self._body(operation)}'
-            f"<h4>Try it</h4>{_pre(_curl(method, path, operation))}{self._answers(operation)}"
+            f"<h4>Try it</h4>{markup.pre(_curl(method, path, operation))}{self._answers(operation)}"
             f"{self._refused(operation)}</section>"
         )
 
@@ -126,12 +123,12 @@ class _Book:
         parts = []
         for place, title in _PLACES.items():
             rows = [
-                _row(item["name"], item["schema"], item["description"], required=item["required"])
+                markup.row(item["name"], item["schema"], item["description"], required=item["required"])
                 for item in operation.get("parameters", ())
                 if item["in"] == place
             ]
             if rows:
-                parts.append(f"<h4>{title}</h4>{_table(('Name', 'Type', 'What it is'), rows)}")
+                parts.append(f"<h4>{title}</h4>{markup.table(('Name', 'Type', 'What it is'), rows)}")
         return "".join(parts)
 
     def _body(self, operation: Json) -> str:
@@ -150,24 +147,24 @@ class _Book:
             if example is None and status != "200":
                 continue
             meaning = answer["description"].partition("\n")[0]
-            parts.append(f"<h4>Answer {status}</h4><p>{_text(meaning)}</p>")
+            parts.append(f"<h4>Answer {status}</h4><p>{markup.text(meaning)}</p>")
             if example is None:
                 parts.append(f'<p class="small">As <code>{escape(media)}</code>.</p>')
                 continue
-            parts.append(_block(example))
+            parts.append(markup.block(example))
             if "$ref" in content["schema"]:
                 parts.append(f"<details><summary>Its fields</summary>{self._fields(content['schema'])}</details>")
         return "".join(parts)
 
     def _fields(self, schema: Json) -> str:
-        return _table(("Field", "Type", "What it is"), list(self._rows(schema, "")))
+        return markup.table(("Field", "Type", "What it is"), list(self._rows(schema, "")))
 
     def _rows(self, schema: Json, before: str) -> Iterator[str]:
         found = self._schema(schema)
         required = set(found.get("required", ()))
         for name, part in found.get("properties", {}).items():
             inner = self._schema(part)
-            yield _row(before + name, inner, inner.get("description", ""), required=name in required)
+            yield markup.row(before + name, inner, inner.get("description", ""), required=name in required)
             nested, suffix = (self._schema(part["items"]), "[].") if "items" in part else (inner, ".")
             if "properties" in nested:
                 yield from self._rows(nested, before + name + suffix)
@@ -209,7 +206,7 @@ class _Book:
                 first = f'<tr id="error-{row.code}"><td class="status">{row.status}</td><td>{name}{marked}</td>'
             else:
                 first = f'<tr><td class="status">{row.status}</td><td><a href="#error-{row.code}">{name}</a></td>'
-            note = f'<span class="note">{_text(row.meaning)}</span>'
+            note = f'<span class="note">{markup.text(row.meaning)}</span>'
             cells.append(f"{first}<td>{escape(row.sentence)}{note}</td></tr>")
         return (
             '<table class="errors"><thead><tr><th>Status</th><th>Code</th><th>Sentence, and what it means</th></tr>'
@@ -226,43 +223,6 @@ def _sentence(value: Json) -> str:
     return str(value["error"] if isinstance(value["error"], str) else value["message"])
 
 
-def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    head = "".join(f"<th>{title}</th>" for title in heads)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _row(name: str, schema: Json, text: str, *, required: bool) -> str:
-    mark = "" if required else '<span class="optional"> optional</span>'
-    limits = _limits(schema)
-    return (
-        f'<tr><td><code>{escape(name)}</code>{mark}</td><td class="kind">{escape(_kind(schema))}</td>'
-        f"<td>{' '.join(filter(None, (_text(text), limits)))}</td></tr>"
-    )
-
-
-def _kind(schema: Json) -> str:
-    if "items" in schema:
-        return "list"
-    if "anyOf" in schema:
-        return " or ".join(_kind(part) for part in schema["anyOf"])
-    return str(schema.get("type", "any JSON"))
-
-
-def _limits(schema: Json) -> str:
-    found = []
-    if "enum" in schema:
-        found.append("One of " + ", ".join(f"<code>{escape(str(item))}</code>" for item in schema["enum"]) + ".")
-    low, high = schema.get("minLength"), schema.get("maxLength")
-    if high is not None:
-        found.append(f"{low or 0} to {high} characters.")
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        found.append(f"{low} to {high}.")
-    if "default" in schema:
-        found.append(f"Default <code>{escape(str(schema['default']))}</code>.")
-    return " ".join(found)
-
-
 def _curl(method: str, path: str, operation: Json) -> str:
     shown = re.sub(r"\{login\}", "alice", path)
     parts = ["curl -s" + ("" if method in {"get", "post"} else f" -X {method.upper()}"), f'"$URL{shown}"']
@@ -272,34 +232,7 @@ def _curl(method: str, path: str, operation: Json) -> str:
         ((media, content),) = operation["requestBody"]["content"].items()
         if media == "application/json":
             body = json.dumps(content["example"], ensure_ascii=False)
-            parts += ["-H 'Content-Type: application/json'", f"-d '{_elided(body)}'"]
+            parts += ["-H 'Content-Type: application/json'", f"-d '{markup.elided(body)}'"]
         else:
             parts += [f"-d {name}={value}" for name, value in content["example"].items()]
     return " \\\n  ".join([f"{parts[0]} {parts[1]}", *parts[2:]])
-
-
-def _elided(body: str) -> str:
-    return re.sub(r'"eyJ[^"]+"', '"eyJhbGciOi..."', body)
-
-
-def _block(value: Any) -> str:
-    text = _elided(json.dumps(value, indent=2, ensure_ascii=False))
-    # A list of plain values reads better on one line.
-    text = re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda match: f"[{' '.join(match[1].split())}]", text)
-    parts, end = [], 0
-    for match in _TOKEN.finditer(text):
-        parts += [escape(text[end : match.start()], quote=False), _coloured(match)]
-        end = match.end()
-    return f'<pre tabindex="0"><code>{"".join(parts)}{escape(text[end:], quote=False)}</code></pre>'
-
-
-def _coloured(match: "re.Match[str]") -> str:
-    return f'<span class="{_CLASSES[str(match.lastgroup)]}">{escape(match[0], quote=False)}</span>'
-
-
-def _pre(text: str) -> str:
-    return f'<pre tabindex="0"><code>{escape(text, quote=False)}</code></pre>'
-
-
-def _text(text: str) -> str:
-    return _CODE.sub(r"<code>\1</code>", escape(text, quote=False))
