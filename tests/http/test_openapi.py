@@ -1,23 +1,29 @@
 """The document says what the service does, and the service does what the document says."""
 
+import html
 import json
 import os
 from html.parser import HTMLParser
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import openapi_spec_validator
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from doorward.http import openapi, prose
-from doorward.http.endpoints import GENERAL
+from doorward.http import openapi, page, prose
+from doorward.http.endpoints import GENERAL, Endpoint, Proof
 from doorward.http.errors import STATUS, MethodNotAllowed, NotFound
 from doorward.http.routes import ENDPOINTS
+from doorward.http.schemas import TokenBody
+from doorward.http.services import Services
+from doorward.http.wire import Answer, Call
 from harness import PASSWORD, Service, Tenant, read_settings, running
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
@@ -214,6 +220,57 @@ def test_a_login_is_refused_as_described(tenant: Tenant) -> None:
         conforms(answer, "post", "/auth")
 
 
+class Told(msgspec.Struct):
+    """An answer."""
+
+    active: bool = True
+
+
+async def _ask(services: Services, call: Call) -> Answer:
+    """Ask something new."""
+    raise NotImplementedError
+
+
+NEW: list[tuple[dict[str, Any], str, str]] = [
+    ({"status": HTTPStatus.CREATED}, "201", "application/json"),
+    ({"also": {HTTPStatus.CREATED: Told()}}, "201", "application/json"),
+    ({"media": "application/x-ndjson"}, "200", "application/x-ndjson"),
+    ({"also": {HTTPStatus.SERVICE_UNAVAILABLE: Told(active=False)}}, "503", "application/json"),
+]
+
+
+@pytest.mark.parametrize(("how", "status", "media"), NEW)
+@pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
+def test_an_endpoint_of_another_kind_is_described_as_well(
+    how: dict[str, Any], status: str, media: str, *, form: bool
+) -> None:
+    endpoint = Endpoint(
+        "POST",
+        "/new/{id}",
+        _ask,
+        Proof.TENANT,
+        "Novelties",
+        (),
+        TokenBody,
+        Told,
+        ("since",),
+        {"token": "x"},
+        form=form,
+        **how,
+    )
+    document = json.loads(json.dumps(openapi.build([endpoint])))
+    openapi_spec_validator.validate(document)
+    operation = document["paths"]["/new/{id}"]["post"]
+    assert list(operation["requestBody"]["content"]) == [
+        "application/x-www-form-urlencoded" if form else "application/json"
+    ]
+    assert media in operation["responses"][status]["content"]
+    assert [item["name"] for item in operation["parameters"]] == ["id", "since"]
+    shown = html.unescape(page.render(document, ()))
+    assert "Ask something new." in shown
+    assert ("-d token=x" if form else """-d '{"token": "x"}'""") in shown
+
+
 def test_without_docs_nothing_of_it_is_served(tmp_path: Path) -> None:
     with running(read_settings(tmp_path, {"DOCS": "off"})) as service:
         http = service.client()
@@ -246,14 +303,14 @@ def test_the_page_is_whole_and_shows_every_endpoint_and_error(shared: Service) -
     answer = shared.client().get("/docs", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "style-src 'unsafe-inline'" in answer.headers["content-security-policy"]
-    page = _Page()
-    page.feed(answer.text)
-    assert not page.foreign
+    whole = _Page()
+    whole.feed(answer.text)
+    assert not whole.foreign
     assert "url(" not in answer.text
     assert "@import" not in answer.text
-    assert len(page.ids) == len(set(page.ids))
-    inside = {link.removeprefix("#") for link in page.links if link.startswith("#")}
-    assert inside <= set(page.ids)
-    assert {link for link in page.links if not link.startswith("#")} == {"openapi.json"}
+    assert len(whole.ids) == len(set(whole.ids))
+    inside = {link.removeprefix("#") for link in whole.links if link.startswith("#")}
+    assert inside <= set(whole.ids)
+    assert {link for link in whole.links if not link.startswith("#")} == {"openapi.json"}
     assert {operation["operationId"] for _, _, operation in operations()} <= inside
-    assert {f"error-{kind.code}" for kind in STATUS} <= set(page.ids)
+    assert {f"error-{kind.code}" for kind in STATUS} <= set(whole.ids)

@@ -217,7 +217,7 @@ class _Refused(_General):
 
     def _examples(self) -> Json:
         found = super()._examples()
-        if self.endpoint.takes and ValidationFailed in self.kinds:
+        if self.endpoint.takes and not self.endpoint.form and ValidationFailed in self.kinds:
             found[ValidationFailed.code] = {
                 "summary": _first_line(ValidationFailed),
                 "value": msgspec.json.decode(body(_faulty(self.endpoint.takes))),

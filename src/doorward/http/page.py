@@ -144,7 +144,7 @@ class _Book:
                 continue
             ((media, content),) = answer["content"].items()
             example = content.get("example", content.get("examples", {}).get("answer", {}).get("value"))
-            if example is None and status != "200":
+            if example is None and not status.startswith("2"):
                 continue
             meaning = answer["description"].partition("\n")[0]
             parts.append(f"<h4>Answer {status}</h4><p>{markup.text(meaning)}</p>")
@@ -224,7 +224,10 @@ def _sentence(value: Json) -> str:
 
 
 def _curl(method: str, path: str, operation: Json) -> str:
-    shown = re.sub(r"\{login\}", "alice", path)
+    known = {
+        item["name"]: item["schema"].get("examples", (item["name"],))[0] for item in operation.get("parameters", ())
+    }
+    shown = re.sub(r"\{(\w+)\}", lambda match: known[match[1]], path)
     parts = ["curl -s" + ("" if method in {"get", "post"} else f" -X {method.upper()}"), f'"$URL{shown}"']
     if operation["security"]:
         parts.append('-H "Authorization: Bearer $TENANT"')

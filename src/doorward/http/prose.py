@@ -46,7 +46,10 @@ one more ends the oldest. With `LOGIN_ERRORS=uniform`, `login_refused` stands fo
 """What is not said by an endpoint's summary, by the name of its operation."""
 
 PARAMETERS: Mapping[str, tuple[str, Json]] = {
-    "login": ("The user's login, percent-encoded, in any spelling of the same form.", {"type": "string"}),
+    "login": (
+        "The user's login, percent-encoded, in any spelling of the same form.",
+        {"type": "string", "examples": ["alice"]},
+    ),
     "q": (
         "A part of the login.",
         {"type": "string", "minLength": SEARCH_SHORTEST, "maxLength": SEARCH_LONGEST, "examples": ["ali"]},
