@@ -187,7 +187,7 @@ class Fault(NamedTuple):
 
 
 class ValidationFailed(Refusal):
-    """A body is JSON but not what the endpoint takes; `faults` lists all that is wrong, in field order."""
+    """A body or a query is not what the endpoint takes; all that is wrong is listed, in field order."""
 
     code = "validation_error"
     sentence = "Validation error"

@@ -1,13 +1,16 @@
 """What an endpoint is, and how a request becomes its answer: one way for the router and for the express lane."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from doorward.core.errors import InvalidToken, NotAuthorized, Refusal
+import msgspec
+
+from doorward.core.errors import InvalidToken, NotAuthorized, Refusal, StoreUnavailable, ValidationFailed
 from doorward.core.model import Permission
+from doorward.http import errors
 from doorward.http.guard import MAX_BODY
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, listed, neighbourhood
@@ -34,15 +37,37 @@ _UNPROVEN: dict[Proof, tuple[type[Refusal], ...]] = {
 }
 
 
+GENERAL: tuple[type[Refusal], ...] = (
+    errors.BadRequest,
+    errors.BadHost,
+    errors.TokenInUrl,
+    errors.OriginNotAllowed,
+    errors.NotAcceptable,
+    errors.RequestTimeout,
+    errors.PayloadTooLarge,
+    errors.UriTooLong,
+    errors.UnsupportedMediaType,
+    ValidationFailed,
+    errors.HeadersTooLarge,
+    errors.InternalError,
+    errors.NotImplementedHere,
+    StoreUnavailable,
+    errors.TooManyConnections,
+    errors.DeadlineExceeded,
+    errors.HttpVersionNotSupported,
+)
+"""What every request may be refused with, whatever it asks for: by the protocol, the guard, or an absent store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method of one path.
 
     `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
-    may be refused with, `example` a body to take. `media` is the type of the answer.
-    `permission` is what an API key needs to be let in; None: no key is. `status` is that of success; `largest` the
-    most bytes that a body may have. `oauth`: takes a form, and refuses as RFC 6749 has it. `everywhere`: answers every
-    method, and every path below its own.
+    may be refused with, `example` a body to take. `form` says that the body is a form instead of JSON, and that
+    refusals look as RFC 6749 has it. `media` is the type of the answer, `status` its status; `also` has an answer for
+    each other status that is no refusal. `permission` is what an API key needs to be let in; None: no key is. `largest`
+    is the most bytes that a body may have. `everywhere`: answers every method, and every path below its own.
     """
 
     method: str
@@ -56,16 +81,24 @@ class Endpoint:
     query: tuple[str, ...] = ()
     example: Any = None
     media: str = "application/json"
-    permission: Permission | None = None
     status: HTTPStatus = HTTPStatus.OK
+    also: Mapping[HTTPStatus, msgspec.Struct] = field(default_factory=dict)
+    form: bool = False
+    permission: Permission | None = None
     largest: int = MAX_BODY
-    oauth: bool = False
     everywhere: bool = False
 
     @property
     def summary(self) -> str:
         """The first sentence of the handler's promise."""
         return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def refusals(self) -> tuple[type[Refusal], ...]:
+        """Everything this endpoint may say no with: what is its own first, then what every request shares."""
+        # Segments that are no UTF-8 name nothing.
+        nothing = (errors.NotFound,) if "{" in self.path else ()
+        return tuple(dict.fromkeys((*self.refuses, *nothing, *GENERAL)))
 
 
 async def respond(endpoint: Endpoint, services: Services, call: Call) -> Answer:

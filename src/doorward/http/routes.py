@@ -52,6 +52,8 @@ _USER = {
     "email": "alice@example.org",
     "password": "correct horse battery staple",
     "sub": "customer-17",
+    "company": "Example Ltd",
+    "scope": ["orders:read"],
 }
 _PUT_USER = {name: value for name, value in _USER.items() if name != "login"}
 _NEW_PASSWORD = {"current": "correct horse battery staple", "password": "a new and longer password"}
@@ -207,12 +209,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/oauth/introspect", oauth.introspect, Proof.TENANT, "Standards",
         (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
-        schemas.TokenForm, schemas.Introspected, example=_ANY_TOKEN, permission=Permission.VERIFY, oauth=True,
+        schemas.TokenForm, schemas.Introspected, example=_ANY_TOKEN, permission=Permission.VERIFY, form=True,
     ),
     Endpoint(
         "POST", "/oauth/revoke", oauth.revoke, Proof.TENANT, "Standards",
         (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
-        schemas.TokenForm, schemas.Nothing, example=_ANY_TOKEN, permission=Permission.SESSIONS, oauth=True,
+        schemas.TokenForm, schemas.Nothing, example=_ANY_TOKEN, permission=Permission.SESSIONS, form=True,
     ),
     Endpoint(
         "GET", "/.well-known/oauth-authorization-server", oauth.metadata, Proof.FREE, "Standards",
@@ -223,7 +225,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True,
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
-    Endpoint("GET", "/health/ready", ops.ready, Proof.FREE, "Operations", gives=schemas.Ready),
+    Endpoint(
+        "GET", "/health/ready", ops.ready, Proof.FREE, "Operations",
+        gives=schemas.Ready, also={HTTPStatus.SERVICE_UNAVAILABLE: schemas.Ready("unready", {"database": "away"})},
+    ),
     Endpoint("GET", "/openapi.json", ops.openapi, Proof.FREE, "Operations"),
     Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
 )  # fmt: skip
@@ -268,7 +273,7 @@ class Place:
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is None:
             raise MethodNotAllowed(self._allow)
-        if not endpoint.oauth:
+        if not endpoint.form:
             return await self._respond(endpoint, scope)
         try:
             return await self._respond(endpoint, scope)
@@ -280,7 +285,7 @@ class Place:
         if not endpoint.everywhere:
             check_accept(headers.get(b"accept"), endpoint.media)
             if scope["body"]:
-                (check_form if endpoint.oauth else check_content)(headers)
+                (check_form if endpoint.form else check_content)(headers)
         call = Call(
             headers,
             scope["body"],

@@ -63,17 +63,35 @@ _HEAVY = 6 * MAX_BYTES
 Email = Annotated[
     str,
     Text(NAME_CHARACTERS, NAME_BYTES, _email),
-    Meta(min_length=1, max_length=NAME_CHARACTERS, examples=["a@localhost"]),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        description="Need not be unique among users. An address without a dot, such as a@localhost, is one.",
+        examples=["alice@example.org"],
+    ),
+]
+TenantEmail = Annotated[
+    Email, Meta(description="Unique among tenants, whatever its case.", examples=["shop@example.org"])
 ]
 Login = Annotated[
     str,
     Text(NAME_CHARACTERS, NAME_BYTES, _name),
-    Meta(min_length=1, max_length=NAME_CHARACTERS, description="Unique inside the tenant by its NFKC-casefolded form."),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        description="Unique inside the tenant by its NFKC-casefolded form.",
+        examples=["alice"],
+    ),
 ]
 DeviceId = Annotated[
     str,
     Text(NAME_CHARACTERS, NAME_BYTES, _name),
-    Meta(min_length=1, max_length=NAME_CHARACTERS, description="Any name for the device; need not be unique."),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        description="Any name for the device; need not be unique.",
+        examples=["laptop"],
+    ),
 ]
 Line = Annotated[str, Text(NAME_CHARACTERS, NAME_BYTES, _name), Meta(min_length=1, max_length=NAME_CHARACTERS)]
 Password = Annotated[
@@ -108,7 +126,25 @@ Scope = Annotated[
 ]
 # A token of any length is a question that can be answered; the body's limit bounds it.
 TOKEN = Text(1_000_000, 6_000_000)
-Token = Annotated[str, TOKEN, Meta(description="A token, exactly as it was given.")]
+Token = Annotated[
+    str,
+    TOKEN,
+    Meta(
+        description="A token, exactly as it was given.",
+        examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"],
+    ),
+]
+Milliseconds = Annotated[int, Meta(description="Milliseconds since the Unix epoch.", examples=[1_767_225_600_000])]
+IssuedAt = Annotated[int, Meta(description="Seconds since the Unix epoch.", examples=[1_767_225_600])]
+Expiry = Annotated[int, Meta(description="Seconds since the Unix epoch.", examples=[1_767_830_400])]
+UserId = Annotated[
+    str, Meta(description="Never changes, never given twice.", examples=["7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4"])
+]
+TenantId = Annotated[
+    str, Meta(description="Never changes, never given twice.", examples=["0b9d3f0e-6a53-4c1e-8d0e-2f6f4c0f7a11"])
+]
+SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])]
+Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
 YesNo = Annotated[bool, Flag()]
 Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.")]
 Code = Annotated[str, Text(200, 800), Meta(max_length=200, description="A code, exactly as it was given.")]
@@ -118,20 +154,19 @@ Metadata = Annotated[
     Meta(description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is in no token."),
 ]
 UserAgent = Annotated[str, Text(NAME_CHARACTERS * 4, NAME_BYTES * 4), Meta(max_length=NAME_CHARACTERS * 4)]
-Milliseconds = Annotated[int, Meta(description="Milliseconds since the Unix epoch.")]
 
 
 class NewTenantBody(msgspec.Struct):
     """A tenant to be."""
 
-    email: Email
+    email: TenantEmail
     password: TenantPassword
 
 
 class TenantLoginBody(msgspec.Struct):
     """A tenant's e-mail address and password."""
 
-    email: Email
+    email: TenantEmail
     password: Password
 
 
@@ -147,7 +182,7 @@ class NewUserBody(msgspec.Struct):
     login: Login
     email: Email
     password: UserPassword
-    sub: Line
+    sub: Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
     company: Line | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
@@ -286,9 +321,9 @@ class LoginBody(msgspec.Struct):
 class TenantCreated(msgspec.Struct):
     """A new tenant and a token of its first session."""
 
-    id: str
-    email: str
-    login: Annotated[str, Meta(examples=["tenant:a@localhost"])]
+    id: TenantId
+    email: Annotated[str, Meta(examples=["shop@example.org"])]
+    login: Annotated[str, Meta(examples=["tenant:shop@example.org"])]
     token: Token
 
 
@@ -302,20 +337,25 @@ class AccessGiven(msgspec.Struct):
     """A user's new token and how many seconds it lives; a refresh token where one was asked for."""
 
     accessToken: Token  # noqa: N815 - the published name
-    expiresIn: int  # noqa: N815 - the published name
+    expiresIn: Annotated[int, Meta(description="Seconds.", examples=[604_800])]  # noqa: N815 - the published name
     refreshToken: Token | UnsetType = UNSET  # noqa: N815 - the published name
 
 
-class UserShown(msgspec.Struct):
+class UserShown(msgspec.Struct, kw_only=True):
     """A user, as the tenant may see it."""
 
-    id: str
-    login: str
-    email: str
-    tenant: str
-    company: str | UnsetType
-    scope: Annotated[msgspec.Raw | UnsetType, Meta(extra_json_schema={})]
-    sub: str
+    id: UserId
+    login: Annotated[str, Meta(examples=["alice"])]
+    email: Annotated[str, Meta(examples=["alice@example.org"])]
+    tenant: TenantId
+    company: Annotated[str | UnsetType, Meta(description="Absent where none was given.", examples=["Example Ltd"])] = (
+        UNSET
+    )
+    scope: Annotated[
+        msgspec.Raw | UnsetType,
+        Meta(description="Absent where none was given.", extra_json_schema={"examples": [["orders:read"]]}),
+    ] = UNSET
+    sub: Annotated[str, Meta(examples=["customer-17"])]
     registrationDate: Milliseconds  # noqa: N815 - the published name
     lastActivity: Milliseconds  # noqa: N815 - the published name
     metadata: Annotated[msgspec.Raw | UnsetType, Meta(extra_json_schema={})] = UNSET
@@ -326,7 +366,7 @@ class UserPage(msgspec.Struct):
     """Some of the tenant's users, and where the next page begins; "0" on the last."""
 
     users: list[UserShown]
-    nextCursor: str  # noqa: N815 - the published name
+    nextCursor: Annotated[str, Meta(examples=["0"])]  # noqa: N815 - the published name
 
 
 class Done(msgspec.Struct):
@@ -338,28 +378,34 @@ class Done(msgspec.Struct):
 class UserClaimsShown(msgspec.Struct):
     """The claims of a user's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
 
-    id: str
-    login: str
-    tenant: str
-    deviceId: str  # noqa: N815 - the published name
-    sub: str
-    aud: str
-    jti: str
-    iat: int
-    exp: int
-    scope: Annotated[Any, Meta(description="Absent where the user has none.")] = None
+    id: UserId
+    login: Annotated[str, Meta(examples=["alice"])]
+    tenant: TenantId
+    deviceId: Annotated[str, Meta(examples=["laptop"])]  # noqa: N815 - the published name
+    sub: Annotated[str, Meta(examples=["customer-17"])]
+    aud: Audience
+    jti: SessionId
+    iat: IssuedAt
+    exp: Expiry
+    scope: Annotated[
+        Any | UnsetType,
+        Meta(description="Absent where the user has none.", extra_json_schema={"examples": [["orders:read"]]}),
+    ] = UNSET
 
 
 class TenantClaimsShown(msgspec.Struct):
     """The claims of a tenant's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
 
-    id: str
-    login: str
-    aud: str
-    jti: str
-    iat: int
-    isTenant: bool  # noqa: N815 - the published name
-    exp: Annotated[int | UnsetType, Meta(description="Absent where tenant tokens live until revoked.")] = UNSET
+    id: TenantId
+    login: Annotated[str, Meta(examples=["tenant:shop@example.org"])]
+    aud: Audience
+    jti: SessionId
+    iat: IssuedAt
+    isTenant: Annotated[bool, Meta(examples=[True])]  # noqa: N815 - the published name
+    exp: Annotated[
+        int | UnsetType,
+        Meta(description="Absent where tenant tokens live until they are revoked.", examples=[1_767_830_400]),
+    ] = UNSET
 
 
 class UserDecoded(msgspec.Struct):
@@ -383,8 +429,11 @@ class Live(msgspec.Struct):
 class Ready(msgspec.Struct):
     """Whether every store answers: "ok" or "away" for each."""
 
-    status: str
-    stores: dict[str, str]
+    status: Annotated[str, Meta(examples=["ready"], extra_json_schema={"enum": ["ready", "unready"]})]
+    stores: Annotated[
+        dict[str, str],
+        Meta(examples=[{"database": "ok"}], extra_json_schema={"additionalProperties": {"enum": ["ok", "away"]}}),
+    ]
 
 
 class CodeGiven(msgspec.Struct):

@@ -1,0 +1,124 @@
+"""The documentation is whole: what exists is described, and what is named exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from doorward.http.errors import STATUS
+from doorward.http.routes import ENDPOINTS
+from doorward.settings import describe
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+HOUSE = re.compile(r"^( +)([\w./]+?)(?:  .*)?$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands below a heading, up to the next one."""
+    _, found, rest = page.partition(f"\n### `{heading}`\n")
+    assert found, f"there is no heading ### `{heading}`"
+    return re.split(r"\n#", rest)[0].strip()
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as forges make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("kind", STATUS, ids=lambda kind: kind.code)
+def test_every_error_has_a_paragraph_under_its_status(kind: type) -> None:
+    page = read("docs/errors.md")
+    code: str = kind.code  # type: ignore[attr-defined]
+    assert len(section(page, code)) > 40
+    before = page.partition(f"\n### `{code}`\n")[0]
+    assert re.findall(r"^## (\d+)$", before, re.MULTILINE)[-1] == str(STATUS[kind].value)
+
+
+def test_no_error_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"^### `(\w+)`$", read("docs/errors.md"), re.MULTILINE)) == {kind.code for kind in STATUS}
+
+
+@pytest.mark.parametrize("setting", describe(), ids=lambda setting: setting["name"])
+def test_every_setting_is_documented_with_its_default(setting: dict[str, str]) -> None:
+    first, _, rest = section(read("docs/settings.md"), setting["name"]).partition("\n")
+    assert len(rest.strip()) > 20
+    if setting["default"]:
+        assert first == f"Default: `{setting['default']}`"
+    else:
+        assert first.startswith("Default: none")
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    named = re.findall(r"^### `(\w+)`$", read("docs/settings.md"), re.MULTILINE)
+    assert set(named) == {setting["name"] for setting in describe()}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_every_endpoint_is_in_the_overview(endpoint: object) -> None:
+    method, path = endpoint.method, endpoint.path  # type: ignore[attr-defined]
+    assert f"| `{method} {path}` |" in read("docs/api.md")
+
+
+def test_no_endpoint_is_in_the_overview_that_does_not_exist() -> None:
+    named = set(re.findall(r"^\| `([A-Z]+ /\S*)` \|", read("docs/api.md"), re.MULTILINE))
+    assert named == {f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS}
+
+
+def test_every_module_that_the_architecture_names_exists() -> None:
+    drawing = read("ARCHITECTURE.md").partition("## The house")[2].split("```")[1]
+    folders: list[str] = []
+    named = []
+    for indent, name in HOUSE.findall(drawing):
+        folders = folders[: len(indent) // 2 - 1]
+        named.append("/".join([*folders, name.rstrip("/")]))
+        if name.endswith("/"):
+            folders.append(name.rstrip("/"))
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / "src" / "doorward" / name).exists()] == []
+
+
+def test_every_module_of_the_two_walks_exists() -> None:
+    walks = read("ARCHITECTURE.md").partition("## Two walks")[2]
+    named = set(re.findall(r"\b((?:core|http|storage)/\w+\.py)\b", walks))
+    assert len(named) > 8
+    assert [name for name in named if not (ROOT / "src" / "doorward" / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
+def test_every_decision_says_why_and_what_else_there_was(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {page.name[:4]}: ")
+    positions = [text.find(f"\n## {part}\n") for part in ("Context", "Decision", "Considered", "Consequences")]
+    assert -1 not in positions
+    assert positions == sorted(positions)
+    assert f"({page.name})" in read("docs/decisions/README.md")
+
+
+def test_every_dependency_that_the_code_names_has_a_decision() -> None:
+    listed = read("pyproject.toml").partition("\ndependencies = [")[2].partition("]")[0]
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    names = [name.removesuffix("-cffi").removeprefix("python-") for name in re.findall(r'"([a-z0-9-]+)', listed)]
+    used = [name for name in names if f"import {name}" in code or f"from {name}" in code or f'"{name}"' in code]
+    told = "".join(page.read_text(encoding="utf-8").lower() for page in DECISIONS)
+    assert len(used) > 8
+    assert [name for name in used if name not in told] == []

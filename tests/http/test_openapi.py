@@ -1,0 +1,316 @@
+"""The document says what the service does, and the service does what the document says."""
+
+import html
+import json
+import os
+from html.parser import HTMLParser
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import openapi_spec_validator
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from doorward.http import openapi, page, prose
+from doorward.http.endpoints import GENERAL, Endpoint, Proof
+from doorward.http.errors import STATUS, MethodNotAllowed, NotFound
+from doorward.http.routes import ENDPOINTS
+from doorward.http.schemas import TokenBody
+from doorward.http.services import Services
+from doorward.http.wire import Answer, Call
+from harness import PASSWORD, Service, Tenant, read_settings, running
+
+SNAPSHOT = Path(__file__).parent / "openapi.json"
+DOCUMENT: dict[str, Any] = json.loads(openapi.describe().document)
+RENEW = "The published API has changed. If it was meant to: DOORWARD_RENEW=1 pytest tests/http/test_openapi.py, and look at the difference."
+
+_REGISTRY: Registry[Any] = Registry().with_resource(
+    "urn:api", Resource.from_contents(DOCUMENT, default_specification=DRAFT202012)
+)
+
+
+def validator(*pointer: str) -> Draft202012Validator:
+    """Return the validator of the schema at a place of the document."""
+    place = "/".join(quote(part.replace("~", "~0").replace("/", "~1"), safe="~") for part in pointer)
+    return Draft202012Validator({"$ref": f"urn:api#/{place}"}, registry=_REGISTRY)
+
+
+def resolve(value: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in value and set(value) == {"$ref"}:
+        found: Any = DOCUMENT
+        for part in value["$ref"].removeprefix("#/").split("/"):
+            found = found[part.replace("~1", "/").replace("~0", "~")]
+        value = found
+    return value
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation) for path, place in DOCUMENT["paths"].items() for method, operation in place.items()
+    ]
+
+
+def contents() -> list[Any]:
+    """Every piece of content in the document, with where its schema is."""
+    found: list[Any] = []
+    where: tuple[str, ...]
+    for method, path, operation in operations():
+        base = ("paths", path, method)
+        if "requestBody" in operation:
+            for media, content in operation["requestBody"]["content"].items():
+                where = (*base, "requestBody", "content", media, "schema")
+                found.append(pytest.param(where, content, id=f"{method} {path}"))
+        for status, answer in operation["responses"].items():
+            if "$ref" not in answer:
+                for media, content in answer["content"].items():
+                    where = (*base, "responses", status, "content", media, "schema")
+                    found.append(pytest.param(where, content, id=f"{method} {path} {status}"))
+    for name, answer in DOCUMENT["components"]["responses"].items():
+        for media, content in answer["content"].items():
+            where = ("components", "responses", name, "content", media, "schema")
+            found.append(pytest.param(where, content, id=name))
+    return found
+
+
+def conforms(answer: httpx.Response, method: str, path: str) -> None:
+    """Hold an answer of a running service against the document."""
+    operation = DOCUMENT["paths"][path][method]
+    status = str(answer.status_code)
+    assert status in operation["responses"], f"{method} {path} answered {status}, which is not described"
+    described = resolve(operation["responses"][status])
+    media = answer.headers["content-type"].partition(";")[0]
+    assert media in described["content"]
+    for name in described["headers"]:
+        assert name in answer.headers, name
+    if "$ref" in operation["responses"][status]:
+        where: tuple[str, ...] = ("components", "responses", f"Refused{status}")
+    else:
+        where = ("paths", path, method, "responses", status)
+    value = answer.json() if media == "application/json" else answer.text
+    validator(*where, "content", media, "schema").validate(value)
+
+
+def test_the_document_is_valid_openapi() -> None:
+    openapi_spec_validator.validate(DOCUMENT)
+    assert DOCUMENT["openapi"].startswith("3.1")
+
+
+def test_the_document_is_the_one_that_was_published() -> None:
+    written = json.dumps(DOCUMENT, indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("DOORWARD_RENEW"):
+        SNAPSHOT.write_text(written, encoding="utf-8")
+    assert json.loads(SNAPSHOT.read_text(encoding="utf-8")) == DOCUMENT, RENEW
+
+
+def test_every_endpoint_is_described() -> None:
+    described = {(method.upper(), path) for method, path, _ in operations()}
+    assert described == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_every_refusal_of_an_endpoint_is_described_with_its_sentence(endpoint: Any) -> None:
+    answers = DOCUMENT["paths"][endpoint.path][endpoint.method.lower()]["responses"]
+    for kind in endpoint.refusals:
+        content = resolve(answers[str(STATUS[kind].value)])["content"]["application/json"]
+        value = resolve(content["examples"][kind.code])["value"]
+        assert value["code"] == kind.code
+        assert value["status"] == STATUS[kind]
+        if not issubclass(kind, NotFound):
+            assert kind.sentence == value.get("message", value["error"])
+
+
+def test_no_refusal_is_left_out() -> None:
+    mentioned = {kind for endpoint in ENDPOINTS for kind in endpoint.refusals}
+    assert mentioned | {NotFound, MethodNotAllowed} == set(STATUS)
+    assert set(DOCUMENT["components"]["examples"]) == {kind.code for kind in STATUS}
+    assert set(GENERAL) <= mentioned
+
+
+@pytest.mark.parametrize(("where", "content"), contents())
+def test_every_example_is_valid(where: tuple[str, ...], content: dict[str, Any]) -> None:
+    check = validator(*where)
+    examples = [content["example"]] if "example" in content else []
+    examples += [resolve(example)["value"] for example in content.get("examples", {}).values()]
+    media = where[-2]
+    assert examples or media == "text/html" or where[1] == "/openapi.json"
+    for example in examples:
+        check.validate(example)
+
+
+def test_everything_that_can_be_said_is_said() -> None:
+    for tag in DOCUMENT["tags"]:
+        assert tag["description"], f"{tag['name']} needs a description in prose.py"
+    assert {operation["operationId"] for _, _, operation in operations()} >= set(prose.NOTES)
+    for method, path, operation in operations():
+        assert operation["summary"], f"{method} {path} needs a docstring at its handler"
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], f"{parameter['name']} needs a row in prose.py"
+
+
+def test_a_tenants_story_is_as_described(shared: Service) -> None:
+    http = shared.client()
+    tenant = shared.tenant("openapi@example.org")
+    tenant.create("alice", "pw", scope=["orders:read"], company="Example Ltd")
+
+    def said(method: str, path: str, **more: Any) -> httpx.Response:
+        answer = http.request(method, path.replace("{login}", "alice"), headers=tenant.headers, **more)
+        conforms(answer, method.lower(), path)
+        return answer
+
+    account = {"email": tenant.email, "password": PASSWORD}
+    login = {"login": "alice", "password": "pw", "deviceId": "laptop"}
+    assert said("POST", "/tenant", json={**account, "email": "new@example.org"}).status_code == 200
+    assert said("POST", "/tenant", json=account).status_code == 400
+    own = said("POST", "/tenant/login", json=account).json()["token"]
+    assert said("POST", "/tenant/verify", json={"token": own}).status_code == 200
+    assert said("POST", "/user", json={**login, "email": "b@localhost", "sub": "s", "login": "bob"}).status_code == 200
+    assert len(said("GET", "/user", params={"limit": 1}).json()["users"]) == 1
+    token = said("POST", "/auth", json=login).json()["accessToken"]
+    assert said("POST", "/auth/verify", json={"token": token}).json()["decoded"]["scope"] == ["orders:read"]
+    assert said("POST", "/auth/logout", json={"token": token}).status_code == 200
+    assert said("POST", "/auth/logout", json={"token": token}).status_code == 400
+    assert said("POST", "/tenant/logout", json={"token": own}).status_code == 200
+    assert said("DELETE", "/user/{login}").status_code == 200
+    assert said("DELETE", "/user/{login}").status_code == 404
+    for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
+        assert said("GET", path).status_code == 200
+
+
+FAULTY: list[tuple[str, str, dict[str, Any], int, str]] = [
+    ("POST", "/tenant/login", {"json": {"email": "a@b", "password": "wrong"}}, 401, "incorrect_credentials"),
+    ("POST", "/tenant/login", {"json": {}}, 422, "validation_error"),
+    ("POST", "/tenant/verify", {"json": {}}, 422, "token_missing"),
+    ("POST", "/tenant/verify", {"json": {"token": 1}}, 422, "validation_error"),
+    ("POST", "/tenant/verify", {"json": {"token": "no"}}, 400, "invalid_token"),
+    ("POST", "/tenant", {"content": b"{", "headers": {"content-type": "application/json"}}, 400, "malformed_json"),
+    ("POST", "/tenant", {"content": b"{}", "headers": {"content-type": "text/plain"}}, 415, "unsupported_media_type"),
+    ("POST", "/tenant", {"json": {}, "headers": {"accept": "text/html"}}, 406, "not_acceptable"),
+    ("POST", "/tenant", {"json": {}, "headers": {"origin": "https://evil.example"}}, 403, "origin_not_allowed"),
+    ("POST", "/tenant", {"content": b" " * 20_000}, 413, "payload_too_large"),
+    ("GET", "/user", {}, 401, "not_authorized"),
+    ("GET", "/user", {"params": "q=1&q=2"}, 422, "validation_error"),
+    ("GET", "/user", {"params": "token=secret"}, 400, "token_in_url"),
+    ("GET", "/health/live", {"headers": {"host": "a", "accept": "application/json;q=0"}}, 406, "not_acceptable"),
+    ("GET", "/health/live", {"headers": {"x-long": "x" * 20_000}}, 431, "headers_too_large"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "request_", "status", "code"), FAULTY)
+def test_refusals_are_as_described(
+    shared: Service, method: str, path: str, request_: dict[str, Any], status: int, code: str
+) -> None:
+    answer = shared.client().request(method, path, **request_)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    conforms(answer, method.lower(), path)
+
+
+def test_a_login_is_refused_as_described(tenant: Tenant) -> None:
+    tenant.create("alice", "pw")
+    for login, password, code in (("alice", "wrong", "incorrect_password"), ("bob", "pw", "user_not_found")):
+        answer = tenant.login(login, password)
+        assert answer.json()["code"] == code
+        conforms(answer, "post", "/auth")
+
+
+class Told(msgspec.Struct):
+    """An answer."""
+
+    active: bool = True
+
+
+async def _ask(services: Services, call: Call) -> Answer:
+    """Ask something new."""
+    raise NotImplementedError
+
+
+NEW: list[tuple[dict[str, Any], str, str]] = [
+    ({"status": HTTPStatus.CREATED}, "201", "application/json"),
+    ({"also": {HTTPStatus.CREATED: Told()}}, "201", "application/json"),
+    ({"media": "application/x-ndjson"}, "200", "application/x-ndjson"),
+    ({"also": {HTTPStatus.SERVICE_UNAVAILABLE: Told(active=False)}}, "503", "application/json"),
+]
+
+
+@pytest.mark.parametrize(("how", "status", "media"), NEW)
+@pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
+def test_an_endpoint_of_another_kind_is_described_as_well(
+    how: dict[str, Any], status: str, media: str, *, form: bool
+) -> None:
+    endpoint = Endpoint(
+        "POST",
+        "/new/{id}",
+        _ask,
+        Proof.TENANT,
+        "Novelties",
+        (),
+        TokenBody,
+        Told,
+        ("since",),
+        {"token": "x"},
+        form=form,
+        **how,
+    )
+    document = json.loads(json.dumps(openapi.build([endpoint])))
+    openapi_spec_validator.validate(document)
+    operation = document["paths"]["/new/{id}"]["post"]
+    assert list(operation["requestBody"]["content"]) == [
+        "application/x-www-form-urlencoded" if form else "application/json"
+    ]
+    assert media in operation["responses"][status]["content"]
+    assert [item["name"] for item in operation["parameters"]] == ["id", "since"]
+    shown = html.unescape(page.render(document, ()))
+    assert "Ask something new." in shown
+    assert ("-d token=x" if form else """-d '{"token": "x"}'""") in shown
+
+
+def test_without_docs_nothing_of_it_is_served(tmp_path: Path) -> None:
+    with running(read_settings(tmp_path, {"DOCS": "off"})) as service:
+        http = service.client()
+        for path in ("/docs", "/openapi.json", "/docs/"):
+            assert http.get(path).status_code == 404
+        assert http.get("/health/live").status_code == 200
+
+
+class _Page(HTMLParser):
+    """What a page is made of: its ids, its links, and whatever would be fetched or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.foreign: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {name: value or "" for name, value in attrs}
+        if "id" in named:
+            self.ids.append(named["id"])
+        if tag == "a":
+            self.links.append(named["href"])
+        if tag in {"script", "link", "img", "iframe", "form", "object"} or "src" in named or "style" in named:
+            self.foreign.append(tag)
+        assert not any(name.startswith("on") for name in named)
+
+
+def test_the_page_is_whole_and_shows_every_endpoint_and_error(shared: Service) -> None:
+    answer = shared.client().get("/docs", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "style-src 'unsafe-inline'" in answer.headers["content-security-policy"]
+    whole = _Page()
+    whole.feed(answer.text)
+    assert not whole.foreign
+    assert "url(" not in answer.text
+    assert "@import" not in answer.text
+    assert len(whole.ids) == len(set(whole.ids))
+    inside = {link.removeprefix("#") for link in whole.links if link.startswith("#")}
+    assert inside <= set(whole.ids)
+    assert {link for link in whole.links if not link.startswith("#")} == {"openapi.json"}
+    assert {operation["operationId"] for _, _, operation in operations()} <= inside
+    assert {f"error-{kind.code}" for kind in STATUS} <= set(whole.ids)
