@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -102,6 +102,14 @@ class Service:
         if self._server and self._thread:
             self._server.should_exit = True
             self._thread.join(10)
+
+    def eventually(self, ask: Callable[[], Any], seconds: float = 8) -> Any:
+        """Return what `ask` says as soon as it says something: for what is written a moment later."""
+        deadline = time.monotonic() + seconds
+        while not (found := ask()):
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.05)
+        return found
 
     def client(self, **options: Any) -> httpx.Client:
         client = httpx.Client(base_url=self.url, timeout=15, **options)
