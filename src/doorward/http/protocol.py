@@ -80,13 +80,13 @@ class Door:
 class _Waiting:
     """Stands where uvicorn expects the cycle of a request that is not answered yet, so that others queue behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_alive: bool) -> None:
         self.response_complete = False
         self.disconnected = False
         self.message_event = asyncio.Event()
         self.body = bytearray()
         self.more_body = False
-        self.keep_alive = True
+        self.keep_alive = keep_alive
 
 
 class DoorwardProtocol(HttpToolsProtocol):
@@ -105,6 +105,8 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._in_head = False
         self._in_message = False
         self._head_size = 0
+        self._fresh = False
+        self._received = 0
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
         self._body: list[bytes] = []
@@ -130,22 +132,29 @@ class DoorwardProtocol(HttpToolsProtocol):
         if self._closing:
             return
         self._unset_keepalive_if_required()
+        self._fresh = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(self._refusal or NotImplementedHere())
         except httptools.HttpParserError:
             self._refuse(self._refusal or BadRequest())
-        if self._in_head:
-            # A line without an end never reaches on_header, but it is in the parser's memory.
-            self._head_size += len(data)
-            if self._head_size > 2 * self._limits.head:
-                self._refuse(HeadersTooLarge())
+        if self._in_message:
+            self._measure(data)
+
+    def _measure(self, data: bytes) -> None:
+        """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
+        # Of a request that began in these bytes only the last line counts: before it may be other, whole requests.
+        self._received = len(data) - data.rfind(b"\n") - 1 if self._fresh else self._received + len(data)
+        if self._in_head and self._received > 2 * self._limits.head:
+            self._refuse(HeadersTooLarge())
+        elif self._received > 2 * self._limits.head + 8 * self._limits.body:
+            self._refuse(PayloadTooLarge())
 
     def on_message_begin(self) -> None:
         """Begin a request: from now on its head has to arrive in time."""
         super().on_message_begin()
-        self._in_head = self._in_message = True
+        self._in_head = self._in_message = self._fresh = True
         self._head_size = 0
         self._body_size = 0
         self.due = self.loop.time() + self._limits.head_time
@@ -157,8 +166,9 @@ class DoorwardProtocol(HttpToolsProtocol):
             self._object(UriTooLong())
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header line."""
-        self.headers.append((name.lower(), value))
+        """Take a header line; a trailer is never taken for one (RFC 9110, section 6.5.1)."""
+        if self._in_head:
+            self.headers.append((name.lower(), value))
         self._head_size += len(name) + len(value)
         if self._head_size > self._limits.head or len(self.headers) > self._limits.lines:
             self._object(HeadersTooLarge())
@@ -174,7 +184,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.due = self.loop.time() + self._limits.body_time
         parser = self.parser
         headers = self.headers
-        if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._is_idle():
+        if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._may_answer_at_once():
             recognised = self._lane.recognise(self.url, headers)
             if recognised is not None:
                 self._express, fields = recognised
@@ -184,8 +194,13 @@ class DoorwardProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _is_idle(self) -> bool:
+        """Tell whether every request whose head has come is answered; `cycle` is that of the newest."""
         cycle: Any = self.cycle
         return cycle is None or cycle.response_complete
+
+    def _may_answer_at_once(self) -> bool:
+        # A client that does not read its answers goes the way that stops reading its requests.
+        return self._is_idle() and not self.flow.write_paused
 
     def _judge_head(self, headers: Headers) -> None:
         if self.parser.get_http_version() not in {"1.1", "1.0"}:
@@ -219,6 +234,8 @@ class DoorwardProtocol(HttpToolsProtocol):
         except httptools.HttpParserInvalidURLError:
             self._object(BadRequest())
         authority = target.host or b""
+        if b":" in authority:
+            authority = b"[%s]" % authority
         if target.port:
             authority += b":%d" % target.port
         if not authority or authority.lower() != host.lower() or target.path is None:
@@ -252,17 +269,19 @@ class DoorwardProtocol(HttpToolsProtocol):
         if task is None:
             self._send(answer, fields.get(b"x-request-id"), keep_alive=keep_alive)
             return
-        self.cycle = _Waiting()  # type: ignore[assignment]
+        waiting = _Waiting(keep_alive=keep_alive)
+        self.cycle = waiting  # type: ignore[assignment]
         self._task = task
-        task.add_done_callback(lambda done: self._finish(done, fields.get(b"x-request-id"), keep_alive=keep_alive))
+        task.add_done_callback(lambda done: self._finish(done, fields.get(b"x-request-id"), waiting))
 
-    def _finish(self, task: "asyncio.Task[Answer]", given_id: bytes | None, *, keep_alive: bool) -> None:
-        waiting, self._task = self.cycle, None
+    def _finish(self, task: "asyncio.Task[Answer]", given_id: bytes | None, waiting: _Waiting) -> None:
+        # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
+        self._task = None
         waiting.response_complete = True
         answer = refuse(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
         if self._closing or self.transport.is_closing():
             return
-        self._send(answer, given_id, keep_alive=keep_alive and waiting.keep_alive)
+        self._send(answer, given_id, keep_alive=waiting.keep_alive)
         if self.pipeline and not self.transport.is_closing():
             self.flow.resume_reading()
             cycle, app = self.pipeline.pop()
@@ -274,12 +293,17 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.transport.write(write(answer, given_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
-        self.due = self.loop.time() + self._limits.idle
+        self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next request; one that is arriving already keeps its deadline."""
+        if not self._in_message:
+            self.due = self.loop.time() + self._limits.idle
 
     def on_response_complete(self) -> None:
         """Wait for the next request, after one that the application has answered."""
         super().on_response_complete()
-        self.due = self.loop.time() + self._limits.idle
+        self._rest()
         if self._leaving and not self.pipeline:
             self.transport.close()
 
