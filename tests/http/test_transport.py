@@ -393,6 +393,15 @@ def test_IN1_a_body_has_its_limit_however_it_comes(
             assert connection.send(guest.verify()).reply().status == 200
 
 
+def test_a_request_that_is_refused_on_its_head_is_answered_once(guest: Guest) -> None:
+    fields = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    with wire(guest.service.port) as connection:
+        connection.send(request("POST", "/auth?token=x", fields))
+        assert connection.reply().code == "token_in_url"
+        connection.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n4000\r\n" + b"x" * 0x4000)
+        assert connection.is_closed()
+
+
 # ------------------------------------------------------------------------------------------------------- methods
 
 

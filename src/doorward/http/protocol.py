@@ -341,15 +341,20 @@ class DoorwardProtocol(HttpToolsProtocol):
             if getattr(cycle, "response_started", False):
                 self.transport.abort()
                 return
-        answer = refuse(refusal)
-        given_id = dict(self.headers or ()).get(b"x-request-id")
-        self.transport.write(write(answer, given_id, self.server_state.default_headers, close=True))
+        if not self._has_answered():
+            answer = refuse(refusal)
+            given_id = dict(self.headers or ()).get(b"x-request-id")
+            self.transport.write(write(answer, given_id, self.server_state.default_headers, close=True))
         self.due = self.loop.time() + self._limits.linger
         if self.transport.can_write_eof():
             # Closing with unread input would reset the connection, and the answer might be lost with it.
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _has_answered(self) -> bool:
+        """Tell whether the request that is still arriving was answered on its head alone: one request, one answer."""
+        return self._in_message and self._is_idle() and getattr(self.cycle, "scope", None) is self.scope
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
         """Refuse what uvicorn itself objects to, in the one shape of every error."""
