@@ -49,6 +49,7 @@ class Limits:
     idle: float = 75.0
     linger: float = 1.0
     connections: int = 10_000
+    pipeline: int = 256
 
 
 @dataclass(slots=True)
@@ -101,6 +102,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.due = float("inf")
         self._closing = False
         self._leaving = False
+        self._full = False
         self._refusal: Refusal | None = None
         self._in_head = False
         self._in_message = False
@@ -129,7 +131,7 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; anything it or we object to is refused once and for all."""
-        if self._closing:
+        if self._closing or self._full:
             return
         self._unset_keepalive_if_required()
         self._fresh = False
@@ -138,7 +140,8 @@ class DoorwardProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._refuse(self._refusal or NotImplementedHere())
         except httptools.HttpParserError:
-            self._refuse(self._refusal or BadRequest())
+            if not self._full:
+                self._refuse(self._refusal or BadRequest())
         if self._in_message:
             self._measure(data)
 
@@ -153,11 +156,19 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request: from now on its head has to arrive in time."""
+        if len(self.pipeline) >= self._limits.pipeline:
+            self._stop_reading()
         super().on_message_begin()
         self._in_head = self._in_message = self._fresh = True
         self._head_size = 0
         self._body_size = 0
         self.due = self.loop.time() + self._limits.head_time
+
+    def _stop_reading(self) -> None:
+        """Answer what is waiting, say close with the last of it, and execute nothing behind it."""
+        self._full = True
+        self.cycle.keep_alive = False
+        raise TooManyConnections
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
@@ -283,9 +294,10 @@ class DoorwardProtocol(HttpToolsProtocol):
             return
         self._send(answer, given_id, keep_alive=waiting.keep_alive)
         if self.pipeline and not self.transport.is_closing():
-            self.flow.resume_reading()
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+            if not self.pipeline:
+                self.flow.resume_reading()
 
     def _send(self, answer: Answer, given_id: bytes | None, *, keep_alive: bool) -> None:
         self.server_state.total_requests += 1
@@ -304,6 +316,9 @@ class DoorwardProtocol(HttpToolsProtocol):
         """Wait for the next request, after one that the application has answered."""
         super().on_response_complete()
         self._rest()
+        if self.pipeline:
+            # Whoever sends faster than we answer is read no further: what waits here takes memory.
+            self.flow.pause_reading()
         if self._leaving and not self.pipeline:
             self.transport.close()
 
