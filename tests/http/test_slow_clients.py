@@ -149,15 +149,18 @@ def test_TR3_who_does_not_read_is_cut_off_and_costs_little_memory(brisk: Service
         most = 0
         new: set[object] = set()
         gone = False
+        unsent = b""
         while not gone and time.monotonic() < deadline:
             try:
                 with contextlib.suppress(TimeoutError):
-                    connection.socket.send(ask * 100)
+                    unsent = unsent or ask * 500
+                    unsent = unsent[connection.socket.send(unsent) :]
             except ConnectionError:
                 gone = True
             for served in set(connections(brisk)) - known:
                 new.add(served)
                 most = max(most, served.transport.get_write_buffer_size())
+                assert len(served.pipeline) <= QUICK.pipeline
         assert new
         assert gone
         assert most < 2_000_000

@@ -757,6 +757,23 @@ def test_a_long_pipeline_is_no_long_head(guest: Guest) -> None:
         assert [connection.reply().header("x-request-id") for _ in names] == names
 
 
+def test_OV5_more_than_a_pipeline_holds_is_not_executed_and_the_client_is_told_where_it_ended(
+    store: dict[str, str], tmp_path: Path
+) -> None:
+    with running(read_settings(tmp_path, store), limits=Limits(pipeline=5)) as service:
+        guest = Guest(service, service.tenant(), "")
+        logins = [f"user-{number}" for number in range(20)]
+        with wire(service.port) as connection:
+            connection.send(b"".join(guest.create(login) for login in logins))
+            answers: list[Reply] = []
+            while not answers or answers[-1].header("connection") != "close":
+                answers.append(connection.reply())
+            assert connection.is_closed()
+        assert [answer.status for answer in answers] == [200] * len(answers)
+        assert 5 <= len(answers) < 20
+        assert guest.logins() == set(logins[: len(answers)])
+
+
 def test_one_connection_serves_many_requests(guest: Guest) -> None:
     with wire(guest.service.port) as connection:
         for _ in range(30):
