@@ -28,7 +28,7 @@ from doorward.http.endpoints import Endpoint, Proof, respond
 from doorward.http.errors import Forbidden, MalformedJson, MethodNotAllowed, NotFound
 from doorward.http.guard import check_accept, check_content, unique_query
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, Proxies
+from doorward.http.wire import Answer, Call, Proxies, by_name
 
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
@@ -126,7 +126,7 @@ class Place:
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is None:
             raise MethodNotAllowed(self._allow)
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        headers = by_name(scope["headers"])
         check_accept(headers.get(b"accept"), endpoint.media)
         if scope["body"]:
             check_content(headers)
