@@ -774,6 +774,27 @@ def test_OV5_more_than_a_pipeline_holds_is_not_executed_and_the_client_is_told_w
         assert guest.logins() == set(logins[: len(answers)])
 
 
+@pytest.mark.parametrize("lane", [EXPRESS, ORDINARY])
+@pytest.mark.parametrize("queued", [0, 2])
+@pytest.mark.parametrize("bad", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 9_000])
+def test_TR1_what_came_before_a_bad_request_is_answered_and_nothing_behind_it(
+    service: Service, lane: str, queued: int, bad: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    tenant = service.tenant()
+    tenant.create()
+    guest = Guest(service, tenant, tenant.session())
+    move_sessions_away(service, 0.05)
+    first = guest.verify() if lane == EXPRESS else guest.create("first")
+    with wire(service.port) as connection:
+        connection.send(first + request("GET", "/user", guest.authorization) * queued + bad + guest.create("after"))
+        answers = [connection.reply() for _ in range(1 + queued)]
+        assert [answer.status for answer in answers] == [200] * (1 + queued)
+        assert [answer.header("connection") for answer in answers] == [None] * queued + ["close"]
+        assert connection.is_closed()
+    assert guest.logins() == ({"alice"} if lane == EXPRESS else {"alice", "first"})
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_one_connection_serves_many_requests(guest: Guest) -> None:
     with wire(guest.service.port) as connection:
         for _ in range(30):

@@ -102,7 +102,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.due = float("inf")
         self._closing = False
         self._leaving = False
-        self._full = False
+        self._stopped = False
         self._refusal: Refusal | None = None
         self._in_head = False
         self._in_message = False
@@ -131,7 +131,7 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; anything it or we object to is refused once and for all."""
-        if self._closing or self._full:
+        if self._closing or self._stopped:
             return
         self._unset_keepalive_if_required()
         self._fresh = False
@@ -140,7 +140,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._refuse(self._refusal or NotImplementedHere())
         except httptools.HttpParserError:
-            if not self._full:
+            if not self._stopped:
                 self._refuse(self._refusal or BadRequest())
         if self._in_message:
             self._measure(data)
@@ -158,6 +158,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         """Begin a request: from now on its head has to arrive in time."""
         if len(self.pipeline) >= self._limits.pipeline:
             self._stop_reading()
+            raise TooManyConnections
         super().on_message_begin()
         self._in_head = self._in_message = self._fresh = True
         self._head_size = 0
@@ -166,9 +167,9 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _stop_reading(self) -> None:
         """Answer what is waiting, say close with the last of it, and execute nothing behind it."""
-        self._full = True
+        self._stopped = True
         self.cycle.keep_alive = False
-        raise TooManyConnections
+        self.due = self.loop.time() + self._limits.handler_time
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
@@ -309,7 +310,7 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _rest(self) -> None:
         """Wait for the next request; one that is arriving already keeps its deadline."""
-        if not self._in_message:
+        if not self._in_message or self._stopped:
             self.due = self.loop.time() + self._limits.idle
 
     def on_response_complete(self) -> None:
@@ -334,7 +335,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         """Cut off what takes too long: an idle connection silently, a slow sender with 408, a slow answer with 503."""
         if self._closing:
             self.transport.abort()
-        elif self._in_message:
+        elif self._in_message and not self._stopped:
             self._refuse(RequestTimeout())
         elif self._task is not None:
             self._task.cancel()
@@ -346,7 +347,12 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no to whatever this connection is saying, and close it, gently enough that the answer is read."""
-        if self._closing:
+        if self._closing or self._stopped:
+            return
+        own = self._in_message and getattr(self.cycle, "scope", None) is self.scope
+        if not self._is_idle() and not own:
+            # An answer now would be taken for that of an earlier request, which is still being answered.
+            self._stop_reading()
             return
         self._closing = True
         if not self._is_idle():
