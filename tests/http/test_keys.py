@@ -110,11 +110,12 @@ def test_a_key_is_no_token_and_dies_when_revoked_or_over(service: Service) -> No
     long = make(tenant, "verify")
     assert tenant.http.post("/tenant/verify", json={"token": long["key"]}).status_code == 400
     assert tenant.verify(long["key"]).status_code == 400
-    verify = lambda made: (
-        tenant.http.post(
+
+    def verify(made):
+        return tenant.http.post(
             "/auth/verify", json={"token": token}, headers={"Authorization": f"Bearer {made['key']}"}
         ).status_code
-    )
+
     assert (verify(short), verify(long)) == (200, 200)
     service.clock.turn(milliseconds=60_000)
     assert (verify(short), verify(long)) == (401, 200)

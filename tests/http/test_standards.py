@@ -151,9 +151,12 @@ def test_a_gateway_hears_401_for_everybody_who_is_none(tenant: Tenant, other: Te
     other.create("alice")
     dead = tenant.session("alice")
     tenant.logout(dead)
-    ask = lambda **headers: tenant.http.get(
-        "/forward-auth", headers={name.replace("_", "-"): value for name, value in headers.items()}
-    )
+
+    def ask(**headers):
+        return tenant.http.get(
+            "/forward-auth", headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+
     for token in (dead, other.session("alice"), tenant.token, "x"):
         answer = ask(Authorization=f"Bearer {token}", X_Doorward_Key=key["key"])
         assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")

@@ -77,9 +77,11 @@ class Throttle:
 
     async def address(self, address: str) -> None:
         """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty."""
-        await self._take(f"address:{address}", self.budgets.address)
-        if self.budgets.spacing:
+        budget = f"address:{address}"
+        # What the spacing refuses is not charged to the budget, and what the budget refuses does not move the spacing.
+        if self.budgets.spacing and self._denied.get(budget, 0) <= self.clock():
             await self._take(f"spacing:{address}", Budget(self.budgets.spacing, 1))
+        await self._take(budget, self.budgets.address)
 
     async def write(self, tenant_id: str) -> None:
         """Charge a change of a tenant's users to the tenant."""

@@ -50,6 +50,7 @@ class Limits:
     idle: float = 75.0
     linger: float = 1.0
     connections: int = 10_000
+    pipeline: int = 256
 
 
 @dataclass(slots=True)
@@ -85,13 +86,13 @@ class Door:
 class _Waiting:
     """Stands where uvicorn expects the cycle of a request that is not answered yet, so that others queue behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_alive: bool) -> None:
         self.response_complete = False
         self.disconnected = False
         self.message_event = asyncio.Event()
         self.body = bytearray()
         self.more_body = False
-        self.keep_alive = True
+        self.keep_alive = keep_alive
 
 
 class DoorwardProtocol(HttpToolsProtocol):
@@ -107,10 +108,13 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.due = float("inf")
         self._closing = False
         self._leaving = False
+        self._stopped = False
         self._refusal: Refusal | None = None
         self._in_head = False
         self._in_message = False
         self._head_size = 0
+        self._fresh = False
+        self._received = 0
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
         self._body: list[bytes] = []
@@ -133,28 +137,45 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; anything it or we object to is refused once and for all."""
-        if self._closing:
+        if self._closing or self._stopped:
             return
         self._unset_keepalive_if_required()
+        self._fresh = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(self._refusal or NotImplementedHere())
         except httptools.HttpParserError:
-            self._refuse(self._refusal or BadRequest())
-        if self._in_head:
-            # A line without an end never reaches on_header, but it is in the parser's memory.
-            self._head_size += len(data)
-            if self._head_size > 2 * self._limits.head:
-                self._refuse(HeadersTooLarge())
+            if not self._stopped:
+                self._refuse(self._refusal or BadRequest())
+        if self._in_message:
+            self._measure(data)
+
+    def _measure(self, data: bytes) -> None:
+        """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
+        # Of a request that began in these bytes only the last line counts: before it may be other, whole requests.
+        self._received = len(data) - data.rfind(b"\n") - 1 if self._fresh else self._received + len(data)
+        if self._in_head and self._received > 2 * self._limits.head:
+            self._refuse(HeadersTooLarge())
+        elif self._received > 2 * self._limits.head + 8 * self._limits.body:
+            self._refuse(PayloadTooLarge())
 
     def on_message_begin(self) -> None:
         """Begin a request: from now on its head has to arrive in time."""
+        if len(self.pipeline) >= self._limits.pipeline:
+            self._stop_reading()
+            raise TooManyConnections
         super().on_message_begin()
-        self._in_head = self._in_message = True
+        self._in_head = self._in_message = self._fresh = True
         self._head_size = 0
         self._body_size = 0
         self.due = self.loop.time() + self._limits.head_time
+
+    def _stop_reading(self) -> None:
+        """Answer what is waiting, say close with the last of it, and execute nothing behind it."""
+        self._stopped = True
+        self.cycle.keep_alive = False
+        self.due = self.loop.time() + self._limits.handler_time
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
@@ -163,8 +184,9 @@ class DoorwardProtocol(HttpToolsProtocol):
             self._object(UriTooLong())
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header line."""
-        self.headers.append((name.lower(), value))
+        """Take a header line; a trailer is never taken for one (RFC 9110, section 6.5.1)."""
+        if self._in_head:
+            self.headers.append((name.lower(), value))
         self._head_size += len(name) + len(value)
         if self._head_size > self._limits.head or len(self.headers) > self._limits.lines:
             self._object(HeadersTooLarge())
@@ -180,7 +202,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.due = self.loop.time() + self._limits.body_time
         parser = self.parser
         headers = self.headers
-        if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._is_idle():
+        if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._may_answer_at_once():
             recognised = self._lane.recognise(self.url, headers)
             if recognised is not None:
                 self._largest = self._limits.body
@@ -191,8 +213,13 @@ class DoorwardProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _is_idle(self) -> bool:
+        """Tell whether every request whose head has come is answered; `cycle` is that of the newest."""
         cycle: Any = self.cycle
         return cycle is None or cycle.response_complete
+
+    def _may_answer_at_once(self) -> bool:
+        # A client that does not read its answers goes the way that stops reading its requests.
+        return self._is_idle() and not self.flow.write_paused
 
     def _judge_head(self, headers: Headers) -> None:
         if self.parser.get_http_version() not in {"1.1", "1.0"}:
@@ -228,6 +255,8 @@ class DoorwardProtocol(HttpToolsProtocol):
         except httptools.HttpParserInvalidURLError:
             self._object(BadRequest())
         authority = target.host or b""
+        if b":" in authority:
+            authority = b"[%s]" % authority
         if target.port:
             authority += b":%d" % target.port
         if not authority or authority.lower() != host.lower() or target.path is None:
@@ -261,21 +290,24 @@ class DoorwardProtocol(HttpToolsProtocol):
         if task is None:
             self._send(answer, fields.get(b"x-request-id"), keep_alive=keep_alive)
             return
-        self.cycle = _Waiting()  # type: ignore[assignment]
+        waiting = _Waiting(keep_alive=keep_alive)
+        self.cycle = waiting  # type: ignore[assignment]
         self._task = task
-        task.add_done_callback(lambda done: self._finish(done, fields.get(b"x-request-id"), keep_alive=keep_alive))
+        task.add_done_callback(lambda done: self._finish(done, fields.get(b"x-request-id"), waiting))
 
-    def _finish(self, task: "asyncio.Task[Answer]", given_id: bytes | None, *, keep_alive: bool) -> None:
-        waiting, self._task = self.cycle, None
+    def _finish(self, task: "asyncio.Task[Answer]", given_id: bytes | None, waiting: _Waiting) -> None:
+        # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
+        self._task = None
         waiting.response_complete = True
         answer = refuse(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
         if self._closing or self.transport.is_closing():
             return
-        self._send(answer, given_id, keep_alive=keep_alive and waiting.keep_alive)
+        self._send(answer, given_id, keep_alive=waiting.keep_alive)
         if self.pipeline and not self.transport.is_closing():
-            self.flow.resume_reading()
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+            if not self.pipeline:
+                self.flow.resume_reading()
 
     def _send(self, answer: Answer, given_id: bytes | None, *, keep_alive: bool) -> None:
         self.server_state.total_requests += 1
@@ -283,12 +315,20 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.transport.write(write(answer, given_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
-        self.due = self.loop.time() + self._limits.idle
+        self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next request; one that is arriving already keeps its deadline."""
+        if not self._in_message or self._stopped:
+            self.due = self.loop.time() + self._limits.idle
 
     def on_response_complete(self) -> None:
         """Wait for the next request, after one that the application has answered."""
         super().on_response_complete()
-        self.due = self.loop.time() + self._limits.idle
+        self._rest()
+        if self.pipeline:
+            # Whoever sends faster than we answer is read no further: what waits here takes memory.
+            self.flow.pause_reading()
         if self._leaving and not self.pipeline:
             self.transport.close()
 
@@ -304,7 +344,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         """Cut off what takes too long: an idle connection silently, a slow sender with 408, a slow answer with 503."""
         if self._closing:
             self.transport.abort()
-        elif self._in_message:
+        elif self._in_message and not self._stopped:
             self._refuse(RequestTimeout())
         elif self._task is not None:
             self._task.cancel()
@@ -316,7 +356,12 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no to whatever this connection is saying, and close it, gently enough that the answer is read."""
-        if self._closing:
+        if self._closing or self._stopped:
+            return
+        own = self._in_message and getattr(self.cycle, "scope", None) is self.scope
+        if not self._is_idle() and not own:
+            # An answer now would be taken for that of an earlier request, which is still being answered.
+            self._stop_reading()
             return
         self._closing = True
         if not self._is_idle():
@@ -326,15 +371,20 @@ class DoorwardProtocol(HttpToolsProtocol):
             if getattr(cycle, "response_started", False):
                 self.transport.abort()
                 return
-        answer = refuse(refusal)
-        given_id = dict(self.headers or ()).get(b"x-request-id")
-        self.transport.write(write(answer, given_id, self.server_state.default_headers, close=True))
+        if not self._has_answered():
+            answer = refuse(refusal)
+            given_id = dict(self.headers or ()).get(b"x-request-id")
+            self.transport.write(write(answer, given_id, self.server_state.default_headers, close=True))
         self.due = self.loop.time() + self._limits.linger
         if self.transport.can_write_eof():
             # Closing with unread input would reset the connection, and the answer might be lost with it.
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _has_answered(self) -> bool:
+        """Tell whether the request that is still arriving was answered on its head alone: one request, one answer."""
+        return self._in_message and self._is_idle() and getattr(self.cycle, "scope", None) is self.scope
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
         """Refuse what uvicorn itself objects to, in the one shape of every error."""

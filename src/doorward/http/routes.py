@@ -38,7 +38,7 @@ from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof, respond
 from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, MethodNotAllowed, NotAuthenticated, NotFound
 from doorward.http.guard import MAX_BODY, check_accept, check_content, check_form, unique_query
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, Proxies, refuse_oauth
+from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth
 
 _PROVEN = (NotAuthorized, PermissionDenied)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -281,7 +281,7 @@ class Place:
             return refuse_oauth(refusal)
 
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        headers = by_name(scope["headers"])
         if not endpoint.everywhere:
             check_accept(headers.get(b"accept"), endpoint.media)
             if scope["body"]:

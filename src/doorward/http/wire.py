@@ -60,6 +60,14 @@ class Answer(NamedTuple):
     headers: Headers = ((b"content-type", JSON),)
 
 
+def by_name(headers: Headers) -> dict[bytes, bytes]:
+    """Return headers by name. Of a repeated one the last counts, but X-Forwarded-For is one list (RFC 9110, 5.3)."""
+    fields = dict(headers)
+    if len(fields) != len(headers) and b"x-forwarded-for" in fields:
+        fields[b"x-forwarded-for"] = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+    return fields
+
+
 def reply(value: object, status: HTTPStatus = HTTPStatus.OK) -> Answer:
     """Return a JSON answer."""
     return Answer(msgspec.json.encode(value), status)
