@@ -10,6 +10,10 @@ def choose(tenant: Tenant, **settings: object) -> httpx.Response:
     return tenant.http.patch("/tenant", json={"settings": settings}, headers=tenant.headers)
 
 
+def last_seen(tenant: Tenant) -> set[int]:
+    return {session["lastActivity"] for session in tenant.get("/user/alice/sessions").json()["sessions"]}
+
+
 def delete(tenant: Tenant, password: str = PASSWORD) -> httpx.Response:
     return tenant.http.request("DELETE", "/tenant", json={"password": password}, headers=tenant.headers)
 
@@ -100,12 +104,7 @@ def test_TK17_an_idle_session_ends_and_one_that_is_used_does_not(service: Servic
     for _ in range(6):
         service.clock.turn(seconds=11)
         assert tenant.verify(used).status_code == 200
-        seen = service.clock.now
-        service.eventually(
-            lambda seen=seen: (
-                seen in {one["lastActivity"] for one in tenant.get("/user/alice/sessions").json()["sessions"]}
-            )
-        )
+        service.eventually(lambda: service.clock and service.clock.now in last_seen(tenant))
     assert tenant.verify(idle).status_code == 400
     service.clock.turn(seconds=40)
     assert tenant.verify(used).status_code == 400

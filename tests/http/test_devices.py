@@ -34,7 +34,10 @@ def test_TK14_one_session_a_device_or_all_of_them_end_at_once(tenant: Tenant) ->
     tokens = {
         name: tenant.session("alice", device=name.rstrip("12")) for name in ("phone1", "phone2", "tv1", "laptop1")
     }
-    alive = lambda: {name for name, token in tokens.items() if tenant.verify(token).status_code == 200}  # noqa: E731
+
+    def alive() -> set[str]:
+        return {name for name, token in tokens.items() if tenant.verify(token).status_code == 200}
+
     tv = tenant.verify(tokens["tv1"]).json()["decoded"]["jti"]
     path = "/user/alice/sessions"
     assert tenant.http.delete(f"{path}/{tv}", headers=tenant.headers).json() == {"result": 1}

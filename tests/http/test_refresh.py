@@ -81,7 +81,7 @@ def test_TK18_a_spent_token_ends_the_session_with_all_its_tokens(alone: Tenant) 
     assert alone.verify(other["accessToken"]).status_code == 200
 
 
-def test_TK18_twenty_refreshes_at_once_make_one_family_and_log_nobody_out(shared: Service, tenant: Tenant) -> None:
+def test_TK18_twenty_refreshes_at_once_make_one_family_and_log_nobody_out(tenant: Tenant) -> None:
     tenant.create("alice")
     pair = log_in(tenant)
     with ThreadPoolExecutor(20) as pool:
