@@ -35,12 +35,15 @@ class Activity:
         seen, self._new = self._new, {}
         if not seen:
             return
+        # Counted as written before they are, so that who is seen meanwhile has to wait for the next minute too.
+        self._written.update(dict.fromkeys(seen, now))
         try:
             await self._accounts.touch_users(seen)
         except BaseException:
-            self._new = {**seen, **self._new}
+            for user_id, at in seen.items():
+                self._written.pop(user_id, None)
+                self._new[user_id] = max(at, self._later.pop(user_id, 0), self._new.get(user_id, 0))
             raise
-        self._written.update(dict.fromkeys(seen, now))
 
     def _tidy(self, now: int, *, everything: bool) -> None:
         self._tidied = now
