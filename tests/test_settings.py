@@ -94,6 +94,7 @@ WEAK = [
     "deadbeefcafebabe-1f2e3d4c5b6a79880a1b2",
     "qwertyuiopasdfghjklzxcvbnm147258369021",
     secrets.token_hex(8) * 4,
+    "112212112221211122121112221121212211",
 ]
 
 
@@ -437,10 +438,10 @@ def test_CF5_a_bad_value_out_of_a_file_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_settings_come_from_dot_env_and_the_environment_wins(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(f'# mine\nexport PORT=4000\nJWT_KEY="{KEY}"\nWORKERS=2\n\nDATA_DIR=$HOME/x\n')
+    (tmp_path / ".env").write_text(f'# mine\nexport PORT=4000\nJWT_KEY="{KEY}"\nWORKERS=2\n\nDATA_DIR=${{HOME}}/x\n')
     given = read(tmp_path, PORT="5000")
     assert (given.port, given.workers, given.jwt_key) == (5000, 2, (("1", KEY),))
-    assert given.data_dir == "$HOME/x"
+    assert given.data_dir == "${HOME}/x"
 
 
 def test_CF4_dot_env_is_ours_so_every_unknown_name_in_it_is_refused(tmp_path: Path) -> None:

@@ -245,6 +245,13 @@ async def test_of_many_who_close_one_session_at_once_one_succeeds(door: SessionD
     assert sum(isinstance(outcome, InvalidToken) for outcome in outcomes) == 19
 
 
+async def test_of_many_who_close_a_tenants_session_at_once_one_succeeds(door: SessionDoor) -> None:
+    tenant = (await door.open_tenant(SHOP)).token.encode()
+    outcomes = await asyncio.gather(*(door.close_tenant(tenant) for _ in range(20)), return_exceptions=True)
+    assert sum(outcome is None for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, InvalidToken) for outcome in outcomes) == 19
+
+
 async def test_TK17_a_session_expires_by_the_callers_clock_to_the_second(
     door: SessionDoor, clock: TurnableClock
 ) -> None:

@@ -388,7 +388,7 @@ def alike(encoded: bytes) -> list[bytes]:
         encoded + b"=" * (-len(encoded) % 4),
         *(
             encoded[:5] + inside + encoded[5:]
-            for inside in (b" ", b"\n", b"\r\n", b"?", b"=", b"!", b"\x00", b"\xc2\xa0")
+            for inside in (b" ", b"\n", b"\r\n", b"?", b"=", b"!", b"\x00", b"\xc2\xa0", b"    ", b"!!!!", b"====")
         ),
     ]
 
@@ -474,7 +474,7 @@ def test_TK6_claims_of_the_other_kind_are_refused_even_when_the_session_signed_t
     user = CODEC.parse_user(forge(claims=posing_user, session=TENANT))
     assert user is not None
     assert not CODEC.check(user, TENANT, NOW * 1000)
-    posing_tenant = {**TENANT_CLAIMS, "id": "tenant-a", "jti": USER.id}
+    posing_tenant = {**TENANT_CLAIMS, "jti": USER.id, "exp": NOW + WEEK}
     tenant = CODEC.parse_tenant(forge(claims=posing_tenant, session=USER))
     assert tenant is not None
     assert not CODEC.check(tenant, USER, NOW * 1000)
