@@ -1,6 +1,8 @@
 """The command line: thin, calls the rest. Exit codes: 0 done, 1 cannot start, 2 wrong use."""
 
+import errno
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -57,11 +59,10 @@ def serve() -> None:
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     try:
-        listener = config.bind_socket()
-    except (SystemExit, OSError):
-        click.secho(
-            f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} is taken.", err=True, fg="red"
-        )
+        listener = _bind(settings.host, settings.port)
+    except OSError as error:
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
+        click.secho(f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} {why}.", err=True, fg="red")
         sys.exit(1)
     _welcome(settings, listener.getsockname()[1])
     try:
@@ -71,6 +72,18 @@ def serve() -> None:
             uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)  # the workers accept on it
+    return listener
 
 
 def _welcome(settings: Settings, port: int) -> None:

@@ -27,7 +27,7 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 
 # Not DOORWARD_, DATABASE_ or REDIS_: orchestrators put names like REDIS_PORT into every environment.
 _FAMILIES = ("JWT_", "THROTTLER_", "TENANT_", "MAINTAIN_", "HTTPS_", "HASH_", "LOGIN_", "BUDGET_")
-_ALIKE = 0.86
+_ALIKE = 0.85
 _MIN_KEY_BYTES = 32
 _MIN_KEY_VARIETY = 10
 # What tutorials and compose files use, the predecessor's own default among them; compared without case and punctuation.
@@ -345,9 +345,12 @@ def _content(name: str, path: Path, *, secret: bool) -> str:
     try:
         if secret and stat.S_IMODE(path.stat().st_mode) & 0o007:
             raise CannotStart(f"{name}_FILE can be read by everybody on this machine; chmod 600 it.")
-        return path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8")
+        if secret and not content.strip():
+            raise CannotStart(f"{name}_FILE is empty.")
     except (OSError, UnicodeDecodeError) as error:
         raise CannotStart(f"{name}_FILE cannot be read ({type(error).__name__}).") from error
+    return content
 
 
 def _kept_key(path: Path) -> tuple[tuple[str, str], ...]:

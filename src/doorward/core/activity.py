@@ -23,10 +23,14 @@ class Activity:
         self._clock = clock
         self._due: dict[str, tuple[Session, int]] = {}
         self._later: dict[str, tuple[Session, int]] = {}
+        self._writing: dict[str, tuple[Session, int]] = {}
 
     def saw(self, session: Session) -> None:
         """Remember that the session was used now."""
         now = self._clock()
+        if session.id in self._writing:
+            # The store says so only when it is written.
+            session = session._replace(seen_at=self._writing[session.id][1])
         if now >= _due_at(session):
             self._due[session.id] = (session, now)
         elif len(self._later) < _REMEMBERED:
@@ -38,18 +42,25 @@ class Activity:
         for session_id, (session, at) in list(self._later.items()):
             if everything or now >= _due_at(session):
                 del self._later[session_id]
-                self._due.setdefault(session_id, (session, at))
+                self._put(session, at)
         seen, self._due = self._due, {}
         if not seen:
             return
+        self._writing = seen
         try:
             await self._write(list(seen.values()))
         except BaseException:
-            self._due = {**seen, **self._due}
+            for session, at in seen.values():
+                self._put(session, at)
             raise
+        finally:
+            self._writing = {}
+
+    def _put(self, session: Session, at: int) -> None:
+        _, known = self._due.get(session.id, (session, 0))
+        self._due[session.id] = (session, max(at, known))
 
     async def _write(self, seen: list[tuple[Session, int]]) -> None:
-        await self._sessions.touch(seen)
         users: dict[str, int] = {}
         keys: dict[str, int] = {}
         for session, at in seen:
@@ -61,6 +72,8 @@ class Activity:
             await self._accounts.touch_users(users)
         if keys:
             await self._keys.touch(keys)
+        # Last, since a session that says it was seen just now is not written again for a while.
+        await self._sessions.touch(seen)
 
 
 def _due_at(session: Session) -> int:

@@ -62,7 +62,16 @@ class FairSeats:
             if turn.done() and not turn.cancelled():
                 self._free += 1
                 self._next()
+            else:
+                self._give_up(group, turn)
             raise
+
+    def _give_up(self, group: str, turn: "asyncio.Future[None]") -> None:
+        line = self._lines.get(group, deque())
+        if turn in line:
+            line.remove(turn)
+            if not line:
+                del self._lines[group]
 
     def _next(self) -> None:
         while self._free and self._lines:

@@ -7,10 +7,12 @@ same characters typed on another keyboard match; beyond that nothing is changed 
 import asyncio
 import os
 import re
+import secrets
 import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -61,20 +63,23 @@ class Hasher:
         self._argon2 = argon2.PasswordHasher(
             time_cost=parameters.passes, memory_cost=parameters.memory, parallelism=parameters.lanes
         )
-        self._decoy = self._argon2.hash("decoy")
+        self._decoy = self._argon2.hash(secrets.token_urlsafe())
 
     def hash(self, password: str) -> str:
         """Return the argon2id hash of a password in the PHC string format."""
         return self._argon2.hash(unicodedata.normalize("NFC", password))
 
     def match(self, password: str, stored: str | None) -> Match:
-        """Compare a password with a stored hash; always exactly one hash is computed, also where there is none."""
-        if stored is not None and stored.startswith("$2"):
+        """Compare a password with a stored hash; always exactly one hash is computed, also where there is none.
+
+        An empty or unreadable stored hash matches no password.
+        """
+        if stored and stored.startswith("$2"):
             return Match(self._match_bcrypt(password, stored), outdated=True)
         known = stored or self._decoy
         try:
             self._argon2.verify(known, unicodedata.normalize("NFC", password))
-        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        except (argon2.exceptions.VerificationError, ValueError):
             return Match(right=False)
         return Match(right=bool(stored), outdated=bool(stored) and self._argon2.check_needs_rehash(known))
 
@@ -124,7 +129,9 @@ class Passwords:
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
-                await asyncio.wait([running])
+                while not running.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([running])
                 raise
 
     def close(self) -> None:

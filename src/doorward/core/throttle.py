@@ -77,11 +77,14 @@ class Throttle:
 
     async def address(self, address: str) -> None:
         """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty."""
-        budget = f"address:{address}"
-        # What the spacing refuses is not charged to the budget, and what the budget refuses does not move the spacing.
-        if self.budgets.spacing and self._denied.get(budget, 0) <= self.clock():
-            await self._take(f"spacing:{address}", Budget(self.budgets.spacing, 1))
-        await self._take(budget, self.budgets.address)
+        spacing = f"spacing:{address}"
+        if self.budgets.spacing:
+            # Asked before the budget is charged, since a refused request must not use anything up.
+            self._refuse_known(spacing, self.clock())
+        await self._take(f"address:{address}", self.budgets.address)
+        if self.budgets.spacing:
+            await self._take(spacing, Budget(self.budgets.spacing, 1))
+            self._remember(spacing, self.clock() + self.budgets.spacing)
 
     async def write(self, tenant_id: str) -> None:
         """Charge a change of a tenant's users to the tenant."""
@@ -109,19 +112,27 @@ class Throttle:
             return
         now = self.clock()
         # A refusal holds until its moment whoever asks, so until then nobody has to be asked.
-        wait = self._denied.get(key, 0) - now
-        if wait <= 0:
-            wait = await self.counters.take(key, period=budget.period, burst=budget.burst, now=now)
+        self._refuse_known(key, now)
+        wait = await self.counters.take(key, period=budget.period, burst=budget.burst, now=now)
         if wait > 0:
-            if len(self._denied) >= _REMEMBERED_DENIALS:
-                self._denied = {known: until for known, until in self._denied.items() if until > now}
-            self._denied[key] = now + wait
+            self._remember(key, now + wait)
             raise TooManyRequests(retry_after=_seconds(wait))
         self._denied.pop(key, None)
 
     def alias(self, realm: str, name: str) -> str:
         """Return what stands for a name in a realm (a tenant's id, or TENANTS); one for all its spellings."""
         return hmac.digest(self.pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256").hex()
+
+    def _refuse_known(self, key: str, now: int) -> None:
+        wait = self._denied.get(key, 0) - now
+        if wait > 0:
+            raise TooManyRequests(retry_after=_seconds(wait))
+
+    def _remember(self, key: str, until: int) -> None:
+        if len(self._denied) >= _REMEMBERED_DENIALS:
+            now = self.clock()
+            self._denied = {known: at for known, at in self._denied.items() if at > now}
+        self._denied[key] = until
 
     def key(self, realm: str, name: str) -> str:
         """Return the counter of a name in a realm."""

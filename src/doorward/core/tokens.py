@@ -97,11 +97,16 @@ def encode_segment(raw: bytes) -> bytes:
     return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 
-_URL_TO_STANDARD = bytes.maketrans(b"-_+/", b"+/!!")
+_URL_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", b"!", b"==", b"=")
+# By the length of a segment modulo 4: the last characters whose unused bits are zero, as an encoder leaves them.
+_ANY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST = (_ANY, b"", _ANY[::16], _ANY[::4])
 
 
 def _decode_segment(segment: bytes) -> bytes:
+    if segment[-1:] not in _LAST[len(segment) & 3]:
+        raise NotBase64
     return a2b_base64(segment.translate(_URL_TO_STANDARD) + _PADDING[len(segment) & 3], strict_mode=True)
 
 
@@ -176,7 +181,9 @@ class Codec:
             and _encode_json(claims) == parsed.payload
             and not session.is_over(now)
             and (
-                _user_holds(claims, session, seconds) if type(claims) is UserClaims else _tenant_holds(claims, session)
+                _user_holds(claims, session, seconds)
+                if type(claims) is UserClaims
+                else _tenant_holds(claims, session, seconds)
             )
         )
 
@@ -194,18 +201,22 @@ def _user_holds(claims: UserClaims, session: Session, seconds: int) -> bool:
         and claims.id == session.user_id
         and claims.tenant == session.tenant_id
         and claims.deviceId == session.device_id
-        and 0 <= claims.iat < claims.exp
+        and 0 < claims.iat < claims.exp
         and seconds < claims.exp
         and session.expires_at is not None
         and claims.exp * 1000 <= session.expires_at
     )
 
 
-def _tenant_holds(claims: Any, session: Session) -> bool:
+def _tenant_holds(claims: Any, session: Session, seconds: int) -> bool:
     return (
         session.kind == Kind.TENANT
         and claims.id == session.tenant_id
         and claims.isTenant is True
-        and claims.iat >= 0
-        and (claims.exp == 0 if session.expires_at is None else 0 < claims.exp * 1000 <= session.expires_at)
+        and claims.iat > 0
+        and (
+            claims.exp == 0
+            if session.expires_at is None
+            else seconds < claims.exp and claims.exp * 1000 <= session.expires_at
+        )
     )

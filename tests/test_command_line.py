@@ -1,0 +1,236 @@
+"""The command line: what an operator reads, and with which code it ends."""
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from doorward import __version__
+from doorward.cli import main
+from doorward.settings import describe
+from doorward.storage.sqlite import migrate
+from harness import KEY, serving
+
+CANARY = "CANARY7f3a9c"
+FOREIGN = {"COLUMNS": None, "NO_COLOR": None}
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Put the logging of the test run back after a command that set up its own."""
+    root = logging.getLogger()
+    handlers, level, raising = list(root.handlers), root.level, logging.raiseExceptions
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.raiseExceptions = raising
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: str, environment: Mapping[str, str | None] | None = None) -> Result:
+    return CliRunner().invoke(main, list(words), env={**FOREIGN, **(environment or {})})
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_names_every_command(option: str) -> None:
+    answer = run(option)
+    assert answer.exit_code == 0
+    for name, command in main.commands.items():
+        assert re.search(rf"^  {name} +\w", answer.output, re.MULTILINE), name
+        assert command.help
+        assert run(name, option).exit_code == 0
+
+
+def test_version_is_that_of_the_package() -> None:
+    answer = run("--version")
+    assert (answer.exit_code, answer.output) == (0, f"doorward, version {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["nonsense"], ["serve", "nonsense"], ["serve", "--port", "1"], ["settings", "-x"], ["--nonsense"]],
+    ids=repr,
+)
+def test_wrong_use_ends_with_2_and_says_how_to_use_it(words: list[str]) -> None:
+    answer = run(*words)
+    assert answer.exit_code == 2
+    assert "Usage: " in answer.output
+
+
+def test_settings_lists_every_setting_with_default_and_meaning() -> None:
+    answer = run("settings")
+    assert answer.exit_code == 0
+    listed = re.findall(r"^([A-Z_]+)=(.*)$", answer.output, re.MULTILINE)
+    assert listed == [(item["name"], item["default"]) for item in describe()]
+    flowing = " ".join(answer.output.split())
+    for item in describe():
+        assert item["meaning"] in flowing
+    assert "<NAME>_FILE" in answer.output
+
+
+def test_settings_as_json_are_for_scripts() -> None:
+    answer = run("settings", "--json")
+    assert answer.exit_code == 0
+    assert json.loads(answer.output) == describe()
+
+
+def test_CF5_settings_never_show_what_is_set(folder: Path) -> None:
+    (folder / ".env").write_text(f"JWT_KEY={KEY}\nDATA_DIR={CANARY}\n")
+    for words in (["settings"], ["settings", "--json"], ["--help"]):
+        answer = run(*words, environment={"JWT_KEY": KEY, "DATABASE_URL": f"sqlite:///{CANARY}"})
+        assert answer.exit_code == 0
+        assert KEY not in answer.output
+        assert CANARY not in answer.output
+
+
+CANNOT_START = {
+    "a weak key": ({"JWT_KEY": "a" * 64}, "JWT_KEY has to be random"),
+    "a short key": ({"JWT_KEY": "short" + CANARY}, "JWT_KEY has to be at least 32 bytes"),
+    "a published key": ({"JWT_KEY": "changeme" * 5 + CANARY}, "JWT_KEY has to be random"),
+    "a mistyped name": ({"JWT_KEYS": CANARY}, "JWT_KEYS is not a setting; did you mean JWT_KEY"),
+    "a bad number": ({"PORT": CANARY}, "PORT has to be a whole number"),
+    "a bad network": ({"TENANT_WHITE_LIST": CANARY}, "TENANT_WHITE_LIST has to be addresses or networks"),
+    "a hash below the floor": ({"HASH_MEMORY": "8"}, "HASH_MEMORY has to be a whole number from 19456"),
+    "a missing file": ({"JWT_KEY_FILE": f"/nowhere/{CANARY}"}, "JWT_KEY_FILE cannot be read"),
+    "a data folder that is a file": ({"DATA_DIR": "/dev/null/x"}, "DATA_DIR: "),
+    "a database folder that is a file": (
+        {"JWT_KEY": KEY, "DATABASE_URL": "sqlite:////dev/null/x.db"},
+        "DATABASE_URL: ",
+    ),
+    "an address of another machine": (
+        {"JWT_KEY": KEY, "HOST": "192.0.2.1"},
+        "HOST and PORT: 192.0.2.1:0 cannot be listened on (",
+    ),
+    "a host that is not there": (
+        {"JWT_KEY": KEY, "HOST": "nowhere.invalid"},
+        "HOST and PORT: nowhere.invalid:0 cannot be listened on (",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CANNOT_START)
+@pytest.mark.usefixtures("folder")
+def test_CF1_CF4_what_must_not_start_says_why_in_one_sentence_and_ends_with_1(name: str) -> None:
+    environment, sentence = CANNOT_START[name]
+    answer = run("serve", environment={"PORT": "0", **environment})
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith(f"doorward cannot start. {sentence}")
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.endswith(".\n")
+    assert answer.stdout == ""
+    assert CANARY not in answer.output
+    assert "Traceback" not in answer.output
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = run("serve", environment={"JWT_KEY": KEY, "PORT": str(port)})
+    assert answer.exit_code == 1
+    assert answer.stderr == f"doorward cannot start. HOST and PORT: 127.0.0.1:{port} is taken.\n"
+
+
+def test_UP7_a_database_of_a_newer_program_is_not_touched(folder: Path) -> None:
+    path = folder / "data" / "doorward.db"
+    migrate(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=9999")
+    connection.close()
+    before = path.read_bytes()
+    answer = run("serve", environment={"JWT_KEY": KEY, "PORT": "0"})
+    assert answer.exit_code == 1
+    assert "9999" in answer.stderr
+    assert "newer program" in answer.stderr
+    assert path.read_bytes() == before
+
+
+def test_CF2_what_cannot_start_for_its_settings_leaves_no_files_behind(folder: Path) -> None:
+    assert run("serve", environment={"PORT": "x"}).exit_code == 1
+    assert list(folder.iterdir()) == []
+
+
+# --- real processes -----------------------------------------------------------------------------------------------
+
+
+def plain_environment(**more: str) -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [[sys.executable, "-m", "doorward"], [str(Path(sys.executable).with_name("doorward"))]],
+    ids=["module", "script"],
+)
+def test_CF1_the_program_refuses_a_weak_key_at_once(folder: Path, command: list[str]) -> None:
+    answer = subprocess.run(
+        [*command, "serve"],
+        env=plain_environment(JWT_KEY="changeme" * 8, PORT="0"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("doorward cannot start. JWT_KEY has to be random")
+    assert "changeme" not in answer.stdout + answer.stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_CF3_CF5_a_started_service_says_where_it_is_and_shows_no_secret(folder: Path) -> None:
+    with serving(folder, {"JWT_KEY": KEY}) as service:
+        assert httpx.get(f"{service.url}/health/live").status_code == 200
+        assert service.url.startswith("http://127.0.0.1:")
+        said = service.log()
+        assert service.process
+        assert KEY.encode() not in Path(f"/proc/{service.process.pid}/cmdline").read_bytes()
+    assert f"Doorward {__version__}" in said
+    assert "listens on" in said
+    assert "master key  JWT_KEY" in said
+    assert KEY not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_CF2_the_command_of_the_welcome_registers_the_first_tenant(folder: Path) -> None:
+    with serving(folder) as service:
+        said = service.log()
+        command = re.search(r"^  try +(curl .*)$", said, re.MULTILINE)
+        assert command
+        answer = subprocess.run(command[1], shell=True, capture_output=True, text=True, timeout=60, check=False)  # noqa: S602 - as an operator would paste it
+        assert json.loads(answer.stdout)["login"] == "tenant:shop@example.org", answer.stderr
+        key = (folder / "data" / "master.key").read_text().strip().split(":")[1]
+        assert str(folder / "data" / "master.key") in said
+        assert key not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_service_that_is_asked_to_stop_stops_and_can_be_started_again(folder: Path, workers: str) -> None:
+    for _ in range(2):
+        with serving(folder, {"WORKERS": workers}) as service:
+            assert httpx.get(f"{service.url}/health/ready").status_code == 200
+            assert service.process
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(35) in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+        assert service.log().count('"event": "stopped"') >= 1
