@@ -1,6 +1,6 @@
 """Users log in, are recognised, log out."""
 
-from doorward.core.errors import TokenMissing
+from doorward.core.errors import TokenMissing, ValidationFailed
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
 from doorward.http.services import Services
@@ -32,7 +32,7 @@ async def logout(services: Services, call: Call) -> Answer:
 async def _token(services: Services, call: Call) -> bytes:
     try:
         return call.token()
-    except (MalformedJson, TokenMissing):
+    except (MalformedJson, TokenMissing, ValidationFailed):
         # Who proves nothing learns nothing, not even what is wrong with the body.
         await services.sessions.tenant(call.credential)
         raise

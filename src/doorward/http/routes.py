@@ -143,9 +143,12 @@ class Place:
 
 def _segments(scope: Scope) -> dict[str, str]:
     try:
-        return {name: unquote(segment, errors="strict") for name, segment in scope["path_params"].items()}
+        segments = {name: unquote(segment, errors="strict") for name, segment in scope["path_params"].items()}
     except UnicodeDecodeError:
         raise NotFound from None
+    if any("\0" in segment for segment in segments.values()):
+        raise NotFound
+    return segments
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the shape of ASGI
