@@ -127,7 +127,9 @@ class Place:
         if endpoint is None:
             raise MethodNotAllowed(self._allow)
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        check_accept(headers.get(b"accept"), endpoint.media)
+        # A field of several lines is one list (RFC 9110, section 5.3).
+        accepts = [value for name, value in scope["headers"] if name == b"accept"]
+        check_accept(b",".join(accepts) if accepts else None, endpoint.media)
         if scope["body"]:
             check_content(headers)
         call = Call(
