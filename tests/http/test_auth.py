@@ -10,6 +10,7 @@ from contract import (
     assert_refused,
     assert_token_missing,
     assert_unauthorised,
+    essence,
     faults,
     fresh,
     logins,
@@ -292,3 +293,52 @@ def test_the_longest_names_and_scope_still_make_a_token_that_is_recognised(tenan
     token = tenant.session("ü" * 256, device="ä" * 256)
     assert len(token) <= 8192
     assert tenant.verify(token).json()["decoded"]["scope"] == scope
+
+
+def test_the_short_way_and_the_long_way_give_the_same_answers(tenant: Tenant, other: Tenant) -> None:
+    """Ordinary questions are answered before the router; a trailing slash, or a length unknown at first, is unusual."""
+    tenant.create(scope={"a": "é"})
+    other.create()
+    token, foreign, dead = tenant.session(), other.session(), tenant.session()
+    tenant.logout(dead)
+    escaped = f"\\u{ord(token[0]):04x}{token[1:]}"
+    own, theirs = f"Bearer {tenant.token}", f"Bearer {other.token}"
+    credentials = [
+        own,
+        own.replace("Bearer", "bearer"),
+        theirs,
+        f"Bearer {token}",
+        "Bearer x",
+        own + "x",
+        "Basic x",
+        None,
+    ]
+    bodies = [
+        *(
+            f'{{"token":"{text}"}}'
+            for text in (token, foreign, dead, tenant.token, escaped, token + "=", "x", "", "é", "x" * 9000)
+        ),
+        f' {{\n"token"\t:\r"{token}" }} ',
+        f'{{"token":"{token}","x":1}}',
+        f'{{"token":"{token}","token":"{token}"}}',
+        f'{{"Token":"{token}"}}',
+        f'["{token}"]',
+        f'"{token}"',
+        '{"token":null}',
+        '{"token":1}',
+        "{}",
+        "{",
+        "null",
+    ]
+    http = tenant.http
+    statuses = set()
+    for path in ("/auth/verify", "/tenant/verify"):
+        for credential in credentials:
+            headers = {"Content-Type": "application/json", **({"Authorization": credential} if credential else {})}
+            for text in bodies:
+                body = text.encode()
+                short = http.post(path, content=body, headers=headers)
+                assert essence(short) == essence(http.post(f"{path}/", content=body, headers=headers)), text
+                assert essence(short) == essence(http.post(path, content=iter([body]), headers=headers)), text
+                statuses.add(short.status_code)
+    assert statuses == {200, 400, 401, 422}
