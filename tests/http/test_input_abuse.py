@@ -191,7 +191,7 @@ def test_IN3_wrong_types_are_refused_naming_the_field_and_not_the_value(tenant: 
         else:
             faults(answer)
             assert {detail["path"][0] for detail in answer.json()["error"]["details"]} == {field}, where
-            assert {detail["type"] for detail in answer.json()["error"]["details"]} == {"string.base"}, where
+            assert all(detail["type"].endswith(".base") for detail in answer.json()["error"]["details"]), where
         assert "7654321" not in answer.text, where
         tried += 1
     assert tried > 100

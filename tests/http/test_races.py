@@ -118,7 +118,7 @@ def test_DU11_verifying_while_a_user_is_deleted_never_brings_it_back(store: dict
 
 def slow_hash(password: str) -> str:
     """Return a ready hash that takes a while to check, so that a login can be overtaken."""
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(11)).decode()
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
 
 
 def overtaken(tenant: Tenant, change: Callable[[], httpx.Response], delay: float) -> httpx.Response:
@@ -133,7 +133,7 @@ def overtaken(tenant: Tenant, change: Callable[[], httpx.Response], delay: float
     return login
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03, 0.06])
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03])
 def test_TK15_a_login_in_flight_does_not_outlive_the_deletion_of_its_user(tenant: Tenant, delay: float) -> None:
     ready = slow_hash("old")
     for _ in range(3):
@@ -146,15 +146,15 @@ def test_TK15_a_login_in_flight_does_not_outlive_the_deletion_of_its_user(tenant
         assert logins(tenant) == []
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03, 0.06])
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03])
 def test_TK15_a_login_in_flight_does_not_outlive_the_password_it_was_made_with(
     replacing: Service, delay: float
 ) -> None:
     tenant = fresh(replacing)
-    ready = slow_hash("old")
+    ready, quick = slow_hash("old"), bcrypt.hashpw(b"new", bcrypt.gensalt(4)).decode()
     for _ in range(3):
         tenant.create("alice", ready)
-        answer = overtaken(tenant, lambda: tenant.create("alice", slow_hash("new")), delay)
+        answer = overtaken(tenant, lambda: tenant.create("alice", quick), delay)
         if answer.status_code == 200:
             assert tenant.verify(answer.json()["accessToken"]).status_code == 400
         else:

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def everywhere(tenant: Tenant) -> Iterator[httpx.Response]:
             yield send(http, endpoint, tenant, body, **{"Content-Type": "application/x-www-form-urlencoded"})
     form = f"password={CANARY}".encode()
     for endpoint in ENDPOINTS:
-        path = endpoint.path.replace("{login}", CANARY)
+        path = re.sub(r"\{\w+\}", CANARY, endpoint.path)
         credential = credential_for(endpoint, tenant)
         proof = {"Authorization": credential} if credential else {}
         basic = base64.b64encode(f"alice:{CANARY}".encode()).decode()
