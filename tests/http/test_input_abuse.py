@@ -515,6 +515,7 @@ def bodies(draw: st.DrawFn, endpoint: Endpoint) -> bytes:
     return raw
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("endpoint", BODIES, ids=named)
 def test_IN11_whatever_the_body_the_answer_is_well_formed_and_repeats_nothing(
     tenant: Tenant, endpoint: Endpoint
@@ -534,6 +535,7 @@ def test_IN11_whatever_the_body_the_answer_is_well_formed_and_repeats_nothing(
     storm()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=named)
 def test_IN11_whatever_the_path_and_query_the_answer_is_well_formed(tenant: Tenant, endpoint: Endpoint) -> None:
     quoted = st.binary(min_size=1, max_size=20).map(lambda raw: b"".join(b"%%%02x" % byte for byte in raw))
@@ -557,6 +559,7 @@ def test_IN11_whatever_the_path_and_query_the_answer_is_well_formed(tenant: Tena
     storm()
 
 
+@pytest.mark.timeout(600)
 def test_IN11_a_scope_that_was_taken_comes_back_in_every_token(tenant: Tenant) -> None:
     @RELAXED
     @given(scope=VALUES)

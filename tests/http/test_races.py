@@ -93,6 +93,7 @@ def test_DU10_of_parallel_deletions_one_is_told_that_it_did_it(tenant: Tenant) -
     assert logins(tenant) == []
 
 
+@pytest.mark.timeout(600)
 def test_DU11_verifying_while_a_user_is_deleted_never_brings_it_back(store: dict[str, str], tmp_path: Path) -> None:
     settings = read_settings(tmp_path, {**store, "BUDGET_VERIFY": "off"})
     deleted: list[str] = []
@@ -164,6 +165,7 @@ def test_TK15_a_login_in_flight_does_not_outlive_the_password_it_was_made_with(
         assert tenant.login("alice", "new").status_code == 200
 
 
+@pytest.mark.timeout(600)
 def test_TK15_many_quick_logins_while_passwords_change_leave_no_session_of_an_old_one(replacing: Service) -> None:
     tenant = fresh(replacing)
     for number in range(200 if TORTURE else 25):
