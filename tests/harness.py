@@ -112,7 +112,7 @@ class Service:
         return found
 
     def client(self, **options: Any) -> httpx.Client:
-        client = httpx.Client(base_url=self.url, timeout=15, **options)
+        client = httpx.Client(base_url=self.url, timeout=15, verify=False, **options)
         self._clients.append(client)
         return client
 

@@ -234,4 +234,5 @@ def read_cursor(cursor: str) -> str | None:
         after = raw.decode()
     except (NotBase64, ValueError):
         return None
-    return after if after and _write_cursor(after) == cursor else None
+    # No login holds a NUL, and not every database can even compare with one.
+    return after if after and "\0" not in after and _write_cursor(after) == cursor else None

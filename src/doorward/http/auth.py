@@ -3,7 +3,7 @@
 from msgspec import UNSET
 
 from doorward.core.authentication import Attempted
-from doorward.core.errors import InvalidToken, TokenMissing
+from doorward.core.errors import InvalidToken, TokenMissing, ValidationFailed
 from doorward.core.model import Kind, Origin, Session
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
@@ -53,7 +53,7 @@ async def _known(services: Services, call: Call, token: str) -> Session | None:
 async def _token(services: Services, call: Call) -> bytes:
     try:
         return call.token()
-    except (MalformedJson, TokenMissing):
+    except (MalformedJson, TokenMissing, ValidationFailed):
         # Who proves nothing learns nothing, not even what is wrong with the body.
         await services.sessions.tenant(call.credential, call.needs)
         raise

@@ -89,6 +89,8 @@ def unique_query(raw: bytes) -> dict[str, str]:
         if name in found:
             raise ValidationFailed([Fault([], "query.unique", "a query parameter is given more than once")])
         found[name] = value
+    if any("\0" in value for value in found.values()):
+        raise ValidationFailed([Fault([], "query.base", "the query must not contain NUL characters")])
     return found
 
 

@@ -283,7 +283,9 @@ class Place:
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
         headers = by_name(scope["headers"])
         if not endpoint.everywhere:
-            check_accept(headers.get(b"accept"), endpoint.media)
+            # A field of several lines is one list (RFC 9110, section 5.3).
+            accepts = [value for name, value in scope["headers"] if name == b"accept"]
+            check_accept(b",".join(accepts) if accepts else None, endpoint.media)
             if scope["body"]:
                 (check_form if endpoint.form else check_content)(headers)
         call = Call(
@@ -301,9 +303,12 @@ class Place:
 
 def _segments(scope: Scope) -> dict[str, str]:
     try:
-        return {name: unquote(segment, errors="strict") for name, segment in scope["path_params"].items()}
+        segments = {name: unquote(segment, errors="strict") for name, segment in scope["path_params"].items()}
     except UnicodeDecodeError:
         raise NotFound from None
+    if any("\0" in segment for segment in segments.values()):
+        raise NotFound
+    return segments
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the shape of ASGI

@@ -5,13 +5,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from doorward.core.identity import is_email, is_visible
+from doorward.core.identity import canonical, is_email, is_visible
 from doorward.core.model import Permission
 from doorward.core.passwords import BCRYPT_MAX_COST, BCRYPT_MIN_COST, MAX_BYTES, MAX_CHARACTERS, bcrypt_cost
 from doorward.http.validation import AnyJson, Fields, Flag, Items, OneOf, Text, Whole
 
 NAME_CHARACTERS = 256
 NAME_BYTES = 512
+CANONICAL_BYTES = 1024
 SCOPE_BYTES = 4096
 SCOPE_DEPTH = 8
 MOST_TOKENS = 500
@@ -28,8 +29,20 @@ def _name(value: str) -> _Found:
     return [] if is_visible(value) else [("string.visible", "must not contain invisible characters", None)]
 
 
+def _login(value: str) -> _Found:
+    return _name(value) or _canonical(value)
+
+
+def _canonical(value: str) -> _Found:
+    # One character may become eighteen: indexes and cursors hold the canonical form, so that is what is bounded.
+    if value.isascii() or len(canonical(value).encode()) <= CANONICAL_BYTES:
+        return []
+    text = f"must not take more than {CANONICAL_BYTES} bytes in its canonical form (NFKC, casefolded)"
+    return [("string.max", text, CANONICAL_BYTES)]
+
+
 def _email(value: str) -> _Found:
-    return [] if is_email(value) else [("string.email", "must be a valid email", None)]
+    return _canonical(value) if is_email(value) else [("string.email", "must be a valid email", None)]
 
 
 def _password(value: str) -> _Found:
@@ -75,7 +88,7 @@ TenantEmail = Annotated[
 ]
 Login = Annotated[
     str,
-    Text(NAME_CHARACTERS, NAME_BYTES, _name),
+    Text(NAME_CHARACTERS, NAME_BYTES, _login),
     Meta(
         min_length=1,
         max_length=NAME_CHARACTERS,
