@@ -1,11 +1,16 @@
 """The command line: thin, calls the rest. Exit codes: 0 done, 1 cannot start, 2 wrong use."""
 
 import json
+import resource
+import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from doorward import __version__, logs
 from doorward.core.errors import CannotStart
@@ -16,6 +21,7 @@ from doorward.stores import migrate
 _BACKLOG = 2048
 _DRAIN_SECONDS = 30
 _IDLE_SECONDS = 75
+_SPARE_FILES = 256
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,14 +69,42 @@ def serve() -> None:
             f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} is taken.", err=True, fg="red"
         )
         sys.exit(1)
+    _allow_files(settings.max_connections + _SPARE_FILES)
+    # uvicorn ends what it has to end and then lets the signal happen; to be asked to stop is no failure.
+    signal.signal(signal.SIGTERM, _stopped)
     _welcome(settings, listener.getsockname()[1])
     try:
         if settings.workers > 1:
-            uvicorn.supervisors.Multiprocess(config, sockets=[listener]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[listener])
+            supervisor = _Supervisor(config, sockets=[listener])
+            supervisor.run()
+            sys.exit(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
+        uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
+
+
+class _Supervisor(Multiprocess):
+    """Keeps the workers alive, and lets go of the port before they are told to stop.
+
+    A port that this process still held would take connections that nobody is there to serve.
+    """
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
+def _stopped(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit of open files, as far as it may be raised, to what the connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _welcome(settings: Settings, port: int) -> None:

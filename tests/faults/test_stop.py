@@ -1,0 +1,157 @@
+"""Asked to stop, or losing a process: nothing that was acknowledged is lost, and nobody is left hanging."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from faults.client import Client, Lost, Reply, clients, ready_hash
+from faults.sizes import STOPS, WORKER_DEATHS
+from harness import Process, serving
+
+pytestmark = pytest.mark.slow
+
+HASH = ready_hash("pw")
+
+
+def workers_of(process: Process) -> list[int]:
+    """Return the processes that serve: children of the one that was started which listen themselves."""
+    assert process.process
+    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
+    # Python starts a process beside the workers that looks after their shared resources; it has one thread.
+    return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+async def create_until_gone(client: Client, name: str, done: list[str]) -> None:
+    number = 0
+    while True:
+        login = f"{name}-{number}"
+        number += 1
+        try:
+            answer = await client.create(login, HASH)
+        except Lost:
+            return
+        assert answer.status == 200, answer
+        done.append(login)
+
+
+async def send_half_a_request(
+    port: int, token: str, login: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    body = f'{{"login": "{login}", "email": "u@example.org", "password": "{HASH}", "sub": "s"}}'.encode()
+    head = (
+        f"POST /user HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + body[:20])
+    await asyncio.sleep(0.1)
+    return reader, writer, body[20:]
+
+
+async def is_refused(port: int) -> bool:
+    """Tell whether a new connection is turned away, or accepted and closed without an answer, within a moment."""
+    client = Client(port)
+    try:
+        async with asyncio.timeout(10):
+            return (await client.ask("GET", "/health/ready")).status != 200
+    except Lost:
+        return True
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_DU4_sigterm_finishes_what_is_under_way_and_loses_nothing(
+    store: dict[str, str], tmp_path: Path, workers: int
+) -> None:
+    settings = {**store, "WORKERS": str(workers)}
+
+    async def stop_under_load(process: Process, round_number: int) -> tuple[str, list[str]]:
+        assert process.process
+        done: list[str] = []
+        async with clients(process.port, 1) as [shop]:
+            await shop.register(f"shop{round_number}@example.org")
+            async with clients(process.port, 8, shop.token) as load:
+                busy = [
+                    asyncio.create_task(create_until_gone(client, f"u{number}", done))
+                    for number, client in enumerate(load)
+                ]
+                idle = Client(process.port)
+                await idle.ask("GET", "/health/ready")
+                reader, writer, rest = await send_half_a_request(process.port, shop.token, "patient")
+                await asyncio.sleep(0.2)
+                process.process.send_signal(signal.SIGTERM)
+                deadline = time.monotonic() + 10
+                while not await is_refused(process.port):
+                    assert time.monotonic() < deadline, "new connections are still served"
+                    await asyncio.sleep(0.02)
+                assert process.process.poll() is None, "the half-sent request was not waited for"
+                writer.write(rest)
+                answer = await asyncio.wait_for(reader.read(), 20)
+                assert answer.startswith(b"HTTP/1.1 200"), answer
+                assert b"connection: close" in answer.lower()
+                done.append("patient")
+                writer.close()
+                await asyncio.gather(*busy)
+                idle.close()
+        assert await asyncio.to_thread(process.process.wait, 20) == 0
+        return shop.token, done
+
+    async def look(process: Process, token: str) -> list[str]:
+        async with clients(process.port, 1, token) as [shop]:
+            return await shop.logins()
+
+    with serving(tmp_path, settings) as process:
+        for number in range(STOPS):
+            token, done = asyncio.run(stop_under_load(process, number))
+            process.start()
+            assert len(done) > 8, "hardly anything was under way"
+            missing = set(done) - set(asyncio.run(look(process, token)))
+            assert not missing, "acknowledged and lost"
+
+
+def test_DU4_an_idle_service_stops_at_once(store: dict[str, str], tmp_path: Path) -> None:
+    with serving(tmp_path, {**store, "WORKERS": "2"}) as process:
+        with socket.create_connection(("127.0.0.1", process.port)) as silent:
+            assert process.stop() == 0
+            assert silent.recv(100) == b"", "a connection that says nothing is closed, not waited for"
+        assert process.log().count('"event": "stopped"') == 2
+
+
+def test_DU4_a_worker_that_dies_is_replaced_and_the_service_goes_on(store: dict[str, str], tmp_path: Path) -> None:
+    async def serve_on(process: Process, victim: int) -> None:
+        async with clients(process.port, 1) as [shop]:
+            await shop.register(f"shop{victim}@example.org")
+            assert (await shop.create("alice", HASH)).status == 200
+            token = await shop.session("alice")
+            os.kill(victim, signal.SIGKILL)
+            deadline = time.monotonic() + 30
+            while len(set(workers_of(process)) - {victim}) < 2:
+                # Whoever is connected to the survivor, or connects now, is served all the while.
+                async with clients(process.port, 1, shop.token) as [fresh]:
+                    assert (await verified(fresh, token)).status == 200
+                assert time.monotonic() < deadline, "the dead worker was not replaced"
+                await asyncio.sleep(0.02)
+            names: set[str] = set()
+            while len(names) < 2:
+                async with clients(process.port, 8, shop.token) as many:
+                    names |= {answer.worker for answer in await asyncio.gather(*(one.verify(token) for one in many))}
+                assert time.monotonic() < deadline, "the new worker does not serve"
+
+    with serving(tmp_path, {**store, "WORKERS": "2"}) as process:
+        for _ in range(WORKER_DEATHS):
+            asyncio.run(serve_on(process, workers_of(process)[0]))
+        assert process.stop() == 0
+
+
+async def verified(client: Client, token: str) -> Reply:
+    """Ask, once more if the connection was one of the dead worker's."""
+    try:
+        return await client.verify(token)
+    except Lost:
+        return await client.verify(token)
