@@ -178,33 +178,33 @@ def test_DU3_a_start_without_room_ends_with_a_sentence_and_a_start_with_room_fol
 def test_DU3_a_folder_that_cannot_be_written_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
     with serving(tmp_path, {"JWT_KEY": KEY}) as process:
         assert process.stop() == 0
-        with read_only(tmp_path / "data"):
+        with read_only(tmp_path / "data") as folder:
+            start = Process(tmp_path, {"JWT_KEY": KEY, "DATA_DIR": str(folder)})
             with pytest.raises(RuntimeError, match="DATABASE_URL"):
-                process.start()
-            assert process.process
-            assert process.process.wait(10) == 1
+                start.start()
+            assert start.process
+            assert start.process.wait(10) == 1
         process.start()
         assert process.stop() == 0
 
 
 @contextlib.contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Make a folder read-only: for root by mounting it so, since modes do not bind root."""
+def read_only(folder: Path) -> Iterator[Path]:
+    """Make a folder read-only, and give it; where root may mount nothing, give one that nobody can write."""
     if SmallDisk in DISKS:
         assert tool("mount", "--bind", str(folder), str(folder))
         try:
             assert tool("mount", "-o", "remount,bind,ro", str(folder))
-            yield
+            yield folder
         finally:
             unmount(folder)
-        return
-    assert os.geteuid() != 0, "root may write everywhere, and nothing may be mounted to stop it"
-    paths = [*folder.iterdir(), folder]
-    modes = [path.stat().st_mode for path in paths]
-    for path, mode in zip(paths, modes, strict=True):
-        path.chmod(mode & ~0o222)
-    try:
-        yield
-    finally:
+    elif os.geteuid() == 0:
+        yield Path("/proc")
+    else:
+        paths = [*folder.iterdir(), folder]
+        modes = [path.stat().st_mode for path in paths]
+        for path, mode in zip(paths, modes, strict=True):
+            path.chmod(mode & ~0o222)
+        yield folder
         for path, mode in list(zip(paths, modes, strict=True))[::-1]:
             path.chmod(mode)
