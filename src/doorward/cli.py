@@ -1,9 +1,13 @@
 """The command line: thin, calls the rest. Exit codes: 0 done, 1 cannot start, 2 wrong use."""
 
 import json
+import multiprocessing.process
+import os
 import resource
 import signal
+import socket
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,7 +48,7 @@ def serve() -> None:
     except CannotStart as reason:
         click.secho(f"doorward cannot start. {reason}", err=True, fg="red")
         sys.exit(1)
-    config = uvicorn.Config(
+    config = _Config(
         "doorward.app:from_environment",
         factory=True,
         host=settings.host,
@@ -74,13 +78,25 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, _stopped)
     _welcome(settings, listener.getsockname()[1])
     try:
-        if settings.workers > 1:
-            supervisor = _Supervisor(config, sockets=[listener])
-            supervisor.run()
-            sys.exit(any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes))
-        uvicorn.Server(config).run(sockets=[listener])
+        if not _run(config, listener):
+            sys.exit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
+
+
+def _run(config: uvicorn.Config, listener: socket.socket) -> bool:
+    """Serve until asked to stop; False where it could not even start, for a reason that is in the log."""
+    if config.workers > 1:
+        supervisor = _Supervisor(config, sockets=[listener])
+        supervisor.run()
+        return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except SystemExit as end:
+        if end.code == STARTUP_FAILURE:
+            return False
+        raise
+    return True
 
 
 class _Supervisor(Multiprocess):
@@ -93,6 +109,21 @@ class _Supervisor(Multiprocess):
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
+
+
+class _Config(uvicorn.Config):
+    """What a worker is started with. A worker whose supervisor is gone stops, so that the port is free for the next."""
+
+    def load(self) -> None:
+        supervisor = multiprocessing.parent_process()
+        if supervisor is not None:
+            threading.Thread(target=_follow, args=(supervisor,), name="follow", daemon=True).start()
+        super().load()
+
+
+def _follow(supervisor: multiprocessing.process.BaseProcess) -> None:
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stopped(_signal: int, _frame: object) -> NoReturn:

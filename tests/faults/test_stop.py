@@ -4,14 +4,18 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from faults.client import Client, Lost, Reply, clients, ready_hash
 from faults.sizes import STOPS, WORKER_DEATHS
-from harness import Process, serving
+from harness import KEY, Process, serving
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +28,14 @@ def workers_of(process: Process) -> list[int]:
     children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
     # Python starts a process beside the workers that looks after their shared resources; it has one thread.
     return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process still runs; one that only waits to be counted by its parent has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def create_until_gone(client: Client, name: str, done: list[str]) -> None:
@@ -155,3 +167,54 @@ async def verified(client: Client, token: str) -> Reply:
         return await client.verify(token)
     except Lost:
         return await client.verify(token)
+
+
+def test_DU4_workers_whose_supervisor_dies_stop_and_leave_the_port_to_the_next(
+    store: dict[str, str], tmp_path: Path
+) -> None:
+    async def go_away(process: Process, workers: list[int]) -> str:
+        assert process.process
+        async with clients(process.port, 1) as [shop]:
+            await shop.register("shop@example.org")
+            process.process.kill()
+            await asyncio.to_thread(process.process.wait, 10)
+            deadline = time.monotonic() + 30
+            while any(map(is_alive, workers)):
+                assert time.monotonic() < deadline, "workers are left that nobody looks after"
+                await asyncio.sleep(0.05)
+            return shop.token
+
+    with serving(tmp_path, {**store, "WORKERS": "2"}) as process:
+        token = asyncio.run(go_away(process, workers_of(process)))
+        assert process.log().count('"event": "stopped"') == 2
+        process.start()
+
+        async def create() -> None:
+            async with clients(process.port, 1, token) as [shop]:
+                assert (await shop.create("alice", HASH)).status == 200
+
+        asyncio.run(create())
+
+
+SERVE_ON_ANYTHING = """
+import doorward.cli
+doorward.cli.migrate = lambda settings: None
+doorward.cli.main(["serve"])
+"""
+"""The service, but for the look at the database before anything is started: so the workers are the first to see it."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_DU4_a_service_whose_workers_cannot_start_ends_and_says_so(tmp_path: Path, workers: int) -> None:
+    with closing(sqlite3.connect(tmp_path / "doorward.db")) as connection:
+        connection.execute("PRAGMA user_version=1000")
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE_ON_ANYTHING],
+        env={"DATA_DIR": str(tmp_path), "JWT_KEY": KEY, "PORT": "0", "WORKERS": str(workers)},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr.decode()
+    assert b"schema version 1000" in done.stderr
