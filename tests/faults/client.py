@@ -46,10 +46,13 @@ class Client:
     _writer: asyncio.StreamWriter | None = None
 
     async def ask(self, method: str, path: str, body: object = None) -> Reply:
-        """Send one request and return the answer; Lost where there is none."""
+        """Send one request and return the answer; Lost where there is none, TimeoutError where there is nothing."""
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._ask(method, path, body)
+        except TimeoutError:
+            self.close()
+            raise
         except (OSError, EOFError, asyncio.IncompleteReadError) as error:
             self.close()
             raise Lost(repr(error)) from error

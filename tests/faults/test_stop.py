@@ -96,7 +96,9 @@ def test_DU4_sigterm_finishes_what_is_under_way_and_loses_nothing(
                 idle = Client(process.port)
                 await idle.ask("GET", "/health/ready")
                 reader, writer, rest = await send_half_a_request(process.port, shop.token, "patient")
-                await asyncio.sleep(0.2)
+                async with asyncio.timeout(30):
+                    while len(done) < 50:  # noqa: ASYNC110 - it is a list, and eight write to it
+                        await asyncio.sleep(0.01)
                 process.process.send_signal(signal.SIGTERM)
                 deadline = time.monotonic() + 10
                 while not await is_refused(process.port):
@@ -122,7 +124,6 @@ def test_DU4_sigterm_finishes_what_is_under_way_and_loses_nothing(
         for number in range(STOPS):
             token, done = asyncio.run(stop_under_load(process, number))
             process.start()
-            assert len(done) > 8, "hardly anything was under way"
             missing = set(done) - set(asyncio.run(look(process, token)))
             assert not missing, "acknowledged and lost"
 
