@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import os
 import random
+import signal
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ import pytest
 
 from faults.client import Client, Lost, Reply, clients, ready_hash, together
 from faults.sizes import CRASH_CLIENTS, CRASHES
+from faults.workers import workers_of
 from harness import PASSWORD, Process, serving
 
 pytestmark = pytest.mark.slow
@@ -44,12 +47,13 @@ class Customer:
     name: str
     journal: Journal
     random: random.Random
+    over: asyncio.Event
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def live(self) -> None:
-        """Go on until the service is gone."""
+        """Go on until the service is gone, or it is time to look what is there."""
         steps = [self.create] * 4 + [self.login] * 4 + [self.logout, self.logout, self.delete, self.register]
-        while True:
+        while not self.over.is_set():
             try:
                 await self.random.choice(steps)()
             except Lost:
@@ -111,14 +115,21 @@ class Customer:
 
 
 async def live_until_the_power_fails(process: Process, token: str, cycle: int, chance: random.Random) -> list[Journal]:
+    over = asyncio.Event()
     async with clients(process.port, CRASH_CLIENTS, token) as them:
         customers = [
-            Customer(client, f"c{cycle}-{number}", Journal(), random.Random(chance.random()))
+            Customer(client, f"c{cycle}-{number}", Journal(), random.Random(chance.random()), over)
             for number, client in enumerate(them)
         ]
         lives = [asyncio.create_task(customer.live()) for customer in customers]
         await asyncio.sleep(chance.uniform(0.05, 0.5))
-        await asyncio.to_thread(process.kill)
+        if cycle % 3 == 2:
+            # Only one of the workers, in the middle of whatever it does; the other one serves on.
+            os.kill(chance.choice(workers_of(process)), signal.SIGKILL)
+            await asyncio.sleep(0.2)
+        else:
+            await asyncio.to_thread(process.kill)
+        over.set()
         await asyncio.gather(*lives)
     return [customer.journal for customer in customers]
 
@@ -190,7 +201,8 @@ def test_DU1_what_was_acknowledged_survives_kill_9_and_the_rest_is_whole_or_abse
 
             token, journals = asyncio.run(crash(cycle))
             acknowledged += sum(journal.acknowledged for journal in journals)
-            process.start()
+            if cycle % 3 != 2:
+                process.start()
             asyncio.run(inspect(process.port, token, journals))
             if before is not None:
                 asyncio.run(inspect(process.port, *before))

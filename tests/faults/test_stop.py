@@ -15,27 +15,12 @@ import pytest
 
 from faults.client import Client, Lost, Reply, clients, ready_hash
 from faults.sizes import STOPS, WORKER_DEATHS
+from faults.workers import is_alive, workers_of
 from harness import KEY, Process, serving
 
 pytestmark = pytest.mark.slow
 
 HASH = ready_hash("pw")
-
-
-def workers_of(process: Process) -> list[int]:
-    """Return the processes that serve: children of the one that was started which listen themselves."""
-    assert process.process
-    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
-    # Python starts a process beside the workers that looks after their shared resources; it has one thread.
-    return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process still runs; one that only waits to be counted by its parent has no command line."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 async def create_until_gone(client: Client, name: str, done: list[str]) -> None:
