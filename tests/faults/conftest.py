@@ -1,5 +1,6 @@
 import pytest
 
+from faults.figures import FIGURES
 from faults.sizes import TEST_SECONDS
 
 SETUPS: dict[str, dict[str, str]] = {"sqlite": {}}
@@ -10,6 +11,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "faults" in item.path.parts:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FIGURES:
+        terminalreporter.section("figures")
+        for sentence in FIGURES:
+            terminalreporter.write_line(sentence)
 
 
 @pytest.fixture(params=SETUPS)

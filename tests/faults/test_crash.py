@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from faults.client import Client, Lost, Reply, clients, ready_hash, together
+from faults.figures import say
 from faults.sizes import CRASH_CLIENTS, CRASHES
 from faults.workers import workers_of
 from harness import PASSWORD, Process, serving
@@ -209,6 +210,6 @@ def test_DU1_what_was_acknowledged_survives_kill_9_and_the_rest_is_whole_or_abse
             before = (token, journals)
         process.kill()
         assert acknowledged > CRASHES, "hardly anything was acknowledged, so hardly anything was tested"
-        print(f"{acknowledged} acknowledged in {CRASHES} crashes")  # noqa: T201 - a figure of the long form
+        say(f"{acknowledged} acknowledged in {CRASHES} crashes")
         if not store:
             check_file(tmp_path / "data" / "doorward.db")
