@@ -2,22 +2,15 @@
 
 import errno
 import json
-import socket
 import sys
 from pathlib import Path
 
 import click
-import uvicorn
 
-from doorward import __version__, logs
+from doorward import __version__, logs, serving
 from doorward.core.errors import CannotStart
-from doorward.http.protocol import DoorwardProtocol
 from doorward.settings import LOOPBACK, Settings, describe
 from doorward.stores import migrate
-
-_BACKLOG = 2048
-_DRAIN_SECONDS = 30
-_IDLE_SECONDS = 75
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -40,50 +33,18 @@ def serve() -> None:
     except CannotStart as reason:
         click.secho(f"doorward cannot start. {reason}", err=True, fg="red")
         sys.exit(1)
-    config = uvicorn.Config(
-        "doorward.app:from_environment",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        loop="uvloop",
-        http=DoorwardProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-    )
     try:
-        listener = _bind(settings.host, settings.port)
+        listener = serving.bind(settings.host, settings.port)
     except OSError as error:
         why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
         click.secho(f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} {why}.", err=True, fg="red")
         sys.exit(1)
     _welcome(settings, listener.getsockname()[1])
     try:
-        if settings.workers > 1:
-            uvicorn.supervisors.Multiprocess(config, sockets=[listener]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[listener])
+        if not serving.run(settings, listener):
+            sys.exit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    listener.set_inheritable(True)  # the workers accept on it
-    return listener
 
 
 def _welcome(settings: Settings, port: int) -> None:

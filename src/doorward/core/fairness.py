@@ -13,8 +13,8 @@ class FairSeats:
     """Hands out `seats` seats; who has to wait, waits in its own group's line, and groups are served round robin.
 
     A newcomer whose wait would be longer than `patience` seconds is refused with `Overloaded` before it costs
-    anything. The estimate counts only those who would be served before it, so a group with an empty line is still let
-    in while another group's line is full.
+    anything, and so is one who has waited that long because the estimate was wrong. The estimate counts only those who
+    would be served before it, so a group with an empty line is still let in while another group's line is full.
     """
 
     def __init__(self, seats: int, *, patience: float, service_time: float) -> None:
@@ -57,21 +57,23 @@ class FairSeats:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(group, deque()).append(turn)
         try:
-            await turn
+            await asyncio.wait([turn], timeout=self._patience)
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done():
                 self._free += 1
                 self._next()
             else:
-                self._give_up(group, turn)
+                self._leave(group, turn)
             raise
+        if not turn.done():
+            self._leave(group, turn)
+            raise Overloaded(retry_after=max(1, round(estimate)))
 
-    def _give_up(self, group: str, turn: "asyncio.Future[None]") -> None:
-        line = self._lines.get(group, deque())
-        if turn in line:
-            line.remove(turn)
-            if not line:
-                del self._lines[group]
+    def _leave(self, group: str, turn: "asyncio.Future[None]") -> None:
+        line = self._lines[group]
+        line.remove(turn)
+        if not line:
+            del self._lines[group]
 
     def _next(self) -> None:
         while self._free and self._lines:
@@ -81,6 +83,5 @@ class FairSeats:
             del self._lines[group]
             if line:
                 self._lines[group] = line
-            if not turn.cancelled():
-                self._free -= 1
-                turn.set_result(None)
+            self._free -= 1
+            turn.set_result(None)

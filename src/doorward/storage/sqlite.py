@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -198,18 +199,11 @@ def migrate(path: Path) -> int:
     newest = migrations[-1].version
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = _connect_first(path)
+        connection = _connect_first(path, newest)
     except (OSError, sqlite3.Error) as error:
         raise _cannot_open(path, error) from error
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        version = _version(connection)
-        if version > newest:
-            raise CannotStart(
-                f"The database {path} has schema version {version}, this program knows only up to {newest}: "
-                "start a newer program, or restore a backup made by this one."
-            )
-        connection.execute("ROLLBACK")
+        _refuse_newer(path, connection, newest)
         for migration in migrations:
             connection.execute("BEGIN IMMEDIATE")
             if _version(connection) < migration.version:
@@ -228,11 +222,34 @@ def _cannot_open(path: Path, error: Exception) -> CannotStart:
     return CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({error}).")
 
 
-def _connect_first(path: Path) -> sqlite3.Connection:
+def _refuse_newer(path: Path, connection: sqlite3.Connection, newest: int) -> None:
+    version = _version(connection)
+    if version > newest:
+        raise CannotStart(
+            f"The database {path} has schema version {version}, this program knows only up to {newest}: "
+            "start a newer program, or restore a backup made by this one."
+        )
+
+
+def _look_first(path: Path, newest: int) -> None:
+    # A connection that can write leaves traces in the file by merely opening and closing it.
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as connection:
+        try:
+            _refuse_newer(path, connection, newest)
+        except sqlite3.OperationalError as error:
+            # Whoever died while making the file left it to be rolled back, which takes a connection that can write.
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+
+
+def _connect_first(path: Path, newest: int) -> sqlite3.Connection:
     # Switching a new file to WAL needs it exclusively, and SQLite does not wait for that: with several starters we do.
     deadline = monotonic() + _BUSY_SECONDS
     while True:
         try:
+            _look_first(path, newest)
             return connect(path, busy=_BUSY_SECONDS)
         except sqlite3.OperationalError:
             if monotonic() > deadline:

@@ -1,0 +1,33 @@
+"""How much of everything: the short form for every day, the long one with DOORWARD_TORTURE=1."""
+
+import os
+
+TORTURE = os.environ.get("DOORWARD_TORTURE") == "1"
+
+TEST_SECONDS = 7200 if TORTURE else 120
+"""After how long a test counts as hanging."""
+
+CRASHES = 500 if TORTURE else 5
+CRASH_CLIENTS = 16
+
+REVOCATIONS = 2000 if TORTURE else 60
+REVOCATION_WORKERS = 4
+REVOCATION_CLIENTS = 8
+"""Clients per worker that ask about one token."""
+
+REGISTRATION_RACES = 20 if TORTURE else 2
+DELETIONS = 1000 if TORTURE else 200
+CAP_RACES = 20 if TORTURE else 2
+PARALLEL_LOGINS = 200 if TORTURE else 40
+PARALLEL_GUESSES = 200
+
+STARTERS = 8
+STARTS = 20 if TORTURE else 1
+STOPS = 20 if TORTURE else 1
+WORKER_DEATHS = 20 if TORTURE else 1
+
+FLOOD_SECONDS = 60 if TORTURE else 5
+FLOOD_CLIENTS = 200
+HALF_BODIES = 1000
+SLOW_CLIENTS = 500 if TORTURE else 200
+VERIFIES = 10_000
