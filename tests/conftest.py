@@ -1,13 +1,23 @@
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from doorward.stores import Stores, choose
 from harness import Service, Tenant, TurnableClock, read_settings, running
+from made import Workers
+from servers import Servers
 
-SETUPS = ["sqlite"]
-"""Every set-up of stores that the HTTP suite runs on."""
+
+@contextmanager
+def _sqlite(_servers: Servers) -> Iterator[dict[str, str]]:
+    yield {}
+
+
+SETUPS: dict[str, Callable[[Servers], AbstractContextManager[dict[str, str]]]] = {"sqlite": _sqlite}
+"""Every set-up of stores that the HTTP suite and the contracts run on: how to make an empty one, as settings."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,10 +30,19 @@ def clock() -> TurnableClock:
     return TurnableClock()
 
 
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The real servers of this run. Nothing is started before somebody asks for it."""
+    servers = Servers()
+    yield servers
+    servers.stop()
+
+
 @pytest.fixture(scope="module", params=SETUPS)
-def store(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The settings that choose a set-up of stores."""
-    return {"sqlite": {}}[request.param]
+def store(request: pytest.FixtureRequest, servers: Servers) -> Iterator[dict[str, str]]:
+    """The settings that choose a set-up of stores, empty and for this module only."""
+    with SETUPS[request.param](servers) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +79,17 @@ def other(shared: Service) -> Tenant:
     from uuid import uuid4
 
     return shared.tenant(f"{uuid4().hex}@example.org")
+
+
+@pytest.fixture
+async def workers(store: dict[str, str], module_folder: Path) -> AsyncIterator[Workers]:
+    """Two independent instances of a set-up's stores, as two workers of one service have. Tests use names of their own."""
+    settings = read_settings(module_folder, store)
+    async with AsyncExitStack() as stack:
+        opened: list[Stores] = []
+        for _ in range(2):
+            stores = choose(settings)
+            await stores.open()
+            stack.push_async_callback(stores.close)
+            opened.append(stores)
+        yield Workers(*opened)
