@@ -16,7 +16,18 @@ def _sqlite(_servers: Servers) -> Iterator[dict[str, str]]:
     yield {}
 
 
-SETUPS: dict[str, Callable[[Servers], AbstractContextManager[dict[str, str]]]] = {"sqlite": _sqlite}
+@contextmanager
+def _postgresql(servers: Servers) -> Iterator[dict[str, str]]:
+    server = servers.postgresql
+    database = server.make_database()
+    yield {"DATABASE_URL": database.url}
+    server.drop(database)
+
+
+SETUPS: dict[str, Callable[[Servers], AbstractContextManager[dict[str, str]]]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+}
 """Every set-up of stores that the HTTP suite and the contracts run on: how to make an empty one, as settings."""
 
 

@@ -1,10 +1,14 @@
 """Which stores the settings ask for. The only place that picks one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from doorward.core.ports import Accounts, Clock, Counters, Sessions
 from doorward.settings import Settings
+from doorward.storage.postgres import PostgresDatabase
+from doorward.storage.postgres_address import Address
+from doorward.storage.postgres_schema import prepare as prepare_postgresql
 from doorward.storage.relational import Database, RelationalAccounts, RelationalCounters, RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
@@ -40,7 +44,13 @@ class Stores:
 
 def choose(settings: Settings) -> Stores:
     """Return the stores that the settings name, not opened yet."""
-    database = SqliteDatabase(settings.database_path)
+    database: Database
+    if settings.on_postgresql:
+        database = PostgresDatabase(
+            settings.database_url, size=settings.database_pool, wait=float(settings.database_wait)
+        )
+    else:
+        database = SqliteDatabase(settings.database_path)
     return Stores(
         accounts=RelationalAccounts(database),
         sessions=RelationalSessions(database),
@@ -52,4 +62,7 @@ def choose(settings: Settings) -> Stores:
 
 def migrate(settings: Settings) -> None:
     """Bring the database to the newest schema before anything is served; CannotStart where that is impossible."""
-    migrate_sqlite(settings.database_path)
+    if settings.on_postgresql:
+        asyncio.run(prepare_postgresql(Address.read(settings.database_url), wait=float(settings.database_wait)))
+    else:
+        migrate_sqlite(settings.database_path)

@@ -1,4 +1,5 @@
--- Every statement, named; one text for SQLite and PostgreSQL. `:name` is a parameter.
+-- Every statement, named; one text for SQLite and PostgreSQL. `:name` is a parameter, `IN (:name)` a list of any length.
+-- A parameter that is only calculated with says once what it is: CAST(:name AS BIGINT).
 
 -- name: ping
 SELECT 1
@@ -86,19 +87,12 @@ DELETE FROM sessions WHERE id IN (
     WHERE owner = :owner AND epoch = (SELECT epoch FROM epochs WHERE owner = :owner)
     ORDER BY created_at DESC, id DESC LIMIT 1000000000 OFFSET :cap)
 
--- name: find_session
-SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at
-FROM sessions s
-JOIN epochs o ON o.owner = s.owner AND o.epoch = s.epoch
-JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
-WHERE s.id = :id
-
 -- name: find_sessions
 SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at
 FROM sessions s
 JOIN epochs o ON o.owner = s.owner AND o.epoch = s.epoch
 JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
-WHERE s.id IN (:first, :second)
+WHERE s.id IN (:ids)
 
 -- name: close_session
 DELETE FROM sessions WHERE id = :id RETURNING id
@@ -128,10 +122,10 @@ DELETE FROM ended WHERE NOT EXISTS (
 
 -- name: take
 -- GCRA: full_at is when the budget will be full again; one more has to leave it within `burst` periods of now.
-INSERT INTO budgets (key, full_at) VALUES (:key, :now + :period)
+INSERT INTO budgets (key, full_at) VALUES (:key, CAST(:now AS BIGINT) + CAST(:period AS BIGINT))
 ON CONFLICT (key) DO UPDATE
 SET full_at = CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period
-WHERE CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period <= :now + :period * :burst
+WHERE CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period <= :now + :period * CAST(:burst AS BIGINT)
 RETURNING full_at
 
 -- name: budget
@@ -139,7 +133,7 @@ SELECT full_at FROM budgets WHERE key = :key
 
 -- name: reserve
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
-VALUES (:key, 0, 1, :now + :lease, 0, :now + :lease)
+VALUES (:key, 0, 1, CAST(:now AS BIGINT) + CAST(:lease AS BIGINT), 0, :now + :lease)
 ON CONFLICT (key) DO UPDATE
 SET failures = CASE WHEN attempts.expires_at <= :now THEN 0 ELSE attempts.failures END,
     pending = CASE WHEN attempts.lease_until <= :now THEN 1 ELSE attempts.pending + 1 END,
@@ -156,14 +150,14 @@ SELECT failures, blocked_until FROM attempts WHERE key = :key
 
 -- name: settle
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
-VALUES (:key, 1, 0, 0, 0, :now + :memory)
+VALUES (:key, 1, 0, 0, 0, CAST(:now AS BIGINT) + CAST(:memory AS BIGINT))
 ON CONFLICT (key) DO UPDATE
 SET failures = attempts.failures + 1,
     pending = CASE WHEN attempts.pending > 0 THEN attempts.pending - 1 ELSE 0 END,
     blocked_until = :now + CASE
-        WHEN attempts.failures < :free THEN 0
-        WHEN attempts.failures >= :free + :doublings THEN :longest
-        ELSE :first * (1 << CAST(attempts.failures - :free AS INTEGER)) END,
+        WHEN attempts.failures < CAST(:free AS BIGINT) THEN 0
+        WHEN attempts.failures >= :free + CAST(:doublings AS BIGINT) THEN CAST(:longest AS BIGINT)
+        ELSE CAST(:first AS BIGINT) * (1 << CAST(attempts.failures - :free AS INTEGER)) END,
     expires_at = :now + CASE WHEN attempts.failures + 1 >= :cap THEN 100 * :memory ELSE :memory END
 
 -- name: release

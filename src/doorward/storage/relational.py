@@ -40,6 +40,13 @@ class Database(Protocol):
         """Return the rows of a statement that answers by key, at once."""
         ...
 
+    async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
+        """Return the rows of a statement on a list, `IN (:name)`, whose first column is one of `keys`.
+
+        A database behind a network asks for the keys of all callers of one moment in one trip.
+        """
+        ...
+
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """Return the rows of a statement that may take a while, without holding up anything else."""
         ...
@@ -198,14 +205,14 @@ class RelationalSessions:
 
     async def find(self, tenant: Claimed) -> Session | None:
         """See `Sessions.find`."""
-        rows = await self._db.read("find_session", {"id": tenant.session_id})
+        rows = await self._db.look_up("find_sessions", (tenant.session_id,))
         return Session._make(rows[0]) if rows else None
 
     async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
         """See `Sessions.find_pair`."""
         one = other = None
         first, second = tenant.session_id, user.session_id
-        for row in await self._db.read("find_sessions", {"first": first, "second": second}):
+        for row in await self._db.look_up("find_sessions", (first, second)):
             if row[0] == first:
                 one = Session._make(row)
             if row[0] == second:
