@@ -7,10 +7,12 @@ import asyncio
 import importlib.util
 import os
 import pwd
+import queue
 import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -166,9 +168,10 @@ class OwnPostgres(Postgres):
     def _initialise(self, password: str) -> None:
         secret = self.folder / "password"
         secret.write_text(password)
+        secret.chmod(0o600)
         if account := _account():
-            os.chown(self.folder, account.pw_uid, account.pw_gid)
-            os.chown(secret, account.pw_uid, account.pw_gid)
+            for path in (self.folder, secret):
+                os.chown(path, account.pw_uid, account.pw_gid)
         self._run(
             "initdb", "-U", "postgres", "--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8",
             "--locale", "C", "--no-sync", "-D", str(self.folder / "data"),
@@ -257,6 +260,45 @@ def own_postgresql(**settings: str) -> Iterator[OwnPostgres]:
         yield server
     finally:
         server.remove()
+
+
+@contextmanager
+def postgresql_tls(server_port: int, certificate: Path, key: Path) -> Iterator[int]:
+    """A port at which a PostgreSQL server speaks TLS; the bundled one is built without."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    ready: queue.SimpleQueue[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readexactly(8)  # SSLRequest
+            writer.write(b"S")
+            await writer.drain()
+            await writer.start_tls(context)
+            onward_reader, onward = await asyncio.open_connection("127.0.0.1", server_port)
+            await asyncio.gather(pump(reader, onward), pump(onward_reader, writer))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        async with await asyncio.start_server(serve, ["127.0.0.1"], 0) as listener:
+            ready.put((listener.sockets[0].getsockname()[1], asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    port, loop, stop = ready.get(timeout=10)
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
 
 
 def _start_postgresql() -> tuple[Postgres, Callable[[], None]]:

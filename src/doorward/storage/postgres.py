@@ -23,7 +23,7 @@ from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.postgres_address import Address
 from doorward.storage.postgres_pool import Pool
-from doorward.storage.postgres_schema import prepare
+from doorward.storage.postgres_schema import FAULTS, prepare
 from doorward.storage.relational import Row, Step
 from doorward.storage.statements import load_statements
 
@@ -39,10 +39,13 @@ _WRITE_TRIES = 4
 _RETRY_MILLISECONDS = 30
 # The server rolled the transaction back for certain: it can be run again.
 _ROLLED_BACK = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# How a connection shows that it broke while it was idle. InternalClientError: the server said good-bye on it, but the
+# end of the stream has not arrived.
+_DEAD = (ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError)
 # SQLSTATE classes: connection, rolled back, resources, operator, system; and what a server says that changed under us.
 _AWAY = ("08", "40", "53", "57", "58", "25006", "55P03", "28", "3D")
-_FAULTS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 _RETURNS = re.compile(r"^(?:SELECT|WITH)|\bRETURNING\b")
+_GUARDED = "SELECT relname FROM pg_class WHERE relrowsecurity AND pg_table_is_visible(oid)"
 _SET = "SELECT set_config($1, $2, true)"
 
 
@@ -62,14 +65,10 @@ class PostgresDatabase:
     async def open(self) -> None:
         """See `Database.open`."""
         await prepare(self._address, wait=self._wait)
-        rows = await self._trip(
-            lambda connection: connection.fetch(
-                "SELECT relname FROM pg_class WHERE relrowsecurity AND relnamespace = current_schema()::regnamespace"
-            )
-        )
+        rows = await self._trip(lambda connection: connection.fetch(_GUARDED))
         # What the server guards is the server's to say: a table guarded later needs no change here.
         tables = re.compile(rf"\b(?:{'|'.join(row[0] for row in rows)})\b")
-        self._guarded = frozenset(name for name, found in self._statements.items() if tables.search(found.sql))
+        self._guarded = frozenset(name for name, found in self._statements.items() if rows and tables.search(found.sql))
 
     async def close(self) -> None:
         """See `Database.close`."""
@@ -183,11 +182,11 @@ class PostgresDatabase:
             async with asyncio.timeout_at(deadline or asyncio.get_running_loop().time() + _SECONDS):
                 try:
                     return await self._use(work)
-                except (ConnectionError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError):
+                except _DEAD:
                     if not again:
                         raise
                 return await self._use(work)
-        except _FAULTS as error:
+        except FAULTS as error:
             raise _refusal(error) from error
 
     async def _use(self, work: Callable[[Any], Awaitable[Result]]) -> Result:

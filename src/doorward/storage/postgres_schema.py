@@ -10,6 +10,9 @@ from doorward.core.errors import CannotStart
 from doorward.storage.postgres_address import Address
 from doorward.storage.statements import Migration, load_migrations
 
+FAULTS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
+"""What asyncpg raises when a server, a network or a statement fails."""
+
 _WORDS = {"BYTES": "BYTEA", "BINARY": 'COLLATE "C"', "CLUSTERED": ""}
 _MIN_VERSION = 13
 _DURABLE = {"on", "remote_apply"}
@@ -32,7 +35,7 @@ async def prepare(address: Address, *, wait: float) -> int:
     try:
         await _check(connection)
         return await _migrate(connection, load_migrations("postgresql", _WORDS))
-    except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+    except FAULTS as error:
         raise CannotStart(f"DATABASE_URL: {address.place} refused to be prepared ({_said(error)}).") from error
     finally:
         connection.terminate()
@@ -45,7 +48,7 @@ async def _connect(address: Address, wait: float) -> Any:
         try:
             async with asyncio.timeout(max(1.0, min(_CONNECT_SECONDS, deadline - loop.time()))):
                 return await address.connect(seconds=_CONNECT_SECONDS, lock_timeout="60s")
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        except FAULTS as error:
             refusal = _explain(address, error)
             if refusal is not None:
                 raise refusal from error
@@ -132,6 +135,8 @@ async def _step(connection: Any, migration: Migration) -> None:
 
 
 async def _version(connection: Any) -> int:
-    if await connection.fetchval("SELECT to_regclass('doorward_schema')") is None:
+    # Asked of the catalogue, not of to_regclass(): that may answer from a cache older than the lock we waited for.
+    known = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'doorward_schema' AND pg_table_is_visible(oid))"
+    if not await connection.fetchval(known):
         return 0
     return int(await connection.fetchval("SELECT max(version) FROM doorward_schema") or 0)
