@@ -50,9 +50,16 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="module", params=SETUPS)
-def store(request: pytest.FixtureRequest, servers: Servers) -> Iterator[dict[str, str]]:
+def setup(request: pytest.FixtureRequest) -> str:
+    """The name of a set-up of stores: the test is run on every one."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def store(setup: str, servers: Servers) -> Iterator[dict[str, str]]:
     """The settings that choose a set-up of stores, empty and for this module only."""
-    with SETUPS[request.param](servers) as settings:
+    with SETUPS[setup](servers) as settings:
         yield settings
 
 
@@ -70,9 +77,9 @@ def shared(store: dict[str, str], module_folder: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def service(store: dict[str, str], tmp_path: Path, clock: TurnableClock) -> Iterator[Service]:
-    """A service of its own for a test, unthrottled, on the turnable clock."""
-    with running(read_settings(tmp_path, store), clock) as service:
+def service(setup: str, servers: Servers, tmp_path: Path, clock: TurnableClock) -> Iterator[Service]:
+    """A service of its own for a test, over stores of its own, unthrottled, on the turnable clock."""
+    with SETUPS[setup](servers) as store, running(read_settings(tmp_path, store), clock) as service:
         yield service
 
 

@@ -21,9 +21,9 @@ import asyncpg
 
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
-from doorward.storage.postgres_address import Address
+from doorward.storage.postgres_address import FAULTS, Address
 from doorward.storage.postgres_pool import Pool
-from doorward.storage.postgres_schema import FAULTS, prepare
+from doorward.storage.postgres_schema import prepare
 from doorward.storage.relational import Row, Step
 from doorward.storage.statements import load_statements
 
@@ -43,7 +43,8 @@ _ROLLED_BACK = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 # end of the stream has not arrived.
 _DEAD = (ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError)
 # SQLSTATE classes: connection, rolled back, resources, operator, system; and what a server says that changed under us.
-_AWAY = ("08", "40", "53", "57", "58", "25006", "55P03", "28", "3D")
+_NO_CONNECTION = "08000"
+_GONE = ("08", "40", "53", "57", "58", "25006", "55P03", "28", "3D")
 _RETURNS = re.compile(r"^(?:SELECT|WITH)|\bRETURNING\b")
 _GUARDED = "SELECT relname FROM pg_class WHERE relrowsecurity AND pg_table_is_visible(oid)"
 _SET = "SELECT set_config($1, $2, true)"
@@ -60,6 +61,7 @@ class PostgresDatabase:
         self._guarded: frozenset[str] = frozenset()
         self._pool = Pool(self._connect, size)
         self._trips: set[asyncio.Task[Any]] = set()
+        self._away = False
         self._lists: dict[str, Coalescer[str, Row]] = {}
 
     async def open(self) -> None:
@@ -181,13 +183,17 @@ class PostgresDatabase:
         try:
             async with asyncio.timeout_at(deadline or asyncio.get_running_loop().time() + _SECONDS):
                 try:
-                    return await self._use(work)
+                    result = await self._use(work)
                 except _DEAD:
                     if not again:
                         raise
-                return await self._use(work)
+                    result = await self._use(work)
         except FAULTS as error:
-            raise _refusal(error) from error
+            raise self._refusal(error) from error
+        if self._away:
+            self._away = False
+            log.info("the database answers again")
+        return result
 
     async def _use(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
         connection = await self._pool.acquire()
@@ -202,6 +208,16 @@ class PostgresDatabase:
             self._pool.release(connection, reusable=reusable)
         return result
 
+    def _refusal(self, error: Exception) -> Exception:
+        """Return what a fault means to who asked: the store cannot answer, or, as it is, a mistake of this program."""
+        sqlstate = str(getattr(error, "sqlstate", None) or _NO_CONNECTION)
+        if isinstance(error, ValueError) or not sqlstate.startswith(_GONE):
+            return error
+        if not self._away:
+            self._away = True
+            log.warning("the database does not answer", extra={"reason": type(error).__name__})
+        return StoreUnavailable(retry_after=1)
+
     async def _connect(self) -> Any:
         return await self._address.connect(
             seconds=_SECONDS,
@@ -213,12 +229,3 @@ class PostgresDatabase:
 def _can_be_kept(value: object) -> bool:
     """Tell whether PostgreSQL could hold a value; what it cannot hold, it cannot find (text with NUL)."""
     return not isinstance(value, str) or "\x00" not in value
-
-
-def _refusal(error: Exception) -> Exception:
-    """Return what a fault means to who asked: the store cannot answer, or, as it is, a mistake of this program."""
-    sqlstate = str(getattr(error, "sqlstate", None) or "08000")
-    if isinstance(error, ValueError) or not sqlstate.startswith(_AWAY):
-        return error
-    log.warning("the database did not answer", extra={"reason": type(error).__name__})
-    return StoreUnavailable(retry_after=1)

@@ -10,6 +10,9 @@ import asyncpg
 
 from doorward.core.errors import CannotStart
 
+FAULTS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
+"""What asyncpg raises when a server, a network or a statement fails."""
+
 _PORT = 5432
 _PARAMETERS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "target_session_attrs"}
 _MODES = ("disable", "require", "verify-ca", "verify-full")

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from doorward.core.errors import StoreUnavailable
+from doorward.storage.postgres_address import FAULTS
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
@@ -56,7 +57,7 @@ class Pool:
             connection = self._idle.pop()
             try:
                 await connection.close(timeout=1)
-            except (OSError, TimeoutError):
+            except FAULTS:
                 connection.terminate()
 
     async def _open(self) -> Any:

@@ -7,11 +7,8 @@ from typing import Any
 import asyncpg
 
 from doorward.core.errors import CannotStart
-from doorward.storage.postgres_address import Address
+from doorward.storage.postgres_address import FAULTS, Address
 from doorward.storage.statements import Migration, load_migrations
-
-FAULTS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
-"""What asyncpg raises when a server, a network or a statement fails."""
 
 _WORDS = {"BYTES": "BYTEA", "BINARY": 'COLLATE "C"', "CLUSTERED": ""}
 _MIN_VERSION = 13
