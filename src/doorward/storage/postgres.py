@@ -213,7 +213,7 @@ class PostgresDatabase:
         sqlstate = str(getattr(error, "sqlstate", None) or _NO_CONNECTION)
         if isinstance(error, ValueError) or not sqlstate.startswith(_GONE):
             return error
-        if not self._away:
+        if not self._away and not isinstance(error, _ROLLED_BACK):
             self._away = True
             log.warning("the database does not answer", extra={"reason": type(error).__name__})
         return StoreUnavailable(retry_after=1)
