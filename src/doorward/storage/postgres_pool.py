@@ -31,7 +31,9 @@ class Pool:
         self._closed_until = 0.0
 
     async def acquire(self) -> Any:
-        """Return a connection that nobody else uses, for `release`. Waits where all are in use."""
+        """Return a connection that nobody else uses, for `release`. Where all are in use, first come, first served."""
+        if self._waiters:
+            await self._turn()
         while True:
             while self._idle:
                 connection = self._idle.pop()
@@ -40,7 +42,7 @@ class Pool:
                 self._free += 1
             if self._free:
                 return await self._open()
-            await self._turn()
+            await self._turn(ahead=True)
 
     def release(self, connection: Any, *, reusable: bool) -> None:
         """Take a connection back; one that is not `reusable` is cut off, whatever it was doing."""
@@ -85,14 +87,16 @@ class Pool:
         self._failures = min(self._failures + 1, 10)
         self._closed_until = asyncio.get_running_loop().time() + pause * (0.5 + secrets.randbelow(500) / 1000)
 
-    async def _turn(self) -> None:
+    async def _turn(self, *, ahead: bool = False) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        (self._waiters.appendleft if ahead else self._waiters.append)(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake()  # the turn was given just when nobody wanted it any more
+            # The turn may have been given just when nobody wanted it any more, or others may queue behind nobody.
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            self._wake()
             raise
 
     def _wake(self) -> None:
