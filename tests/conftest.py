@@ -1,13 +1,34 @@
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from doorward.stores import Stores, choose
 from harness import Service, Tenant, TurnableClock, read_settings, running
+from made import Workers
+from servers import Servers
 
-SETUPS = ["sqlite"]
-"""Every set-up of stores that the HTTP suite runs on."""
+
+@contextmanager
+def _sqlite(_servers: Servers) -> Iterator[dict[str, str]]:
+    yield {}
+
+
+@contextmanager
+def _postgresql(servers: Servers) -> Iterator[dict[str, str]]:
+    server = servers.postgresql
+    database = server.make_database()
+    yield {"DATABASE_URL": database.url}
+    server.drop(database)
+
+
+SETUPS: dict[str, Callable[[Servers], AbstractContextManager[dict[str, str]]]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+}
+"""Every set-up of stores that the HTTP suite and the contracts run on: how to make an empty one, as settings."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,10 +41,26 @@ def clock() -> TurnableClock:
     return TurnableClock()
 
 
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The real servers of this run. Nothing is started before somebody asks for it."""
+    servers = Servers()
+    yield servers
+    servers.stop()
+
+
 @pytest.fixture(scope="module", params=SETUPS)
-def store(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The settings that choose a set-up of stores."""
-    return {"sqlite": {}}[request.param]
+def setup(request: pytest.FixtureRequest) -> str:
+    """The name of a set-up of stores: the test is run on every one."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def store(setup: str, servers: Servers) -> Iterator[dict[str, str]]:
+    """The settings that choose a set-up of stores, empty and for this module only."""
+    with SETUPS[setup](servers) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +77,9 @@ def shared(store: dict[str, str], module_folder: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def service(store: dict[str, str], tmp_path: Path, clock: TurnableClock) -> Iterator[Service]:
-    """A service of its own for a test, unthrottled, on the turnable clock."""
-    with running(read_settings(tmp_path, store), clock) as service:
+def service(setup: str, servers: Servers, tmp_path: Path, clock: TurnableClock) -> Iterator[Service]:
+    """A service of its own for a test, over stores of its own, unthrottled, on the turnable clock."""
+    with SETUPS[setup](servers) as store, running(read_settings(tmp_path, store), clock) as service:
         yield service
 
 
@@ -60,3 +97,17 @@ def other(shared: Service) -> Tenant:
     from uuid import uuid4
 
     return shared.tenant(f"{uuid4().hex}@example.org")
+
+
+@pytest.fixture
+async def workers(store: dict[str, str], module_folder: Path) -> AsyncIterator[Workers]:
+    """Two independent instances of a set-up's stores, as two workers of one service have. Tests use names of their own."""
+    settings = read_settings(module_folder, store)
+    async with AsyncExitStack() as stack:
+        opened: list[Stores] = []
+        for _ in range(2):
+            stores = choose(settings)
+            await stores.open()
+            stack.push_async_callback(stores.close)
+            opened.append(stores)
+        yield Workers(*opened)

@@ -56,7 +56,7 @@ def _welcome(settings: Settings, port: int) -> None:
     click.echo(
         f"  listens on  {click.style(url, bold=True)}  ({settings.workers} worker{'s' * (settings.workers > 1)})"
     )
-    click.echo(f"  data        {settings.database_path}")
+    click.echo(f"  data        {settings.database_place}")
     click.echo(f"  master key  {key}")
     click.echo(f"  read        {url}/docs")
     click.echo("  try         " + f"curl -s {url}/tenant -H 'Content-Type: application/json' -d '{body}'")

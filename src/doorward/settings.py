@@ -23,6 +23,7 @@ from doorward.core.errors import CannotStart
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ANYONE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+POSTGRESQL = ("postgresql://", "postgres://")
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 # Not DOORWARD_, DATABASE_ or REDIS_: orchestrators put names like REDIS_PORT into every environment.
@@ -125,8 +126,8 @@ def _budget(value: str) -> tuple[int, int]:
 
 
 def _database(value: str) -> str:
-    if value and not value.startswith("sqlite:///"):
-        raise ValueError("sqlite:///path/to/file.db")
+    if value and not value.startswith(("sqlite:///", *POSTGRESQL)):
+        raise ValueError("sqlite:///path/to/file.db or postgresql://user:password@host:port/database")
     return value
 
 
@@ -179,7 +180,16 @@ class Settings:
     )
     data_dir: str = _setting(_text, "./data", "Folder of the embedded database and of the master key made for it.")
     database_url: str = _setting(
-        _database, "", "Where accounts are kept: sqlite:///path. Default: doorward.db under DATA_DIR.", secret=True
+        _database,
+        "",
+        "Where accounts are kept: sqlite:///path, or postgresql://user:password@host:port/database. A server on "
+        "another machine has to prove itself by TLS unless ?sslmode= says otherwise. Default: doorward.db under "
+        "DATA_DIR.",
+        secret=True,
+    )
+    database_pool: int = _setting(_whole(2, 100), "8", "Connections to PostgreSQL per worker.")
+    database_wait: int = _setting(
+        _whole(0, 600), "10", "Seconds to wait at start for a PostgreSQL that cannot be reached yet."
     )
     redis_url: str = _setting(_not_yet, "", "Where sessions are kept, if not in the database.", secret=True)
     jwt_key: tuple[tuple[str, str], ...] = _setting(
@@ -303,10 +313,27 @@ class Settings:
             return Path(self.database_url.removeprefix("sqlite:///"))
         return Path(self.data_dir) / "doorward.db"
 
+    @property
+    def database_place(self) -> str:
+        """Where accounts are kept, in words that may be shown to anybody."""
+        if self.on_postgresql:
+            return f"PostgreSQL at {re.split('[?#]', self.database_url.rpartition('@')[2].rpartition('://')[2])[0]}"
+        return str(self.database_path)
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether accounts are kept in PostgreSQL."""
+        return self.database_url.startswith(POSTGRESQL)
+
     def with_master_key(self) -> tuple[tuple[str, str], ...]:
         """Return the master keys; on the embedded database one is made, once, if none was given."""
         if self.jwt_key:
             return self.jwt_key
+        if self.on_postgresql:
+            raise CannotStart(
+                "JWT_KEY is missing: services that share a PostgreSQL share the key too; make one with: "
+                "openssl rand -base64 32."
+            )
         return _kept_key(Path(self.data_dir) / "master.key")
 
 

@@ -11,6 +11,9 @@ from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database
+from doorward.storage.postgres import PostgresDatabase
+from doorward.storage.postgres_address import Address
+from doorward.storage.postgres_schema import prepare as prepare_postgresql
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
@@ -44,12 +47,14 @@ class Stores:
             lambda: self.counters.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.reset_codes.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.audit.sweep(old, limit=_SWEEP_BATCH),
-            lambda: self.accounts.purge(limit=_SWEEP_BATCH),
         )
         for batch in batches:
             while await batch() >= _SWEEP_BATCH:  # noqa: ASYNC110 - nothing will say that it is time
                 # Everybody who waits for the database comes first.
                 await asyncio.sleep(_PAUSE)
+
+        while await self.accounts.purge(limit=_SWEEP_BATCH):  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(_PAUSE)
 
     async def close(self) -> None:
         """Finish what is under way and close every store."""
@@ -58,7 +63,13 @@ class Stores:
 
 def choose(settings: Settings) -> Stores:
     """Return the stores that the settings name, not opened yet."""
-    database = SqliteDatabase(settings.database_path)
+    database: Database
+    if settings.on_postgresql:
+        database = PostgresDatabase(
+            settings.database_url, size=settings.database_pool, wait=float(settings.database_wait)
+        )
+    else:
+        database = SqliteDatabase(settings.database_path)
     return Stores(
         accounts=RelationalAccounts(database),
         keys=RelationalApiKeys(database),
@@ -73,4 +84,7 @@ def choose(settings: Settings) -> Stores:
 
 def migrate(settings: Settings) -> None:
     """Bring the database to the newest schema before anything is served; CannotStart where that is impossible."""
-    migrate_sqlite(settings.database_path)
+    if settings.on_postgresql:
+        asyncio.run(prepare_postgresql(Address.read(settings.database_url), wait=float(settings.database_wait)))
+    else:
+        migrate_sqlite(settings.database_path)

@@ -280,7 +280,7 @@ def test_IN5_two_spellings_of_one_canonical_form_are_one_login(tenant: Tenant, o
     assert tenant.verify(tenant.session(other, "pw")).json()["decoded"]["login"] == one
 
 
-@pytest.mark.parametrize(("one", "other"), [("аlice", "alice"), ("alice ", "alice"), ("a.lice", "alice"), ("a+b", "a")])  # noqa: RUF001 - a Cyrillic a
+@pytest.mark.parametrize(("one", "other"), [("аlice", "alice"), ("alice ", "alice"), ("a.lice", "alice"), ("a+b", "a")])
 def test_IN5_names_that_only_look_alike_are_two_logins(tenant: Tenant, one: str, other: str) -> None:
     assert tenant.create(one, "pw").status_code == 200
     assert tenant.create(other, "pw").status_code == 200

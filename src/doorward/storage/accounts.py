@@ -9,6 +9,8 @@ from doorward.core.ports import Events
 from doorward.storage.database import Database, Row, Step, happened
 
 _BATCH = 500
+_BELONGINGS = ("epochs", "note_ended", "users", "audit")
+_REMAINS = ("api_keys", "reset_codes", "chain", "tenant", "departed")
 
 
 class RelationalAccounts:
@@ -71,14 +73,15 @@ class RelationalAccounts:
 
     async def purge(self, *, limit: int) -> int:
         """See `Accounts.purge`."""
-        bound = {"limit": limit}
-        steps = [Step(f"purge_{rows}", bound) for rows in ("sessions", "api_keys", "audit", "users")]
-        removed = sum(map(len, await self._db.write(*steps)))
+        departed = await self._db.read("departed", {})
+        if not departed:
+            return 0
+        values = {"tenant_id": departed[0][0], "limit": limit}
+        removed = sum(map(len, await self._db.write(*(Step(f"purge_{rows}", values) for rows in _BELONGINGS))))
         if not removed:
-            # Only when nothing of theirs is left; the next call finds nothing to do.
-            last = ("reset_codes", "chains", "tenants", "departed")
-            await self._db.write(*(Step(f"purge_{rows}", {}) for rows in last))
-        return removed
+            # Only when nothing of that much is left: what there is little of, and at last the tenant itself.
+            await self._db.write(*(Step(f"purge_{rows}", values) for rows in _REMAINS))
+        return max(1, removed)
 
     async def add_user(self, user: User, *, events: Events = ()) -> bool:
         """See `Accounts.add_user`."""

@@ -39,6 +39,13 @@ class Database(Protocol):
         """Return the rows of a statement that answers by key, at once."""
         ...
 
+    async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
+        """Return the rows of a statement on a list, `IN (:name)`, whose first column is one of `keys`.
+
+        A database behind a network asks for the keys of all callers of one moment in one trip.
+        """
+        ...
+
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """Return the rows of a statement that may take a while, without holding up anything else."""
         ...

@@ -1,4 +1,5 @@
--- Every statement, named; one text for SQLite and PostgreSQL. `:name` is a parameter.
+-- Every statement, named; one text for SQLite and PostgreSQL. `:name` is a parameter, `IN (:name)` a list of any length.
+-- A parameter that is only calculated with says once what it is: CAST(:name AS BIGINT).
 
 -- name: ping
 SELECT 1
@@ -42,38 +43,43 @@ INSERT INTO departed (tenant_id) SELECT id FROM tenants WHERE id = :id ON CONFLI
 UPDATE tenants SET email = '', email_key = 'departed:' || id, password_hash = '', settings = '{}', disabled = 1
 WHERE id = :id
 
+-- name: departed
+SELECT tenant_id FROM departed ORDER BY tenant_id LIMIT 1
+
+-- name: purge_epochs
+-- The sessions of users whose epoch is gone are swept as those of `ended` are.
+DELETE FROM epochs WHERE owner IN (
+    SELECT 'user:' || id FROM users WHERE tenant_id = :tenant_id ORDER BY id LIMIT :limit)
+
+-- name: purge_note_ended
+INSERT INTO ended (owner)
+SELECT 'user:' || id FROM (SELECT id FROM users WHERE tenant_id = :tenant_id ORDER BY id LIMIT :limit) AS leaving
+WHERE true ON CONFLICT DO NOTHING
+
 -- name: purge_users
-DELETE FROM users WHERE id IN (
-    SELECT u.id FROM departed d JOIN users u ON u.tenant_id = d.tenant_id LIMIT :limit)
+DELETE FROM users WHERE tenant_id = :tenant_id
+AND id IN (SELECT id FROM users WHERE tenant_id = :tenant_id ORDER BY id LIMIT :limit)
 RETURNING id
-
--- name: purge_api_keys
-DELETE FROM api_keys WHERE id IN (
-    SELECT k.id FROM departed d JOIN api_keys k ON k.tenant_id = d.tenant_id LIMIT :limit)
-RETURNING id
-
--- name: purge_reset_codes
-DELETE FROM reset_codes WHERE tenant_id IN (SELECT tenant_id FROM departed)
 
 -- name: purge_audit
-DELETE FROM audit WHERE (tenant_id, number) IN (
-    SELECT a.tenant_id, a.number FROM departed d JOIN audit a ON a.tenant_id = d.tenant_id LIMIT :limit)
+DELETE FROM audit WHERE tenant_id = :tenant_id
+AND number IN (SELECT number FROM audit WHERE tenant_id = :tenant_id LIMIT :limit)
 RETURNING number
 
--- name: purge_sessions
-DELETE FROM sessions WHERE id IN (
-    SELECT s.id FROM departed d JOIN sessions s ON s.tenant_id = d.tenant_id LIMIT :limit)
-RETURNING id
+-- name: purge_api_keys
+DELETE FROM api_keys WHERE tenant_id = :tenant_id
 
--- name: purge_chains
-DELETE FROM audit_chains WHERE tenant_id IN (SELECT tenant_id FROM departed)
+-- name: purge_reset_codes
+DELETE FROM reset_codes WHERE tenant_id = :tenant_id
 
--- name: purge_tenants
-DELETE FROM tenants WHERE id IN (SELECT tenant_id FROM departed)
-AND NOT EXISTS (SELECT 1 FROM users WHERE users.tenant_id = tenants.id)
+-- name: purge_chain
+DELETE FROM audit_chains WHERE tenant_id = :tenant_id
+
+-- name: purge_tenant
+DELETE FROM tenants WHERE id = :tenant_id
 
 -- name: purge_departed
-DELETE FROM departed WHERE NOT EXISTS (SELECT 1 FROM tenants WHERE tenants.id = departed.tenant_id)
+DELETE FROM departed WHERE tenant_id = :tenant_id
 
 -- name: add_user
 INSERT INTO users (id, tenant_id, login, login_key, email, company, sub, scope,
@@ -161,21 +167,13 @@ DELETE FROM sessions WHERE id IN (
     WHERE owner = :owner AND epoch = (SELECT epoch FROM epochs WHERE owner = :owner)
     ORDER BY created_at DESC, id DESC LIMIT 1000000000 OFFSET :cap)
 
--- name: find_session
-SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,
-       s.seen_at, s.generation, s.refreshed_at, s.permissions, r.idle, r.lifetime
-FROM sessions s
-JOIN epochs o ON o.owner = s.owner AND o.epoch = s.epoch
-JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
-WHERE s.id = :id
-
 -- name: find_sessions
 SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,
        s.seen_at, s.generation, s.refreshed_at, s.permissions, r.idle, r.lifetime
 FROM sessions s
 JOIN epochs o ON o.owner = s.owner AND o.epoch = s.epoch
 JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
-WHERE s.id IN (:first, :second)
+WHERE s.id IN (:ids)
 
 -- name: list_sessions
 SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,
@@ -234,10 +232,10 @@ DELETE FROM ended WHERE NOT EXISTS (
 
 -- name: take
 -- GCRA: full_at is when the budget will be full again; one more has to leave it within `burst` periods of now.
-INSERT INTO budgets (key, full_at) VALUES (:key, :now + :period)
+INSERT INTO budgets (key, full_at) VALUES (:key, CAST(:now AS BIGINT) + CAST(:period AS BIGINT))
 ON CONFLICT (key) DO UPDATE
 SET full_at = CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period
-WHERE CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period <= :now + :period * :burst
+WHERE CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period <= :now + :period * CAST(:burst AS BIGINT)
 RETURNING full_at
 
 -- name: budget
@@ -245,7 +243,7 @@ SELECT full_at FROM budgets WHERE key = :key
 
 -- name: reserve
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
-VALUES (:key, 0, 1, :now + :lease, 0, :now + :lease)
+VALUES (:key, 0, 1, CAST(:now AS BIGINT) + CAST(:lease AS BIGINT), 0, :now + :lease)
 ON CONFLICT (key) DO UPDATE
 SET failures = CASE WHEN attempts.expires_at <= :now THEN 0 ELSE attempts.failures END,
     pending = CASE WHEN attempts.lease_until <= :now THEN 1 ELSE attempts.pending + 1 END,
@@ -262,14 +260,14 @@ SELECT failures, blocked_until FROM attempts WHERE key = :key
 
 -- name: settle
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
-VALUES (:key, 1, 0, 0, 0, :now + :memory)
+VALUES (:key, 1, 0, 0, 0, CAST(:now AS BIGINT) + CAST(:memory AS BIGINT))
 ON CONFLICT (key) DO UPDATE
 SET failures = attempts.failures + 1,
     pending = CASE WHEN attempts.pending > 0 THEN attempts.pending - 1 ELSE 0 END,
     blocked_until = :now + CASE
-        WHEN attempts.failures < :free THEN 0
-        WHEN attempts.failures >= :free + :doublings THEN :longest
-        ELSE :first * (1 << CAST(attempts.failures - :free AS INTEGER)) END,
+        WHEN attempts.failures < CAST(:free AS BIGINT) THEN 0
+        WHEN attempts.failures >= :free + CAST(:doublings AS BIGINT) THEN CAST(:longest AS BIGINT)
+        ELSE CAST(:first AS BIGINT) * (1 << CAST(attempts.failures - :free AS INTEGER)) END,
     expires_at = :now + CASE WHEN attempts.failures + 1 >= :cap THEN 100 * :memory ELSE :memory END
 
 -- name: release

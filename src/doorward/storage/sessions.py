@@ -88,14 +88,14 @@ class RelationalSessions:
 
     async def find(self, claimed: Claimed) -> Session | None:
         """See `Sessions.find`."""
-        rows = await self._db.read("find_session", {"id": claimed.session_id})
+        rows = await self._db.look_up("find_sessions", (claimed.session_id,))
         return Session._make(rows[0]) if rows else None
 
     async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
         """See `Sessions.find_pair`."""
         one = other = None
         first, second = tenant.session_id, user.session_id
-        for row in await self._db.read("find_sessions", {"first": first, "second": second}):
+        for row in await self._db.look_up("find_sessions", (first, second)):
             if row[0] == first:
                 one = Session._make(row)
             if row[0] == second:
@@ -104,7 +104,9 @@ class RelationalSessions:
 
     async def find_many(self, claimed: Sequence[Claimed]) -> list[Session | None]:
         """See `Sessions.find_many`."""
-        return [await self.find(one) for one in claimed]
+        rows = await self._db.look_up("find_sessions", [one.session_id for one in claimed])
+        found = {row[0]: Session._make(row) for row in rows}
+        return [found.get(one.session_id) for one in claimed]
 
     async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[Device]:
         """See `Sessions.list_user`."""

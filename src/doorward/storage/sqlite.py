@@ -11,7 +11,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +19,7 @@ from time import monotonic, sleep
 
 from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.storage.database import Row, Step
-from doorward.storage.statements import Statement, load_migrations, load_statements
+from doorward.storage.statements import Statement, fill_list, load_migrations, load_statements
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class SqliteDatabase:
         """Name the file; `open` opens it."""
         self._path = path
         self._statements = load_statements("?")
+        self._lists: dict[tuple[str, int], str] = {}
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="sqlite-write", daemon=True)
@@ -82,6 +83,17 @@ class SqliteDatabase:
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.read`."""
         return _fetch(self._reader, self._statements[statement], values)
+
+    async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
+        """See `Database.look_up`."""
+        sql = self._lists.get((statement, len(keys)))
+        if sql is None:
+            sql = self._lists[statement, len(keys)] = fill_list(self._statements[statement], len(keys))
+        try:
+            return self._reader.execute(sql, keys).fetchall()
+        except sqlite3.OperationalError as error:
+            log.exception("the database refused a read")
+            raise _unavailable(error) from error
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
@@ -195,7 +207,7 @@ def migrate(path: Path) -> int:
     """
     if sqlite3.sqlite_version_info < _MIN_VERSION:
         raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed.")
-    migrations = load_migrations(_WORDS)
+    migrations = load_migrations("sqlite", _WORDS)
     newest = migrations[-1].version
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

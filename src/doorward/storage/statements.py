@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_LIST = re.compile(r" IN \(:([a-z_]+)\)")
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+_MIGRATION = re.compile(r"(\d{4})_\w+(?:\.(\w+))?\.sql")
 
 
 class Statement(NamedTuple):
@@ -23,7 +25,11 @@ class Statement(NamedTuple):
 
 
 def load_statements(marker: str) -> dict[str, Statement]:
-    """Return every statement of `queries.sql` by name; `marker` is how the database numbers parameters: `?` or `$`."""
+    """Return every statement of `queries.sql` by name; `marker` is how the database numbers parameters: `?` or `$`.
+
+    `IN (:name)`, a list of any length, stays as it is for `?`, to be filled in by `fill_list`, and becomes an array for
+    `$`.
+    """
     text = resources.files("doorward.storage").joinpath("queries.sql").read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
     return {name: _number(body, marker) for name, body in zip(parts[::2], parts[1::2], strict=True)}
@@ -31,8 +37,15 @@ def load_statements(marker: str) -> dict[str, Statement]:
 
 def _number(body: str, marker: str) -> Statement:
     sql = _COMMENT.sub("", body).strip()
+    if _LIST.search(sql):
+        return Statement(_LIST.sub(" = ANY ($1)", sql) if marker == "$" else sql, tuple(_LIST.findall(sql)))
     names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
     return Statement(_PARAMETER.sub(lambda match: f"{marker}{names.index(match[1]) + 1}", sql), names)
+
+
+def fill_list(statement: Statement, length: int) -> str:
+    """Return a statement that asks for a list, with as many parameters as the list has items."""
+    return _LIST.sub(f" IN ({', '.join('?' * length)})", statement.sql)
 
 
 class Migration(NamedTuple):
@@ -42,14 +55,18 @@ class Migration(NamedTuple):
     statements: tuple[str, ...]
 
 
-def load_migrations(words: Mapping[str, str]) -> list[Migration]:
-    """Return the steps of the schema in order, with the database's own `words` for what standard SQL lacks."""
+def load_migrations(database: str, words: Mapping[str, str]) -> list[Migration]:
+    """Return the steps of a database's schema in order, with its own `words` for what standard SQL lacks.
+
+    A file `0001_name.sql` is a step of every database, `0001_name.<database>.sql` of that one only.
+    """
     folder = resources.files("doorward.storage").joinpath("migrations")
-    return [
-        Migration(int(file.name[:4]), _split(Template(file.read_text(encoding="utf-8")).substitute(words)))
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".sql")
-    ]
+    steps = []
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        match = _MIGRATION.fullmatch(file.name)
+        if match and match[2] in {None, database}:
+            steps.append(Migration(int(match[1]), _split(Template(file.read_text(encoding="utf-8")).substitute(words))))
+    return steps
 
 
 def _split(script: str) -> tuple[str, ...]:

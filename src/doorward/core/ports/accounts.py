@@ -48,7 +48,7 @@ class Accounts(Protocol):
         ...
 
     async def purge(self, *, limit: int) -> int:
-        """Remove up to `limit` rows that deleted tenants left behind; return how many were removed."""
+        """Remove up to about `limit` of what a deleted tenant left behind; return 0 when nobody left anything."""
         ...
 
     async def add_user(self, user: User, *, events: Events = ()) -> bool:

@@ -1,0 +1,139 @@
+"""What has to be true of a PostgreSQL server before anything is served from it, and its schema."""
+
+import asyncio
+import ssl
+from typing import Any
+
+import asyncpg
+
+from doorward.core.errors import CannotStart
+from doorward.storage.postgres_address import FAULTS, Address
+from doorward.storage.statements import Migration, load_migrations
+
+_WORDS = {"BYTES": "BYTEA", "BINARY": 'COLLATE "C"', "CLUSTERED": ""}
+_MIN_VERSION = 13
+_DURABLE = {"on", "remote_apply"}
+_CONNECT_SECONDS = 5.0
+_RETRY_SECONDS = 0.25
+# Any number nobody else is likely to lock: "doorward" in ASCII.
+_LOCK = 0x646F6F7277617264
+_CREATE_ROLE = "CREATE ROLE doorward LOGIN PASSWORD '...' NOSUPERUSER NOBYPASSRLS"
+
+
+async def prepare(address: Address, *, wait: float) -> int:
+    """Check the server and bring its schema to the newest version; return that.
+
+    Waits up to `wait` seconds for a server that cannot be reached yet. Safe when several processes start at once: one
+    migrates, the others wait and find the work done. A role that may not create tables is enough where nothing is left
+    to do. CannotStart where the server must not be used, or its schema is newer than this program: then nothing is
+    touched.
+    """
+    connection = await _connect(address, wait)
+    try:
+        await _check(connection)
+        return await _migrate(connection, load_migrations("postgresql", _WORDS))
+    except FAULTS as error:
+        raise CannotStart(f"DATABASE_URL: {address.place} refused to be prepared ({_said(error)}).") from error
+    finally:
+        connection.terminate()
+
+
+async def _connect(address: Address, wait: float) -> Any:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait
+    while True:
+        try:
+            async with asyncio.timeout(max(1.0, min(_CONNECT_SECONDS, deadline - loop.time()))):
+                return await address.connect(seconds=_CONNECT_SECONDS, lock_timeout="60s")
+        except FAULTS as error:
+            refusal = _explain(address, error)
+            if refusal is not None:
+                raise refusal from error
+            if loop.time() >= deadline:
+                reason = f"DATABASE_URL: {address.place} cannot be reached ({_said(error)})."
+                raise CannotStart(reason) from error
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _explain(address: Address, error: Exception) -> CannotStart | None:
+    """Return what waiting would not mend, in a sentence."""
+    place = address.place
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CannotStart(
+            f"DATABASE_URL: {place} does not prove that it is the right server ({error.verify_message}); "
+            "sslrootcert names the certificate of who vouches for it."
+        )
+    if isinstance(error, ssl.SSLError) or "SSL" in str(error):
+        return CannotStart(
+            f"DATABASE_URL: {place} offers no usable TLS; turn it on there, or, if nobody can listen in between, "
+            "say sslmode=disable."
+        )
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return CannotStart(f"DATABASE_URL: {place} refused the user {address.user}: wrong password, or not allowed.")
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return CannotStart(f"DATABASE_URL: {place} has no database {address.database}.")
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return CannotStart(
+            f"DATABASE_URL: {place} is a standby, which may not know yet what was revoked; name the primary."
+        )
+    return None
+
+
+def _said(error: BaseException) -> str:
+    # The server's own words can repeat what it was sent; the name of the error never does.
+    return type(error).__name__
+
+
+async def _check(connection: Any) -> None:
+    major = connection.get_server_version().major
+    if major < _MIN_VERSION:
+        raise CannotStart(f"DATABASE_URL: PostgreSQL {major} is too old, {_MIN_VERSION} or newer is needed.")
+    for name, durable in (("synchronous_commit", _DURABLE), ("fsync", {"on"})):
+        value = await connection.fetchval("SELECT current_setting($1)", name)
+        if value not in durable:
+            raise CannotStart(
+                f"DATABASE_URL: the server has {name} = {value}, so what was acknowledged could be lost in a power "
+                f"cut; set it to on."
+            )
+    role, unbound = await connection.fetchrow(
+        "SELECT rolname, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    )
+    if unbound:
+        raise CannotStart(
+            f"DATABASE_URL: the role {role} is a superuser or has BYPASSRLS, so the server would not keep tenants "
+            f"apart; make another and let it own the database: {_CREATE_ROLE}."
+        )
+
+
+async def _migrate(connection: Any, migrations: list[Migration]) -> int:
+    newest = migrations[-1].version
+    version = await _version(connection)
+    if version > newest:
+        raise CannotStart(
+            f"The database has schema version {version}, this program knows only up to {newest}: "
+            "start a newer program, or restore a backup made by this one."
+        )
+    for migration in migrations:
+        if version < migration.version:
+            await _step(connection, migration)
+    return newest
+
+
+async def _step(connection: Any, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        if await _version(connection) >= migration.version:
+            return
+        for statement in migration.statements:
+            await connection.execute(statement)
+        await connection.execute("CREATE TABLE IF NOT EXISTS doorward_schema (version BIGINT NOT NULL)")
+        await connection.execute("DELETE FROM doorward_schema")
+        await connection.execute("INSERT INTO doorward_schema (version) VALUES ($1)", migration.version)
+
+
+async def _version(connection: Any) -> int:
+    # Asked of the catalogue, not of to_regclass(): that may answer from a cache older than the lock we waited for.
+    known = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'doorward_schema' AND pg_table_is_visible(oid))"
+    if not await connection.fetchval(known):
+        return 0
+    return int(await connection.fetchval("SELECT max(version) FROM doorward_schema") or 0)

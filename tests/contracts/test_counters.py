@@ -1,0 +1,182 @@
+"""What every store of counters promises (`doorward.core.ports.Counters`)."""
+
+import asyncio
+import os
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from doorward.core.ports import Backoff, Counters, Verdict
+from made import NOW, Workers
+
+EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
+RULE = Backoff(free=3, first=1_000, longest=8_000, cap=8, lease=10_000, memory=100_000)
+
+
+@pytest.fixture
+def key() -> str:
+    return uuid4().hex
+
+
+async def fail(counters: Counters, key: str, now: int, rule: Backoff = RULE) -> None:
+    assert await counters.reserve(key, rule, now=now) == Verdict(0)
+    await counters.settle(key, rule, now=now)
+
+
+async def test_BF9_a_budget_gives_its_burst_and_then_one_each_period_to_the_millisecond(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+
+    async def take(now: int) -> int:
+        return await workers.counters[now % 2].take(key, period=100, burst=3, now=now)
+
+    assert [await take(NOW) for _ in range(4)] == [0, 0, 0, 100]
+    assert await take(NOW + 60) == 40
+    assert await take(NOW + 99) == 1
+    assert await take(NOW + 100) == 0
+    assert await take(NOW + 100) == 100
+    assert [await take(NOW + 1_000) for _ in range(4)] == [0, 0, 0, 100]
+    assert await counters.take(f"{key}-other", period=100, burst=1, now=NOW) == 0
+    assert await elsewhere.take(f"{key}-other", period=100, burst=1, now=NOW) == 100
+
+
+async def test_BF10_parallel_takers_on_every_worker_get_the_burst_and_no_more(workers: Workers, key: str) -> None:
+    taken = await asyncio.gather(
+        *(workers.counters[n % 2].take(key, period=1_000, burst=7, now=NOW) for n in range(40))
+    )
+    assert taken.count(0) == 7
+    assert {wait for wait in taken if wait} == {1_000}
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pauses=st.lists(st.integers(0, 250), max_size=30), period=st.integers(1, 300), burst=st.integers(1, 5))
+async def test_a_budget_is_gcra_exactly(workers: Workers, pauses: list[int], period: int, burst: int) -> None:
+    name, now, full_at = uuid4().hex, NOW, 0
+    for pause in pauses:
+        now += pause
+        wanted = max(full_at, now) + period
+        wait = max(0, wanted - now - period * burst)
+        full_at = full_at if wait else wanted
+        assert await workers.counters[now % 2].take(name, period=period, burst=burst, now=now) == wait
+
+
+async def test_failures_are_free_at_first_and_then_double_the_wait_up_to_the_longest(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+    now = NOW
+    for wait in [0, 0, 0, 1_000, 2_000, 4_000, 8_000]:
+        await fail(counters, key, now)
+        if wait:
+            assert await elsewhere.reserve(key, RULE, now=now) == Verdict(wait)
+            assert await elsewhere.reserve(key, RULE, now=now + wait - 1) == Verdict(1)
+        now += wait
+    assert await elsewhere.reserve(key, RULE, now=now) == Verdict(0)
+
+
+async def test_BF1_at_the_cap_nothing_helps_but_forgetting(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    now = NOW
+    for _ in range(RULE.cap):
+        await fail(counters, key, now)
+        now += RULE.longest
+    assert await elsewhere.reserve(key, RULE, now=now) == Verdict(RULE.longest)
+    assert await elsewhere.reserve(key, RULE, now=now + 5 * RULE.memory) == Verdict(RULE.longest)
+    await counters.forget(key)
+    assert await elsewhere.reserve(key, RULE, now=now) == Verdict(0)
+
+
+async def test_BF2_no_more_are_in_flight_than_may_fail_without_a_wait(workers: Workers, key: str) -> None:
+    verdicts = await asyncio.gather(*(workers.counters[n % 2].reserve(key, RULE, now=NOW) for n in range(20)))
+    assert verdicts.count(Verdict(0)) == RULE.free
+    assert all(verdict.busy and verdict.wait > 0 for verdict in verdicts if verdict != Verdict(0))
+
+
+async def test_BF2_failures_that_were_counted_leave_less_room_in_flight(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    await fail(counters, key, NOW)
+    await fail(counters, key, NOW)
+    verdicts = await asyncio.gather(*(elsewhere.reserve(key, RULE, now=NOW) for _ in range(5)))
+    assert verdicts.count(Verdict(0)) == 1
+
+
+async def test_BF3_right_secrets_in_parallel_all_pass_one_after_another(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(3):
+        for _ in range(RULE.free):
+            assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+        assert (await elsewhere.reserve(key, RULE, now=NOW)).busy
+        for _ in range(RULE.free):
+            await elsewhere.forget(key)
+
+
+async def test_a_reservation_given_back_counts_as_never_made(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(4 * RULE.free):
+        assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+        await elsewhere.release(key)
+    verdicts = [await counters.reserve(key, RULE, now=NOW) for _ in range(RULE.free + 1)]
+    assert verdicts.count(Verdict(0)) == RULE.free
+
+
+async def test_giving_back_what_nobody_reserved_gains_nothing(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(3):
+        await counters.release(key)
+        await elsewhere.forget(key)
+    verdicts = [await counters.reserve(key, RULE, now=NOW) for _ in range(RULE.free + 1)]
+    assert verdicts.count(Verdict(0)) == RULE.free
+
+
+async def test_success_forgets_failures_but_not_who_is_still_in_flight(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    await fail(counters, key, NOW)
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    await elsewhere.forget(key)
+    verdicts = [await counters.reserve(key, RULE, now=NOW) for _ in range(RULE.free + 1)]
+    assert verdicts.count(Verdict(0)) == RULE.free - 1
+
+
+async def test_a_reservation_that_nobody_concluded_is_forgotten_after_its_lease(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(RULE.free):
+        assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    assert (await elsewhere.reserve(key, RULE, now=NOW + RULE.lease - 1)).busy
+    assert await elsewhere.reserve(key, RULE, now=NOW + RULE.lease) == Verdict(0)
+
+
+async def test_failures_are_forgotten_after_their_memory(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(RULE.free):
+        await fail(counters, key, NOW)
+    later = NOW + RULE.memory
+    verdicts = [await elsewhere.reserve(key, RULE, now=later) for _ in range(RULE.free)]
+    assert verdicts == [Verdict(0)] * RULE.free
+
+
+async def test_BF10_parallel_failures_are_all_counted(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    await asyncio.gather(*(workers.counters[n % 2].settle(key, RULE, now=NOW) for n in range(6)))
+    assert await elsewhere.reserve(key, RULE, now=NOW) == Verdict(4_000)
+    assert await counters.reserve(f"{key}-other", RULE, now=NOW) == Verdict(0)
+
+
+async def test_a_sweep_removes_only_counters_that_say_nothing_any_more(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    assert await counters.take(key, period=100, burst=1, now=NOW) == 0
+    for _ in range(RULE.free + 1):
+        await fail(counters, key, NOW)
+    while await elsewhere.sweep(NOW + 50, limit=2):
+        continue
+    assert await counters.take(key, period=100, burst=1, now=NOW + 50) == 50
+    assert await counters.reserve(key, RULE, now=NOW + 50) == Verdict(950)
+    swept = 0
+    while found := await elsewhere.sweep(NOW + RULE.memory, limit=1):
+        assert found in {1, 2}
+        swept += found
+    assert swept >= 2
+    assert await counters.sweep(NOW + RULE.memory, limit=10) == 0

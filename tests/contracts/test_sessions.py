@@ -1,0 +1,285 @@
+"""What every store of sessions promises (`doorward.core.ports.Sessions`)."""
+
+import asyncio
+import os
+import random
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from doorward.core.model import Kind, Session
+from doorward.core.ports import Claimed, Sessions
+from made import NOW, Workers, claimed, tenant_session, user_session
+
+EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
+
+
+async def alive(store: Sessions, session: Session) -> bool:
+    """Tell whether a session is found, and see that both ways to ask agree and nobody else's is found."""
+    alone = await store.find(claimed(session))
+    stranger = Claimed("no-such-session", "nobody", Kind.USER)
+    assert await store.find_pair(stranger, claimed(session)) == (None, alone)
+    assert await store.find_pair(claimed(session), stranger) == (alone, None)
+    assert alone in {session, None}
+    return alone is not None
+
+
+async def test_a_session_is_found_as_it_was_opened_by_every_worker(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    ours, theirs = tenant_session(str(uuid4())), user_session(str(uuid4()), str(uuid4()), expires_at=None)
+    await store.open(ours, cap=None)
+    await elsewhere.open(theirs, cap=3)
+    assert await elsewhere.find(claimed(ours)) == ours
+    assert await store.find_pair(claimed(ours), claimed(theirs)) == (ours, theirs)
+    assert await store.find_pair(claimed(theirs), claimed(ours)) == (theirs, ours)
+    assert await store.find_pair(claimed(ours), claimed(ours)) == (ours, ours)
+
+
+@pytest.mark.parametrize("unknown", ["", "no-such-session", "\x00", "a\x00b", "x" * 8000, "' OR 1=1 --"])
+async def test_what_was_never_opened_is_not_found_and_spoils_no_other_answer(workers: Workers, unknown: str) -> None:
+    store, _ = workers.sessions
+    session = tenant_session(str(uuid4()))
+    await store.open(session, cap=None)
+    unknowns, known, pair = await asyncio.gather(
+        store.find(Claimed(unknown, session.tenant_id, Kind.TENANT)),
+        store.find(claimed(session)),
+        store.find_pair(claimed(session), Claimed(unknown, "somebody", Kind.USER)),
+    )
+    assert unknowns is None
+    assert known == session
+    assert pair == (session, None)
+
+
+async def test_expiry_is_the_callers_to_judge(workers: Workers) -> None:
+    store, _ = workers.sessions
+    session = user_session(str(uuid4()), str(uuid4()), expires_at=NOW + 60_000)
+    await store.open(session, cap=None)
+    assert await store.find(claimed(session)) == session
+
+
+async def test_TK13_of_two_who_end_a_session_one_succeeds_and_nobody_finds_it_again(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    session = user_session(str(uuid4()), str(uuid4()))
+    await store.open(session, cap=None)
+    ended = await asyncio.gather(*(workers.sessions[n % 2].close(session) for n in range(8)))
+    assert sum(ended) == 1
+    assert not await alive(store, session)
+    assert not await alive(elsewhere, session)
+
+
+async def test_TK14_ending_a_user_a_tenant_or_a_tenants_users_ends_just_those(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    mine, theirs, alice, bob = (str(uuid4()) for _ in range(4))
+    sessions = {
+        "alice": user_session(mine, alice),
+        "alice again": user_session(mine, alice),
+        "bob": user_session(mine, bob),
+        "me": tenant_session(mine),
+        "them": tenant_session(theirs),
+        "their user": user_session(theirs, str(uuid4())),
+    }
+    for session in sessions.values():
+        await store.open(session, cap=None)
+
+    async def living() -> set[str]:
+        return {name for name, session in sessions.items() if await alive(elsewhere, session)}
+
+    assert await living() == set(sessions)
+    await store.end_user(mine, alice)
+    assert await living() == {"bob", "me", "them", "their user"}
+    await store.end_users_of(mine)
+    assert await living() == {"me", "them", "their user"}
+    await store.end_tenant(mine)
+    assert await living() == {"them", "their user"}
+
+
+async def test_a_session_opened_after_an_ending_lives_and_revives_nothing(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    before, after = user_session(tenant_id, user_id), user_session(tenant_id, user_id, at=NOW + 1)
+    await store.open(before, cap=None)
+    await elsewhere.end_user(tenant_id, user_id)
+    await store.open(after, cap=None)
+    assert await alive(elsewhere, after)
+    assert not await alive(elsewhere, before)
+    await elsewhere.end_users_of(tenant_id)
+    again = user_session(tenant_id, user_id, at=NOW + 2)
+    await elsewhere.open(again, cap=None)
+    assert [await alive(store, session) for session in (before, after, again)] == [False, False, True]
+
+
+async def test_TK16_the_oldest_go_when_a_user_has_too_many(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id, neighbour = (str(uuid4()) for _ in range(3))
+    theirs = user_session(tenant_id, neighbour, at=NOW - 1)
+    await store.open(theirs, cap=2)
+    sessions = [user_session(tenant_id, user_id, at=NOW + n) for n in range(5)]
+    for n, session in enumerate(sessions):
+        await workers.sessions[n % 2].open(session, cap=2)
+    assert [await alive(store, session) for session in sessions] == [False, False, False, True, True]
+    assert await alive(elsewhere, theirs)
+
+
+async def test_TK16_parallel_openings_never_leave_more_than_the_cap(workers: Workers) -> None:
+    store, _ = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    sessions = [user_session(tenant_id, user_id, at=NOW + n) for n in range(30)]
+    await asyncio.gather(*(workers.sessions[n % 2].open(session, cap=5) for n, session in enumerate(sessions)))
+    assert [await alive(store, session) for session in sessions].count(True) == 5
+
+
+async def test_DU5_an_ending_among_parallel_openings_leaves_only_what_was_opened_after_it_began(
+    workers: Workers,
+) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    before = [user_session(tenant_id, user_id, at=NOW + n) for n in range(10)]
+    during = [user_session(tenant_id, user_id, at=NOW + 100 + n) for n in range(10)]
+    for session in before:
+        await store.open(session, cap=None)
+    await asyncio.gather(
+        *(store.open(session, cap=None) for session in during[:5]),
+        elsewhere.end_user(tenant_id, user_id),
+        elsewhere.end_users_of(tenant_id),
+        *(elsewhere.open(session, cap=None) for session in during[5:]),
+    )
+    assert not any([await alive(store, session) for session in before])
+    await store.end_user(tenant_id, user_id)
+    assert not any([await alive(elsewhere, session) for session in during])
+
+
+async def test_DU9_a_caller_who_gives_up_shifts_nobody_elses_answer(workers: Workers) -> None:
+    store, _ = workers.sessions
+    tenant = tenant_session(str(uuid4()))
+    users = [user_session(tenant.tenant_id, str(uuid4())) for _ in range(40)]
+    await asyncio.gather(*(store.open(session, cap=None) for session in [tenant, *users]))
+    whims = random.Random(7)
+    for _ in range(5):
+        questions = [
+            (session, asyncio.ensure_future(store.find_pair(claimed(tenant), claimed(session))))
+            for session in whims.sample(users, len(users))
+        ]
+        for _ in range(whims.randrange(4)):
+            await asyncio.sleep(0)
+        for _, question in questions:
+            if whims.random() < 0.5:
+                question.cancel()
+        for session, question in questions:
+            try:
+                assert await question == (tenant, session)
+            except asyncio.CancelledError:
+                assert question.cancelled()
+
+
+async def test_a_sweep_removes_the_expired_and_the_ended_and_no_living_session(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id, other_id = (str(uuid4()) for _ in range(3))
+    expired = [user_session(tenant_id, other_id, expires_at=NOW - 1 - n) for n in range(3)]
+    ended = [user_session(tenant_id, user_id, expires_at=None) for _ in range(3)]
+    living = [user_session(tenant_id, other_id, expires_at=NOW + 1), tenant_session(tenant_id)]
+    for session in [*expired, *ended, *living]:
+        await store.open(session, cap=None)
+    await store.end_user(tenant_id, user_id)
+    for _ in range(20):
+        if await elsewhere.sweep(NOW, limit=2) == 0:
+            break
+    else:
+        raise AssertionError("a sweep has no end")
+    assert not any([await alive(store, session) for session in expired])
+    assert not any([await alive(store, session) for session in ended])
+    assert [await alive(store, session) for session in living] == [True, True]
+
+
+async def test_sweeping_while_sessions_come_and_go_harms_none(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    for round_ in range(5):
+        sessions = [user_session(tenant_id, user_id, at=NOW + n, expires_at=None) for n in range(5)]
+        if round_ % 2:
+            await store.end_user(tenant_id, user_id)
+        await asyncio.gather(
+            *(store.open(session, cap=None) for session in sessions),
+            *(elsewhere.sweep(NOW, limit=1) for _ in range(3)),
+        )
+        assert all([await alive(elsewhere, session) for session in sessions])
+
+
+TENANTS = ["tenant-1", "tenant-2"]
+USERS = ["user-1", "user-2"]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("open"), st.sampled_from(TENANTS), st.sampled_from([*USERS, None]), st.sampled_from([1, 2, None])
+        ),
+        st.tuples(st.just("close"), st.integers(0, 30)),
+        st.tuples(st.just("end_user"), st.sampled_from(TENANTS), st.sampled_from(USERS)),
+        st.tuples(st.just("end_tenant"), st.sampled_from(TENANTS)),
+        st.tuples(st.just("end_users_of"), st.sampled_from(TENANTS)),
+        st.tuples(st.just("sweep"), st.integers(1, 3)),
+    ),
+    max_size=25,
+)
+
+
+class Model:
+    """Sessions as plain Python has them: what is living, in the order of opening."""
+
+    def __init__(self) -> None:
+        self.opened: list[Session] = []
+        self.living: list[Session] = []
+
+    def open(self, session: Session, cap: int | None) -> None:
+        self.opened.append(session)
+        self.living.append(session)
+        owned = [
+            other for other in self.living if (other.tenant_id, other.user_id) == (session.tenant_id, session.user_id)
+        ]
+        for other in owned[: len(owned) - cap] if cap is not None else []:
+            self.living.remove(other)
+
+    def end(self, tenant_id: str, user_ids: set[str | None]) -> None:
+        self.living = [s for s in self.living if s.tenant_id != tenant_id or s.user_id not in user_ids]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, data=st.randoms(use_true_random=False))
+async def test_sessions_behave_as_a_plain_model_says(
+    workers: Workers, steps: list[tuple[object, ...]], data: random.Random
+) -> None:
+    run = uuid4().hex  # the names of this example, so that examples do not meet
+    model = Model()
+    for number, step in enumerate(steps):
+        store = data.choice(workers.sessions)
+        match step:
+            case ("open", str(tenant), user, cap):
+                assert cap is None or isinstance(cap, int)
+                session = (
+                    tenant_session(run + tenant, at=NOW + number)
+                    if user is None
+                    else user_session(run + tenant, f"{run}{tenant}{user}", at=NOW + number)
+                )
+                await store.open(session, cap=None if user is None else cap)
+                model.open(session, None if user is None else cap)
+            case ("close", int(which)) if model.opened:
+                session = model.opened[which % len(model.opened)]
+                # A session that was ended with others may be closed once more; only a living one has to say True.
+                closed = await store.close(session)
+                assert closed or session not in model.living
+                model.living = [other for other in model.living if other != session]
+            case ("end_user", str(tenant), str(user)):
+                await store.end_user(run + tenant, f"{run}{tenant}{user}")
+                model.end(run + tenant, {f"{run}{tenant}{user}"})
+            case ("end_tenant", str(tenant)):
+                await store.end_tenant(run + tenant)
+                model.end(run + tenant, {None})
+            case ("end_users_of", str(tenant)):
+                await store.end_users_of(run + tenant)
+                model.end(run + tenant, {f"{run}{tenant}{user}" for user in USERS})
+            case ("sweep", int(limit)):
+                await store.sweep(NOW, limit=limit)
+            case _:
+                continue
+        for session in model.opened:
+            assert await alive(data.choice(workers.sessions), session) == (session in model.living)

@@ -1,0 +1,81 @@
+"""What contracts are tried with: two workers over one set-up of stores, and made-up tenants, users and sessions."""
+
+import secrets
+from itertools import count
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from doorward.core.model import Kind, Session, Tenant, User
+from doorward.core.ports import Accounts, Claimed, Counters, Revocations, Sessions
+from doorward.storage.revocations import RelationalRevocations
+from doorward.stores import Stores
+
+NOW = 1_800_000_000_000
+_numbers = count()
+
+
+class Workers(NamedTuple):
+    """Two instances of the stores over the same data; what one did, the other sees."""
+
+    one: Stores
+    other: Stores
+
+    @property
+    def accounts(self) -> tuple[Accounts, Accounts]:
+        return self.one.accounts, self.other.accounts
+
+    @property
+    def sessions(self) -> tuple[Sessions, Sessions]:
+        return self.one.sessions, self.other.sessions
+
+    @property
+    def counters(self) -> tuple[Counters, Counters]:
+        return self.one.counters, self.other.counters
+
+    @property
+    def revocations(self) -> tuple[Revocations, Revocations]:
+        return RelationalRevocations(self.one.database), RelationalRevocations(self.other.database)
+
+
+def make_tenant(**more: Any) -> Tenant:
+    values = {"id": str(uuid4()), "email": f"{uuid4().hex}@example.org", "password_hash": "hash", **more}
+    return Tenant(**{"credentials": 1, "created_at": NOW, **values})
+
+
+async def kept_tenant(accounts: Accounts) -> Tenant:
+    tenant = make_tenant()
+    assert await accounts.add_tenant(tenant)
+    return tenant
+
+
+def make_user(tenant_id: str, **more: Any) -> User:
+    values: dict[str, Any] = {
+        "id": str(uuid4()),
+        "tenant_id": tenant_id,
+        "login": f"user-{next(_numbers)}",
+        "email": "user@example.org",
+        "company": None,
+        "sub": "sub",
+        "scope": None,
+        "password_hash": "hash",
+        "credentials": 1,
+        "registration_date": NOW,
+        "last_activity": NOW,
+    }
+    return User(**{**values, **more})
+
+
+def user_session(tenant_id: str, user_id: str, *, at: int = NOW, expires_at: int | None = NOW + 1_000_000) -> Session:
+    return Session(
+        secrets.token_urlsafe(16), Kind.USER, tenant_id, user_id, "laptop", secrets.token_bytes(32), at, expires_at
+    )
+
+
+def tenant_session(tenant_id: str, *, at: int = NOW, expires_at: int | None = None) -> Session:
+    return Session(
+        secrets.token_urlsafe(16), Kind.TENANT, tenant_id, None, None, secrets.token_bytes(32), at, expires_at
+    )
+
+
+def claimed(session: Session) -> Claimed:
+    return Claimed(session.id, session.user_id or session.tenant_id, Kind(session.kind))
