@@ -124,12 +124,10 @@ class SessionDoor:
             self._caller(caller, await self.sessions.find(_claimed(caller)))
             raise InvalidToken
         theirs, session = await self.sessions.find_pair(_claimed(caller), _claimed(subject))
-        tenant = self._caller(caller, theirs)
-        if (
-            session is None
-            or session.tenant_id != tenant.tenant_id
-            or not self.codec.check(subject, session, self.clock())
-        ):
+        now, check = self.clock(), self.codec.check
+        if theirs is None or not check(caller, theirs, now):
+            raise NotAuthorized
+        if session is None or session.tenant_id != theirs.tenant_id or not check(subject, session, now):
             raise InvalidToken
         return Verified(session, subject.payload)
 
