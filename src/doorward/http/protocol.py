@@ -5,7 +5,9 @@ Slow senders, header sizes and ambiguous framing can only be dealt with here: an
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httptools
@@ -31,7 +33,7 @@ from doorward.http.wire import Answer, Call, Headers, refuse, write
 
 log = logging.getLogger(__name__)
 
-_NO_FIELDS: dict[bytes, bytes] = {}
+_NO_FIELDS: Mapping[bytes, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._head_size = 0
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
+        self._now = 0.0
         self._body: list[bytes] = []
         self._body_size = 0
         self._task: asyncio.Task[Answer] | None = None
@@ -130,6 +133,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         if self._closing:
             return
         self._unset_keepalive_if_required()
+        self._now = self.loop.time()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -144,11 +148,12 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request: from now on its head has to arrive in time."""
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._in_head = self._in_message = True
         self._head_size = 0
         self._body_size = 0
-        self.due = self.loop.time() + self._limits.head_time
+        self.due = self._now + self._limits.head_time
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
@@ -171,17 +176,23 @@ class DoorwardProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Judge the head, and choose the lane."""
         self._in_head = False
-        self.due = self.loop.time() + self._limits.body_time
+        self.due = self._now + self._limits.body_time
         parser = self.parser
-        headers = self.headers
-        if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._is_idle():
-            recognised = self._lane.recognise(self.url, headers)
+        if parser.get_method() == b"POST" and parser.get_http_version() == "1.1" and self._is_idle():
+            recognised = self._lane.recognise(self.url, self.headers)
             if recognised is not None:
-                self._express, fields = recognised
-                self._fields = dict(fields)
+                self._express, self._fields = recognised
                 return
-        self._judge_head(headers)
+        self._begin_cycle()
+        self._judge_head(self.headers)
         super().on_headers_complete()
+
+    def _begin_cycle(self) -> None:
+        """Let uvicorn begin, now that the application is to be asked: the express lane needs none of it."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url, self.headers = url, headers
+        self.scope["headers"] = headers
 
     def _is_idle(self) -> bool:
         cycle: Any = self.cycle
@@ -237,7 +248,7 @@ class DoorwardProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Answer a request of the express lane, or let the application know that it has all of another."""
         self._in_message = False
-        self.due = self.loop.time() + self._limits.handler_time
+        self.due = self._now + self._limits.handler_time
         endpoint = self._express
         if endpoint is None:
             super().on_message_complete()
@@ -246,17 +257,17 @@ class DoorwardProtocol(HttpToolsProtocol):
         body = b"".join(self._body)
         self._body.clear()
         keep_alive = self.parser.should_keep_alive()
-        fields = self._fields
-        call = Call(fields, body, self.client[0] if self.client else "", self._lane.proxies)
+        given_id = self._fields.get(b"x-request-id")
+        call = Call(self._fields, body, self.client[0] if self.client else "", self._lane.proxies)
         answer, task = self._lane.answer(endpoint, call, self.loop)
         if task is None:
-            self._send(answer, fields.get(b"x-request-id"), keep_alive=keep_alive)
+            self._send(answer, given_id, keep_alive=keep_alive)
             return
         self.cycle = _Waiting()  # type: ignore[assignment]
         self._task = task
-        task.add_done_callback(lambda done: self._finish(done, fields.get(b"x-request-id"), keep_alive=keep_alive))
+        task.add_done_callback(partial(self._finish, given_id=given_id, keep_alive=keep_alive))
 
-    def _finish(self, task: "asyncio.Task[Answer]", given_id: bytes | None, *, keep_alive: bool) -> None:
+    def _finish(self, task: "asyncio.Task[Answer]", *, given_id: bytes | None, keep_alive: bool) -> None:
         waiting, self._task = self.cycle, None
         waiting.response_complete = True
         answer = refuse(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
