@@ -77,6 +77,9 @@ class Authentication:
     ) -> tuple[Account | None, Match]:
         """Compare a password with that of the account, if there is one: one reservation, one look-up, one hash."""
         started = monotonic()
+        # In a flood most are refused for want of a thread: asked before anything is reserved, that writes nothing. The
+        # hasher asks once more, and its word counts.
+        self.passwords.check_room(realm)
         async with self.throttle.attempt(realm, name) as attempt:
             account = await find()
             stored = account.password_hash if account else None

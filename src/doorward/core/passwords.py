@@ -115,6 +115,10 @@ class Passwords:
         """Compare a password with a stored hash, or with a decoy of equal cost where there is none."""
         return await self._run(group, lambda: self._hasher.match(password, stored))
 
+    def check_room(self, group: str) -> None:
+        """Raise Overloaded where a hash of the group would have to wait too long: before anything is spent on it."""
+        self._seats.check(group)
+
     async def _run(self, group: str, work: Callable[[], Result]) -> Result:
         async with self._seats.seat(group):
             self.hashed += 1
