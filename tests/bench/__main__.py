@@ -19,6 +19,8 @@ _DOCS = Path(__file__).parents[2] / "docs"
 @click.option("--pid", type=int, help="Its process, where it runs here: for its CPU per request.")
 def main(*, quick: bool, only: tuple[str, ...], against: str, pid: int | None) -> None:
     """Measure on two cores: the servers on one, the load on the other."""
+    if not machine.go_first():
+        click.echo("Not allowed to go before other processes (root is): keep the machine quiet.", err=True)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), QUICK if quick else Effort(), against, pid)
         found = measure(only or list(FIGURES), bench)

@@ -89,9 +89,11 @@ class Hasher:
         return right and len(secret) <= BCRYPT_MAX_BYTES
 
 
-def _give_way() -> None:
+def give_way() -> None:
+    """Make the calling thread nicer than the process it is in."""
     # Linux schedules threads, and niceness is per thread there: hashing must never keep the event loop waiting.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
 
 
 class Passwords:
@@ -103,7 +105,7 @@ class Passwords:
     def __init__(self, hasher: Hasher, *, threads: int, patience: float = 1.0) -> None:
         """Start `threads` threads when they are first needed."""
         self._hasher = hasher
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_give_way)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=give_way)
         self._seats = FairSeats(threads, patience=patience, service_time=0.03)
         self.hashed = 0
 
