@@ -63,8 +63,8 @@ coverage: .venv/dev ## Run every test and hold the coverage against its gate
 
 check: lint types architecture coverage ## Format, lint, types, architecture, tests, coverage: what a commit has to pass
 
-bench: .venv/dev ## Measure, and print ratios
-	@$(BIN)/python -m tests.bench
+bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
+	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 torture: .venv/dev ## The long forms of the fault and race tests
 	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest tests/faults

@@ -40,7 +40,7 @@ class Activity:
         """Write down what was seen and is due; on `StoreUnavailable` it stays remembered for the next time."""
         now = self._clock()
         for session_id, (session, at) in list(self._later.items()):
-            if everything or now >= _due_at(session):
+            if everything or session_id in self._due or now >= _due_at(session):
                 del self._later[session_id]
                 self._put(session, at)
         seen, self._due = self._due, {}

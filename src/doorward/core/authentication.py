@@ -159,6 +159,9 @@ class Authentication:
         known: Session | None = None,
     ) -> tuple[Account | None, Match]:
         """Compare a password with that of the account, if there is one: one reservation, one look-up, one hash."""
+        # In a flood most are refused for want of a thread: asked before anything is reserved, that writes nothing. The
+        # hasher asks once more, and its word counts.
+        self.passwords.check_room(realm)
         async with self.throttle.attempt(f"{realm}/{known.id}" if known else realm, name) as attempt:
             account = await find()
             if known and (account is None or account.id != known.user_id):

@@ -50,10 +50,16 @@ class FairSeats:
             self._free += 1
             self._next()
 
-    async def _wait(self, group: str) -> None:
+    def check(self, group: str) -> None:
+        """Raise Overloaded where a newcomer of the group would be refused now; take nothing."""
+        if self._free:
+            return
         estimate = (self._before(group) + 1) * self._service_time / self._seats
         if estimate > self._patience:
             raise Overloaded(retry_after=max(1, round(estimate)))
+
+    async def _wait(self, group: str) -> None:
+        self.check(group)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(group, deque()).append(turn)
         try:
@@ -67,7 +73,7 @@ class FairSeats:
             raise
         if not turn.done():
             self._leave(group, turn)
-            raise Overloaded(retry_after=max(1, round(estimate)))
+            raise Overloaded(retry_after=max(1, round(self._patience)))
 
     def _leave(self, group: str, turn: "asyncio.Future[None]") -> None:
         line = self._lines[group]

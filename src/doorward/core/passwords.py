@@ -95,9 +95,11 @@ class Hasher:
         return right and len(secret) <= BCRYPT_MAX_BYTES
 
 
-def _give_way() -> None:
+def give_way() -> None:
+    """Make the calling thread nicer than the process it is in."""
     # Linux schedules threads, and niceness is per thread there: hashing must never keep the event loop waiting.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
 
 
 class Passwords:
@@ -109,7 +111,7 @@ class Passwords:
     def __init__(self, hasher: Hasher, *, threads: int, patience: float = 1.0) -> None:
         """Start `threads` threads when they are first needed."""
         self._hasher = hasher
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_give_way)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=give_way)
         self._seats = FairSeats(threads, patience=patience, service_time=0.03)
         self.hashed = 0
 
@@ -120,6 +122,10 @@ class Passwords:
     async def match(self, password: str, stored: str | None, *, group: str) -> Match:
         """Compare a password with a stored hash, or with a decoy of equal cost where there is none."""
         return await self._run(group, lambda: self._hasher.match(password, stored))
+
+    def check_room(self, group: str) -> None:
+        """Raise Overloaded where a hash of the group would have to wait too long: before anything is spent on it."""
+        self._seats.check(group)
 
     async def _run(self, group: str, work: Callable[[], Result]) -> Result:
         async with self._seats.seat(group):

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httptools
@@ -32,7 +33,7 @@ from doorward.http.wire import Answer, Call, Headers, refuse, write
 
 log = logging.getLogger(__name__)
 
-_NO_FIELDS: dict[bytes, bytes] = {}
+_NO_FIELDS: Mapping[bytes, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._received = 0
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
+        self._now = 0.0
         self._body: list[bytes] = []
         self._body_size = 0
         self._task: asyncio.Task[Answer] | None = None
@@ -141,6 +143,7 @@ class DoorwardProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._fresh = False
+        self._now = self.loop.time()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -165,11 +168,12 @@ class DoorwardProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self._limits.pipeline:
             self._stop_reading()
             raise TooManyConnections
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._in_head = self._in_message = self._fresh = True
         self._head_size = 0
         self._body_size = 0
-        self.due = self.loop.time() + self._limits.head_time
+        self.due = self._now + self._limits.head_time
 
     def _stop_reading(self) -> None:
         """Answer what is waiting, say close with the last of it, and execute nothing behind it."""
@@ -199,18 +203,24 @@ class DoorwardProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Judge the head, and choose the lane."""
         self._in_head = False
-        self.due = self.loop.time() + self._limits.body_time
+        self.due = self._now + self._limits.body_time
         parser = self.parser
-        headers = self.headers
-        if parser.get_http_version() == "1.1" and parser.get_method() == b"POST" and self._may_answer_at_once():
-            recognised = self._lane.recognise(self.url, headers)
+        if parser.get_method() == b"POST" and parser.get_http_version() == "1.1" and self._may_answer_at_once():
+            recognised = self._lane.recognise(self.url, self.headers)
             if recognised is not None:
                 self._largest = self._limits.body
-                self._express, fields = recognised
-                self._fields = dict(fields)
+                self._express, self._fields = recognised
                 return
-        self._judge_head(headers)
+        self._begin_cycle()
+        self._judge_head(self.headers)
         super().on_headers_complete()
+
+    def _begin_cycle(self) -> None:
+        """Let uvicorn begin, now that the application is to be asked: the express lane needs none of it."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url, self.headers = url, headers
+        self.scope["headers"] = headers
 
     def _is_idle(self) -> bool:
         """Tell whether every request whose head has come is answered; `cycle` is that of the newest."""
@@ -275,7 +285,7 @@ class DoorwardProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Answer a request of the express lane, or let the application know that it has all of another."""
         self._in_message = False
-        self.due = self.loop.time() + self._limits.handler_time
+        self.due = self._now + self._limits.handler_time
         endpoint = self._express
         if endpoint is None:
             super().on_message_complete()
@@ -284,18 +294,20 @@ class DoorwardProtocol(HttpToolsProtocol):
         body = b"".join(self._body)
         self._body.clear()
         keep_alive = self.parser.should_keep_alive()
-        fields = self._fields
-        call = Call(fields, body, self.client[0] if self.client else "", self._lane.proxies, needs=endpoint.permission)
+        given_id = self._fields.get(b"x-request-id")
+        call = Call(
+            self._fields, body, self.client[0] if self.client else "", self._lane.proxies, needs=endpoint.permission
+        )
         answer, task = self._lane.answer(endpoint, call, self.loop)
         if task is None:
-            self._send(answer, fields.get(b"x-request-id"), keep_alive=keep_alive)
+            self._send(answer, given_id, keep_alive=keep_alive)
             return
         waiting = _Waiting(keep_alive=keep_alive)
         self.cycle = waiting  # type: ignore[assignment]
         self._task = task
-        task.add_done_callback(lambda done: self._finish(done, fields.get(b"x-request-id"), waiting))
+        task.add_done_callback(partial(self._finish, given_id=given_id, waiting=waiting))
 
-    def _finish(self, task: "asyncio.Task[Answer]", given_id: bytes | None, waiting: _Waiting) -> None:
+    def _finish(self, task: "asyncio.Task[Answer]", *, given_id: bytes | None, waiting: _Waiting) -> None:
         # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
         self._task = None
         waiting.response_complete = True

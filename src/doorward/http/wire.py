@@ -99,15 +99,16 @@ def request_id(given: bytes | None) -> bytes:
 
 def write(answer: Answer, given_id: bytes | None, date: Headers, *, close: bool = False) -> bytes:
     """Return the bytes of a whole HTTP/1.1 answer. `date` is the server's current Date header, as a list of one."""
-    length = b"\r\ncontent-length: %d\r\n" % len(answer.body)
-    lines = [b"%s: %s\r\n" % pair for pair in date]
+    head = b"".join([b"%b: %b\r\n" % pair for pair in date])
     if close:
-        lines.append(b"connection: close\r\n")
+        head += b"connection: close\r\n"
+    own_id, body = request_id(given_id), answer.body
     if answer.status is HTTPStatus.OK:
-        return b"".join((_OK_HEAD, request_id(given_id), length, *lines, b"\r\n", answer.body))
-    lines += [b"%s: %s\r\n" % pair for pair in answer.headers if not (close and pair[0] == b"connection")]
-    head = (_STATUS_LINES[answer.status], _SECURITY_LINES, b"x-request-id: ", request_id(given_id))
-    return b"".join((*head, length, *lines, b"\r\n", answer.body))
+        # One format is a third cheaper than a join of as many parts, and this is what almost every answer is.
+        return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (_OK_HEAD, own_id, len(body), head, body)
+    head += b"".join([b"%b: %b\r\n" % pair for pair in answer.headers if not (close and pair[0] == b"connection")])
+    begin = _STATUS_LINES[answer.status] + _SECURITY_LINES + b"x-request-id: "
+    return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (begin, own_id, len(body), head, body)
 
 
 @dataclass(frozen=True, slots=True)

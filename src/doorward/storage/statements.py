@@ -9,6 +9,7 @@ from typing import NamedTuple
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _LIST = re.compile(r" IN \(:([a-z_]+)\)")
+_FEW = 3
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+(?:\.(\w+))?\.sql")
 
@@ -44,7 +45,13 @@ def _number(body: str, marker: str) -> Statement:
 
 
 def fill_list(statement: Statement, length: int) -> str:
-    """Return a statement that asks for a list, with as many parameters as the list has items."""
+    """Return a statement that asks for a list, with as many parameters as the list has items.
+
+    A short list becomes as many look-ups by key in one reading, since SQLite makes a table of its own for any list,
+    which costs a seventh of a verification (docs/decisions/0012-verify-speed.md).
+    """
+    if length <= _FEW:
+        return "\nUNION ALL\n".join([_LIST.sub(" = ?", statement.sql)] * length)
     return _LIST.sub(f" IN ({', '.join('?' * length)})", statement.sql)
 
 

@@ -1,0 +1,1 @@
+"""The benchmark: `make bench` measures, prints ratios, and writes docs/benchmarks.md with its charts."""

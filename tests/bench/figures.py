@@ -1,0 +1,305 @@
+"""What is measured. Every figure runs its contenders in turns, A B A B, and gives medians with their spread."""
+
+import contextlib
+import multiprocessing
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, process_time, sleep
+from typing import Any, NamedTuple
+
+import httpx
+
+from bench import machine
+from bench.load import Stream, Target, constant, saturate
+from bench.servers import SETUPS, Server, doorward, fill, foreign, logging_in, noop, verifying
+from doorward.core.passwords import Argon2Parameters, Hasher, give_way
+
+# Each may ask 1000 times a second by default, and the load has to stay below all of them together.
+_TENANTS = 32
+_IDLE_RATE = 500
+_FLOOD = 50
+_MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: rounds of every contender, seconds of every round, tenants to spread the load over."""
+
+    rounds: int = 7
+    seconds: float = 3.0
+    tenants: int = _TENANTS
+    requests: int = 100_000
+
+
+QUICK = Effort(rounds=3, seconds=1.0, requests=10_000)
+
+
+class Line(NamedTuple):
+    """One line of a figure: the median of its rounds, and the least and greatest of them."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    note: str = ""
+
+    @classmethod
+    def of(cls, name: str, values: Sequence[float], note: str = "") -> "Line":
+        return cls(name, statistics.median(values), min(values), max(values), note)
+
+
+class Ratio(NamedTuple):
+    """How two lines compare, and what is aimed at. Less is better unless `at_least`."""
+
+    name: str
+    value: float
+    target: float | None = None
+    at_least: bool = False
+
+
+@dataclass
+class Figure:
+    """What one measurement found."""
+
+    name: str
+    title: str
+    unit: str
+    how: str
+    lines: list[Line]
+    ratios: list[Ratio]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "unit": self.unit,
+            "how": self.how,
+            "lines": [line._asdict() for line in self.lines],
+            "ratios": [ratio._asdict() for ratio in self.ratios],
+        }
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every figure is given: a folder for data, how much effort to spend, and whom else to measure."""
+
+    folder: Path
+    effort: Effort
+    against: str = ""
+    pid: int | None = None
+
+    def others(self) -> list[Server]:
+        return [foreign(self.against, self.pid)] if self.against else []
+
+
+def _contenders(bench: Bench, stack: contextlib.ExitStack) -> list[Server]:
+    ours = [stack.enter_context(doorward(setup, bench.folder / f"verify-{setup.name}")) for setup in SETUPS]
+    return ours + bench.others()
+
+
+def verify(bench: Bench) -> Figure:
+    """CPU of the server process for each `/auth/verify`, against a handler that does nothing."""
+    micro: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        floor = stack.enter_context(noop())
+        servers = _contenders(bench, stack)
+        targets = [verifying(server, fill(server, bench.effort.tenants)) for server in servers]
+        # The very same bytes go to the floor, which answers two bytes to them.
+        contenders = [(floor, Target(floor.port, targets[0].requests)), *zip(servers, targets, strict=True)]
+        for server, target in contenders:
+            saturate(target, 1.0)
+            micro[server.name] = []
+        for _ in range(bench.effort.rounds):
+            for server, target in contenders:
+                before, stores = server.cpu(), server.store_cpu()
+                load = saturate(target, bench.effort.seconds)
+                rates.setdefault(server.name, []).append(load.requests / load.seconds)
+                if server.pids:
+                    micro[server.name].append((server.cpu() - before) * 1e6 / load.requests)
+                    ratios.setdefault(server.name, []).append(micro[server.name][-1] / micro[floor.name][-1])
+                if server.stores:
+                    name = f"{server.name}: its store"
+                    micro.setdefault(name, []).append((server.store_cpu() - stores) * 1e6 / load.requests)
+    lines = [
+        Line.of(name, values, f"{statistics.median(rates[name]):,.0f} a second" if name in rates else "")
+        for name, values in micro.items()
+        if values
+    ]
+    found = [
+        Ratio(f"{server.name} / {floor.name}", statistics.median(ratios[server.name]), 1.9)
+        for server in servers
+        if server.name in ratios
+    ]
+    return Figure(
+        "verify",
+        "CPU of one POST /auth/verify",
+        "µs of the server process",
+        f"Two tokens checked, one read of the store, 16 connections kept busy, {len(targets[0].requests)} pairs of "
+        "tokens in turn. User and system time of the server process divided by its answers. The floor is an ASGI "
+        "handler that does nothing, on the same uvicorn (uvloop, httptools), given the very same requests. A ratio is "
+        "the median of the ratios of each round.",
+        lines,
+        found,
+    )
+
+
+def _bare_hashes(seconds: float, core: int, threads: int) -> float:
+    """How many argon2id hashes of the service's own parameters a second of one core's time buys, with no server around.
+
+    The threads are as nice as the service's, so that neighbours disturb both alike.
+    """
+    machine.stay_on(core)
+    hasher = Hasher(Argon2Parameters())
+    stored = hasher.hash("pw")
+    done = 0
+    with ThreadPoolExecutor(threads, initializer=give_way) as pool:
+        began, used = perf_counter(), process_time()
+        while perf_counter() - began < seconds:
+            list(pool.map(lambda _: hasher.match("pw", stored), range(threads)))
+            done += threads
+    return done / (process_time() - used)
+
+
+def login(bench: Bench) -> Figure:
+    """Logins against bare argon2id on the same core with as many threads, by the second of CPU."""
+    core, threads = machine.cores()[0], 1
+    rates: dict[str, list[float]] = {"bare argon2id": []}
+    ratios: dict[str, list[float]] = {}
+    wall: dict[str, list[float]] = {}
+    environment = {"HASH_THREADS": str(threads), "BUDGET_LOGIN": "off"}
+    seconds = bench.effort.seconds
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(doorward(setup, bench.folder / f"login-{setup.name}", environment)) for setup in SETUPS
+        ]
+        servers += [server for server in bench.others() if server.pids]
+        targets = [logging_in(server, fill(server, bench.effort.tenants)) for server in servers]
+        pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(1))
+        for _ in range(bench.effort.rounds):
+            rates["bare argon2id"].append(pool.apply(_bare_hashes, (seconds, core, threads)))
+            for server, target in zip(servers, targets, strict=True):
+                before = server.cpu()
+                load = saturate(target, seconds, connections=8)
+                rates.setdefault(server.name, []).append(load.requests / (server.cpu() - before))
+                wall.setdefault(server.name, []).append(load.requests / load.seconds)
+                ratios.setdefault(server.name, []).append(rates[server.name][-1] / rates["bare argon2id"][-1])
+    return Figure(
+        "login",
+        "POST /auth",
+        "logins per second of CPU",
+        f"8 connections kept busy with right passwords of {bench.effort.tenants} users; the server on one core, "
+        f"hashing with {threads} thread. Bare is argon2id with the service's parameters on that core with as many "
+        "threads, no server around it. By the second of CPU, all threads of the server together: on a core of its own that "
+        "is the rate.",
+        [
+            Line.of(name, values, f"{statistics.median(wall[name]):,.0f} a second" if name in wall else "")
+            for name, values in rates.items()
+        ],
+        [
+            Ratio(f"{name} / bare argon2id", statistics.median(values), 0.9, at_least=True)
+            for name, values in ratios.items()
+        ],
+    )
+
+
+def flood(bench: Bench) -> Figure:
+    """Latency of verify while nobody else asks, and while 50 times more logins arrive than can be hashed."""
+    seconds = bench.effort.seconds
+    core = machine.cores()[0]
+    found: dict[str, list[float]] = {}
+    ratios: list[float] = []
+    notes: list[str] = []
+    with doorward(SETUPS[0], bench.folder / "flood") as server:
+        users = fill(server, bench.effort.tenants)
+        questions, logins = verifying(server, users), logging_in(server, users, "wrong")
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            capacity = pool.apply(_bare_hashes, (0.5, core, 1))
+        for _ in range(bench.effort.rounds):
+            sleep(0.5)
+            idle = Stream(questions, _IDLE_RATE, 8)
+            constant([idle], seconds)
+            busy = Stream(questions, _IDLE_RATE, 8)
+            attack = Stream(logins, _FLOOD * capacity, 256)
+            constant([busy, attack], seconds)
+            for name, stream in (("idle", idle), ("flood", busy)):
+                for share in (0.5, 0.99):
+                    found.setdefault(f"{name}, p{share * 100:.0f}", []).append(stream.percentile(share) * 1e3)
+            ratios.append(busy.percentile(0.99) / idle.percentile(0.99))
+            notes.append(" ".join(f"{status}: {count}" for status, count in sorted(attack.statuses.items())))
+    return Figure(
+        "flood",
+        "Latency of POST /auth/verify",
+        "ms from when a request was due",
+        f"{_IDLE_RATE} questions a second at a constant rate, measured from when each was due, so that what a stall "
+        f"keeps waiting is counted. The flood: {_FLOOD * capacity:,.0f} logins a second, {_FLOOD} times what one core "
+        f"hashes, all budgets as they are by default. Answers to the flood in the last round by status: {notes[-1]}.",
+        [Line.of(name, values) for name, values in found.items()],
+        [Ratio("p99 in a flood / p99 idle", statistics.median(ratios), 2.0)],
+    )
+
+
+def start(bench: Bench) -> Figure:
+    """Seconds from the start of the process until it is ready, on an empty folder and on a filled one."""
+    found: dict[str, list[float]] = {"first start": [], "later start": []}
+    for number in range(bench.effort.rounds):
+        folder = bench.folder / f"start-{number}"
+        for values in found.values():
+            began = perf_counter()
+            with doorward(SETUPS[0], folder) as server:
+                httpx.get(f"{server.url}/health/ready").raise_for_status()
+                values.append(perf_counter() - began)
+    return Figure(
+        "start",
+        "From start to ready",
+        "seconds",
+        "From the start of the process, one core, until /health/ready answers. The first start makes the database and "
+        "the schema.",
+        [Line.of(name, values) for name, values in found.items()],
+        [],
+    )
+
+
+def memory(bench: Bench) -> Figure:
+    """Memory of one worker, before and after many questions."""
+    found: dict[str, list[float]] = {"after start": [], "after the first logins": [], "after many questions": []}
+    with doorward(SETUPS[0], bench.folder / "memory") as server:
+        found["after start"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
+        target = verifying(server, fill(server, bench.effort.tenants))
+        found["after the first logins"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
+        asked = 0
+        while asked < bench.effort.requests:
+            asked += saturate(target, bench.effort.seconds).requests
+        found["after many questions"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
+    return Figure(
+        "memory",
+        "Resident memory of one worker",
+        "MiB",
+        f"Before and after {asked:,} questions, 16 connections. A login needs 19 MiB for its hash.",
+        [Line.of(name, values) for name, values in found.items()],
+        [],
+    )
+
+
+FIGURES: dict[str, Callable[[Bench], Figure]] = {
+    "verify": verify,
+    "login": login,
+    "flood": flood,
+    "start": start,
+    "memory": memory,
+}
+
+
+def measure(names: Sequence[str], bench: Bench) -> list[Figure]:
+    """Take the figures of these names, one after the other, the load on its own core."""
+    found = []
+    with machine.pinned(machine.cores()[1]):
+        for name in names:
+            sys.stderr.write(f"measuring {name} ...\n")
+            found.append(FIGURES[name](bench))
+    return found

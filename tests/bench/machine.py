@@ -1,0 +1,94 @@
+"""What the benchmark runs on: cores to pin to, processes to watch, versions to name."""
+
+import contextlib
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("uvicorn", "uvloop", "httptools", "msgspec", "argon2-cffi")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def cores() -> tuple[int, int]:
+    """The core of the servers and the core of the load; the same one where there is only one."""
+    available = sorted(os.sched_getaffinity(0))
+    return available[0], available[-1]
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """What is started in here stays on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def go_first() -> bool:
+    """Put this process, and what it starts, before its neighbours on the machine; False where that is not allowed."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    except PermissionError:
+        return False
+    return True
+
+
+def stay_on(core: int) -> None:
+    """Keep the calling thread, and what it starts, on one core."""
+    os.sched_setaffinity(0, {core})
+
+
+def _stat(pid: int) -> list[str]:
+    # The name in parentheses may hold anything, so what is wanted is counted from its end: field 3 is the first.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and int(_stat(int(entry.name))[2]) == group:
+                found.append(int(entry.name))
+    return found
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """User and system time that the processes have used so far."""
+    return sum(int(_stat(pid)[11]) + int(_stat(pid)[12]) for pid in pids) / _TICKS
+
+
+def resident_bytes(pid: int) -> int:
+    return int(_stat(pid)[21]) * _PAGE
+
+
+def describe() -> dict[str, str]:
+    """The machine and the versions that the figures were taken with."""
+    model = next(
+        (line.partition(":")[2].strip() for line in _read("/proc/cpuinfo") if line.startswith("model name")),
+        platform.machine(),
+    )
+    return {
+        "machine": f"{model}, {len(os.sched_getaffinity(0))} cores",
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "SQLite": sqlite3.sqlite_version,
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def _read(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+PYTHON = sys.executable

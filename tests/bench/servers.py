@@ -1,0 +1,182 @@
+"""The servers that are measured, and what fills them: tenants, users, tokens, all made through the published API."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from bench import machine
+from bench.load import Target
+from harness import PASSWORD, Process
+
+# Every budget of verify at its default: the load is spread over tenants instead. Logins are let through to the hasher.
+DEFAULTS = {"BUDGET_VERIFY": "1000:2000", "BUDGET_LOGIN": "10:30", "BUDGET_WRITE": "50:100"}
+
+
+class Prepared(NamedTuple):
+    """A set-up of stores: the settings that choose it, and the process groups of its servers."""
+
+    environment: Mapping[str, str]
+    stores: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A set-up of stores by name, and how to start it; its servers share the load's core."""
+
+    name: str
+    prepare: Callable[[Path], AbstractContextManager[Prepared]]
+
+
+@contextlib.contextmanager
+def _sqlite(_folder: Path) -> Iterator[Prepared]:
+    yield Prepared({})
+
+
+SETUPS = (Setup("SQLite", _sqlite),)
+
+
+@dataclass
+class Server:
+    """A server that runs. `group` is its process group, 0 where it is somebody else's and its CPU cannot be told."""
+
+    name: str
+    port: int
+    group: int
+    host: str = "127.0.0.1"
+    stores: tuple[int, ...] = ()
+    pids: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pids = self.pids or machine.members(self.group)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def cpu(self) -> float:
+        return machine.cpu_seconds(self.pids)
+
+    def store_cpu(self) -> float:
+        return sum(machine.cpu_seconds(machine.members(group)) for group in self.stores)
+
+
+@contextlib.contextmanager
+def doorward(setup: Setup, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Doorward as an operator starts it, on the servers' core."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with setup.prepare(folder) as prepared:
+        process = Process(folder, {**DEFAULTS, **prepared.environment, **(environment or {})})
+        with machine.pinned(machine.cores()[0]):
+            process.start()
+        assert process.process
+        _await_listener(process.port)
+        try:
+            yield Server(f"Doorward on {setup.name}", process.port, process.process.pid, stores=prepared.stores)
+        finally:
+            process.kill()
+
+
+def _await_listener(port: int) -> None:
+    # "ready" is said a moment before uvicorn listens.
+    deadline = monotonic() + 5
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.002)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def noop() -> Iterator[Server]:
+    """The floor, on the servers' core."""
+    with machine.pinned(machine.cores()[0]):
+        process = subprocess.Popen(
+            [machine.PYTHON, str(Path(__file__).with_name("noop.py"))], stdout=subprocess.PIPE, start_new_session=True
+        )
+    assert process.stdout
+    try:
+        yield Server("no-op ASGI handler", int(process.stdout.readline()), process.pid)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+def foreign(url: str, pid: int | None) -> Server:
+    """A server that speaks the same API and runs already."""
+    parts = urlsplit(url)
+    return Server(url, parts.port or 80, 0, parts.hostname or "127.0.0.1", pids=[pid] if pid else [])
+
+
+def call(server: Server, path: str, body: Any, token: str = "") -> Any:
+    """One request through the API; the answer's JSON. urllib's HTTPError where it is no success."""
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    request = urllib.request.Request(server.url + path, json.dumps(body).encode(), headers)  # noqa: S310 - ours
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - likewise
+        return json.load(answer)
+
+
+# A ready hash of the password "pw" at bcrypt's least cost, so that filling a server takes no time.
+_READY = "$2b$04$d3l/URSb2YNzoQLFtZP47O0bhHp17oHyMjgL5OJrnBARYuPJobDS6"
+
+
+class User(NamedTuple):
+    """A user who is logged in, and the tenant's token to ask with."""
+
+    tenant_token: str
+    login: str
+    token: str
+
+
+def fill(server: Server, tenants: int) -> list[User]:
+    """Register tenants with a user each, and log the users in."""
+    users = []
+    for _ in range(tenants):
+        email = f"{uuid4().hex}@example.org"
+        tenant = call(server, "/tenant", {"email": email, "password": PASSWORD})
+        body = {"login": f"user-{uuid4().hex}", "email": email, "password": _READY, "sub": "customer-17"}
+        call(server, "/user", {**body, "scope": ["read", "write"]}, tenant["token"])
+        login = {"login": body["login"], "password": "pw", "deviceId": "laptop"}
+        issued = call(server, "/auth", login, tenant["token"])
+        users.append(User(tenant["token"], body["login"], issued["accessToken"]))
+    return users
+
+
+def message(server: Server, path: str, body: Any, token: str) -> bytes:
+    """The bytes of a request, with the headers that a small client sends."""
+    text = json.dumps(body, separators=(",", ":")).encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {server.host}:{server.port}\r\nAccept: */*\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+    ).encode() + text
+
+
+def verifying(server: Server, users: list[User]) -> Target:
+    """Questions about every user's token, in turn."""
+    requests = [message(server, "/auth/verify", {"token": user.token}, user.tenant_token) for user in users]
+    return Target(server.port, requests, server.host)
+
+
+def logging_in(server: Server, users: list[User], password: str = "pw") -> Target:
+    """Logins of every user, in turn."""
+    requests = [
+        message(server, "/auth", {"login": user.login, "password": password, "deviceId": "laptop"}, user.tenant_token)
+        for user in users
+    ]
+    return Target(server.port, requests, server.host)
