@@ -6,7 +6,7 @@ from typing import Any
 from doorward.core.errors import ValidationFailed
 from doorward.core.users import LAST_PAGE
 from doorward.http.errors import STATUS
-from doorward.http.schemas import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
+from doorward.http.fields import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
 
 Json = dict[str, Any]
 
