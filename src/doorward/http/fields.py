@@ -92,10 +92,23 @@ DeviceId = Annotated[
     ),
 ]
 Line = Annotated[str, Text(NAME_CHARACTERS, NAME_BYTES, _name), Meta(min_length=1, max_length=NAME_CHARACTERS)]
+Sub = Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
+Company = Annotated[
+    Line, Meta(description="Whom the user works for, or whatever you keep there.", examples=["Example Ltd"])
+]
+Ip = Annotated[
+    Line, Meta(description="The user's address, as you know it. It is shown, never believed.", examples=["192.0.2.7"])
+]
+KeyName = Annotated[Line, Meta(description="What the key is for.", examples=["gateway"])]
 Password = Annotated[
     str,
     Text(MAX_CHARACTERS, _HEAVY, _password),
-    Meta(min_length=1, max_length=MAX_CHARACTERS, extra_json_schema={"format": "password"}),
+    Meta(
+        min_length=1,
+        max_length=MAX_CHARACTERS,
+        description="A password, all of it; none is ever cut.",
+        extra_json_schema={"format": "password"},
+    ),
 ]
 UserPassword = Annotated[
     str,
@@ -120,7 +133,10 @@ TenantPassword = Annotated[
 Scope = Annotated[
     Any,
     AnyJson(SCOPE_DEPTH, SCOPE_BYTES),
-    Meta(description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is copied into every token."),
+    Meta(
+        description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is copied into every token.",
+        extra_json_schema={"examples": [["orders:read"]]},
+    ),
 ]
 # A token of any length is a question that can be answered; the body's limit bounds it.
 TOKEN = Text(1_000_000, 6_000_000)
@@ -144,11 +160,55 @@ TenantId = Annotated[
 SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])]
 Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
 YesNo = Annotated[bool, Flag()]
-Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.")]
-Code = Annotated[str, Text(200, 800), Meta(max_length=200, description="A code, exactly as it was given.")]
+Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.", examples=[86_400])]
+Code = Annotated[
+    str,
+    Text(200, 800),
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="A code, exactly as it was given.",
+        examples=["gqYc0vwfcz2-1nFpV0yZNVYDkq4k1y6S"],
+    ),
+]
+Hint = Annotated[
+    str,
+    Text(200, 800),
+    Meta(max_length=200, description="Taken and not needed: tokens say what they are.", examples=["access_token"]),
+]
+RefreshToken = Annotated[
+    str,
+    TOKEN,
+    Meta(description="A refresh token, exactly as it was given. Good for one use.", examples=["dr_WyIxIl0.c2ln"]),
+]
 Metadata = Annotated[
     Any,
     AnyJson(SCOPE_DEPTH, SCOPE_BYTES),
-    Meta(description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is in no token."),
+    Meta(
+        description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is in no token.",
+        extra_json_schema={"examples": [{"plan": "gold"}]},
+    ),
 ]
-UserAgent = Annotated[str, Text(NAME_CHARACTERS * 4, NAME_BYTES * 4), Meta(max_length=NAME_CHARACTERS * 4)]
+UserAgent = Annotated[
+    str,
+    Text(NAME_CHARACTERS * 4, NAME_BYTES * 4),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS * 4,
+        description="The user's `User-Agent`, as you know it.",
+        examples=["Mozilla/5.0 (X11; Linux x86_64)"],
+    ),
+]
+KeyId = Annotated[str, Meta(description="The key's id, which is no secret.", examples=["Jm1n7Zc0QxWv3bTfY5uKpA"])]
+LoginShown = Annotated[str, Meta(description="As it was given.", examples=["alice"])]
+EmailShown = Annotated[str, Meta(description="As it was given.", examples=["alice@example.org"])]
+TenantLoginShown = Annotated[
+    str, Meta(description="`tenant:` and the e-mail address.", examples=["tenant:shop@example.org"])
+]
+TenantEmailShown = Annotated[str, Meta(description="As it was given.", examples=["shop@example.org"])]
+SubShown = Annotated[str, Meta(description="Your own name for the user.", examples=["customer-17"])]
+DeviceShown = Annotated[str, Meta(description="The device's name, as it was given.", examples=["laptop"])]
+NextCursor = Annotated[
+    str, Meta(description='What to send as `cursor` for the next page; "0" on the last.', examples=["0"])
+]
+LifeLeft = Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[604_800])]

@@ -9,12 +9,23 @@ from typing import Any
 import msgspec
 
 from doorward import __version__
-from doorward.core.errors import Fault, Refusal, ValidationFailed
-from doorward.http import page
+from doorward.core.errors import Fault, Refusal, StoreUnavailable, ValidationFailed
+from doorward.http import errors, page
 from doorward.http.endpoints import GENERAL, Endpoint, Proof
-from doorward.http.errors import STATUS, MethodNotAllowed, NotFound, body
+from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType, body
 from doorward.http.guard import unique_query
-from doorward.http.prose import CONVENTIONS, ERROR, FAULTS, HEADERS, NOTES, PARAMETERS, TAGS, Json
+from doorward.http.prose import (
+    CONVENTIONS,
+    ERROR,
+    FAULTS,
+    HEADERS,
+    NOTES,
+    OAUTH_ERROR,
+    PARAMETERS,
+    SCHEMES,
+    TAGS,
+    Json,
+)
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Descriptions
 from doorward.http.validation import validate
@@ -23,6 +34,8 @@ _SCHEMA = "#/components/schemas/"
 _SEGMENT = re.compile(r"\{(\w+)\}")
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+_AT_THE_PLACE = (NotAcceptable, UnsupportedMediaType, StoreUnavailable)
+"""What of the general refusals is said where the path is known."""
 
 
 def describe() -> Descriptions:
@@ -56,9 +69,7 @@ def build(endpoints: Iterable[Endpoint]) -> Json:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {
-                "tenant": {"type": "http", "scheme": "bearer", "description": "A tenant's token."},
-            },
+            "securitySchemes": dict(SCHEMES),
             "headers": dict(HEADERS),
             "examples": {
                 kind.code: {"summary": _first_line(kind), "value": _example_of_refusal(kind)} for kind in refusals
@@ -87,7 +98,7 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
         for part, schema in found[name].get("properties", {}).items():
             if schema.pop("default", msgspec.UNSET) is not msgspec.UNSET:
                 found[name]["required"].append(part)
-    return {"Error": ERROR, "ValidationError": FAULTS, **dict(sorted(found.items()))}
+    return {"Error": ERROR, "OAuthError": OAUTH_ERROR, "ValidationError": FAULTS, **dict(sorted(found.items()))}
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
@@ -96,7 +107,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
         "operationId": name,
-        "security": [{"tenant": []}] if endpoint.proof is Proof.TENANT else [],
+        "security": _security(endpoint),
     }
     if name in NOTES:
         operation["description"] = NOTES[name]
@@ -116,6 +127,18 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     return operation
 
 
+def _security(endpoint: Endpoint) -> list[Json]:
+    """Return what a caller has to prove: one of these. The role is the permission that an API key needs."""
+    if endpoint.proof is not Proof.TENANT:
+        return []
+    if endpoint.permission is None:
+        return [{"tenant": []}]
+    role = [str(endpoint.permission)]
+    if endpoint.everywhere:
+        return [{"gateway": role, "user": []}]
+    return [{"tenant": []}, {"key": role}, *([{"basic": role}] if endpoint.form else [])]
+
+
 def _parameter(place: str, name: str) -> Json:
     text, schema = PARAMETERS.get(name, ("", {"type": "string"}))
     return {"name": name, "in": place, "required": place == "path", "description": text, "schema": schema}
@@ -125,11 +148,13 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     general = _by_status()
     refused: dict[HTTPStatus, list[type[Refusal]]] = {}
     for kind in endpoint.refusals:
-        refused.setdefault(STATUS[kind], []).append(kind)
+        status = errors.oauth(kind())[1] if _by_standard(endpoint, kind) else STATUS[kind]
+        refused.setdefault(status, []).append(kind)
     found: Json = {str(endpoint.status.value): _success(endpoint, schemas)}
     for status, kinds in sorted(refused.items()):
         also = endpoint.also.get(status)
-        if also is None and kinds == general.get(status) and ValidationFailed not in kinds:
+        special = ValidationFailed in kinds or any(_by_standard(endpoint, kind) for kind in kinds)
+        if also is None and kinds == general.get(status) and not special:
             found[str(status.value)] = {"$ref": f"#/components/responses/Refused{status.value}"}
         else:
             found[str(status.value)] = _Refused(status, kinds, endpoint, also).response()
@@ -138,7 +163,14 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     return dict(sorted(found.items()))
 
 
+def _by_standard(endpoint: Endpoint, kind: type[Refusal]) -> bool:
+    """Tell whether the endpoint refuses so in the words of RFC 6749: all but what is said before it is reached."""
+    return endpoint.form and kind in {*endpoint.refuses, *_AT_THE_PLACE} - {ValidationFailed}
+
+
 def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
+    if not endpoint.media:
+        return {"description": f"{endpoint.summary}.", "headers": _headers(endpoint.tells)}
     if endpoint.media != _JSON:
         content: Json = {endpoint.media: {"schema": {"type": "string"}}}
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
@@ -177,10 +209,16 @@ class _General:
         }
 
     def _meanings(self) -> Iterator[str]:
-        return (f"`{kind.code}`: {_first_line(kind)}" for kind in self.kinds)
+        return (f"`{self._name(kind)}`: {_first_line(kind)}" for kind in self.kinds)
+
+    def _by_standard(self, kind: type[Refusal]) -> bool:  # noqa: ARG002 - an endpoint may say otherwise
+        return False
+
+    def _name(self, kind: type[Refusal]) -> str:
+        return kind.code
 
     def _schemas(self) -> Iterator[Json]:
-        codes = [kind.code for kind in self.kinds if kind is not ValidationFailed]
+        codes = [kind.code for kind in self.kinds if kind is not ValidationFailed and not self._by_standard(kind)]
         if codes:
             yield {"$ref": f"{_SCHEMA}Error", "properties": {"code": {"enum": codes}, "status": {"const": self.status}}}
         if ValidationFailed in self.kinds:
@@ -213,10 +251,22 @@ class _Refused(_General):
     def _schemas(self) -> Iterator[Json]:
         if self.also is not None:
             yield {"$ref": _SCHEMA + type(self.also).__name__}
+        names = [_oauth(kind)["error"] for kind in self.kinds if self._by_standard(kind)]
+        if names:
+            yield {"$ref": f"{_SCHEMA}OAuthError", "properties": {"error": {"enum": list(dict.fromkeys(names))}}}
         yield from super()._schemas()
+
+    def _by_standard(self, kind: type[Refusal]) -> bool:
+        return _by_standard(self.endpoint, kind)
+
+    def _name(self, kind: type[Refusal]) -> str:
+        return str(_oauth(kind)["error"]) if self._by_standard(kind) else kind.code
 
     def _examples(self) -> Json:
         found = super()._examples()
+        for kind in self.kinds:
+            if self._by_standard(kind):
+                found[kind.code] = {"summary": _first_line(kind), "value": _oauth(kind)}
         if self.endpoint.takes and not self.endpoint.form and ValidationFailed in self.kinds:
             found[ValidationFailed.code] = {
                 "summary": _first_line(ValidationFailed),
@@ -225,6 +275,11 @@ class _Refused(_General):
         if self.also is not None:
             found["answer"] = {"summary": _first_line(type(self.also)), "value": msgspec.to_builtins(self.also)}
         return found
+
+
+def _oauth(kind: type[Refusal]) -> Json:
+    found: Json = msgspec.json.decode(errors.oauth(kind())[0])
+    return found
 
 
 def _faulty(schema: type[msgspec.Struct]) -> ValidationFailed:

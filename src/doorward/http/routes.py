@@ -94,6 +94,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "PUT", "/user/{login}", users.put, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, Conflict, TooManyRequests, Overloaded),
         schemas.PutUserBody, schemas.UserShown, example=examples.PUT_USER, permission=Permission.USERS_WRITE,
+        also={HTTPStatus.CREATED: examples.USER_SHOWN},
     ),
     Endpoint(
         "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
@@ -202,6 +203,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/forward-auth", gateway.forward_auth, Proof.TENANT, "Standards",
         (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True,
+        media="", tells=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Tenant", "X-Auth-Scope", "X-Auth-Device"),
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
     Endpoint(

@@ -1,6 +1,9 @@
 """What more than one noun takes or gives."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from doorward.http.fields import Token
 
@@ -14,4 +17,4 @@ class TokenBody(msgspec.Struct):
 class Done(msgspec.Struct):
     """It is done."""
 
-    result: int = 1
+    result: Annotated[int, Meta(description="Always 1.", extra_json_schema={"const": 1})] = 1

@@ -7,13 +7,18 @@ from msgspec import UNSET, Meta, UnsetType
 
 from doorward.http.fields import (
     Code,
+    Company,
     Email,
-    Line,
+    EmailShown,
     Login,
+    LoginShown,
     Metadata,
     Milliseconds,
+    NextCursor,
     Password,
     Scope,
+    Sub,
+    SubShown,
     TenantId,
     Token,
     UserId,
@@ -28,8 +33,8 @@ class NewUserBody(msgspec.Struct):
     login: Login
     email: Email
     password: UserPassword
-    sub: Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
-    company: Line | UnsetType = UNSET
+    sub: Sub
+    company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
@@ -45,8 +50,8 @@ class PutUserBody(msgspec.Struct):
 
     email: Email
     password: UserPassword
-    sub: Line
-    company: Line | UnsetType = UNSET
+    sub: Sub
+    company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
 
@@ -55,11 +60,13 @@ class UserChangesBody(msgspec.Struct):
     """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
 
     email: Email | UnsetType = UNSET
-    sub: Line | UnsetType = UNSET
+    sub: Sub | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
-    company: Line | UnsetType | None = UNSET
+    company: Company | UnsetType | None = UNSET
     metadata: Metadata | UnsetType | None = UNSET
-    disabled: YesNo | UnsetType = UNSET
+    disabled: (
+        Annotated[YesNo, Meta(description="true ends the sessions and refuses logins.", examples=[True])] | UnsetType
+    ) = UNSET
     password: UserPassword | UnsetType = UNSET
 
 
@@ -67,8 +74,8 @@ class UserShown(msgspec.Struct, kw_only=True):
     """A user, as the tenant may see it."""
 
     id: UserId
-    login: Annotated[str, Meta(examples=["alice"])]
-    email: Annotated[str, Meta(examples=["alice@example.org"])]
+    login: LoginShown
+    email: EmailShown
     tenant: TenantId
     company: Annotated[str | UnsetType, Meta(description="Absent where none was given.", examples=["Example Ltd"])] = (
         UNSET
@@ -77,18 +84,21 @@ class UserShown(msgspec.Struct, kw_only=True):
         msgspec.Raw | UnsetType,
         Meta(description="Absent where none was given.", extra_json_schema={"examples": [["orders:read"]]}),
     ] = UNSET
-    sub: Annotated[str, Meta(examples=["customer-17"])]
+    sub: SubShown
     registrationDate: Milliseconds  # noqa: N815 - the published name
     lastActivity: Milliseconds  # noqa: N815 - the published name
-    metadata: Annotated[msgspec.Raw | UnsetType, Meta(extra_json_schema={})] = UNSET
-    disabled: bool | UnsetType = UNSET
+    metadata: Annotated[
+        msgspec.Raw | UnsetType,
+        Meta(description="Absent where none was given.", extra_json_schema={"examples": [{"plan": "gold"}]}),
+    ] = UNSET
+    disabled: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
 
 
 class UserPage(msgspec.Struct):
     """Some of the tenant's users, and where the next page begins; "0" on the last."""
 
-    users: list[UserShown]
-    nextCursor: Annotated[str, Meta(examples=["0"])]  # noqa: N815 - the published name
+    users: Annotated[list[UserShown], Meta(description="In the order of their logins.")]
+    nextCursor: NextCursor  # noqa: N815 - the published name
 
 
 class PasswordChangeBody(msgspec.Struct):
@@ -103,7 +113,7 @@ class CodeGiven(msgspec.Struct):
     """A code for the user, and how many seconds it is good for."""
 
     code: Code
-    expiresIn: int  # noqa: N815 - the published name
+    expiresIn: Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[600])]  # noqa: N815 - the published name
 
 
 class ResetBody(msgspec.Struct):
