@@ -311,7 +311,12 @@ def _example(schema: Json, schemas: Mapping[str, Json]) -> Any:
     if known:
         return known[0]
     if "properties" in schema:
-        return {name: _example(part, schemas) for name, part in schema["properties"].items()}
+        # What is optional and shows no example is there instead of something else that does.
+        return {
+            name: _example(part, schemas)
+            for name, part in schema["properties"].items()
+            if name in schema.get("required", ()) or part.keys() - {"description"}
+        }
     if "items" in schema:
         return [_example(schema["items"], schemas)]
     if "anyOf" in schema:

@@ -59,8 +59,8 @@ class _Book:
         self._operations = [
             (method, path, place[method])
             for path, place in document["paths"].items()
-            for method in _METHODS
-            if method in place
+            for method in place
+            if method in _METHODS
         ]
         self._general = {
             code for answer in self._components["responses"].values() for code in _content(answer)["examples"]

@@ -36,10 +36,7 @@ class Introspected(msgspec.Struct):
     scope: Annotated[
         str | UnsetType, Meta(description="The user's scope, where it is a text.", examples=["orders:read"])
     ] = UNSET
-    scope_data: Annotated[
-        Any | UnsetType,
-        Meta(description="The user's scope, where it is no text.", extra_json_schema={"examples": [["orders:read"]]}),
-    ] = UNSET
+    scope_data: Annotated[Any | UnsetType, Meta(description="The user's scope, where it is no text.")] = UNSET
 
 
 class ServerMetadata(msgspec.Struct):
