@@ -259,6 +259,8 @@ def test_the_story_of_a_tenant_who_uses_everything_is_as_described(shared: Servi
         headers={**asking, "Content-Type": "application/x-www-form-urlencoded"},
     )
     said("POST", "/oauth/introspect", 401, headers={}, data={"token": token})
+    answer = http.post("/oauth/introspect", auth=("nobody", "nothing"), data={"token": token})
+    assert answer.headers.get_list("www-authenticate") == ["Bearer", 'Basic realm="doorward"']
     said("POST", "/oauth/introspect", 415, json={})
     said("POST", "/oauth/introspect", 406, headers={**asking, "Accept": "text/html"}, data={"token": token})
     said("POST", "/oauth/revoke", 400, headers=asking, data={"token": token})

@@ -122,7 +122,10 @@ HEADERS: Mapping[str, Json] = {
         "description": "Seconds after which trying again makes sense.",
         "schema": {"type": "integer", "minimum": 1},
     },
-    "WWW-Authenticate": {"description": "How to authenticate (RFC 6750).", "schema": {"const": "Bearer"}},
+    "WWW-Authenticate": {
+        "description": "How to authenticate (RFC 6750); at `/oauth`, HTTP Basic (RFC 7617) stands beside it.",
+        "schema": {"type": "string", "examples": ["Bearer"]},
+    },
     "X-Auth-User-Id": {"description": "The user's id.", "schema": {"type": "string"}},
     "X-Auth-Login": {
         "description": "The user's login. What is not visible ASCII, and `%`, is percent-encoded UTF-8.",

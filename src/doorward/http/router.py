@@ -52,7 +52,7 @@ class Place:
         try:
             return await self._respond(endpoint, scope)
         except Refusal as refusal:
-            return refuse_oauth(refusal)
+            return _challenged(refuse_oauth(refusal))
 
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
@@ -71,6 +71,13 @@ class Place:
             scope["request_id"],
         )
         return await respond(endpoint, self._services, call)
+
+
+def _challenged(answer: Answer) -> Answer:
+    """Return the answer with the other way to authenticate, of which who tried it has to be told (RFC 6749, 5.2)."""
+    if answer.status is not HTTPStatus.UNAUTHORIZED:
+        return answer
+    return answer._replace(headers=[*answer.headers, (b"www-authenticate", b'Basic realm="doorward"')])
 
 
 def _segments(scope: Scope) -> dict[str, str]:
