@@ -181,9 +181,7 @@ class EventShown(msgspec.Struct):
 
     at: Milliseconds
     action: Annotated[str, Meta(description="What happened.", examples=["user.login"])]
-    outcome: Annotated[
-        str, Meta(extra_json_schema={"enum": ["success", "failure", "denied"]}, description="How it ended.")
-    ]
+    outcome: Annotated[str, Meta(extra_json_schema={"enum": ["success", "failure"]}, description="How it ended.")]
     actor: Annotated[
         str, Meta(description="`tenant`, `key:` and its id, `operator`, or `anybody`.", examples=["tenant"])
     ]
