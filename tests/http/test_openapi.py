@@ -408,6 +408,25 @@ class _Page(HTMLParser):
         assert not any(name.startswith("on") for name in named)
 
 
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        ("users_show", "or an API key with the permission <code>users:read</code>"),
+        ("keys_create", "No API key may do this."),
+        ("oauth_introspect", "with the permission <code>verify</code>, which HTTP Basic carries as well"),
+        ("oauth_introspect", "<code>unauthorized_client</code>"),
+        ("gateway_forward_auth", "<code>X-Auth-User-Id</code>"),
+        ("gateway_forward_auth", "X-Doorward-Key: $KEY"),
+        ("ops_live", "Needs no credential."),
+        ("users_put", "Answer 201"),
+    ],
+)
+def test_the_page_says_who_may_ask_and_what_is_told(operation: str, said: str) -> None:
+    shown = html.unescape(openapi.describe().page.decode())
+    part = shown.partition(f'id="{operation}"')[2].partition("</section>")[0]
+    assert said in part
+
+
 def test_the_page_is_whole_and_shows_every_endpoint_and_error(shared: Service) -> None:
     answer = shared.client().get("/docs", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
