@@ -437,6 +437,7 @@ def test_the_page_is_whole_and_shows_every_endpoint_and_error(shared: Service) -
     assert "url(" not in answer.text
     assert "@import" not in answer.text
     assert len(whole.ids) == len(set(whole.ids))
+    assert not [name for name in whole.ids if " " in name]
     inside = {link.removeprefix("#") for link in whole.links if link.startswith("#")}
     assert inside <= set(whole.ids)
     assert {link for link in whole.links if not link.startswith("#")} == {"openapi.json"}

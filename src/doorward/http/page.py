@@ -81,7 +81,7 @@ class _Book:
     def chapters(self) -> Iterator[str]:
         for tag in self._document["tags"]:
             name = escape(tag["name"])
-            yield f'<h2 class="tag" id="{name}">{name}</h2><p>{markup.text(tag["description"])}</p>'
+            yield f'<h2 class="tag" id="{name.replace(" ", "-")}">{name}</h2><p>{markup.text(tag["description"])}</p>'
             for method, path, operation in self._of(tag["name"]):
                 yield self._endpoint(method, path, operation)
 
