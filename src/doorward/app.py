@@ -32,7 +32,8 @@ from doorward.http.express import ExpressLane
 from doorward.http.guard import Guard, Rules
 from doorward.http.openapi import describe
 from doorward.http.protocol import Door, Limits
-from doorward.http.routes import EXPRESS, SIZES, build_router
+from doorward.http.router import build_router
+from doorward.http.routes import EXPRESS, SIZES
 from doorward.http.services import Services
 from doorward.http.wire import Proxies
 from doorward.settings import Settings

@@ -1,10 +1,14 @@
 """The documentation is whole: what exists is described, and what is named exists."""
 
+import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from doorward.core.model import Permission
+from doorward.http.endpoints import Proof
 from doorward.http.errors import STATUS
 from doorward.http.routes import ENDPOINTS
 from doorward.settings import describe
@@ -59,6 +63,48 @@ def test_every_setting_is_documented_with_its_default(setting: dict[str, str]) -
 def test_no_setting_is_documented_that_does_not_exist() -> None:
     named = re.findall(r"^### `(\w+)`$", read("docs/settings.md"), re.MULTILINE)
     assert set(named) == {setting["name"] for setting in describe()}
+
+
+def actions() -> set[str]:
+    """Return the actions of every event that core tells of, as its code spells them."""
+    found = set()
+    for file in (ROOT / "src" / "doorward" / "core").glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        texts = {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if re.fullmatch(r"(tenant|user|session|key|audit|operator)\.[a-z_]+", node.value)
+        }
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "event"]
+        literal = {call.args[2].value for call in calls if isinstance(call.args[2], ast.Constant)}
+        assert literal <= texts, f"{file.name} has an action in a form that this test does not know"
+        if calls:
+            found |= texts
+    return found
+
+
+def test_every_action_of_the_audit_trail_is_documented_and_none_that_does_not_exist() -> None:
+    table = read("docs/audit.md").partition("## What is written")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `([\w.]+)` \| .{10,} \|$", table, re.MULTILINE)
+    assert len(actions()) > 20
+    assert sorted(named) == sorted(actions())
+
+
+@pytest.mark.parametrize("permission", Permission)
+def test_every_permission_is_documented(permission: Permission) -> None:
+    assert f"| `{permission}` |" in read("docs/concepts.md")
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_the_overview_says_what_an_endpoint_needs(endpoint: Any) -> None:
+    line = re.findall(
+        rf"^\| `{endpoint.method} {re.escape(endpoint.path)}` \| (.*)$", read("docs/api.md"), re.MULTILINE
+    )[0]
+    if endpoint.permission is not None:
+        assert line.startswith(f"`{endpoint.permission}` |")
+    elif endpoint.proof is Proof.TENANT:
+        assert line.startswith("tenant |")
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")

@@ -34,7 +34,11 @@ def test_a_backup_made_while_it_runs_is_restored_and_another_key_ends_every_sess
     command = re.findall(r"^python3 (-c .*)$", PAGE, re.MULTILINE)[0]
     with serving(tmp_path) as process:
         token = registered(process.url)
+        asking = {"Authorization": f"Bearer {token}"}
+        gateway = {"name": "gateway", "permissions": ["tenant"]}
+        made = httpx.post(f"{process.url}/tenant/key", json=gateway, headers=asking).json()
         subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, check=True, timeout=30)
+        assert httpx.delete(f"{process.url}/tenant/key/{made['id']}", headers=asking).status_code == 200
         assert httpx.post(f"{process.url}/tenant/logout", json={"token": token}).status_code == 200
         assert verdict(process.url, token) == 400
 
@@ -51,6 +55,8 @@ def test_a_backup_made_while_it_runs_is_restored_and_another_key_ends_every_sess
     with serving(tmp_path) as process:
         assert verdict(process.url, token) == 400
         assert logged_in(process.url) == 200
+        asking = {"Authorization": f"Bearer {made['key']}"}
+        assert httpx.get(f"{process.url}/tenant", headers=asking).status_code == 200, "the page warns of this"
 
 
 @pytest.mark.slow

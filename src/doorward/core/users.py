@@ -108,7 +108,9 @@ class Users:
         return await self._apply(caller, before.login, changes, None)
 
     async def _replace(self, caller: Caller, user: User) -> User:
-        replaced = event(caller, user.registration_date, "user.replace")
+        before = await self.accounts.user_by_login(caller.tenant_id, user.login)
+        subject = before.id if before else user.id
+        replaced = event(caller, user.registration_date, "user.replace", subject=subject)
         kept = await self.accounts.put_user(user, events=[replaced])
         await self.sessions.sessions.end_user(caller.tenant_id, kept.id)
         await self.throttle.pardon(caller.tenant_id, kept.login)

@@ -65,9 +65,10 @@ class Endpoint:
 
     `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
     may be refused with, `example` a body to take. `form` says that the body is a form instead of JSON, and that
-    refusals look as RFC 6749 has it. `media` is the type of the answer, `status` its status; `also` has an answer for
-    each other status that is no refusal. `permission` is what an API key needs to be let in; None: no key is. `largest`
-    is the most bytes that a body may have. `everywhere`: answers every method, and every path below its own.
+    refusals look as RFC 6749 has it. `media` is the type of the answer, "" where it has no body, `status` its status,
+    `tells` the headers that are its own; `also` has an answer for each other status that is no refusal. `permission` is
+    what an API key needs to be let in; None: no key is. `largest` is the most bytes that a body may have. `everywhere`:
+    answers every method, and every path below its own.
     """
 
     method: str
@@ -82,6 +83,7 @@ class Endpoint:
     example: Any = None
     media: str = "application/json"
     status: HTTPStatus = HTTPStatus.OK
+    tells: tuple[str, ...] = ()
     also: Mapping[HTTPStatus, msgspec.Struct] = field(default_factory=dict)
     form: bool = False
     permission: Permission | None = None

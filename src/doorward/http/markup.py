@@ -39,8 +39,12 @@ def _kind(schema: Json) -> str:
     return str(schema.get("type", "any JSON"))
 
 
+def _parts(schema: Json) -> list[Json]:
+    return [*([schema["items"]] if "items" in schema else []), *schema.get("anyOf", ())]
+
+
 def _limits(schema: Json) -> str:
-    found = []
+    found = [limits for part in _parts(schema) if (limits := _limits(part))]
     if "enum" in schema:
         found.append("One of " + ", ".join(f"<code>{escape(str(item))}</code>" for item in schema["enum"]) + ".")
     low, high = schema.get("minLength"), schema.get("maxLength")

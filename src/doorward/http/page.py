@@ -59,8 +59,8 @@ class _Book:
         self._operations = [
             (method, path, place[method])
             for path, place in document["paths"].items()
-            for method in _METHODS
-            if method in place
+            for method in place
+            if method in _METHODS
         ]
         self._general = {
             code for answer in self._components["responses"].values() for code in _content(answer)["examples"]
@@ -81,7 +81,7 @@ class _Book:
     def chapters(self) -> Iterator[str]:
         for tag in self._document["tags"]:
             name = escape(tag["name"])
-            yield f'<h2 class="tag" id="{name}">{name}</h2><p>{markup.text(tag["description"])}</p>'
+            yield f'<h2 class="tag" id="{name.replace(" ", "-")}">{name}</h2><p>{markup.text(tag["description"])}</p>'
             for method, path, operation in self._of(tag["name"]):
                 yield self._endpoint(method, path, operation)
 
@@ -105,16 +105,11 @@ class _Book:
 
     def _endpoint(self, method: str, path: str, operation: Json) -> str:
         key = operation["operationId"]
-        who = (
-            "Asked by a tenant: <code>Authorization: Bearer</code> and the tenant's token."
-            if operation["security"]
-            else "Needs no credential."
-        )
         more = f"<p>{markup.text(operation['description'])}</p>" if "description" in operation else ""
         return (
             f'<section class="endpoint" id="{key}"><h3><span class="method {method}">{method.upper()}</span>'
             f'<a href="#{key}"><code>{escape(path)}</code></a></h3><p>{markup.text(operation["summary"])}.</p>{more}'
-            f'<p class="who">{who}</p>{self._parameters(operation)}{self._body(operation)}'
+            f'<p class="who">{markup.text(_who(operation))}</p>{self._parameters(operation)}{self._body(operation)}'
             f"<h4>Try it</h4>{markup.pre(_curl(method, path, operation))}{self._answers(operation)}"
             f"{self._refused(operation)}</section>"
         )
@@ -142,6 +137,9 @@ class _Book:
         for status, answer in operation["responses"].items():
             if "$ref" in answer:
                 continue
+            if "content" not in answer:
+                parts.append(f"<h4>Answer {status}</h4><p>Without a body.</p>{self._told(answer)}")
+                continue
             ((media, content),) = answer["content"].items()
             example = content.get("example", content.get("examples", {}).get("answer", {}).get("value"))
             if example is None and not status.startswith("2"):
@@ -156,6 +154,11 @@ class _Book:
                 parts.append(f"<details><summary>Its fields</summary>{self._fields(content['schema'])}</details>")
         return "".join(parts)
 
+    def _told(self, answer: Json) -> str:
+        headers = [(name, self._components["headers"][name]) for name in answer["headers"] if name != "X-Request-Id"]
+        rows = [markup.row(name, found["schema"], found["description"], required=True) for name, found in headers]
+        return markup.table(("Header", "Type", "What it is"), rows) if rows else ""
+
     def _fields(self, schema: Json) -> str:
         return markup.table(("Field", "Type", "What it is"), list(self._rows(schema, "")))
 
@@ -164,7 +167,10 @@ class _Book:
         required = set(found.get("required", ()))
         for name, part in found.get("properties", {}).items():
             inner = self._schema(part)
-            yield markup.row(before + name, inner, inner.get("description", ""), required=name in required)
+            if "items" in inner:
+                inner = {**inner, "items": self._schema(inner["items"])}
+            said = next((text for text in _descriptions(inner)), "")
+            yield markup.row(before + name, inner, said, required=name in required)
             nested, suffix = (self._schema(part["items"]), "[].") if "items" in part else (inner, ".")
             if "properties" in nested:
                 yield from self._rows(nested, before + name + suffix)
@@ -176,22 +182,20 @@ class _Book:
         return found
 
     def _refused(self, operation: Json) -> str:
-        codes = [
-            code
-            for answer in operation["responses"].values()
-            if "$ref" not in answer
-            for code in _content(answer).get("examples", ())
-            if code in self._components["examples"]
-        ]
-        own = [code for code in codes if code not in self._general or code == "validation_error"]
         rows = []
-        for code in own:
-            example = self._components["examples"][code]
-            value = example["value"]
-            rows.append(_Refusal(str(value["status"]), code, _sentence(value), example["summary"]))
-        table = self._refusals(rows) if any(code not in self._general for code in own) else ""
-        if not table:
+        for status, answer in operation["responses"].items():
+            if "content" not in answer:
+                continue
+            for code, given in _content(answer).get("examples", {}).items():
+                if code not in self._components["examples"] or (code in self._general and code != "validation_error"):
+                    continue
+                example = self._components["examples"][code] if "$ref" in given else given
+                value = example["value"]
+                name = value["error"] if "error_description" in value else code
+                rows.append(_Refusal(status, name, _sentence(value), example["summary"]))
+        if all(row.code in self._general for row in rows):
             return ""
+        table = self._refusals(rows)
         return (
             f"<h4>Refusals</h4>{table}"
             '<p class="small">Beside these, <a href="#errors">what any request may be refused with</a>.</p>'
@@ -205,7 +209,9 @@ class _Book:
                 marked = ' <em class="optional">any</em>' if row.code in self._general else ""
                 first = f'<tr id="error-{row.code}"><td class="status">{row.status}</td><td>{name}{marked}</td>'
             else:
-                first = f'<tr><td class="status">{row.status}</td><td><a href="#error-{row.code}">{name}</a></td>'
+                known = row.code in self._components["examples"]
+                linked = f'<a href="#error-{row.code}">{name}</a>' if known else name
+                first = f'<tr><td class="status">{row.status}</td><td>{linked}</td>'
             note = f'<span class="note">{markup.text(row.meaning)}</span>'
             cells.append(f"{first}<td>{escape(row.sentence)}{note}</td></tr>")
         return (
@@ -214,12 +220,36 @@ class _Book:
         )
 
 
+def _descriptions(schema: Json) -> Iterator[str]:
+    for part in (schema, *schema.get("anyOf", ())):
+        if "description" in part:
+            yield part["description"]
+
+
 def _content(answer: Json) -> Json:
     found: Json = next(iter(answer["content"].values()))
     return found
 
 
+def _who(operation: Json) -> str:
+    roles = {name: role for way in operation["security"] for name, role in way.items()}
+    if not roles:
+        return "Needs no credential."
+    if "gateway" in roles:
+        return (
+            f"Asked by a gateway: `X-Doorward-Key` and an API key with the permission `{roles['gateway'][0]}`; and "
+            "`Authorization: Bearer` and the user's token."
+        )
+    tenant = "Asked by a tenant: `Authorization: Bearer` and the tenant's token"
+    if "key" not in roles:
+        return f"{tenant}. No API key may do this."
+    basic = ", which HTTP Basic carries as well" if "basic" in roles else ""
+    return f"{tenant}, or an API key with the permission `{roles['key'][0]}`{basic}."
+
+
 def _sentence(value: Json) -> str:
+    if "error_description" in value:
+        return str(value["error_description"])
     return str(value["error"] if isinstance(value["error"], str) else value["message"])
 
 
@@ -229,7 +259,9 @@ def _curl(method: str, path: str, operation: Json) -> str:
     }
     shown = re.sub(r"\{(\w+)\}", lambda match: known[match[1]], path)
     parts = ["curl -s" + ("" if method in {"get", "post"} else f" -X {method.upper()}"), f'"$URL{shown}"']
-    if operation["security"]:
+    if any("gateway" in way for way in operation["security"]):
+        parts += ['-H "X-Doorward-Key: $KEY"', '-H "Authorization: Bearer $ALICE"']
+    elif operation["security"]:
         parts.append('-H "Authorization: Bearer $TENANT"')
     if "requestBody" in operation:
         ((media, content),) = operation["requestBody"]["content"].items()

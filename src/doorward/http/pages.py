@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from doorward.core.errors import Fault, ValidationFailed
 from doorward.core.users import LAST_PAGE
-from doorward.http.schemas import LONGEST_PAGE, PAGE
+from doorward.http.fields import LONGEST_PAGE, PAGE
 from doorward.http.wire import Call
 
 Place = TypeVar("Place")

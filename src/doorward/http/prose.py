@@ -6,18 +6,24 @@ from typing import Any
 from doorward.core.errors import ValidationFailed
 from doorward.core.users import LAST_PAGE
 from doorward.http.errors import STATUS
-from doorward.http.schemas import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
+from doorward.http.fields import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
 
 Json = dict[str, Any]
 
 CONVENTIONS = (
-    "A body is JSON in UTF-8, declared as `application/json`, at most 16 kB; fields not described here are ignored.",
+    """A body is JSON in UTF-8, declared as `application/json`, at most 16 kB (`/auth/verify/batch`: 1 MB); fields not
+described here are ignored, except in `settings`, where they are faults. The bodies at `/oauth` are forms.""",
+    """A tenant proves itself with `Authorization: Bearer` and its token, which may do everything, or with an API key,
+which may do what its permissions say: each endpoint names the one it needs. What the tenant's token alone may do says
+so.""",
     """A path may end with a slash. A path not described here is answered 404, a method not described here 405 with
 `Allow`; `OPTIONS` is answered 204 with `Allow`, and `HEAD` like `GET` without the body.""",
     """Every error has one shape: `error`, a sentence; `code`, which does not change between versions; `status`. A body
-that does not hold what it has to is answered 422 with all of its faults in field order. No error repeats a value.""",
+that does not hold what it has to is answered 422 with all of its faults in field order. No error repeats a value. At
+`/oauth`, what the endpoint itself refuses looks as RFC 6749 has it: `error` and `error_description`.""",
     "Every answer carries `X-Request-Id`: yours, if it is 1 to 64 letters, digits and hyphens, or a fresh one.",
-    "`registrationDate` and `lastActivity` are milliseconds since the Unix epoch; claims are seconds (RFC 7519).",
+    "Times are milliseconds since the Unix epoch, in claims and at `/oauth` seconds (RFC 7519); durations are seconds.",
+    'Lists come in pages: `nextCursor` goes into `cursor` for the next one, and is `"0"` on the last.',
     "`Retry-After` is the number of seconds after which trying again makes sense.",
 )
 """What holds for every endpoint, a paragraph each."""
@@ -26,6 +32,9 @@ TAGS: Mapping[str, str] = {
     "Tenants": "A tenant is an application that keeps users here. It registers once and has a token of its own.",
     "Users": "A user belongs to exactly one tenant, and only that tenant sees it.",
     "Sessions": "A user logs in on a device and gets a token; the tenant asks about it until the session ends.",
+    "API keys": "Credentials for machines: each may do what its permissions say, and is revoked by itself.",
+    "Standards": """The questions above as OAuth 2.0 asks them, for clients that are there already, and as gateways ask
+them. Clients may prove themselves with HTTP Basic: the id of an API key, and the key.""",
     "Operations": "What operators and their machines ask. Nothing here needs a credential.",
 }
 """What an endpoint of this tag is about."""
@@ -41,6 +50,45 @@ keeps its id, gets the new password and attributes, and all of its sessions end.
 one more ends the oldest. With `LOGIN_ERRORS=uniform`, `login_refused` stands for both kinds of failure.""",
     "auth_verify": "A token that is dead, of another tenant's user or a tenant's is refused like garbage.",
     "auth_logout": "When this is answered, no process accepts the token any more. A second time it is refused.",
+    "users_show": "The password is in no answer, nor is its hash.",
+    "users_put": """201 where the user is new, 200 where it was there: then it keeps its id and dates, and whether it is
+disabled. A password that is not its present one ends all of its sessions. Sending the same again is harmless.""",
+    "users_change": """What is absent stays. `null` removes `company` and `metadata`. `disabled: true` ends the sessions
+and refuses logins; a new `password` ends the sessions. A new `scope` is in tokens from the next login on.""",
+    "users_change_password": """The user proves the current password; a wrong one counts as a failed login. All other
+sessions end; that of `keepToken`, a live token of the same user, goes on.""",
+    "users_offer_reset": """The code is good for ten minutes and one use; an earlier one is void. Doorward sends nothing
+to anybody: you deliver it. Whoever has the code sets the password, so show it to nobody but the user.""",
+    "users_reset": """A code that is used, old, void or none is refused, and never which. A password that the tenant's
+policy refuses leaves the code good.""",
+    "sessions_refresh": """Each refresh token is good for one use. Within ten seconds the same one gets the same answer
+again, for clients that lost it; later, its second use ends the session, because somebody else has it.""",
+    "sessions_verify_batch": """Up to 500 tokens, answered in their order and with one look at the store. Each counts
+as a question. A token that is not active is not told apart from garbage.""",
+    "sessions_index": "`lastActivity` may lag behind by a minute.",
+    "sessions_end_many": "When this is answered, no process accepts their tokens any more.",
+    "sessions_end_one": "When this is answered, no process accepts its tokens any more.",
+    "sessions_end_all": """When this is answered, no process accepts any user's token. With `tenant=true` the tenant's
+own sessions end too, the asking one included; API keys stay.""",
+    "tenants_show": "`settings` is what counts: the tenant's choice, or the service's where it made none.",
+    "tenants_change": """What is absent stays; `null` goes back to the service's own. Unknown settings are faults.
+`sessionLifetime` and `sessionIdle` count at once, for open sessions too, `sessionsPerUser` and `tenantSessionLifetime`
+from the next login on, `passwordPolicy` for new passwords.""",
+    "tenants_change_password": "A wrong `current` counts as a failed login. The asking session and API keys go on.",
+    "tenants_delete": """When this is answered, no token or API key of the tenant is accepted. Its users, sessions, keys
+and audit trail are removed within a minute or two. A wrong password counts as a failed login.""",
+    "tenants_audit": "What each action means is in the documentation, `docs/audit.md`.",
+    "keys_create": "A tenant has at most 100. Give each machine its own, with no more permissions than it needs.",
+    "keys_index": "All of them: there is one page.",
+    "keys_revoke": "When this is answered, no process accepts the key any more.",
+    "oauth_introspect": """RFC 7662. A token that is unknown, foreign or dead is `{"active": false}`, and nothing more.
+`scope` is there where the user's is a text; anything else is `scope_data`. A refresh token that is its session's newest
+is active too.""",
+    "oauth_revoke": "RFC 7009. Ends the token's session; a token that is none, or foreign, is answered alike.",
+    "oauth_metadata": "RFC 8414, for what is there: no grants and no authorization endpoint.",
+    "gateway_forward_auth": """For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy
+ext_authz: every method is answered alike, here and on every path below. The gateway proves itself in `X-Doorward-Key`;
+the user's token is in `Authorization`, or in the cookie that `FORWARD_AUTH_COOKIE` names.""",
     "ops_ready": "503 says that a store is away: send no requests here until it is back.",
 }
 """What is not said by an endpoint's summary, by the name of its operation."""
@@ -54,6 +102,9 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
         "A part of the login.",
         {"type": "string", "minLength": SEARCH_SHORTEST, "maxLength": SEARCH_LONGEST, "examples": ["ali"]},
     ),
+    "id": ("As the list gives it.", {"type": "string", "examples": ["q0rX3mJ1S5uWc2yVb8Kd9A"]}),
+    "deviceId": ("End those of this device only.", {"type": "string", "examples": ["laptop"]}),
+    "tenant": ("End the tenant's own sessions too.", {"type": "boolean", "default": False}),
     "cursor": (
         "`nextCursor` of the page before.",
         {"type": "string", "minLength": 1, "maxLength": 2048, "default": LAST_PAGE},
@@ -71,7 +122,24 @@ HEADERS: Mapping[str, Json] = {
         "description": "Seconds after which trying again makes sense.",
         "schema": {"type": "integer", "minimum": 1},
     },
-    "WWW-Authenticate": {"description": "How to authenticate (RFC 6750).", "schema": {"const": "Bearer"}},
+    "WWW-Authenticate": {
+        "description": "How to authenticate (RFC 6750); at `/oauth`, HTTP Basic (RFC 7617) stands beside it.",
+        "schema": {"type": "string", "examples": ["Bearer"]},
+    },
+    "X-Auth-User-Id": {"description": "The user's id.", "schema": {"type": "string"}},
+    "X-Auth-Login": {
+        "description": "The user's login. What is not visible ASCII, and `%`, is percent-encoded UTF-8.",
+        "schema": {"type": "string", "examples": ["alice"]},
+    },
+    "X-Auth-Tenant": {"description": "The tenant's id.", "schema": {"type": "string"}},
+    "X-Auth-Scope": {
+        "description": "The user's scope, as JSON in ASCII; empty where there is none.",
+        "schema": {"type": "string", "examples": ['["orders:read"]']},
+    },
+    "X-Auth-Device": {
+        "description": "The device's name, percent-encoded like the login.",
+        "schema": {"type": "string", "examples": ["laptop"]},
+    },
     "Allow": {"description": "The methods of this path.", "schema": {"type": "string", "examples": ["GET, OPTIONS"]}},
 }
 
@@ -86,6 +154,42 @@ ERROR: Json = {
     },
     "required": ["error", "code", "status"],
 }
+OAUTH_ERROR: Json = {
+    "title": "OAuthError",
+    "description": "Why the answer is no, as RFC 6749, section 5.2, has it.",
+    "type": "object",
+    "properties": {
+        "error": {"type": "string", "description": "A name for programs."},
+        "error_description": {"type": "string", "description": "A sentence for people."},
+    },
+    "required": ["error", "error_description"],
+}
+SCHEMES: Mapping[str, Json] = {
+    "tenant": {"type": "http", "scheme": "bearer", "description": "A tenant's token. It may do everything."},
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A tenant's API key (`dw_...`). It has to have the permission that is named as a role.",
+    },
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The id of an API key as the name, the key as the password (RFC 6749, section 2.3.1).",
+    },
+    "gateway": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Doorward-Key",
+        "description": "The gateway's API key, or the tenant's token.",
+    },
+    "user": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A user's token. The cookie that `FORWARD_AUTH_COOKIE` names will do as well.",
+    },
+}
+"""How callers prove who they are."""
+
 _FAULT: Json = {
     "type": "object",
     "properties": {

@@ -115,6 +115,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._in_message = False
         self._head_size = 0
         self._fresh = False
+        self._handed = False
         self._received = 0
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
@@ -171,6 +172,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self._in_head = self._in_message = self._fresh = True
+        self._handed = False
         self._head_size = 0
         self._body_size = 0
         self.due = self._now + self._limits.head_time
@@ -214,6 +216,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._begin_cycle()
         self._judge_head(self.headers)
         super().on_headers_complete()
+        self._handed = True
 
     def _begin_cycle(self) -> None:
         """Let uvicorn begin, now that the application is to be asked: the express lane needs none of it."""
@@ -370,7 +373,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         """Say no to whatever this connection is saying, and close it, gently enough that the answer is read."""
         if self._closing or self._stopped:
             return
-        own = self._in_message and getattr(self.cycle, "scope", None) is self.scope
+        own = self._in_message and self._handed
         if not self._is_idle() and not own:
             # An answer now would be taken for that of an earlier request, which is still being answered.
             self._stop_reading()
@@ -396,7 +399,7 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _has_answered(self) -> bool:
         """Tell whether the request that is still arriving was answered on its head alone: one request, one answer."""
-        return self._in_message and self._is_idle() and getattr(self.cycle, "scope", None) is self.scope
+        return self._in_message and self._handed and self._is_idle()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
         """Refuse what uvicorn itself objects to, in the one shape of every error."""

@@ -2,10 +2,6 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import unquote
-
-from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
 
 from doorward.core.errors import (
     Conflict,
@@ -21,7 +17,6 @@ from doorward.core.errors import (
     NotAuthorized,
     Overloaded,
     PermissionDenied,
-    Refusal,
     SessionNotFound,
     TenantExists,
     TokenMissing,
@@ -33,57 +28,40 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.http import auth, gateway, keys, oauth, ops, schemas, sessions, tenants, users
-from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof, respond
-from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, MethodNotAllowed, NotAuthenticated, NotFound
-from doorward.http.guard import MAX_BODY, check_accept, check_content, check_form, unique_query
-from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth
+from doorward.http import auth, examples, gateway, keys, oauth, ops, schemas, sessions, tenants, users
+from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof
+from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated
+from doorward.http.guard import MAX_BODY
 
 _PROVEN = (NotAuthorized, PermissionDenied)
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
 _SLOW = (TooManyRequests, TooManyAttempts, Overloaded)
 _LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_SLOW)
-_TENANT = {"email": "shop@example.org", "password": "Correct-Horse-9"}
-_USER = {
-    "login": "alice",
-    "email": "alice@example.org",
-    "password": "correct horse battery staple",
-    "sub": "customer-17",
-    "company": "Example Ltd",
-    "scope": ["orders:read"],
-}
-_PUT_USER = {name: value for name, value in _USER.items() if name != "login"}
-_NEW_PASSWORD = {"current": "correct horse battery staple", "password": "a new and longer password"}
-_RESET = {"code": "gqYc0vwfcz2-1nFpV0yZNVYDkq4k1y6S", "password": "a new and longer password"}
-_CREDENTIALS = {"login": "alice", "password": "correct horse battery staple", "deviceId": "laptop"}
-_ANY_TOKEN = {"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"}
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/tenant", tenants.register, Proof.NONE, "Tenants",
         (*_BODY, Forbidden, TenantExists, TooManyRequests, Overloaded),
-        schemas.NewTenantBody, schemas.TenantCreated, example=_TENANT,
+        schemas.NewTenantBody, schemas.TenantCreated, example=examples.TENANT,
     ),
     Endpoint(
         "POST", "/tenant/login", tenants.login, Proof.NONE, "Tenants",
         (*_BODY, IncorrectCredentials, TooManyRequests, TooManyAttempts, Overloaded),
-        schemas.TenantLoginBody, schemas.TokenGiven, example=_TENANT,
+        schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT,
     ),
     Endpoint(
         "POST", "/tenant/verify", tenants.verify, Proof.TOKEN, "Tenants",
-        _TOKEN, schemas.TokenBody, schemas.TenantDecoded, example=_ANY_TOKEN,
+        _TOKEN, schemas.TokenBody, schemas.TenantDecoded, example=examples.TOKEN,
     ),
     Endpoint(
         "POST", "/tenant/logout", tenants.logout, Proof.TOKEN, "Tenants",
-        _TOKEN, schemas.TokenBody, schemas.Done, example=_ANY_TOKEN,
+        _TOKEN, schemas.TokenBody, schemas.Done, example=examples.TOKEN,
     ),
     Endpoint(
         "POST", "/user", users.create, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginExists, TooManyRequests, Overloaded),
-        schemas.NewUserBody, schemas.UserShown, example=_USER, permission=Permission.USERS_WRITE,
+        schemas.NewUserBody, schemas.UserShown, example=examples.USER, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
         "GET", "/user", users.index, Proof.TENANT, "Users",
@@ -97,15 +75,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/auth", auth.login, Proof.TENANT, "Sessions",
         (*_BODY, *_PROVEN, *_LOGIN),
-        schemas.LoginBody, schemas.AccessGiven, example=_CREDENTIALS, permission=Permission.SESSIONS,
+        schemas.LoginBody, schemas.AccessGiven, example=examples.LOGIN, permission=Permission.SESSIONS,
     ),
     Endpoint(
         "POST", "/auth/verify", auth.verify, Proof.TENANT, "Sessions",
-        (*_TOKEN, *_PROVEN), schemas.TokenBody, schemas.UserDecoded, example=_ANY_TOKEN, permission=Permission.VERIFY,
+        (*_TOKEN, *_PROVEN),
+        schemas.TokenBody, schemas.UserDecoded, example=examples.TOKEN, permission=Permission.VERIFY,
     ),
     Endpoint(
         "POST", "/auth/logout", auth.logout, Proof.TENANT, "Sessions",
-        (*_TOKEN, *_PROVEN), schemas.TokenBody, schemas.Done, example=_ANY_TOKEN, permission=Permission.SESSIONS,
+        (*_TOKEN, *_PROVEN), schemas.TokenBody, schemas.Done, example=examples.TOKEN, permission=Permission.SESSIONS,
     ),
     Endpoint(
         "GET", "/user/{login}", users.show, Proof.TENANT, "Users",
@@ -114,17 +93,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "PUT", "/user/{login}", users.put, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, Conflict, TooManyRequests, Overloaded),
-        schemas.PutUserBody, schemas.UserShown, example=_PUT_USER, permission=Permission.USERS_WRITE,
+        schemas.PutUserBody, schemas.UserShown, example=examples.PUT_USER, permission=Permission.USERS_WRITE,
+        also={HTTPStatus.CREATED: examples.USER_SHOWN},
     ),
     Endpoint(
         "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginNotFound, Conflict, TooManyRequests, Overloaded),
-        schemas.UserChangesBody, schemas.UserShown, example={"disabled": True}, permission=Permission.USERS_WRITE,
+        schemas.UserChangesBody, schemas.UserShown, example=examples.USER_CHANGES, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
         "POST", "/user/{login}/password", users.change_password, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginNotFound, IncorrectPassword, UserDisabled, InvalidToken, Conflict, *_SLOW),
-        schemas.PasswordChangeBody, schemas.Done, example=_NEW_PASSWORD, permission=Permission.USERS_WRITE,
+        schemas.PasswordChangeBody, schemas.Done, example=examples.NEW_PASSWORD, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
         "POST", "/user/{login}/password/reset", users.offer_reset, Proof.TENANT, "Users",
@@ -133,18 +113,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/auth/reset", users.reset, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, InvalidResetCode, TooManyRequests, Overloaded),
-        schemas.ResetBody, schemas.Done, example=_RESET, permission=Permission.USERS_WRITE,
+        schemas.ResetBody, schemas.Done, example=examples.RESET, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
         "POST", "/auth/refresh", sessions.refresh, Proof.TENANT, "Sessions",
         (*_BODY, *_PROVEN, InvalidRefreshToken, TooManyRequests),
-        schemas.RefreshBody, schemas.AccessGiven, example={"refreshToken": "dr_WyIxIl0.c2ln"},
+        schemas.RefreshBody, schemas.AccessGiven, example=examples.REFRESH,
         permission=Permission.SESSIONS,
     ),
     Endpoint(
         "POST", "/auth/verify/batch", sessions.verify_batch, Proof.TENANT, "Sessions",
         (*_BODY, *_PROVEN, TooManyRequests),
-        schemas.TokensBody, schemas.BatchAnswered, example={"tokens": [_ANY_TOKEN["token"]]},
+        schemas.TokensBody, schemas.BatchAnswered, example=examples.TOKENS,
         permission=Permission.VERIFY, largest=LARGE_BODY,
     ),
     Endpoint(
@@ -173,24 +153,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "PATCH", "/tenant", tenants.change, Proof.TENANT, "Tenants",
         (*_BODY, *_PROVEN, Conflict, TooManyRequests),
-        schemas.TenantChangesBody, schemas.TenantShown, example={"settings": {"sessionIdle": 3600}},
+        schemas.TenantChangesBody, schemas.TenantShown, example=examples.SETTINGS,
         permission=Permission.TENANT,
     ),
     Endpoint(
         "POST", "/tenant/password", tenants.change_password, Proof.TENANT, "Tenants",
         (*_BODY, *_PROVEN, IncorrectPassword, Conflict, *_SLOW),
         schemas.TenantPasswordBody, schemas.Done,
-        example={"current": "Correct-Horse-9", "password": "Battery-Staple-7"},
+        example=examples.NEW_TENANT_PASSWORD,
     ),
     Endpoint(
         "DELETE", "/tenant", tenants.delete, Proof.TENANT, "Tenants",
         (*_BODY, *_PROVEN, IncorrectPassword, *_SLOW),
-        schemas.FarewellBody, schemas.Done, example={"password": "Correct-Horse-9"},
+        schemas.FarewellBody, schemas.Done, example=examples.FAREWELL,
     ),
     Endpoint(
         "POST", "/tenant/key", keys.create, Proof.TENANT, "API keys",
         (*_BODY, *_PROVEN, KeyNotFound, TooManyKeys, TooManyRequests),
-        schemas.NewKeyBody, schemas.KeyMade, example={"name": "gateway", "permissions": ["verify"]},
+        schemas.NewKeyBody, schemas.KeyMade, example=examples.KEY,
         status=HTTPStatus.CREATED,
     ),
     Endpoint(
@@ -209,12 +189,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/oauth/introspect", oauth.introspect, Proof.TENANT, "Standards",
         (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
-        schemas.TokenForm, schemas.Introspected, example=_ANY_TOKEN, permission=Permission.VERIFY, form=True,
+        schemas.TokenForm, schemas.Introspected, example=examples.TOKEN, permission=Permission.VERIFY, form=True,
     ),
     Endpoint(
         "POST", "/oauth/revoke", oauth.revoke, Proof.TENANT, "Standards",
         (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
-        schemas.TokenForm, schemas.Nothing, example=_ANY_TOKEN, permission=Permission.SESSIONS, form=True,
+        schemas.TokenForm, schemas.Nothing, example=examples.TOKEN, permission=Permission.SESSIONS, form=True,
     ),
     Endpoint(
         "GET", "/.well-known/oauth-authorization-server", oauth.metadata, Proof.FREE, "Standards",
@@ -223,6 +203,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/forward-auth", gateway.forward_auth, Proof.TENANT, "Standards",
         (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True,
+        media="", tells=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Tenant", "X-Auth-Scope", "X-Auth-Device"),
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
     Endpoint(
@@ -243,88 +224,3 @@ SIZES: Mapping[bytes, int] = {
     endpoint.path.encode(): endpoint.largest for endpoint in ENDPOINTS if endpoint.largest != MAX_BODY
 }
 """The paths that take a larger body than others."""
-
-
-class Place:
-    """A path and what can be done there (an ASGI application)."""
-
-    def __init__(self, endpoints: list[Endpoint], services: Services, proxies: Proxies) -> None:
-        """Serve the endpoints of one path."""
-        self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
-        if "GET" in self._endpoints:
-            self._endpoints["HEAD"] = self._endpoints["GET"]
-        self._everywhere = any(endpoint.everywhere for endpoint in endpoints)
-        if self._everywhere:
-            self._endpoints |= dict.fromkeys(_METHODS, endpoints[0])
-        self._allow = ", ".join(sorted({*self._endpoints, "OPTIONS"}))
-        self._services = services
-        self._proxies = proxies
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the guard has read it
-        """Answer one request; refusals are raised for the guard to write."""
-        answer = await self._answer(scope)
-        headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
-
-    async def _answer(self, scope: Scope) -> Answer:
-        if scope["method"] == "OPTIONS" and not self._everywhere:
-            return Answer(b"", HTTPStatus.NO_CONTENT, ((b"allow", self._allow.encode()),))
-        endpoint = self._endpoints.get(scope["method"])
-        if endpoint is None:
-            raise MethodNotAllowed(self._allow)
-        if not endpoint.form:
-            return await self._respond(endpoint, scope)
-        try:
-            return await self._respond(endpoint, scope)
-        except Refusal as refusal:
-            return refuse_oauth(refusal)
-
-    async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
-        headers = by_name(scope["headers"])
-        if not endpoint.everywhere:
-            # A field of several lines is one list (RFC 9110, section 5.3).
-            accepts = [value for name, value in scope["headers"] if name == b"accept"]
-            check_accept(b",".join(accepts) if accepts else None, endpoint.media)
-            if scope["body"]:
-                (check_form if endpoint.form else check_content)(headers)
-        call = Call(
-            headers,
-            scope["body"],
-            scope["client"][0] if scope["client"] else "",
-            self._proxies,
-            _segments(scope),
-            unique_query(scope["query_string"]),
-            endpoint.permission,
-            scope["request_id"],
-        )
-        return await respond(endpoint, self._services, call)
-
-
-def _segments(scope: Scope) -> dict[str, str]:
-    try:
-        segments = {name: unquote(segment, errors="strict") for name, segment in scope["path_params"].items()}
-    except UnicodeDecodeError:
-        raise NotFound from None
-    if any("\0" in segment for segment in segments.values()):
-        raise NotFound
-    return segments
-
-
-async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the shape of ASGI
-    raise NotFound(scope["method"], scope["path"])
-
-
-def build_router(services: Services, proxies: Proxies, *, docs: bool) -> Router:
-    """Return the router over every endpoint; without `docs`, those that describe the API are not there."""
-    paths: dict[str, list[Endpoint]] = {}
-    for endpoint in ENDPOINTS:
-        if docs or endpoint.handler not in {ops.openapi, ops.docs}:
-            paths.setdefault(endpoint.path, []).append(endpoint)
-    routes = [Route(path, Place(endpoints, services, proxies)) for path, endpoints in paths.items()]
-    routes += [
-        Route(f"{path}/{{rest:path}}", Place(endpoints, services, proxies))
-        for path, endpoints in paths.items()
-        if any(endpoint.everywhere for endpoint in endpoints)
-    ]
-    return Router(routes, redirect_slashes=False, default=_nowhere)

@@ -10,10 +10,9 @@ from doorward.core.model import User
 from doorward.core.tokens import spell
 from doorward.core.user_passwords import Kept, Passage
 from doorward.core.users import Changes, NewUser, read_cursor
+from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST
 from doorward.http.pages import page
 from doorward.http.schemas import (
-    SEARCH_LONGEST,
-    SEARCH_SHORTEST,
     CodeGiven,
     Done,
     LoginOfPath,

@@ -1,0 +1,225 @@
+"""The answers in the OpenAPI document: what an endpoint gives, and every way in which it says no."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from doorward.core.errors import Fault, Refusal, StoreUnavailable, ValidationFailed
+from doorward.http import errors
+from doorward.http.endpoints import GENERAL, Endpoint
+from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType, body
+from doorward.http.guard import unique_query
+from doorward.http.prose import Json
+from doorward.http.validation import validate
+
+SCHEMA = "#/components/schemas/"
+JSON = "application/json"
+_AT_THE_PLACE = (NotAcceptable, UnsupportedMediaType, StoreUnavailable)
+"""What of the general refusals is said where the path is known."""
+
+
+def shared_examples() -> Json:
+    """Return an example of every refusal there is, by its code."""
+    refusals = sorted(STATUS, key=lambda kind: (STATUS[kind], kind.code))
+    return {kind.code: {"summary": _first_line(kind), "value": _example_of_refusal(kind)} for kind in refusals}
+
+
+def shared_responses() -> Json:
+    """Return the answers that every endpoint may give, by `Refused` and their status."""
+    return {f"Refused{status.value}": _General(status, kinds).response() for status, kinds in _by_status().items()}
+
+
+def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
+    """Return the answers of an endpoint by their status, its own and those it shares with every other."""
+    general = _by_status()
+    refused: dict[HTTPStatus, list[type[Refusal]]] = {}
+    for kind in endpoint.refusals:
+        status = errors.oauth(kind())[1] if _by_standard(endpoint, kind) else STATUS[kind]
+        refused.setdefault(status, []).append(kind)
+    found: Json = {str(endpoint.status.value): _success(endpoint, schemas)}
+    for status, kinds in sorted(refused.items()):
+        also = endpoint.also.get(status)
+        special = ValidationFailed in kinds or any(_by_standard(endpoint, kind) for kind in kinds)
+        if also is None and kinds == general.get(status) and not special:
+            found[str(status.value)] = {"$ref": f"#/components/responses/Refused{status.value}"}
+        else:
+            found[str(status.value)] = _Refused(status, kinds, endpoint, also).response()
+    for status, answer in endpoint.also.items():
+        found.setdefault(str(status.value), _answer(type(answer), msgspec.to_builtins(answer)))
+    return dict(sorted(found.items()))
+
+
+def _by_standard(endpoint: Endpoint, kind: type[Refusal]) -> bool:
+    """Tell whether the endpoint refuses so in the words of RFC 6749: all but what is said before it is reached."""
+    return endpoint.form and kind in {*endpoint.refuses, *_AT_THE_PLACE} - {ValidationFailed}
+
+
+def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
+    if not endpoint.media:
+        return {"description": f"{endpoint.summary}.", "headers": _headers(endpoint.tells)}
+    if endpoint.media != JSON:
+        content: Json = {endpoint.media: {"schema": {"type": "string"}}}
+        return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
+    if endpoint.gives is None:
+        content = {JSON: {"schema": {"type": "object"}}}
+        return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
+    return _answer(endpoint.gives, example_of({"$ref": SCHEMA + endpoint.gives.__name__}, schemas))
+
+
+def _answer(kind: type[Any], example: Any) -> Json:
+    return {
+        "description": _first_line(kind),
+        "headers": _headers(()),
+        "content": {JSON: {"schema": {"$ref": SCHEMA + kind.__name__}, "example": example}},
+    }
+
+
+def _headers(names: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, "X-Request-Id")}
+
+
+@dataclass(frozen=True)
+class _General:
+    """A response that says no, for one or more reasons that share a status."""
+
+    status: HTTPStatus
+    kinds: list[type[Refusal]]
+
+    def response(self) -> Json:
+        schemas = list(self._schemas())
+        content = {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, "examples": self._examples()}
+        return {
+            "description": "\n\n".join(self._meanings()),
+            "headers": _headers(self._names()),
+            "content": {JSON: content},
+        }
+
+    def _meanings(self) -> Iterator[str]:
+        return (f"`{self._name(kind)}`: {_first_line(kind)}" for kind in self.kinds)
+
+    def _by_standard(self, kind: type[Refusal]) -> bool:  # noqa: ARG002 - an endpoint may say otherwise
+        return False
+
+    def _name(self, kind: type[Refusal]) -> str:
+        return kind.code
+
+    def _schemas(self) -> Iterator[Json]:
+        codes = [kind.code for kind in self.kinds if kind is not ValidationFailed and not self._by_standard(kind)]
+        if codes:
+            yield {"$ref": f"{SCHEMA}Error", "properties": {"code": {"enum": codes}, "status": {"const": self.status}}}
+        if ValidationFailed in self.kinds:
+            yield {"$ref": f"{SCHEMA}ValidationError"}
+
+    def _examples(self) -> Json:
+        return {kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in self.kinds}
+
+    def _names(self) -> Iterator[str]:
+        if self.status is HTTPStatus.UNAUTHORIZED:
+            yield "WWW-Authenticate"
+        if self.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+            yield "Retry-After"
+        if self.status is HTTPStatus.METHOD_NOT_ALLOWED:
+            yield "Allow"
+
+
+@dataclass(frozen=True)
+class _Refused(_General):
+    """The same, at one endpoint: with the faults of its own body, and what else it answers with this status."""
+
+    endpoint: Endpoint
+    also: msgspec.Struct | None = field(default=None)
+
+    def _meanings(self) -> Iterator[str]:
+        if self.also is not None:
+            yield _first_line(type(self.also))
+        yield from super()._meanings()
+
+    def _schemas(self) -> Iterator[Json]:
+        if self.also is not None:
+            yield {"$ref": SCHEMA + type(self.also).__name__}
+        names = [_oauth(kind)["error"] for kind in self.kinds if self._by_standard(kind)]
+        if names:
+            yield {"$ref": f"{SCHEMA}OAuthError", "properties": {"error": {"enum": list(dict.fromkeys(names))}}}
+        yield from super()._schemas()
+
+    def _by_standard(self, kind: type[Refusal]) -> bool:
+        return _by_standard(self.endpoint, kind)
+
+    def _name(self, kind: type[Refusal]) -> str:
+        return str(_oauth(kind)["error"]) if self._by_standard(kind) else kind.code
+
+    def _examples(self) -> Json:
+        found = super()._examples()
+        for kind in self.kinds:
+            if self._by_standard(kind):
+                found[kind.code] = {"summary": _first_line(kind), "value": _oauth(kind)}
+        if self.endpoint.takes and not self.endpoint.form and ValidationFailed in self.kinds:
+            found[ValidationFailed.code] = {
+                "summary": _first_line(ValidationFailed),
+                "value": msgspec.json.decode(body(_faulty(self.endpoint.takes))),
+            }
+        if self.also is not None:
+            found["answer"] = {"summary": _first_line(type(self.also)), "value": msgspec.to_builtins(self.also)}
+        return found
+
+
+def _oauth(kind: type[Refusal]) -> Json:
+    found: Json = msgspec.json.decode(errors.oauth(kind())[0])
+    return found
+
+
+def _faulty(schema: type[msgspec.Struct]) -> ValidationFailed:
+    """Return what the real check says to a body whose first field is no text and whose others are missing."""
+    try:
+        validate({next(iter(schema.__struct_encode_fields__)): 0}, schema)
+    except ValidationFailed as refusal:
+        return refusal
+    return ValidationFailed([Fault([], "object.base", '"value" must be an object')])
+
+
+def _example_of_refusal(kind: type[Refusal]) -> Any:
+    if kind is NotFound:
+        return msgspec.json.decode(body(NotFound("GET", "/nowhere")))
+    if kind is ValidationFailed:
+        try:
+            unique_query(b"limit=1&limit=2")
+        except ValidationFailed as refusal:
+            return msgspec.json.decode(body(refusal))
+    return msgspec.json.decode(body(kind()))
+
+
+def example_of(schema: Json, schemas: Mapping[str, Json]) -> Any:
+    """Return a value of the schema, made of the examples that its parts carry."""
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].removeprefix(SCHEMA)], schemas)
+    known = [*schema.get("examples", ()), *schema.get("enum", ())]
+    known += [schema[name] for name in ("const", "default") if name in schema]
+    if known:
+        return known[0]
+    if "properties" in schema:
+        # What is optional and shows no example is there instead of something else that does.
+        return {
+            name: example_of(part, schemas)
+            for name, part in schema["properties"].items()
+            if name in schema.get("required", ()) or part.keys() - {"description"}
+        }
+    if "items" in schema:
+        return [example_of(schema["items"], schemas)]
+    if "anyOf" in schema:
+        return example_of(schema["anyOf"][0], schemas)
+    return {"string": "text", "integer": 1, "number": 1, "boolean": True}.get(schema.get("type", ""), {})
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _by_status() -> dict[HTTPStatus, list[type[Refusal]]]:
+    """Return what no endpoint chooses: what every request may be refused with, and what is at no endpoint."""
+    found: dict[HTTPStatus, list[type[Refusal]]] = {}
+    for kind in (*GENERAL, NotFound, MethodNotAllowed):
+        found.setdefault(STATUS[kind], []).append(kind)
+    return dict(sorted(found.items()))

@@ -1,0 +1,227 @@
+"""The types of the fields that come in and go out, each with its rules and its words."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from doorward.core.identity import canonical, is_email, is_visible
+from doorward.core.passwords import BCRYPT_MAX_COST, BCRYPT_MIN_COST, MAX_BYTES, MAX_CHARACTERS, bcrypt_cost
+from doorward.http.validation import AnyJson, Flag, Text, Whole
+
+NAME_CHARACTERS = 256
+NAME_BYTES = 512
+CANONICAL_BYTES = 1024
+SCOPE_BYTES = 4096
+SCOPE_DEPTH = 8
+MOST_TOKENS = 500
+PAGE = 100
+LONGEST_PAGE = 500
+SEARCH_SHORTEST = 3
+SEARCH_LONGEST = 120
+_TENANT_PASSWORD_SHORTEST = 6
+
+_Found = list[tuple[str, str, int | None]]
+
+
+def _name(value: str) -> _Found:
+    return [] if is_visible(value) else [("string.visible", "must not contain invisible characters", None)]
+
+
+def _login(value: str) -> _Found:
+    return _name(value) or _canonical(value)
+
+
+def _canonical(value: str) -> _Found:
+    # One character may become eighteen: indexes and cursors hold the canonical form, so that is what is bounded.
+    if value.isascii() or len(canonical(value).encode()) <= CANONICAL_BYTES:
+        return []
+    text = f"must not take more than {CANONICAL_BYTES} bytes in its canonical form (NFKC, casefolded)"
+    return [("string.max", text, CANONICAL_BYTES)]
+
+
+def _email(value: str) -> _Found:
+    return _canonical(value) if is_email(value) else [("string.email", "must be a valid email", None)]
+
+
+def _password(value: str) -> _Found:
+    if len(value.encode()) > MAX_BYTES:
+        return [("string.max", f"must not take more than {MAX_BYTES} bytes", MAX_BYTES)]
+    return []
+
+
+def _user_password(value: str) -> _Found:
+    cost = bcrypt_cost(value)
+    if cost is not None and not BCRYPT_MIN_COST <= cost <= BCRYPT_MAX_COST:
+        text = f"must be a bcrypt hash with a cost from {BCRYPT_MIN_COST} to {BCRYPT_MAX_COST}"
+        return [("string.hash", text, BCRYPT_MAX_COST)]
+    return _password(value)
+
+
+def _tenant_password(value: str) -> _Found:
+    found: _Found = []
+    if len(value) < _TENANT_PASSWORD_SHORTEST:
+        text = f"length must be at least {_TENANT_PASSWORD_SHORTEST} characters long"
+        found.append(("string.min", text, _TENANT_PASSWORD_SHORTEST))
+    if not (any(c.islower() for c in value) and any(c.isupper() for c in value) and any(c.isdecimal() for c in value)):
+        text = "must contain a lowercase letter, an uppercase letter and a digit"
+        found.append(("string.regex.base", text, None))
+    return found + _password(value)
+
+
+# The JSON spelling of a password may be six times its bytes; its own limit is the rule.
+_HEAVY = 6 * MAX_BYTES
+
+Email = Annotated[
+    str,
+    Text(NAME_CHARACTERS, NAME_BYTES, _email),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        description="Need not be unique among users. An address without a dot, such as a@localhost, is one.",
+        examples=["alice@example.org"],
+    ),
+]
+TenantEmail = Annotated[
+    Email, Meta(description="Unique among tenants, whatever its case.", examples=["shop@example.org"])
+]
+Login = Annotated[
+    str,
+    Text(NAME_CHARACTERS, NAME_BYTES, _login),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        description="Unique inside the tenant by its NFKC-casefolded form.",
+        examples=["alice"],
+    ),
+]
+DeviceId = Annotated[
+    str,
+    Text(NAME_CHARACTERS, NAME_BYTES, _name),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        description="Any name for the device; need not be unique.",
+        examples=["laptop"],
+    ),
+]
+Line = Annotated[str, Text(NAME_CHARACTERS, NAME_BYTES, _name), Meta(min_length=1, max_length=NAME_CHARACTERS)]
+Sub = Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
+Company = Annotated[
+    Line, Meta(description="Whom the user works for, or whatever you keep there.", examples=["Example Ltd"])
+]
+Ip = Annotated[
+    Line, Meta(description="The user's address, as you know it. It is shown, never believed.", examples=["192.0.2.7"])
+]
+KeyName = Annotated[Line, Meta(description="What the key is for.", examples=["gateway"])]
+Password = Annotated[
+    str,
+    Text(MAX_CHARACTERS, _HEAVY, _password),
+    Meta(
+        min_length=1,
+        max_length=MAX_CHARACTERS,
+        description="A password, all of it; none is ever cut.",
+        extra_json_schema={"format": "password"},
+    ),
+]
+UserPassword = Annotated[
+    str,
+    Text(MAX_CHARACTERS, _HEAVY, _user_password),
+    Meta(
+        min_length=1,
+        max_length=MAX_CHARACTERS,
+        description="A well-formed bcrypt string (60 characters) is taken as a ready hash; all else is a password.",
+        extra_json_schema={"format": "password"},
+    ),
+]
+TenantPassword = Annotated[
+    str,
+    Text(MAX_CHARACTERS, _HEAVY, _tenant_password),
+    Meta(
+        min_length=_TENANT_PASSWORD_SHORTEST,
+        max_length=MAX_CHARACTERS,
+        description="With a lowercase letter, an uppercase letter and a digit.",
+        extra_json_schema={"format": "password"},
+    ),
+]
+Scope = Annotated[
+    Any,
+    AnyJson(SCOPE_DEPTH, SCOPE_BYTES),
+    Meta(
+        description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is copied into every token.",
+        extra_json_schema={"examples": [["orders:read"]]},
+    ),
+]
+# A token of any length is a question that can be answered; the body's limit bounds it.
+TOKEN = Text(1_000_000, 6_000_000)
+Token = Annotated[
+    str,
+    TOKEN,
+    Meta(
+        description="A token, exactly as it was given.",
+        examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"],
+    ),
+]
+Milliseconds = Annotated[int, Meta(description="Milliseconds since the Unix epoch.", examples=[1_767_225_600_000])]
+IssuedAt = Annotated[int, Meta(description="Seconds since the Unix epoch.", examples=[1_767_225_600])]
+Expiry = Annotated[int, Meta(description="Seconds since the Unix epoch.", examples=[1_767_830_400])]
+UserId = Annotated[
+    str, Meta(description="Never changes, never given twice.", examples=["7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4"])
+]
+TenantId = Annotated[
+    str, Meta(description="Never changes, never given twice.", examples=["0b9d3f0e-6a53-4c1e-8d0e-2f6f4c0f7a11"])
+]
+SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])]
+Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
+YesNo = Annotated[bool, Flag()]
+Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.", examples=[86_400])]
+Code = Annotated[
+    str,
+    Text(200, 800),
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="A code, exactly as it was given.",
+        examples=["gqYc0vwfcz2-1nFpV0yZNVYDkq4k1y6S"],
+    ),
+]
+Hint = Annotated[
+    str,
+    Text(200, 800),
+    Meta(max_length=200, description="Taken and not needed: tokens say what they are.", examples=["access_token"]),
+]
+RefreshToken = Annotated[
+    str,
+    TOKEN,
+    Meta(description="A refresh token, exactly as it was given. Good for one use.", examples=["dr_WyIxIl0.c2ln"]),
+]
+Metadata = Annotated[
+    Any,
+    AnyJson(SCOPE_DEPTH, SCOPE_BYTES),
+    Meta(
+        description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is in no token.",
+        extra_json_schema={"examples": [{"plan": "gold"}]},
+    ),
+]
+UserAgent = Annotated[
+    str,
+    Text(NAME_CHARACTERS * 4, NAME_BYTES * 4),
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARACTERS * 4,
+        description="The user's `User-Agent`, as you know it.",
+        examples=["Mozilla/5.0 (X11; Linux x86_64)"],
+    ),
+]
+KeyId = Annotated[str, Meta(description="The key's id, which is no secret.", examples=["Jm1n7Zc0QxWv3bTfY5uKpA"])]
+LoginShown = Annotated[str, Meta(description="As it was given.", examples=["alice"])]
+EmailShown = Annotated[str, Meta(description="As it was given.", examples=["alice@example.org"])]
+TenantLoginShown = Annotated[
+    str, Meta(description="`tenant:` and the e-mail address.", examples=["tenant:shop@example.org"])
+]
+TenantEmailShown = Annotated[str, Meta(description="As it was given.", examples=["shop@example.org"])]
+SubShown = Annotated[str, Meta(description="Your own name for the user.", examples=["customer-17"])]
+DeviceShown = Annotated[str, Meta(description="The device's name, as it was given.", examples=["laptop"])]
+NextCursor = Annotated[
+    str, Meta(description='What to send as `cursor` for the next page; "0" on the last.', examples=["0"])
+]
+LifeLeft = Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[604_800])]

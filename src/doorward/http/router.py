@@ -1,0 +1,110 @@
+"""From a request's path to its endpoint: the router over the whole API."""
+
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from doorward.core.errors import Refusal
+from doorward.http import ops
+from doorward.http.endpoints import Endpoint, respond
+from doorward.http.errors import MethodNotAllowed, NotFound
+from doorward.http.guard import check_accept, check_content, check_form, unique_query
+from doorward.http.routes import ENDPOINTS
+from doorward.http.services import Services
+from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Place:
+    """A path and what can be done there (an ASGI application)."""
+
+    def __init__(self, endpoints: list[Endpoint], services: Services, proxies: Proxies) -> None:
+        """Serve the endpoints of one path."""
+        self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
+        if "GET" in self._endpoints:
+            self._endpoints["HEAD"] = self._endpoints["GET"]
+        self._everywhere = any(endpoint.everywhere for endpoint in endpoints)
+        if self._everywhere:
+            self._endpoints |= dict.fromkeys(_METHODS, endpoints[0])
+        self._allow = ", ".join(sorted({*self._endpoints, "OPTIONS"}))
+        self._services = services
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the guard has read it
+        """Answer one request; refusals are raised for the guard to write."""
+        answer = await self._answer(scope)
+        headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope) -> Answer:
+        if scope["method"] == "OPTIONS" and not self._everywhere:
+            return Answer(b"", HTTPStatus.NO_CONTENT, ((b"allow", self._allow.encode()),))
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            raise MethodNotAllowed(self._allow)
+        if not endpoint.form:
+            return await self._respond(endpoint, scope)
+        try:
+            return await self._respond(endpoint, scope)
+        except Refusal as refusal:
+            return _challenged(refuse_oauth(refusal))
+
+    async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
+        headers = by_name(scope["headers"])
+        if not endpoint.everywhere:
+            # A field of several lines is one list (RFC 9110, section 5.3).
+            accepts = [value for name, value in scope["headers"] if name == b"accept"]
+            check_accept(b",".join(accepts) if accepts else None, endpoint.media)
+            if scope["body"]:
+                (check_form if endpoint.form else check_content)(headers)
+        call = Call(
+            headers,
+            scope["body"],
+            scope["client"][0] if scope["client"] else "",
+            self._proxies,
+            _segments(scope),
+            unique_query(scope["query_string"]),
+            endpoint.permission,
+            scope["request_id"],
+        )
+        return await respond(endpoint, self._services, call)
+
+
+def _challenged(answer: Answer) -> Answer:
+    """Return the answer with the other way to authenticate, of which who tried it has to be told (RFC 6749, 5.2)."""
+    if answer.status is not HTTPStatus.UNAUTHORIZED:
+        return answer
+    return answer._replace(headers=[*answer.headers, (b"www-authenticate", b'Basic realm="doorward"')])
+
+
+def _segments(scope: Scope) -> dict[str, str]:
+    try:
+        segments = {name: unquote(segment, errors="strict") for name, segment in scope["path_params"].items()}
+    except UnicodeDecodeError:
+        raise NotFound from None
+    if any("\0" in segment for segment in segments.values()):
+        raise NotFound
+    return segments
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the shape of ASGI
+    raise NotFound(scope["method"], scope["path"])
+
+
+def build_router(services: Services, proxies: Proxies, *, docs: bool) -> Router:
+    """Return the router over every endpoint; without `docs`, those that describe the API are not there."""
+    paths: dict[str, list[Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        if docs or endpoint.handler not in {ops.openapi, ops.docs}:
+            paths.setdefault(endpoint.path, []).append(endpoint)
+    routes = [Route(path, Place(endpoints, services, proxies)) for path, endpoints in paths.items()]
+    routes += [
+        Route(f"{path}/{{rest:path}}", Place(endpoints, services, proxies))
+        for path, endpoints in paths.items()
+        if any(endpoint.everywhere for endpoint in endpoints)
+    ]
+    return Router(routes, redirect_slashes=False, default=_nowhere)

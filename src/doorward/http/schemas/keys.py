@@ -1,0 +1,70 @@
+"""An API key: made, listed."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from doorward.core.model import Permission
+from doorward.http.fields import KeyId, KeyName, Milliseconds, NextCursor
+from doorward.http.validation import Items, OneOf, Whole
+
+
+class NewKeyBody(msgspec.Struct):
+    """A machine credential to be."""
+
+    name: KeyName
+    permissions: Annotated[
+        list[Permission],
+        Items(1, len(Permission), OneOf(tuple(Permission))),
+        Meta(
+            min_length=1,
+            max_length=len(Permission),
+            description="What it may do, and nothing else.",
+            extra_json_schema={"examples": [["verify"]]},
+        ),
+    ]
+    expiresAt: (  # noqa: N815 - the published name
+        Annotated[
+            int,
+            Whole(0, 1 << 52),
+            Meta(
+                ge=0,
+                le=1 << 52,
+                description="Milliseconds since the Unix epoch, in the future; null: it does not expire.",
+                examples=[4_102_444_800_000],
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
+
+
+class KeyShown(msgspec.Struct):
+    """An API key, without the key."""
+
+    id: KeyId
+    name: Annotated[str, Meta(description="What the key is for.", examples=["gateway"])]
+    permissions: Annotated[list[str], Meta(description="What it may do.", extra_json_schema={"examples": [["verify"]]})]
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    expiresAt: Annotated[Milliseconds | None, Meta(description="null: it does not expire.")]  # noqa: N815 - the published name
+    lastUsed: Annotated[Milliseconds | None, Meta(description="Up to a minute behind; null: never.")]  # noqa: N815 - the published name
+
+
+class KeyMade(KeyShown):
+    """A new API key. The key itself is shown this once."""
+
+    key: Annotated[
+        str,
+        Meta(
+            description="Keep it; nobody can show it again.",
+            examples=["dw_C50_DmpTTB6NDi9vTA96EUptMW43WmMwUXhXdjNiVGZZNXVLcEE..."],
+        ),
+    ] = ""
+
+
+class KeysShown(msgspec.Struct):
+    """The tenant's API keys, oldest first."""
+
+    keys: Annotated[list[KeyShown], Meta(description="Oldest first.")]
+    nextCursor: NextCursor = "0"  # noqa: N815 - the published name

@@ -1,0 +1,33 @@
+"""What operators are told."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class Live(msgspec.Struct):
+    """The process runs."""
+
+    status: Annotated[str, Meta(description="Always live.", examples=["live"])] = "live"
+
+
+class Ready(msgspec.Struct):
+    """Whether every store answers: "ok" or "away" for each."""
+
+    status: Annotated[
+        str,
+        Meta(
+            description="Whether to send requests here.",
+            examples=["ready"],
+            extra_json_schema={"enum": ["ready", "unready"]},
+        ),
+    ]
+    stores: Annotated[
+        dict[str, str],
+        Meta(
+            description="Each store by name.",
+            examples=[{"database": "ok"}],
+            extra_json_schema={"additionalProperties": {"enum": ["ok", "away"]}},
+        ),
+    ]

@@ -1,0 +1,145 @@
+"""A session of a user: opened, asked about, renewed, listed."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from doorward.http.fields import (
+    MOST_TOKENS,
+    TOKEN,
+    Audience,
+    DeviceId,
+    DeviceShown,
+    Expiry,
+    Ip,
+    IssuedAt,
+    LifeLeft,
+    Login,
+    LoginShown,
+    Milliseconds,
+    Password,
+    RefreshToken,
+    SessionId,
+    SubShown,
+    TenantId,
+    Token,
+    UserAgent,
+    UserId,
+    YesNo,
+)
+from doorward.http.validation import Items
+
+
+class LoginBody(msgspec.Struct):
+    """A user's login and password, and the device the session is for.
+
+    `refresh` asks for a refresh token. `token` may be a live token of the same user: failures with it are counted apart
+    from everybody else's. `ip` and `userAgent` are kept with the session.
+    """
+
+    login: Login
+    password: Password
+    deviceId: DeviceId  # noqa: N815 - the published name
+    refresh: Annotated[YesNo, Meta(description="Give a refresh token too, and a short-lived access token.")] = False
+    token: (
+        Annotated[Token, Meta(description="A live token of the same user: failures with it are counted apart.")]
+        | UnsetType
+    ) = UNSET
+    ip: Ip | UnsetType = UNSET
+    userAgent: UserAgent | UnsetType = UNSET  # noqa: N815 - the published name
+
+
+class AccessGiven(msgspec.Struct):
+    """A user's new token and how many seconds it lives; a refresh token where one was asked for."""
+
+    accessToken: Token  # noqa: N815 - the published name
+    expiresIn: LifeLeft  # noqa: N815 - the published name
+    refreshToken: Annotated[  # noqa: N815 - the published name
+        RefreshToken | UnsetType, Meta(description="Only where one was asked for. Good for one use.")
+    ] = UNSET
+
+
+class RefreshBody(msgspec.Struct):
+    """A refresh token."""
+
+    refreshToken: RefreshToken  # noqa: N815 - the published name
+
+
+class UserClaimsShown(msgspec.Struct):
+    """The claims of a user's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
+
+    id: UserId
+    login: LoginShown
+    tenant: TenantId
+    deviceId: DeviceShown  # noqa: N815 - the published name
+    sub: SubShown
+    aud: Audience
+    jti: SessionId
+    iat: IssuedAt
+    exp: Expiry
+    scope: Annotated[
+        Any | UnsetType,
+        Meta(description="Absent where the user has none.", extra_json_schema={"examples": [["orders:read"]]}),
+    ] = UNSET
+
+
+class UserDecoded(msgspec.Struct):
+    """The token is true right now, and this is what it says."""
+
+    decoded: UserClaimsShown
+
+
+class TokensBody(msgspec.Struct):
+    """Tokens to ask about."""
+
+    tokens: Annotated[
+        list[str],
+        Items(1, MOST_TOKENS, TOKEN),
+        Meta(
+            min_length=1,
+            max_length=MOST_TOKENS,
+            description="Users' tokens, exactly as they were given.",
+            extra_json_schema={"examples": [["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"]]},
+        ),
+    ]
+
+
+class Active(msgspec.Struct):
+    """The token is true right now, and this is what it says; or it is not, and nobody says why."""
+
+    active: Annotated[bool, Meta(description="Whether it is true right now.", examples=[True])]
+    decoded: Annotated[
+        msgspec.Raw | UnsetType,
+        Meta(
+            description="The claims of an active one.",
+            extra_json_schema={"$ref": "#/components/schemas/UserClaimsShown"},
+        ),
+    ] = UNSET
+
+
+class BatchAnswered(msgspec.Struct):
+    """An answer for each token, in their order."""
+
+    results: Annotated[list[Active], Meta(description="In the order of the question.")]
+
+
+class SessionShown(msgspec.Struct):
+    """A user's session, as its tenant may see it."""
+
+    id: SessionId
+    deviceId: DeviceShown  # noqa: N815 - the published name
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    lastActivity: Milliseconds  # noqa: N815 - the published name
+    expiresAt: Annotated[Milliseconds | None, Meta(description="Milliseconds since the Unix epoch.")]  # noqa: N815 - the published name
+    ip: Annotated[str | UnsetType, Meta(description="As it was given at the login.", examples=["192.0.2.7"])] = UNSET
+    userAgent: Annotated[  # noqa: N815 - the published name
+        str | UnsetType,
+        Meta(description="As it was given at the login.", examples=["Mozilla/5.0 (X11; Linux x86_64)"]),
+    ] = UNSET
+
+
+class SessionsShown(msgspec.Struct):
+    """A user's live sessions, newest first."""
+
+    sessions: Annotated[list[SessionShown], Meta(description="Newest first.")]

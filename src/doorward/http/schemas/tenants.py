@@ -1,0 +1,204 @@
+"""A tenant: registering, recognised, its settings, its audit trail."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from doorward.http.fields import (
+    Audience,
+    IssuedAt,
+    Milliseconds,
+    NextCursor,
+    Password,
+    Seconds,
+    SessionId,
+    TenantEmail,
+    TenantEmailShown,
+    TenantId,
+    TenantLoginShown,
+    TenantPassword,
+    Token,
+    YesNo,
+)
+from doorward.http.validation import Fields, Whole
+
+
+class NewTenantBody(msgspec.Struct):
+    """A tenant to be."""
+
+    email: TenantEmail
+    password: TenantPassword
+
+
+class TenantLoginBody(msgspec.Struct):
+    """A tenant's e-mail address and password."""
+
+    email: TenantEmail
+    password: Password
+
+
+class TenantCreated(msgspec.Struct):
+    """A new tenant and a token of its first session."""
+
+    id: TenantId
+    email: TenantEmailShown
+    login: TenantLoginShown
+    token: Token
+
+
+class TokenGiven(msgspec.Struct):
+    """A tenant's new token."""
+
+    token: Token
+
+
+class TenantClaimsShown(msgspec.Struct):
+    """The claims of a tenant's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
+
+    id: TenantId
+    login: TenantLoginShown
+    aud: Audience
+    jti: SessionId
+    iat: IssuedAt
+    isTenant: Annotated[bool, Meta(description="Always true: it is what tells the two kinds apart.", examples=[True])]  # noqa: N815 - the published name
+    exp: Annotated[
+        int | UnsetType,
+        Meta(description="Absent where tenant tokens live until they are revoked.", examples=[1_767_830_400]),
+    ] = UNSET
+
+
+class TenantDecoded(msgspec.Struct):
+    """The token is true right now, and this is what it says."""
+
+    decoded: TenantClaimsShown
+
+
+class PasswordPolicyBody(msgspec.Struct):
+    """What users' new passwords have to satisfy, beyond not being empty."""
+
+    minLength: (  # noqa: N815 - the published name
+        Annotated[int, Whole(6, 128), Meta(ge=6, le=128, description="Characters, at least.", examples=[15])]
+        | UnsetType
+        | None
+    ) = UNSET
+    requireClasses: (  # noqa: N815 - the published name
+        Annotated[YesNo, Meta(description="A lowercase letter, an uppercase letter and a digit.", examples=[False])]
+        | UnsetType
+    ) = UNSET
+    blockCommon: (  # noqa: N815 - the published name
+        Annotated[
+            YesNo,
+            Meta(description="Refuse what is tried first: common ones, rows of keys, the login.", examples=[True]),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class SettingsBody(msgspec.Struct):
+    """A tenant's choices. Times in seconds; null: as the service has it, for `sessionIdle` off."""
+
+    sessionLifetime: (  # noqa: N815 - the published name
+        Annotated[Seconds, Meta(description="Of a user's session, from its login. Counts at once.")] | UnsetType | None
+    ) = UNSET
+    sessionIdle: (  # noqa: N815 - the published name
+        Annotated[Seconds, Meta(description="After so long without a question a user's session ends. Counts at once.")]
+        | UnsetType
+        | None
+    ) = UNSET
+    sessionsPerUser: (  # noqa: N815 - the published name
+        Annotated[
+            int,
+            Whole(1, 100_000),
+            Meta(ge=1, le=100_000, description="One more ends the oldest. Counts at the next login.", examples=[10]),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
+    tenantSessionLifetime: (  # noqa: N815 - the published name
+        Annotated[Seconds, Meta(description="Of the tenant's own sessions, from the next login on.")] | UnsetType | None
+    ) = UNSET
+    passwordPolicy: (  # noqa: N815 - the published name
+        Annotated[PasswordPolicyBody, Fields(PasswordPolicyBody)] | UnsetType
+    ) = UNSET
+
+
+class TenantChangesBody(msgspec.Struct):
+    """The settings to change; what is absent stays."""
+
+    settings: Annotated[SettingsBody, Fields(SettingsBody)]
+
+
+class PasswordPolicyShown(msgspec.Struct):
+    """What users' new passwords have to satisfy, beyond not being empty."""
+
+    minLength: Annotated[int | None, Meta(description="Characters, at least; null: one.", examples=[15])]  # noqa: N815 - the published name
+    requireClasses: Annotated[  # noqa: N815 - the published name
+        bool, Meta(description="A lowercase letter, an uppercase letter and a digit.", examples=[False])
+    ]
+    blockCommon: Annotated[bool, Meta(description="Nothing that is tried first.", examples=[True])]  # noqa: N815 - the published name
+
+
+class SettingsShown(msgspec.Struct):
+    """What counts for this tenant: its own choice, or the service's. Times in seconds; null: off, or no limit."""
+
+    sessionLifetime: Annotated[int, Meta(description="Of a user's session, from its login.", examples=[604_800])]  # noqa: N815 - the published name
+    sessionIdle: Annotated[  # noqa: N815 - the published name
+        int | None, Meta(description="After so long without a question a user's session ends.", examples=[3600])
+    ]
+    sessionsPerUser: Annotated[int | None, Meta(description="One more ends the oldest.", examples=[100])]  # noqa: N815 - the published name
+    tenantSessionLifetime: Annotated[  # noqa: N815 - the published name
+        int | None, Meta(description="Of the tenant's own sessions.", examples=[2_592_000])
+    ]
+    passwordPolicy: PasswordPolicyShown  # noqa: N815 - the published name
+
+
+class TenantShown(msgspec.Struct):
+    """A tenant, as it sees itself."""
+
+    id: TenantId
+    email: TenantEmailShown
+    login: TenantLoginShown
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    settings: SettingsShown
+
+
+class TenantPasswordBody(msgspec.Struct):
+    """The password that counts now, and the one that is to count."""
+
+    current: Password
+    password: TenantPassword
+
+
+class FarewellBody(msgspec.Struct):
+    """The tenant's password, so that nobody deletes it with a token alone."""
+
+    password: Password
+
+
+class EventShown(msgspec.Struct):
+    """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id."""
+
+    at: Milliseconds
+    action: Annotated[str, Meta(description="What happened.", examples=["user.login"])]
+    outcome: Annotated[str, Meta(extra_json_schema={"enum": ["success", "failure"]}, description="How it ended.")]
+    actor: Annotated[
+        str, Meta(description="`tenant`, `key:` and its id, `operator`, or `anybody`.", examples=["tenant"])
+    ]
+    subject: Annotated[
+        str | UnsetType,
+        Meta(description="Whom or what it happened to.", examples=["7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4"]),
+    ] = UNSET
+    session: Annotated[str | UnsetType, Meta(description="Which session.", examples=["3c59dc048e885024"])] = UNSET
+    ip: Annotated[str | UnsetType, Meta(description="Where the request came from.", examples=["192.0.2.1"])] = UNSET
+    requestId: Annotated[  # noqa: N815 - the published name
+        str | UnsetType, Meta(description="`X-Request-Id` of the answer.", examples=["5f2c9a1e-1"])
+    ] = UNSET
+    reason: Annotated[str | UnsetType, Meta(description="Why it failed.", examples=["password"])] = UNSET
+
+
+class EventPage(msgspec.Struct):
+    """Some of the tenant's events, newest first, and where the next page begins; "0" on the last."""
+
+    events: Annotated[list[EventShown], Meta(description="Newest first.")]
+    nextCursor: NextCursor  # noqa: N815 - the published name

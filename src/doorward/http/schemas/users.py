@@ -1,0 +1,123 @@
+"""A user: made, shown, changed, its password."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from doorward.http.fields import (
+    Code,
+    Company,
+    Email,
+    EmailShown,
+    Login,
+    LoginShown,
+    Metadata,
+    Milliseconds,
+    NextCursor,
+    Password,
+    Scope,
+    Sub,
+    SubShown,
+    TenantId,
+    Token,
+    UserId,
+    UserPassword,
+    YesNo,
+)
+
+
+class NewUserBody(msgspec.Struct):
+    """A user to be."""
+
+    login: Login
+    email: Email
+    password: UserPassword
+    sub: Sub
+    company: Company | UnsetType = UNSET
+    scope: Scope | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class LoginOfPath(msgspec.Struct):
+    """A login that came in the path."""
+
+    login: Login
+
+
+class PutUserBody(msgspec.Struct):
+    """All of a user but its login, which is in the path."""
+
+    email: Email
+    password: UserPassword
+    sub: Sub
+    company: Company | UnsetType = UNSET
+    scope: Scope | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class UserChangesBody(msgspec.Struct):
+    """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
+
+    email: Email | UnsetType = UNSET
+    sub: Sub | UnsetType = UNSET
+    scope: Scope | UnsetType = UNSET
+    company: Company | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+    disabled: (
+        Annotated[YesNo, Meta(description="true ends the sessions and refuses logins.", examples=[True])] | UnsetType
+    ) = UNSET
+    password: UserPassword | UnsetType = UNSET
+
+
+class UserShown(msgspec.Struct, kw_only=True):
+    """A user, as the tenant may see it."""
+
+    id: UserId
+    login: LoginShown
+    email: EmailShown
+    tenant: TenantId
+    company: Annotated[str | UnsetType, Meta(description="Absent where none was given.", examples=["Example Ltd"])] = (
+        UNSET
+    )
+    scope: Annotated[
+        msgspec.Raw | UnsetType,
+        Meta(description="Absent where none was given.", extra_json_schema={"examples": [["orders:read"]]}),
+    ] = UNSET
+    sub: SubShown
+    registrationDate: Milliseconds  # noqa: N815 - the published name
+    lastActivity: Milliseconds  # noqa: N815 - the published name
+    metadata: Annotated[
+        msgspec.Raw | UnsetType,
+        Meta(description="Absent where none was given.", extra_json_schema={"examples": [{"plan": "gold"}]}),
+    ] = UNSET
+    disabled: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
+
+
+class UserPage(msgspec.Struct):
+    """Some of the tenant's users, and where the next page begins; "0" on the last."""
+
+    users: Annotated[list[UserShown], Meta(description="In the order of their logins.")]
+    nextCursor: NextCursor  # noqa: N815 - the published name
+
+
+class PasswordChangeBody(msgspec.Struct):
+    """The password that counts now, the one that is to count, and a token whose session goes on."""
+
+    current: Password
+    password: Password
+    keepToken: Token | UnsetType = UNSET  # noqa: N815 - the published name
+
+
+class CodeGiven(msgspec.Struct):
+    """A code for the user, and how many seconds it is good for."""
+
+    code: Code
+    expiresIn: Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[600])]  # noqa: N815 - the published name
+
+
+class ResetBody(msgspec.Struct):
+    """A code and the password it is to set."""
+
+    code: Code
+    password: Password
