@@ -708,10 +708,40 @@ class Untouchable(bytes):
 @pytest.mark.parametrize("size", [8193, 9_000, 100_000, 1_000_000])
 def test_TK9_an_oversized_token_is_refused_before_anything_in_it_is_looked_at(size: int) -> None:
     huge = Untouchable(forge(claims=b'{"id":"' + b"a" * size + b'"}'))
-    assert CODEC.parse_user(huge) is None
-    assert CODEC.parse_tenant(huge) is None
+    codec = Codec({"1": MASTER}, "doorward")
+    assert codec.parse_user(huge) is None
+    assert codec.parse_tenant(huge) is None
     with pytest.raises(AssertionError, match="looked"):
-        CODEC.parse_user(Untouchable(TOKEN))
+        codec.parse_user(Untouchable(TOKEN))
+
+
+def test_TK2_what_was_true_with_one_session_is_not_true_with_another() -> None:
+    codec = Codec({"1": MASTER}, "doorward")
+    token = issue()
+    for _ in range(3):
+        assert accepts(token, codec=codec)
+        for other in (
+            USER._replace(key=b"k" * 32),
+            USER._replace(kind=Kind.TENANT),
+            USER._replace(tenant_id="somebody-else"),
+            USER._replace(user_id="somebody-else"),
+            USER._replace(id="another-session"),
+            USER._replace(device_id="another"),
+            USER._replace(expires_at=NOW * 1000),
+        ):
+            parsed = codec.parse_user(token)
+            assert parsed
+            assert not codec.check(parsed, other, NOW * 1000)
+        assert not accepts(token, codec=codec, now=NOW + WEEK)
+        assert not accepts(token[:-1] + (b"A" if token[-1:] != b"A" else b"B"), codec=codec)
+
+
+def test_remembered_tokens_are_bounded_and_the_oldest_are_taken_apart_again() -> None:
+    codec = Codec({"1": MASTER}, "doorward")
+    tokens = [issue(sub=f"sub-{number}") for number in range(3_000)]
+    for _ in range(2):
+        assert all(accepts(token, codec=codec) for token in tokens)
+    assert len(codec._known_users) <= 2_048
 
 
 # --- identifiers --------------------------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ MAX_TOKEN = 8192
 """Characters; a longer token is refused before anything in it is looked at."""
 
 SESSION_KEY_BYTES = 32
+_REMEMBERED = 2048
+"""True tokens of each kind kept in parts: some 2.5 kB each."""
+
 LEEWAY = 30
 """Seconds that `iat` may lie ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
 
@@ -60,7 +63,8 @@ Claims = TypeVar("Claims", UserClaims, TenantClaims)
 class Parsed(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
     """A token in the right form, of which nothing is believed yet.
 
-    `signed` is what the MAC covers, `payload` the JSON text of the claims.
+    `signed` is what the MAC covers, `payload` the JSON text of the claims. `proven` is with which session key, kind and
+    tenant the MAC was found right before: what a MAC is right with, it is right with for ever.
     """
 
     kid: str
@@ -68,6 +72,7 @@ class Parsed(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
     payload: bytes
     signed: bytes
     signature: bytes
+    proven: tuple[bytes, str, str] | None = None
 
 
 def new_session_id() -> str:
@@ -148,6 +153,10 @@ class Codec:
         self._headers = {self._header(kid): kid for kid in self._masters}
         self._users = msgspec.json.Decoder(UserClaims)
         self._tenants = msgspec.json.Decoder(TenantClaims)
+        # Tokens that were found true before, taken apart. It is arithmetic that is remembered, nothing of a session:
+        # whether there is one, with which key, and until when, is asked of the store every time.
+        self._known_users: dict[bytes, Parsed[UserClaims]] = {}
+        self._known_tenants: dict[bytes, Parsed[TenantClaims]] = {}
 
     @staticmethod
     def _header(kid: str) -> bytes:
@@ -160,15 +169,17 @@ class Codec:
 
     def parse_user(self, token: bytes) -> Parsed[UserClaims] | None:
         """Return a user's token in its parts, or None where `token` has not the form of one."""
-        return self._parse(token, self._users)
+        if len(token) > MAX_TOKEN:
+            return None
+        return self._known_users.get(token) or self._parse(token, self._users)
 
     def parse_tenant(self, token: bytes) -> Parsed[TenantClaims] | None:
         """Return a tenant's token in its parts, or None where `token` has not the form of one."""
-        return self._parse(token, self._tenants)
-
-    def _parse(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> Parsed[Claims] | None:
         if len(token) > MAX_TOKEN:
             return None
+        return self._known_tenants.get(token) or self._parse(token, self._tenants)
+
+    def _parse(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> Parsed[Claims] | None:
         signed, _, signature = token.rpartition(b".")
         header, _, payload = signed.partition(b".")
         kid = self._headers.get(header)
@@ -186,14 +197,16 @@ class Codec:
         `now` is in milliseconds. Every reason for no is the same no.
         """
         claims = parsed.claims
-        if not hmac.compare_digest(parsed.signature, self._signature(parsed.kid, session, parsed.signed)):
+        if claims.jti != session.id:
+            return False
+        with_what = (session.key, session.kind, session.tenant_id)
+        known = parsed.proven == with_what
+        if not (known or self._is_genuine(parsed, session)):
             return False
         seconds = now // 1000
-        return (
-            claims.jti == session.id
-            and claims.aud == self.audience
+        holds = (
+            claims.aud == self.audience
             and claims.iat <= seconds + LEEWAY
-            and _encode_json(claims) == parsed.payload
             and not session.is_over(now)
             and (
                 _user_holds(claims, session, seconds)
@@ -201,6 +214,21 @@ class Codec:
                 else _tenant_holds(claims, session, seconds)
             )
         )
+        if holds and not known:
+            self._remember(parsed, with_what)
+        return holds
+
+    def _is_genuine(self, parsed: Parsed[UserClaims] | Parsed[TenantClaims], session: Session) -> bool:
+        """Tell whether the MAC is right for this session, and the payload spelled as this service spells its claims."""
+        expected = self._signature(parsed.kid, session, parsed.signed)
+        return hmac.compare_digest(parsed.signature, expected) and _encode_json(parsed.claims) == parsed.payload
+
+    def _remember(self, parsed: Any, with_what: tuple[bytes, str, str]) -> None:
+        known: dict[bytes, Any] = self._known_users if type(parsed.claims) is UserClaims else self._known_tenants
+        if len(known) >= _REMEMBERED:
+            del known[next(iter(known))]
+        parsed = msgspec.structs.replace(parsed, proven=with_what)
+        known[parsed.signed + b"." + parsed.signature] = parsed
 
     def mac(self, kid: str, session: Session, message: bytes) -> bytes:
         """Return the HMAC-SHA256 of a message under the session's signing key; for messages that are no tokens."""
