@@ -42,10 +42,9 @@ _STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
 _OK_HEAD = _STATUS_LINES[HTTPStatus.OK] + _SECURITY_LINES + b"content-type: " + JSON + b"\r\nx-request-id: "
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
-# The only body that a question needs, in any white space; what does not look like this is read the long way.
-_TOKEN_BODY = re.compile(
-    rb'[ \t\r\n]*\{[ \t\r\n]*"token"[ \t\r\n]*:[ \t\r\n]*"([A-Za-z0-9_.\-]*)"[ \t\r\n]*\}[ \t\r\n]*'
-)
+# The only body that a question needs, as nearly everybody spells it; what does not look like this is read the long way.
+_TOKEN_BODY, _TOKEN_BODY_SPACED, _TOKEN_BODY_END = b'{"token":"', b'{"token": "', b'"}'
+_TOKEN_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _BEARER = b"bearer "
 
 _ids = count(secrets.randbits(32))
@@ -169,6 +168,19 @@ def bearer(authorization: bytes | None) -> bytes | None:
     return authorization[7:]
 
 
+def _plain_token(body: bytes) -> bytes | None:
+    # Twice as fast as a pattern, and this is half a microsecond of every verification.
+    if not body.endswith(_TOKEN_BODY_END):
+        return None
+    if body.startswith(_TOKEN_BODY):
+        token = body[len(_TOKEN_BODY) : -2]
+    elif body.startswith(_TOKEN_BODY_SPACED):
+        token = body[len(_TOKEN_BODY_SPACED) : -2]
+    else:
+        return None
+    return None if token.translate(None, _TOKEN_CHARACTERS) else token
+
+
 @dataclass(slots=True)
 class Call:
     """One request, read: what a handler is given.
@@ -204,10 +216,8 @@ class Call:
 
     def token(self) -> bytes:
         """Return the token in the body; MalformedJson, TokenMissing or ValidationFailed where there is none."""
-        simple = _TOKEN_BODY.fullmatch(self.body)
-        if simple:
-            token = simple[1]
-        else:
+        token = _plain_token(self.body)
+        if token is None:
             fields = parse(self.body)
             if isinstance(fields, dict) and not fields.get("token", None):
                 raise TokenMissing

@@ -26,6 +26,10 @@ _COLUMNS = (
 )
 
 
+# What a row says, in the order of a session's fields. `Session._make` does the same in three times the time.
+_session = tuple.__new__
+
+
 def _users_owner(user_id: str) -> str:
     return f"user:{user_id}"
 
@@ -97,9 +101,9 @@ class RelationalSessions:
         first, second = tenant.session_id, user.session_id
         for row in await self._db.look_up("find_sessions", (first, second)):
             if row[0] == first:
-                one = Session._make(row)
+                one = _session(Session, row)
             if row[0] == second:
-                other = Session._make(row)
+                other = _session(Session, row)
         return one, other
 
     async def find_many(self, claimed: Sequence[Claimed]) -> list[Session | None]:

@@ -57,6 +57,7 @@ class SqliteDatabase:
     """Runs statements on one SQLite file."""
 
     _reader: sqlite3.Connection
+    _looking: sqlite3.Cursor
     _scanner: sqlite3.Connection
     _writer: sqlite3.Connection
 
@@ -78,6 +79,7 @@ class SqliteDatabase:
             self._writer = connect(self._path, busy=_BUSY_SECONDS)
         except sqlite3.Error as error:
             raise _cannot_open(self._path, error) from error
+        self._looking = self._reader.cursor()
         self._thread.start()
 
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
@@ -90,7 +92,7 @@ class SqliteDatabase:
         if sql is None:
             sql = self._lists[statement, len(keys)] = fill_list(self._statements[statement], len(keys))
         try:
-            return self._reader.execute(sql, keys).fetchall()
+            return self._looking.execute(sql, keys).fetchall()
         except sqlite3.OperationalError as error:
             log.exception("the database refused a read")
             raise _unavailable(error) from error
