@@ -1,20 +1,30 @@
 """Which stores the settings ask for. The only place that picks one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, ResetCodes, Sessions
+from doorward.core.clock import system_clock
+from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, ResetCodes, Revocations, Sessions
 from doorward.settings import Settings
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database
+from doorward.storage.redis import Redis
+from doorward.storage.redis_address import Address as RedisAddress
+from doorward.storage.redis_counters import RedisCounters
+from doorward.storage.redis_lives import Lives
+from doorward.storage.redis_sessions import Durable, RedisSessions
+from doorward.storage.redis_start import check as check_redis
+from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
 
 _SWEEP_BATCH = 500
+_REDIS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +37,64 @@ class Stores:
     audit: AuditLog
     sessions: Sessions
     counters: Counters
+    revocations: Revocations
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     database: Database
+    redis: Redis | None = None
 
     async def open(self) -> None:
         """Open every store, inside the event loop that will use it; CannotStart where that is impossible."""
         await self.database.open()
+        if self.redis is not None:
+            await self.redis.open()
 
     async def sweep(self, clock: Clock) -> None:
         """Remove what says nothing any more, in small batches."""
-        for store in (self.sessions, self.counters, self.reset_codes):
+        for store in (self.sessions, self.counters, self.reset_codes, self.revocations):
             swept = _SWEEP_BATCH
             while swept >= _SWEEP_BATCH:
                 swept = await store.sweep(clock(), limit=_SWEEP_BATCH)
 
     async def close(self) -> None:
         """Finish what is under way and close every store."""
+        if self.redis is not None:
+            await self.redis.close()
         await self.database.close()
 
 
-def choose(settings: Settings) -> Stores:
+def choose(settings: Settings, clock: Clock = system_clock) -> Stores:
     """Return the stores that the settings name, not opened yet."""
     database = SqliteDatabase(settings.database_path)
-    return Stores(
+    stores = Stores(
         accounts=RelationalAccounts(database),
         keys=RelationalApiKeys(database),
         reset_codes=RelationalResetCodes(database),
         audit=RelationalAuditLog(database),
         sessions=RelationalSessions(database),
         counters=RelationalCounters(database),
+        revocations=RelationalRevocations(database),
         checks={"database": lambda: database.read("ping", {})},
         database=database,
+    )
+    return _with_redis(stores, settings, clock) if settings.redis_url else stores
+
+
+def _with_redis(stores: Stores, settings: Settings, clock: Clock) -> Stores:
+    redis = Redis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
+    return replace(
+        stores,
+        sessions=RedisSessions(redis, Durable(stores.revocations, stores.keys, stores.audit, clock)),
+        counters=RedisCounters(redis),
+        checks={**stores.checks, "sessions": redis.ping},
+        redis=redis,
     )
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database to the newest schema before anything is served; CannotStart where that is impossible."""
+    """Bring the database to the newest schema before anything is served; CannotStart where that is impossible.
+
+    A Redis is only looked at: whether it can be reached, and is fit to keep sessions.
+    """
     migrate_sqlite(settings.database_path)
+    if settings.redis_url:
+        asyncio.run(check_redis(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
