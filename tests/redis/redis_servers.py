@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -30,10 +31,12 @@ def binary() -> Path:
 
 
 def free_port() -> int:
+    """Return a port that is free, as is the one 10,000 further on, where a Cluster's node listens for the others."""
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port: int = listener.getsockname()[1]
-        if port < 50_000:  # the bus of a Cluster's node listens 10,000 further on
+        # Below the ports that systems give to clients, so that nobody gets it by chance meanwhile.
+        port = random.randrange(10_000, 22_000)
+        places = [("127.0.0.1", port), ("127.0.0.1", port + 10_000)]
+        with contextlib.suppress(OSError), socket.create_server(places[0]), socket.create_server(places[1]):
             return port
 
 
@@ -52,9 +55,14 @@ class RedisServer:
 
     def start(self) -> Self:
         settings = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), "save": "", **self.settings}
-        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        nothing = '""'
+        lines = [f"{name} {value or nothing}" for name, value in settings.items()]
+        (self.folder / "redis.conf").write_text("\n".join(lines))
         self.process = subprocess.Popen(
-            [str(binary()), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [str(binary()), str(self.folder / "redis.conf")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -53,5 +53,6 @@ class RedisCounters:
         return 0
 
     async def _run(self, script: str, key: str, *arguments: int) -> Reply:
-        [reply] = await self._redis.run(_SCRIPTS[script].on([f"dw:counter:{key}".encode()], *arguments))
+        kind = "budget" if script == "take" else "attempts"
+        [reply] = await self._redis.run(_SCRIPTS[script].on([f"dw:{kind}:{key}".encode()], *arguments))
         return reply
