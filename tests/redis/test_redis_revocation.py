@@ -183,6 +183,9 @@ async def test_DU7_a_master_that_is_demoted_under_our_connections_is_noticed(
             await stores.sessions.find(claimed(user))
         with pytest.raises(StoreUnavailable):
             await stores.sessions.open(user_session(), cap=None)
+        await asyncio.sleep(0.5)  # several attempts later
+        with pytest.raises(StoreUnavailable):
+            await stores.sessions.find(claimed(user))
 
 
 async def test_DU5_an_ending_is_seen_by_every_worker_at_once(any_redis: str, opened: Opener) -> None:
