@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from made_up import NOW, Opener, claimed, tenant_session, user_session
-from redis_servers import RedisServer, own_redis, until
+from redis_servers import RedisServer, own_cluster, own_redis, raw, until
 
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session
@@ -238,3 +238,32 @@ async def test_DU9_whoever_gives_up_shifts_nobody_elses_answer(any_redis: str, o
                     assert question.cancelled()
             await asyncio.gather(*touches, return_exceptions=True)
         assert answered > rounds * 50
+
+
+async def test_DU7_a_lagging_replica_that_takes_over_in_a_cluster_revives_nothing(opened: Opener) -> None:
+    with own_cluster() as nodes, own_redis(cluster_enabled="yes", cluster_node_timeout="1000") as replica:
+        replica.do("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+        master_id = nodes[0].do("CLUSTER", "MYID")
+        until(lambda: master_id in raw(replica, "CLUSTER", "NODES"))
+        replica.do("CLUSTER", "REPLICATE", master_id)
+        until(lambda: replica.do("INFO", "replication").get("master_link_status") == "up")
+        until(lambda: all(b"slave" in raw(node, "CLUSTER", "NODES") for node in nodes))
+        until(lambda: raw(replica, "CLUSTER", "NODES").count(b" connected") == 4)
+        async with opened(f"redis://127.0.0.1:{nodes[1].port}?cluster=true") as stores:
+            users = [user_session() for _ in range(30)]
+            kept = [user_session() for _ in range(30)]
+            for user in [*users, *kept]:
+                await stores.sessions.open(user, cap=5)
+            nodes[0].do("WAIT", 1, 5_000)
+            replica.freeze()
+            for number, user in enumerate(users):
+                if number % 2:
+                    await stores.sessions.close(user)
+                else:
+                    await stores.sessions.end_user(user.tenant_id, user.user_id or "")
+            nodes[0].kill()
+            replica.thaw()
+            replica.do("CLUSTER", "FAILOVER", "TAKEOVER")
+            for user in users:
+                assert await patiently(stores, claimed(user), seconds=15) is None
+            assert [await stores.sessions.find(claimed(user)) for user in kept] == kept

@@ -154,10 +154,17 @@ class Redis:
             await asyncio.sleep(_MOVING_PAUSE)
             return self._place(command), command.words, False
         log.error("redis refused a command", extra={"reason": word})
+        self._look_again()
         raise StoreUnavailable(retry_after=1)
 
     def _place(self, command: Command) -> Place:
-        return self._map.place(command.key) if self._map else self._address.places[0]
+        if self._map is None:
+            return self._address.places[0]
+        place = self._map.place(command.key)
+        if place is None:
+            self._look_again()
+            raise StoreUnavailable(retry_after=1)
+        return place
 
     def _node(self, place: Place) -> Node:
         if place not in self._nodes:

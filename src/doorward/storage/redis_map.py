@@ -30,12 +30,9 @@ class SlotMap:
         end = key.find(b"}", start) if start else -1
         return crc_hqx(key[start:end] if end > start else key, 0) % _SLOTS
 
-    def place(self, key: bytes) -> Place:
-        """Return the node that serves a key; StoreUnavailable where none does."""
-        try:
-            return self._places[self.slot(key)]
-        except KeyError:
-            raise StoreUnavailable(retry_after=1) from None
+    def place(self, key: bytes) -> Place | None:
+        """Return the node that serves a key, None where none does."""
+        return self._places.get(self.slot(key))
 
     @property
     def masters(self) -> list[Place]:
