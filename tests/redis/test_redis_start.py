@@ -3,6 +3,9 @@
 import asyncio
 import datetime as dt
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from doorward.core.errors import CannotStart
 from doorward.settings import Settings
 from doorward.storage.redis_address import Address, without_secrets
 from doorward.storage.redis_start import check
+from harness import KEY
 
 pytest_plugins = ["redis_fixtures"]
 
@@ -176,3 +180,30 @@ async def test_TR9_by_tls_only_a_server_that_proves_its_name_is_talked_to(
         for wrong in (f"rediss://localhost:{port}", f"rediss://127.0.0.1:{port}?ca={certificate[0]}"):
             with pytest.raises(CannotStart, match="does not prove by TLS who it is"):
                 await check(Address.read(wrong), wait=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://192.0.2.1", "REDIS_URL: a server on another machine needs TLS"),
+        ("http://localhost", "REDIS_URL has to be redis://"),
+        (f"redis://:{PASSWORD}@127.0.0.1:{{port}}", "REDIS_URL: 127.0.0.1:{port} refuses the user or the password."),
+    ],
+)
+def test_a_start_that_cannot_be_ends_with_one_sentence_and_no_secret(
+    shared_redis: RedisServer, tmp_path: Path, url: str, said: str
+) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "doorward", "serve"],
+        env={"PATH": os.environ["PATH"], "JWT_KEY": KEY, "PORT": "0", "REDIS_URL": url.format(port=shared_redis.port)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert said.format(port=shared_redis.port) in process.stderr
+    assert len(process.stderr.strip().splitlines()) == 1
+    assert PASSWORD not in process.stderr + process.stdout

@@ -21,7 +21,7 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
 # After one of these the server is asked who it is before anything else.
-_DOUBTS = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "UNBLOCKED")
+_DOUBTS = ("READONLY", "LOADING", "MASTERDOWN")
 
 
 class Node:
