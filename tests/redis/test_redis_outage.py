@@ -204,7 +204,9 @@ async def test_slots_that_move_to_another_node_are_followed(opened: Opener) -> N
                     except StoreUnavailable:  # keys of a slot that is half moved cannot be changed together
                         await asyncio.to_thread(finish_all, nodes, moving)
                 assert await stores.sessions.find(claimed(again)) == again
-                assert await stores.sessions.close(user)
+                # A node that serves other slots than before is told every ending, perhaps this one before it is carried out;
+                # so only that the session is gone is sure, not who ended it.
+                await stores.sessions.close(user)
                 assert await stores.sessions.find(claimed(user)) is None
 
 

@@ -202,6 +202,20 @@ async def test_nothing_that_ended_stays_in_redis(
     assert not [key for key in left if tenant.tenant_id.encode() in key or (user.user_id or "").encode() in key]
 
 
+async def test_ending_what_is_not_there_is_noted_once_and_forgets_no_policy(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session()
+        for _ in range(5):
+            await stores.sessions.end_user(session.tenant_id, session.user_id or "")
+            await stores.sessions.end_users_of(session.tenant_id)
+        assert len(await stores.revocations.page(after="", limit=10)) == 2
+        await stores.sessions.open(session, cap=None, policy=Policy(idle=5_000))
+        assert await stores.sessions.find(claimed(session)) == session._replace(idle=5_000)
+        await stores.sessions.end_user(session.tenant_id, session.user_id or "")
+        assert await stores.sessions.find(claimed(session)) is None
+        assert len(await stores.revocations.page(after="", limit=10)) == 3
+
+
 async def test_garbage_goes_by_itself_some_time_after_a_session_is_over(
     any_redis: str, opened: Opener, request: pytest.FixtureRequest
 ) -> None:

@@ -9,13 +9,15 @@ from doorward.core.model import Session
 from doorward.core.ports import Clock, Revocation, Revocations
 from doorward.storage.redis import Redis
 from doorward.storage.redis_records import Epoch, Names, fresh, moment
-from doorward.storage.redis_scripts import load_scripts
+from doorward.storage.redis_scripts import Command, load_scripts
 
 _SCRIPTS = load_scripts("redis_sessions.lua")
 _TRIES = 5
 _REMEMBERED = 100_000
 _ENDED = 1
 _MORE_WAS_OPENED = 2
+_NOTHING_OPENED = "0" * 15
+_DRAWN_KEPT = 86_400_000
 
 
 class _Waste(NamedTuple):
@@ -63,14 +65,19 @@ class Endings:
         raise StoreUnavailable(retry_after=1)
 
     async def _note(self, place: bytes) -> Epoch | None:
-        """Note that what was opened under the present epoch has ended; None where there is none."""
+        """Note that what was opened under the present epoch has ended; None where nothing was."""
         [value] = await self._redis.get([place])
         if value is None:
             # Perhaps Redis lost it, and finds it again in an old copy: then the copy's epoch was drawn before now.
-            name = f"{self._clock():013}/{secrets.token_hex(8)}"
-            await self._revocations.note(Revocation(place.decode(), name, None))
+            now = self._clock()
+            await self._revocations.note(Revocation(place.decode(), f"{now:013}/{secrets.token_hex(8)}", None))
+            # The epoch that is drawn here says that nothing was opened since, so that the same is not noted again.
+            draw = Command(place, ("SET", place, fresh(now) + _NOTHING_OPENED, "NX", "PX", _DRAWN_KEPT))
+            await self._redis.run(draw, ending=True)
             return None
         epoch = Epoch.read(value)
+        if epoch.until == 0:
+            return None
         # An epoch may be noted again when a session was opened meanwhile that ends later; hence its end in the name.
         name = f"{epoch.name.decode()}/{moment(epoch.until)}"
         await self._revocations.note(Revocation(place.decode(), name, epoch.until))

@@ -12,7 +12,9 @@ local value = ARGV[1] .. ARGV[2] .. ARGV[4]
 local ttl = tonumber(ARGV[3])
 if held then
   if string.sub(held, 33, 47) >= ARGV[2] then return held end
-  value = string.sub(held, 1, 32) .. ARGV[2] .. string.sub(held, 48)
+  -- A realm that was ended before anything was opened in it knows of no policy yet.
+  local policy = #held > 47 and string.sub(held, 48) or ARGV[4]
+  value = string.sub(held, 1, 32) .. ARGV[2] .. policy
   local left = redis.call('PTTL', KEYS[1])
   if left == -1 then ttl = nil elseif ttl then ttl = math.max(ttl, left) end
 end
