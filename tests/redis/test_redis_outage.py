@@ -10,6 +10,7 @@ from made_up import NOW, Opener, claimed, tenant_session, user_session
 from redis_servers import RedisServer, own_cluster, until
 
 from doorward.core.errors import StoreUnavailable
+from doorward.core.model import Session
 from doorward.core.ports import Backoff
 from doorward.storage.redis_map import SlotMap
 from doorward.stores import Stores
@@ -185,24 +186,26 @@ async def test_in_a_cluster_one_node_gone_is_its_slots_gone_and_no_others(opened
 
 
 async def test_slots_that_move_to_another_node_are_followed(opened: Opener) -> None:
-
     with own_cluster() as nodes:
         async with opened(f"redis://127.0.0.1:{nodes[0].port}?cluster=true") as stores:
-            users = [user_session() for _ in range(12)]
+            users = [user for user in (user_session() for _ in range(40)) if slot_of(user) < 16_384 // 3]
             for user in users:
                 await stores.sessions.open(user, cap=5)
-            moving = {SlotMap.slot(f"{{{user.user_id}}}".encode()) for user in users}
+            moving = {slot_of(user) for user in users}
             for slot in moving:
-                await asyncio.to_thread(move, nodes, slot, finish=slot % 2 == 0)
+                await asyncio.to_thread(move, nodes[0], nodes[1], slot)
+                if slot % 2:
+                    await asyncio.to_thread(finish, nodes[0], nodes[1], slot)
             for user in users:
                 assert await stores.sessions.find(claimed(user)) == user
+            for user in users:
                 again = user_session(user.tenant_id, user.user_id or "", at=NOW + 1)
-                for _ in range(20):
-                    try:
-                        await stores.sessions.open(again, cap=5)
-                        break
-                    except StoreUnavailable:  # keys of a slot that is half moved cannot be changed together
-                        await asyncio.to_thread(finish_all, nodes, moving)
+                try:
+                    await stores.sessions.open(again, cap=5)
+                except StoreUnavailable:  # keys of a slot that is half moved cannot be changed together
+                    assert slot_of(user) % 2 == 0
+                    await asyncio.to_thread(finish, nodes[0], nodes[1], slot_of(user))
+                    await stores.sessions.open(again, cap=5)
                 assert await stores.sessions.find(claimed(again)) == again
                 # A node that serves other slots than before is told every ending, perhaps this one before it is carried out;
                 # so only that the session is gone is sure, not who ended it.
@@ -210,30 +213,21 @@ async def test_slots_that_move_to_another_node_are_followed(opened: Opener) -> N
                 assert await stores.sessions.find(claimed(user)) is None
 
 
-def owner_of(nodes: list[RedisServer], slot: int) -> RedisServer:
-    return nodes[slot * len(nodes) // 16_384]
+def slot_of(session: Session) -> int:
+    return SlotMap.slot(f"{{{session.user_id}}}".encode())
 
 
-def move(nodes: list[RedisServer], slot: int, *, finish: bool) -> None:
-    source = owner_of(nodes, slot)
-    target = nodes[(nodes.index(source) + 1) % len(nodes)]
-    source_id, target_id = source.do("CLUSTER", "MYID").decode(), target.do("CLUSTER", "MYID").decode()
-    target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
-    source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+# In one direction only: nodes that give and take slots at once may disagree about their epochs, and lose keys over it.
+def move(source: RedisServer, target: RedisServer, slot: int) -> None:
+    target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", source.do("CLUSTER", "MYID").decode())
+    source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", target.do("CLUSTER", "MYID").decode())
     while keys := source.do("CLUSTER", "GETKEYSINSLOT", slot, 100):
         source.do("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
-    if finish:
-        target.do("CLUSTER", "SETSLOT", slot, "NODE", target_id)
-        source.do("CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
 
-def finish_all(nodes: list[RedisServer], slots: set[int]) -> None:
-    for slot in slots:
-        source = owner_of(nodes, slot)
-        target = nodes[(nodes.index(source) + 1) % len(nodes)]
-        target_id = target.do("CLUSTER", "MYID").decode()
-        for node in (target, source):
-            node.do("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+def finish(source: RedisServer, target: RedisServer, slot: int) -> None:
+    for node in (target, source):
+        node.do("CLUSTER", "SETSLOT", slot, "NODE", target.do("CLUSTER", "MYID").decode())
 
 
 def test_OU1_the_service_answers_503_and_recovers_by_itself(redis_server: RedisServer, tmp_path: Any) -> None:
