@@ -149,13 +149,16 @@ async def test_DU7_a_lagging_replica_that_is_promoted_revives_nothing(
         assert await stores.sessions.find(claimed(kept)) == kept
 
 
+@pytest.mark.parametrize("how", ["close", "rotate", "end a user with sessions", "end a user without"])
 async def test_DU7_an_old_master_that_is_cut_off_is_not_believed_for_long(
-    pair: tuple[RedisServer, RedisServer], opened: Opener
+    pair: tuple[RedisServer, RedisServer], opened: Opener, how: str
 ) -> None:
     """The master lives on, its successor is promoted elsewhere: two workers, each with one of them."""
     master, replica = pair
-    user, mine = user_session(), user_session()
+    user, mine, nothing = user_session(), user_session(), user_session()
     async with opened(master.url) as old:
+        for _ in range(2):
+            await old.sessions.end_user(nothing.tenant_id, nothing.user_id or "")
         await old.sessions.open(user, cap=None)
         await old.sessions.open(mine, cap=None)
         master.do("WAIT", 1, 5_000)
@@ -163,7 +166,15 @@ async def test_DU7_an_old_master_that_is_cut_off_is_not_believed_for_long(
         async with opened(replica.url) as new:
             await new.sessions.close(user)
             with pytest.raises(StoreUnavailable):
-                await old.sessions.close(mine)
+                match how:
+                    case "close":
+                        await old.sessions.close(mine)
+                    case "rotate":
+                        await old.sessions.rotate(mine, NOW)
+                    case "end a user with sessions":
+                        await old.sessions.end_user(mine.tenant_id, mine.user_id or "")
+                    case "end a user without":
+                        await old.sessions.end_user(nothing.tenant_id, nothing.user_id or "")
             await asyncio.sleep(1.1)
             with pytest.raises(StoreUnavailable):
                 await old.sessions.find(claimed(user))

@@ -110,6 +110,22 @@ async def test_what_is_kept_of_an_ending_has_to_be_alive_and_the_owners(any_redi
             assert await living(stores, first, second, foreign) == [False, False, True]
 
 
+async def test_TK14_of_two_endings_at_once_the_one_that_keeps_a_session_does_not_save_it_from_the_other(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        for _ in range(25):
+            kept = user_session()
+            session = user_session(kept.tenant_id, kept.user_id or "")
+            for opening in (kept, session):
+                await one.sessions.open(opening, cap=None)
+            await asyncio.gather(
+                one.sessions.end_user(kept.tenant_id, kept.user_id or "", keep=kept),
+                other.sessions.end_user(kept.tenant_id, kept.user_id or ""),
+            )
+            assert await living(one, kept, session) == [False, False]
+
+
 async def test_TK16_parallel_openings_never_leave_more_than_the_cap_and_the_oldest_go(
     any_redis: str, opened: Opener
 ) -> None:

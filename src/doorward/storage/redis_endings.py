@@ -48,8 +48,8 @@ class Endings:
             [outcome] = await self._redis.run(step, ending=True)
             if outcome == _ENDED:
                 self._waste.append(_Waste(names.ended(epoch.name), names.sessions))
-            if outcome != _MORE_WAS_OPENED:
                 return
+            # Somebody else was quicker, but may have kept a session that is not ours to keep; or more was opened.
         raise StoreUnavailable(retry_after=1)
 
     async def renew(self, realm: bytes) -> None:
@@ -77,6 +77,7 @@ class Endings:
             return None
         epoch = Epoch.read(value)
         if epoch.until == 0:
+            await self._redis.run(Command(place, ("EXISTS", place)), ending=True)
             return None
         # An epoch may be noted again when a session was opened meanwhile that ends later; hence its end in the name.
         name = f"{epoch.name.decode()}/{moment(epoch.until)}"

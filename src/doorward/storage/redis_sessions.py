@@ -163,7 +163,7 @@ class RedisSessions:
         place = names_of(session).session(session.id)
         after = session.generation + 1
         step = _SCRIPTS["rotate"].on([place], f"{session.generation:010}", f"{after:010}", moment(now))
-        [rotated] = await self._redis.run(step)
+        [rotated] = await self._redis.run(step, ending=True)
         return session._replace(generation=after, refreshed_at=now, seen_at=now) if rotated else None
 
     async def touch(self, seen: Sequence[tuple[Session, int]]) -> None:
