@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from uuid import uuid4
 
@@ -163,18 +163,16 @@ async def test_DU7_an_old_master_that_is_cut_off_is_not_believed_for_long(
         await old.sessions.open(mine, cap=None)
         master.do("WAIT", 1, 5_000)
         promote(replica)
+        endings: dict[str, Callable[[], Awaitable[object]]] = {
+            "close": lambda: old.sessions.close(mine),
+            "rotate": lambda: old.sessions.rotate(mine, NOW),
+            "end a user with sessions": lambda: old.sessions.end_user(mine.tenant_id, mine.user_id or ""),
+            "end a user without": lambda: old.sessions.end_user(nothing.tenant_id, nothing.user_id or ""),
+        }
         async with opened(replica.url) as new:
             await new.sessions.close(user)
             with pytest.raises(StoreUnavailable):
-                match how:
-                    case "close":
-                        await old.sessions.close(mine)
-                    case "rotate":
-                        await old.sessions.rotate(mine, NOW)
-                    case "end a user with sessions":
-                        await old.sessions.end_user(mine.tenant_id, mine.user_id or "")
-                    case "end a user without":
-                        await old.sessions.end_user(nothing.tenant_id, nothing.user_id or "")
+                await endings[how]()
             await asyncio.sleep(1.1)
             with pytest.raises(StoreUnavailable):
                 await old.sessions.find(claimed(user))
