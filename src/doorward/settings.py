@@ -131,9 +131,9 @@ def _database(value: str) -> str:
     return value
 
 
-def _not_yet(value: str) -> str:
-    if value:
-        raise ValueError("left empty: this version keeps sessions in the database")
+def _redis(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://")):
+        raise ValueError("redis://user:password@host:port, or rediss://… for TLS")
     return value
 
 
@@ -191,7 +191,14 @@ class Settings:
     database_wait: int = _setting(
         _whole(0, 600), "10", "Seconds to wait at start for a PostgreSQL that cannot be reached yet."
     )
-    redis_url: str = _setting(_not_yet, "", "Where sessions are kept, if not in the database.", secret=True)
+    redis_url: str = _setting(
+        _redis,
+        "",
+        "Where sessions and counters are kept, if not in the database: redis://user:password@host:port, or rediss:// "
+        "for TLS (?ca=, ?cert= and ?key= name files). Several hosts separated by commas, or ?cluster=true, are a "
+        "Cluster. A server on another machine needs TLS and a password, unless ?insecure=true.",
+        secret=True,
+    )
     jwt_key: tuple[tuple[str, str], ...] = _setting(
         _master_keys,
         "",
@@ -329,9 +336,10 @@ class Settings:
         """Return the master keys; on the embedded database one is made, once, if none was given."""
         if self.jwt_key:
             return self.jwt_key
-        if self.on_postgresql:
+        if self.on_postgresql or self.redis_url:
+            store = "PostgreSQL" if self.on_postgresql else "Redis"
             raise CannotStart(
-                "JWT_KEY is missing: services that share a PostgreSQL share the key too; make one with: "
+                f"JWT_KEY is missing: services that share a {store} share the key too; make one with: "
                 "openssl rand -base64 32."
             )
         return _kept_key(Path(self.data_dir) / "master.key")

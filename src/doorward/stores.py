@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, ResetCodes, Sessions
+from doorward.core.clock import system_clock
+from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, ResetCodes, Revocations, Sessions
 from doorward.settings import Settings
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
@@ -12,14 +13,22 @@ from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database
 from doorward.storage.postgres import PostgresDatabase
-from doorward.storage.postgres_address import Address
+from doorward.storage.postgres_address import Address as PostgresAddress
 from doorward.storage.postgres_schema import prepare as prepare_postgresql
+from doorward.storage.redis import Redis
+from doorward.storage.redis_address import Address as RedisAddress
+from doorward.storage.redis_counters import RedisCounters
+from doorward.storage.redis_lives import Lives
+from doorward.storage.redis_sessions import Durable, RedisSessions
+from doorward.storage.redis_start import check as check_redis
+from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
 
 _SWEEP_BATCH = 500
 _PAUSE = 0.01
+_REDIS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +41,16 @@ class Stores:
     audit: AuditLog
     sessions: Sessions
     counters: Counters
+    revocations: Revocations
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     database: Database
+    redis: Redis | None = None
 
     async def open(self) -> None:
         """Open every store, inside the event loop that will use it; CannotStart where that is impossible."""
         await self.database.open()
+        if self.redis is not None:
+            await self.redis.open()
 
     async def sweep(self, clock: Clock, *, audit_retention: int) -> None:
         """Remove what says nothing any more, in small batches; `audit_retention` is in seconds."""
@@ -46,6 +59,7 @@ class Stores:
             lambda: self.sessions.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.counters.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.reset_codes.sweep(now, limit=_SWEEP_BATCH),
+            lambda: self.revocations.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.audit.sweep(old, limit=_SWEEP_BATCH),
         )
         for batch in batches:
@@ -58,10 +72,12 @@ class Stores:
 
     async def close(self) -> None:
         """Finish what is under way and close every store."""
+        if self.redis is not None:
+            await self.redis.close()
         await self.database.close()
 
 
-def choose(settings: Settings) -> Stores:
+def choose(settings: Settings, clock: Clock = system_clock) -> Stores:
     """Return the stores that the settings name, not opened yet."""
     database: Database
     if settings.on_postgresql:
@@ -70,21 +86,40 @@ def choose(settings: Settings) -> Stores:
         )
     else:
         database = SqliteDatabase(settings.database_path)
-    return Stores(
+    stores = Stores(
         accounts=RelationalAccounts(database),
         keys=RelationalApiKeys(database),
         reset_codes=RelationalResetCodes(database),
         audit=RelationalAuditLog(database),
         sessions=RelationalSessions(database),
         counters=RelationalCounters(database),
+        revocations=RelationalRevocations(database),
         checks={"database": lambda: database.read("ping", {})},
         database=database,
+    )
+    return _with_redis(stores, settings, clock) if settings.redis_url else stores
+
+
+def _with_redis(stores: Stores, settings: Settings, clock: Clock) -> Stores:
+    redis = Redis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
+    return replace(
+        stores,
+        sessions=RedisSessions(redis, Durable(stores.revocations, stores.keys, stores.audit, clock)),
+        counters=RedisCounters(redis),
+        checks={**stores.checks, "sessions": redis.ping},
+        redis=redis,
     )
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database to the newest schema before anything is served; CannotStart where that is impossible."""
+    """Bring the database to the newest schema before anything is served; CannotStart where that is impossible.
+
+    A Redis is only looked at: whether it can be reached, and is fit to keep sessions.
+    """
     if settings.on_postgresql:
-        asyncio.run(prepare_postgresql(Address.read(settings.database_url), wait=float(settings.database_wait)))
+        address = PostgresAddress.read(settings.database_url)
+        asyncio.run(prepare_postgresql(address, wait=float(settings.database_wait)))
     else:
         migrate_sqlite(settings.database_path)
+    if settings.redis_url:
+        asyncio.run(check_redis(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))

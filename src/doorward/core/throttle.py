@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from doorward.core.errors import TooManyAttempts, TooManyRequests
+from doorward.core.errors import StoreUnavailable, TooManyAttempts, TooManyRequests
 from doorward.core.identity import canonical
 from doorward.core.ports import Backoff, Clock, Counters
 
@@ -76,14 +76,17 @@ class Throttle:
     _local: dict[str, int] = field(default_factory=dict)
 
     async def address(self, address: str) -> None:
-        """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty."""
+        """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty.
+
+        While the counters cannot be reached, each process counts for itself: the limit holds per worker, never not.
+        """
         spacing = f"spacing:{address}"
         if self.budgets.spacing:
             # Asked before the budget is charged, since a refused request must not use anything up.
             self._refuse_known(spacing, self.clock())
-        await self._take(f"address:{address}", self.budgets.address)
+        await self._take_somewhere(f"address:{address}", self.budgets.address)
         if self.budgets.spacing:
-            await self._take(spacing, Budget(self.budgets.spacing, 1))
+            await self._take_somewhere(spacing, Budget(self.budgets.spacing, 1))
             self._remember(spacing, self.clock() + self.budgets.spacing)
 
     async def write(self, tenant_id: str) -> None:
@@ -96,16 +99,24 @@ class Throttle:
 
     def ask(self, tenant_id: str, questions: int = 1) -> None:
         """Charge questions to the tenant: in memory, per process, because asking must not cost a write."""
-        budget = self.budgets.verify
+        self._take_here(tenant_id, self.budgets.verify, questions)
+
+    def _take_here(self, key: str, budget: Budget, amount: int = 1) -> None:
         if not budget.burst:
             return
         now = self.clock()
-        full_at = max(self._local.get(tenant_id, 0), now) + budget.period * questions
+        full_at = max(self._local.get(key, 0), now) + budget.period * amount
         if full_at - now > budget.period * budget.burst:
             raise TooManyRequests(retry_after=_seconds(full_at - now - budget.period * budget.burst))
-        self._local[tenant_id] = full_at
+        self._local[key] = full_at
         if len(self._local) > _REMEMBERED_DENIALS:
-            self._local = {key: at for key, at in self._local.items() if at > now}
+            self._local = {known: at for known, at in self._local.items() if at > now}
+
+    async def _take_somewhere(self, key: str, budget: Budget) -> None:
+        try:
+            await self._take(key, budget)
+        except StoreUnavailable:
+            self._take_here(key, budget)
 
     async def _take(self, key: str, budget: Budget) -> None:
         if not budget.burst:

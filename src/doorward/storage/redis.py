@@ -1,0 +1,198 @@
+"""Redis or Valkey, one node or a Cluster, as a place where commands run by key.
+
+Commands run in tasks of their own: a caller who gives up neither stops one half-way nor moves anybody else's reply.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+
+import hiredis
+
+from doorward.core.errors import StoreUnavailable
+from doorward.storage.coalesce import Coalescer
+from doorward.storage.redis_address import Address, Place
+from doorward.storage.redis_link import Reply
+from doorward.storage.redis_lives import Lives
+from doorward.storage.redis_map import SlotMap
+from doorward.storage.redis_node import Node
+from doorward.storage.redis_scripts import Command, Word
+from doorward.storage.redis_start import check
+
+log = logging.getLogger(__name__)
+
+_SECONDS = 1.0
+_START_SECONDS = 10.0
+_REDIRECTIONS = 5
+_MOVING_PAUSE = 0.05
+
+
+class Redis:
+    """Runs commands. Every method raises StoreUnavailable when a server needed does not answer within a second."""
+
+    def __init__(self, address: Address, lives: Lives) -> None:
+        """Name the servers; `open` looks for them."""
+        self._address = address
+        self._lives = lives
+        self._nodes: dict[Place, Node] = {}
+        self._map = SlotMap(address) if address.cluster else None
+        self._reads: Coalescer[bytes, bytes] = Coalescer(self._get, patience=_SECONDS)
+        self._tasks: set[asyncio.Task[list[Reply]]] = set()
+
+    async def open(self) -> None:
+        """See that the servers are there and fit, inside the loop that will use them; CannotStart if they do not."""
+        await check(self._address, wait=_START_SECONDS)
+        if self._map:
+            await self._map.draw()
+            self._assign()
+
+    async def close(self) -> None:
+        """Finish what is under way and close every connection."""
+        await self._reads.close()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._map:
+            self._map.close()
+        for node in self._nodes.values():
+            node.close()
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of keys; what is asked for in one turn of the loop is one trip."""
+        return await self._reads.get(keys)
+
+    async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
+        """Run commands, each by itself, and return their replies; `ending`: see `Node.run`."""
+        task = asyncio.get_running_loop().create_task(self._run(commands, _deadline(), ending=ending))
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+        return await asyncio.shield(task)
+
+    async def ping(self) -> None:
+        """See that every node answers."""
+        for node in [self._node(place) for place in (self._map.masters if self._map else self._address.places)]:
+            await node.run([("PING",)], _deadline())
+
+    def _finish(self, task: "asyncio.Task[list[Reply]]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, StoreUnavailable):
+            log.error("a command of redis failed", exc_info=error)
+
+    async def _get(self, keys: Sequence[bytes], deadline: float) -> Mapping[bytes, bytes]:
+        groups: dict[int, list[bytes]] = {}
+        for key in keys:
+            groups.setdefault(self._map.slot(key) if self._map else 0, []).append(key)
+        commands = [Command(group[0], ("MGET", *group)) for group in groups.values()]
+        found = await self._run(commands, deadline, ending=False)
+        return {
+            key: value
+            for group, values in zip(groups.values(), found, strict=True)
+            for key, value in zip(group, values, strict=True)
+            if value is not None
+        }
+
+    async def _run(self, commands: Sequence[Command], deadline: float, *, ending: bool) -> list[Reply]:
+        replies: list[Reply] = [None] * len(commands)
+        open_ = {n: (self._place(command), command.words, False) for n, command in enumerate(commands)}
+        for _ in range(_REDIRECTIONS):
+            await self._round(open_, replies, deadline, ending=ending)
+            open_ = {n: again for n in open_ if (again := await self._again(commands[n], replies[n])) is not None}
+            if not open_:
+                return replies
+        raise StoreUnavailable(retry_after=1)
+
+    async def _round(
+        self,
+        open_: Mapping[int, tuple[Place, tuple[Word, ...], bool]],
+        replies: list[Reply],
+        deadline: float,
+        *,
+        ending: bool,
+    ) -> None:
+        """Run what is open, a batch to each node at once."""
+        batches: dict[Place, list[int]] = {}
+        for n, (place, _, _) in open_.items():
+            batches.setdefault(place, []).append(n)
+
+        async def run(place: Place, numbers: Sequence[int]) -> None:
+            batch: list[tuple[Word, ...]] = []
+            ends: list[int] = []
+            for n in numbers:
+                _, words, asking = open_[n]
+                batch += [("ASKING",), words] if asking else [words]
+                ends.append(len(batch) - 1)
+            said = await self._node(place).run(batch, deadline, ending=ending)
+            for n, end in zip(numbers, ends, strict=True):
+                replies[n] = said[end]
+
+        if len(batches) == 1:
+            [(place, numbers)] = batches.items()
+            results: list[BaseException | None] = [await _caught(run(place, numbers))]
+        else:
+            results = await asyncio.gather(*(_caught(run(*batch)) for batch in batches.items()))
+        for error in results:
+            if error is not None:
+                self._look_again()
+                raise error
+
+    async def _again(self, command: Command, reply: Reply) -> tuple[Place, tuple[Word, ...], bool] | None:
+        """Return where and how to run a command that was not run; None where it was."""
+        if not isinstance(reply, hiredis.ReplyError):
+            return None
+        said = str(reply)
+        word, _, rest = said.partition(" ")
+        if word == "NOSCRIPT":
+            return self._place(command), command.in_full, False
+        if self._map and word in {"MOVED", "ASK"}:
+            host, _, port = rest.partition(" ")[2].rpartition(":")
+            place = (host or self._place(command)[0], int(port))
+            if word == "MOVED":
+                self._map.learn(command.key, place)
+                self._assign()
+                self._look_again()
+            return place, command.in_full if command.text else command.words, word == "ASK"
+        if self._map and word == "TRYAGAIN":
+            await asyncio.sleep(_MOVING_PAUSE)
+            return self._place(command), command.words, False
+        log.error("redis refused a command", extra={"reason": word})
+        self._look_again()
+        raise StoreUnavailable(retry_after=1)
+
+    def _place(self, command: Command) -> Place:
+        if self._map is None:
+            return self._address.places[0]
+        place = self._map.place(command.key)
+        if place is None:
+            self._look_again()
+            raise StoreUnavailable(retry_after=1)
+        return place
+
+    def _node(self, place: Place) -> Node:
+        if place not in self._nodes:
+            self._nodes[place] = Node(place, self._address, self._lives)
+        return self._nodes[place]
+
+    def _look_again(self) -> None:
+        if self._map:
+            self._map.draw_soon(self._assign)
+
+    def _assign(self) -> None:
+        """Tell nodes what they serve, and leave those that serve nothing any more."""
+        if self._map is None:
+            return
+        territories = self._map.territories()
+        for place, territory in territories.items():
+            self._node(place).govern(territory)
+        for place in self._nodes.keys() - territories.keys():
+            self._nodes.pop(place).close()
+
+
+async def _caught(coroutine: Coroutine[object, object, None]) -> BaseException | None:
+    try:
+        await coroutine
+    except Exception as error:  # noqa: BLE001 - the others of the round finish before it is raised
+        return error
+    return None
+
+
+def _deadline() -> float:
+    return asyncio.get_running_loop().time() + _SECONDS

@@ -1,0 +1,132 @@
+"""Where a Redis server or Cluster is and how to reach it safely: REDIS_URL, read once."""
+
+import ipaddress
+import re
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from doorward.core.errors import CannotStart
+from doorward.storage.redis_scripts import Word
+
+_PORT = 6379
+_PARAMETERS = ("cluster", "insecure", "ca", "cert", "key")
+_FORM = "REDIS_URL has to be redis://user:password@host:port or rediss://… with TLS, several hosts separated by commas"
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The servers, whether they are a Cluster, and whom to be there. `tls` None: no encryption."""
+
+    places: tuple[Place, ...]
+    cluster: bool
+    user: str | None
+    password: str | None = field(repr=False)
+    database: int
+    tls: ssl.SSLContext | None
+
+    @classmethod
+    def read(cls, url: str) -> "Address":
+        """Return the address that a URL means; CannotStart, without the password, where it is wrong.
+
+        A server on another machine has to be reached with TLS and a password (ASVS 12.3, 13.2), unless
+        `?insecure=true` says that the network between is as good. Several hosts, or `?cluster=true`, mean a Cluster.
+        """
+        try:
+            parts = urlsplit(url)
+            given = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+            login, _, hosts = parts.netloc.rpartition("@")
+            user, _, password = login.partition(":")
+            places = tuple(_place(item) for item in hosts.split(","))
+            database = int(parts.path.strip("/") or 0)
+        except ValueError:
+            raise CannotStart(f"{_FORM}.") from None
+        if parts.scheme not in {"redis", "rediss"} or parts.fragment:
+            raise CannotStart(f"{_FORM}.")
+        for name, value in given.items():
+            if name not in _PARAMETERS:
+                raise CannotStart(f"REDIS_URL: {name} is none of {', '.join(_PARAMETERS)}.")
+            if name in {"cluster", "insecure"} and value not in {"true", "false"}:
+                raise CannotStart(f"REDIS_URL: {name} has to be true or false.")
+        address = cls(
+            places=places,
+            cluster=given.get("cluster", "true" if len(places) > 1 else "false") == "true",
+            user=unquote(user) or None,
+            password=unquote(password) or None,
+            database=database,
+            tls=_tls(given) if parts.scheme == "rediss" else None,
+        )
+        address._refuse_contradictions()
+        if given.get("insecure") != "true":
+            address._refuse_insecure()
+        return address
+
+    @property
+    def place(self) -> str:
+        """The servers, as an operator would write them."""
+        return ",".join(f"{host}:{port}" for host, port in self.places)
+
+    @property
+    def greeting(self) -> list[tuple[Word, ...]]:
+        """The commands that every connection begins with."""
+        begin: list[tuple[Word, ...]] = []
+        if self.password is not None:
+            begin.append(("AUTH", self.user, self.password) if self.user else ("AUTH", self.password))
+        if self.database:
+            begin.append(("SELECT", self.database))
+        return begin
+
+    def _refuse_contradictions(self) -> None:
+        if not self.cluster and len(self.places) > 1:
+            raise CannotStart("REDIS_URL: several hosts are the nodes of a Cluster, cluster=false contradicts them.")
+        if self.cluster and self.database:
+            raise CannotStart("REDIS_URL: a Cluster has no other database than 0.")
+        if self.user and self.password is None:
+            raise CannotStart("REDIS_URL names a user without a password.")
+
+    def _refuse_insecure(self) -> None:
+        if all(_is_local(host) for host, _ in self.places):
+            return
+        if self.tls is None:
+            raise CannotStart(
+                "REDIS_URL: a server on another machine needs TLS (rediss://), or ?insecure=true where the network "
+                "between is trusted."
+            )
+        if self.password is None:
+            raise CannotStart(
+                "REDIS_URL: a server on another machine needs a password (rediss://user:password@host), or "
+                "?insecure=true where the network between is trusted."
+            )
+
+
+def without_secrets(url: str) -> str:
+    """Return the hosts of a REDIS_URL, which may be shown to anybody."""
+    return re.split("[/?#]", url.rpartition("@")[2].rpartition("://")[2])[0]
+
+
+def _place(item: str) -> Place:
+    one = urlsplit(f"//{item}")
+    if not one.hostname:
+        raise ValueError(item)
+    return one.hostname, one.port or _PORT
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls(given: dict[str, str]) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=given.get("ca"))
+        if "cert" in given:
+            context.load_cert_chain(given["cert"], given.get("key"))
+    except OSError as error:
+        raise CannotStart(
+            f"REDIS_URL: a file of ca, cert or key cannot be used ({error.strerror or error})."
+        ) from error
+    return context

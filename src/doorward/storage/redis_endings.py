@@ -1,0 +1,96 @@
+"""Ending all sessions of an owner at once: noted first, then carried out, then swept up bit by bit."""
+
+import secrets
+from collections import deque
+from typing import NamedTuple
+
+from doorward.core.errors import StoreUnavailable
+from doorward.core.model import Session
+from doorward.core.ports import Clock, Revocation, Revocations
+from doorward.storage.redis import Redis
+from doorward.storage.redis_records import Epoch, Names, fresh, moment
+from doorward.storage.redis_scripts import Command, load_scripts
+
+_SCRIPTS = load_scripts("redis_sessions.lua")
+_TRIES = 5
+_REMEMBERED = 100_000
+_ENDED = 1
+_MORE_WAS_OPENED = 2
+_NOTHING_OPENED = "0" * 15
+_DRAWN_KEPT = 86_400_000
+
+
+class _Waste(NamedTuple):
+    ended: bytes
+    sessions: bytes
+
+
+class Endings:
+    """Ends epochs."""
+
+    def __init__(self, redis: Redis, revocations: Revocations, clock: Clock) -> None:
+        """End in `redis` what is noted in `revocations`; `clock` dates epochs."""
+        self._redis = redis
+        self._revocations = revocations
+        self._clock = clock
+        # What a crash makes us forget is removed by Redis, but for sessions without an end: they stay, dead.
+        self._waste: deque[_Waste] = deque(maxlen=_REMEMBERED)
+
+    async def end(self, names: Names, keep: Session | None) -> None:
+        """End every session of an owner; `keep`, if it is one of them and live, goes on."""
+        kept = "" if keep is None else keep.id
+        for _ in range(_TRIES):
+            epoch = await self._note(names.epoch)
+            if epoch is None:
+                return
+            keys = [names.epoch, names.listed, names.ended(epoch.name), names.session(kept)]
+            step = _SCRIPTS["end"].on(keys, epoch.name, moment(epoch.until), fresh(self._clock()), kept)
+            [outcome] = await self._redis.run(step, ending=True)
+            if outcome == _ENDED:
+                self._waste.append(_Waste(names.ended(epoch.name), names.sessions))
+                return
+            # Somebody else was quicker, but may have kept a session that is not ours to keep; or more was opened.
+        raise StoreUnavailable(retry_after=1)
+
+    async def renew(self, realm: bytes) -> None:
+        """End every session of a realm, and keep what the realm demands."""
+        for _ in range(_TRIES):
+            epoch = await self._note(realm)
+            if epoch is None:
+                return
+            step = _SCRIPTS["renew"].on([realm], epoch.name, moment(epoch.until), fresh(self._clock()))
+            [outcome] = await self._redis.run(step, ending=True)
+            if outcome != _MORE_WAS_OPENED:
+                return
+        raise StoreUnavailable(retry_after=1)
+
+    async def _note(self, place: bytes) -> Epoch | None:
+        """Note that what was opened under the present epoch has ended; None where nothing was."""
+        [value] = await self._redis.get([place])
+        if value is None:
+            # Perhaps Redis lost it, and finds it again in an old copy: then the copy's epoch was drawn before now.
+            now = self._clock()
+            await self._revocations.note(Revocation(place.decode(), f"{now:013}/{secrets.token_hex(8)}", None))
+            # The epoch that is drawn here says that nothing was opened since, so that the same is not noted again.
+            draw = Command(place, ("SET", place, fresh(now) + _NOTHING_OPENED, "NX", "PX", _DRAWN_KEPT))
+            await self._redis.run(draw, ending=True)
+            return None
+        epoch = Epoch.read(value)
+        if epoch.until == 0:
+            await self._redis.run(Command(place, ("EXISTS", place)), ending=True)
+            return None
+        # An epoch may be noted again when a session was opened meanwhile that ends later; hence its end in the name.
+        name = f"{epoch.name.decode()}/{moment(epoch.until)}"
+        await self._revocations.note(Revocation(place.decode(), name, epoch.until))
+        return epoch
+
+    async def sweep(self, limit: int) -> int:
+        """Remove up to `limit` ended sessions; return how many."""
+        swept = 0
+        while self._waste and swept < limit:
+            waste = self._waste[0]
+            [found] = await self._redis.run(_SCRIPTS["sweep"].on([waste.ended], limit - swept, waste.sessions))
+            swept += found
+            if swept < limit and self._waste and self._waste[0] is waste:
+                self._waste.popleft()
+        return swept

@@ -1,0 +1,158 @@
+"""One Redis server as this process sees it: a few connections, and a gate that is closed while it cannot be reached."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+
+from doorward.core.errors import StoreUnavailable
+from doorward.storage.redis_address import Address, Place
+from doorward.storage.redis_link import Link, Refused, Reply, Trouble
+from doorward.storage.redis_lives import ASK_LIFE, Lives, NotBelieved
+from doorward.storage.redis_scripts import Word
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS = 8
+_CONNECT_SECONDS = 1.0
+_TELL_SECONDS = 60.0
+_BELIEVED_SECONDS = 1.0
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+
+# After one of these the server is asked who it is before anything else.
+_DOUBTS = ("READONLY", "LOADING", "MASTERDOWN")
+
+
+class Node:
+    """Runs batches on one server. Raises StoreUnavailable when it cannot, at once while it is known that it cannot.
+
+    A batch has a connection of its own, and one that did not get all its replies is closed. So `run` belongs into a
+    task that nobody cancels.
+    """
+
+    def __init__(self, place: Place, address: Address, lives: Lives) -> None:
+        """Name the server; `run` connects when it has to."""
+        self.place = place
+        self._address = address
+        self._lives = lives
+        self._idle: list[Link] = []
+        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._revival: asyncio.Task[None] | None = None
+        self._territory = ""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the gate is closed."""
+        return self._revival is not None
+
+    def govern(self, territory: str) -> None:
+        """Say which slots of a Cluster it serves. With others than before it has to be told what was ended there."""
+        if territory != self._territory:
+            self._territory = territory
+            self._drop_idle()
+
+    async def run(self, batch: Sequence[tuple[Word, ...]], deadline: float, *, ending: bool = False) -> list[Reply]:
+        """Return the replies of a server that is believed, by `deadline` (the loop's clock).
+
+        `ending` says that something is ended by it: then no other server may have taken over meanwhile.
+        """
+        if self._revival is not None:
+            raise StoreUnavailable(retry_after=1)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._room.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(retry_after=1) from None
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._run(batch, ending=ending)
+        except (*Trouble, NotBelieved, Refused) as error:
+            self._fall(error)
+            raise StoreUnavailable(retry_after=1) from error
+        finally:
+            self._room.release()
+
+    async def _run(self, batch: Sequence[tuple[Word, ...]], *, ending: bool) -> list[Reply]:
+        link = self._take() or await self._connect()
+        try:
+            replies = await self._ask(link, batch)
+            if ending:
+                await self._lives.refuse_superseded(link)
+        except BaseException:
+            link.close()
+            raise
+        if any(isinstance(reply, Exception) and str(reply).startswith(_DOUBTS) for reply in replies):
+            link.believed_at = 0.0
+        if link.territory == self._territory and self._revival is None:
+            self._idle.append(link)
+        else:
+            link.close()
+        return replies
+
+    async def _ask(self, link: Link, batch: Sequence[tuple[Word, ...]]) -> list[Reply]:
+        now = asyncio.get_running_loop().time()
+        if now - link.believed_at < _BELIEVED_SECONDS:
+            return await link.run(batch)
+        server, replication, *replies = await link.run([*ASK_LIFE, *batch])
+        await self._lives.confirm(link, server, replication)
+        link.believed_at = now
+        return replies
+
+    def _take(self) -> Link | None:
+        while self._idle:
+            link = self._idle.pop()
+            if link.is_usable:
+                return link
+            link.close()
+        return None
+
+    async def _connect(self) -> Link:
+        now = asyncio.get_running_loop().time()
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            link = await Link.connect(*self.place, self._address.tls, self._address.greeting)
+        try:
+            link.territory = self._territory
+            await self._lives.admit(link)
+        except BaseException:
+            link.close()
+            raise
+        link.believed_at = now
+        return link
+
+    def _fall(self, error: BaseException) -> None:
+        self._drop_idle()
+        if self._revival is None:
+            log.warning("redis does not answer", extra={"server": "{}:{}".format(*self.place), "reason": _why(error)})
+            self._revival = asyncio.get_running_loop().create_task(self._revive())
+
+    async def _revive(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            # Half of the pause is chance, so that many processes do not come back at the same moment.
+            await asyncio.sleep(pause * (0.5 + secrets.randbelow(500) / 1000))
+            try:
+                async with asyncio.timeout(_TELL_SECONDS):
+                    link = await self._connect()
+            except (*Trouble, NotBelieved, Refused, StoreUnavailable):
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                break
+        self._idle.append(link)
+        self._revival = None
+        log.warning("redis answers again", extra={"server": "{}:{}".format(*self.place)})
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        if self._revival is not None:
+            self._revival.cancel()
+        self._drop_idle()
+
+
+def _why(error: BaseException) -> str:
+    text = str(error) if isinstance(error, NotBelieved) else str(error).partition(" ")[0]
+    return f"{type(error).__name__} {text}".strip()

@@ -1,0 +1,132 @@
+-- Every step that has to be one step. Keys of a script share a hash tag, so each runs on one node of a Cluster.
+--
+-- An epoch's value:    epoch (32 digits, the first 13 say when it was drawn), until (15), and in a realm idle (15) and lifetime (15).
+-- A session's value:   seen_at (15), refreshed_at (15), generation (10), owner's epoch (32), realm's epoch (32), the rest.
+-- `until` is the end of the session that ends last among those opened in the epoch; all nines: one never ends.
+-- Times are the caller's, in digits of one width, so that they compare as text. Lifetimes in Redis collect garbage only.
+
+-- name: draw_realm
+-- KEYS realm. ARGV fresh epoch, until, lifetime in ms or '', idle and lifetime of the policy.
+local held = redis.call('GET', KEYS[1])
+local value = ARGV[1] .. ARGV[2] .. ARGV[4]
+local ttl = tonumber(ARGV[3])
+if held then
+  if string.sub(held, 33, 47) >= ARGV[2] then return held end
+  -- A realm that was ended before anything was opened in it knows of no policy yet.
+  local policy = #held > 47 and string.sub(held, 48) or ARGV[4]
+  value = string.sub(held, 1, 32) .. ARGV[2] .. policy
+  local left = redis.call('PTTL', KEYS[1])
+  if left == -1 then ttl = nil elseif ttl then ttl = math.max(ttl, left) end
+end
+if ttl then redis.call('SET', KEYS[1], value, 'PX', ttl) else redis.call('SET', KEYS[1], value) end
+return value
+
+-- name: open
+-- KEYS epoch, session, index. ARGV fresh epoch, until, lifetime in ms or '', head, realm's epoch or '' for the owner's,
+-- tail, id, opened at or '' for none of the index, cap or '', what the keys of the owner's sessions begin with.
+local held = redis.call('GET', KEYS[1])
+local epoch, until_, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local longest = ttl
+if held then
+  epoch = string.sub(held, 1, 32)
+  if string.sub(held, 33, 47) > until_ then until_ = string.sub(held, 33, 47) end
+  local left = redis.call('PTTL', KEYS[1])
+  if left == -1 then longest = nil elseif longest then longest = math.max(longest, left) end
+end
+local realm = ARGV[5]
+if realm == '' then realm = epoch end
+local value = ARGV[4] .. epoch .. realm .. ARGV[6]
+if longest then redis.call('SET', KEYS[1], epoch .. until_, 'PX', longest)
+else redis.call('SET', KEYS[1], epoch .. until_) end
+if ttl then redis.call('SET', KEYS[2], value, 'PX', ttl) else redis.call('SET', KEYS[2], value) end
+if ARGV[8] ~= '' then redis.call('ZADD', KEYS[3], ARGV[8], ARGV[7]) end
+if longest then redis.call('PEXPIRE', KEYS[3], longest) else redis.call('PERSIST', KEYS[3]) end
+local evicted = {}
+local over = ARGV[9] ~= '' and redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[9]) or 0
+if over > 0 then
+  local oldest = redis.call('ZPOPMIN', KEYS[3], over)
+  for n = 1, #oldest, 2 do
+    local key = ARGV[10] .. oldest[n]
+    local gone = redis.call('GET', key)
+    if gone then
+      evicted[#evicted + 1] = gone
+      redis.call('DEL', key)
+    end
+  end
+end
+return evicted
+
+-- name: touch
+-- KEYS session. ARGV seen_at.
+local seen = redis.call('GETRANGE', KEYS[1], 0, 14)
+if seen ~= '' and seen < ARGV[1] then
+  redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
+end
+return 0
+
+-- name: rotate
+-- KEYS session. ARGV generation, the next one, now.
+if redis.call('GETRANGE', KEYS[1], 30, 39) ~= ARGV[1] then return 0 end
+redis.call('SETRANGE', KEYS[1], 0, ARGV[3] .. ARGV[3] .. ARGV[2])
+return 1
+
+-- name: close
+-- KEYS session, index. ARGV id.
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('DEL', KEYS[1])
+
+-- name: end
+-- KEYS epoch, index, where the index goes, kept session. ARGV epoch, until, fresh epoch, kept id or ''.
+-- 0: nothing of that epoch is left. 1: ended. 2: not ended, since more was opened in it than was noted.
+local held = redis.call('GET', KEYS[1])
+if not held or string.sub(held, 1, 32) ~= ARGV[1] then return 0 end
+if string.sub(held, 33, 47) > ARGV[2] then return 2 end
+local score = false
+if ARGV[4] ~= '' and redis.call('GETRANGE', KEYS[4], 40, 71) == ARGV[1] then
+  score = redis.call('ZSCORE', KEYS[2], ARGV[4])
+end
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[3]) end
+if not score then
+  redis.call('DEL', KEYS[1])
+  return 1
+end
+local ttl = redis.call('PTTL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[3] .. string.sub(held, 33), 'KEEPTTL')
+if redis.call('GETRANGE', KEYS[4], 72, 103) == ARGV[1] then redis.call('SETRANGE', KEYS[4], 72, ARGV[3]) end
+redis.call('SETRANGE', KEYS[4], 40, ARGV[3])
+redis.call('ZREM', KEYS[3], ARGV[4])
+redis.call('ZADD', KEYS[2], score, ARGV[4])
+if ttl > 0 then redis.call('PEXPIRE', KEYS[2], ttl) end
+return 1
+
+-- name: renew
+-- KEYS realm. ARGV epoch, until, fresh epoch. As `end`, but what the tenant demands stays.
+local held = redis.call('GET', KEYS[1])
+if not held or string.sub(held, 1, 32) ~= ARGV[1] then return 0 end
+if string.sub(held, 33, 47) > ARGV[2] then return 2 end
+redis.call('SET', KEYS[1], ARGV[3] .. string.rep('0', 15) .. string.sub(held, 48), 'KEEPTTL')
+return 1
+
+-- name: demand
+-- KEYS realm. ARGV fresh epoch, policy, lifetime in ms where there is none yet.
+local held = redis.call('GET', KEYS[1])
+if held then
+  redis.call('SET', KEYS[1], string.sub(held, 1, 47) .. ARGV[2], 'KEEPTTL')
+else
+  redis.call('SET', KEYS[1], ARGV[1] .. string.rep('0', 15) .. ARGV[2], 'PX', ARGV[3])
+end
+return 0
+
+-- name: sweep
+-- KEYS index of ended sessions. ARGV how many, what the keys of the owner's sessions begin with.
+local found = redis.call('ZPOPMIN', KEYS[1], ARGV[1])
+for n = 1, #found, 2 do redis.call('DEL', ARGV[2] .. found[n]) end
+return #found / 2
+
+-- name: revoke
+-- KEYS epoch. ARGV epoch, or only a moment: then every epoch that was drawn before it.
+local held = redis.call('GETRANGE', KEYS[1], 0, 31)
+if held == ARGV[1] or (#ARGV[1] == 13 and held ~= '' and string.sub(held, 1, 13) < ARGV[1]) then
+  redis.call('DEL', KEYS[1])
+end
+return 0

@@ -1,0 +1,244 @@
+"""Sessions (see the port) as keys that count only while their epochs are current: absent means dead.
+
+Every ending is noted in `Revocations` before it is carried out, so that a server that lost it can be told again.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from doorward.core.model import Device, Kind, Origin, Session
+from doorward.core.ports import (
+    NO_POLICY,
+    UNKNOWN,
+    ApiKey,
+    ApiKeys,
+    AuditLog,
+    Claimed,
+    Clock,
+    Events,
+    Policy,
+    Revocation,
+    Revocations,
+)
+from doorward.storage.redis import Redis
+from doorward.storage.redis_endings import Endings
+from doorward.storage.redis_records import Epoch, Names, Stored, fresh, moment, names_of, pack, realm_of, written
+from doorward.storage.redis_scripts import Command, load_scripts
+
+_SCRIPTS = load_scripts("redis_sessions.lua")
+_SLACK = 60_000
+_DEMAND_KEPT = 86_400_000
+_BATCH = 500
+
+
+class Durable(NamedTuple):
+    """What the database keeps beside sessions in Redis: endings, API keys to restore them from, events."""
+
+    revocations: Revocations
+    keys: ApiKeys
+    audit: AuditLog
+    clock: Clock
+
+
+class RedisSessions:
+    """Sessions (see the port)."""
+
+    def __init__(self, redis: Redis, durable: Durable) -> None:
+        """Keep sessions in `redis`; what must not be lost is in `durable`."""
+        self._redis = redis
+        self._revocations = durable.revocations
+        self._keys = durable.keys
+        self._audit = durable.audit
+        self._clock = durable.clock
+        self._endings = Endings(redis, durable.revocations, durable.clock)
+
+    async def open(
+        self,
+        session: Session,
+        *,
+        cap: int | None,
+        policy: Policy = NO_POLICY,
+        origin: Origin = UNKNOWN,
+        events: Events = (),
+    ) -> None:
+        """See `Sessions.open`."""
+        until = moment(session.expires_at)
+        kept = "" if session.expires_at is None else max(0, session.expires_at - session.created_at) + _SLACK
+        realm = b""
+        if session.kind == Kind.USER:
+            draw = _SCRIPTS["draw_realm"].on(
+                [realm_of(session.tenant_id)], fresh(session.created_at), until, kept, written(policy)
+            )
+            [value] = await self._redis.run(draw)
+            realm = Epoch.read(value).name
+        names = names_of(session)
+        head, rest = pack(session, origin)
+        place = names.session(session.id)
+        # Of sessions that Redis forgets by itself only those are indexed that are listed and counted.
+        indexed = session.created_at if session.kind == Kind.USER or session.expires_at is None else ""
+        arguments = (realm, rest, session.id, indexed, "" if cap is None else cap, names.sessions)
+        opening = _SCRIPTS["open"].on(
+            [names.epoch, place, names.listed], fresh(session.created_at), until, kept, head, *arguments
+        )
+        [evicted] = await self._redis.run(opening)
+        for gone in [Stored.read(value).session for value in evicted]:
+            await self._revocations.note(_closed(gone))
+        await self._record(events)
+
+    async def find(self, claimed: Claimed) -> Session | None:
+        """See `Sessions.find`."""
+        [session] = await self._find([claimed])
+        return session
+
+    async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
+        """See `Sessions.find_pair`."""
+        one, other = await self._find([tenant, user], tenant.owner_id)
+        return one, other
+
+    async def find_many(self, claimed: Sequence[Claimed]) -> list[Session | None]:
+        """See `Sessions.find_many`."""
+        return await self._find(claimed)
+
+    async def _find(self, claimed: Sequence[Claimed], tenant_id: str | None = None) -> list[Session | None]:
+        """Return each session; `tenant_id` is the tenant that users are probably of, which saves a second trip."""
+        keys: list[bytes] = []
+        for one in claimed:
+            names = Names.of(one.kind, one.owner_id)
+            keys += (names.session(one.session_id), names.epoch)
+        realms: dict[bytes, bytes | None] = {}
+        if tenant_id is not None:
+            realm = realm_of(tenant_id)
+            *values, realms[realm] = await self._redis.get([*keys, realm])
+        else:
+            values = await self._redis.get(keys)
+        stored = [
+            found if value is not None and (found := Stored.read(value)).is_of(one) else None
+            for one, value in zip(claimed, values[::2], strict=True)
+        ]
+        wanted = [realm_of(found.session.tenant_id) for found in stored if found and found.session.kind == Kind.USER]
+        if missing := [realm for realm in dict.fromkeys(wanted) if realm not in realms]:
+            realms.update(zip(missing, await self._redis.get(missing), strict=True))
+        sessions: list[Session | None] = []
+        for one, candidate, epoch in zip(claimed, stored, values[1::2], strict=True):
+            realm = realm_of(candidate.session.tenant_id) if candidate else b""
+            session = candidate.under(epoch, realms.get(realm)) if candidate else None
+            if session is None and one.kind == Kind.KEY:
+                session = await self._restore(one)
+            sessions.append(session)
+        return sessions
+
+    async def _restore(self, claimed: Claimed) -> Session | None:
+        """Open the session of an API key again that Redis has lost, though the key was not deleted."""
+        key = await self._keys.find(claimed.owner_id, claimed.session_id)
+        if key is None:
+            return None
+        session = _session_of(key)
+        await self.open(session, cap=None)
+        # Whoever deletes a key closes its session after that. So one of the two sees the other.
+        if await self._keys.find(key.tenant_id, key.id) is None:
+            await self.close(session)
+            return None
+        return session
+
+    async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[Device]:
+        """See `Sessions.list_user`."""
+        names, realm = Names.of(Kind.USER, user_id), realm_of(tenant_id)
+        found: list[Device] = []
+        start = 0
+        while len(found) < limit:
+            page = Command(names.listed, ("ZREVRANGE", names.listed, start, start + _BATCH - 1))
+            [ids] = await self._redis.run(page)
+            epoch, demanded, *values = await self._redis.get([names.epoch, realm, *(names.sessions + i for i in ids)])
+            for stored in [Stored.read(value) for value in values if value is not None]:
+                session = stored.under(epoch, demanded)
+                if session is not None and session.tenant_id == tenant_id:
+                    found.append(stored.device(session))
+            if len(ids) < _BATCH:
+                break
+            start += _BATCH
+        return found[:limit]
+
+    async def rotate(self, session: Session, now: int) -> Session | None:
+        """See `Sessions.rotate`."""
+        place = names_of(session).session(session.id)
+        after = session.generation + 1
+        step = _SCRIPTS["rotate"].on([place], f"{session.generation:010}", f"{after:010}", moment(now))
+        [rotated] = await self._redis.run(step, ending=True)
+        return session._replace(generation=after, refreshed_at=now, seen_at=now) if rotated else None
+
+    async def touch(self, seen: Sequence[tuple[Session, int]]) -> None:
+        """See `Sessions.touch`."""
+        steps = [_SCRIPTS["touch"].on([names_of(s).session(s.id)], moment(at)) for s, at in seen]
+        for start in range(0, len(steps), _BATCH):
+            await self._redis.run(*steps[start : start + _BATCH])
+
+    async def close(self, session: Session, *, events: Events = ()) -> bool:
+        """See `Sessions.close`."""
+        names = names_of(session)
+        await self._revocations.note(_closed(session))
+        step = _SCRIPTS["close"].on([names.session(session.id), names.listed], session.id)
+        [closed] = await self._redis.run(step, ending=True)
+        if closed:
+            await self._record(events)
+        return bool(closed)
+
+    async def end_user(
+        self,
+        tenant_id: str,  # noqa: ARG002 - a user's id says where its sessions are
+        user_id: str,
+        *,
+        keep: Session | None = None,
+        events: Events = (),
+    ) -> None:
+        """See `Sessions.end_user`."""
+        await self._endings.end(Names.of(Kind.USER, user_id), keep)
+        await self._record(events)
+
+    async def end_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+        """See `Sessions.end_tenant`."""
+        await self._endings.end(Names.of(Kind.TENANT, tenant_id), keep)
+        await self._record(events)
+
+    async def end_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
+        """See `Sessions.end_users_of`."""
+        await self._endings.renew(realm_of(tenant_id))
+        await self._record(events)
+
+    async def end_keys(self, tenant_id: str, *, events: Events = ()) -> None:
+        """See `Sessions.end_keys`."""
+        await self._endings.end(Names.of(Kind.KEY, tenant_id), None)
+        await self._record(events)
+
+    async def demand(self, tenant_id: str, policy: Policy) -> None:
+        """See `Sessions.demand`."""
+        await self._redis.run(
+            _SCRIPTS["demand"].on([realm_of(tenant_id)], fresh(self._clock()), written(policy), _DEMAND_KEPT),
+            ending=True,
+        )
+
+    async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis removes by itself what has expired
+        """See `Sessions.sweep`."""
+        return await self._endings.sweep(limit)
+
+    async def _record(self, events: Events) -> None:
+        if events:
+            await self._audit.record(*events)
+
+
+def _closed(session: Session) -> Revocation:
+    return Revocation(names_of(session).session(session.id).decode(), session.id, session.expires_at)
+
+
+def _session_of(key: ApiKey) -> Session:
+    return Session(
+        id=key.id,
+        kind=Kind.KEY,
+        tenant_id=key.tenant_id,
+        user_id=None,
+        device_id=None,
+        key=key.digest,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        seen_at=key.created_at,
+        permissions=key.permissions,
+    )

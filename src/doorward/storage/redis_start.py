@@ -1,0 +1,81 @@
+"""What a Redis server has to be before anything is served."""
+
+import asyncio
+import logging
+import ssl
+
+from doorward.core.errors import CannotStart
+from doorward.storage.redis_address import Address, Place
+from doorward.storage.redis_link import Link, Refused, Trouble
+from doorward.storage.redis_lives import NotBelieved, read_info
+
+log = logging.getLogger(__name__)
+
+_OLDEST = (6, 2)
+_SECONDS = 1.0
+_PAUSE = 0.25
+_QUESTIONS = ("server", "memory", "cluster", "replication")
+
+
+async def check(address: Address, *, wait: float = 0.0) -> None:
+    """See that one of the servers answers and fits; CannotStart, without a secret, where none does.
+
+    A server that cannot be reached is tried again for `wait` seconds. What is legal but unwise is a warning in the log.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait
+    while True:
+        for place in address.places:
+            try:
+                async with asyncio.timeout(_SECONDS):
+                    await _check_one(address, place)
+            except ssl.SSLError as error:
+                reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
+                raise CannotStart(f"REDIS_URL: {_name(place)} does not prove by TLS who it is ({reason}).") from None
+            except Refused as error:
+                raise CannotStart(_refusal(place, str(error))) from None
+            except (*Trouble, NotBelieved) as error:
+                trouble = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            else:
+                return
+        if loop.time() >= until:
+            raise CannotStart(f"REDIS_URL: {address.place} cannot be reached ({trouble}).")
+        await asyncio.sleep(_PAUSE)
+
+
+def _name(place: Place) -> str:
+    return "{}:{}".format(*place)
+
+
+def _refusal(place: Place, said: str) -> str:
+    if said.startswith(("WRONGPASS", "NOAUTH", "ERR invalid password", "ERR AUTH")):
+        return f"REDIS_URL: {_name(place)} refuses the user or the password."
+    return f"REDIS_URL: {_name(place)} refuses to be greeted ({said.partition(' ')[0]})."
+
+
+async def _check_one(address: Address, place: Place) -> None:
+    link = await Link.connect(*place, address.tls, address.greeting)
+    try:
+        replies = await link.run([("INFO", question) for question in _QUESTIONS])
+    finally:
+        link.close()
+    said: dict[str, str] = {}
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise Refused(str(reply))
+        said |= read_info(reply)
+    version = said.get("redis_version", "")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
+        raise CannotStart(f"REDIS_URL: {_name(place)} is Redis {version}, 6.2 or newer is needed.")
+    if (said.get("cluster_enabled") == "1") != address.cluster:
+        raise CannotStart(
+            f"REDIS_URL: {_name(place)} is {'no' if address.cluster else 'a'} node of a Cluster; "
+            f"{'leave out' if address.cluster else 'say'} ?cluster=true."
+        )
+    if not address.cluster and said.get("role") != "master":
+        raise CannotStart(f"REDIS_URL: {_name(place)} is a replica, which may not know yet what was revoked.")
+    if (policy := said.get("maxmemory_policy", "noeviction")) != "noeviction":
+        log.warning(
+            "redis may evict sessions, which ends them; set its maxmemory-policy to noeviction",
+            extra={"server": _name(place), "policy": policy},
+        )

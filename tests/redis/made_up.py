@@ -1,0 +1,62 @@
+"""Made-up sessions, and how tests open stores."""
+
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from uuid import uuid4
+
+from doorward.core.model import Kind, Session
+from doorward.core.ports import ApiKey, Claimed
+from doorward.stores import Stores
+
+Opener = Callable[[str], AbstractAsyncContextManager[Stores]]
+NOW = 1_800_000_000_000
+
+
+def user_session(
+    tenant_id: str = "", user_id: str = "", *, at: int = NOW, expires_at: int | None = NOW + 604_800_000
+) -> Session:
+    return Session(
+        id=secrets.token_urlsafe(16),
+        kind=Kind.USER,
+        tenant_id=tenant_id or str(uuid4()),
+        user_id=user_id or str(uuid4()),
+        device_id="laptop",
+        key=secrets.token_bytes(32),
+        created_at=at,
+        expires_at=expires_at,
+        seen_at=at,
+    )
+
+
+def tenant_session(tenant_id: str = "", *, at: int = NOW) -> Session:
+    return Session(
+        id=secrets.token_urlsafe(16),
+        kind=Kind.TENANT,
+        tenant_id=tenant_id or str(uuid4()),
+        user_id=None,
+        device_id=None,
+        key=secrets.token_bytes(32),
+        created_at=at,
+        expires_at=None,
+        seen_at=at,
+    )
+
+
+def key_session(key: ApiKey) -> Session:
+    return Session(
+        id=key.id,
+        kind=Kind.KEY,
+        tenant_id=key.tenant_id,
+        user_id=None,
+        device_id=None,
+        key=key.digest,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        seen_at=key.created_at,
+        permissions=key.permissions,
+    )
+
+
+def claimed(session: Session) -> Claimed:
+    return Claimed(session.id, session.user_id or session.tenant_id, Kind(session.kind))

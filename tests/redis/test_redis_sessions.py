@@ -1,0 +1,324 @@
+"""Sessions in Redis as their callers see them, on one node and on a Cluster."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import pytest
+from made_up import NOW, Opener, claimed, key_session, tenant_session, user_session
+
+from doorward.core.model import Event, Kind, Origin, Session, Tenant
+from doorward.core.ports import ApiKey, Claimed, Policy
+from doorward.storage.credentials import RelationalApiKeys
+from doorward.storage.redis_records import names_of
+from doorward.storage.redis_scripts import Command
+from doorward.storage.redis_sessions import Durable, RedisSessions
+from doorward.stores import Stores
+
+pytest_plugins = ["redis_fixtures"]
+pytestmark = pytest.mark.slow
+
+
+async def living(stores: Stores, *sessions: Session) -> list[bool]:
+    """Tell which are found, and see that every way to ask agrees."""
+    alone = [await stores.sessions.find(claimed(session)) for session in sessions]
+    assert await stores.sessions.find_many([claimed(session) for session in sessions]) == alone
+    for session, found in zip(sessions, alone, strict=True):
+        stranger = Claimed("nobody's", str(uuid4()), Kind.TENANT)
+        assert await stores.sessions.find_pair(stranger, claimed(session)) == (None, found)
+        assert found is None or found._replace(idle=None, lifetime=None) == session
+    return [found is not None for found in alone]
+
+
+async def test_a_session_is_found_as_it_was_opened_by_every_worker(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        tenant = tenant_session()
+        user = user_session(tenant.tenant_id)._replace(generation=1, refreshed_at=NOW)
+        await one.sessions.open(tenant, cap=None)
+        await one.sessions.open(user, cap=2, origin=Origin("192.0.2.1", "curl"))
+        assert await other.sessions.find_pair(claimed(tenant), claimed(user)) == (tenant, user)
+        assert await other.sessions.find(claimed(user)) == user
+        [device] = await other.sessions.list_user(user.tenant_id, user.user_id or "", limit=5)
+        assert device == (user, Origin("192.0.2.1", "curl"))
+
+
+@pytest.mark.parametrize("unknown", ["", "x", "\x00", "{", "}{", "x" * 8000, "*", "\ud800"])
+async def test_what_was_never_opened_is_not_found_and_spoils_no_other_answer(
+    any_redis: str, opened: Opener, unknown: str
+) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session()
+        await stores.sessions.open(session, cap=None)
+        strangers = [Claimed(unknown, session.user_id or "", Kind.USER), Claimed(session.id, unknown, Kind.USER)]
+        found = await asyncio.gather(*(stores.sessions.find(one) for one in [*strangers, claimed(session)]))
+        assert found == [None, None, session]
+
+
+async def test_a_session_of_another_kind_or_owner_is_none_of_the_claimed(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as stores:
+        session = tenant_session()
+        await stores.sessions.open(session, cap=None)
+        for kind in (Kind.USER, Kind.KEY):
+            assert await stores.sessions.find(Claimed(session.id, session.tenant_id, kind)) is None
+
+
+async def test_TK14_endings_end_just_what_they_name(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        mine, alice = str(uuid4()), str(uuid4())
+        key = ApiKey(uuid4().hex, mine, "key", "verify", b"digest", NOW, None)
+        sessions = {
+            "alice": user_session(mine, alice),
+            "alice again": user_session(mine, alice),
+            "bob": user_session(mine),
+            "me": tenant_session(mine),
+            "key": key_session(key),
+            "them": tenant_session(),
+            "their user": user_session(),
+        }
+        for session in sessions.values():
+            await one.sessions.open(session, cap=None)
+
+        async def left() -> set[str]:
+            alive = await living(other, *sessions.values())
+            return {name for name, lives in zip(sessions, alive, strict=True) if lives}
+
+        assert await left() == set(sessions)
+        await one.sessions.end_user(mine, alice, keep=sessions["alice"])
+        assert await left() == set(sessions) - {"alice again"}
+        await one.sessions.end_user(mine, alice)
+        assert await left() == {"bob", "me", "key", "them", "their user"}
+        await one.sessions.end_users_of(mine)
+        assert await left() == {"me", "key", "them", "their user"}
+        await one.sessions.end_tenant(mine, keep=sessions["me"])
+        assert await left() == {"me", "key", "them", "their user"}
+        await one.sessions.end_tenant(mine)
+        assert await left() == {"key", "them", "their user"}
+        await one.sessions.end_keys(mine)
+        assert await left() == {"them", "their user"}
+
+
+async def test_what_is_kept_of_an_ending_has_to_be_alive_and_the_owners(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as stores:
+        first, foreign = user_session(), user_session()
+        await stores.sessions.open(first, cap=None)
+        await stores.sessions.open(foreign, cap=None)
+        await stores.sessions.end_user(first.tenant_id, first.user_id or "")
+        second = user_session(first.tenant_id, first.user_id or "", at=NOW + 1)
+        await stores.sessions.open(second, cap=None)
+        for keep in (first, foreign):
+            await stores.sessions.end_user(first.tenant_id, first.user_id or "", keep=keep)
+            assert await living(stores, first, second, foreign) == [False, False, True]
+
+
+async def test_TK14_of_two_endings_at_once_the_one_that_keeps_a_session_does_not_save_it_from_the_other(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        for _ in range(25):
+            kept = user_session()
+            session = user_session(kept.tenant_id, kept.user_id or "")
+            for opening in (kept, session):
+                await one.sessions.open(opening, cap=None)
+            await asyncio.gather(
+                one.sessions.end_user(kept.tenant_id, kept.user_id or "", keep=kept),
+                other.sessions.end_user(kept.tenant_id, kept.user_id or ""),
+            )
+            assert await living(one, kept, session) == [False, False]
+
+
+async def test_TK16_parallel_openings_never_leave_more_than_the_cap_and_the_oldest_go(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        tenant_id, user_id = str(uuid4()), str(uuid4())
+        sessions = [user_session(tenant_id, user_id, at=NOW + n) for n in range(30)]
+        await asyncio.gather(*((one, other)[n % 2].sessions.open(s, cap=5) for n, s in enumerate(sessions)))
+        assert (await living(one, *sessions)).count(True) == 5
+        latest = [user_session(tenant_id, user_id, at=NOW + 100 + n) for n in range(5)]
+        for session in latest:
+            await one.sessions.open(session, cap=5)
+        assert await living(other, *sessions, *latest) == [False] * 30 + [True] * 5
+        listed = await other.sessions.list_user(tenant_id, user_id, limit=3)
+        assert [device.session for device in listed] == latest[:1:-1]
+
+
+async def test_TK13_of_two_who_end_a_session_one_succeeds(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        session = user_session()
+        await one.sessions.open(session, cap=None)
+        closed = await asyncio.gather(*((one, other)[n % 2].sessions.close(session) for n in range(8)))
+        assert sum(closed) == 1
+        assert await living(other, session) == [False]
+
+
+async def test_a_refresh_is_counted_once_whoever_else_tries(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        session = user_session()._replace(generation=1)
+        await one.sessions.open(session, cap=None)
+        rotated = await asyncio.gather(*((one, other)[n % 2].sessions.rotate(session, NOW + n + 1) for n in range(6)))
+        [won] = [after for after in rotated if after]
+        assert won.generation == 2
+        assert await one.sessions.find(claimed(session)) == won
+        await one.sessions.close(session)
+        assert await one.sessions.rotate(won, NOW + 9) is None
+        assert await one.sessions.find(claimed(session)) is None
+
+
+async def test_activity_moves_forward_only_and_resurrects_nothing(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as stores:
+        session, gone = user_session(), user_session()
+        await stores.sessions.open(session, cap=None)
+        await stores.sessions.open(gone, cap=None)
+        await stores.sessions.close(gone)
+        await stores.sessions.touch([(session, NOW + 500), (gone, NOW + 500)])
+        await stores.sessions.touch([(session, NOW + 400)])
+        assert await stores.sessions.find(claimed(session)) == session._replace(seen_at=NOW + 500)
+        assert await stores.sessions.find(claimed(gone)) is None
+
+
+async def test_a_tenants_policy_counts_for_the_sessions_there_are_and_survives_their_ending(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        session = user_session()
+        await one.sessions.open(session, cap=None, policy=Policy(idle=5_000))
+        assert await other.sessions.find(claimed(session)) == session._replace(idle=5_000)
+        await other.sessions.demand(session.tenant_id, Policy(lifetime=9_000))
+        assert await one.sessions.find(claimed(session)) == session._replace(lifetime=9_000)
+        await other.sessions.end_users_of(session.tenant_id)
+        again = user_session(session.tenant_id)
+        await one.sessions.open(again, cap=None, policy=Policy(idle=1))
+        assert await one.sessions.find(claimed(again)) == again._replace(lifetime=9_000)
+
+
+async def test_a_policy_that_was_demanded_first_is_not_undone_by_an_opening_that_knew_another(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session()
+        await stores.sessions.demand(session.tenant_id, Policy(idle=7_000))
+        await stores.sessions.open(session, cap=None, policy=Policy(idle=1))
+        assert await stores.sessions.find(claimed(session)) == session._replace(idle=7_000)
+
+
+async def test_nothing_that_ended_stays_in_redis(
+    any_redis: str, opened: Opener, request: pytest.FixtureRequest
+) -> None:
+    async with opened(any_redis) as stores:
+        tenant, user = tenant_session(), user_session(expires_at=None)
+        for session in (tenant, user):
+            await stores.sessions.open(session, cap=None)
+        await stores.sessions.end_tenant(tenant.tenant_id)
+        await stores.sessions.end_user(user.tenant_id, user.user_id or "")
+        while await stores.sessions.sweep(NOW, limit=1):
+            continue
+    cluster = "," in any_redis
+    servers = request.getfixturevalue("shared_cluster") if cluster else [request.getfixturevalue("shared_redis")]
+    left = [key for server in servers for key in server.do("KEYS", "*")]
+    assert not [key for key in left if tenant.tenant_id.encode() in key or (user.user_id or "").encode() in key]
+
+
+async def test_ending_what_is_not_there_is_noted_once_and_forgets_no_policy(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session()
+        for _ in range(5):
+            await stores.sessions.end_user(session.tenant_id, session.user_id or "")
+            await stores.sessions.end_users_of(session.tenant_id)
+        assert len(await stores.revocations.page(after="", limit=10)) == 2
+        await stores.sessions.open(session, cap=None, policy=Policy(idle=5_000))
+        assert await stores.sessions.find(claimed(session)) == session._replace(idle=5_000)
+        await stores.sessions.end_user(session.tenant_id, session.user_id or "")
+        assert await stores.sessions.find(claimed(session)) is None
+        assert len(await stores.revocations.page(after="", limit=10)) == 3
+
+
+async def test_garbage_goes_by_itself_some_time_after_a_session_is_over(
+    any_redis: str, opened: Opener, request: pytest.FixtureRequest
+) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session(expires_at=NOW + 1_000)
+        await stores.sessions.open(session, cap=9)
+        cluster = "," in any_redis
+        servers = request.getfixturevalue("shared_cluster") if cluster else [request.getfixturevalue("shared_redis")]
+        ttls = [
+            server.do("PTTL", key)
+            for server in servers
+            for key in server.do("KEYS", "*")
+            if (session.user_id or "").encode() in key or session.tenant_id.encode() in key
+        ]
+        assert len(ttls) == 4  # session, index, and two epochs
+        assert all(1_000 < ttl <= 61_000 for ttl in ttls)
+
+
+async def test_an_event_is_kept_before_a_change_is_acknowledged_and_a_second_ending_is_none(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session()
+        events = [Event(NOW, session.tenant_id, "user.logout", "success", "tenant")]
+        await stores.sessions.open(session, cap=None, events=events)
+        assert await stores.sessions.close(session, events=events)
+        assert not await stores.sessions.close(session, events=events)
+        await stores.sessions.end_user(session.tenant_id, session.user_id or "", events=events)
+        assert len(await stores.audit.page(session.tenant_id, before=None, limit=9)) == 3
+
+
+async def make_key(stores: Stores) -> ApiKey:
+    tenant = Tenant(str(uuid4()), f"{uuid4().hex}@example.org", "hash", 1, NOW)
+    assert await stores.accounts.add_tenant(tenant)
+    key = ApiKey(uuid4().hex[:22], tenant.id, "ci", "verify", b"\x01" * 32, NOW, None)
+    assert await stores.keys.add(key, cap=5)
+    await stores.sessions.open(key_session(key), cap=None)
+    return key
+
+
+async def test_an_api_key_that_redis_lost_is_restored_and_a_deleted_one_never(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        key = await make_key(one)
+        session = key_session(key)
+        assert one.redis
+        assert await one.redis.run(_delete(session)) == [1]
+        assert await other.sessions.find(claimed(session)) == session
+        assert await other.keys.delete(key.tenant_id, key.id)
+        assert await other.sessions.close(session)
+        assert await one.sessions.find(claimed(session)) is None
+
+
+class Interrupted(RelationalApiKeys):
+    """API keys of which one look-up is overtaken by a deletion, after it has read."""
+
+    overtake: Callable[[], Awaitable[object]] | None = None
+    overtaken = False
+
+    async def find(self, tenant_id: str, key_id: str) -> ApiKey | None:
+        found = await super().find(tenant_id, key_id)
+        if self.overtake:
+            overtake, self.overtake, self.overtaken = self.overtake, None, True
+            await overtake()
+        return found
+
+
+async def test_DU11_a_key_that_is_deleted_while_it_is_restored_does_not_come_back(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        key = await make_key(one)
+        session = key_session(key)
+        assert one.redis
+        await one.redis.run(_delete(session))
+
+        async def delete() -> None:
+            assert await other.keys.delete(key.tenant_id, key.id)
+            await other.sessions.close(session)
+
+        keys = Interrupted(one.database)
+        keys.overtake = delete
+        sessions = RedisSessions(one.redis, Durable(one.revocations, keys, one.audit, lambda: NOW))
+        assert await sessions.find(claimed(session)) is None
+        assert keys.overtaken
+        assert await other.sessions.find(claimed(session)) is None
+
+
+def _delete(session: Session) -> Command:
+    key = names_of(session).session(session.id)
+    return Command(key, ("DEL", key))
