@@ -1,6 +1,6 @@
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -9,26 +9,7 @@ from doorward.stores import Stores, choose
 from harness import Service, Tenant, TurnableClock, read_settings, running
 from made import Workers
 from servers import Servers
-
-
-@contextmanager
-def _sqlite(_servers: Servers) -> Iterator[dict[str, str]]:
-    yield {}
-
-
-@contextmanager
-def _postgresql(servers: Servers) -> Iterator[dict[str, str]]:
-    server = servers.postgresql
-    database = server.make_database()
-    yield {"DATABASE_URL": database.url}
-    server.drop(database)
-
-
-SETUPS: dict[str, Callable[[Servers], AbstractContextManager[dict[str, str]]]] = {
-    "sqlite": _sqlite,
-    "postgresql": _postgresql,
-}
-"""Every set-up of stores that the HTTP suite and the contracts run on: how to make an empty one, as settings."""
+from setups import SETUPS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

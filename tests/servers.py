@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -26,11 +26,15 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+import redis
+from redis_servers import own_cluster, own_redis
+
 Result = TypeVar("Result")
 Started = TypeVar("Started")
 
 _START_SECONDS = 30
 _SERVICE_ACCOUNT = "nobody"
+_REDIS_DATABASES = 4096
 
 
 class Servers:
@@ -47,6 +51,16 @@ class Servers:
     def postgresql(self) -> "Postgres":
         """The PostgreSQL server of TEST_DATABASE_URL, if there is one, else one of our own."""
         return self._once("postgresql", _start_postgresql)
+
+    @property
+    def redis(self) -> "Redis":
+        """The Redis of TEST_REDIS_URL, if there is one, else one of our own."""
+        return self._once("redis", _start_redis)
+
+    @property
+    def redis_cluster(self) -> str:
+        """The address of a Cluster of three nodes of our own."""
+        return self._once("redis cluster", _start_cluster)
 
     def _once(self, name: str, start: Callable[[], tuple[Started, Callable[[], None]]]) -> Started:
         if name not in self._started:
@@ -351,3 +365,33 @@ def _can_run(program: Path) -> bool:
         ).returncode
     except PermissionError:
         return False
+
+
+@dataclass
+class Redis:
+    """A Redis with many databases, each of which can be had empty."""
+
+    url: str
+    _numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, _REDIS_DATABASES)))
+
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        url = f"{self.url}/{next(self._numbers)}"
+        yield url
+        with redis.Redis.from_url(url) as client:
+            client.flushdb()
+
+
+def _start_redis() -> tuple[Redis, Callable[[], None]]:
+    given = os.environ.get("TEST_REDIS_URL")
+    if given:
+        return Redis(given.rstrip("/")), lambda: None
+    stack = ExitStack()
+    server = stack.enter_context(own_redis(databases=str(_REDIS_DATABASES)))
+    return Redis(server.url), stack.close
+
+
+def _start_cluster() -> tuple[str, Callable[[], None]]:
+    stack = ExitStack()
+    nodes = stack.enter_context(own_cluster())
+    return f"redis://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}", stack.close

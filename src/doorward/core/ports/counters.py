@@ -55,5 +55,8 @@ class Counters(Protocol):
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """Remove up to `limit` counters that say nothing any more; return how many were removed."""
+        """Remove up to `limit` counters that say nothing any more; return how many were removed.
+
+        A store that removes some of them by itself has that much less to do here.
+        """
         ...

@@ -100,5 +100,8 @@ class Sessions(Protocol):
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """Remove up to `limit` sessions that have expired or were ended; return how many were removed."""
+        """Remove up to `limit` sessions that have expired or were ended; return how many were removed.
+
+        A store that removes some of them by itself has that much less to do here.
+        """
         ...

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from made_up import Opener
-from redis_servers import RedisServer, own_cluster, own_redis
 
 from doorward.stores import Stores, choose
 from harness import read_settings
+from made_up import Opener
+from redis_servers import RedisServer, own_cluster, own_redis
 
 
 @pytest.fixture(scope="session")
