@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := src tests
+# How many tests run at a time. A module's tests stay together: they share a service.
+SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve test fast check format lint types architecture coverage bench torture lock clean
@@ -35,11 +37,12 @@ install: .venv/run ## Install the service into .venv
 serve: .venv/run ## Start the service on the embedded store
 	@exec $(BIN)/doorward serve
 
-test: .venv/dev ## Run every test
-	@$(BIN)/python -m pytest
+test: .venv/dev ## Run every test: first those that start no processes, side by side, then the others, one by one
+	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow"
+	@$(BIN)/python -m pytest -m slow
 
 fast: .venv/dev ## Run the tests that start no processes
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope -m "not slow"
 
 format: .venv/dev ## Format the code
 	@$(BIN)/ruff format $(SOURCES)
@@ -57,7 +60,8 @@ architecture: .venv/dev
 
 coverage: .venv/dev ## Run every test and hold the coverage against its gate
 	@rm -f .coverage .coverage.*
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow"
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -m slow
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
