@@ -16,11 +16,10 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from made_up import claimed, tenant_session, user_session
-from redis_servers import own_redis
-
 from doorward.stores import choose
 from harness import read_settings
+from made_up import claimed, tenant_session, user_session
+from redis_servers import own_redis
 
 _LOOK_UPS = 20_000
 

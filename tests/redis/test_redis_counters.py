@@ -5,13 +5,13 @@ from collections.abc import Awaitable
 from uuid import uuid4
 
 import pytest
-from made_up import NOW, Opener
-from redis_servers import RedisServer
 
 from doorward.core.errors import StoreUnavailable, TooManyRequests
 from doorward.core.ports import Backoff, Verdict
 from doorward.core.throttle import Budget, Budgets, Throttle
 from harness import TurnableClock
+from made_up import NOW, Opener
+from redis_servers import RedisServer
 
 pytest_plugins = ["redis_fixtures"]
 pytestmark = pytest.mark.slow

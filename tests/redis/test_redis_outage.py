@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from made_up import NOW, Opener, claimed, tenant_session, user_session
-from redis_servers import RedisServer, own_cluster, until
 
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session
@@ -15,6 +13,8 @@ from doorward.core.ports import Backoff
 from doorward.storage.redis_map import SlotMap
 from doorward.stores import Stores
 from harness import read_settings, running
+from made_up import NOW, Opener, claimed, tenant_session, user_session
+from redis_servers import RedisServer, own_cluster, until
 
 pytest_plugins = ["redis_fixtures"]
 pytestmark = pytest.mark.slow

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
-from made_up import NOW, Opener, claimed, tenant_session, user_session
-from redis_servers import RedisServer, own_cluster, own_redis, raw, until
 
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session
 from doorward.core.ports import Claimed
 from doorward.stores import Stores
+from made_up import NOW, Opener, claimed, tenant_session, user_session
+from redis_servers import RedisServer, own_cluster, own_redis, raw, until
 
 pytest_plugins = ["redis_fixtures"]
 pytestmark = pytest.mark.slow

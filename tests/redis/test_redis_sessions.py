@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import pytest
-from made_up import NOW, Opener, claimed, key_session, tenant_session, user_session
 
 from doorward.core.model import Event, Kind, Origin, Session, Tenant
 from doorward.core.ports import ApiKey, Claimed, Policy
@@ -14,6 +13,7 @@ from doorward.storage.redis_records import names_of
 from doorward.storage.redis_scripts import Command
 from doorward.storage.redis_sessions import Durable, RedisSessions
 from doorward.stores import Stores
+from made_up import NOW, Opener, claimed, key_session, tenant_session, user_session
 
 pytest_plugins = ["redis_fixtures"]
 pytestmark = pytest.mark.slow

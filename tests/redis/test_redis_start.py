@@ -13,14 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from made_up import Opener, claimed, user_session
-from redis_servers import RedisServer, free_port, own_redis, tls_before
 
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
 from doorward.storage.redis_address import Address, without_secrets
 from doorward.storage.redis_start import check
 from harness import KEY
+from made_up import Opener, claimed, user_session
+from redis_servers import RedisServer, free_port, own_redis, tls_before
 
 pytest_plugins = ["redis_fixtures"]
 
