@@ -1,5 +1,6 @@
 """What is measured. Every figure runs its contenders in turns, A B A B, and gives medians with their spread."""
 
+import asyncio
 import contextlib
 import multiprocessing
 import statistics
@@ -10,32 +11,56 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time, sleep
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import httpx
 
 from bench import machine
 from bench.load import Stream, Target, constant, saturate
-from bench.servers import SETUPS, Server, doorward, fill, foreign, logging_in, noop, verifying
+from bench.servers import (
+    SETUPS,
+    SQLITE,
+    Server,
+    asking_in_batches,
+    doorward,
+    fill,
+    foreign,
+    log_in_again,
+    logging_in,
+    noop,
+    verifying,
+)
 from doorward.core.passwords import Argon2Parameters, Hasher, give_way
+from doorward.settings import Settings
+from doorward.stores import Stores, choose
+from harness import read_settings
+from made import user_session
 
 # Each may ask 1000 times a second by default, and the load has to stay below all of them together.
 _TENANTS = 32
 _IDLE_RATE = 500
 _FLOOD = 50
+_IN_FLIGHT = 32
+_BATCH = 100
+_AT_ONCE = 50
+_NEW = 96
+"""Logins of each tenant's user: times the tenants, more tokens than a process keeps in parts."""
 _MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: rounds of every contender, seconds of every round, tenants to spread the load over."""
+    """How long to measure: rounds of every contender, seconds of every round, tenants to spread the load over, and so on."""
 
     rounds: int = 7
     seconds: float = 3.0
     tenants: int = _TENANTS
+    logins: int = _NEW
     requests: int = 100_000
+    sessions: int = 100_000
 
 
-QUICK = Effort(rounds=3, seconds=1.0, requests=10_000)
+QUICK = Effort(rounds=3, seconds=1.0, requests=10_000, sessions=10_000)
 
 
 class Line(NamedTuple):
@@ -96,56 +121,93 @@ class Bench:
         return [foreign(self.against, self.pid)] if self.against else []
 
 
-def _contenders(bench: Bench, stack: contextlib.ExitStack) -> list[Server]:
-    ours = [stack.enter_context(doorward(setup, bench.folder / f"verify-{setup.name}")) for setup in SETUPS]
-    return ours + bench.others()
-
-
 def verify(bench: Bench) -> Figure:
     """CPU of the server process for each `/auth/verify`, against a handler that does nothing."""
     micro: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}
     rates: dict[str, list[float]] = {}
+    aims: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         floor = stack.enter_context(noop())
-        servers = _contenders(bench, stack)
-        targets = [verifying(server, fill(server, bench.effort.tenants)) for server in servers]
+        contenders: list[tuple[str, Server, Target]] = []
+        for setup in SETUPS:
+            server = stack.enter_context(doorward(setup, bench.folder / f"verify-{setup.name}"))
+            aims[server.name] = setup.aim
+            contenders.append((server.name, server, verifying(server, fill(server, bench.effort.tenants))))
+        new = stack.enter_context(doorward(SQLITE, bench.folder / "verify-new"))
+        assert new.settings
+        many = log_in_again(new.settings, fill(new, bench.effort.tenants), bench.effort.logins)
+        contenders.append((f"{new.name}, tokens not seen lately", new, verifying(new, many)))
+        contenders += [
+            (other.name, other, verifying(other, fill(other, bench.effort.tenants))) for other in bench.others()
+        ]
         # The very same bytes go to the floor, which answers two bytes to them.
-        contenders = [(floor, Target(floor.port, targets[0].requests)), *zip(servers, targets, strict=True)]
-        for server, target in contenders:
-            saturate(target, 1.0)
-            micro[server.name] = []
+        contenders.insert(0, (floor.name, floor, Target(floor.port, contenders[0][2].requests)))
+        for name, _, target in contenders:
+            saturate(target, 1.0, _IN_FLIGHT)
+            micro[name] = []
         for _ in range(bench.effort.rounds):
-            for server, target in contenders:
+            for name, server, target in contenders:
                 before, stores = server.cpu(), server.store_cpu()
-                load = saturate(target, bench.effort.seconds)
-                rates.setdefault(server.name, []).append(load.requests / load.seconds)
+                load = saturate(target, bench.effort.seconds, _IN_FLIGHT)
+                rates.setdefault(name, []).append(load.requests / load.seconds)
                 if server.pids:
-                    micro[server.name].append((server.cpu() - before) * 1e6 / load.requests)
-                    ratios.setdefault(server.name, []).append(micro[server.name][-1] / micro[floor.name][-1])
+                    micro[name].append((server.cpu() - before) * 1e6 / load.requests)
+                    ratios.setdefault(name, []).append(micro[name][-1] / micro[floor.name][-1])
                 if server.stores:
-                    name = f"{server.name}: its store"
-                    micro.setdefault(name, []).append((server.store_cpu() - stores) * 1e6 / load.requests)
+                    micro.setdefault(f"{name}: its store", []).append(
+                        (server.store_cpu() - stores) * 1e6 / load.requests
+                    )
     lines = [
         Line.of(name, values, f"{statistics.median(rates[name]):,.0f} a second" if name in rates else "")
         for name, values in micro.items()
         if values
     ]
-    found = [
-        Ratio(f"{server.name} / {floor.name}", statistics.median(ratios[server.name]), 1.9)
-        for server in servers
-        if server.name in ratios
-    ]
     return Figure(
         "verify",
         "CPU of one POST /auth/verify",
         "µs of the server process",
-        f"Two tokens checked, one read of the store, 16 connections kept busy, {len(targets[0].requests)} pairs of "
-        "tokens in turn. User and system time of the server process divided by its answers. The floor is an ASGI "
-        "handler that does nothing, on the same uvicorn (uvloop, httptools), given the very same requests. A ratio is "
-        "the median of the ratios of each round.",
+        f"Two tokens checked, one read of the store, {_IN_FLIGHT} connections kept busy, {bench.effort.tenants} pairs "
+        f"of tokens in turn; «not seen lately»: {len(many):,} in turn, more than a process keeps in parts. User and "
+        "system time of the server process divided by its answers; that of PostgreSQL or Redis apart. The floor is an "
+        "ASGI handler that does nothing, on the same uvicorn (uvloop, httptools), given the very same requests. A ratio "
+        "is the median of the ratios of each round.",
         lines,
-        found,
+        [
+            Ratio(f"{name} / {floor.name}", statistics.median(values), aims.get(name))
+            for name, values in ratios.items()
+            if name != floor.name
+        ],
+    )
+
+
+def batch(bench: Bench) -> Figure:
+    """CPU of the server process for each token of a `/auth/verify/batch`."""
+    found: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        contenders = []
+        for setup in SETUPS:
+            server = stack.enter_context(
+                doorward(setup, bench.folder / f"batch-{setup.name}", {"BUDGET_VERIFY": "off"})
+            )
+            assert server.settings
+            users = log_in_again(server.settings, fill(server, 1), _BATCH)
+            contenders.append((server, asking_in_batches(server, users, _BATCH)))
+        for _, target in contenders:
+            saturate(target, 1.0, 4)
+        for _ in range(bench.effort.rounds):
+            for server, target in contenders:
+                before = server.cpu()
+                load = saturate(target, bench.effort.seconds, 4)
+                spent = (server.cpu() - before) * 1e6 / load.requests / _BATCH
+                found.setdefault(server.name, []).append(spent)
+    return Figure(
+        "batch",
+        f"CPU of each token of a batch of {_BATCH}",
+        "µs of the server process",
+        f"POST /auth/verify/batch with {_BATCH} different tokens of one tenant, 4 connections kept busy. Aim: 15 µs.",
+        [Line.of(name, values) for name, values in found.items()],
+        [],
     )
 
 
@@ -215,7 +277,7 @@ def flood(bench: Bench) -> Figure:
     found: dict[str, list[float]] = {}
     ratios: list[float] = []
     notes: list[str] = []
-    with doorward(SETUPS[0], bench.folder / "flood") as server:
+    with doorward(SQLITE, bench.folder / "flood") as server:
         users = fill(server, bench.effort.tenants)
         questions, logins = verifying(server, users), logging_in(server, users, "wrong")
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -244,6 +306,56 @@ def flood(bench: Bench) -> Figure:
     )
 
 
+def ending(bench: Bench) -> Figure:
+    """Milliseconds to end all sessions of a user, who has one or very many."""
+    found: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
+    for setup in SETUPS:
+        with setup.prepare(bench.folder / "ending") as prepared:
+            folder = bench.folder / f"ending-{setup.name}"
+            folder.mkdir(parents=True, exist_ok=True)
+            times = asyncio.run(_endings(read_settings(folder, prepared.environment), bench.effort))
+        for many, values in times.items():
+            found[f"{setup.name}, {many:,} sessions"] = values
+        few, lots = times.values()
+        ratios[setup.name] = [statistics.median(lots) / statistics.median(few)]
+    return Figure(
+        "ending",
+        "Ending all sessions of a user",
+        "ms",
+        "`Sessions.end_user`, as DELETE /user/{login}/sessions calls it, for a user of one session and for one of "
+        f"{bench.effort.sessions:,}; a user for each round, in turns. The sessions themselves are swept later, in batches.",
+        [Line.of(name, values) for name, values in found.items()],
+        [Ratio(f"{name}: many / one", statistics.median(values), 1.5) for name, values in ratios.items()],
+    )
+
+
+async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]:
+    stores = choose(settings)
+    await stores.open()
+    tenant_id = str(uuid4())
+    found: dict[int, list[float]] = {1: [], effort.sessions: []}
+    try:
+        for _ in range(min(3, effort.rounds)):
+            users = {many: str(uuid4()) for many in found}
+            for many, user_id in users.items():
+                await _open_many(stores, tenant_id, user_id, many)
+            for many, user_id in users.items():
+                began = perf_counter()
+                await stores.sessions.end_user(tenant_id, user_id)
+                found[many].append((perf_counter() - began) * 1e3)
+                assert await stores.sessions.list_user(tenant_id, user_id, limit=1) == []
+    finally:
+        await stores.close()
+    return found
+
+
+async def _open_many(stores: Stores, tenant_id: str, user_id: str, many: int) -> None:
+    for start in range(0, many, _AT_ONCE):
+        sessions = [user_session(tenant_id, user_id) for _ in range(min(_AT_ONCE, many - start))]
+        await asyncio.gather(*(stores.sessions.open(session, cap=None) for session in sessions))
+
+
 def start(bench: Bench) -> Figure:
     """Seconds from the start of the process until it is ready, on an empty folder and on a filled one."""
     found: dict[str, list[float]] = {"first start": [], "later start": []}
@@ -251,7 +363,7 @@ def start(bench: Bench) -> Figure:
         folder = bench.folder / f"start-{number}"
         for values in found.values():
             began = perf_counter()
-            with doorward(SETUPS[0], folder) as server:
+            with doorward(SQLITE, folder) as server:
                 httpx.get(f"{server.url}/health/ready").raise_for_status()
                 values.append(perf_counter() - began)
     return Figure(
@@ -268,7 +380,7 @@ def start(bench: Bench) -> Figure:
 def memory(bench: Bench) -> Figure:
     """Memory of one worker, before and after many questions."""
     found: dict[str, list[float]] = {"after start": [], "after the first logins": [], "after many questions": []}
-    with doorward(SETUPS[0], bench.folder / "memory") as server:
+    with doorward(SQLITE, bench.folder / "memory") as server:
         found["after start"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
         target = verifying(server, fill(server, bench.effort.tenants))
         found["after the first logins"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
@@ -288,6 +400,8 @@ def memory(bench: Bench) -> Figure:
 
 FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "verify": verify,
+    "batch": batch,
+    "ending": ending,
     "login": login,
     "flood": flood,
     "start": start,

@@ -1,5 +1,6 @@
 """The servers that are measured, and what fills them: tenants, users, tokens, all made through the published API."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import urllib.request
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,7 +20,14 @@ from uuid import uuid4
 
 from bench import machine
 from bench.load import Target
-from harness import PASSWORD, Process
+from doorward.core.clock import system_clock
+from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.tokens import Codec
+from doorward.settings import Settings
+from doorward.stores import choose
+from harness import KEY, PASSWORD, Process, read_settings
+from redis_servers import own_redis
+from servers import own_postgresql
 
 # Every budget of verify at its default: the load is spread over tenants instead. Logins are let through to the hasher.
 DEFAULTS = {"BUDGET_VERIFY": "1000:2000", "BUDGET_LOGIN": "10:30", "BUDGET_WRITE": "50:100"}
@@ -33,10 +42,14 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Setup:
-    """A set-up of stores by name, and how to start it; its servers share the load's core."""
+    """A set-up of stores by name, and how to start it; its servers share the load's core.
+
+    `aim` is what a verification on it should cost at most, in no-op answers.
+    """
 
     name: str
     prepare: Callable[[Path], AbstractContextManager[Prepared]]
+    aim: float = 1.5
 
 
 @contextlib.contextmanager
@@ -44,7 +57,22 @@ def _sqlite(_folder: Path) -> Iterator[Prepared]:
     yield Prepared({})
 
 
-SETUPS = (Setup("SQLite", _sqlite),)
+@contextlib.contextmanager
+def _postgresql(_folder: Path) -> Iterator[Prepared]:
+    with own_postgresql() as server:
+        assert server._process
+        yield Prepared({"DATABASE_URL": server.make_database().url}, (server._process.pid,))
+
+
+@contextlib.contextmanager
+def _redis(_folder: Path) -> Iterator[Prepared]:
+    with own_redis() as server:
+        assert server.process
+        yield Prepared({"REDIS_URL": server.url}, (server.process.pid,))
+
+
+SQLITE = Setup("SQLite", _sqlite)
+SETUPS = (SQLITE, Setup("PostgreSQL", _postgresql, 2.3), Setup("SQLite and Redis", _redis, 2.0))
 
 
 @dataclass
@@ -57,6 +85,7 @@ class Server:
     host: str = "127.0.0.1"
     stores: tuple[int, ...] = ()
     pids: list[int] = field(default_factory=list)
+    settings: Settings | None = None
 
     def __post_init__(self) -> None:
         self.pids = self.pids or machine.members(self.group)
@@ -77,13 +106,19 @@ def doorward(setup: Setup, folder: Path, environment: Mapping[str, str] | None =
     """Doorward as an operator starts it, on the servers' core."""
     folder.mkdir(parents=True, exist_ok=True)
     with setup.prepare(folder) as prepared:
-        process = Process(folder, {**DEFAULTS, **prepared.environment, **(environment or {})})
+        process = Process(folder, {"JWT_KEY": KEY, **DEFAULTS, **prepared.environment, **(environment or {})})
         with machine.pinned(machine.cores()[0]):
             process.start()
         assert process.process
         _await_listener(process.port)
         try:
-            yield Server(f"Doorward on {setup.name}", process.port, process.process.pid, stores=prepared.stores)
+            yield Server(
+                f"Doorward on {setup.name}",
+                process.port,
+                process.process.pid,
+                stores=prepared.stores,
+                settings=read_settings(folder / "data", prepared.environment),
+            )
         finally:
             process.kill()
 
@@ -158,6 +193,29 @@ def fill(server: Server, tenants: int) -> list[User]:
     return users
 
 
+def log_in_again(settings: Settings, users: list[User], times: int) -> list[User]:
+    """Return more logins of each user, made beside the server on the same stores, since each would cost a hash."""
+
+    async def open_sessions() -> list[User]:
+        stores = choose(settings)
+        await stores.open()
+        masters = {kid: key.encode() for kid, key in settings.jwt_key}
+        door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), system_clock, Lifetimes())
+        found: list[User] = []
+        try:
+            for user in users:
+                claims = json.loads(urlsafe_b64decode(user.token.split(".")[1] + "=="))
+                known = await stores.accounts.user_by_id(claims["tenant"], claims["id"])
+                assert known
+                opened = await asyncio.gather(*(door.open_user(known, "laptop") for _ in range(times)))
+                found += [user._replace(token=issued.token) for issued in opened]
+        finally:
+            await stores.close()
+        return found
+
+    return asyncio.run(open_sessions())
+
+
 def message(server: Server, path: str, body: Any, token: str) -> bytes:
     """The bytes of a request, with the headers that a small client sends."""
     text = json.dumps(body, separators=(",", ":")).encode()
@@ -171,6 +229,17 @@ def verifying(server: Server, users: list[User]) -> Target:
     """Questions about every user's token, in turn."""
     requests = [message(server, "/auth/verify", {"token": user.token}, user.tenant_token) for user in users]
     return Target(server.port, requests, server.host)
+
+
+def asking_in_batches(server: Server, users: list[User], size: int) -> Target:
+    """Questions about `size` tokens at once, of one tenant's users."""
+    own = [user for user in users if user.tenant_token == users[0].tenant_token]
+    tokens = [own[number % len(own)].token for number in range(size)]
+    return Target(
+        server.port,
+        [message(server, "/auth/verify/batch", {"tokens": tokens}, own[0].tenant_token)],
+        server.host,
+    )
 
 
 def logging_in(server: Server, users: list[User], password: str = "pw") -> Target:

@@ -9,9 +9,9 @@ import pytest
 
 from bench import load, machine, report
 from bench.figures import FIGURES, Bench, Effort, measure
-from bench.servers import SETUPS, doorward, fill, foreign, verifying
+from bench.servers import SQLITE, doorward, fill, foreign, verifying
 
-TINY = Effort(rounds=1, seconds=0.5, tenants=16, requests=200)
+TINY = Effort(rounds=1, seconds=0.5, tenants=16, logins=2, requests=200, sessions=20)
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +35,12 @@ def test_without_wrk_the_library_client_counts_the_same_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    with doorward(SETUPS[0], tmp_path / "server") as server:
+    with doorward(SQLITE, tmp_path / "server") as server:
         assert load.saturate(verifying(server, fill(server, 8)), 0.2, connections=2).requests > 0
 
 
 def test_answers_that_are_no_success_are_no_result(tmp_path: Path) -> None:
-    with doorward(SETUPS[0], tmp_path / "server") as server:
+    with doorward(SQLITE, tmp_path / "server") as server:
         target = verifying(server, fill(server, 1))
         target.requests = [request.replace(b"Bearer ", b"Bearer x") for request in target.requests]
         with pytest.raises(load.Refused):
@@ -48,7 +48,7 @@ def test_answers_that_are_no_success_are_no_result(tmp_path: Path) -> None:
 
 
 def test_another_server_is_measured_in_the_same_rounds(tmp_path: Path) -> None:
-    with doorward(SETUPS[0], tmp_path / "other") as other:
+    with doorward(SQLITE, tmp_path / "other") as other:
         bench = Bench(tmp_path / "data", TINY, other.url, other.group)
         [figure] = measure(["verify"], bench)
     assert foreign(other.url, None).port == other.port
