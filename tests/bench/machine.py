@@ -60,6 +60,19 @@ def members(group: int) -> list[int]:
     return found
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it, whatever groups they are in."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit():
+                parents[int(entry.name)] = int(_stat(int(entry.name))[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
 def cpu_seconds(pids: list[int]) -> float:
     """User and system time that the processes have used so far."""
     return sum(int(_stat(pid)[11]) + int(_stat(pid)[12]) for pid in pids) / _TICKS

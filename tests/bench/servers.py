@@ -34,7 +34,7 @@ DEFAULTS = {"BUDGET_VERIFY": "1000:2000", "BUDGET_LOGIN": "10:30", "BUDGET_WRITE
 
 
 class Prepared(NamedTuple):
-    """A set-up of stores: the settings that choose it, and the process groups of its servers."""
+    """A set-up of stores: the settings that choose it, and the processes of its servers."""
 
     environment: Mapping[str, str]
     stores: tuple[int, ...] = ()
@@ -98,7 +98,7 @@ class Server:
         return machine.cpu_seconds(self.pids)
 
     def store_cpu(self) -> float:
-        return sum(machine.cpu_seconds(machine.members(group)) for group in self.stores)
+        return sum(machine.cpu_seconds(machine.family(pid)) for pid in self.stores)
 
 
 @contextlib.contextmanager

@@ -78,9 +78,12 @@ class Redis:
             log.error("a command of redis failed", exc_info=error)
 
     async def _get(self, keys: Sequence[bytes], deadline: float) -> Mapping[bytes, bytes]:
+        if self._map is None:
+            [values] = await self._run([Command(keys[0], ("MGET", *keys))], deadline, ending=False)
+            return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
         groups: dict[int, list[bytes]] = {}
         for key in keys:
-            groups.setdefault(self._map.slot(key) if self._map else 0, []).append(key)
+            groups.setdefault(self._map.slot(key), []).append(key)
         commands = [Command(group[0], ("MGET", *group)) for group in groups.values()]
         found = await self._run(commands, deadline, ending=False)
         return {

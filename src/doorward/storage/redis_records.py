@@ -1,6 +1,7 @@
 """How sessions and epochs are spelled in Redis: names and values, pure. `redis_sessions.lua` says what lies where."""
 
 import secrets
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from doorward.core.model import Device, Kind, Origin, Session
 from doorward.core.ports import Claimed, Policy
 
+_REMEMBERED = 4096
 NEVER = "9" * 15
 _UNSET = "-" * 15
 _NO_POLICY = _UNSET.encode() * 2
@@ -23,6 +25,7 @@ class Names(NamedTuple):
     sessions: bytes
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def of(cls, kind: str, owner_id: str) -> "Names":
         """Return the names of a tenant's own sessions, of a user's, or of a tenant's API keys."""
         base = b"dw:{%b}:%b" % (_bytes(owner_id), b"keys" if kind == Kind.KEY else kind.encode())
@@ -42,6 +45,7 @@ def names_of(session: Session) -> Names:
     return Names.of(session.kind, session.user_id or session.tenant_id)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def realm_of(tenant_id: str) -> bytes:
     """Return the epoch of all users of a tenant."""
     return b"dw:{%b}:users" % _bytes(tenant_id)
@@ -133,8 +137,9 @@ class Stored(NamedTuple):
     origin: Origin
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def read(cls, value: bytes) -> "Stored":
-        """Read a value."""
+        """Read a value. The same bytes say the same: a spelling is remembered, never what Redis answered."""
         rest = _decode(value[_HEAD:])
         session = Session(
             rest.id,
