@@ -370,7 +370,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         """Say no to whatever this connection is saying, and close it, gently enough that the answer is read."""
         if self._closing or self._stopped:
             return
-        own = self._in_message and getattr(self.cycle, "scope", None) is self.scope
+        own = self._is_own()
         if not self._is_idle() and not own:
             # An answer now would be taken for that of an earlier request, which is still being answered.
             self._stop_reading()
@@ -396,7 +396,13 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _has_answered(self) -> bool:
         """Tell whether the request that is still arriving was answered on its head alone: one request, one answer."""
-        return self._in_message and self._is_idle() and getattr(self.cycle, "scope", None) is self.scope
+        return self._is_own() and self._is_idle()
+
+    def _is_own(self) -> bool:
+        """Tell whether `cycle` is that of the request that is still arriving."""
+        cycle: Any = self.cycle
+        # A connection whose first request has no head yet has neither a cycle nor a scope.
+        return self._in_message and cycle is not None and getattr(cycle, "scope", None) is self.scope
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
         """Refuse what uvicorn itself objects to, in the one shape of every error."""
