@@ -160,7 +160,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._received = len(data) - data.rfind(b"\n") - 1 if self._fresh else self._received + len(data)
         if self._in_head and self._received > 2 * self._limits.head:
             self._refuse(HeadersTooLarge())
-        elif self._received > 2 * self._limits.head + 8 * self._limits.body:
+        elif self._received > 2 * self._limits.head + 8 * self._largest:
             self._refuse(PayloadTooLarge())
 
     def on_message_begin(self) -> None:
@@ -173,6 +173,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._in_head = self._in_message = self._fresh = True
         self._head_size = 0
         self._body_size = 0
+        self._largest = self._limits.body
         self.due = self._now + self._limits.head_time
 
     def _stop_reading(self) -> None:
@@ -400,9 +401,13 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _is_own(self) -> bool:
         """Tell whether `cycle` is that of the request that is still arriving."""
-        cycle: Any = self.cycle
-        # A connection whose first request has no head yet has neither a cycle nor a scope.
-        return self._in_message and cycle is not None and getattr(cycle, "scope", None) is self.scope
+        # A request without a whole head, or of the express lane, has no cycle: then it is an earlier one's, or none.
+        return (
+            self._in_message
+            and not self._in_head
+            and self._express is None
+            and getattr(self.cycle, "scope", None) is self.scope
+        )
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
         """Refuse what uvicorn itself objects to, in the one shape of every error."""
