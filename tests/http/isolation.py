@@ -238,7 +238,9 @@ class Attacker:
         tenant.http.post("/tenant/logout", json={"token": dead})
         body = {"login": "mallory", "password": "pw", "deviceId": "laptop", "refresh": True}
         refresh_token = tenant.post("/auth", body).json()["refreshToken"]
-        keys = {str(name): tenant.post("/tenant/key", {"name": name, "permissions": [name]}).json() for name in Permission}
+        keys = {
+            str(name): tenant.post("/tenant/key", {"name": name, "permissions": [name]}).json() for name in Permission
+        }
         gone = tenant.post("/tenant/key", {"name": "gone", "permissions": list(Permission)}).json()
         assert tenant.http.delete(f"/tenant/key/{gone['id']}", headers=tenant.headers).status_code == 200
         whole = tenant.post("/tenant/key", {"name": "all", "permissions": list(Permission)}).json()["key"]

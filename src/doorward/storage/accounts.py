@@ -10,7 +10,7 @@ from doorward.storage.database import Database, Row, Step, happened
 
 _BATCH = 500
 _BELONGINGS = ("epochs", "note_ended", "users", "audit")
-_REMAINS = ("api_keys", "reset_codes", "chain", "tenant", "departed")
+_REMAINS = ("api_keys", "reset_codes", "chain", "realm", "tenant", "departed")
 
 
 class RelationalAccounts:
@@ -134,7 +134,10 @@ class RelationalAccounts:
         """See `Accounts.delete_user`."""
         row = {"tenant_id": tenant_id, "id": user_id}
         deleted, *_ = await self._db.write(
-            Step("delete_user", row, vital=True), Step("forget_reset_codes", {"id": user_id}), *happened(events)
+            Step("delete_user", row, vital=True),
+            Step("forget_reset_codes", {"id": user_id}),
+            Step("forget_sessions", {"id": user_id}),
+            *happened(events),
         )
         return bool(deleted)
 

@@ -75,6 +75,9 @@ DELETE FROM reset_codes WHERE tenant_id = :tenant_id
 -- name: purge_chain
 DELETE FROM audit_chains WHERE tenant_id = :tenant_id
 
+-- name: purge_realm
+DELETE FROM epochs WHERE owner = 'users:' || :tenant_id
+
 -- name: purge_tenant
 DELETE FROM tenants WHERE id = :tenant_id
 
@@ -137,6 +140,10 @@ RETURNING id
 
 -- name: delete_user
 DELETE FROM users WHERE id = :id AND tenant_id = :tenant_id RETURNING id
+
+-- name: forget_sessions
+-- They are ended already; this removes what they knew of the user.
+DELETE FROM sessions WHERE owner = 'user:' || :id
 
 -- name: touch_user
 UPDATE users SET last_activity = :seen WHERE id = :id AND last_activity < :seen
