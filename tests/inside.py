@@ -66,8 +66,7 @@ class GatedPasswords:
     async def match(self, *given: Any, **more: Any) -> Any:
         match = await self._real.match(*given, **more)
         self.found.set()
-        while not self.opened.is_set():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(self.opened.wait, 20)
         return match
 
 
@@ -98,5 +97,5 @@ class HeldHasher:
 
 def carry_out(service: Service, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a use case where the service runs: what an operator does and no request can."""
-    loop = cast("asyncio.AbstractEventLoop", connections(service)[0].loop)
+    loop = connections(service)[0].loop
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)

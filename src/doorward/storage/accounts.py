@@ -89,8 +89,12 @@ class RelationalAccounts:
 
     async def add_users(self, users: Sequence[User], *, events: Events = ()) -> list[bool]:
         """See `Accounts.add_users`."""
-        results = await self._db.write(*(Step("add_user", _user_row(user)) for user in users), *happened(events))
-        return [bool(rows) for rows in results[: len(users)]]
+        rows = [_user_row(user) for user in users]
+        # Sorted, so that two processes that add the same users wait for one another in the same order.
+        order = sorted(range(len(rows)), key=lambda number: (rows[number]["login_key"], number))
+        results = await self._db.write(*(Step("add_user", rows[number]) for number in order), *happened(events))
+        added = {number: bool(result) for number, result in zip(order, results, strict=False)}
+        return [added[number] for number in range(len(rows))]
 
     async def put_user(self, user: User, *, events: Events = ()) -> User:
         """See `Accounts.put_user`."""
