@@ -1,6 +1,8 @@
 """Where tests reach into a running service: to count what it did, or to break what only breaks by accident."""
 
 import asyncio
+import threading
+from collections.abc import Coroutine
 from typing import Any, cast
 
 from doorward.core.ports import Claimed
@@ -48,3 +50,52 @@ def move_sessions_away(service: Service, seconds: float) -> None:
     """Let every look-up of a session take `seconds` longer."""
     door = services(service).sessions
     put(door, "sessions", DistantSessions(door.sessions, seconds))
+
+
+class GatedPasswords:
+    """The real passwords, whose comparisons keep what they found to themselves until a gate is opened."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.found = threading.Event()
+        self.opened = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def match(self, *given: Any, **more: Any) -> Any:
+        match = await self._real.match(*given, **more)
+        self.found.set()
+        await asyncio.to_thread(self.opened.wait, 20)
+        return match
+
+
+def gate_logins(service: Service) -> GatedPasswords:
+    """Let every login, and nothing else, stop between comparing its password and believing it."""
+    authentication = services(service).authentication
+    gated = GatedPasswords(authentication.passwords)
+    put(authentication, "passwords", gated)
+    return gated
+
+
+class HeldHasher:
+    """The real hasher, which notes whose turn it is, and lets nobody go on before it is told to."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.order: list[str] = []
+        self.released = threading.Event()
+
+    def match(self, password: str, stored: str | None) -> Any:
+        self.order.append(password)
+        assert self.released.wait(20)
+        return self._real.match(password, stored)
+
+    def hash(self, password: str) -> Any:
+        return self._real.hash(password)
+
+
+def carry_out(service: Service, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a use case where the service runs: what an operator does and no request can."""
+    loop = connections(service)[0].loop
+    return asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from doorward.core.model import Kind, Session, Tenant, User
+from doorward.core.model import Event, Kind, Session, Tenant, User
 from doorward.core.ports import Accounts, Claimed, Counters, Revocations, Sessions
 from doorward.storage.revocations import RelationalRevocations
 from doorward.stores import Stores
@@ -79,3 +79,12 @@ def tenant_session(tenant_id: str, *, at: int = NOW, expires_at: int | None = No
 
 def claimed(session: Session) -> Claimed:
     return Claimed(session.id, session.user_id or session.tenant_id, Kind(session.kind))
+
+
+def key_session(tenant_id: str, *, at: int = NOW, expires_at: int | None = None) -> Session:
+    session = tenant_session(tenant_id, at=at, expires_at=expires_at)
+    return session._replace(kind=Kind.KEY, permissions="sessions verify")
+
+
+def made_event(tenant_id: str, action: str = "something", *, at: int = NOW) -> Event:
+    return Event(at, tenant_id, action, "success", "tenant")

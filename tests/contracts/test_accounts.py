@@ -1,12 +1,15 @@
 """What every store of accounts promises (`doorward.core.ports.Accounts`)."""
 
 import asyncio
+import json
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
-from made import NOW, Workers, kept_tenant, make_tenant, make_user
+from doorward.core.identity import canonical
+from doorward.core.model import Event, Origin
+from made import NOW, Workers, claimed, kept_tenant, made_event, make_tenant, make_user, user_session
 
 
 async def test_a_tenant_is_found_by_id_and_by_any_spelling_of_its_address(workers: Workers) -> None:
@@ -208,3 +211,205 @@ async def test_many_users_are_touched_at_once_by_two_workers_without_standing_in
     )
     listed = await accounts.list_users(tenant.id, part="", after="", limit=100)
     assert {user.last_activity for user in listed} == {NOW + 7}
+
+
+async def told(workers: Workers, tenant_id: str) -> list[str]:
+    """Return what the log tells of a tenant, oldest first."""
+    entries = await workers.other.audit.page(tenant_id, before=None, limit=1000)
+    return [json.loads(entry.text)["action"] for entry in reversed(entries)]
+
+
+async def test_a_user_is_changed_only_as_it_was_last_seen(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    user = make_user(tenant.id, login="Grace")
+    assert await accounts.add_user(user)
+    new = replace(
+        user,
+        email="new@example.org",
+        company="Company",
+        sub="new",
+        scope="null",
+        password_hash="other",
+        credentials=7,
+        metadata='{"a":[1,"é"]}',
+        disabled=True,
+    )
+    assert await elsewhere.change_user(replace(new, login="not", registration_date=1, last_activity=2))
+    assert await accounts.user_by_id(tenant.id, user.id) == replace(new, version=2)
+    assert not await elsewhere.change_user(replace(user, sub="stale"))
+    assert await elsewhere.change_user(replace(new, version=2, company=None, scope=None, metadata=None, disabled=False))
+    kept = replace(new, version=3, company=None, scope=None, metadata=None, disabled=False)
+    assert await accounts.user_by_id(tenant.id, user.id) == kept
+    await elsewhere.touch_users({user.id: NOW + 9})
+    assert await accounts.change_user(replace(kept, sub="activity is no change"))
+    moved = await accounts.user_by_id(tenant.id, user.id)
+    assert moved
+    assert moved.last_activity == NOW + 9
+
+
+async def test_of_many_who_change_what_they_saw_one_succeeds_and_only_its_event_is_told(workers: Workers) -> None:
+    tenant = await kept_tenant(workers.accounts[0])
+    user = make_user(tenant.id)
+    assert await workers.accounts[0].add_user(user)
+    changes = [
+        workers.accounts[n % 2].change_user(replace(user, sub=f"{n}"), events=[made_event(tenant.id, f"{n}")])
+        for n in range(10)
+    ]
+    changed = await asyncio.gather(*changes)
+    assert changed.count(True) == 1
+    winner = str(changed.index(True))
+    kept = await workers.accounts[1].user_by_id(tenant.id, user.id)
+    assert kept
+    assert (kept.sub, await told(workers, tenant.id)) == (winner, [winner])
+
+
+async def test_TI3_a_user_is_changed_by_its_own_tenant_only(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    mine, theirs = await kept_tenant(accounts), await kept_tenant(accounts)
+    user = make_user(mine.id)
+    assert await accounts.add_user(user)
+    assert not await elsewhere.change_user(replace(user, tenant_id=theirs.id, sub="stolen"))
+    assert not await elsewhere.change_user(make_user(mine.id))
+    assert await accounts.user_by_id(mine.id, user.id) == user
+
+
+async def test_a_tenant_is_changed_only_as_it_was_last_seen(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    new = replace(tenant, password_hash="other", credentials=5, settings='{"sessionIdle":60}', disabled=True)
+    event = [made_event(tenant.id, "changed")]
+    assert await elsewhere.change_tenant(replace(new, email="not@example.org", created_at=1), events=event)
+    assert await accounts.tenant_by_id(tenant.id) == replace(new, version=2)
+    assert not await accounts.change_tenant(replace(tenant, settings="{}"), events=[made_event(tenant.id, "stale")])
+    assert await told(workers, tenant.id) == ["changed"]
+    assert await elsewhere.tenant_by_email(tenant.email) == replace(new, version=2)
+    assert not await accounts.change_tenant(make_tenant())
+
+
+async def test_events_are_told_only_where_the_change_happened(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = make_tenant()
+
+    def event(action: str) -> list[Event]:
+        return [made_event(tenant.id, action)]
+
+    assert await accounts.add_tenant(tenant, events=event("tenant"))
+    assert not await elsewhere.add_tenant(make_tenant(email=tenant.email.upper()), events=event("no"))
+    user = make_user(tenant.id, login="heidi")
+    assert await accounts.add_user(user, events=event("user"))
+    assert not await elsewhere.add_user(make_user(tenant.id, login="HEIDI"), events=event("no"))
+    await elsewhere.put_user(make_user(tenant.id, login="heidi"), events=event("put"))
+    assert not await accounts.change_user(user, events=event("no"))
+    assert not await accounts.delete_user(tenant.id, "nobody", events=event("no"))
+    assert await accounts.delete_user(tenant.id, user.id, events=event("deleted"))
+    assert not await elsewhere.delete_user(tenant.id, user.id, events=event("no"))
+    assert not await elsewhere.delete_tenant("nobody", events=event("no"))
+    assert await told(workers, tenant.id) == ["tenant", "user", "put", "deleted"]
+
+
+async def test_many_users_are_kept_at_once_and_each_taken_login_is_named(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    assert await accounts.add_user(make_user(tenant.id, login="taken"))
+    users = [make_user(tenant.id, login=login) for login in ["a", "TAKEN", "b", "A", "c"]]
+    assert await elsewhere.add_users(users, events=[made_event(tenant.id, "import")]) == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    listed = await accounts.list_users(tenant.id, part="", after="", limit=10)
+    assert [user.login for user in listed] == ["a", "b", "c", "taken"]
+    assert listed[0] == users[0]
+    assert await told(workers, tenant.id) == ["import"]
+    assert await accounts.add_users([]) == []
+
+
+async def test_DU10_two_who_import_the_same_users_at_once_keep_each_once(workers: Workers) -> None:
+    tenant = await kept_tenant(workers.accounts[0])
+    batches = [[make_user(tenant.id, login=f"u{n}") for n in range(50)] for _ in range(2)]
+    batches[1].reverse()
+    one, other = await asyncio.gather(
+        *(store.add_users(batch) for store, batch in zip(workers.accounts, batches, strict=True))
+    )
+    other.reverse()
+    assert [sum(pair) for pair in zip(one, other, strict=True)] == [1] * 50
+
+
+async def test_tenants_are_listed_page_by_page_by_their_canonical_address(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    mark = uuid4().hex
+    emails = [f"{mark}-{name}@example.org" for name in ["B", "a", "ä", "C", "!"]]
+    for email in emails:
+        assert await accounts.add_tenant(make_tenant(email=email))
+    found: list[str] = []
+    after = ""
+    while page := await elsewhere.list_tenants(after=after, limit=2):
+        assert len(page) <= 2
+        found += [tenant.email for tenant in page]
+        after = canonical(page[-1].email)
+    assert [email for email in found if email.startswith(mark)] == [emails[n] for n in (4, 1, 0, 3, 2)]
+
+
+async def test_a_deleted_tenant_is_found_no_more_and_its_address_is_free_at_once(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    deleted = await asyncio.gather(*(workers.accounts[n % 2].delete_tenant(tenant.id) for n in range(6)))
+    assert sum(deleted) == 1
+    assert await elsewhere.tenant_by_id(tenant.id) is None
+    assert await elsewhere.tenant_by_email(tenant.email) is None
+    assert not await elsewhere.change_tenant(tenant)
+    assert not await elsewhere.set_tenant_hash(tenant, "revived")
+    assert tenant.id not in {one.id for one in await accounts.list_tenants(after="", limit=10_000)}
+    again = make_tenant(email=tenant.email)
+    assert await elsewhere.add_tenant(again)
+    assert await accounts.tenant_by_email(tenant.email) == again
+    while await accounts.purge(limit=100):
+        pass
+    assert await elsewhere.tenant_by_email(tenant.email) == again
+    assert not await elsewhere.delete_tenant(tenant.id)
+
+
+async def test_PR2_a_purge_removes_in_pieces_what_deleted_tenants_owned_and_nothing_else(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    while await accounts.purge(limit=1000):
+        pass
+    gone, also_gone, stays = [await kept_tenant(accounts) for _ in range(3)]
+    users = {tenant.id: [make_user(tenant.id) for _ in range(7)] for tenant in (gone, also_gone, stays)}
+    sessions = []
+    for tenant_id, owned in users.items():
+        assert all(await accounts.add_users(owned, events=[made_event(tenant_id) for _ in range(4)]))
+        for user in owned:
+            sessions.append(user_session(tenant_id, user.id))
+            await workers.one.sessions.open(sessions[-1], cap=None)
+    for tenant in (gone, also_gone):
+        assert await elsewhere.delete_tenant(tenant.id)
+    steps = 0
+    while removed := await workers.accounts[steps % 2].purge(limit=3):
+        assert 0 < removed <= 4 * 3
+        steps += 1
+        assert steps < 50
+    assert steps > 4
+    for tenant in (gone, also_gone):
+        assert await accounts.list_users(tenant.id, part="", after="", limit=10) == []
+        assert await told(workers, tenant.id) == []
+        assert await workers.one.audit.head(tenant.id) == (0, "")
+    assert len(await accounts.list_users(stays.id, part="", after="", limit=10)) == 7
+    assert len(await told(workers, stays.id)) == 4
+    left = [session.tenant_id for session in sessions if await workers.other.sessions.find(claimed(session))]
+    assert left == [stays.id] * 7
+
+
+async def test_PR1_with_a_user_goes_what_its_sessions_knew_of_it(workers: Workers) -> None:
+    accounts, _ = workers.accounts
+    tenant = await kept_tenant(accounts)
+    user = make_user(tenant.id)
+    assert await accounts.add_user(user)
+    session = user_session(tenant.id, user.id)
+    await workers.one.sessions.open(session, cap=None, origin=Origin("192.0.2.1", "Firefox"))
+    await workers.one.sessions.end_user(tenant.id, user.id)
+    assert await accounts.delete_user(tenant.id, user.id)
+    assert await workers.other.sessions.list_user(tenant.id, user.id, limit=10) == []
+    assert not await workers.other.sessions.close(session)

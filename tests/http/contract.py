@@ -1,10 +1,12 @@
 """What the tests of the published contract share: how a refusal looks, requests made from an endpoint's description."""
 
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -20,12 +22,20 @@ _PER_REQUEST = {"date", "x-request-id"}
 
 Result = TypeVar("Result")
 
-BODIES: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoint.takes)
-"""The endpoints that take a body."""
+BODIES: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoint.takes and not endpoint.form)
+"""The endpoints that take a JSON body."""
+
+FORMS: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoint.form)
+"""The endpoints that take a form, and refuse as RFC 6749 has it."""
 
 
 def named(endpoint: Endpoint) -> str:
     return f"{endpoint.method} {endpoint.path}"
+
+
+def place(path: str) -> str:
+    """Return a path whose segments name nobody."""
+    return re.sub(r"\{\w+\}", "nobody", path)
 
 
 def fresh(service: Service) -> Tenant:
@@ -83,6 +93,9 @@ def assert_error_shape(answer: httpx.Response) -> None:
     """Hold any refusal against the one shape that every error has."""
     assert answer.headers["content-type"] == JSON
     body = answer.json()
+    if "error_description" in body:
+        assert_oauth_error(answer)
+        return
     assert body["status"] == answer.status_code
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", body["code"])
     if body["code"] == "validation_error":
@@ -93,10 +106,41 @@ def assert_error_shape(answer: httpx.Response) -> None:
         assert body["error"]
 
 
+def assert_oauth_error(answer: httpx.Response, status: int | None = None, error: str | None = None) -> None:
+    """Hold a refusal against the shape that RFC 6749, section 5.2, gives it: on the paths of OAuth and nowhere else."""
+    assert answer.request.url.path.startswith("/oauth/")
+    assert answer.headers["content-type"] == JSON
+    assert answer.headers.get("www-authenticate") == ("Bearer" if answer.status_code == 401 else None)
+    body = answer.json()
+    assert set(body) == {"error", "error_description"}
+    assert re.fullmatch(r"[a-z][a-z_]*[a-z]", body["error"])
+    assert body["error_description"]
+    assert (status or answer.status_code, error or body["error"]) == (answer.status_code, body["error"])
+
+
 def essence(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
     """Return all of an answer that may not depend on what was asked about: everything but its date and id."""
     headers = sorted((name, value) for name, value in answer.headers.items() if name not in _PER_REQUEST)
     return answer.status_code, headers, answer.content
+
+
+def encode(endpoint: Endpoint, body: Any) -> bytes:
+    """Return a body as an endpoint takes it: a form, or JSON."""
+    return urlencode(body).encode() if endpoint.form else json.dumps(body).encode()
+
+
+def media(endpoint: Endpoint) -> str:
+    return "application/x-www-form-urlencoded" if endpoint.form else "application/json"
+
+
+def proof(endpoint: Endpoint, credential: str | None) -> dict[str, str]:
+    """Return the headers that present a tenant's credential, given as an Authorization header, to an endpoint."""
+    if credential is None:
+        return {}
+    if endpoint.everywhere:
+        # There, Authorization is the user's.
+        return {"X-Doorward-Key": credential.removeprefix("Bearer ")}
+    return {"Authorization": credential}
 
 
 def call(
@@ -107,11 +151,15 @@ def call(
     credential: str | None = None,
     path: str | None = None,
     query: Mapping[str, str] | None = None,
+    **more: str,
 ) -> httpx.Response:
     """Send a request to an endpoint. `credential` is the whole Authorization header; None sends none."""
-    headers = {} if credential is None else {"Authorization": credential}
-    options: dict[str, Any] = {} if body is None else {"json": body}
-    return http.request(endpoint.method, path or endpoint.path, headers=headers, params=query or None, **options)
+    headers = {**proof(endpoint, credential), **more}
+    content = None
+    if body is not None:
+        headers["Content-Type"] = media(endpoint)
+        content = encode(endpoint, body)
+    return http.request(endpoint.method, path or endpoint.path, headers=headers, params=query or None, content=content)
 
 
 def credential_for(endpoint: Endpoint, tenant: Tenant) -> str | None:
@@ -120,18 +168,21 @@ def credential_for(endpoint: Endpoint, tenant: Tenant) -> str | None:
 
 
 def send(http: httpx.Client, endpoint: Endpoint, tenant: Tenant, content: bytes, **headers: str) -> httpx.Response:
-    """Send raw bytes as the JSON body of an endpoint, with the credential it wants."""
-    credential = credential_for(endpoint, tenant)
-    given = {"Content-Type": "application/json", **({"Authorization": credential} if credential else {}), **headers}
-    return http.request(endpoint.method, endpoint.path, content=content, headers=given)
+    """Send raw bytes as the body of an endpoint, with the credential it wants; segments of its path name nobody."""
+    given = {"Content-Type": media(endpoint), **proof(endpoint, credential_for(endpoint, tenant)), **headers}
+    return http.request(endpoint.method, place(endpoint.path), content=content, headers=given)
+
+
+_FAREWELLS = {("POST", "/tenant/password"): "current", ("DELETE", "/tenant"): "password"}
 
 
 def example(endpoint: Endpoint) -> dict[str, Any]:
-    """Return a body that an endpoint takes, with an e-mail address of its own."""
+    """Return a body that an endpoint takes, with an e-mail address of its own, that leaves the tenant as it is."""
     body = dict(endpoint.example)
     if "email" in body:
         body["email"] = email()
-    return body
+    farewell = _FAREWELLS.get((endpoint.method, endpoint.path))
+    return body | ({farewell: "Wrong-Horse-9"} if farewell else {})
 
 
 def together(jobs: Sequence[Callable[[], Result]], *, threads: int | None = None) -> list[Result]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 from contract import UUID, call, fresh, log_in, named
 
+from doorward.core.model import Permission
 from doorward.http.endpoints import Endpoint
 from harness import Service, Tenant
 
@@ -23,10 +25,29 @@ NEUTRAL: Mapping[str, Any] = {
     "deviceId": "laptop",
     "limit": "10",
     "cursor": "0",
+    "tenant": "false",
+    "current": "Wrong-Horse-9",
+    "metadata": {"a": 1},
+    "disabled": False,
+    "refresh": True,
+    "ip": "192.0.2.1",
+    "userAgent": "Firefox",
+    "settings": {"sessionIdle": 3600},
+    "name": "gateway",
+    "permissions": ["verify"],
+    "expiresAt": None,
+    "token_type_hint": "access_token",
 }
 """Fields that name nobody: the same for both arms of a comparison."""
 
-_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+BODILESS = {"/user/{login}/password/reset"}
+"""Where a POST needs to say nothing."""
+
+_TOKEN = re.compile(r"(?:eyJ|dr_)[\w-]+\.[\w-]+(?:\.[\w-]+)?")
+_KEY = re.compile(r"dw_[\w-]+")
+_ID = re.compile(r"(?<=[\":])[\w-]{22}(?=\")")
+_REQUEST = re.compile(r'(?<="requestId":")[\w-]+')
+_FINGERPRINT = re.compile(r'(?<="session":")[0-9a-f]{16}')
 _MILLISECONDS = re.compile(r"\b1[0-9]{12}\b")
 
 
@@ -39,6 +60,12 @@ class World:
     user: Mapping[str, Any]
     token: str
     cursor: str
+    refresh_token: str
+    code: str
+    key: Mapping[str, Any]
+    session: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    events: list[Mapping[str, Any]]
 
     @classmethod
     def of(cls, tenant: Tenant) -> "World":
@@ -46,37 +73,110 @@ class World:
         user = tenant.create(login, "bobs-own", email="bob@example.org", sub="bobs-sub").json()
         tenant.create(f"{login}-2", "other")
         cursor = tenant.get("/user", limit=1).json()["nextCursor"]
-        return cls(tenant, login, user, tenant.session(login, "bobs-own"), cursor)
+        body = {"login": login, "password": "bobs-own", "deviceId": "bobs-device"}
+        where = {"ip": "192.0.2.77", "userAgent": "bobs-browser"}
+        pair = tenant.post("/auth", {**body, **where, "refresh": True}).json()
+        chosen = {"sessionIdle": 86_400, "sessionsPerUser": 50}
+        tenant.http.patch("/tenant", json={"settings": chosen}, headers=tenant.headers)
+        return cls(
+            tenant,
+            login,
+            user,
+            tenant.session(login, "bobs-own"),
+            cursor,
+            pair["refreshToken"],
+            tenant.post(f"/user/{login}-2/password/reset", {}).json()["code"],
+            tenant.post("/tenant/key", {"name": "bobs-key", "permissions": list(Permission)}).json(),
+            tenant.get(f"/user/{login}/sessions").json()["sessions"][-1],
+            tenant.get("/tenant").json(),
+            tenant.get("/tenant/audit").json()["events"],
+        )
 
     def names(self) -> dict[str, str]:
         """Return this world's value for every field that names an object."""
-        return {"login": self.login, "token": self.token, "email": self.tenant.email, "q": self.login}
+        return {
+            "login": self.login,
+            "token": self.token,
+            "email": self.tenant.email,
+            "q": self.login,
+            "refreshToken": self.refresh_token,
+            "code": self.code,
+            "key id": self.key["id"],
+            "session id": self.session["id"],
+        }
 
     def secrets(self) -> tuple[str, ...]:
         """Return what nobody else may be told."""
-        return self.tenant.id, str(self.user["id"]), "bobs-sub", "bob@example.org", self.token, self.tenant.token
+        return (
+            self.tenant.id,
+            str(self.user["id"]),
+            "bobs-sub",
+            "bobs-device",
+            "bobs-browser",
+            "bobs-key",
+            "192.0.2.77",
+            "bob@example.org",
+            self.token,
+            self.tenant.token,
+            self.refresh_token,
+            self.code,
+            self.key["key"],
+            self.key["id"],
+            self.session["id"],
+        )
 
     def assert_untouched(self) -> None:
-        """Look at everything through the owner's eyes: list, sessions, passwords, the tenant itself."""
+        """Look at everything through the owner's eyes, and at its log, which knows of nothing it did not do itself.
+
+        Who fails to log in as the tenant itself is the tenant's business, so that may have been told.
+        """
         tenant = self.tenant
+        events = tenant.get("/tenant/audit", limit=500).json()["events"]
+        told = [event for event in events if (event["action"], event["outcome"]) != ("tenant.login", "failure")]
+        assert told == self.events
         users = [{**user, "lastActivity": 0} for user in tenant.get("/user").json()["users"]]
         assert [user["login"] for user in users] == [self.login, f"{self.login}-2"]
         assert users[0] == {**self.user, "lastActivity": 0}
+        assert tenant.get("/tenant").json() == self.settings
         assert tenant.verify(self.token).json()["decoded"]["id"] == self.user["id"]
+        sessions = tenant.get(f"/user/{self.login}/sessions").json()["sessions"]
+        assert {**sessions[-1], "lastActivity": 0} == {**self.session, "lastActivity": 0}
+        renewable = {"Content-Type": "application/x-www-form-urlencoded", **tenant.headers}
+        asked = tenant.http.post("/oauth/introspect", data={"token": self.refresh_token}, headers=renewable)
+        assert asked.json()["active"] is True
+        [key] = tenant.get("/tenant/key").json()["keys"]
+        assert {**key, "lastUsed": None} == {name: value for name, value in self.key.items() if name != "key"}
+        assert tenant.http.get("/user", headers={"Authorization": f"Bearer {self.key['key']}"}).status_code == 200
         assert tenant.login(self.login, "bobs-own").status_code == 200
         assert tenant.http.post("/tenant/verify", json={"token": tenant.token}).status_code == 200
         assert log_in(tenant)
+        events = tenant.get("/tenant/audit", limit=500).json()["events"]
+        self.events[:] = [event for event in events if event["outcome"] == "success"]
+
+    def assert_code_is_good(self) -> None:
+        """Use the reset code up: it was nobody else's to use."""
+        assert self.tenant.post("/auth/reset", {"code": self.code, "password": "new"}).status_code == 200
 
 
 def nobodys() -> dict[str, str]:
     """Return values of the same kind that name nothing anywhere."""
     login = f"bob-{uuid4().hex}"
-    return {"login": login, "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "email": f"{uuid4().hex}@example.org", "q": login}
+    return {
+        "login": login,
+        "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+        "email": f"{uuid4().hex}@example.org",
+        "q": login,
+        "refreshToken": "dr_WyIxIiwidSIsInMiLDFd.c2ln",
+        "code": token_urlsafe(24),
+        "key id": token_urlsafe(16),
+        "session id": token_urlsafe(16),
+    }
 
 
 def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, Any] | None, dict[str, str]]:
     """Return path, body and query of a request to `endpoint` for the objects that `names` names."""
-    fill = {**NEUTRAL, **names}
+    own_id = names.get("key id" if endpoint.path.startswith("/tenant/key/") else "session id", "")
+    fill = {**NEUTRAL, "id": own_id, "tokens": [names["token"]], "keepToken": names["token"], **names}
 
     def value(kind: str, name: str) -> Any:
         if name not in fill:
@@ -87,7 +187,7 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
         return fill[name]
 
     path = re.sub(r"\{(\w+)[^}]*\}", lambda match: quote(value("path segment", match[1]), safe=""), endpoint.path)
-    if endpoint.method in {"POST", "PUT", "PATCH"} and endpoint.takes is None:
+    if endpoint.method in {"POST", "PUT", "PATCH"} and endpoint.takes is None and endpoint.path not in BODILESS:
         pytest.fail(f"{named(endpoint)} does not say what it takes: give it `takes` in ENDPOINTS.")
     body = None
     if endpoint.takes is not None:
@@ -98,7 +198,9 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
 
 def strike(http: httpx.Client, endpoint: Endpoint, names: Mapping[str, str], credential: str | None) -> httpx.Response:
     path, body, query = aim(endpoint, names)
-    return call(http, endpoint, path=path, body=body, query=query, credential=credential)
+    # What asks for a gateway has the user's token where others have the tenant's.
+    more = {"Authorization": f"Bearer {names['token']}"} if endpoint.everywhere else {}
+    return call(http, endpoint, path=path, body=body, query=query, credential=credential, **more)
 
 
 def masked(
@@ -110,6 +212,8 @@ def masked(
         text = text.replace(value, f"<{name}>")
     text = _TOKEN.sub("<jwt>", text.replace(attacker.id, "<caller>").replace(attacker.email, "<caller's email>"))
     text = _MILLISECONDS.sub("<ms>", UUID.sub("<uuid>", text))
+    for pattern in (_KEY, _ID, _REQUEST, _FINGERPRINT):
+        text = pattern.sub("<id>", text)
     skipped = {"date", "x-request-id", "content-length"}
     return answer.status_code, sorted(pair for pair in answer.headers.items() if pair[0] not in skipped), text
 
@@ -121,6 +225,10 @@ class Attacker:
     tenant: Tenant
     user_token: str
     dead_token: str
+    refresh_token: str
+    key: str
+    lesser: Mapping[str, str]
+    revoked_key: str
 
     @classmethod
     def of(cls, service: Service) -> "Attacker":
@@ -128,11 +236,27 @@ class Attacker:
         tenant.create("mallory", "pw")
         dead = log_in(tenant)
         tenant.http.post("/tenant/logout", json={"token": dead})
-        return cls(tenant, tenant.session("mallory", "pw"), dead)
+        body = {"login": "mallory", "password": "pw", "deviceId": "laptop", "refresh": True}
+        refresh_token = tenant.post("/auth", body).json()["refreshToken"]
+        keys = {
+            str(name): tenant.post("/tenant/key", {"name": name, "permissions": [name]}).json() for name in Permission
+        }
+        gone = tenant.post("/tenant/key", {"name": "gone", "permissions": list(Permission)}).json()
+        assert tenant.http.delete(f"/tenant/key/{gone['id']}", headers=tenant.headers).status_code == 200
+        whole = tenant.post("/tenant/key", {"name": "all", "permissions": list(Permission)}).json()["key"]
+        lesser = {name: made["key"] for name, made in keys.items()}
+        return cls(tenant, tenant.session("mallory", "pw"), dead, refresh_token, whole, lesser, gone["key"])
 
     def names(self) -> dict[str, str]:
         """Return the attacker's own value for every field that names an object."""
-        return {"login": "mallory", "token": self.user_token, "email": self.tenant.email, "q": "mallory"}
+        return {
+            **nobodys(),
+            "login": "mallory",
+            "token": self.user_token,
+            "email": self.tenant.email,
+            "q": "mallory",
+            "refreshToken": self.refresh_token,
+        }
 
     def credentials(self, victim: World) -> dict[str, str | None]:
         """Return what proves nothing, by name."""
@@ -145,4 +269,10 @@ class Attacker:
             "a dead tenant token": f"Bearer {self.dead_token}",
             "a cut tenant token": f"Bearer {self.tenant.token[:-1]}",
             "the victim's user's token": f"Bearer {victim.token}",
+            "a refresh token": f"Bearer {self.refresh_token}",
+            "the victim's refresh token": f"Bearer {victim.refresh_token}",
+            "a revoked key": f"Bearer {self.revoked_key}",
+            "a cut key": f"Bearer {self.key[:-1]}",
+            "a key with a foreign secret": f"Bearer {victim.key['key'][:-20]}{self.key[-20:]}",
+            "the id of the victim's key": f"Bearer {victim.key['id']}",
         }

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from contract import (
     assert_invalid_token,
+    assert_oauth_error,
     assert_refused,
     assert_unauthorised,
     email,
@@ -36,19 +37,45 @@ def victim(other: Tenant) -> World:
 
 
 @pytest.mark.parametrize("endpoint", [it for it in ENDPOINTS if (it.method, it.path) != REGISTRATION], ids=named)
+@pytest.mark.parametrize("by", ["its token", "an API key"])
 def test_TI1_anothers_object_is_answered_like_one_that_does_not_exist(
-    shared: Service, victim: World, endpoint: Endpoint
+    shared: Service, victim: World, endpoint: Endpoint, by: str
 ) -> None:
     told = []
     for names in (victim.names(), nobodys()):
-        attacker = Attacker.of(shared).tenant
-        credential = f"Bearer {attacker.token}" if endpoint.proof is Proof.TENANT else None
-        answer = strike(attacker.http, endpoint, names, credential)
+        attacker = Attacker.of(shared)
+        credential = f"Bearer {attacker.tenant.token if by == 'its token' else attacker.key}"
+        proven = endpoint.proof is Proof.TENANT
+        answer = strike(attacker.tenant.http, endpoint, names, credential if proven else None)
         assert answer.status_code < 500, answer.text
         for secret in set(victim.secrets()) - set(names.values()):
             assert secret not in answer.text
-        told.append(masked(answer, names, attacker))
+            assert secret not in str(answer.headers)
+        told.append(masked(answer, names, attacker.tenant))
     assert told[0] == told[1]
+    victim.assert_untouched()
+    victim.assert_code_is_good()
+
+
+@pytest.mark.parametrize("endpoint", PROVEN, ids=named)
+def test_TI1_a_key_of_lesser_permission_learns_nothing_and_does_nothing(
+    shared: Service, victim: World, endpoint: Endpoint
+) -> None:
+    attacker = Attacker.of(shared)
+    for permission, key in attacker.lesser.items():
+        if permission == endpoint.permission:
+            continue
+        answers = [
+            strike(attacker.tenant.http, endpoint, names, f"Bearer {key}")
+            for names in (victim.names(), nobodys(), attacker.names())
+        ]
+        if endpoint.form:
+            assert_oauth_error(answers[0], 400, "unauthorized_client")
+        else:
+            assert (answers[0].status_code, answers[0].json()["code"]) == (403, "permission_denied")
+        assert len({str(essence(answer)) for answer in answers}) == 1
+    assert attacker.tenant.verify(attacker.user_token).status_code == 200
+    assert logins(attacker.tenant) == ["mallory"]
     victim.assert_untouched()
 
 
@@ -62,7 +89,10 @@ def test_TI1_without_a_live_tenants_credential_every_answer_is_the_same_401(
         for whose, names in (("theirs", victim.names()), ("nobody's", nobodys()), ("own", attacker.names())):
             answers[f"{name}, {whose}"] = strike(attacker.tenant.http, endpoint, names, credential)
     first = next(iter(answers.values()))
-    assert_unauthorised(first)
+    if endpoint.form:
+        assert_oauth_error(first, 401, "invalid_client")
+    else:
+        assert_unauthorised(first)
     assert {name: essence(answer) for name, answer in answers.items()} == dict.fromkeys(answers, essence(first))
     victim.assert_untouched()
     assert logins(attacker.tenant) == ["mallory"]

@@ -10,10 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from contract import BODIES, credential_for, email, example, send
+from contract import BODIES, FORMS, credential_for, email, encode, example, place, send
 
+from doorward.http.endpoints import Endpoint
 from doorward.http.routes import ENDPOINTS
 from harness import KEY, Tenant, read_settings, running, serving
+from rows import Rows
+from servers import Servers
 
 CANARY = "CANARY-Kanarienvogel-7f3a9c"
 TRACES = (CANARY, CANARY.lower(), base64.b64encode(CANARY.encode()).decode(), CANARY.encode().hex())
@@ -21,19 +24,24 @@ OWN_LIBRARIES = ("httpx", "httpcore")
 """What the test's client logs is not the service's."""
 
 
+SECRETS = ("password", "current", "code", "token", "refreshToken", "keepToken", "tokens")
+"""The fields that hold a secret."""
+
+
 def bodies(good: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the canary as a password in well-formed, invalid and malformed bodies."""
+    """Yield the canary as a secret in well-formed, invalid and malformed bodies."""
+    for name in SECRETS:
+        yield json.dumps({**good, name: CANARY}).encode()
+        yield json.dumps({**good, name: [CANARY]}).encode()
+        yield json.dumps({**good, name: {CANARY: CANARY}}).encode()
     whole = json.dumps({**good, "password": CANARY}).encode()
     yield whole
     yield json.dumps({"password": CANARY}).encode()
     yield json.dumps({**dict.fromkeys(good, 1), "password": CANARY}).encode()
-    yield json.dumps({**good, "password": [CANARY]}).encode()
-    yield json.dumps({**good, "password": {CANARY: CANARY}}).encode()
     yield json.dumps({**good, "password": CANARY * 20}).encode()
     yield json.dumps({**good, "password": CANARY * 1000}).encode()
     yield json.dumps({**good, "password": f"{CANARY}\ud800"}).encode()
     yield json.dumps({**good, "password": f"$2b$31${CANARY}".ljust(60, "a")}).encode()
-    yield json.dumps({**good, "token": CANARY}).encode()
     yield json.dumps({**good, CANARY: 1}).encode()
     yield json.dumps([{**good, "password": CANARY}]).encode()
     yield json.dumps(CANARY).encode()
@@ -46,14 +54,30 @@ def bodies(good: dict[str, Any]) -> Iterator[bytes]:
     yield CANARY.encode()
 
 
+def forms(endpoint: Endpoint) -> Iterator[bytes]:
+    yield encode(endpoint, {"token": CANARY})
+    yield encode(endpoint, {"token": CANARY, "client_secret": CANARY, "token_type_hint": CANARY})
+    yield encode(endpoint, {"token": CANARY}) * 2
+    yield encode(endpoint, {"token": CANARY}) + b"&token=" + CANARY.encode()
+    yield encode(endpoint, {CANARY: "x"})
+    yield b"token=%ff" + CANARY.encode()
+    yield CANARY.encode()
+    yield json.dumps({"token": CANARY}).encode()
+
+
 def everywhere(tenant: Tenant) -> Iterator[httpx.Response]:
     """Send the canary to every route in every place where a confused client might put a password."""
     http = tenant.http
     for endpoint in BODIES:
         for body in bodies(example(endpoint)):
             yield send(http, endpoint, tenant, body)
-            yield http.request(endpoint.method, endpoint.path, content=body)
+            yield http.request(endpoint.method, place(endpoint.path), content=body)
             yield send(http, endpoint, tenant, body, **{"Content-Type": "application/x-www-form-urlencoded"})
+    for endpoint in FORMS:
+        for body in forms(endpoint):
+            yield send(http, endpoint, tenant, body)
+            yield http.request(endpoint.method, endpoint.path, content=body)
+            yield send(http, endpoint, tenant, body, **{"Content-Type": "application/json"})
     form = f"password={CANARY}".encode()
     for endpoint in ENDPOINTS:
         path = re.sub(r"\{\w+\}", CANARY, endpoint.path)
@@ -62,7 +86,11 @@ def everywhere(tenant: Tenant) -> Iterator[httpx.Response]:
         basic = base64.b64encode(f"alice:{CANARY}".encode()).decode()
         yield http.request(endpoint.method, path, headers={"Authorization": f"Bearer {CANARY}"})
         yield http.request(endpoint.method, path, headers={"Authorization": f"Basic {basic}"})
-        yield http.request(endpoint.method, path, headers={**proof, "Cookie": f"password={CANARY}"})
+        yield http.request(endpoint.method, path, headers={**proof, "Cookie": f"password={CANARY}; token={CANARY}"})
+        for key in (CANARY, f"dw_{CANARY}", tenant.token):
+            headers = {"X-Doorward-Key": key, "Authorization": f"Bearer {CANARY}"}
+            yield http.request(endpoint.method, path, headers=headers)
+        yield http.request(endpoint.method, path, headers={"Authorization": f"Bearer dw_{CANARY}"})
         yield http.request(endpoint.method, path, headers=proof, params={"password": CANARY})
         yield http.request(endpoint.method, path, headers=proof, params={"token": CANARY})
         yield http.request(
@@ -73,7 +101,24 @@ def everywhere(tenant: Tenant) -> Iterator[httpx.Response]:
     yield tenant.login("carol", f"{CANARY}1")
     yield tenant.login("carol", CANARY)
     yield tenant.login(CANARY, "x")
+    change = {"current": f"{CANARY}1", "password": f"{CANARY}2"}
+    yield tenant.post("/user/carol/password", {**change, "keepToken": CANARY})
+    yield tenant.post("/user/carol/password", {**change, "current": CANARY})
+    yield tenant.post("/user/carol/password", change)
+    code = tenant.post("/user/carol/password/reset", {}).json()["code"]
+    yield tenant.post("/auth/reset", {"code": code, "password": f"{CANARY}3"})
+    for method, whole in (
+        ("PUT", {"email": "a@b", "sub": "s", "password": f"{CANARY}4"}),
+        ("PATCH", {"password": f"{CANARY}5"}),
+    ):
+        yield http.request(method, "/user/carol", json=whole, headers=tenant.headers)
+    yield tenant.login("carol", f"{CANARY}5")
+    yield tenant.post("/tenant/password", {"current": f"{CANARY}1", "password": f"{CANARY}6"})
     yield tenant.get("/user")
+    yield tenant.get("/user/carol/sessions")
+    yield tenant.get("/tenant")
+    yield tenant.get("/tenant/key")
+    yield tenant.get("/tenant/audit", limit=500)
     yield http.post("/tenant/login", json={"email": f"{CANARY}@example.org", "password": CANARY})
 
 
@@ -102,18 +147,72 @@ def hunt_files(folder: Path) -> None:
             assert trace.encode() not in content, path
 
 
-def test_PW11_a_password_is_in_no_answer_log_line_or_file(
-    store: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_PW11_a_password_is_in_no_answer_log_line_row_or_file(
+    store: dict[str, str], servers: Servers, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with running(read_settings(tmp_path, store)) as service:
+    settings = read_settings(tmp_path, store)
+    with running(settings) as service:
         hunt_answers(service.tenant(email(), f"{CANARY}1"))
         hunt_files(tmp_path)
+        assert Rows(settings, servers).holding(*TRACES) == []
     hunt_files(tmp_path)
+    hunt_logs(caplog)
+
+
+def hunt_logs(caplog: pytest.LogCaptureFixture, *secrets: str) -> None:
     records = [record for record in caplog.records if not record.name.startswith(OWN_LIBRARIES)]
     assert any(record.name.startswith("doorward") for record in records)
     for record in records:
-        assert_unseen(f"{record.getMessage()} {record.__dict__} {record.exc_text}")
+        text = f"{record.getMessage()} {record.__dict__} {record.exc_text}"
+        assert_unseen(text)
+        assert [secret for secret in secrets if secret in text] == []
+
+
+def test_PW10_AU5_no_secret_that_was_given_out_is_seen_again(
+    store: dict[str, str], servers: Servers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    settings = read_settings(tmp_path, store)
+    with running(settings) as service:
+        tenant = service.tenant(email())
+        tenant.create()
+        body = {"login": "alice", "password": "pw", "deviceId": "laptop", "refresh": True}
+        pair = tenant.post("/auth", body).json()
+        renewed = tenant.post("/auth/refresh", {"refreshToken": pair["refreshToken"]}).json()
+        used, unused = (tenant.post("/user/alice/password/reset", {}).json()["code"] for _ in range(2))
+        everything = ["verify", "users:read", "users:write", "sessions", "tenant"]
+        key = tenant.post("/tenant/key", {"name": "k", "permissions": everything}).json()["key"]
+        tokens = [pair["accessToken"], pair["refreshToken"], renewed["accessToken"], renewed["refreshToken"]]
+        secrets = [tenant.token, *tokens, used, unused, key]
+        proof = {"Authorization": f"Bearer {key}"}
+        paths = ("/user", "/user/alice", "/user/alice/sessions", "/tenant", "/tenant/key", "/tenant/audit")
+        answers = [tenant.http.get(path, headers=proof) for path in paths]
+        for token in secrets:
+            answers += [
+                tenant.verify(token),
+                tenant.post("/auth/verify/batch", {"tokens": [token]}),
+                tenant.http.post("/oauth/introspect", data={"token": token}, headers=proof),
+                tenant.post("/auth/reset", {"code": token, "password": ""}),
+                tenant.http.get(f"/user/{token}", headers=proof),
+                tenant.http.get("/user", headers={"Authorization": f"Bearer {token}x"}),
+            ]
+        for token in [*tokens, key]:
+            answers += [
+                tenant.post("/auth/logout", {"token": token}),
+                tenant.post("/auth/refresh", {"refreshToken": token}),
+                tenant.http.post("/oauth/revoke", data={"token": token}, headers=proof),
+            ]
+        answers.append(tenant.http.get("/tenant/audit", headers=proof))
+        for answer in answers:
+            assert [secret for secret in secrets if secret in answer.text or secret in str(answer.headers)] == []
+            assert "$argon2" not in answer.text
+        # A session's key, an API key's and a code's digest are all that is kept, and no token begins in any row.
+        parts = [part for secret in secrets for part in secret.split(".")[1:]]
+        assert Rows(settings, servers).holding(*secrets, *parts) == []
+        if not settings.on_postgresql:
+            assert Rows(settings, servers).in_files(*secrets, *parts) == []
+    hunt_logs(caplog, *secrets)
 
 
 @pytest.mark.slow

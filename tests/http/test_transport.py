@@ -406,12 +406,20 @@ def test_a_request_that_is_refused_on_its_head_is_answered_once(guest: Guest) ->
 
 
 ALLOWED = {
-    "/tenant": "OPTIONS, POST",
+    "/tenant": "DELETE, GET, HEAD, OPTIONS, PATCH, POST",
     "/tenant/login": "OPTIONS, POST",
     "/tenant/verify": "OPTIONS, POST",
     "/tenant/logout": "OPTIONS, POST",
     "/user": "GET, HEAD, OPTIONS, POST",
-    "/user/alice": "DELETE, OPTIONS",
+    "/user/alice": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+    "/user/alice/password": "OPTIONS, POST",
+    "/user/alice/sessions": "DELETE, GET, HEAD, OPTIONS",
+    "/user/alice/sessions/x": "DELETE, OPTIONS",
+    "/tenant/sessions": "DELETE, OPTIONS",
+    "/tenant/key": "GET, HEAD, OPTIONS, POST",
+    "/tenant/key/x": "DELETE, OPTIONS",
+    "/tenant/audit": "GET, HEAD, OPTIONS",
+    "/oauth/revoke": "OPTIONS, POST",
     "/auth": "OPTIONS, POST",
     "/auth/verify": "OPTIONS, POST",
     "/auth/logout": "OPTIONS, POST",

@@ -10,7 +10,7 @@ from doorward.storage.database import Database, Row, Step, happened
 
 _BATCH = 500
 _BELONGINGS = ("epochs", "note_ended", "users", "audit")
-_REMAINS = ("api_keys", "reset_codes", "chain", "tenant", "departed")
+_REMAINS = ("api_keys", "reset_codes", "chain", "realm", "tenant", "departed")
 
 
 class RelationalAccounts:
@@ -89,8 +89,12 @@ class RelationalAccounts:
 
     async def add_users(self, users: Sequence[User], *, events: Events = ()) -> list[bool]:
         """See `Accounts.add_users`."""
-        results = await self._db.write(*(Step("add_user", _user_row(user)) for user in users), *happened(events))
-        return [bool(rows) for rows in results[: len(users)]]
+        rows = [_user_row(user) for user in users]
+        # Sorted, so that two processes that add the same users wait for one another in the same order.
+        order = sorted(range(len(rows)), key=lambda number: (rows[number]["login_key"], number))
+        results = await self._db.write(*(Step("add_user", rows[number]) for number in order), *happened(events))
+        added = {number: bool(result) for number, result in zip(order, results, strict=False)}
+        return [added[number] for number in range(len(rows))]
 
     async def put_user(self, user: User, *, events: Events = ()) -> User:
         """See `Accounts.put_user`."""
@@ -134,7 +138,10 @@ class RelationalAccounts:
         """See `Accounts.delete_user`."""
         row = {"tenant_id": tenant_id, "id": user_id}
         deleted, *_ = await self._db.write(
-            Step("delete_user", row, vital=True), Step("forget_reset_codes", {"id": user_id}), *happened(events)
+            Step("delete_user", row, vital=True),
+            Step("forget_reset_codes", {"id": user_id}),
+            Step("forget_sessions", {"id": user_id}),
+            *happened(events),
         )
         return bool(deleted)
 

@@ -40,7 +40,9 @@ INSERT INTO departed (tenant_id) SELECT id FROM tenants WHERE id = :id ON CONFLI
 
 -- name: blank_tenant
 -- No canonical address looks like this one, since an address holds an at sign.
-UPDATE tenants SET email = '', email_key = 'departed:' || id, password_hash = '', settings = '{}', disabled = 1
+UPDATE tenants
+SET email = '', email_key = 'departed:' || id, password_hash = '', settings = '{}', disabled = 1,
+    credentials = credentials + 1, version = version + 1
 WHERE id = :id
 
 -- name: departed
@@ -74,6 +76,9 @@ DELETE FROM reset_codes WHERE tenant_id = :tenant_id
 
 -- name: purge_chain
 DELETE FROM audit_chains WHERE tenant_id = :tenant_id
+
+-- name: purge_realm
+DELETE FROM epochs WHERE owner = 'users:' || :tenant_id
 
 -- name: purge_tenant
 DELETE FROM tenants WHERE id = :tenant_id
@@ -138,6 +143,10 @@ RETURNING id
 -- name: delete_user
 DELETE FROM users WHERE id = :id AND tenant_id = :tenant_id RETURNING id
 
+-- name: forget_sessions
+-- They are ended already; this removes what they knew of the user.
+DELETE FROM sessions WHERE owner = 'user:' || :id
+
 -- name: touch_user
 UPDATE users SET last_activity = :seen WHERE id = :id AND last_activity < :seen
 
@@ -186,14 +195,19 @@ ORDER BY s.created_at DESC, s.id DESC LIMIT :limit
 
 -- name: rotate_session
 UPDATE sessions SET generation = generation + 1, refreshed_at = :now, seen_at = :now
-WHERE id = :id AND generation = :generation
+WHERE id = :id AND generation = :generation AND EXISTS (
+    SELECT 1 FROM epochs o, epochs r
+    WHERE o.owner = sessions.owner AND o.epoch = sessions.epoch AND r.owner = sessions.realm AND r.epoch = sessions.realm_epoch)
 RETURNING id
 
 -- name: touch_session
 UPDATE sessions SET seen_at = :seen WHERE id = :id AND seen_at < :seen
 
 -- name: close_session
-DELETE FROM sessions WHERE id = :id RETURNING id
+DELETE FROM sessions WHERE id = :id AND EXISTS (
+    SELECT 1 FROM epochs o, epochs r
+    WHERE o.owner = sessions.owner AND o.epoch = sessions.epoch AND r.owner = sessions.realm AND r.epoch = sessions.realm_epoch)
+RETURNING id
 
 -- name: end_owner
 DELETE FROM epochs WHERE owner = :owner
@@ -364,8 +378,13 @@ SELECT number, hash FROM audit_chains WHERE tenant_id = :tenant_id
 SELECT tenant_id FROM audit_chains WHERE tenant_id > :after ORDER BY tenant_id LIMIT :limit
 
 -- name: old_entries
+-- A clock may have been set back, so an old entry may lie behind a young one; then it stays as long as that.
 SELECT tenant_id, max(number) FROM (
-    SELECT tenant_id, number FROM audit WHERE at < :before ORDER BY at LIMIT :limit) AS oldest
+    SELECT old.tenant_id, old.number FROM audit old
+    WHERE old.at < :before AND NOT EXISTS (
+        SELECT 1 FROM audit young
+        WHERE young.tenant_id = old.tenant_id AND young.number < old.number AND young.at >= :before)
+    ORDER BY old.at LIMIT :limit) AS oldest
 GROUP BY tenant_id
 
 -- name: move_base

@@ -93,7 +93,10 @@ class Accounts(Protocol):
         ...
 
     async def delete_user(self, tenant_id: str, user_id: str, *, events: Events = ()) -> bool:
-        """Remove the tenant's user for good; False where there was none."""
+        """Remove the tenant's user for good, with its codes and all that is kept of its sessions beside; False if none.
+
+        The sessions themselves are ended by `Sessions.end_user`.
+        """
         ...
 
     async def touch_users(self, seen: Mapping[str, int]) -> None:
