@@ -15,7 +15,18 @@ import httpx
 
 from bench import machine
 from bench.load import Stream, Target, constant, saturate
-from bench.servers import SETUPS, Server, doorward, fill, foreign, logging_in, noop, verifying
+from bench.servers import (
+    SETUPS,
+    Server,
+    User,
+    asking_for_a_gateway,
+    doorward,
+    fill,
+    foreign,
+    logging_in,
+    noop,
+    verifying,
+)
 from doorward.core.passwords import Argon2Parameters, Hasher, give_way
 
 # Each may ask 1000 times a second by default, and the load has to stay below all of them together.
@@ -101,15 +112,16 @@ def _contenders(bench: Bench, stack: contextlib.ExitStack) -> list[Server]:
     return ours + bench.others()
 
 
-def verify(bench: Bench) -> Figure:
-    """CPU of the server process for each `/auth/verify`, against a handler that does nothing."""
+def _question(
+    bench: Bench, name: str, title: str, tokens: str, ask: Callable[[Server, list[User]], Target], aim: float | None
+) -> Figure:
     micro: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}
     rates: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
         floor = stack.enter_context(noop())
         servers = _contenders(bench, stack)
-        targets = [verifying(server, fill(server, bench.effort.tenants)) for server in servers]
+        targets = [ask(server, fill(server, bench.effort.tenants)) for server in servers]
         # The very same bytes go to the floor, which answers two bytes to them.
         contenders = [(floor, Target(floor.port, targets[0].requests)), *zip(servers, targets, strict=True)]
         for server, target in contenders:
@@ -132,21 +144,31 @@ def verify(bench: Bench) -> Figure:
         if values
     ]
     found = [
-        Ratio(f"{server.name} / {floor.name}", statistics.median(ratios[server.name]), 1.9)
+        Ratio(f"{server.name} / {floor.name}", statistics.median(ratios[server.name]), aim)
         for server in servers
         if server.name in ratios
     ]
     return Figure(
-        "verify",
-        "CPU of one POST /auth/verify",
+        name,
+        f"CPU of one {title}",
         "µs of the server process",
-        f"Two tokens checked, one read of the store, 16 connections kept busy, {len(targets[0].requests)} pairs of "
-        "tokens in turn. User and system time of the server process divided by its answers. The floor is an ASGI "
+        f"{tokens} checked, one read of the store, 16 connections kept busy, {len(targets[0].requests)} pairs of "
+        "them in turn. User and system time of the server process divided by its answers. The floor is an ASGI "
         "handler that does nothing, on the same uvicorn (uvloop, httptools), given the very same requests. A ratio is "
         "the median of the ratios of each round.",
         lines,
         found,
     )
+
+
+def verify(bench: Bench) -> Figure:
+    """CPU of the server process for each `/auth/verify`, against a handler that does nothing."""
+    return _question(bench, "verify", "POST /auth/verify", "Two tokens", verifying, 1.9)
+
+
+def gateway(bench: Bench) -> Figure:
+    """CPU of the server process for each `/forward-auth`, against the same handler."""
+    return _question(bench, "gateway", "GET /forward-auth", "An API key and a token", asking_for_a_gateway, None)
 
 
 def _bare_hashes(seconds: float, core: int, threads: int) -> float:
@@ -288,6 +310,7 @@ def memory(bench: Bench) -> Figure:
 
 FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "verify": verify,
+    "gateway": gateway,
     "login": login,
     "flood": flood,
     "start": start,
