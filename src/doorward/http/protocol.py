@@ -170,6 +170,7 @@ class DoorwardProtocol(HttpToolsProtocol):
             raise TooManyConnections
         self.url = b""
         self.headers = []
+        self.scope = None  # type: ignore[assignment]  # that of the request before is not this one's
         self._in_head = self._in_message = self._fresh = True
         self._head_size = 0
         self._body_size = 0
@@ -370,8 +371,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         """Say no to whatever this connection is saying, and close it, gently enough that the answer is read."""
         if self._closing or self._stopped:
             return
-        own = self._in_message and getattr(self.cycle, "scope", None) is self.scope
-        if not self._is_idle() and not own:
+        if not self._is_idle() and not (self._in_message and self._has_cycle()):
             # An answer now would be taken for that of an earlier request, which is still being answered.
             self._stop_reading()
             return
@@ -396,7 +396,12 @@ class DoorwardProtocol(HttpToolsProtocol):
 
     def _has_answered(self) -> bool:
         """Tell whether the request that is still arriving was answered on its head alone: one request, one answer."""
-        return self._in_message and self._is_idle() and getattr(self.cycle, "scope", None) is self.scope
+        return self._in_message and self._is_idle() and self._has_cycle()
+
+    def _has_cycle(self) -> bool:
+        """Tell whether the application was asked about the request that is arriving."""
+        scope: Any = self.scope
+        return scope is not None and getattr(self.cycle, "scope", None) is scope
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
         """Refuse what uvicorn itself objects to, in the one shape of every error."""
