@@ -32,7 +32,7 @@ from doorward.http.express import ExpressLane
 from doorward.http.guard import Guard, Rules
 from doorward.http.openapi import describe
 from doorward.http.protocol import Door, Limits
-from doorward.http.routes import EXPRESS, SIZES, build_router
+from doorward.http.routes import EVERYWHERE, EXPRESS, SIZES, build_router
 from doorward.http.services import Services
 from doorward.http.wire import Proxies
 from doorward.settings import Settings
@@ -130,7 +130,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
 
     router = build_router(services, proxies, docs=settings.docs == "on")
     router.lifespan_context = lifespan
-    return Guard(router, rules, SIZES)
+    return Guard(router, rules, SIZES, EVERYWHERE)
 
 
 def from_environment() -> ASGIApp:

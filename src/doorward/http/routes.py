@@ -233,10 +233,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
 )  # fmt: skip
 
-EXPRESS: Mapping[bytes, Endpoint] = {
-    endpoint.path.encode(): endpoint for endpoint in ENDPOINTS if endpoint.handler in {auth.verify, tenants.verify}
+_ASKED_EACH_TIME = {auth.verify, tenants.verify, gateway.forward_auth}
+
+EXPRESS: Mapping[tuple[bytes, bytes], Endpoint] = {
+    (endpoint.method.encode(), endpoint.path.encode()): endpoint
+    for endpoint in ENDPOINTS
+    if endpoint.handler in _ASKED_EACH_TIME
 }
-"""The questions asked on every request: answered before the router, by the same handlers."""
+"""The questions asked on every request, by method and target: answered before the router, by the same handlers."""
+
+EVERYWHERE: frozenset[str] = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.everywhere)
+"""The paths at which, and below which, gateways ask about requests that are meant for somebody else."""
 
 
 SIZES: Mapping[bytes, int] = {
@@ -282,7 +289,11 @@ class Place:
 
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
         headers = by_name(scope["headers"])
-        if not endpoint.everywhere:
+        if endpoint.everywhere:
+            # The rest of the path and the query are those of the request asked about, whatever they look like.
+            path, query = {}, {}
+        else:
+            path, query = _segments(scope), unique_query(scope["query_string"])
             # A field of several lines is one list (RFC 9110, section 5.3).
             accepts = [value for name, value in scope["headers"] if name == b"accept"]
             check_accept(b",".join(accepts) if accepts else None, endpoint.media)
@@ -293,8 +304,8 @@ class Place:
             scope["body"],
             scope["client"][0] if scope["client"] else "",
             self._proxies,
-            _segments(scope),
-            unique_query(scope["query_string"]),
+            path,
+            query,
             endpoint.permission,
             scope["request_id"],
         )
