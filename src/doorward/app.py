@@ -33,7 +33,7 @@ from doorward.http.guard import Guard, Rules
 from doorward.http.openapi import describe
 from doorward.http.protocol import Door, Limits
 from doorward.http.router import build_router
-from doorward.http.routes import EXPRESS, SIZES
+from doorward.http.routes import EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
 from doorward.http.wire import Proxies
 from doorward.settings import Settings
@@ -131,7 +131,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
 
     router = build_router(services, proxies, docs=settings.docs == "on")
     router.lifespan_context = lifespan
-    return Guard(router, rules, SIZES)
+    return Guard(router, rules, SIZES, EVERYWHERE)
 
 
 def from_environment() -> ASGIApp:

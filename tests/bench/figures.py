@@ -21,6 +21,7 @@ from bench.servers import (
     SETUPS,
     SQLITE,
     Server,
+    asking_for_a_gateway,
     asking_in_batches,
     doorward,
     fill,
@@ -121,63 +122,98 @@ class Bench:
         return [foreign(self.against, self.pid)] if self.against else []
 
 
-def verify(bench: Bench) -> Figure:
-    """CPU of the server process for each `/auth/verify`, against a handler that does nothing."""
+class _Contender(NamedTuple):
+    """Who is asked what, under which name, and what an answer should cost at most, in no-op answers."""
+
+    name: str
+    server: Server
+    target: Target
+    aim: float | None = None
+
+
+def _against_the_floor(bench: Bench, floor: Server, others: Sequence[_Contender]) -> tuple[list[Line], list[Ratio]]:
+    """Measure CPU for each answer, in turns with a handler that does nothing and is given the very same bytes."""
     micro: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}
     rates: dict[str, list[float]] = {}
-    aims: dict[str, float] = {}
-    with contextlib.ExitStack() as stack:
-        floor = stack.enter_context(noop())
-        contenders: list[tuple[str, Server, Target]] = []
-        for setup in SETUPS:
-            server = stack.enter_context(doorward(setup, bench.folder / f"verify-{setup.name}"))
-            aims[server.name] = setup.aim
-            contenders.append((server.name, server, verifying(server, fill(server, bench.effort.tenants))))
-        new = stack.enter_context(doorward(SQLITE, bench.folder / "verify-new"))
-        assert new.settings
-        many = log_in_again(new.settings, fill(new, bench.effort.tenants), bench.effort.logins)
-        contenders.append((f"{new.name}, tokens not seen lately", new, verifying(new, many)))
-        contenders += [
-            (other.name, other, verifying(other, fill(other, bench.effort.tenants))) for other in bench.others()
-        ]
-        # The very same bytes go to the floor, which answers two bytes to them.
-        contenders.insert(0, (floor.name, floor, Target(floor.port, contenders[0][2].requests)))
-        for name, _, target in contenders:
-            saturate(target, 1.0, _IN_FLIGHT)
-            micro[name] = []
-        for _ in range(bench.effort.rounds):
-            for name, server, target in contenders:
-                before, stores = server.cpu(), server.store_cpu()
-                load = saturate(target, bench.effort.seconds, _IN_FLIGHT)
-                rates.setdefault(name, []).append(load.requests / load.seconds)
-                if server.pids:
-                    micro[name].append((server.cpu() - before) * 1e6 / load.requests)
-                    ratios.setdefault(name, []).append(micro[name][-1] / micro[floor.name][-1])
-                if server.stores:
-                    micro.setdefault(f"{name}: its store", []).append(
-                        (server.store_cpu() - stores) * 1e6 / load.requests
-                    )
+    contenders = [_Contender(floor.name, floor, Target(floor.port, others[0].target.requests)), *others]
+    for one in contenders:
+        saturate(one.target, 1.0, _IN_FLIGHT)
+        micro[one.name] = []
+    for _ in range(bench.effort.rounds):
+        for name, server, target, _aim in contenders:
+            before, stores = server.cpu(), server.store_cpu()
+            load = saturate(target, bench.effort.seconds, _IN_FLIGHT)
+            rates.setdefault(name, []).append(load.requests / load.seconds)
+            if server.pids:
+                micro[name].append((server.cpu() - before) * 1e6 / load.requests)
+                ratios.setdefault(name, []).append(micro[name][-1] / micro[floor.name][-1])
+            if server.stores:
+                spent = (server.store_cpu() - stores) * 1e6 / load.requests
+                micro.setdefault(f"{name}: its store", []).append(spent)
     lines = [
         Line.of(name, values, f"{statistics.median(rates[name]):,.0f} a second" if name in rates else "")
         for name, values in micro.items()
         if values
     ]
+    found = [
+        Ratio(f"{one.name} / {floor.name}", statistics.median(ratios[one.name]), one.aim)
+        for one in others
+        if one.name in ratios
+    ]
+    return lines, found
+
+
+_HOW = (
+    "User and system time of the server process divided by its answers; that of PostgreSQL or Redis apart. The floor is "
+    "an ASGI handler that does nothing, on the same uvicorn (uvloop, httptools), given the very same requests. A ratio "
+    "is the median of the ratios of each round."
+)
+
+
+def verify(bench: Bench) -> Figure:
+    """CPU of the server process for each `/auth/verify`, against a handler that does nothing."""
+    with contextlib.ExitStack() as stack:
+        floor = stack.enter_context(noop())
+        contenders: list[_Contender] = []
+        for setup in SETUPS:
+            server = stack.enter_context(doorward(setup, bench.folder / f"verify-{setup.name}"))
+            asked = verifying(server, fill(server, bench.effort.tenants))
+            contenders.append(_Contender(server.name, server, asked, setup.aim))
+        new = stack.enter_context(doorward(SQLITE, bench.folder / "verify-new"))
+        assert new.settings
+        many = log_in_again(new.settings, fill(new, bench.effort.tenants), bench.effort.logins)
+        contenders.append(_Contender(f"{new.name}, tokens not seen lately", new, verifying(new, many)))
+        contenders += [
+            _Contender(other.name, other, verifying(other, fill(other, bench.effort.tenants)))
+            for other in bench.others()
+        ]
+        lines, ratios = _against_the_floor(bench, floor, contenders)
     return Figure(
         "verify",
         "CPU of one POST /auth/verify",
         "µs of the server process",
         f"Two tokens checked, one read of the store, {_IN_FLIGHT} connections kept busy, {bench.effort.tenants} pairs "
-        f"of tokens in turn; «not seen lately»: {len(many):,} in turn, more than a process keeps in parts. User and "
-        "system time of the server process divided by its answers; that of PostgreSQL or Redis apart. The floor is an "
-        "ASGI handler that does nothing, on the same uvicorn (uvloop, httptools), given the very same requests. A ratio "
-        "is the median of the ratios of each round.",
+        f"of tokens in turn; «not seen lately»: {len(many):,} in turn, more than a process keeps in parts. {_HOW}",
         lines,
-        [
-            Ratio(f"{name} / {floor.name}", statistics.median(values), aims.get(name))
-            for name, values in ratios.items()
-            if name != floor.name
-        ],
+        ratios,
+    )
+
+
+def gateway(bench: Bench) -> Figure:
+    """CPU of the server process for each `/forward-auth`, against the same handler."""
+    with contextlib.ExitStack() as stack:
+        floor = stack.enter_context(noop())
+        server = stack.enter_context(doorward(SQLITE, bench.folder / "gateway"))
+        asked = asking_for_a_gateway(server, fill(server, bench.effort.tenants))
+        lines, ratios = _against_the_floor(bench, floor, [_Contender(server.name, server, asked)])
+    return Figure(
+        "gateway",
+        "CPU of one GET /forward-auth",
+        "µs of the server process",
+        f"An API key and a token checked, one read of the store, {_IN_FLIGHT} connections kept busy. {_HOW}",
+        lines,
+        ratios,
     )
 
 
@@ -400,6 +436,7 @@ def memory(bench: Bench) -> Figure:
 
 FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "verify": verify,
+    "gateway": gateway,
     "batch": batch,
     "ending": ending,
     "login": login,

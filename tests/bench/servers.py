@@ -242,6 +242,19 @@ def asking_in_batches(server: Server, users: list[User], size: int) -> Target:
     )
 
 
+def asking_for_a_gateway(server: Server, users: list[User]) -> Target:
+    """What a gateway asks about requests of every user, in turn, each with an API key of the user's tenant."""
+    requests = []
+    for user in users:
+        key = call(server, "/tenant/key", {"name": "gateway", "permissions": ["verify"]}, user.tenant_token)["key"]
+        head = (
+            f"GET /forward-auth HTTP/1.1\r\nHost: {server.host}:{server.port}\r\nX-Doorward-Key: {key}\r\n"
+            f"Authorization: Bearer {user.token}\r\n\r\n"
+        )
+        requests.append(head.encode())
+    return Target(server.port, requests, server.host)
+
+
 def logging_in(server: Server, users: list[User], password: str = "pw") -> Target:
     """Logins of every user, in turn."""
     requests = [

@@ -38,6 +38,8 @@ def _by_chunks(path: str, fields: dict[str, str], body: bytes) -> bytes:
     return request("POST", path, fields) + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
 
+_VALUE = st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60)
+
 LONG_WAYS: list[Send] = [_by_origin, _by_expectation, _by_slash, _by_chunks]
 
 
@@ -257,6 +259,110 @@ def test_both_lanes_agree_about_every_header(known: Known, path: str, name: str)
     assert_agreed(answers[0], answers[1:])
 
 
+# ------------------------------------------------------------------------------------------------------ gateways
+
+GATEWAY = "/forward-auth"
+
+
+def _asked(fields: dict[str, str]) -> bytes:
+    return request("GET", GATEWAY, fields)
+
+
+GATEWAY_LONG_WAYS: dict[str, Callable[[dict[str, str]], bytes]] = {
+    "slash": lambda fields: request("GET", GATEWAY + "/", fields),
+    "query": lambda fields: request("GET", GATEWAY + "?x=1", fields),
+    "below": lambda fields: request("GET", GATEWAY + "/shop/%ff/%00?token=x&a=1&a=2&b=%ff", fields),
+    "method": lambda fields: request("DELETE", GATEWAY, fields),
+    "preflight": lambda fields: request("OPTIONS", GATEWAY, fields),
+    "body": lambda fields: request("GET", GATEWAY, fields, b"not ours"),
+    "chunks": lambda fields: (
+        request("POST", GATEWAY, {**fields, "Transfer-Encoding": "chunked"}) + b"1\r\nx\r\n0\r\n\r\n"
+    ),
+    "expectation": lambda fields: request("GET", GATEWAY, {**fields, "Expect": "nothing"}),
+}
+
+
+def _ask_for_gateway(port: int, fields: dict[str, str]) -> tuple[Reply, list[Reply]]:
+    with wire(port) as connection:
+        express, *others = [connection.send(way(fields)).reply() for way in (_asked, *GATEWAY_LONG_WAYS.values())]
+    return express, others
+
+
+@pytest.fixture(scope="module")
+def gateway_key(known: Known) -> str:
+    key: str = known.tenant.post("/tenant/key", {"name": "gateway", "permissions": ["verify"]}).json()["key"]
+    return key
+
+
+def test_a_gateways_question_takes_the_express_lane(
+    known: Known, gateway_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    real = ExpressLane.answer
+
+    def noting(self: ExpressLane, endpoint: object, *rest: object) -> object:
+        taken.append(endpoint.path)  # type: ignore[attr-defined]
+        return real(self, endpoint, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ExpressLane, "answer", noting)
+    fields = {"X-Doorward-Key": gateway_key, "Authorization": f"Bearer {known.tokens['good']}"}
+    _ask_for_gateway(known.service.port, fields)
+    assert taken == [GATEWAY]
+    # Browsers' requests are what gateways ask about.
+    _ask_for_gateway(known.service.port, {**fields, "Origin": "https://shop.example", "Accept": "text/html"})
+    assert taken == [GATEWAY, GATEWAY]
+
+
+@pytest.mark.parametrize("caller", ["key", "tenant", "narrow key", "other", "user", "garbage", "nobody"])
+def test_both_lanes_tell_gateways_the_same_about_every_token(known: Known, gateway_key: str, caller: str) -> None:
+    narrow = known.tenant.post("/tenant/key", {"name": "narrow", "permissions": ["users:read"]}).json()["key"]
+    keys = {
+        "key": gateway_key,
+        "tenant": known.tenant.token,
+        "narrow key": narrow,
+        "other": known.other.token,
+        "user": known.tokens["good"],
+        "garbage": "dw_x",
+    }
+    proof = {"X-Doorward-Key": keys[caller]} if caller in keys else {}
+    for name, token in {**known.tokens, "none": None}.items():
+        fields = proof if token is None else {**proof, "Authorization": f"Bearer {token}"}
+        express, others = _ask_for_gateway(known.service.port, fields)
+        assert_agreed(express, others)
+        if (caller, name) in {("key", "good"), ("tenant", "good"), ("other", "foreign")}:
+            assert (express.status, express.body, express.header("x-auth-login")) == (200, b"", "alice")
+        elif name == "huge" or caller == "narrow key":
+            assert express.status in {401, 403}
+        else:
+            assert (express.status, express.header("www-authenticate")) == (401, "Bearer"), name
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_both_lanes_agree_about_every_header_of_a_gateway(known: Known, gateway_key: str, name: str) -> None:
+    fields = {"X-Doorward-Key": gateway_key, "Authorization": f"Bearer {known.tokens['good']}", **FIELDS[name]}
+    fields = {key: value.replace("{t}", known.tokens["good"]) for key, value in fields.items()}
+    answers = []
+    for way in (_asked, *GATEWAY_LONG_WAYS.values()):
+        with wire(known.service.port) as connection:
+            answers.append(connection.send(way(fields)).reply())
+    assert_agreed(answers[0], answers[1:])
+    # Nothing but the credential decides: the rest is what a browser sends to an application.
+    assert (answers[0].status == 200) == ("Authorization" not in FIELDS[name])
+
+
+@given(value=_VALUE)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_both_lanes_agree_about_any_key(known: Known, value: str) -> None:
+    fields = {"X-Doorward-Key": value, "Authorization": f"Bearer {known.tokens['good']}"}
+    with wire(known.service.port) as connection:
+        express, other = (connection.send(way(fields)).reply() for way in (_asked, GATEWAY_LONG_WAYS["query"]))
+    assert_agreed(express, [other])
+    assert express.status == 401
+
+
+# ------------------------------------------------------------------------------------------------------ anything
+
+
 @pytest.fixture(scope="module")
 def lines(known: Known) -> Iterator[list[Wire]]:
     with wire(known.service.port) as one, wire(known.service.port) as two:
@@ -294,9 +400,6 @@ def test_both_lanes_agree_about_any_body(
     )
     assert_agreed(express, [other])
     assert express.status in {200, 400, 401, 422}
-
-
-_VALUE = st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60)
 
 
 @given(

@@ -1,13 +1,19 @@
 """Introspection, revocation and their description, as the standards and a real client library have them."""
 
 import json
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, unquote
 
 import httpx
+import msgspec
 import pytest
 from authlib.integrations.httpx_client import OAuth2Client
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from harness import Service, Tenant
+from doorward.http import gateway
+from harness import Service, Tenant, read_settings, running
+from rawhttp import exchange, request
 
 Key = dict[str, str]
 
@@ -167,7 +173,145 @@ def test_a_gateway_hears_401_for_everybody_who_is_none(tenant: Tenant, other: Te
     live = f"Bearer {tenant.session('alice')}"
     assert ask(Authorization=live).json()["code"] == "not_authorized"
     assert ask(Authorization=live, X_Doorward_Key="dw_x").json()["code"] == "not_authorized"
-    assert (
-        tenant.http.get("/forward-auth", params={"token": live}, headers={"X-Doorward-Key": key["key"]}).status_code
-        == 400
-    )
+
+
+def test_TR11_a_token_in_the_url_of_a_gateways_request_is_none(tenant: Tenant, key: Key) -> None:
+    tenant.create("alice")
+    token = tenant.session("alice")
+    headers = {"X-Doorward-Key": key["key"]}
+    for name in ("token", "access_token"):
+        # The query is the application's: its parameters of such names are neither taken nor objected to.
+        assert tenant.http.get(f"/forward-auth/a?{name}={token}", headers=headers).status_code == 401
+        with_token = {**headers, "Authorization": f"Bearer {token}"}
+        assert tenant.http.get(f"/forward-auth/a?{name}=1&{name}=2", headers=with_token).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/forward-auth",
+        "/forward-auth/",
+        "/forward-auth/a//b/../%00/%ff",
+        "/forward-auth?a=1&a=%ff",
+    ],
+)
+def test_a_gateways_request_belongs_to_the_application_behind_it(tmp_path: Path, target: str) -> None:
+    with running(
+        read_settings(tmp_path, {"ALLOWED_HOSTS": "auth.example", "CORS_ORIGINS": "https://app.example"})
+    ) as own:
+        shop = own.client(headers={"Host": "auth.example"})
+        owner = Tenant.register(shop, "shop@example.org")
+        owner.create("alice")
+        secret = owner.post("/tenant/key", {"name": "gateway", "permissions": ["verify"]}).json()["key"]
+        fields = {"X-Doorward-Key": secret, "Authorization": f"Bearer {owner.session('alice')}"}
+        for origin in ("https://shop.example", "null", "https://app.example", "https://auth.example"):
+            for method in ("GET", "POST", "OPTIONS", "PROPFIND"):
+                sent = request(method, target, {"Host": "shop.example", "Origin": origin, **fields})
+                answer = exchange(own.port, sent)
+                known = method != "PROPFIND"
+                assert (answer.status == 200) == known, (method, origin)
+                # No page learns anything from an answer that is meant for a gateway.
+                assert answer.header("access-control-allow-origin") is None
+        # Everywhere else the rules hold, and there is no way around them that begins like this path.
+        for elsewhere in ("/user", "/forward-authx", "/forward-auth-x/", "//forward-auth", "/user?/forward-auth/"):
+            foreign = exchange(own.port, request("GET", elsewhere, {"Host": "shop.example", **fields}))
+            assert (foreign.status, foreign.code) == (400, "bad_host"), elsewhere
+            page = {"Host": "auth.example", "Origin": "https://evil.example", **fields}
+            assert exchange(own.port, request("GET", elsewhere, page)).code == "origin_not_allowed"
+        twice = request("GET", target, {"Host": "a", "host": "b", **fields})
+        assert exchange(own.port, twice).status == 400
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_gateway_that_proves_itself_never_pays_for_its_users_bad_tokens(tmp_path: Path, method: str) -> None:
+    budget = {"THROTTLER_MAX": "3", "THROTTLER_INTERVAL": "60000", "THROTTLER_WHITE_LIST": "192.0.2.1"}
+    with running(read_settings(tmp_path, budget)) as own:
+        owner = own.tenant()
+        owner.create("alice")
+        secret = owner.post("/tenant/key", {"name": "gateway", "permissions": ["verify"]}).json()["key"]
+        live = owner.session("alice")
+
+        def ask(key: str, token: str) -> int:
+            fields = {"X-Doorward-Key": key, "Authorization": f"Bearer {token}"}
+            return exchange(own.port, request(method, "/forward-auth", fields)).status
+
+        assert {ask(secret, "x") for _ in range(20)} == {401}
+        unproven = [ask("dw_x", live) for _ in range(8)]
+        assert unproven[0] == 401
+        assert unproven[-1] == 429
+        # Whoever shares the address of the one without a key is let through with one.
+        assert ask(secret, live) == 200
+
+
+NAMES = ["Jürgen", "100%", "%0d%0a", " a ", "a, b; c", "日本", "a: b", '"a"']
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_TR10_a_gateway_reads_every_name_as_it_is(tenant: Tenant, key: Key, name: str) -> None:
+    scope = {name: [name, "\r\nX-Auth-Tenant: evil", "\x00", None, 1e3]}
+    user = tenant.create(name, scope=scope).json()
+    headers = {"X-Doorward-Key": key["key"], "Authorization": f"Bearer {tenant.session(name, device=name)}"}
+    for method in ("GET", "POST"):
+        answer = exchange(tenant.http.base_url.port or 0, request(method, "/forward-auth", headers))
+        told = {part: answer.header(f"x-auth-{part}") or "" for part in ("login", "device", "scope", "tenant")}
+        assert unquote(told["login"]) == user["login"]
+        assert unquote(told["device"]) == name
+        assert json.loads(told["scope"]) == scope
+        assert told["tenant"] == tenant.id
+        assert all(value == value.strip() and value.isascii() and value.isprintable() for value in told.values())
+
+
+@given(st.text(max_size=40))
+@example("a\r\nX-Auth-Tenant: evil")
+@example("  ")
+@example("\x7f\x00\x1b[31m\x85\u2028")
+def test_TR10_no_name_splits_or_forges_a_header_for_a_gateway(name: str) -> None:
+    # Names that no request could make today may have come with an imported user.
+    told = gateway._text(name).decode("ascii")
+    assert told.isprintable()
+    assert told == told.strip()
+    assert unquote(told) == name
+
+
+@given(st.recursive(st.none() | st.integers(-(2**63), 2**63) | st.text(max_size=9), st.lists, max_leaves=5))
+def test_TR10_no_scope_splits_or_forges_a_header_for_a_gateway(scope: object) -> None:
+    for text in (json.dumps(scope), json.dumps(scope, ensure_ascii=False), json.dumps([scope], indent="\r\n\t")):
+        told = gateway._json(msgspec.Raw(text.encode())).decode("ascii")
+        assert told.isprintable()
+        assert json.loads(told) == json.loads(text)
+
+
+def test_a_cookie_carries_the_token_among_whatever_else_there_is(tmp_path: Path) -> None:
+    with running(read_settings(tmp_path, {"FORWARD_AUTH_COOKIE": "sid"})) as own:
+        owner = own.tenant()
+        owner.create("alice")
+        secret = owner.post("/tenant/key", {"name": "gateway", "permissions": ["verify"]}).json()["key"]
+        live = owner.session("alice")
+
+        def ask(cookie: str, **more: str) -> int:
+            fields = {"X-Doorward-Key": secret, "Cookie": cookie, **more}
+            answers = {exchange(own.port, request(how, "/forward-auth", fields)).status for how in ("GET", "PUT")}
+            assert len(answers) == 1
+            return answers.pop()
+
+        for cookie in (
+            f"sid={live}", f"a=1; sid={live}; b=2", f"a=1;sid={live};b", f'sid="{live}"', f"sid={live}; sid=x",
+            f'json={{"x":[1,"y"]}}; sid={live}', f'a=é"; sid={live}', f"; =; ;a==;sid={live}", f"Sid=x; sid={live}",
+        ):  # fmt: skip
+            assert ask(cookie) == 200, cookie
+        for cookie in (
+            "sid=x",
+            "sid=",
+            "sid",
+            "",
+            f"xsid={live}",
+            f"SID={live}",
+            f"sid=x; sid={live}",
+            f"a=sid={live}",
+            live,
+        ):
+            assert ask(cookie) == 401, cookie
+        # A credential in the header is the one that counts; one of another scheme is the application's.
+        assert ask(f"sid={live}", Authorization="Bearer x") == 401
+        assert ask("sid=x", Authorization=f"Bearer {live}") == 200
+        assert ask(f"sid={live}", Authorization="Basic dGVzdDp0ZXN0") == 200

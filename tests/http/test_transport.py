@@ -803,6 +803,28 @@ def test_TR1_what_came_before_a_bad_request_is_answered_and_nothing_behind_it(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+UNREADABLE = {
+    "a target beyond ASCII": request("GET", "/user/\xe9"),
+    "a method that nobody knows": request("FOO", ORDINARY),
+    "a line without a colon": b"GET /user HTTP/1.1\r\nHost localhost\r\n\r\n",
+    "a target beyond its limit": request("GET", "/" + "x" * 9_000),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.parametrize("before", ["nothing", "express", "ordinary"])
+def test_whoever_cannot_be_understood_is_told_so_wherever_it_happens(guest: Guest, name: str, before: str) -> None:
+    with wire(guest.service.port) as connection:
+        if before == "express":
+            assert connection.send(guest.verify()).reply().status == 200
+        elif before == "ordinary":
+            assert connection.send(request("GET", "/health/live")).reply().status == 200
+        answer = connection.send(UNREADABLE[name]).reply()
+        assert answer.status == (414 if "limit" in name else 400)
+        assert answer.header("connection") == "close"
+        assert connection.is_closed()
+
+
 def test_one_connection_serves_many_requests(guest: Guest) -> None:
     with wire(guest.service.port) as connection:
         for _ in range(30):

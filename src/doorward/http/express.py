@@ -19,7 +19,7 @@ from doorward.http.wire import Answer, Call, Headers, Proxies, refuse
 
 log = logging.getLogger(__name__)
 
-_UNUSUAL = frozenset({b"origin", b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"})
+_UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"})
 _TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _ACCEPTED = frozenset({None, b"*/*", b"application/json"})
 
@@ -28,28 +28,36 @@ _ACCEPTED = frozenset({None, b"*/*", b"application/json"})
 class ExpressLane:
     """Recognises ordinary questions by their head and answers them."""
 
-    endpoints: Mapping[bytes, Endpoint]
+    endpoints: Mapping[tuple[bytes, bytes], Endpoint]
     services: Services
     proxies: Proxies
     rules: Rules
 
-    def recognise(self, target: bytes, headers: Headers) -> tuple[Endpoint, Mapping[bytes, bytes]] | None:
-        """Return the endpoint and the headers by name if a POST with this head may be answered here."""
-        endpoint = self.endpoints.get(target)
+    def recognise(
+        self, method: bytes, target: bytes, headers: Headers
+    ) -> tuple[Endpoint, Mapping[bytes, bytes]] | None:
+        """Return the endpoint and the headers by name if a request with this head may be answered here."""
+        endpoint = self.endpoints.get((method, target))
         if endpoint is None:
             return None
         fields = dict(headers)
         if (
             len(fields) == len(headers)
             and _UNUSUAL.isdisjoint(fields)
-            and fields.get(b"content-type") in _TYPES
-            and fields.get(b"accept") in _ACCEPTED
-            and 0 < int(fields.get(b"content-length", 0)) <= MAX_BODY
             and b"host" in fields
-            and host_is_served(fields[b"host"], self.rules.hosts)
+            and (_is_bare(fields) if endpoint.everywhere else self._is_plain_json(fields))
         ):
             return endpoint, fields
         return None
+
+    def _is_plain_json(self, fields: Mapping[bytes, bytes]) -> bool:
+        return (
+            b"origin" not in fields
+            and fields.get(b"content-type") in _TYPES
+            and fields.get(b"accept") in _ACCEPTED
+            and 0 < int(fields.get(b"content-length", 0)) <= MAX_BODY
+            and host_is_served(fields[b"host"], self.rules.hosts)
+        )
 
     def answer(
         self, endpoint: Endpoint, call: Call, loop: asyncio.AbstractEventLoop
@@ -65,3 +73,8 @@ class ExpressLane:
         except Exception:
             log.exception("a request failed", extra={"path": endpoint.path})
             return refuse(InternalError())
+
+
+def _is_bare(fields: Mapping[bytes, bytes]) -> bool:
+    # What else there is in the head of somebody else's request is not looked at here, nor on the long way.
+    return int(fields.get(b"content-length", 0)) == 0

@@ -1,7 +1,6 @@
 """What gateways ask about each request before they let it through."""
 
 import json
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
 import msgspec
@@ -13,7 +12,17 @@ from doorward.http.errors import NotAuthenticated
 from doorward.http.services import Services
 from doorward.http.wire import JSON, Answer, Call, Headers, bearer
 
-_VISIBLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+
+
+class _Claims(msgspec.Struct):
+    """What of a user's claims a gateway is told."""
+
+    id: str
+    login: str
+    tenant: str
+    deviceId: str = ""  # noqa: N815 - the published name
+    scope: msgspec.Raw = msgspec.Raw()
 
 
 async def forward_auth(services: Services, call: Call) -> Answer:
@@ -36,28 +45,48 @@ async def forward_auth(services: Services, call: Call) -> Answer:
 
 
 def _cookie(call: Call, name: str) -> bytes | None:
+    """Return the value of a cookie, of the first one where there are several, and None where it is not there or empty.
+
+    The other cookies are the application's and may look like anything; they hide nothing.
+    """
     header = call.headers.get(b"cookie") if name else None
     if header is None:
         return None
-    try:
-        morsel = SimpleCookie(header.decode("latin-1")).get(name)
-    except CookieError:
-        return None
-    return morsel.value.encode(errors="replace") if morsel else None
+    wanted = name.encode()
+    for pair in header.split(b";"):
+        found, _, value = pair.strip().partition(b"=")
+        if found == wanted:
+            return value.removeprefix(b'"').removesuffix(b'"') or None
+    return None
 
 
 def _told(verified: Verified) -> Headers:
-    claims = msgspec.json.decode(verified.claims)
+    claims = msgspec.json.decode(verified.claims, type=_Claims)
     return (
         (b"content-type", JSON),
-        (b"x-auth-user-id", _text(claims["id"])),
-        (b"x-auth-login", _text(claims["login"])),
-        (b"x-auth-tenant", _text(claims["tenant"])),
-        (b"x-auth-scope", json.dumps(claims["scope"]).encode() if "scope" in claims else b""),
-        (b"x-auth-device", _text(claims["deviceId"])),
+        (b"x-auth-user-id", _text(claims.id)),
+        (b"x-auth-login", _text(claims.login)),
+        (b"x-auth-tenant", _text(claims.tenant)),
+        (b"x-auth-scope", _json(claims.scope)),
+        (b"x-auth-device", _text(claims.deviceId)),
     )
 
 
 def _text(value: str) -> bytes:
-    """Return a text as a header can carry it: what is not visible ASCII, and %, percent-encoded as UTF-8."""
-    return quote(value, safe=_VISIBLE).encode()
+    """Return a text as a header can carry it: what is not visible ASCII, and %, percent-encoded as UTF-8.
+
+    Spaces stay as they are, except at the ends, where whoever reads a header cuts them off.
+    """
+    if value.isascii() and value.isprintable() and "%" not in value and value == value.strip():
+        return value.encode()
+    inner = value.strip(" ")
+    before, _, after = value.partition(inner) if inner else (value, "", "")
+    return f"{quote(before)}{quote(inner, safe=_VISIBLE + ' ')}{quote(after)}".encode()
+
+
+def _json(text: msgspec.Raw) -> bytes:
+    """Return JSON as a header can carry it: on one line, in ASCII."""
+    raw = bytes(text)
+    if raw.isascii() and raw.decode().isprintable():
+        return raw
+    return json.dumps(json.loads(raw)).encode()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -129,11 +129,18 @@ class _Passage:
 class Guard:
     """Wraps the router. Whatever comes out, out goes one well-formed answer with every header it should have."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, sizes: Mapping[bytes, int]) -> None:
-        """Guard `app`; `sizes` are the paths that take a larger body than others, with the most bytes of it."""
+    def __init__(
+        self, app: ASGIApp, rules: Rules, sizes: Mapping[bytes, int], everywhere: Collection[str] = ()
+    ) -> None:
+        """Guard `app`; `sizes` are the paths that take a larger body than others, with the most bytes of it.
+
+        At and below the paths `everywhere`, gateways ask about requests that are meant for an application behind them:
+        Host, Origin, query and path are the application's, and say nothing that a rule of this service is about.
+        """
         self._app = app
         self._rules = rules
         self._sizes = sizes
+        self._everywhere = tuple(f"{path}/" for path in everywhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -167,12 +174,17 @@ class Guard:
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not host_is_served(hosts[0], self._rules.hosts):
+        path = scope["raw_path"].decode("ascii", errors="replace")
+        scope["path"] = path[:-1] if len(path) > 1 and path.endswith("/") else path
+        if len(hosts) != 1:
+            raise BadHost
+        if f"{path}/".startswith(self._everywhere):
+            # No browser gets here with a key, so neither rebinding nor a foreign page gains anything.
+            return ()
+        if not host_is_served(hosts[0], self._rules.hosts):
             raise BadHost
         if any(name in _URL_TOKENS for name in unique_query(scope["query_string"])):
             raise TokenInUrl
-        path = scope["raw_path"].decode("ascii", errors="replace")
-        scope["path"] = path[:-1] if len(path) > 1 and path.endswith("/") else path
         return self._check_origin(scope, headers, hosts[0])
 
     def _check_origin(self, scope: Scope, headers: dict[bytes, bytes], host: bytes) -> Headers:

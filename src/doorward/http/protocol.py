@@ -208,8 +208,8 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._in_head = False
         self.due = self._now + self._limits.body_time
         parser = self.parser
-        if parser.get_method() == b"POST" and parser.get_http_version() == "1.1" and self._may_answer_at_once():
-            recognised = self._lane.recognise(self.url, self.headers)
+        if parser.get_http_version() == "1.1" and self._may_answer_at_once():
+            recognised = self._lane.recognise(parser.get_method(), self.url, self.headers)
             if recognised is not None:
                 self._largest = self._limits.body
                 self._express, self._fields = recognised

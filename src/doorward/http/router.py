@@ -55,7 +55,10 @@ class Place:
 
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
         headers = by_name(scope["headers"])
+        path: dict[str, str] = {}
+        query: dict[str, str] = {}
         if not endpoint.everywhere:
+            path, query = _segments(scope), unique_query(scope["query_string"])
             # A field of several lines is one list (RFC 9110, section 5.3).
             accepts = [value for name, value in scope["headers"] if name == b"accept"]
             check_accept(b",".join(accepts) if accepts else None, endpoint.media)
@@ -66,8 +69,8 @@ class Place:
             scope["body"],
             scope["client"][0] if scope["client"] else "",
             self._proxies,
-            _segments(scope),
-            unique_query(scope["query_string"]),
+            path,
+            query,
             endpoint.permission,
             scope["request_id"],
         )

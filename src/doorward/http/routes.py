@@ -214,10 +214,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
 )  # fmt: skip
 
-EXPRESS: Mapping[bytes, Endpoint] = {
-    endpoint.path.encode(): endpoint for endpoint in ENDPOINTS if endpoint.handler in {auth.verify, tenants.verify}
+_ASKED_EACH_TIME = {auth.verify, tenants.verify, gateway.forward_auth}
+
+EXPRESS: Mapping[tuple[bytes, bytes], Endpoint] = {
+    (endpoint.method.encode(), endpoint.path.encode()): endpoint
+    for endpoint in ENDPOINTS
+    if endpoint.handler in _ASKED_EACH_TIME
 }
-"""The questions asked on every request: answered before the router, by the same handlers."""
+"""The questions asked on every request, by method and target: answered before the router, by the same handlers."""
+
+EVERYWHERE: frozenset[str] = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.everywhere)
+"""The paths at which, and below which, gateways ask about requests that are meant for somebody else."""
 
 
 SIZES: Mapping[bytes, int] = {

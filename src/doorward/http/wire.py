@@ -51,12 +51,15 @@ _ids = count(secrets.randbits(32))
 _process = secrets.token_hex(8).encode()
 
 
+_JSON_ONLY: Headers = ((b"content-type", JSON),)
+
+
 class Answer(NamedTuple):
     """What is sent back: a status, a body, and headers beside those of every answer."""
 
     body: bytes
     status: HTTPStatus = HTTPStatus.OK
-    headers: Headers = ((b"content-type", JSON),)
+    headers: Headers = _JSON_ONLY
 
 
 def by_name(headers: Headers) -> dict[bytes, bytes]:
@@ -102,7 +105,7 @@ def write(answer: Answer, given_id: bytes | None, date: Headers, *, close: bool 
     if close:
         head += b"connection: close\r\n"
     own_id, body = request_id(given_id), answer.body
-    if answer.status is HTTPStatus.OK:
+    if answer.headers is _JSON_ONLY and answer.status is HTTPStatus.OK:
         # One format is a third cheaper than a join of as many parts, and this is what almost every answer is.
         return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (_OK_HEAD, own_id, len(body), head, body)
     head += b"".join([b"%b: %b\r\n" % pair for pair in answer.headers if not (close and pair[0] == b"connection")])
