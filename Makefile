@@ -5,10 +5,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := src tests
+SOURCES := src tests clients
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench torture lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench torture client lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,9 +25,10 @@ help: ## List the targets
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/dev: requirements/dev.txt pyproject.toml .venv/run
+.venv/dev: requirements/dev.txt pyproject.toml clients/python/pyproject.toml .venv/run
 	@echo "Installing what the tests need ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable clients/python
 	@touch $@
 
 install: .venv/run ## Install the service into .venv
@@ -42,6 +43,7 @@ fast: .venv/dev ## Run the tests that start no processes
 	@$(BIN)/python -m pytest -m "not slow"
 
 format: .venv/dev ## Format the code
+	@$(BIN)/python clients/python/mirror.py
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
@@ -68,6 +70,9 @@ bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 
 torture: .venv/dev ## The long forms of the fault and race tests
 	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest tests/faults
+
+client: .venv/dev ## Build the Python client's wheel into dist/
+	@cd clients/python && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
 
 lock: .venv/dev ## Write the lock files anew
 	@$(PIP) install uv
