@@ -14,6 +14,9 @@ from harness import Service, Tenant
 # Reading the machine's certificates takes longer than most tests, and there is no TLS here.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
+# A busy machine is no outage. Tests of time bring times of their own.
+PATIENT = {"timeout": 30.0, "verify_timeout": 30.0}
+
 Connect = Callable[..., Doorward]
 
 
@@ -30,7 +33,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
         def make_sync(url: str, **options: Any) -> Doorward:
             http = stack.enter_context(httpx.Client(verify=NO_CERTIFICATES))
-            return Doorward(url, http=http, **options)
+            return Doorward(url, http=http, **PATIENT | options)
 
         if request.param == "sync":
             yield make_sync
@@ -40,7 +43,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
         def make_async(url: str, **options: Any) -> Doorward:
             http = httpx.AsyncClient(verify=NO_CERTIFICATES)
             stack.callback(lambda: runner.run(http.aclose()))
-            return cast("Doorward", Waiting(AsyncDoorward(url, http=http, **options), runner))
+            return cast("Doorward", Waiting(AsyncDoorward(url, http=http, **PATIENT | options), runner))
 
         yield make_async
 
