@@ -5,12 +5,12 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := src tests
+SOURCES := src tests clients
 # How many tests run at a time. A module's tests stay together: they share a service.
 SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench torture lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench torture client lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,9 +27,15 @@ help: ## List the targets
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/dev: requirements/dev.txt pyproject.toml .venv/run
+.venv/dev: requirements/dev.txt pyproject.toml clients/python/pyproject.toml .venv/run
 	@echo "Installing what the tests need ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable clients/python
+	@touch $@
+
+.venv/tests: requirements/gateways.txt tests/programs.sh .venv/dev
+	@tests/programs.sh
+	@$(PIP) install --require-hashes --no-deps -r requirements/gateways.txt
 	@touch $@
 
 install: .venv/run ## Install the service into .venv
@@ -37,7 +43,7 @@ install: .venv/run ## Install the service into .venv
 serve: .venv/run ## Start the service on the embedded store
 	@exec $(BIN)/doorward serve
 
-test: .venv/dev ## Run every test: first those that start no processes, side by side, then the others, one by one
+test: .venv/tests ## Run every test: first those that start no processes, side by side, then the others, one by one
 	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow"
 	@$(BIN)/python -m pytest -m slow
 
@@ -45,6 +51,7 @@ fast: .venv/dev ## Run the tests that start no processes
 	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope -m "not slow"
 
 format: .venv/dev ## Format the code
+	@$(BIN)/python clients/python/mirror.py
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
@@ -58,7 +65,7 @@ types: .venv/dev
 architecture: .venv/dev
 	@$(BIN)/lint-imports
 
-coverage: .venv/dev ## Run every test and hold the coverage against its gate
+coverage: .venv/tests ## Run every test and hold the coverage against its gate
 	@rm -f .coverage .coverage.*
 	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow"
 	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -m slow
@@ -72,6 +79,9 @@ bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 
 torture: .venv/dev ## The long forms of the fault and race tests
 	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest tests/faults
+
+client: .venv/dev ## Build the Python client's wheel into dist/
+	@cd clients/python && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
 
 lock: .venv/dev ## Write the lock files anew
 	@$(PIP) install uv

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from doorward.http import guard
@@ -963,3 +964,20 @@ def test_DU4_what_is_under_way_when_the_service_stops_is_finished(service: Servi
         assert not stopping.is_alive()
     with pytest.raises((ConnectionError, HungUpError)):
         exchange(service.port, request("GET", "/health/live"))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_IN1_a_path_that_takes_more_takes_all_of_it_and_not_a_byte_beyond(tenant: Tenant, *, chunked: bool) -> None:
+    tokens = ["x" * 8190] * 127
+    largest = json.dumps({"tokens": tokens}).encode().ljust(1 << 20)
+    assert len(largest) == 1 << 20
+    headers = {**tenant.headers, "Content-Type": "application/json"}
+
+    def post(body: bytes) -> httpx.Response:
+        content: bytes | Iterator[bytes] = (
+            (body[at : at + 9999] for at in range(0, len(body), 9999)) if chunked else body
+        )
+        return tenant.http.post("/auth/verify/batch", content=content, headers=headers)
+
+    assert post(largest).json() == {"results": [{"active": False}] * 127}
+    assert post(largest + b" ").status_code == 413

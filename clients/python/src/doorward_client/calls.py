@@ -1,0 +1,540 @@
+"""Every request of the API and how its answer is read, without any input or output.
+
+The clients, sync and async, send what is described here and nothing else, so that they cannot differ.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
+
+from doorward_client import values
+from doorward_client.errors import (
+    BY_CODE,
+    BadAnswer,
+    Detail,
+    DoorwardError,
+    InvalidToken,
+    Refused,
+    TooManyRequests,
+    Unavailable,
+    ValidationFailed,
+)
+from doorward_client.values import read
+
+T = TypeVar("T")
+
+LONGEST_TOKEN = 8192
+MOST_TOKENS = 500
+_BATCH_BYTES = 900_000
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_NDJSON = "application/x-ndjson"
+_BAD_REQUEST = 400
+_SERVER_ERROR = 500
+_OK = 200
+_CREATED = 201
+_MOVED = 300
+
+
+class Unset:
+    """The type of UNSET."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset()
+"""Says that a field is left as it is, where None would be a value (JSON null)."""
+
+
+class Answer(NamedTuple):
+    """What came back. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NoAnswer(NamedTuple):
+    """Nothing came back. `sent` is false where it is certain that Doorward never saw the request."""
+
+    why: str
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request. `question`: asking twice is harmless. `quick`: somebody's request waits for it."""
+
+    method: str
+    path: str
+    read: Callable[[Answer], T]
+    body: bytes | None = field(default=None, repr=False)
+    media: str = _JSON
+    accept: str = _JSON
+    question: bool = False
+    quick: bool = False
+
+
+def finish(call: Call[T], outcome: Answer | NoAnswer) -> T:
+    """Return what an outcome means; raises DoorwardError."""
+    if isinstance(outcome, NoAnswer):
+        raise Unavailable(f"Doorward did not answer: {outcome.why}")
+    return call.read(outcome)
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Return the seconds that an answer asks to wait, where it does."""
+    try:
+        seconds = float(answer.headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def code_of(answer: Answer) -> str:
+    """Return the stable code of a refusal; empty where there is none."""
+    said = _json(answer.body)
+    if not isinstance(said, dict):
+        return ""
+    # OAuth's endpoints have the code where the others have their sentence (RFC 6749, section 5.2).
+    code = said.get("code", said.get("error") if "error_description" in said else None)
+    return code if isinstance(code, str) else ""
+
+
+def check(answer: Answer) -> None:
+    """Let a success pass; raises what every other answer means."""
+    if not _OK <= answer.status < _MOVED:
+        raise _error(answer)
+
+
+def _error(answer: Answer) -> DoorwardError:
+    if answer.status >= _SERVER_ERROR:
+        wait = retry_after(answer)
+        return Unavailable(f"Doorward answered {answer.status} {code_of(answer)}".rstrip(), retry_after=wait)
+    code = code_of(answer)
+    if not code or answer.status < _BAD_REQUEST:
+        return BadAnswer(f"something answered {answer.status} that does not speak like Doorward")
+    said = _json(answer.body)
+    text = said.get("error_description") or said.get("message") or said.get("error")
+    message = text if isinstance(text, str) else code
+    request_id = answer.headers.get("x-request-id")
+    kind = BY_CODE.get(code, Refused)
+    if issubclass(kind, TooManyRequests):
+        return kind(code, answer.status, message, request_id=request_id, retry_after=retry_after(answer) or 1.0)
+    if issubclass(kind, ValidationFailed):
+        return kind(code, answer.status, message, request_id=request_id, details=_details(said))
+    return kind(code, answer.status, message, request_id=request_id)
+
+
+def _details(said: Mapping[str, Any]) -> list[Detail]:
+    error = said.get("error")
+    listed = error.get("details") if isinstance(error, dict) else None
+    return [
+        Detail(tuple(map(str, fault.get("path", ()))), str(fault.get("type", "")), str(fault.get("message", "")))
+        for fault in (listed if isinstance(listed, list) else [])
+        if isinstance(fault, dict)
+    ]
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _value(kind: type[T], answer: Answer) -> T:
+    check(answer)
+    return read(kind, _json(answer.body))
+
+
+def _nothing(answer: Answer) -> None:
+    check(answer)
+
+
+def _ended(answer: Answer) -> bool:
+    if answer.status == _BAD_REQUEST and code_of(answer) == InvalidToken.for_code:
+        return False
+    check(answer)
+    return True
+
+
+def _decoded(kind: type[T], answer: Answer) -> T | None:
+    if answer.status == _BAD_REQUEST and code_of(answer) == InvalidToken.for_code:
+        return None
+    check(answer)
+    said = _json(answer.body)
+    if not isinstance(said, dict) or "decoded" not in said:
+        raise BadAnswer("the answer has no claims")
+    return read(kind, said["decoded"])
+
+
+def _batch(count: int, answer: Answer) -> list[values.Claims | None]:
+    check(answer)
+    said = _json(answer.body)
+    results = said.get("results") if isinstance(said, dict) else None
+    if not isinstance(results, list) or len(results) != count:
+        raise BadAnswer("the answer is not one for each token")
+    found: list[values.Claims | None] = []
+    for result in results:
+        if not isinstance(result, dict) or not isinstance(result.get("active"), bool):
+            raise BadAnswer("the answer does not say of each token whether it is active")
+        found.append(read(values.Claims, result.get("decoded")) if result["active"] else None)
+    return found
+
+
+def _put(answer: Answer) -> values.Put:
+    return values.Put(_value(values.User, answer), answer.status == _CREATED)
+
+
+def _health(answer: Answer) -> values.Health:
+    # 503 is this question's way to say no.
+    said = _json(answer.body)
+    if isinstance(said, dict) and "stores" in said:
+        return read(values.Health, said)
+    check(answer)
+    raise BadAnswer("the answer is no state of health")
+
+
+def _segment(name: str, text: str) -> str:
+    """Return a text as one segment of a path, whatever is in it.
+
+    Nothing and dots are no segment: they would name another path, and with DELETE another thing.
+    """
+    try:
+        quoted = quote(text, safe="")
+    except UnicodeEncodeError:
+        quoted = ""
+    if quoted in {"", ".", ".."}:
+        message = f'"{name}" cannot be part of a path'
+        detail = Detail((name,), "string.path", message)
+        raise ValidationFailed(ValidationFailed.for_code, 422, "Validation error", details=[detail])
+    return quoted
+
+
+def _given(**fields: Any) -> bytes:
+    present = {values.camel(name): value for name, value in fields.items() if value is not UNSET}
+    return json.dumps(present, allow_nan=False).encode()
+
+
+def _or_unset(value: T | None) -> T | Unset:
+    return UNSET if value is None else value
+
+
+def _query(path: str, **fields: str | int | None) -> str:
+    present = {values.camel(name): value for name, value in fields.items() if value is not None}
+    return f"{path}?{urlencode(present, errors='replace')}" if present else path
+
+
+def plausible(token: str) -> bool:
+    """Tell whether a text can be a token at all: bounded, and in the alphabet of RFC 6750, section 2.1."""
+    return len(token) <= LONGEST_TOKEN and _TOKEN.fullmatch(token) is not None
+
+
+def verify(token: str) -> Call[values.Claims | None]:
+    """Ask who the user of a token is."""
+    return Call(
+        "POST",
+        "/auth/verify",
+        partial(_decoded, values.Claims),
+        _given(token=token),
+        question=True,
+        quick=True,
+    )
+
+
+def portions(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut tokens into portions that one question can carry."""
+    portion: list[str] = []
+    size = 0
+    for token in tokens:
+        if portion and (len(portion) == MOST_TOKENS or size + len(token) > _BATCH_BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(token)
+        size += len(token) + 4
+    if portion:
+        yield portion
+
+
+def verify_batch(tokens: Sequence[str]) -> Call[list[values.Claims | None]]:
+    """Ask about a portion of tokens."""
+    read_all = partial(_batch, len(tokens))
+    return Call("POST", "/auth/verify/batch", read_all, _given(tokens=tokens), question=True, quick=True)
+
+
+def login(
+    login: str,
+    password: str,
+    device_id: str,
+    *,
+    refresh: bool,
+    ip: str | None,
+    user_agent: str | None,
+    known_token: str | None,
+) -> Call[values.Tokens]:
+    """Open a session for a user on a device."""
+    body = _given(
+        login=login,
+        password=password,
+        device_id=device_id,
+        refresh=refresh or UNSET,
+        ip=_or_unset(ip),
+        user_agent=_or_unset(user_agent),
+        token=_or_unset(known_token),
+    )
+    return Call("POST", "/auth", partial(_value, values.Tokens), body)
+
+
+def refresh(refresh_token: str) -> Call[values.Tokens]:
+    """Exchange a refresh token."""
+    return Call("POST", "/auth/refresh", partial(_value, values.Tokens), _given(refresh_token=refresh_token))
+
+
+def logout(token: str) -> Call[bool]:
+    """End the session of a token."""
+    return Call("POST", "/auth/logout", _ended, _given(token=token))
+
+
+def _token_form(token: str, hint: str | None) -> bytes:
+    fields = {"token": token} if hint is None else {"token": token, "token_type_hint": hint}
+    return urlencode(fields, errors="replace").encode()
+
+
+def introspect(token: str, hint: str | None) -> Call[values.Introspection]:
+    """Ask about a token as RFC 7662 has it."""
+    read_answer = partial(_value, values.Introspection)
+    form = _token_form(token, hint)
+    return Call("POST", "/oauth/introspect", read_answer, form, _FORM, question=True, quick=True)
+
+
+def revoke(token: str, hint: str | None) -> Call[None]:
+    """End the session of an access or refresh token as RFC 7009 has it."""
+    return Call("POST", "/oauth/revoke", _nothing, _token_form(token, hint), _FORM)
+
+
+def health() -> Call[values.Health]:
+    """Ask whether Doorward is ready."""
+    return Call("GET", "/health/ready", _health, quick=True)
+
+
+def live() -> Call[None]:
+    """Ask whether the process runs."""
+    return Call("GET", "/health/live", _nothing, quick=True)
+
+
+def create_user(
+    login: str, email: str, password: str, sub: str, *, company: str | None, scope: Any, metadata: Any
+) -> Call[values.User]:
+    """Create a user."""
+    body = _given(
+        login=login,
+        email=email,
+        password=password,
+        sub=sub,
+        company=_or_unset(company),
+        scope=scope,
+        metadata=metadata,
+    )
+    return Call("POST", "/user", partial(_value, values.User), body)
+
+
+def get_user(login: str) -> Call[values.User]:
+    """Show a user."""
+    return Call("GET", f"/user/{_segment('login', login)}", partial(_value, values.User), question=True)
+
+
+def put_user(
+    login: str, email: str, password: str, sub: str, *, company: str | None, scope: Any, metadata: Any
+) -> Call[values.Put]:
+    """Create or replace a user."""
+    body = _given(email=email, password=password, sub=sub, company=_or_unset(company), scope=scope, metadata=metadata)
+    return Call("PUT", f"/user/{_segment('login', login)}", _put, body)
+
+
+def patch_user(login: str, **changes: Any) -> Call[values.User]:
+    """Change some of what is known of a user."""
+    path = f"/user/{_segment('login', login)}"
+    return Call("PATCH", path, partial(_value, values.User), _given(**changes))
+
+
+def delete_user(login: str) -> Call[None]:
+    """Remove a user."""
+    return Call("DELETE", f"/user/{_segment('login', login)}", _nothing)
+
+
+def users_page(cursor: str, limit: int, part: str | None) -> Call[values.UserPage]:
+    """Show a page of users."""
+    path = _query("/user", q=part, cursor=cursor, limit=limit)
+    return Call("GET", path, partial(_value, values.UserPage), question=True)
+
+
+def change_password(login: str, current: str, password: str, keep_token: str | None) -> Call[None]:
+    """Set a new password for a user who proves the current one."""
+    body = _given(current=current, password=password, keep_token=_or_unset(keep_token))
+    return Call("POST", f"/user/{_segment('login', login)}/password", _nothing, body)
+
+
+def reset_code(login: str) -> Call[values.ResetCode]:
+    """Make a code that sets a user's password once."""
+    return Call("POST", f"/user/{_segment('login', login)}/password/reset", partial(_value, values.ResetCode))
+
+
+def reset(code: str, password: str) -> Call[None]:
+    """Set a password by a code."""
+    return Call("POST", "/auth/reset", _nothing, _given(code=code, password=password))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportUser:
+    """A user that comes from elsewhere, with the hash of its password as it was kept there.
+
+    `password_hash` is in PHC or modular crypt format. Without one the user has no password until it is reset.
+    """
+
+    login: str
+    email: str
+    sub: str
+    password_hash: str | None = field(default=None, repr=False)
+    company: str | None = None
+    scope: Any = UNSET
+    metadata: Any = UNSET
+
+
+def import_users(users: Sequence[ImportUser], *, dry_run: bool) -> Call[values.ImportReport]:
+    """Bring users in."""
+    listed = [
+        json.loads(
+            _given(
+                login=user.login,
+                email=user.email,
+                sub=user.sub,
+                password_hash=_or_unset(user.password_hash),
+                company=_or_unset(user.company),
+                scope=user.scope,
+                metadata=user.metadata,
+            )
+        )
+        for user in users
+    ]
+    path = _query("/users/import", dry_run="true" if dry_run else None)
+    return Call("POST", path, partial(_value, values.ImportReport), _given(users=listed))
+
+
+def export_users(*, hashes: bool) -> Call[None]:
+    """Stream all users, a line for each."""
+    path = _query("/users/export", hashes="true" if hashes else None)
+    return Call("GET", path, _nothing, accept=f"{_NDJSON}, {_JSON}", question=True)
+
+
+class Lines:
+    """Cuts a stream of bytes at line feeds and nowhere else: JSON may hold characters that Unicode ends lines with."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[values.ExportedUser]:
+        """Return the users whose lines are whole by now."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [read(values.ExportedUser, _json(line)) for line in lines if line.strip()]
+
+    def end(self) -> list[values.ExportedUser]:
+        """Return the user of a last line without an end."""
+        return self.feed(b"\n")
+
+
+def list_sessions(login: str) -> Call[values.SessionList]:
+    """Show a user's live sessions."""
+    path = f"/user/{_segment('login', login)}/sessions"
+    return Call("GET", path, partial(_value, values.SessionList), question=True)
+
+
+def end_session(login: str, session_id: str) -> Call[None]:
+    """End one session of a user."""
+    path = f"/user/{_segment('login', login)}/sessions/{_segment('session_id', session_id)}"
+    return Call("DELETE", path, _nothing)
+
+
+def end_sessions(login: str, device_id: str | None = None) -> Call[None]:
+    """End a user's sessions, all or a device's."""
+    path = _query(f"/user/{_segment('login', login)}/sessions", device_id=device_id)
+    return Call("DELETE", path, _nothing)
+
+
+def end_everybody(*, own: bool) -> Call[None]:
+    """End every session of every user of the tenant."""
+    return Call("DELETE", _query("/tenant/sessions", tenant="true" if own else None), _nothing)
+
+
+def register_tenant(email: str, password: str) -> Call[values.Registered]:
+    """Register a tenant."""
+    return Call("POST", "/tenant", partial(_value, values.Registered), _given(email=email, password=password))
+
+
+def login_tenant(email: str, password: str) -> Call[values.TenantToken]:
+    """Open a session for a tenant."""
+    return Call("POST", "/tenant/login", partial(_value, values.TenantToken), _given(email=email, password=password))
+
+
+def verify_tenant(token: str) -> Call[values.TenantClaims | None]:
+    """Ask which tenant a tenant token belongs to."""
+    read_claims = partial(_decoded, values.TenantClaims)
+    return Call("POST", "/tenant/verify", read_claims, _given(token=token), question=True, quick=True)
+
+
+def logout_tenant(token: str) -> Call[bool]:
+    """End the session of a tenant token."""
+    return Call("POST", "/tenant/logout", _ended, _given(token=token))
+
+
+def get_tenant() -> Call[values.Tenant]:
+    """Show the tenant."""
+    return Call("GET", "/tenant", partial(_value, values.Tenant), question=True)
+
+
+def choose(password_policy: Mapping[str, Any] | None, **settings: Any) -> Call[values.Tenant]:
+    """Change some of the tenant's settings."""
+    chosen = json.loads(_given(**settings))
+    if password_policy is not None:
+        chosen["passwordPolicy"] = json.loads(_given(**password_policy))
+    return Call("PATCH", "/tenant", partial(_value, values.Tenant), _given(settings=chosen))
+
+
+def change_tenant_password(current: str, password: str) -> Call[None]:
+    """Set a new password for the tenant."""
+    return Call("POST", "/tenant/password", _nothing, _given(current=current, password=password))
+
+
+def delete_tenant(password: str) -> Call[None]:
+    """Remove the tenant and all it owns."""
+    return Call("DELETE", "/tenant", _nothing, _given(password=password))
+
+
+def create_key(name: str, permissions: Sequence[str], expires_at: int | None) -> Call[values.NewKey]:
+    """Make an API key."""
+    body = _given(name=name, permissions=list(permissions), expires_at=_or_unset(expires_at))
+    return Call("POST", "/tenant/key", partial(_value, values.NewKey), body)
+
+
+def list_keys() -> Call[values.KeyList]:
+    """Show the tenant's API keys."""
+    return Call("GET", "/tenant/key", partial(_value, values.KeyList), question=True)
+
+
+def revoke_key(key_id: str) -> Call[None]:
+    """Make an API key worthless."""
+    return Call("DELETE", f"/tenant/key/{_segment('key_id', key_id)}", _nothing)
+
+
+def audit_page(cursor: str, limit: int) -> Call[values.EventPage]:
+    """Show a page of events."""
+    path = _query("/tenant/audit", cursor=cursor, limit=limit)
+    return Call("GET", path, partial(_value, values.EventPage), question=True)

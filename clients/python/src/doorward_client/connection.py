@@ -1,0 +1,62 @@
+"""Where Doorward is, and how a call becomes a request of httpx."""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+
+from doorward_client.calls import Call, NoAnswer
+
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=30.0)
+"""Connections stay open for as long as Doorward surely keeps them: it closes idle ones after 75 seconds."""
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL and the credential to show there."""
+
+    url: str
+    credential: str | None = field(repr=False)
+
+    @classmethod
+    def of(cls, url: str, key: str | None, token: str | None) -> Self:
+        """Check what was given. Raises ValueError, which never repeats a credential."""
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL:
+            raise ValueError("the URL of Doorward is not a URL") from None
+        if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.userinfo:
+            raise ValueError("the URL of Doorward has to be http:// or https:// and a host, without a password")
+        if parsed.query or parsed.fragment:
+            raise ValueError("the URL of Doorward has to end with its path")
+        if key is not None and token is not None:
+            raise ValueError("give a key or a token, not both")
+        credential = key if key is not None else token
+        if credential is not None and not (credential.isascii() and credential.isprintable() and credential.strip()):
+            raise ValueError("the key or token is empty or has characters that none has")
+        return cls(url.rstrip("/"), credential)
+
+    def request(self, call: Call[Any], seconds: float) -> dict[str, Any]:
+        """Return what httpx needs to send a call."""
+        headers = {"accept": call.accept, "user-agent": "doorward-client"}
+        if self.credential is not None:
+            headers["authorization"] = f"Bearer {self.credential}"
+        if call.body is not None:
+            headers["content-type"] = call.media
+        return {
+            "method": call.method,
+            "url": self.url + call.path,
+            "content": call.body,
+            "headers": headers,
+            "timeout": seconds,
+            # A credential goes where it was told to go, and nowhere else.
+            "follow_redirects": False,
+            "auth": None,
+        }
+
+
+def lost(error: httpx.RequestError) -> NoAnswer:
+    """Describe a failed request without its words, which may repeat what was sent."""
+    return NoAnswer(type(error).__name__, sent=not isinstance(error, _NEVER_SENT))

@@ -1,0 +1,114 @@
+"""Guards for Starlette and FastAPI."""
+
+from collections.abc import Sequence
+
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+
+from doorward_client.asynchronous import AsyncDoorward
+from doorward_client.errors import DoorwardError
+from doorward_client.guard import NO_TOKEN, Denied, ScopeCheck, away, judge, token_of
+from doorward_client.values import Claims
+
+__all__ = ["DoorwardBackend", "DoorwardUser", "Guard", "on_error"]
+
+
+class DoorwardUser(BaseUser):
+    """What `request.user` is behind `DoorwardBackend`."""
+
+    def __init__(self, claims: Claims) -> None:
+        """Keep the claims."""
+        self.claims = claims
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Always: who is not is Starlette's UnauthenticatedUser."""
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """The user's login."""
+        return self.claims.login
+
+    @property
+    def identity(self) -> str:
+        """The user's id, which never changes."""
+        return self.claims.id
+
+
+class _Refused(AuthenticationError):  # noqa: N818 - an answer, not an accident
+    def __init__(self, denied: Denied) -> None:
+        super().__init__(denied.message)
+        self.denied = denied
+
+
+class DoorwardBackend(AuthenticationBackend):
+    """Tells Starlette's AuthenticationMiddleware who asks. Give that `on_error=on_error` as well.
+
+    A request without a token goes on as nobody's; `requires("authenticated")` keeps it out of a view. One with a dead
+    token is answered 401, and 503 while Doorward is away. The scopes are "authenticated" and the user's, where its
+    scope is a list of texts, or a text of words.
+    """
+
+    def __init__(self, client: AsyncDoorward, *, cookie: str | None = None) -> None:
+        """Ask `client`; `cookie` may name one that carries the token where `Authorization` does not."""
+        self._client = client
+        self._cookie = cookie
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        """Say who asks. Raises AuthenticationError, which `on_error` turns into its answer."""
+        token = token_of(conn.headers.get("authorization"), conn.cookies, self._cookie)
+        if token is None:
+            return None
+        found = await _judged(self._client, token, None)
+        if isinstance(found, Denied):
+            raise _Refused(found)
+        return AuthCredentials(["authenticated", *_scopes(found.scope)]), DoorwardUser(found)
+
+
+def on_error(_conn: HTTPConnection, error: AuthenticationError) -> Response:
+    """Answer a request that `DoorwardBackend` refused."""
+    denied = error.denied if isinstance(error, _Refused) else NO_TOKEN
+    return JSONResponse(denied.body, denied.status, dict(denied.headers))
+
+
+class Guard:
+    """A dependency of FastAPI that gives a view the claims of its user: `user: Annotated[Claims, Depends(guard)]`.
+
+    In Starlette, `await guard(request)` does the same. Raises HTTPException: 401 without a live token, 403 where
+    `scope` says no, 503 while Doorward is away.
+    """
+
+    def __init__(self, client: AsyncDoorward, *, cookie: str | None = None, scope: ScopeCheck | None = None) -> None:
+        """Ask `client`; `cookie` may name one that carries the token where `Authorization` does not."""
+        self._client = client
+        self._cookie = cookie
+        self._scope = scope
+
+    def requiring(self, scope: ScopeCheck) -> "Guard":
+        """Return a guard that in addition wants `scope` to say yes to the user's scope."""
+        return Guard(self._client, cookie=self._cookie, scope=scope)
+
+    async def __call__(self, connection: HTTPConnection) -> Claims:
+        """Return the claims of the request's user."""
+        token = token_of(connection.headers.get("authorization"), connection.cookies, self._cookie)
+        found = NO_TOKEN if token is None else await _judged(self._client, token, self._scope)
+        if isinstance(found, Denied):
+            raise HTTPException(found.status, found.message, dict(found.headers))
+        return found
+
+
+async def _judged(client: AsyncDoorward, token: str, scope: ScopeCheck | None) -> Claims | Denied:
+    try:
+        claims = await client.verify(token)
+    except DoorwardError as error:
+        return away(error)
+    return judge(claims, scope)
+
+
+def _scopes(scope: object) -> Sequence[str]:
+    if isinstance(scope, str):
+        return scope.split()
+    return [word for word in scope if isinstance(word, str)] if isinstance(scope, list) else []

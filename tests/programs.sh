@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs the programs that some tests run beside the service, where that is possible: as root, with Debian's apt.
+# Elsewhere it says what is missing, and those tests say so too.
+set -euo pipefail
+missing=()
+for program in strace nginx caddy haproxy; do
+    PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null || missing+=("$program")
+done
+[ "${#missing[@]}" -eq 0 ] && exit 0
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing ${missing[*]} ..."
+    apt-get update -qq
+    # Only the tests start them: a service of the distribution's would take ports of the machine.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null
+else
+    echo "Not installed: ${missing[*]}. The tests that need them are left out here; CI runs them all."
+fi
