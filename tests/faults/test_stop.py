@@ -183,8 +183,8 @@ def test_DU4_workers_whose_supervisor_dies_stop_and_leave_the_port_to_the_next(
 
 
 SERVE_ON_ANYTHING = """
-import doorward.cli
-doorward.cli.migrate = lambda settings: None
+import doorward.cli.serve
+doorward.cli.serve.migrate = lambda settings: None
 doorward.cli.main(["serve"])
 """
 """The service, but for the look at the database before anything is started: so the workers are the first to see it."""

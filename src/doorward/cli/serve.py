@@ -1,4 +1,4 @@
-"""The command line: thin, calls the rest. Exit codes: 0 done, 1 cannot start, 2 wrong use."""
+"""`doorward serve`: say what is about to run, and run it."""
 
 import errno
 import json
@@ -9,20 +9,11 @@ import click
 
 from doorward import __version__, logs, serving
 from doorward.core.errors import CannotStart
-from doorward.settings import LOOPBACK, Settings, describe
+from doorward.settings import LOOPBACK, Settings
 from doorward.stores import migrate
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="doorward")
-def main() -> None:
-    """Doorward: self-hosted, multi-tenant authentication.
-
-    Settings come from the environment and from .env; `doorward settings` lists them.
-    """
-
-
-@main.command()
+@click.command()
 def serve() -> None:
     """Start the service and keep it running."""
     try:
@@ -67,17 +58,3 @@ def _welcome(settings: Settings, port: int) -> None:
             "  note        tenants can be registered from TENANT_WHITE_LIST only, which leaves out this machine."
         )
     sys.stdout.flush()
-
-
-@main.command("settings")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
-def show_settings(*, as_json: bool) -> None:
-    """List every setting with its default and its meaning."""
-    found = describe()
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for item in found:
-        click.echo(f"{click.style(item['name'], bold=True)}={item['default']}")
-        click.echo(click.wrap_text(item["meaning"], width=96, initial_indent="    ", subsequent_indent="    "))
-    click.echo("\nEach can also be given as <NAME>_FILE, the path of a file that holds it.")
