@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, bcrypt_cost
 from doorward.core.identity import canonical, is_email, is_visible
 from doorward.core.model import Permission
-from doorward.core.passwords import BCRYPT_MAX_COST, BCRYPT_MIN_COST, MAX_BYTES, MAX_CHARACTERS, bcrypt_cost
+from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
 from doorward.http.validation import AnyJson, Fields, Flag, Items, OneOf, Text, Whole
 
 NAME_CHARACTERS = 256
