@@ -160,7 +160,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._received = len(data) - data.rfind(b"\n") - 1 if self._fresh else self._received + len(data)
         if self._in_head and self._received > 2 * self._limits.head:
             self._refuse(HeadersTooLarge())
-        elif self._received > 2 * self._limits.head + 8 * self._limits.body:
+        elif self._received > 2 * self._limits.head + 8 * max(self._largest, self._limits.body):
             self._refuse(PayloadTooLarge())
 
     def on_message_begin(self) -> None:
