@@ -23,6 +23,9 @@ NEUTRAL: Mapping[str, Any] = {
     "deviceId": "laptop",
     "limit": "10",
     "cursor": "0",
+    "users": [{"login": "eve", "email": "eve@example.org", "sub": "sub-e"}],
+    "dryRun": "true",
+    "hashes": "false",
 }
 """Fields that name nobody: the same for both arms of a comparison."""
 

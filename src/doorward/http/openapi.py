@@ -141,6 +141,9 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
 def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     if endpoint.media != _JSON:
         content: Json = {endpoint.media: {"schema": {"type": "string"}}}
+        if endpoint.gives is not None:
+            value = _example({"$ref": _SCHEMA + endpoint.gives.__name__}, schemas)
+            content[endpoint.media]["example"] = msgspec.json.encode(value).decode() + "\n"
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
     if endpoint.gives is None:
         content = {_JSON: {"schema": {"type": "object"}}}

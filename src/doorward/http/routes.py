@@ -1,6 +1,7 @@
 """The whole API at a glance."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -33,9 +34,17 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.http import auth, gateway, keys, oauth, ops, schemas, sessions, tenants, users
+from doorward.http import auth, gateway, keys, oauth, ops, schemas, sessions, tenants, transfer, users
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof, respond
-from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, MethodNotAllowed, NotAuthenticated, NotFound
+from doorward.http.errors import (
+    Forbidden,
+    HttpVersionNotSupported,
+    MalformedForm,
+    MalformedJson,
+    MethodNotAllowed,
+    NotAuthenticated,
+    NotFound,
+)
 from doorward.http.guard import MAX_BODY, check_accept, check_content, check_form, unique_query
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth
@@ -56,6 +65,16 @@ _USER = {
     "scope": ["orders:read"],
 }
 _PUT_USER = {name: value for name, value in _USER.items() if name != "login"}
+_NEWCOMERS = {
+    "users": [
+        {
+            "login": "alice",
+            "email": "alice@example.org",
+            "sub": "customer-17",
+            "passwordHash": "pbkdf2_sha256$1000000$Qd3Zt8Vw1yLm$5oQ0yXhJ3mE1cWq8nT2bR7uK9vL4sZ6aF0dG1hI2jK4=",
+        }
+    ]
+}
 _NEW_PASSWORD = {"current": "correct horse battery staple", "password": "a new and longer password"}
 _RESET = {"code": "gqYc0vwfcz2-1nFpV0yZNVYDkq4k1y6S", "password": "a new and longer password"}
 _CREDENTIALS = {"login": "alice", "password": "correct horse battery staple", "deviceId": "laptop"}
@@ -120,6 +139,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginNotFound, Conflict, TooManyRequests, Overloaded),
         schemas.UserChangesBody, schemas.UserShown, example={"disabled": True}, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
+        "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
+        (*_BODY, *_PROVEN, TooManyRequests),
+        schemas.UsersBody, schemas.UsersImported, query=("dryRun",), example=_NEWCOMERS,
+        permission=Permission.USERS_WRITE, largest=LARGE_BODY,
+    ),
+    Endpoint(
+        "GET", "/users/export", transfer.hand_out, Proof.TENANT, "Users",
+        (*_PROVEN, ValidationFailed, TooManyRequests),
+        gives=schemas.UserExported, query=("hashes",), permission=Permission.USERS_READ, media="application/x-ndjson",
     ),
     Endpoint(
         "POST", "/user/{login}/password", users.change_password, Proof.TENANT, "Users",
@@ -260,9 +290,12 @@ class Place:
         self._services = services
         self._proxies = proxies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the guard has read it
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised for the guard to write."""
         answer = await self._answer(scope)
+        if answer.rest is not None:
+            await _stream(answer, answer.rest, scope, receive, send)
+            return
         headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
@@ -299,6 +332,33 @@ class Place:
             scope["request_id"],
         )
         return await respond(endpoint, self._services, call)
+
+
+async def _stream(answer: Answer, rest: AsyncIterator[bytes], scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer piece by piece, in chunks; nothing more is made once the client has gone."""
+    if scope["http_version"] == "1.0":
+        # Without chunks (RFC 9112, section 7) an end cannot be told from a fault.
+        raise HttpVersionNotSupported
+    start = {
+        "type": "http.response.start",
+        "status": answer.status,
+        "headers": [*answer.headers, (b"transfer-encoding", b"chunked")],
+    }
+    if scope["method"] == "HEAD":
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+        return
+    # What cannot even begin is refused like everything else, so the first piece is made before anything is sent.
+    piece = answer.body + await anext(rest, b"")
+    await send(start)
+    gone = asyncio.ensure_future(receive())
+    try:
+        while piece and not gone.done():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await anext(rest, b"")
+    finally:
+        gone.cancel()
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _segments(scope: Scope) -> dict[str, str]:

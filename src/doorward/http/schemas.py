@@ -5,10 +5,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, bcrypt_cost
+from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, UnfitHash, bcrypt_cost
+from doorward.core.hash_formats import LONGEST as LONGEST_HASH
 from doorward.core.identity import canonical, is_email, is_visible
 from doorward.core.model import Permission
 from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
+from doorward.core.user_transfer import MOST_ROWS, Status
 from doorward.http.validation import AnyJson, Fields, Flag, Items, OneOf, Text, Whole
 
 NAME_CHARACTERS = 256
@@ -161,6 +163,8 @@ SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX
 Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
 YesNo = Annotated[bool, Flag()]
 Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.")]
+# What a row holds is judged row by row; the body's limit bounds it.
+ANYTHING = AnyJson(1 << 20, 1 << 20)
 Code = Annotated[str, Text(200, 800), Meta(max_length=200, description="A code, exactly as it was given.")]
 Metadata = Annotated[
     Any,
@@ -200,6 +204,33 @@ class NewUserBody(msgspec.Struct):
     company: Line | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+
+
+class ImportedUser(msgspec.Struct):
+    """A user of another system. Without `passwordHash` nobody can log in as it until its password is set."""
+
+    login: Login
+    email: Email
+    sub: Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
+    passwordHash: (  # noqa: N815 - the published name
+        Annotated[
+            str,
+            Text(LONGEST_HASH, LONGEST_HASH),
+            Meta(min_length=1, max_length=LONGEST_HASH, description="As the other system spells it: see the guide."),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
+    company: Line | UnsetType | None = UNSET
+    scope: Scope | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    disabled: YesNo | UnsetType = UNSET
+
+
+class UsersBody(msgspec.Struct):
+    """Users of another system. Each is judged by itself, by the rules of a user to be."""
+
+    users: Annotated[list[ImportedUser], Items(1, MOST_ROWS, ANYTHING), Meta(min_length=1, max_length=MOST_ROWS)]
 
 
 class LoginOfPath(msgspec.Struct):
@@ -376,6 +407,12 @@ class UserShown(msgspec.Struct, kw_only=True):
     disabled: bool | UnsetType = UNSET
 
 
+class UserExported(UserShown, kw_only=True):
+    """A user with everything that is kept of it."""
+
+    passwordHash: str | UnsetType = UNSET  # noqa: N815 - the published name
+
+
 class UserPage(msgspec.Struct):
     """Some of the tenant's users, and where the next page begins; "0" on the last."""
 
@@ -448,6 +485,24 @@ class Ready(msgspec.Struct):
         dict[str, str],
         Meta(examples=[{"database": "ok"}], extra_json_schema={"additionalProperties": {"enum": ["ok", "away"]}}),
     ]
+
+
+class RowOutcome(msgspec.Struct):
+    """What became of a row. `login` is absent where the row has none; `code` and `error` say why it was refused."""
+
+    login: str | UnsetType
+    status: Status
+    code: Annotated[str | UnsetType, Meta(examples=["hash_unreadable"])] = UNSET
+    error: Annotated[str | UnsetType, Meta(examples=[UnfitHash.sentence])] = UNSET
+
+
+class UsersImported(msgspec.Struct):
+    """How many rows there were of each kind, and what became of each, in their order."""
+
+    created: int
+    exists: int
+    refused: int
+    results: list[RowOutcome]
 
 
 class CodeGiven(msgspec.Struct):

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -53,11 +53,15 @@ _process = secrets.token_hex(8).encode()
 
 
 class Answer(NamedTuple):
-    """What is sent back: a status, a body, and headers beside those of every answer."""
+    """What is sent back: a status, a body, and headers beside those of every answer.
+
+    `rest` is what comes after `body`, as it is made; a fault in it ends the connection before the answer is whole.
+    """
 
     body: bytes
     status: HTTPStatus = HTTPStatus.OK
     headers: Headers = ((b"content-type", JSON),)
+    rest: AsyncIterator[bytes] | None = None
 
 
 def by_name(headers: Headers) -> dict[bytes, bytes]:
