@@ -487,10 +487,10 @@ class Ready(msgspec.Struct):
     ]
 
 
-class RowOutcome(msgspec.Struct):
+class RowOutcome(msgspec.Struct, kw_only=True):
     """What became of a row. `login` is absent where the row has none; `code` and `error` say why it was refused."""
 
-    login: str | UnsetType
+    login: str | UnsetType = UNSET
     status: Status
     code: Annotated[str | UnsetType, Meta(examples=["hash_unreadable"])] = UNSET
     error: Annotated[str | UnsetType, Meta(examples=[UnfitHash.sentence])] = UNSET

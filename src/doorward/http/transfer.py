@@ -95,8 +95,8 @@ def _login(row: Any) -> str | None:
 def _told(outcome: Outcome) -> RowOutcome:
     login = UNSET if outcome.login is None else outcome.login
     if outcome.unfit is None:
-        return RowOutcome(login, outcome.status)
-    return RowOutcome(login, outcome.status, outcome.unfit.code, outcome.unfit.sentence)
+        return RowOutcome(login=login, status=outcome.status)
+    return RowOutcome(login=login, status=outcome.status, code=outcome.unfit.code, error=outcome.unfit.sentence)
 
 
 def _exported(user: User, *, hashes: bool) -> UserExported:
