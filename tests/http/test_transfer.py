@@ -12,7 +12,9 @@ import pytest
 from contract import assert_refused, faults, fresh
 
 from doorward.core import model
+from doorward.core.errors import Overloaded, Refusal, StoreUnavailable
 from doorward.core.model import Caller
+from doorward.core.passwords import Passwords
 from doorward.core.user_transfer import Newcomer, UserTransfer
 from doorward.http import transfer
 from doorward.http.protocol import Limits
@@ -404,3 +406,20 @@ async def test_two_imports_of_the_same_rows_at_once_create_each_user_once(tmp_pa
     created = [a.status == "created" for a in (*first, *second)]
     assert sum(created) == 200
     await stores.close()
+
+
+@pytest.mark.parametrize("fault", [Overloaded, StoreUnavailable])
+def test_PW8_a_hash_that_cannot_be_made_anew_today_keeps_nobody_out(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, fault: type[Refusal]
+) -> None:
+    async def fail(*_: Any, **__: Any) -> str:
+        raise fault
+
+    vector = VECTORS[0]
+    take(tenant, row(passwordHash=vector["hash"]))
+    with monkeypatch.context() as broken:
+        broken.setattr(Passwords, "hash", fail)
+        assert tenant.login("alice", vector["password"]).status_code == 200
+    assert hand_out(tenant, "?hashes=true")[0]["passwordHash"] == vector["hash"]
+    assert tenant.login("alice", vector["password"]).status_code == 200
+    assert hand_out(tenant, "?hashes=true")[0]["passwordHash"].startswith("$argon2id$")
