@@ -27,6 +27,7 @@ from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, pepper
 from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
+from doorward.core.user_transfer import UserTransfer
 from doorward.core.users import Users
 from doorward.http.express import ExpressLane
 from doorward.http.guard import Guard, Rules
@@ -92,6 +93,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
             settings.login_errors == "uniform",
             settings.login_failure_time / 1000,
         ),
+        transfer=UserTransfer(accounts, stores.audit, clock),
         throttle=throttle,
         activity=activity,
         checks=stores.checks,

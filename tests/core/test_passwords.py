@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import Overloaded
-from doorward.core.passwords import Argon2Parameters, Hasher, Passwords, bcrypt_cost
+from doorward.core.hash_formats import bcrypt_cost
+from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from harness import CHEAP
 
 HASHER = Hasher(CHEAP)

@@ -37,6 +37,9 @@ NEUTRAL: Mapping[str, Any] = {
     "permissions": ["verify"],
     "expiresAt": None,
     "token_type_hint": "access_token",
+    "users": [{"login": "eve", "email": "eve@example.org", "sub": "sub-e"}],
+    "dryRun": "true",
+    "hashes": "false",
 }
 """Fields that name nobody: the same for both arms of a comparison."""
 

@@ -126,7 +126,8 @@ def test_HEAD_is_GET_without_the_body(tenant: Tenant, path: str) -> None:
     head = tenant.http.head(place(path), headers=tenant.headers)
     assert head.content == b""
     assert essence(head)[:2] == essence(whole)[:2]
-    assert int(head.headers["content-length"]) == len(whole.content)
+    if "transfer-encoding" not in whole.headers:
+        assert int(head.headers["content-length"]) == len(whole.content)
 
 
 @pytest.mark.parametrize("path", ["/x", "/auth", "/user"])

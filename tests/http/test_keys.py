@@ -72,7 +72,7 @@ def test_a_key_does_what_it_is_allowed_and_is_refused_the_rest(
     answer = ask(tenant, endpoint, make(tenant, permission)["key"])
     if endpoint.permission == permission:
         assert answer.status_code != 403 or answer.json()["code"] != "permission_denied", answer.text
-        assert answer.json().get("code") != "not_authorized"
+        assert "not_authorized" not in answer.text
     elif endpoint.form:
         assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
     else:

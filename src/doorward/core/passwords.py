@@ -6,7 +6,6 @@ same characters typed on another keyboard match; beyond that nothing is changed 
 
 import asyncio
 import os
-import re
 import secrets
 import threading
 import unicodedata
@@ -17,17 +16,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import argon2
-import bcrypt
 
+from doorward.core import hash_formats
 from doorward.core.fairness import FairSeats
+from doorward.core.hash_formats import UnfitHash
 
 MAX_CHARACTERS = 256
 MAX_BYTES = 1024
-BCRYPT_MAX_COST = 14
-BCRYPT_MIN_COST = 4
-BCRYPT_MAX_BYTES = 72
 
-_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
 _NICE = 10
 
 Result = TypeVar("Result")
@@ -49,12 +45,6 @@ class Match(NamedTuple):
     outdated: bool = False
 
 
-def bcrypt_cost(text: str) -> int | None:
-    """Return the cost of a well-formed bcrypt string (`$2a$`, `$2b$`, `$2y$`, 60 characters), else None."""
-    form = _BCRYPT.fullmatch(text)
-    return int(form[1]) if form else None
-
-
 class Hasher:
     """Computes and checks hashes, in the calling thread. Slow on purpose."""
 
@@ -63,7 +53,7 @@ class Hasher:
         self._argon2 = argon2.PasswordHasher(
             time_cost=parameters.passes, memory_cost=parameters.memory, parallelism=parameters.lanes
         )
-        self._decoy = self._argon2.hash(secrets.token_urlsafe())
+        self._compare_decoy = hash_formats.read(self._argon2.hash(secrets.token_urlsafe()))
 
     def hash(self, password: str) -> str:
         """Return the argon2id hash of a password in the PHC string format."""
@@ -72,27 +62,23 @@ class Hasher:
     def match(self, password: str, stored: str | None) -> Match:
         """Compare a password with a stored hash; always exactly one hash is computed, also where there is none.
 
-        An empty or unreadable stored hash matches no password.
+        An empty or unreadable stored hash, or one beyond the bounds, matches no password. Right for a hash of another
+        format, or of other parameters, is outdated.
         """
-        if stored and stored.startswith("$2"):
-            return Match(self._match_bcrypt(password, stored), outdated=True)
-        known = stored or self._decoy
         try:
-            self._argon2.verify(known, unicodedata.normalize("NFC", password))
-        except (argon2.exceptions.VerificationError, ValueError):
+            compare = hash_formats.read(stored or "")
+        except UnfitHash:
+            stored, compare = None, self._compare_decoy
+        # Over a hash that was made elsewhere the exact bytes count: its maker knew nothing of our normal form. Of an
+        # argon2id hash nobody can tell who made it.
+        ours = stored is None or stored.startswith("$argon2id$")
+        try:
+            right = compare((unicodedata.normalize("NFC", password) if ours else password).encode())
+        except UnicodeEncodeError:
             return Match(right=False)
-        return Match(right=bool(stored), outdated=bool(stored) and self._argon2.check_needs_rehash(known))
-
-    @staticmethod
-    def _match_bcrypt(password: str, stored: str) -> bool:
-        # Over a ready hash the exact bytes count: whoever made it knew nothing of our normal form. bcrypt sees only 72
-        # bytes; a longer password cannot be told from others with the same beginning, so it is never right.
-        secret = password.encode()
-        try:
-            right = bcrypt.checkpw(secret[:BCRYPT_MAX_BYTES], stored.encode())
-        except ValueError:
-            return False
-        return right and len(secret) <= BCRYPT_MAX_BYTES
+        if stored is None or not right:
+            return Match(right=False)
+        return Match(right=True, outdated=not ours or self._argon2.check_needs_rehash(stored))
 
 
 def give_way() -> None:

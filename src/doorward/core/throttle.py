@@ -17,6 +17,7 @@ from doorward.core.ports import Backoff, Clock, Counters
 TENANTS = "tenants"
 """The realm in which the attempts at tenants' own passwords are counted; a user's realm is its tenant's id."""
 
+_BULK = 10
 _POLL = 0.025
 _LONGEST_POLL = 0.2
 _REMEMBERED_DENIALS = 50_000
@@ -92,6 +93,11 @@ class Throttle:
     async def write(self, tenant_id: str) -> None:
         """Charge a change of a tenant's users to the tenant."""
         await self._take(f"write:{tenant_id}", self.budgets.write)
+
+    async def bulk(self, tenant_id: str) -> None:
+        """Charge an import or an export of users to the tenant: as much as ten changes, counted apart from them."""
+        budget = self.budgets.write
+        await self._take(f"bulk:{tenant_id}", Budget(budget.period * _BULK, -(-budget.burst // _BULK)))
 
     async def login(self, tenant_id: str) -> None:
         """Charge a login of one of the tenant's users to the tenant."""

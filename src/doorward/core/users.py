@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from doorward.core.audit import event
 from doorward.core.errors import Conflict, LoginExists, LoginNotFound, ValidationFailed
+from doorward.core.hash_formats import bcrypt_cost
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.password_policy import faults
-from doorward.core.passwords import Passwords, bcrypt_cost
+from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, Clock
 from doorward.core.sessions import SessionDoor
 from doorward.core.tenant_settings import settings_of

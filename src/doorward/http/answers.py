@@ -62,6 +62,9 @@ def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
         return {"description": f"{endpoint.summary}.", "headers": _headers(endpoint.tells)}
     if endpoint.media != JSON:
         content: Json = {endpoint.media: {"schema": {"type": "string"}}}
+        if endpoint.gives is not None:
+            value = example_of({"$ref": SCHEMA + endpoint.gives.__name__}, schemas)
+            content[endpoint.media]["example"] = msgspec.json.encode(value).decode() + "\n"
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
     if endpoint.gives is None:
         content = {JSON: {"schema": {"type": "object"}}}

@@ -33,3 +33,14 @@ USER_SHOWN = UserShown(
     registrationDate=1_767_225_600_000,
     lastActivity=1_767_225_600_000,
 )
+
+NEWCOMERS = {
+    "users": [
+        {
+            "login": "alice",
+            "email": "alice@example.org",
+            "sub": "customer-17",
+            "passwordHash": "pbkdf2_sha256$1000000$Qd3Zt8Vw1yLm$5oQ0yXhJ3mE1cWq8nT2bR7uK9vL4sZ6aF0dG1hI2jK4=",
+        }
+    ]
+}

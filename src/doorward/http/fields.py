@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, bcrypt_cost
 from doorward.core.identity import canonical, is_email, is_visible
-from doorward.core.passwords import BCRYPT_MAX_COST, BCRYPT_MIN_COST, MAX_BYTES, MAX_CHARACTERS, bcrypt_cost
+from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
 from doorward.http.validation import AnyJson, Flag, Text, Whole
 
 NAME_CHARACTERS = 256

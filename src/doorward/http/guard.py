@@ -166,7 +166,7 @@ class Guard:
         deadline = asyncio.timeout(HANDLER_SECONDS)
         try:
             async with deadline:
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, _in_time(send, deadline))
         except TimeoutError:
             if deadline.expired():
                 raise DeadlineExceeded(retry_after=1) from None
@@ -199,6 +199,21 @@ class Guard:
             (b"vary", b"Origin"),
         )
         return (*allowed, *_PREFLIGHT) if scope["method"] == "OPTIONS" else allowed
+
+
+def _in_time(send: Send, deadline: asyncio.Timeout) -> Send:
+    """Return a way to send that gives each piece of an answer a deadline of its own.
+
+    How long a client takes to read it is the protocol's business.
+    """
+    loop = asyncio.get_running_loop()
+
+    async def send_in_time(message: Message) -> None:
+        deadline.reschedule(None)
+        await send(message)
+        deadline.reschedule(loop.time() + HANDLER_SECONDS)
+
+    return send_in_time
 
 
 async def _read(receive: Receive, largest: int) -> bytes:

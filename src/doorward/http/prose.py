@@ -45,6 +45,10 @@ NOTES: Mapping[str, str] = {
     "users_create": """A login that exists is refused, or replaced where `EXISTING_LOGIN=replace` is set: then the user
 keeps its id, gets the new password and attributes, and all of its sessions end.""",
     "users_index": "In the order of their logins. To get the next page, send `nextCursor` as `cursor`.",
+    "transfer_take": """Nothing is hashed: each hash is compared as it is at the user's first login, and replaced then.
+A login that exists is left as it is, so the same body may be sent again. With `dryRun` nothing is kept.""",
+    "transfer_hand_out": """A line of JSON for each user, in the order of their logins, in chunks: an answer without its
+last chunk is not whole. With `hashes` each line has a `passwordHash`; a key needs `users:write` as well then.""",
     "users_delete": "When this is answered, no process accepts a token of the user any more.",
     "auth_login": """A second session on the same device ends nothing. A user has at most `SESSIONS_PER_USER` sessions;
 one more ends the oldest. With `LOGIN_ERRORS=uniform`, `login_refused` stands for both kinds of failure.""",
@@ -105,6 +109,14 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
     "id": ("As the list gives it.", {"type": "string", "examples": ["q0rX3mJ1S5uWc2yVb8Kd9A"]}),
     "deviceId": ("End those of this device only.", {"type": "string", "examples": ["laptop"]}),
     "tenant": ("End the tenant's own sessions too.", {"type": "boolean", "default": False}),
+    "dryRun": (
+        "Only tell what would happen.",
+        {"type": "string", "enum": ["true", "false"], "default": "false"},
+    ),
+    "hashes": (
+        "With the hashes of the passwords.",
+        {"type": "string", "enum": ["true", "false"], "default": "false"},
+    ),
     "cursor": (
         "`nextCursor` of the page before.",
         {"type": "string", "minLength": 1, "maxLength": 2048, "default": LAST_PAGE},

@@ -4,14 +4,17 @@ Slow senders, header sizes and ambiguous framing can only be dealt with here: an
 """
 
 import asyncio
+import fcntl
 import logging
+import sys
+import termios
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from doorward.core.errors import Refusal
 from doorward.http.endpoints import Endpoint
@@ -123,6 +126,8 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._body: list[bytes] = []
         self._body_size = 0
         self._task: asyncio.Task[Answer] | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or say at once that there are too many."""
@@ -364,11 +369,51 @@ class DoorwardProtocol(HttpToolsProtocol):
             self._refuse(RequestTimeout())
         elif self._task is not None:
             self._task.cancel()
+        elif self._is_read():
+            self.due = self.loop.time() + self._limits.handler_time
         elif not self._is_idle():
             # The guard's deadline has long answered; then it is the client who does not read.
             self.transport.abort()
         else:
             self.transport.close()
+
+    def _is_read(self) -> bool:
+        """Tell whether a long answer is under way and its client has read some of it since this was asked last."""
+        answering = self._answering
+        if answering is None or not answering.response_started or answering.response_complete:
+            return False
+        # While writing is paused nothing is added, so what is unread shrinks only as the client reads. While it is not,
+        # the next piece is being made, for which the guard has a deadline.
+        before, self._unread = self._unread, self._count_unread()
+        return not self.flow.write_paused or self._unread < before
+
+    def _count_unread(self) -> int:
+        """Return how many bytes the client's machine has not acknowledged."""
+        # The kernel takes megabytes, and asks for more only when much of it has gone: our own buffer stands still
+        # although the client reads.
+        queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
+
+    def pause_writing(self) -> None:
+        """Remember how much the client has still to read."""
+        super().pause_writing()
+        self._unread = self._count_unread()
+        self._give_time()
+
+    def resume_writing(self) -> None:
+        """Give a client that reads its long answer more time for the rest of it."""
+        super().resume_writing()
+        self._unread = 0
+        self._give_time()
+
+    def _give_time(self) -> None:
+        if self._answering is not None and not self._answering.response_complete and not self._in_message:
+            self.due = max(self.due, self.loop.time() + self._limits.handler_time)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Remember which request is being answered: `cycle` of the connection is the newest, which may have to wait."""
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no to whatever this connection is saying, and close it, gently enough that the answer is read."""

@@ -1,5 +1,7 @@
 """From a request's path to its endpoint: the router over the whole API."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -9,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from doorward.core.errors import Refusal
 from doorward.http import ops
 from doorward.http.endpoints import Endpoint, respond
-from doorward.http.errors import MethodNotAllowed, NotFound
+from doorward.http.errors import HttpVersionNotSupported, MethodNotAllowed, NotFound
 from doorward.http.guard import check_accept, check_content, check_form, unique_query
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
@@ -33,9 +35,12 @@ class Place:
         self._services = services
         self._proxies = proxies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the guard has read it
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised for the guard to write."""
         answer = await self._answer(scope)
+        if answer.rest is not None:
+            await _stream(answer, answer.rest, scope, receive, send)
+            return
         headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
@@ -82,6 +87,33 @@ def _challenged(answer: Answer) -> Answer:
     if answer.status is not HTTPStatus.UNAUTHORIZED:
         return answer
     return answer._replace(headers=[*answer.headers, (b"www-authenticate", b'Basic realm="doorward"')])
+
+
+async def _stream(answer: Answer, rest: AsyncIterator[bytes], scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer piece by piece, in chunks; nothing more is made once the client has gone."""
+    if scope["http_version"] == "1.0":
+        # Without chunks (RFC 9112, section 7) an end cannot be told from a fault.
+        raise HttpVersionNotSupported
+    start = {
+        "type": "http.response.start",
+        "status": answer.status,
+        "headers": [*answer.headers, (b"transfer-encoding", b"chunked")],
+    }
+    if scope["method"] == "HEAD":
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+        return
+    # What cannot even begin is refused like everything else, so the first piece is made before anything is sent.
+    piece = answer.body + await anext(rest, b"")
+    await send(start)
+    gone = asyncio.ensure_future(receive())
+    try:
+        while piece and not gone.done():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await anext(rest, b"")
+    finally:
+        gone.cancel()
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _segments(scope: Scope) -> dict[str, str]:

@@ -28,7 +28,7 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.http import auth, examples, gateway, keys, oauth, ops, schemas, sessions, tenants, users
+from doorward.http import auth, examples, gateway, keys, oauth, ops, schemas, sessions, tenants, transfer, users
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof
 from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated
 from doorward.http.guard import MAX_BODY
@@ -100,6 +100,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginNotFound, Conflict, TooManyRequests, Overloaded),
         schemas.UserChangesBody, schemas.UserShown, example=examples.USER_CHANGES, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
+        "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
+        (*_BODY, *_PROVEN, TooManyRequests),
+        schemas.UsersBody, schemas.UsersImported, query=("dryRun",), example=examples.NEWCOMERS,
+        permission=Permission.USERS_WRITE, largest=LARGE_BODY,
+    ),
+    Endpoint(
+        "GET", "/users/export", transfer.hand_out, Proof.TENANT, "Users",
+        (*_PROVEN, ValidationFailed, TooManyRequests),
+        gives=schemas.UserExported, query=("hashes",), permission=Permission.USERS_READ, media="application/x-ndjson",
     ),
     Endpoint(
         "POST", "/user/{login}/password", users.change_password, Proof.TENANT, "Users",

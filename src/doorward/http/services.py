@@ -16,6 +16,7 @@ from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Throttle
 from doorward.core.user_passwords import UserPasswords
+from doorward.core.user_transfer import UserTransfer
 from doorward.core.users import Users
 from doorward.http.wire import Call
 
@@ -45,6 +46,7 @@ class Services:
     keys: KeyRing
     house: House
     audit: AuditTrail
+    transfer: UserTransfer
     throttle: Throttle
     activity: Activity
     checks: Mapping[str, Callable[[], Awaitable[object]]]

@@ -33,7 +33,7 @@ async def create(services: Services, call: Call) -> Answer:
     """Create a user of the calling tenant."""
     caller = await services.caller(call)
     body = call.read(NewUserBody)
-    return reply(_shown(await services.users.create(caller, _new(body.login, body))))
+    return reply(shown(await services.users.create(caller, _new(body.login, body))))
 
 
 async def index(services: Services, call: Call) -> Answer:
@@ -42,16 +42,16 @@ async def index(services: Services, call: Call) -> Answer:
     services.throttle.ask(caller.tenant_id)
     part, faults = call.query.get("q", ""), []
     if "q" in call.query and not SEARCH_SHORTEST <= len(part) <= SEARCH_LONGEST:
-        text = f'"q" length must be from {SEARCH_SHORTEST} to {SEARCH_LONGEST} characters'
-        faults.append(Fault(["q"], "string.length", text))
+        rule = f'"q" length must be from {SEARCH_SHORTEST} to {SEARCH_LONGEST} characters'
+        faults.append(Fault(["q"], "string.length", rule))
     after, limit = page(call, read_cursor, faults)
     users, following = await services.users.page(caller.tenant_id, part=part, after=after or "", limit=limit)
-    return reply(UserPage([_shown(user) for user in users], following))
+    return reply(UserPage([shown(user) for user in users], following))
 
 
 async def show(services: Services, call: Call) -> Answer:
     """Show a user of the calling tenant."""
-    return reply(_shown(await services.users.get(await services.caller(call), call.path["login"])))
+    return reply(shown(await services.users.get(await services.caller(call), call.path["login"])))
 
 
 async def put(services: Services, call: Call) -> Answer:
@@ -60,7 +60,7 @@ async def put(services: Services, call: Call) -> Answer:
     login = call.path["login"]
     validate({"login": login}, LoginOfPath)
     user, created = await services.users.put(caller, _new(login, call.read(PutUserBody)))
-    return reply(_shown(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
+    return reply(shown(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
 async def change(services: Services, call: Call) -> Answer:
@@ -75,14 +75,14 @@ async def change(services: Services, call: Call) -> Answer:
     if body.company is not UNSET:
         changes["company"] = body.company
     if body.scope is not UNSET:
-        changes["scope"] = _text(body.scope)
+        changes["scope"] = text(body.scope)
     if body.metadata is not UNSET:
-        changes["metadata"] = None if body.metadata is None else _text(body.metadata)
+        changes["metadata"] = None if body.metadata is None else text(body.metadata)
     if body.disabled is not UNSET:
         changes["disabled"] = body.disabled
     if body.password is not UNSET:
         changes["password"] = body.password
-    return reply(_shown(await services.users.change(caller, call.path["login"], **changes)))
+    return reply(shown(await services.users.change(caller, call.path["login"], **changes)))
 
 
 async def change_password(services: Services, call: Call) -> Answer:
@@ -124,16 +124,18 @@ def _new(login: str, body: NewUserBody | PutUserBody) -> NewUser:
         password=body.password,
         sub=body.sub,
         company=None if body.company is UNSET else body.company,
-        scope=None if body.scope is UNSET else _text(body.scope),
-        metadata=None if body.metadata is UNSET else _text(body.metadata),
+        scope=None if body.scope is UNSET else text(body.scope),
+        metadata=None if body.metadata is UNSET else text(body.metadata),
     )
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """Return the JSON text by which a scope or metadata is kept."""
     return spell(value).decode()
 
 
-def _shown(user: User) -> UserShown:
+def shown(user: User) -> UserShown:
+    """Return a user as its tenant sees it."""
     return UserShown(
         id=user.id,
         login=user.login,

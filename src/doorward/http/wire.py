@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -55,11 +55,15 @@ _JSON_ONLY: Headers = ((b"content-type", JSON),)
 
 
 class Answer(NamedTuple):
-    """What is sent back: a status, a body, and headers beside those of every answer."""
+    """What is sent back: a status, a body, and headers beside those of every answer.
+
+    `rest` is what comes after `body`, as it is made; a fault in it ends the connection before the answer is whole.
+    """
 
     body: bytes
     status: HTTPStatus = HTTPStatus.OK
     headers: Headers = _JSON_ONLY
+    rest: AsyncIterator[bytes] | None = None
 
 
 def by_name(headers: Headers) -> dict[bytes, bytes]:

@@ -34,6 +34,7 @@ from doorward.http.schemas.tenants import (
     TenantShown,
     TokenGiven,
 )
+from doorward.http.schemas.transfer import ImportedUser, RowOutcome, UserExported, UsersBody, UsersImported
 from doorward.http.schemas.users import (
     CodeGiven,
     LoginOfPath,
@@ -55,6 +56,7 @@ __all__ = [
     "EventPage",
     "EventShown",
     "FarewellBody",
+    "ImportedUser",
     "Introspected",
     "KeyMade",
     "KeyShown",
@@ -73,6 +75,7 @@ __all__ = [
     "Ready",
     "RefreshBody",
     "ResetBody",
+    "RowOutcome",
     "ServerMetadata",
     "SessionShown",
     "SessionsShown",
@@ -92,6 +95,9 @@ __all__ = [
     "UserChangesBody",
     "UserClaimsShown",
     "UserDecoded",
+    "UserExported",
     "UserPage",
     "UserShown",
+    "UsersBody",
+    "UsersImported",
 ]

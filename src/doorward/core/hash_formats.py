@@ -1,0 +1,243 @@
+"""Password hashes as other systems write them: read strictly, held against bounds, compared.
+
+Reading costs next to nothing; comparing costs what whoever made the hash chose, up to the bounds below.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from typing import ClassVar
+
+import argon2
+import bcrypt
+from argon2.low_level import Type, verify_secret
+
+LONGEST = 1024
+"""The most characters a hash may have."""
+
+ARGON2_MEMORY = 1 << 17
+"""KiB; and the most passes times KiB below it. What the service's own settings allow lies within both."""
+
+ARGON2_WORK = 1 << 20
+ARGON2_LANES = 16
+SCRYPT_MEMORY = 1 << 27
+"""Bytes (128 N r), and the most N r p, below it."""
+
+SCRYPT_WORK = 1 << 20
+PBKDF2_WORK = 2_000_000
+"""Iterations, counted for each block of the derived key."""
+
+BCRYPT_MIN_COST = 4
+BCRYPT_MAX_COST = 14
+BCRYPT_MAX_BYTES = 72
+
+_SALTS = range(1, 129)
+_DIGESTS = range(16, 129)
+_LARGEST_LN = 31
+_ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PLAIN = str.maketrans("-_.", "+/+")
+
+Compare = Callable[[bytes], bool]
+"""Tells whether the bytes of a password are right; computes exactly one hash."""
+
+
+class UnfitHash(Exception):  # noqa: N818 - a refusal, told by its code
+    """A text that cannot be kept as a password hash. It is not said again in `sentence`."""
+
+    code: ClassVar[str] = "hash_unreadable"
+    sentence: ClassVar[str] = "The password hash is of no known format, or not well-formed"
+
+
+class CostlyHash(UnfitHash):
+    """A well-formed hash that would take too much memory or time to compare with."""
+
+    code = "hash_too_costly"
+    sentence = "The password hash demands more memory or time than is allowed"
+
+
+def read(text: str) -> Compare:
+    """Return how to compare a password with this hash; UnfitHash or CostlyHash where it never will be."""
+    if len(text) > LONGEST or not text.isascii():
+        raise UnfitHash
+    for form, reader in _FORMS:
+        found = form.fullmatch(text)
+        if found:
+            return reader(found)
+    raise UnfitHash
+
+
+def bcrypt_cost(text: str) -> int | None:
+    """Return the cost of a well-formed bcrypt string (`$2a$`, `$2b$`, `$2y$`, 60 characters), else None."""
+    form = _BCRYPT.fullmatch(text)
+    return int(form[1]) if form else None
+
+
+def _argon2(found: re.Match[str]) -> Compare:
+    memory, passes, lanes = int(found["m"]), int(found["t"]), int(found["p"])
+    if memory > ARGON2_MEMORY or memory * passes > ARGON2_WORK or lanes > ARGON2_LANES:
+        raise CostlyHash
+    if not passes or not lanes or memory < 8 * lanes:
+        raise UnfitHash
+    _bytes(found["salt"], range(8, 129))
+    _bytes(found["hash"], _DIGESTS)
+    text, kind = found["text"].encode(), Type[found["kind"].upper()]
+
+    def compare(secret: bytes) -> bool:
+        try:
+            return verify_secret(text, secret, kind)
+        except argon2.exceptions.VerificationError:
+            return False
+
+    return compare
+
+
+def _bcrypt(found: re.Match[str]) -> Compare:
+    text = found["text"]
+    cost = bcrypt_cost(text)
+    if cost is None or cost < BCRYPT_MIN_COST:
+        raise UnfitHash
+    if cost > BCRYPT_MAX_COST:
+        raise CostlyHash
+    prehashed = found["prehash"] is not None
+
+    def compare(secret: bytes) -> bool:
+        # bcrypt sees only 72 bytes; a longer password cannot be told from others with the same beginning, so it is
+        # never right, unless it was hashed before.
+        given = hashlib.sha256(secret).hexdigest().encode() if prehashed else secret
+        try:
+            right = bcrypt.checkpw(given[:BCRYPT_MAX_BYTES], text.encode())
+        except ValueError:
+            return False
+        return right and len(given) <= BCRYPT_MAX_BYTES
+
+    return compare
+
+
+def _scrypt(found: re.Match[str]) -> Compare:
+    power = int(found["ln"])
+    # Ory writes N itself there; no system has ever used an N as small as 31.
+    count = 1 << power if power <= _LARGEST_LN else power
+    salt, digest = _bytes(found["salt"], _SALTS), _bytes(found["hash"], _DIGESTS)
+    return _scrypted(count, int(found["r"]), int(found["p"]), salt, digest)
+
+
+def _scrypt_django(found: re.Match[str]) -> Compare:
+    digest = _bytes(found["hash"], _DIGESTS)
+    return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), found["salt"].encode(), digest)
+
+
+def _scrypt_mcf(found: re.Match[str]) -> Compare:
+    power, block, lanes = (_little_endian(found[name]) for name in ("ln", "r", "p"))
+    digest = b"".join(
+        _little_endian(found["hash"][start : start + 4]).to_bytes(3, "little") for start in range(0, 43, 4)
+    )
+    return _scrypted(1 << power, block, lanes, found["salt"].encode(), digest[:32])
+
+
+def _little_endian(text: str) -> int:
+    return sum(_ITOA64.index(character) << 6 * place for place, character in enumerate(text))
+
+
+def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes) -> Compare:
+    derive = _derive_scrypt(count, block, lanes, salt, len(digest))
+    return lambda secret: hmac.compare_digest(derive(secret), digest)
+
+
+def _derive_scrypt(count: int, block: int, lanes: int, salt: bytes, size: int) -> Callable[[bytes], bytes]:
+    memory = 128 * count * block
+    if memory > SCRYPT_MEMORY or count * block * lanes > SCRYPT_WORK:
+        raise CostlyHash
+    if count <= 1 or count & (count - 1) or not block or not lanes or len(salt) not in _SALTS:
+        raise UnfitHash
+    most = memory + 128 * block * lanes + (1 << 20)
+    return lambda secret: hashlib.scrypt(secret, salt=salt, n=count, r=block, p=lanes, maxmem=most, dklen=size)
+
+
+def _firebase(found: re.Match[str]) -> Compare:
+    salt = _bytes(found["salt"], _SALTS) + _bytes(found["separator"], range(65))
+    signer, digest = _bytes(found["signer"], _DIGESTS), _bytes(found["hash"], _DIGESTS)
+    # A shift by a hostile number would be the attack itself.
+    count = 1 << min(int(found["ln"]), _LARGEST_LN)
+    derive = _derive_scrypt(count, int(found["r"]), 1, salt, 32)
+
+    def compare(secret: bytes) -> bool:
+        # Only users that come from Firebase need AES, so only the first of them loads it.
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+
+        cipher = Cipher(algorithms.AES(derive(secret)), modes.CTR(bytes(16)))
+        return hmac.compare_digest(cipher.encryptor().update(signer), digest)
+
+    return compare
+
+
+def _pbkdf2(found: re.Match[str]) -> Compare:
+    size = found.groupdict().get("size")
+    digest = _bytes(found["hash"], _DIGESTS)
+    if size is not None and int(size) != len(digest):
+        raise UnfitHash
+    return _derived(found["name"] or "sha1", int(found["i"]), _bytes(found["salt"], _SALTS), digest)
+
+
+def _pbkdf2_django(found: re.Match[str]) -> Compare:
+    return _derived(found["name"], int(found["i"]), found["salt"].encode(), _bytes(found["hash"], _DIGESTS))
+
+
+def _derived(name: str, iterations: int, salt: bytes, digest: bytes) -> Compare:
+    size = len(digest)
+    if iterations * -(-size // hashlib.new(name).digest_size) > PBKDF2_WORK:
+        raise CostlyHash
+    if not iterations or len(salt) not in _SALTS:
+        raise UnfitHash
+    return lambda secret: hmac.compare_digest(hashlib.pbkdf2_hmac(name, secret, salt, iterations, size), digest)
+
+
+def _salted(found: re.Match[str]) -> Compare:
+    name = {"SSHA": "sha1", "SSHA256": "sha256", "SSHA512": "sha512"}[found["name"].upper()]
+    raw = _bytes(found["hash"], range(1024))
+    size = hashlib.new(name).digest_size
+    digest, salt = raw[:size], raw[size:]
+    if len(salt) not in _SALTS:
+        raise UnfitHash
+    return lambda secret: hmac.compare_digest(hashlib.new(name, secret + salt).digest(), digest)
+
+
+def _bytes(text: str, sizes: range) -> bytes:
+    """Return the bytes of any spelling of base64 that is in use for hashes; UnfitHash for other text, or sizes."""
+    plain = text.rstrip("=").translate(_PLAIN)
+    try:
+        found = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except binascii.Error:
+        raise UnfitHash from None
+    if len(found) not in sizes:
+        raise UnfitHash
+    return found
+
+
+def _form(pattern: str, flags: re.RegexFlag = re.ASCII) -> re.Pattern[str]:
+    """Return a pattern in which #x stands for a number named x, @x for base64 named x, and &x for text without `$`."""
+    pattern = re.sub(r"#(\w+)", r"(?P<\1>[0-9]{1,20})", pattern)
+    pattern = re.sub(r"@(\w+)", r"(?P<\1>[A-Za-z0-9+/._-]+={0,2})", pattern)
+    return re.compile(re.sub(r"&(\w+)", r"(?P<\1>[!-#%-~]+)", pattern), flags)
+
+
+_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Compare]], ...] = (
+    (_form(r"(?:argon2)?(?P<text>\$argon2(?P<kind>id|i|d)(?:\$v=(?:16|19))?\$m=#m,t=#t,p=#p\$@salt\$@hash)"), _argon2),
+    (_form(r"(?:bcrypt\$|bcrypt_(?P<prehash>sha256)\$)?(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"), _bcrypt),
+    (_form(r"\$scrypt\$ln=#ln,r=#r,p=#p\$@salt\$@hash"), _scrypt),
+    (
+        _form(
+            r"\$7\$(?P<ln>[./0-9A-Z])(?P<r>[./0-9A-Za-z]{5})(?P<p>[./0-9A-Za-z]{5})&salt\$(?P<hash>[./0-9A-Za-z]{43})"
+        ),
+        _scrypt_mcf,
+    ),
+    (_form(r"scrypt\$#n\$&salt\$#r\$#p\$@hash"), _scrypt_django),
+    (_form(r"\$firebase-scrypt\$ln=#ln,r=#r\$@salt\$@hash\$@signer\$(?P<separator>[A-Za-z0-9+/_=-]*)"), _firebase),
+    (_form(r"\$pbkdf2(?:-(?P<name>sha256|sha512))?\$#i\$@salt\$@hash"), _pbkdf2),
+    (_form(r"\$pbkdf2-(?P<name>sha1|sha256|sha512)\$i=#i(?:,l=#size)?\$@salt\$@hash"), _pbkdf2),
+    (_form(r"pbkdf2_(?P<name>sha1|sha256)\$#i\$&salt\$@hash"), _pbkdf2_django),
+    (_form(r"\{(?P<name>SSHA|SSHA256|SSHA512)\}@hash", re.ASCII | re.IGNORECASE), _salted),
+)

@@ -1,0 +1,81 @@
+"""Many users at once, in and out."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from doorward.core.hash_formats import LONGEST as LONGEST_HASH
+from doorward.core.hash_formats import UnfitHash
+from doorward.core.user_transfer import MOST_ROWS, Status
+from doorward.http.fields import Company, Email, Login, LoginShown, Metadata, Scope, Sub, YesNo
+from doorward.http.schemas.users import UserShown
+from doorward.http.validation import AnyJson, Items, Text
+
+# What a row holds is judged row by row; the body's limit bounds it.
+ANYTHING = AnyJson(1 << 20, 1 << 20)
+
+
+class ImportedUser(msgspec.Struct):
+    """A user of another system. Without `passwordHash` nobody can log in as it until its password is set."""
+
+    login: Login
+    email: Email
+    sub: Sub
+    passwordHash: (  # noqa: N815 - the published name
+        Annotated[
+            str,
+            Text(LONGEST_HASH, LONGEST_HASH),
+            Meta(
+                min_length=1,
+                max_length=LONGEST_HASH,
+                description="As the other system spells it: see the guide.",
+                examples=["pbkdf2_sha256$1000000$Qd3Zt8Vw1yLm$5oQ0yXhJ3mE1cWq8nT2bR7uK9vL4sZ6aF0dG1hI2jK4="],
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
+    company: Company | UnsetType | None = UNSET
+    scope: Scope | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    disabled: Annotated[YesNo, Meta(description="Whether it may not log in.", examples=[False])] | UnsetType = UNSET
+
+
+class UsersBody(msgspec.Struct):
+    """Users of another system. Each is judged by itself, by the rules of a user to be."""
+
+    users: Annotated[
+        list[ImportedUser],
+        Items(1, MOST_ROWS, ANYTHING),
+        Meta(min_length=1, max_length=MOST_ROWS, description="The users, in any order."),
+    ]
+
+
+class UserExported(UserShown, kw_only=True):
+    """A user with everything that is kept of it."""
+
+    passwordHash: Annotated[  # noqa: N815 - the published name
+        str | UnsetType,
+        Meta(description="Only where hashes were asked for.", examples=["$argon2id$v=19$m=19456,t=2,p=1$..."]),
+    ] = UNSET
+
+
+class RowOutcome(msgspec.Struct, kw_only=True):
+    """What became of a row. `login` is absent where the row has none; `code` and `error` say why it was refused."""
+
+    login: LoginShown | UnsetType = UNSET
+    status: Annotated[Status, Meta(description="What became of it.", examples=["created"])]
+    code: Annotated[
+        str | UnsetType, Meta(description="Why it was refused, for programs.", examples=["hash_unreadable"])
+    ] = UNSET
+    error: Annotated[str | UnsetType, Meta(description="Why, for people.", examples=[UnfitHash.sentence])] = UNSET
+
+
+class UsersImported(msgspec.Struct):
+    """How many rows there were of each kind, and what became of each, in their order."""
+
+    created: Annotated[int, Meta(description="Users that are new.", examples=[1])]
+    exists: Annotated[int, Meta(description="Users that were there already.", examples=[0])]
+    refused: Annotated[int, Meta(description="Rows that cannot be users.", examples=[0])]
+    results: Annotated[list[RowOutcome], Meta(description="In the order of the rows.")]

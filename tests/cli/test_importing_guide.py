@@ -1,0 +1,58 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from doorward.cli import main
+from doorward.core import hash_formats
+from doorward.core.hash_formats import CostlyHash, UnfitHash
+from harness import KEY, read_settings, running
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "importing-users.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[list[str]]:
+    return [line.split()[1:] for line in re.findall(r"^doorward user .*$", GUIDE, re.MULTILINE)]
+
+
+def test_the_example_of_the_guide_works_when_it_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [example] = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    Path("users.ndjson").write_text(example, encoding="utf-8")
+    with running(read_settings(tmp_path)) as service:
+        tenant = service.tenant("shop@example.org")
+        assert len(commands()) == 3
+        for words in commands():
+            result = CliRunner().invoke(main, words, env={"DATA_DIR": str(tmp_path), "JWT_KEY": KEY})
+            assert result.exit_code == 0, result.output
+        assert tenant.login("alice", "correct horse battery staple").status_code == 200
+        assert tenant.login("bob", "correct horse battery staple").status_code == 403
+        body = re.findall(r"-d '(\{.*\})'", GUIDE)[0]
+        assert tenant.post("/users/import", json.loads(body)).json()["exists"] == 1
+    out = [json.loads(line) for line in Path("users.ndjson").read_text().splitlines()]
+    assert [(user["login"], "passwordHash" in user) for user in out] == [("alice", True), ("bob", False)]
+
+
+@pytest.mark.parametrize("code", [UnfitHash.code, CostlyHash.code, "validation_error", "malformed_json"])
+def test_the_guide_says_what_to_do_about_a_refused_row(code: str) -> None:
+    assert f"| `{code}` |" in GUIDE
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        hash_formats.ARGON2_MEMORY // 1024,
+        hash_formats.ARGON2_WORK,
+        hash_formats.ARGON2_LANES,
+        hash_formats.SCRYPT_MEMORY >> 20,
+        hash_formats.SCRYPT_WORK,
+        hash_formats.PBKDF2_WORK,
+        hash_formats.BCRYPT_MAX_COST,
+        hash_formats.LONGEST,
+    ],
+)
+def test_the_guide_names_the_bounds(bound: int) -> None:
+    bounds = GUIDE.partition("Bounds: ")[2].partition("\n\n")[0]
+    assert f"{bound:,}" in bounds or str(bound) in bounds

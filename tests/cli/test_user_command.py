@@ -1,0 +1,233 @@
+import csv
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from doorward.cli import main, rows
+from doorward.cli.rows import ENDINGS, UnreadableFile, UnreadableRow, read_rows
+from harness import KEY, Service, Tenant, read_settings, running
+
+EMAIL = "shop@example.org"
+VECTOR = json.loads((Path(__file__).parents[1] / "vectors" / "hashes.json").read_text())[0]
+ALICE = {
+    "login": "alice",
+    "email": "alice@example.org",
+    "sub": "s-1",
+    "passwordHash": VECTOR["hash"],
+    "scope": ["a", {"b": 1}],
+    "company": 'Ex "Ltd", Z\u00fcrich',
+}
+BOB = {"login": "bob", "email": "bob@example.org", "sub": "s-2", "disabled": True}
+BAD = {"login": "eve", "email": "nobody", "sub": "s-3"}
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service that runs while the command works on its stores."""
+    monkeypatch.chdir(tmp_path)
+    with running(read_settings(tmp_path)) as service:
+        yield service
+
+
+@pytest.fixture
+def shop(service: Service) -> Tenant:
+    return service.tenant(EMAIL)
+
+
+def run(folder: Path, *words: str) -> Result:
+    environment = {"DATA_DIR": str(folder), "JWT_KEY": KEY}
+    return CliRunner().invoke(main, ["user", *words], env=environment)
+
+
+def write(path: Path, found: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, sorted({name for row in found for name in row}))
+            writer.writeheader()
+            writer.writerows(
+                {name: value if isinstance(value, str) else json.dumps(value) for name, value in row.items()}
+                for row in found
+            )
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(found, indent=2, ensure_ascii=False), encoding="utf-8")
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("ending", sorted(ENDINGS))
+def test_users_of_a_file_log_in_with_the_passwords_they_had(tmp_path: Path, shop: Tenant, ending: str) -> None:
+    file = write(tmp_path / f"users{ending}", [ALICE, BOB])
+    result = run(tmp_path, "import", "--tenant", EMAIL, "--json", str(file))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"rows": 2, "created": 2, "exists": 0, "refused": 0, "dryRun": False}
+    found = shop.get("/user/alice").json()
+    assert {name: found[name] for name in ("email", "sub", "scope", "company")} == {
+        name: ALICE[name] for name in ("email", "sub", "scope", "company")
+    }
+    assert shop.get("/user/bob").json()["disabled"] is True
+    assert shop.login("alice", VECTOR["password"]).status_code == 200
+
+
+def test_an_import_that_is_repeated_goes_on_where_it_was_interrupted(tmp_path: Path, shop: Tenant) -> None:
+    first = write(tmp_path / "first.ndjson", [ALICE])
+    run(tmp_path, "import", "--tenant", EMAIL, str(first))
+    result = run(tmp_path, "import", "--tenant", EMAIL, str(write(tmp_path / "all.ndjson", [ALICE, BOB])))
+    assert (result.exit_code, result.stdout) == (0, "2 rows: 1 created, 1 exists, 0 refused.\n")
+    assert len(shop.get("/user").json()["users"]) == 2
+
+
+def test_a_dry_run_creates_nobody(tmp_path: Path, shop: Tenant) -> None:
+    file = write(tmp_path / "users.ndjson", [ALICE, BAD])
+    result = run(tmp_path, "import", "--tenant", EMAIL, "--dry-run", str(file))
+    assert (result.exit_code, result.stdout) == (3, "2 rows: would be 1 created, 0 exists, 1 refused.\n")
+    assert shop.get("/user").json()["users"] == []
+
+
+def test_refused_rows_end_with_3_and_are_told_in_a_file_of_the_owners(tmp_path: Path, shop: Tenant) -> None:
+    file = tmp_path / "users.ndjson"
+    lines = [json.dumps(row) for row in (ALICE, BAD, {**BOB, "passwordHash": "x"})]
+    file.write_text("\n".join([*lines, "{no json", json.dumps({**BOB, "login": ""})]) + "\n")
+    report = tmp_path / "refused.ndjson"
+    result = run(tmp_path, "import", "--tenant", EMAIL, "--refused", str(report), str(file))
+    assert (result.exit_code, result.stdout) == (3, "5 rows: 1 created, 0 exists, 4 refused.\n")
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    told = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [(entry["row"], entry["login"], entry["code"]) for entry in told] == [
+        (2, "eve", "validation_error"),
+        (3, "bob", "hash_unreadable"),
+        (4, None, "malformed_json"),
+        (5, None, "validation_error"),
+    ]
+    assert told[0]["error"] == '"email" must be a valid email'
+    assert len(shop.get("/user").json()["users"]) == 1
+
+
+def test_an_export_holds_everybody_and_only_with_hashes_a_way_back(tmp_path: Path, service: Service) -> None:
+    shop, other = service.tenant(EMAIL), service.tenant("other@example.org")
+    run(tmp_path, "import", "--tenant", EMAIL, str(write(tmp_path / "users.csv", [ALICE, BOB])))
+    plain = run(tmp_path, "export", "--tenant", EMAIL)
+    assert plain.exit_code == 0
+    assert [json.loads(line)["login"] for line in plain.stdout.splitlines()] == ["alice", "bob"]
+    assert VECTOR["hash"] not in plain.stdout
+    assert plain.stdout == shop.get("/users/export").text
+    file = tmp_path / "out.ndjson"
+    assert run(tmp_path, "export", "--tenant", EMAIL, "--hashes", str(file)).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert run(tmp_path, "import", "--tenant", "OTHER@example.org", str(file)).exit_code == 0
+    assert other.login("alice", VECTOR["password"]).status_code == 200
+    assert shop.get("/tenant/audit").json()["events"][0]["actor"] == "operator"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["import", "--tenant", EMAIL, "users.txt"], "its name has to end in .csv, .json, .jsonl, .ndjson"),
+        (["import", "--tenant", "nobody@example.org", "users.ndjson"], "there is no tenant of this e-mail address"),
+        (["export", "--tenant", "nobody@example.org"], "there is no tenant of this e-mail address"),
+        (["import", "--tenant", EMAIL, "absent.csv"], "does not exist"),
+        (["import", "users.ndjson"], "Missing option '--tenant'"),
+        (["export", "--tenant", EMAIL, "no/such/folder.ndjson"], "cannot be written"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_says_why(tmp_path: Path, shop: Tenant, words: list[str], says: str) -> None:
+    (tmp_path / "users.txt").touch()
+    write(tmp_path / "users.ndjson", [ALICE])
+    result = run(tmp_path, *words)
+    assert result.exit_code == 2
+    assert says in " ".join(result.stderr.split())
+    assert shop.get("/user").json()["users"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("users.json", b'{"users": []}', "The file has to hold one JSON array"),
+        ("users.json", b'[{"login": "a"}', "The file ends"),
+        ("users.json", b'[{"login": "a"} {"login": "b"}]', "cannot be read on, within its array"),
+        ("users.csv", b"name,email\nx,y\n", "one has to be login"),
+        ("users.csv", b'login,email,sub\n"x,y\n', "The file is no CSV"),
+        ("users.ndjson", b"\xff\xfe{}\n", "The file is not UTF-8"),
+        ("users.ndjson", b'"' + b"x" * (1 << 21) + b'"', "A line is longer than any row may be"),
+    ],
+)
+def test_a_file_that_cannot_be_read_ends_with_1_and_says_why(
+    tmp_path: Path, shop: Tenant, name: str, content: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = run(tmp_path, "import", "--tenant", EMAIL, str(tmp_path / name))
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert shop.get("/user").json()["users"] == []
+
+
+def test_help_tells_the_exit_codes() -> None:
+    for command in ("import", "export"):
+        text = " ".join(CliRunner().invoke(main, ["user", command, "--help"]).output.split())
+        assert "Exit codes: 0" in text
+        assert "2 wrong use" in text
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize(
+    "found", [[], [ALICE], [ALICE, BOB, BAD], [1, 23, "]", [], {}, None, True, -4.5e6, '\\"', [[["\u00e9,"]]]]]
+)
+def test_a_json_array_is_read_the_same_whatever_the_pieces(
+    monkeypatch: pytest.MonkeyPatch, piece: int, found: list[Any]
+) -> None:
+    monkeypatch.setattr(rows, "_PIECE", piece)
+    for text in (json.dumps(found), json.dumps(found, indent=3, ensure_ascii=False)):
+        assert list(read_rows(BytesIO(text.encode()), ".json")) == found
+
+
+def test_what_parsers_could_understand_differently_is_no_row() -> None:
+    for ending, text in ((".json", '[{"login": "a", "login": "b"}, {}]'), (".ndjson", '{"a": NaN}\n{}\n')):
+        first, second = read_rows(BytesIO(text.encode()), ending)
+        assert isinstance(first, UnreadableRow)
+        assert second == {}
+
+
+def test_an_element_without_an_end_is_given_up() -> None:
+    with pytest.raises(UnreadableFile):
+        list(read_rows(BytesIO(b'["' + b"x" * (3 << 20) + b'"]'), ".json"))
+
+
+@pytest.mark.slow
+def test_a_large_file_takes_no_more_memory_than_a_few(tmp_path: Path) -> None:
+    environment = {"DATA_DIR": str(tmp_path), "JWT_KEY": KEY, "PATH": ""}
+    with running(read_settings(tmp_path)) as service:
+        service.tenant(EMAIL)
+
+    def peak(count: int) -> int:
+        file = tmp_path / f"{count}.json"
+        with file.open("w") as out:
+            out.write("[")
+            for n in range(count):
+                found = {"login": f"u{count}-{n}", "email": "a@example.org", "sub": "s", "metadata": "m" * 200}
+                out.write(("," if n else "") + json.dumps(found))
+            out.write("]")
+        code = (
+            "import resource, sys\n"
+            "from doorward.cli import main\n"
+            "try: main()\n"
+            "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+        )
+        command = [sys.executable, "-c", code, "user", "import", "--json", "--tenant", EMAIL, str(file)]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=110, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert json.loads(done.stdout)["created"] == count
+        return int(done.stderr.split()[-1])
+
+    count = 100_000 if os.environ.get("DOORWARD_TORTURE") else 20_000
+    few, many = peak(1000), peak(count)
+    # Kilobytes: the rows take more than a tenth of one each in the file alone, and several when they are read.
+    assert many - few < count / 4

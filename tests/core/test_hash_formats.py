@@ -1,0 +1,203 @@
+import json
+import re
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doorward.core import hash_formats
+from doorward.core.hash_formats import CostlyHash, UnfitHash
+from doorward.core.passwords import Hasher, Match
+from harness import CHEAP
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "hashes.json").read_text())
+HASHER = Hasher(CHEAP)
+SALT = "c2l4dGVlbiBieXRlcyBvZg"
+DIGEST = "q22jzdDtRjfohIEIMfKJanIvRXXYKKusY2iccZ8f7R4"
+BCRYPT = "CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+each_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['maker']}: {v['hash'][:24]}")
+
+
+@each_vector
+def test_PW8_a_hash_of_another_system_tells_its_password_and_is_to_be_made_anew(vector: dict[str, str]) -> None:
+    assert HASHER.match(vector["password"], vector["hash"]) == Match(right=True, outdated=True)
+
+
+@each_vector
+@pytest.mark.parametrize("change", [lambda p: p + " ", lambda p: p[:-1], lambda p: p.swapcase(), lambda _: ""])
+def test_PW8_no_other_password_is_right_for_it(vector: dict[str, str], change: object) -> None:
+    assert callable(change)
+    assert HASHER.match(change(vector["password"]), vector["hash"]) == Match(right=False)
+
+
+@each_vector
+def test_PW3_a_hash_is_not_its_own_password(vector: dict[str, str]) -> None:
+    assert not HASHER.match(vector["hash"], vector["hash"]).right
+
+
+@each_vector
+def test_a_hash_of_which_one_character_was_changed_is_right_no_more(vector: dict[str, str]) -> None:
+    text = vector["hash"]
+    # Eight from the end: inside the digest of every format, and no bits there are left over. For bcrypt, and the hash
+    # of Firebase, the digest lies elsewhere.
+    place = text.index("lSrf") if "firebase" in text else len(text) - 8 if "SSHA" not in text else 12
+    changed = text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]
+    assert not HASHER.match(vector["password"], changed).right
+
+
+def test_every_format_has_a_vector() -> None:
+    unproven = [form.pattern for form, _ in hash_formats._FORMS if not any(form.fullmatch(v["hash"]) for v in VECTORS)]
+    assert unproven == []
+
+
+def test_what_is_hashed_here_with_the_parameters_of_today_is_not_made_anew() -> None:
+    assert HASHER.match("pw", HASHER.hash("pw")) == Match(right=True, outdated=False)
+
+
+EXTREME = [
+    f"$argon2id$v=19$m=4294967295,t=1,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=131073,t=1,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=65536,t=4294967295,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=65536,t=17,p=1${SALT}${DIGEST}",
+    f"$argon2i$v=19$m=65536,t=1,p=16777215${SALT}${DIGEST}",
+    f"$argon2d$v=19$m=99999999999999999999,t=1,p=1${SALT}${DIGEST}",
+    f"argon2$argon2id$v=19$m=4194304,t=1,p=1${SALT}${DIGEST}",
+    f"$2b$15${BCRYPT}",
+    f"$2a$31${BCRYPT}",
+    f"bcrypt_sha256$$2b$31${BCRYPT}",
+    f"$scrypt$ln=31,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=18,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=1073741824,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=99999999999999999999,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=14,r=99999999,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=14,r=8,p=4294967295${SALT}${DIGEST}",
+    f"scrypt$1073741824$salt$8$1${DIGEST}",
+    f"$7$X6..../....{SALT}${'.' * 43}",
+    f"$firebase-scrypt$ln=31,r=8${SALT}${DIGEST}${DIGEST}$Bw",
+    f"$firebase-scrypt$ln=99999999999999999999,r=8${SALT}${DIGEST}${DIGEST}$Bw",
+    f"$pbkdf2-sha256$4294967295${SALT}${DIGEST}",
+    f"$pbkdf2-sha512$i=2000001${SALT}${DIGEST}",
+    f"$pbkdf2-sha1$i=1500000${SALT}${DIGEST}",
+    f"pbkdf2_sha256$99999999999999999999$salt${DIGEST}",
+]
+"""Hashes that would keep a thread for minutes, or take the memory of the machine."""
+
+
+@pytest.mark.parametrize("text", EXTREME)
+def test_PW8_a_hash_of_hostile_cost_is_refused_before_anything_is_computed(text: str) -> None:
+    began = monotonic()
+    with pytest.raises(CostlyHash) as refused:
+        hash_formats.read(text)
+    assert refused.value.code == "hash_too_costly"
+    # Computing one of these takes many seconds, or fails for want of memory.
+    assert monotonic() - began < 2
+
+
+@pytest.mark.parametrize("text", EXTREME)
+def test_PW8_a_hostile_hash_that_is_stored_all_the_same_is_not_computed_either(text: str) -> None:
+    began = monotonic()
+    assert HASHER.match("pw", text) == Match(right=False)
+    assert monotonic() - began < 2
+
+
+REALISTIC = [
+    f"$argon2id$v=19$m=65536,t=3,p=4${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=131072,t=8,p=16${SALT}${DIGEST}",
+    f"argon2$argon2id$v=19$m=102400,t=2,p=8${SALT}${DIGEST}",
+    f"$2b$14${BCRYPT}",
+    f"$scrypt$ln=17,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=16384,r=8,p=1${SALT}${DIGEST}",
+    f"scrypt$16384$salt$8$5${DIGEST}",
+    f"pbkdf2_sha256$1200000$salt${DIGEST}",
+    f"$pbkdf2-sha512$i=210000${SALT}${'A' * 86}",
+    f"$pbkdf2-sha1$i=20000,l=64${SALT}${'A' * 86}",
+]
+
+
+@pytest.mark.parametrize("text", REALISTIC)
+def test_PW8_the_cost_that_systems_have_by_default_is_accepted(text: str) -> None:
+    assert callable(hash_formats.read(text))
+
+
+UNREADABLE = [
+    "",
+    "correct horse battery staple",
+    "!unusable",
+    "5f4dcc3b5aa765d61d8327deb882cf99",
+    "{MD5}X03MO1qnZdYdgyfeuILPmQ==",
+    "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+    "{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+    "{SSHA}not base64",
+    "$1$salt$hash",
+    f"$2b$03${BCRYPT}",
+    f"$2x$10${BCRYPT}",
+    f"$2b$10${BCRYPT}A",
+    f"$argon2id$v=18$m=256,t=2,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=256,t=0,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=256,t=2,p=0${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=7,t=2,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=256,t=2,p=1,data=AAAA${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=256,t=2,p=1$c2FsdA${DIGEST}",
+    f"$argon2id$v=19$m=256,t=2,p=1${SALT}$c2hvcnQ",
+    f"$argon2id$v=19$m=-1,t=2,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=\u0661\u0662\u0668,t=2,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=256,t=2,p=1${SALT}${DIGEST}\n",
+    f"$scrypt$ln=0,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=10,r=0,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=10,r=8,p=0${SALT}${DIGEST}",
+    f"$scrypt$ln=1000,r=8,p=1${SALT}${DIGEST}",
+    f"$pbkdf2-sha256$0${SALT}${DIGEST}",
+    f"$pbkdf2-md5$1000${SALT}${DIGEST}",
+    f"$pbkdf2-sha256$i=1000,l=64${SALT}${DIGEST}",
+    f"pbkdf2_sha256$1000${'s' * 129}${DIGEST}",
+    f"pbkdf2_sha256$1000$salt${DIGEST}$",
+    f"$pbkdf2-sha256$1000${SALT}${'A' * 1024}",
+    f"$firebase-scrypt$ln=14,r=8${SALT}${DIGEST}$$Bw",
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_PW8_what_is_no_hash_is_refused_and_matches_nothing(text: str) -> None:
+    with pytest.raises(UnfitHash) as refused:
+        hash_formats.read(text)
+    assert refused.value.code == "hash_unreadable"
+    assert HASHER.match(text, text) == Match(right=False)
+
+
+@given(st.sampled_from(VECTORS), st.data())
+def test_a_hash_that_is_damaged_is_refused_or_harmless(vector: dict[str, str], data: st.DataObject) -> None:
+    text = vector["hash"]
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 3)))
+    damaged = text[:start] + data.draw(st.text("0123456789$=,.{}AZaz/+-_\u00e9 \0", max_size=3)) + text[end:]
+    try:
+        compare = hash_formats.read(damaged)
+    except UnfitHash:
+        return
+    # Larger numbers may have come of it: what is read is compared only where it stays quick.
+    if max(map(int, re.findall("[0-9]+", damaged[:40])), default=0) < 3000 and "firebase" not in damaged:
+        assert compare(b"certainly another password") is False
+
+
+def test_a_ready_hash_is_compared_with_the_exact_bytes_and_an_argon2id_hash_in_normal_form() -> None:
+    composed, decomposed = "\u00e9", "e\u0301"
+    import argon2
+
+    for kind, alike in ((argon2.Type.I, False), (argon2.Type.ID, True)):
+        stored = argon2.PasswordHasher(1, 64, 1, type=kind).hash(composed)
+        assert HASHER.match(composed, stored).right
+        assert HASHER.match(decomposed, stored).right is alike
+
+
+def test_PW2_what_bcrypt_cannot_see_is_never_right_unless_it_was_hashed_before() -> None:
+    import hashlib
+
+    import bcrypt
+
+    password = "a" * 100
+    pre = hashlib.sha256(password.encode()).hexdigest().encode()
+    stored = "bcrypt_sha256$" + bcrypt.hashpw(pre, bcrypt.gensalt(4)).decode()
+    assert HASHER.match(password, stored).right
+    assert not HASHER.match(password[:-1] + "b", stored).right
