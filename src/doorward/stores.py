@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, ResetCodes, Sessions
+from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, Imports, ResetCodes, Sessions
 from doorward.settings import Settings
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database
+from doorward.storage.imports import RelationalImports
 from doorward.storage.postgres import PostgresDatabase
 from doorward.storage.postgres_address import Address
 from doorward.storage.postgres_schema import prepare as prepare_postgresql
@@ -32,6 +33,7 @@ class Stores:
     audit: AuditLog
     sessions: Sessions
     counters: Counters
+    imports: Imports
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     database: Database
 
@@ -77,6 +79,7 @@ def choose(settings: Settings) -> Stores:
         audit=RelationalAuditLog(database),
         sessions=RelationalSessions(database),
         counters=RelationalCounters(database),
+        imports=RelationalImports(database),
         checks={"database": lambda: database.read("ping", {})},
         database=database,
     )

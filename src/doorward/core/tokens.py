@@ -60,7 +60,7 @@ Claims = TypeVar("Claims", UserClaims, TenantClaims)
 class Parsed(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
     """A token in the right form, of which nothing is believed yet.
 
-    `signed` is what the MAC covers, `payload` the JSON text of the claims.
+    `signed` is what the MAC covers, `payload` the JSON text of the claims. `kid` is empty in an imported token.
     """
 
     kid: str
@@ -119,7 +119,8 @@ _ANY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _LAST = (_ANY, b"", _ANY[::16], _ANY[::4])
 
 
-def _decode_segment(segment: bytes) -> bytes:
+def decode_segment(segment: bytes) -> bytes:
+    """Return what an encoder made this of; binascii.Error for every spelling but the one it writes."""
     if segment[-1:] not in _LAST[len(segment) & 3]:
         raise NotBase64
     return a2b_base64(segment.translate(_URL_TO_STANDARD) + _PADDING[len(segment) & 3], strict_mode=True)
@@ -173,9 +174,9 @@ class Codec:
         header, _, payload = signed.partition(b".")
         kid = self._headers.get(header)
         if kid is None:
-            return None
+            return self._parse_imported(token, decoder)
         try:
-            text = _decode_segment(payload)
+            text = decode_segment(payload)
             return Parsed(kid, decoder.decode(text), text, signed, signature)
         except (NotBase64, ValueError, RecursionError):
             return None
@@ -185,8 +186,10 @@ class Codec:
 
         `now` is in milliseconds. Every reason for no is the same no.
         """
-        claims = parsed.claims
-        if not hmac.compare_digest(parsed.signature, self._signature(parsed.kid, session, parsed.signed)):
+        claims, kid = parsed.claims, parsed.kid
+        if not kid:
+            return self._check_imported(parsed, session, now)
+        if not hmac.compare_digest(parsed.signature, self._signature(kid, session, parsed.signed)):
             return False
         seconds = now // 1000
         return (
@@ -201,6 +204,21 @@ class Codec:
                 else _tenant_holds(claims, session, seconds)
             )
         )
+
+    def _parse_imported(
+        self,
+        token: bytes,  # noqa: ARG002 - for who knows tokens of another make (core/legacy_tokens.py)
+        decoder: "msgspec.json.Decoder[Claims]",  # noqa: ARG002 - likewise
+    ) -> Parsed[Claims] | None:
+        return None
+
+    def _check_imported(
+        self,
+        parsed: Parsed[UserClaims] | Parsed[TenantClaims],  # noqa: ARG002 - likewise
+        session: Session,  # noqa: ARG002 - likewise
+        now: int,  # noqa: ARG002 - likewise
+    ) -> bool:
+        return False
 
     def mac(self, kid: str, session: Session, message: bytes) -> bytes:
         """Return the HMAC-SHA256 of a message under the session's signing key; for messages that are no tokens."""
