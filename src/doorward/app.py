@@ -18,6 +18,7 @@ from doorward.core.authentication import Authentication
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
 from doorward.core.errors import Refusal
+from doorward.core.legacy_tokens import ImportingCodec
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
 from doorward.core.refresh import Refreshing
@@ -64,7 +65,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     stores = choose(settings, clock)
     accounts = stores.accounts
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-    door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
+    door = SessionDoor(stores.sessions, _codec(settings, masters), clock, lifetimes)
     throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
@@ -141,6 +142,12 @@ def from_environment() -> ASGIApp:
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     return build(settings)
+
+
+def _codec(settings: Settings, masters: dict[str, bytes]) -> Codec:
+    if settings.legacy_jwt_key:
+        return ImportingCodec(masters, settings.jwt_audience, settings.legacy_jwt_key)
+    return Codec(masters, settings.jwt_audience)
 
 
 def _budgets(settings: Settings) -> Budgets:

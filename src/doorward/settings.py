@@ -27,7 +27,7 @@ POSTGRESQL = ("postgresql://", "postgres://")
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 # Not DOORWARD_, DATABASE_ or REDIS_: orchestrators put names like REDIS_PORT into every environment.
-_FAMILIES = ("JWT_", "THROTTLER_", "TENANT_", "MAINTAIN_", "HTTPS_", "HASH_", "LOGIN_", "BUDGET_")
+_FAMILIES = ("JWT_", "THROTTLER_", "TENANT_", "MAINTAIN_", "HTTPS_", "HASH_", "LOGIN_", "BUDGET_", "LEGACY_")
 _ALIKE = 0.85
 _MIN_KEY_BYTES = 32
 _MIN_KEY_VARIETY = 10
@@ -204,6 +204,13 @@ class Settings:
         "",
         "Master key: half of every signing key; 32 random bytes or more, as text. Several as <number>:<key> separated "
         "by commas: the first signs, all verify. Default on the embedded database: made once, kept under DATA_DIR.",
+        secret=True,
+    )
+    legacy_jwt_key: str = _setting(
+        _text,
+        "",
+        "JWT_KEY of the predecessor (backend-auth), for sessions that were imported from it. It verifies those and "
+        "signs nothing.",
         secret=True,
     )
     jwt_key_exp: int = _setting(_lifetime, "604800", "Lifetime of user tokens, in seconds or as 12h, 7d.")

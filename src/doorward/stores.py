@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from doorward.core.clock import system_clock
-from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, ResetCodes, Revocations, Sessions
+from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, Imports, ResetCodes, Revocations, Sessions
 from doorward.settings import Settings
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database
+from doorward.storage.imports import RelationalImports
 from doorward.storage.postgres import PostgresDatabase
 from doorward.storage.postgres_address import Address as PostgresAddress
 from doorward.storage.postgres_schema import prepare as prepare_postgresql
@@ -42,6 +43,7 @@ class Stores:
     sessions: Sessions
     counters: Counters
     revocations: Revocations
+    imports: Imports
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     database: Database
     redis: Redis | None = None
@@ -94,6 +96,7 @@ def choose(settings: Settings, clock: Clock = system_clock) -> Stores:
         sessions=RelationalSessions(database),
         counters=RelationalCounters(database),
         revocations=RelationalRevocations(database),
+        imports=RelationalImports(database),
         checks={"database": lambda: database.read("ping", {})},
         database=database,
     )

@@ -413,3 +413,20 @@ async def test_PR1_with_a_user_goes_what_its_sessions_knew_of_it(workers: Worker
     assert await accounts.delete_user(tenant.id, user.id)
     assert await workers.other.sessions.list_user(tenant.id, user.id, limit=10) == []
     assert not await workers.other.sessions.close(session)
+
+
+async def test_the_tenants_of_many_users_are_told_in_one_go(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    one, other = await kept_tenant(accounts), await kept_tenant(accounts)
+    users = [make_user(tenant.id) for tenant in (one, other, one)]
+    for user in users:
+        assert await accounts.add_user(user)
+    ids = [user.id for user in users]
+    assert await elsewhere.tenants_of([*ids, str(uuid4()), "", "a,b", "' OR 1=1 --"]) == {
+        ids[0]: one.id,
+        ids[1]: other.id,
+        ids[2]: one.id,
+    }
+    assert await elsewhere.tenants_of([]) == {}
+    assert await accounts.delete_user(one.id, ids[0])
+    assert await elsewhere.tenants_of(ids[:1]) == {}

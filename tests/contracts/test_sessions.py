@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doorward.core.model import Kind, Session
-from doorward.core.ports import Claimed, Sessions
+from doorward.core.ports import Claimed, Policy, Sessions
 from made import NOW, Workers, claimed, tenant_session, user_session
 
 EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
@@ -284,3 +284,83 @@ async def test_sessions_behave_as_a_plain_model_says(
                 continue
         for session in model.opened:
             assert await alive(data.choice(workers.sessions), session) == (session in model.living)
+
+
+async def test_many_sessions_are_opened_at_once_each_under_its_owner(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, users = str(uuid4()), [str(uuid4()) for _ in range(3)]
+    await store.open_many([])
+    many = [user_session(tenant_id, users[number % 3]) for number in range(1_100)]
+    own = tenant_session(tenant_id)
+    await store.open_many([*many, own])
+    assert await elsewhere.find_many([claimed(one) for one in [*many, own]]) == [*many, own]
+    await elsewhere.end_user(tenant_id, users[0])
+    assert [await alive(store, one) for one in many[:3]] == [False, True, True]
+    await store.end_users_of(tenant_id)
+    assert [await alive(elsewhere, one) for one in [*many[:3], own]] == [False, False, False, True]
+
+
+async def test_opening_many_ends_nothing_and_changes_no_demand(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    await store.demand(tenant_id, Policy(idle=1_000, lifetime=2_000))
+    before, after = user_session(tenant_id, user_id), user_session(tenant_id, user_id)
+    await store.open(before, cap=3)
+    await elsewhere.open_many([after])
+    for session in (before, after):
+        found = await store.find(claimed(session))
+        assert found
+        assert (found.idle, found.lifetime) == (1_000, 2_000)
+
+
+async def test_imported_sessions_are_listed_counted_and_ended_with_the_native_ones(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    imported = user_session(tenant_id, user_id)._replace(id=f"{user_id}телефон 😀:{NOW}", kind=Kind.IMPORTED_USER)
+    own = tenant_session(tenant_id)._replace(id=f"{tenant_id}{NOW}", kind=Kind.IMPORTED_TENANT)
+    native, kept = user_session(tenant_id, user_id, at=NOW + 1), tenant_session(tenant_id)
+    await store.open_many([imported, own])
+    await elsewhere.open(native, cap=3)
+    await elsewhere.open(kept, cap=None)
+    assert [one.session for one in await elsewhere.list_user(tenant_id, user_id, limit=9)] == [native, imported]
+    assert await elsewhere.find_pair(claimed(own), claimed(imported)) == (own, imported)
+    await store.end_tenant(tenant_id, keep=own)
+    assert [await alive(elsewhere, one) for one in (own, kept)] == [True, False]
+    await store.end_user(tenant_id, user_id, keep=imported)
+    assert [await alive(elsewhere, one) for one in (imported, native)] == [True, False]
+    await store.open(native._replace(id="another", created_at=NOW + 2), cap=1)
+    assert not await alive(elsewhere, imported)
+    await store.end_tenant(tenant_id)
+    assert not await alive(elsewhere, own)
+
+
+async def test_a_session_of_no_tenant_is_adopted_by_one_tenant_and_ends_with_its_users(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenants = [str(uuid4()) for _ in range(2)]
+    for demanding in (False, True):
+        if demanding:
+            await store.demand(tenants[0], Policy(idle=5_000))
+        orphan = user_session("", str(uuid4()))._replace(kind=Kind.IMPORTED_USER)
+        await store.open_many([orphan])
+        found = await asyncio.gather(*(one.adopt(orphan, tenant) for one in workers.sessions for tenant in tenants))
+        winners = {one.tenant_id for one in found if one}
+        assert len(winners) == 1
+        assert [one is not None for one in found].count(True) == 2
+        [winner] = winners
+        adopted = await elsewhere.adopt(orphan, winner)
+        assert adopted == await elsewhere.find(claimed(orphan))
+        assert adopted
+        assert adopted.idle == (5_000 if demanding and winner == tenants[0] else None)
+        await store.end_users_of(winner)
+        assert not await alive(elsewhere, orphan)
+        assert await store.adopt(orphan, winner) is None
+
+
+async def test_what_was_ended_or_was_never_there_is_not_adopted(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    orphan = user_session("", str(uuid4()))._replace(kind=Kind.IMPORTED_USER)
+    assert await store.adopt(orphan, str(uuid4())) is None
+    await store.open_many([orphan])
+    assert await store.close(orphan)
+    assert await elsewhere.adopt(orphan, str(uuid4())) is None
+    assert not await alive(store, orphan)

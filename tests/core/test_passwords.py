@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import Overloaded
-from doorward.core.hash_formats import bcrypt_cost
+from doorward.core.hash_formats import LEGACY, bcrypt_cost
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from harness import CHEAP
 
@@ -375,3 +375,48 @@ async def test_an_accident_in_a_thread_reaches_the_caller_and_frees_the_seat() -
             await passwords.hash("pw", group="shop")
     assert (await passwords.match("pw", HASHER.hash("pw"), group="shop")).right
     passwords.close()
+
+
+# --- hashes of the predecessor ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
+def test_UP6_a_hash_of_the_predecessors_matches_as_it_did_there_and_is_renewed(prefix: str) -> None:
+    stored = LEGACY + bcrypted("пароль".encode(), prefix)
+    assert HASHER.match("пароль", stored) == (True, True)
+    assert not HASHER.match("пароль ", stored).right
+    assert not HASHER.match("", stored).right
+
+
+def test_UP6_only_72_bytes_count_for_a_hash_of_the_predecessors_and_all_of_them_for_the_one_that_follows() -> None:
+    stored = LEGACY + bcrypted(b"a" * 72)
+    for password in ("a" * 72, "a" * 73, "a" * 72 + "b"):
+        assert HASHER.match(password, stored).right
+        assert not HASHER.match(password[:71], stored).right
+    renewed = HASHER.hash("a" * 72 + "b")
+    assert HASHER.match("a" * 72 + "b", renewed).right
+    assert not HASHER.match("a" * 72, renewed).right
+    cut_inside_a_character = LEGACY + bcrypted(("a" + "é" * 36).encode()[:72])
+    assert HASHER.match("a" + "é" * 36, cut_inside_a_character).right
+
+
+def test_UP6_the_predecessors_hash_goes_over_password_and_nul_again_and_again() -> None:
+    stored = LEGACY + bcrypted(b"ab")
+    for password, right in {"ab": True, "ab\0ab": True, "ab\0ab\0ab": True, "ab\0": False, "ab\0a": False}.items():
+        assert HASHER.match(password, stored).right is right
+    # A native hash of the same text goes by the same algorithm, but has no license to forget bytes.
+    assert not HASHER.match("a" * 73, bcrypted(b"a" * 72)).right
+
+
+def test_UP6_the_predecessors_normal_form_is_the_bytes_as_they_were() -> None:
+    stored = LEGACY + bcrypted("e\u0301".encode())
+    assert HASHER.match("e\u0301", stored).right
+    assert not HASHER.match("\xe9", stored).right
+
+
+@pytest.mark.parametrize(
+    "broken", ["", "$2a$", "$2a$10$short", "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaA", "pppp"]
+)
+def test_what_is_no_hash_behind_the_predecessors_mark_matches_nothing(broken: str) -> None:
+    for password in ("", "p", broken, LEGACY + broken):
+        assert not HASHER.match(password, LEGACY + broken).right

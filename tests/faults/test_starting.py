@@ -23,7 +23,10 @@ from harness import KEY, PASSWORD, Process, Tenant, serving
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.sql"))
 """What services of former schemas left behind, one for each schema there ever was but the newest."""
 
-NEWEST = load_migrations("sqlite", _WORDS)[-1].version
+VERSIONS = [migration.version for migration in load_migrations("sqlite", _WORDS)]
+"""A step that is another database's leaves a gap."""
+
+NEWEST = VERSIONS[-1]
 
 
 def restore(fixture: Path, file: Path) -> Path:
@@ -71,7 +74,7 @@ def tables(connection: sqlite3.Connection) -> set[str]:
 
 
 def test_UP1_every_former_schema_has_a_fixture() -> None:
-    assert [int(fixture.stem) for fixture in FIXTURES] == list(range(1, NEWEST))
+    assert [int(fixture.stem) for fixture in FIXTURES] == VERSIONS[:-1]
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.stem)
@@ -134,7 +137,8 @@ def test_UP2_a_migration_that_is_killed_anywhere_is_completed_by_the_next_start(
         with closing(sqlite3.connect(file)) as connection:
             assert schema(connection) == schema_of(NEWEST)
             assert rows(connection, kept) == before
-    assert found == set(range(int(start.stem) if start else 0, NEWEST + 1)), "some step was never interrupted"
+    first = int(start.stem) if start else 0
+    assert found == {first, *(version for version in VERSIONS if version > first)}, "some step was never interrupted"
 
 
 def test_UP2_a_file_left_to_be_rolled_back_is_rolled_back(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from doorward import __version__
-from doorward.cli import serve, settings, users
+from doorward.cli import imports, serve, settings, users
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -15,5 +15,5 @@ def main() -> None:
     """
 
 
-for command in (serve.serve, settings.show_settings, users.user):
+for command in (serve.serve, settings.show_settings, users.user, imports.imports):
     main.add_command(command)

@@ -30,6 +30,9 @@ SCRYPT_WORK = 1 << 20
 PBKDF2_WORK = 2_000_000
 """Iterations, counted for each block of the derived key."""
 
+LEGACY = "$backend-auth"
+"""What stands before a bcrypt string that the predecessor made, because it is compared by the predecessor's rules."""
+
 BCRYPT_MIN_COST = 4
 BCRYPT_MAX_COST = 14
 BCRYPT_MAX_BYTES = 72
@@ -95,12 +98,7 @@ def _argon2(found: re.Match[str]) -> Compare:
 
 
 def _bcrypt(found: re.Match[str]) -> Compare:
-    text = found["text"]
-    cost = bcrypt_cost(text)
-    if cost is None or cost < BCRYPT_MIN_COST:
-        raise UnfitHash
-    if cost > BCRYPT_MAX_COST:
-        raise CostlyHash
+    text = _bounded(found["text"])
     prehashed = found["prehash"] is not None
 
     def compare(secret: bytes) -> bool:
@@ -114,6 +112,27 @@ def _bcrypt(found: re.Match[str]) -> Compare:
         return right and len(given) <= BCRYPT_MAX_BYTES
 
     return compare
+
+
+def _bcrypt_legacy(found: re.Match[str]) -> Compare:
+    text = _bounded(found["text"])
+
+    def compare(secret: bytes) -> bool:
+        # The predecessor hashed the bytes and a NUL, over and over until 72 of them: what comes after counted for
+        # nothing, and its users log in with such passwords today. The hash that replaces this one is of all of it.
+        return bcrypt.checkpw(secret[:BCRYPT_MAX_BYTES], text.encode())
+
+    return compare
+
+
+def _bounded(text: str) -> str:
+    """Return a bcrypt string whose cost lies within the bounds."""
+    cost = bcrypt_cost(text)
+    if cost is None or cost < BCRYPT_MIN_COST:
+        raise UnfitHash
+    if cost > BCRYPT_MAX_COST:
+        raise CostlyHash
+    return text
 
 
 def _scrypt(found: re.Match[str]) -> Compare:
@@ -227,6 +246,7 @@ _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Compare]], ...] = (
     (_form(r"(?:argon2)?(?P<text>\$argon2(?P<kind>id|i|d)(?:\$v=(?:16|19))?\$m=#m,t=#t,p=#p\$@salt\$@hash)"), _argon2),
     (_form(r"(?:bcrypt\$|bcrypt_(?P<prehash>sha256)\$)?(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"), _bcrypt),
+    (_form(r"\$backend-auth(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"), _bcrypt_legacy),
     (_form(r"\$scrypt\$ln=#ln,r=#r,p=#p\$@salt\$@hash"), _scrypt),
     (
         _form(

@@ -6,11 +6,27 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """Whom a session stands for. A key is an API key: it stands for its tenant, with some of its permissions."""
+    """Whom a session stands for. A key is an API key: it stands for its tenant, with some of its permissions.
+
+    Sessions of the predecessor's are of kinds of their own, because their tokens are signed by its rules: no token of
+    one kind is ever held against a session of the other.
+    """
 
     TENANT = "tenant"
     USER = "user"
     KEY = "key"
+    IMPORTED_TENANT = "imported_tenant"
+    IMPORTED_USER = "imported_user"
+
+
+OWNERS = {
+    Kind.TENANT: Kind.TENANT,
+    Kind.USER: Kind.USER,
+    Kind.KEY: Kind.KEY,
+    Kind.IMPORTED_TENANT: Kind.TENANT,
+    Kind.IMPORTED_USER: Kind.USER,
+}
+"""With which kind's sessions a session is kept, listed, counted and ended: imported ones go with the native ones."""
 
 
 class Permission(StrEnum):
@@ -77,6 +93,8 @@ class Session(NamedTuple):
 
     A tuple rather than a dataclass because verification makes two of these per request.
     `key` never leaves the store and this process: the session's half of the signing key, or an API key's SHA-256.
+    An imported session has the predecessor's id and key, the key as UTF-8. One of a user whose tenant is not known yet
+    has an empty `tenant_id`.
     `seen_at` is written down now and then, so it may lag behind by a minute, or by a quarter of `idle`.
     `generation` counts the refresh tokens handed out, from 1, the last one at `refreshed_at`; 0: it has none.
     `permissions` are an API key's, separated by spaces.

@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,6 +44,19 @@ class Verified(NamedTuple):
     claims: bytes
     caller: Session
 
+    def told(self) -> dict[str, Any]:
+        """Return the claims as every one of this service's own tokens has them: with a tenant, with times in seconds.
+
+        An imported token knows no tenant, may lack a login, and dates in milliseconds; its end is its session's.
+        """
+        claims: dict[str, Any] = msgspec.json.decode(self.claims)
+        if self.session.kind == Kind.IMPORTED_USER:
+            end = self.session.expires_at
+            claims = {"login": "", "sub": "", **claims, "tenant": self.session.tenant_id}
+            claims["iat"] //= 1000
+            claims["exp"] = claims["exp"] if end is None else end // 1000
+        return claims
+
 
 class Terms(NamedTuple):
     """What a user's session is opened under: how long it may live, in seconds, how many there may be, the policy.
@@ -58,11 +71,11 @@ class Terms(NamedTuple):
 
 
 def _claimed_user(parsed: Parsed[UserClaims]) -> Claimed:
-    return Claimed(parsed.claims.jti, parsed.claims.id, Kind.USER)
+    return Claimed(parsed.claims.jti, parsed.claims.id, Kind.USER if parsed.kid else Kind.IMPORTED_USER)
 
 
 def _claimed_tenant(parsed: Parsed[TenantClaims]) -> Claimed:
-    return Claimed(parsed.claims.jti, parsed.claims.id, Kind.TENANT)
+    return Claimed(parsed.claims.jti, parsed.claims.id, Kind.TENANT if parsed.kid else Kind.IMPORTED_TENANT)
 
 
 class _Credential(NamedTuple):
@@ -183,7 +196,8 @@ class SessionDoor:
         """Return what a user's token says if it is true right now and the caller is the user's tenant.
 
         NotAuthorized where the caller is no live tenant, PermissionDenied where it is a key that may not ask;
-        InvalidToken for any token but a live one of the tenant's own users. One trip to the store, nothing written.
+        InvalidToken for any token but a live one of the tenant's own users. One trip to the store, nothing written, but
+        for the first time that somebody presents the imported token of a user whose tenant was not known.
         """
         presented = self._present(credential)
         subject = self.codec.parse_user(token)
@@ -191,7 +205,10 @@ class SessionDoor:
             self._caller(presented, await self.sessions.find(presented.claimed), needed)
             raise InvalidToken
         theirs, session = await self.sessions.find_pair(presented.claimed, _claimed_user(subject))
-        verified = self._verified(subject, session, self._caller(presented, theirs, needed), self.clock())
+        caller = self._caller(presented, theirs, needed)
+        verified = self._verified(subject, session, caller, self.clock())
+        if verified is None:
+            verified = await self._claim(subject, session, caller)
         if verified is None:
             raise InvalidToken
         return verified
@@ -207,7 +224,21 @@ class SessionDoor:
         theirs, *found = await self.sessions.find_many([presented.claimed, *claims])
         caller = self._caller(presented, theirs, Permission.VERIFY)
         now, left = self.clock(), iter(found)
-        return caller, [self._verified(subject, next(left), caller, now) if subject else None for subject in subjects]
+        answers: list[Verified | None] = []
+        for subject in subjects:
+            session = next(left) if subject else None
+            verified = self._verified(subject, session, caller, now) if subject else None
+            if subject and session and verified is None:
+                verified = await self._claim(subject, session, caller)
+            answers.append(verified)
+        return caller, answers
+
+    async def _claim(self, subject: Parsed[UserClaims], session: Session | None, caller: Session) -> Verified | None:
+        """Give an imported session that is of no tenant yet to the first tenant that presents its token, for good."""
+        if session is None or session.tenant_id or not self.codec.check(subject, session, self.clock()):
+            return None
+        adopted = await self.sessions.adopt(session, caller.tenant_id)
+        return Verified(adopted, subject.payload, caller) if adopted else None
 
     def _verified(
         self, subject: Parsed[UserClaims], session: Session | None, caller: Session, now: int

@@ -115,6 +115,10 @@ class RelationalAccounts:
         rows = await self._db.read("user_by_id", {"tenant_id": tenant_id, "id": user_id})
         return _user(rows[0]) if rows else None
 
+    async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
+        """See `Accounts.tenants_of`."""
+        return {row[0]: row[1] for row in await self._db.look_up("tenants_of_users", user_ids)} if user_ids else {}
+
     async def list_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> list[User]:
         """See `Accounts.list_users`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}

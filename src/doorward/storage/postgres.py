@@ -104,7 +104,19 @@ class PostgresDatabase:
     async def _ask(self, statement: str, keys: Sequence[str], deadline: float) -> dict[str, Row]:
         sql = self._statements[statement].sql
         wanted = [key for key in keys if _can_be_kept(key)]
-        rows = await self._trip(lambda connection: connection.fetch(sql, wanted), deadline=deadline, again=True)
+        guarded = statement in self._guarded
+
+        async def fetch(connection: Any) -> list[Row]:
+            if guarded:
+                await connection.fetch(_SET, "doorward.users", ",".join(wanted))
+            rows: list[Row] = await connection.fetch(sql, wanted)
+            return rows
+
+        async def transact(connection: Any) -> list[Row]:
+            async with connection.transaction():
+                return await fetch(connection)
+
+        rows = await self._trip(transact if guarded else fetch, deadline=deadline, again=True)
         return {row[0]: row for row in rows}
 
     async def _read(self, statement: str, values: Mapping[str, object], connection: Any) -> list[Row]:
@@ -156,8 +168,12 @@ class PostgresDatabase:
             await connection.executemany(found.sql, [found.arguments(one) for one in values])
             return [[] for _ in values]
         results: list[list[Row]] = []
+        entered: object = None
         for one in values:
-            await self._enter(name, [one], connection)
+            # Rows of one tenant after another need no new permission for each.
+            if entered is None or one.get("tenant_id") != entered:
+                await self._enter(name, [one], connection)
+                entered = one.get("tenant_id")
             results.append(await connection.fetch(found.sql, *found.arguments(one)))
         return results
 

@@ -116,6 +116,9 @@ SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credenti
        metadata, disabled, version
 FROM users WHERE id = :id AND tenant_id = :tenant_id
 
+-- name: tenants_of_users
+SELECT id, tenant_id FROM users WHERE id IN (:ids)
+
 -- name: list_users
 SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
        metadata, disabled, version
@@ -169,6 +172,11 @@ SELECT :id, :kind, :tenant_id, :user_id, :device_id, :key, :created_at, :expires
 FROM epochs o, epochs r WHERE o.owner = :owner AND r.owner = :realm
 ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, realm_epoch = excluded.realm_epoch
 RETURNING id
+
+-- name: adopt_session
+UPDATE sessions SET tenant_id = :tenant_id, realm = :realm,
+    realm_epoch = (SELECT epoch FROM epochs WHERE owner = :realm)
+WHERE id = :id AND tenant_id = ''
 
 -- name: evict_sessions
 DELETE FROM sessions WHERE id IN (
@@ -314,6 +322,13 @@ INSERT INTO trusted_servers (server, trusted_at) VALUES (:server, :now) ON CONFL
 -- name: sweep_revocations
 DELETE FROM revocations WHERE name IN (SELECT name FROM revocations WHERE expires_at <= :now LIMIT :limit)
 RETURNING name
+
+-- name: last_import
+SELECT begun_at FROM imports WHERE source = :source
+
+-- name: note_import
+INSERT INTO imports (source, begun_at) VALUES (:source, :begun_at)
+ON CONFLICT (source) DO UPDATE SET begun_at = excluded.begun_at WHERE imports.begun_at < excluded.begun_at
 
 -- name: add_api_key
 INSERT INTO api_keys (id, tenant_id, name, permissions, digest, created_at, expires_at)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from doorward.core.model import Device, Kind, Origin, Session
+from doorward.core.model import OWNERS, Device, Kind, Origin, Session
 from doorward.core.ports import Claimed, Policy
 
 _REMEMBERED = 4096
@@ -28,7 +28,7 @@ class Names(NamedTuple):
     @lru_cache(maxsize=_REMEMBERED)
     def of(cls, kind: str, owner_id: str) -> "Names":
         """Return the names of a tenant's own sessions, of a user's, or of a tenant's API keys."""
-        base = b"dw:{%b}:%b" % (_bytes(owner_id), b"keys" if kind == Kind.KEY else kind.encode())
+        base = b"dw:{%b}:%b" % (_bytes(owner_id), b"keys" if kind == Kind.KEY else OWNERS[Kind(kind)].encode())
         return cls(base, base + b":index", base + b":session:")
 
     def session(self, session_id: str) -> bytes:
@@ -160,14 +160,15 @@ class Stored(NamedTuple):
     def is_of(self, claimed: Claimed) -> bool:
         """Tell whether this is the session that was claimed."""
         session = self.session
-        owner_id = session.user_id if claimed.kind == Kind.USER else session.tenant_id
-        return session.id == claimed.session_id and session.kind == claimed.kind and owner_id == claimed.owner_id
+        kind = OWNERS[claimed.kind]
+        owner_id = session.user_id if kind == Kind.USER else session.tenant_id
+        return session.id == claimed.session_id and OWNERS[Kind(session.kind)] == kind and owner_id == claimed.owner_id
 
     def under(self, epoch: bytes | None, realm: bytes | None) -> Session | None:
         """Return the session if it was opened under these epochs (their values), with what its realm demands."""
         if epoch is None or epoch[:_EPOCH] != self.epoch:
             return None
-        if self.session.kind != Kind.USER:
+        if OWNERS[Kind(self.session.kind)] != Kind.USER:
             return self.session
         if realm is None or realm[:_EPOCH] != self.realm:
             return None

@@ -3,10 +3,11 @@
 Every ending is noted in `Revocations` before it is carried out, so that a server that lost it can be told again.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from doorward.core.model import Device, Kind, Origin, Session
+from doorward.core.model import OWNERS, Device, Kind, Origin, Session
 from doorward.core.ports import (
     NO_POLICY,
     UNKNOWN,
@@ -29,6 +30,8 @@ _SCRIPTS = load_scripts("redis_sessions.lua")
 _SLACK = 60_000
 _DEMAND_KEPT = 86_400_000
 _BATCH = 500
+_AT_ONCE = 50
+_NO_END = 1 << 50
 
 
 class Durable(NamedTuple):
@@ -65,9 +68,9 @@ class RedisSessions:
         until = moment(session.expires_at)
         kept = "" if session.expires_at is None else max(0, session.expires_at - session.created_at) + _SLACK
         realm = b""
-        if session.kind == Kind.USER:
+        if _is_users(session):
             draw = _SCRIPTS["draw_realm"].on(
-                [realm_of(session.tenant_id)], fresh(session.created_at), until, kept, written(policy)
+                [realm_of(session.tenant_id)], fresh(self._clock()), until, kept, written(policy)
             )
             [value] = await self._redis.run(draw)
             realm = Epoch.read(value).name
@@ -75,15 +78,35 @@ class RedisSessions:
         head, rest = pack(session, origin)
         place = names.session(session.id)
         # Of sessions that Redis forgets by itself only those are indexed that are listed and counted.
-        indexed = session.created_at if session.kind == Kind.USER or session.expires_at is None else ""
+        indexed = session.created_at if _is_users(session) or session.expires_at is None else ""
         arguments = (realm, rest, session.id, indexed, "" if cap is None else cap, names.sessions)
         opening = _SCRIPTS["open"].on(
-            [names.epoch, place, names.listed], fresh(session.created_at), until, kept, head, *arguments
+            [names.epoch, place, names.listed], fresh(self._clock()), until, kept, head, *arguments
         )
         [evicted] = await self._redis.run(opening)
         for gone in [Stored.read(value).session for value in evicted]:
             await self._revocations.note(_closed(gone))
         await self._record(events)
+
+    async def open_many(self, sessions: Sequence[Session]) -> None:
+        """See `Sessions.open_many`."""
+        for start in range(0, len(sessions), _AT_ONCE):
+            await asyncio.gather(*(self.open(session, cap=None) for session in sessions[start : start + _AT_ONCE]))
+
+    async def adopt(self, session: Session, tenant_id: str) -> Session | None:
+        """See `Sessions.adopt`."""
+        found = await self.find(_claimed_user(session))
+        if found is not None and not found.tenant_id:
+            # Of two tenants at once, the first mark wins; it lies beside the session, in the same slot.
+            names = names_of(session)
+            mark = names.epoch + b":adopted:" + session.id.encode()
+            until = max(1, (session.expires_at or _NO_END) - self._clock()) + _SLACK
+            await self._redis.run(Command(mark, ("SET", mark, tenant_id, "NX", "PX", until)))
+            [winner] = await self._redis.get([mark])
+            if winner == tenant_id.encode():
+                await self.open(session._replace(tenant_id=tenant_id), cap=None)
+            found = await self.find(_claimed_user(session))
+        return found if found is not None and found.tenant_id == tenant_id else None
 
     async def find(self, claimed: Claimed) -> Session | None:
         """See `Sessions.find`."""
@@ -115,7 +138,11 @@ class RedisSessions:
             found if value is not None and (found := Stored.read(value)).is_of(one) else None
             for one, value in zip(claimed, values[::2], strict=True)
         ]
-        wanted = [realm_of(found.session.tenant_id) for found in stored if found and found.session.kind == Kind.USER]
+        wanted = [
+            realm_of(found.session.tenant_id)
+            for found in stored
+            if found and OWNERS[Kind(found.session.kind)] == Kind.USER
+        ]
         if missing := [realm for realm in dict.fromkeys(wanted) if realm not in realms]:
             realms.update(zip(missing, await self._redis.get(missing), strict=True))
         sessions: list[Session | None] = []
@@ -223,6 +250,14 @@ class RedisSessions:
     async def _record(self, events: Events) -> None:
         if events:
             await self._audit.record(*events)
+
+
+def _is_users(session: Session) -> bool:
+    return OWNERS[Kind(session.kind)] == Kind.USER
+
+
+def _claimed_user(session: Session) -> Claimed:
+    return Claimed(session.id, session.user_id or "", Kind(session.kind))
 
 
 def _closed(session: Session) -> Revocation:

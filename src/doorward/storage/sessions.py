@@ -1,14 +1,16 @@
 """Sessions (see the port) as rows that count only while their epochs are current."""
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 
 from doorward.core.errors import StoreUnavailable
-from doorward.core.model import Device, Kind, Origin, Session
+from doorward.core.model import OWNERS, Device, Kind, Origin, Session
 from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Events, Policy
 from doorward.storage.database import Database, Step, happened
 
 _BATCH = 500
+_OPENED_TOGETHER = 250
 _OPEN_TRIES = 3
 _COLUMNS = (
     "id",
@@ -47,11 +49,16 @@ def _users_realm(tenant_id: str) -> str:
 
 
 def _owner_and_realm(session: Session) -> tuple[str, str]:
-    if session.kind == Kind.TENANT:
+    kind = OWNERS[Kind(session.kind)]
+    if kind == Kind.TENANT:
         return _tenants_owner(session.tenant_id), _tenants_owner(session.tenant_id)
-    if session.kind == Kind.KEY:
+    if kind == Kind.KEY:
         return _keys_owner(session.tenant_id), _keys_owner(session.tenant_id)
     return _users_owner(session.user_id or ""), _users_realm(session.tenant_id)
+
+
+def _row(session: Session) -> dict[str, object]:
+    return {name: value for name, value in session._asdict().items() if name in _COLUMNS}
 
 
 def _fresh() -> int:
@@ -76,11 +83,10 @@ class RelationalSessions:
     ) -> None:
         """See `Sessions.open`."""
         owner, realm = _owner_and_realm(session)
-        row = {name: value for name, value in session._asdict().items() if name in _COLUMNS}
         steps = [
             Step("lock_epoch", {"owner": owner, "fresh": _fresh()}),
             Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **policy._asdict()}),
-            Step("open_session", {**row, **origin._asdict(), "owner": owner, "realm": realm}, vital=True),
+            Step("open_session", {**_row(session), **origin._asdict(), "owner": owner, "realm": realm}, vital=True),
         ]
         if cap is not None:
             steps.append(Step("evict_sessions", {"owner": owner, "cap": cap}))
@@ -89,6 +95,45 @@ class RelationalSessions:
             if (await self._db.write(*steps, *happened(events)))[2]:
                 return
         raise StoreUnavailable
+
+    async def open_many(self, sessions: Sequence[Session]) -> None:
+        """See `Sessions.open_many`."""
+        # At once, so that a database that gathers what is waiting writes it in one transaction.
+        await asyncio.gather(
+            *(
+                self._open_together(sessions[start : start + _OPENED_TOGETHER])
+                for start in range(0, len(sessions), _OPENED_TOGETHER)
+            )
+        )
+
+    async def _open_together(self, sessions: Sequence[Session]) -> None:
+        places = [_owner_and_realm(session) for session in sessions]
+        # Sorted, so that two processes that open sessions of the same owners lock them in the same order.
+        owners = [
+            Step("lock_epoch", {"owner": owner, "fresh": _fresh()}) for owner in sorted({one for one, _ in places})
+        ]
+        realms = [
+            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_POLICY._asdict()})
+            for realm in sorted({realm for _, realm in places})
+        ]
+        openings = [
+            Step("open_session", {**_row(session), **UNKNOWN._asdict(), "owner": owner, "realm": realm})
+            for session, (owner, realm) in zip(sessions, places, strict=True)
+        ]
+        results = await self._db.write(*owners, *realms, *openings)
+        for session, rows in zip(sessions, results[-len(openings) :], strict=True):
+            if not rows:
+                await self.open(session, cap=None)
+
+    async def adopt(self, session: Session, tenant_id: str) -> Session | None:
+        """See `Sessions.adopt`."""
+        realm = _users_realm(tenant_id)
+        await self._db.write(
+            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_POLICY._asdict()}),
+            Step("adopt_session", {"id": session.id, "tenant_id": tenant_id, "realm": realm}),
+        )
+        rows = await self._db.look_up("find_sessions", (session.id,))
+        return next((found for row in rows if (found := Session._make(row)).tenant_id == tenant_id), None)
 
     async def find(self, claimed: Claimed) -> Session | None:
         """See `Sessions.find`."""
@@ -170,7 +215,7 @@ class RelationalSessions:
                 Step("keep_session", {**values, "id": keep.id}),
                 Step("renew_epoch", values),
             ]
-            if keep.kind == Kind.TENANT:
+            if OWNERS[Kind(keep.kind)] == Kind.TENANT:
                 steps.insert(2, Step("keep_realm", {**values, "id": keep.id}))
         await self._db.write(*steps, Step("note_ended", {"owner": owner}), *happened(events))
 

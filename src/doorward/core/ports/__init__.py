@@ -9,6 +9,7 @@ from doorward.core.ports.audit import AuditLog, Entry, Events
 from doorward.core.ports.clock import Clock
 from doorward.core.ports.counters import Backoff, Counters, Verdict
 from doorward.core.ports.credentials import ApiKey, ApiKeys, ResetCode, ResetCodes
+from doorward.core.ports.imports import Imports
 from doorward.core.ports.revocations import Revocation, Revocations
 from doorward.core.ports.sessions import NO_POLICY, UNKNOWN, Claimed, Policy, Sessions
 
@@ -25,6 +26,7 @@ __all__ = [
     "Counters",
     "Entry",
     "Events",
+    "Imports",
     "Policy",
     "ResetCode",
     "ResetCodes",

@@ -81,6 +81,10 @@ class Accounts(Protocol):
         """Return the tenant's user of this id."""
         ...
 
+    async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
+        """Return the tenant's id of each of these user ids that is a user's."""
+        ...
+
     async def list_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> list[User]:
         """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login).
 

@@ -51,6 +51,17 @@ class Sessions(Protocol):
         """
         ...
 
+    async def open_many(self, sessions: Sequence[Session]) -> None:
+        """Keep sessions, each as `open` does without a cap, in few trips; on a fault any part of them may be kept."""
+        ...
+
+    async def adopt(self, session: Session, tenant_id: str) -> Session | None:
+        """Give a session of a user that is of no tenant yet to a tenant, whose policy counts for it from now on.
+
+        Returns the session as it is kept now, if it is this tenant's; None where it is another's, or has ended.
+        """
+        ...
+
     async def find(self, claimed: Claimed) -> Session | None:
         """Return a session if it was opened and not ended. Expiry is the caller's to judge (`Session.is_over`)."""
         ...

@@ -1,0 +1,149 @@
+"""`doorward import kratos` and its kin: users of other systems, from the files that those write."""
+
+import asyncio
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from doorward.core.clock import system_clock
+from doorward.core.errors import CannotStart, Refusal
+from doorward.core.model import Caller
+from doorward.core.user_transfer import Newcomer, Outcome, Unfit, UserTransfer
+from doorward.http.transfer import read_row
+from doorward.moving import others
+from doorward.moving.others import UNREADABLE, FirebaseHashing, Reader
+from doorward.settings import Settings
+from doorward.stores import choose, migrate
+
+_BATCH = 500
+_REFUSED = 3
+_NO_USER = Unfit("unreadable_entry", "The entry is none that this system writes")
+
+
+def _command(name: str, reader: Callable[..., Reader], about: str, *options: Any) -> click.Command:
+    def run(file: Path, email: str, *, dry_run: bool, as_json: bool, **more: Any) -> None:
+        _bring_in(reader(**more), file, email, dry_run=dry_run, as_json=as_json)
+
+    return click.Command(
+        name,
+        callback=run,
+        help=f"{about}\n\nLogins that exist are left as they are. Exit codes: 0 done, 1 not possible, 2 wrong use, "
+        "3 done but for the rows that were refused.",
+        params=[
+            click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            click.Option(
+                ["--tenant", "email"], required=True, help="E-mail address of the tenant they become users of."
+            ),
+            click.Option(["--dry-run"], is_flag=True, help="Only tell what would happen."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Report as JSON, for scripts."),
+            *options,
+        ],
+    )
+
+
+def _firebase(parameters: Path) -> Reader:
+    try:
+        return FirebaseHashing.read(parameters.read_text(encoding="utf-8")).reader()
+    except ValueError as error:
+        raise click.BadParameter(f"{error}", param_hint="--hash-parameters") from None
+
+
+_PARAMETERS = click.Option(
+    ["--hash-parameters", "parameters"],
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the password hash parameters that the project's console shows.",
+)
+
+COMMANDS = (
+    _command("kratos", lambda: others.kratos, "Bring in identities of Ory Kratos, from FILE as its API lists them."),
+    _command("supabase", lambda: others.supabase, "Bring in auth.users of Supabase Auth, from FILE as CSV or JSON."),
+    _command(
+        "keycloak", lambda: others.keycloak, "Bring in the users of a Keycloak realm, from FILE as it exports them."
+    ),
+    _command("firebase", _firebase, "Bring in the users of Firebase, from FILE as auth:export writes it.", _PARAMETERS),
+    _command(
+        "django", lambda: others.django, "Bring in auth_user of Django, from FILE as CSV or as dumpdata writes it."
+    ),
+)
+
+
+def _bring_in(reader: Reader, file: Path, email: str, *, dry_run: bool, as_json: bool) -> None:
+    try:
+        rows = list(_read(reader, _entries(file)))
+        settings = Settings.read()
+        migrate(settings)
+        outcomes = asyncio.run(_take(settings, email, rows, dry_run=dry_run))
+    except (CannotStart, Refusal) as reason:
+        why = reason.sentence if isinstance(reason, Refusal) else str(reason)
+        click.secho(f"doorward cannot import. {why.rstrip('.')}.", err=True, fg="red")
+        sys.exit(1)
+    _tell(outcomes, dry_run=dry_run, as_json=as_json)
+    if any(outcome.unfit for outcome in outcomes):
+        sys.exit(_REFUSED)
+
+
+def _entries(file: Path) -> list[Any]:
+    """Return the users of a file: CSV, a JSON list, an object with the list in `users`, or JSON line by line."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix.lower() == ".csv":
+            return list(csv.DictReader(text.splitlines(keepends=True), strict=True))
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError, csv.Error):
+        raise CannotStart(f"{file} is neither CSV nor JSON.") from None
+    entries = found.get("users", [found]) if isinstance(found, dict) else found
+    return entries if isinstance(entries, list) else [entries]
+
+
+def _read(reader: Reader, entries: Iterable[Any]) -> Iterable[Newcomer | Unfit]:
+    for entry in entries:
+        try:
+            row = reader(entry)
+        except UNREADABLE:
+            yield _NO_USER
+            continue
+        if row is not None:
+            yield read_row(row)
+
+
+async def _take(settings: Settings, email: str, rows: list[Newcomer | Unfit], *, dry_run: bool) -> list[Outcome]:
+    stores = choose(settings)
+    await stores.open()
+    try:
+        tenant = await stores.accounts.tenant_by_email(email)
+        if tenant is None:
+            raise CannotStart("--tenant: there is no tenant of this e-mail address.")
+        transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
+        outcomes: list[Outcome] = []
+        for start in range(0, len(rows), _BATCH):
+            part = rows[start : start + _BATCH]
+            outcomes += await transfer.take(Caller(tenant.id, "operator"), part, dry_run=dry_run)
+        return outcomes
+    finally:
+        await stores.close()
+
+
+def _tell(outcomes: list[Outcome], *, dry_run: bool, as_json: bool) -> None:
+    counts = Counter(str(outcome.status) for outcome in outcomes)
+    refused = [
+        {"row": number, "login": outcome.login, "code": outcome.unfit.code, "error": outcome.unfit.sentence}
+        for number, outcome in enumerate(outcomes, start=1)
+        if outcome.unfit
+    ]
+    if as_json:
+        click.echo(json.dumps({"rows": len(outcomes), **counts, "dryRun": dry_run, "refusals": refused}))
+        return
+    would = "would be " if dry_run else ""
+    click.echo(f"{len(outcomes)} users: " + ", ".join(f"{count} {would}{what}" for what, count in counts.items()))
+    for one in refused:
+        click.echo(f"  {one['row']}. {one['login']!r}: {one['error']}")

@@ -1,0 +1,108 @@
+"""`doorward import`: bring accounts and sessions in from another system."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
+import click
+
+from doorward.cli import import_others
+from doorward.core.clock import system_clock
+from doorward.core.errors import CannotStart, Refusal
+from doorward.moving.importer import Choices, Importer, Target
+from doorward.moving.redis_source import RedisSource
+from doorward.moving.report import Report
+from doorward.settings import Settings
+from doorward.stores import choose, migrate
+
+
+@click.group("import")
+def imports() -> None:
+    """Bring accounts and sessions in from another system."""
+
+
+for command in import_others.COMMANDS:
+    imports.add_command(command)
+
+
+@imports.command("backend-auth")
+@click.option("--redis-url", required=True, help="Where its data is: redis://user:password@host:port/database.")
+@click.option("--dry-run", is_flag=True, help="Import into a database that is thrown away, and only report.")
+@click.option(
+    "--since-last",
+    is_flag=True,
+    help="Catch up with what has changed there since the last run: briefly before the switch.",
+)
+@click.option(
+    "--orphans",
+    type=click.Choice(["keep", "drop"]),
+    default="keep",
+    show_default=True,
+    help="Sessions whose user is gone there: they go on for the tenant that asks first, or end.",
+)
+@click.option("--name", default="backend-auth", help="Tells several of them apart that are brought into one Doorward.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts.")
+def backend_auth(*, redis_url: str, dry_run: bool, since_last: bool, orphans: str, name: str, as_json: bool) -> None:
+    """Bring in the tenants, users and sessions of the predecessor, without logging anybody out.
+
+    Reads its Redis and changes nothing there. Can be repeated: what is here already stays as it is.
+    """
+    try:
+        settings = _settings()
+        choices = Choices(name, settings.jwt_key_exp, orphans == "keep", since_last)
+        with tempfile.TemporaryDirectory() if dry_run else nullcontext() as folder:
+            if folder:
+                settings = replace(settings, data_dir=folder, database_url="", redis_url="")
+            migrate(settings)
+            report = asyncio.run(_run(settings, redis_url, choices))
+    except CannotStart as reason:
+        click.secho(f"doorward cannot import. {reason}", err=True, fg="red")
+        sys.exit(1)
+    except Refusal as refusal:
+        click.secho(
+            f"doorward cannot go on. {refusal.sentence}. What is done is done; start it again.", err=True, fg="red"
+        )
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps({"dryRun": dry_run, **report.as_json()}, indent=2))
+    else:
+        _tell(report, dry_run=dry_run)
+
+
+def _settings() -> Settings:
+    settings = Settings.read()
+    if not settings.legacy_jwt_key:
+        raise CannotStart("LEGACY_JWT_KEY is missing: without the predecessor's JWT_KEY no imported session lives.")
+    return settings
+
+
+async def _run(settings: Settings, url: str, choices: Choices) -> Report:
+    stores = choose(settings)
+    async with RedisSource(url) as source:
+        await stores.open()
+        try:
+            # Every key is looked at twice: for users, and for sessions.
+            with click.progressbar(length=2 * await source.size(), label="Importing", file=sys.stderr) as bar:
+                advance: Callable[[int], object] = bar.update if sys.stderr.isatty() else lambda _: None
+                target = Target(stores.accounts, stores.sessions, stores.imports)
+                return await Importer(source, target, system_clock, choices, advance).run()
+        finally:
+            await stores.close()
+
+
+def _tell(report: Report, *, dry_run: bool) -> None:
+    if dry_run:
+        click.secho("A dry run: nothing was imported.", bold=True)
+    for what, count in sorted(report.counts.items()):
+        click.echo(f"{count:>10}  {what}")
+    for sort, count in report.findings.items():
+        click.secho(f"\n{count:>10}  {sort.name.lower()}: {sort.value}", bold=True)
+        named = [one for one in report.named if one.sort is sort]
+        for one in named:
+            click.echo(f"            {one.name!r}{f' of tenant {one.tenant}' if one.tenant else ''}")
+        if count > len(named):
+            click.echo(f"            and {count - len(named)} more")

@@ -1,0 +1,1 @@
+"""Bringing accounts and sessions in from other systems: readers of what those keep, and who writes it down here."""

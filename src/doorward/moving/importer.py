@@ -1,0 +1,336 @@
+"""Writes down what the predecessor keeps, batch by batch: nobody is logged out, nothing that ended here comes back.
+
+Of an account that is known here already, what is known here wins, except that its last activity moves forward. A run
+remembers when it began, once it is complete. What is older than the last complete run, and yet not here, was ended or
+deleted here since, and stays so. So a run can be repeated at any time, and one after the first adds only what is new.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from typing import Protocol, TypeVar
+
+from doorward.core.audit import event
+from doorward.core.errors import CannotStart, StoreUnavailable
+from doorward.core.identity import canonical
+from doorward.core.model import Caller, Event, Kind, Session, Tenant, User
+from doorward.core.ports import Accounts, Claimed, Clock, Imports, Sessions
+from doorward.moving import backend_auth
+from doorward.moving.backend_auth import PREFIX, TENANTS, Row, Unreadable
+from doorward.moving.report import Report, Sort
+
+Value = TypeVar("Value")
+
+SLACK = 60_000
+"""Milliseconds by which the source's clock may be behind this machine's."""
+
+_PAGE = 500
+_WRITTEN_TOGETHER = 250
+_AT_ONCE = 8
+_PAUSES = (0.2, 1.0, 3.0)
+_TENANTS_REMEMBERED = 10_000
+
+
+class Source(Protocol):
+    """Where the predecessor's rows are read."""
+
+    def keys(self, pattern: str) -> AsyncIterator[list[str]]:
+        """Yield the keys of a pattern, in batches; one that is there all the while is yielded, perhaps twice."""
+        ...
+
+    async def rows(self, keys: Sequence[str]) -> list[Row]:
+        """Return the rows of those keys that are there."""
+        ...
+
+    async def values(self, keys: Sequence[str]) -> list[str | None]:
+        """Return the value of each key, None where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where they are written down."""
+
+    accounts: Accounts
+    sessions: Sessions
+    imports: Imports
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What an operator may choose.
+
+    `name` tells sources apart that are imported into one Doorward. `lifetime` (seconds) is for users' sessions without
+    an end. `keep_orphans` lets sessions go on whose user is gone at the source. `catch_up` skips sessions that the last
+    run has seen, and ends or removes here what has ended or was removed at the source since.
+    """
+
+    name: str = "backend-auth"
+    lifetime: int = 604_800
+    keep_orphans: bool = True
+    catch_up: bool = False
+
+
+@dataclass(slots=True)
+class Importer:
+    """One run. `progress` is told how many keys were looked at, `report` what happened."""
+
+    source: Source
+    target: Target
+    clock: Clock
+    choices: Choices = field(default_factory=Choices)
+    progress: Callable[[int], object] = lambda _: None
+    report: Report = field(default_factory=Report)
+    _tenants: set[str] = field(default_factory=set)
+    _seen_before: int | None = None
+
+    async def run(self) -> Report:
+        """Import everything; CannotStart where there is nothing to import. A run that fails can simply be repeated."""
+        begun = self.clock()
+        last = await self.target.imports.last(self.choices.name)
+        self._seen_before = None if last is None else last - SLACK
+        async for keys in self.source.keys(f"{TENANTS}*"):
+            await self._take_tenants(await self.source.rows(keys))
+        if not self.report.counts["tenants read"]:
+            raise CannotStart("There is nothing to import: no key begins with auth_tenant: in this database.")
+        async for keys in self.source.keys(f"{PREFIX}*"):
+            names = [key for key in keys if not key.startswith(TENANTS)]
+            values = await self.source.values(names)
+            rows = [Row(key, value, None) for key, value in zip(names, values, strict=True) if value is not None]
+            await self._take_users([row for row in rows if not backend_auth.is_session(row.value)])
+            self.progress(len(keys))
+        async for keys in self.source.keys(f"{PREFIX}*"):
+            rows = await self.source.rows([key for key in keys if self._may_be_new(key)])
+            await self._take_sessions([row for row in rows if backend_auth.is_session(row.value)])
+            self.progress(len(keys))
+        if self.choices.catch_up and last is not None:
+            await self._let_go()
+        await self.target.imports.note(self.choices.name, begun)
+        return self.report
+
+    async def _take_tenants(self, rows: Iterable[Row]) -> None:
+        now = self.clock()
+        for row in rows:
+            self.report.count("tenants read")
+            try:
+                read = backend_auth.read_tenant(row, now)
+            except Unreadable:
+                self.report.find(Sort.UNREADABLE, "", row.key)
+                continue
+            tenant = read.account
+            assert isinstance(tenant, Tenant)  # noqa: S101 - read_tenant reads no other
+            if await self.target.accounts.tenant_by_id(tenant.id) is not None:
+                self.report.count("tenants known")
+            elif await self._keep_tenant(tenant):
+                for remark in read.remarks:
+                    self.report.find(remark, tenant.id, tenant.email)
+
+    async def _keep_tenant(self, tenant: Tenant) -> bool:
+        """Keep a tenant that is not here; False where it was, and was deleted."""
+        name = f"{self.choices.name}/{tenant.id}"
+        if await self.target.imports.last(name) is not None:
+            self.report.find(Sort.HELD_BACK, tenant.id, tenant.email)
+            return False
+        told = [self._event(tenant.id, "tenant.import")]
+        if not await self.target.accounts.add_tenant(tenant, events=told):
+            self.report.find(Sort.TENANT_CONFLICT, tenant.id, tenant.email)
+            other = replace(tenant, email=backend_auth.stand_in(tenant.id))
+            if not await self.target.accounts.add_tenant(other, events=told):
+                return False
+        await self.target.imports.note(name, self.clock())
+        self.report.count("tenants added")
+        self._remember_tenant(tenant.id)
+        return True
+
+    def _remember_tenant(self, tenant_id: str) -> None:
+        if len(self._tenants) >= _TENANTS_REMEMBERED:
+            self._tenants.clear()
+        self._tenants.add(tenant_id)
+
+    async def _has_tenant(self, tenant_id: str) -> bool:
+        """Tell whether there is such a tenant; one whose record is lost at the source is made up for."""
+        if tenant_id in self._tenants:
+            return True
+        if await self.target.accounts.tenant_by_id(tenant_id) is None:
+            lost = backend_auth.lost_tenant(tenant_id, self.clock())
+            if not await self._keep_tenant(lost):
+                return False
+            self.report.find(Sort.LOST_TENANT, tenant_id, lost.email)
+        self._remember_tenant(tenant_id)
+        return True
+
+    async def _take_users(self, rows: Sequence[Row]) -> None:
+        read: dict[str, tuple[User, tuple[Sort, ...]]] = {}
+        for row in rows:
+            self.report.count("users read")
+            try:
+                user, remarks = backend_auth.read_user(row)
+            except Unreadable:
+                self.report.find(Sort.UNREADABLE, "", row.key)
+                continue
+            assert isinstance(user, User)  # noqa: S101 - read_user reads no other
+            read[user.id] = user, remarks
+        known = await self._tenants_of(list(read))
+        if known:
+            self.report.count("users known", len(known))
+            await self.target.accounts.touch_users({user_id: read[user_id][0].last_activity for user_id in known})
+        new = sorted((user for user, _ in read.values() if user.id not in known), key=lambda user: user.tenant_id)
+        groups = [
+            (tenant_id, part)
+            for tenant_id, users in groupby(new, key=lambda user: user.tenant_id)
+            if await self._has_tenant(tenant_id)
+            for part in _parts(list(users), _WRITTEN_TOGETHER)
+        ]
+        # Some at once, so that a database that gathers what is waiting writes it in one transaction.
+        for some in _parts(groups, _AT_ONCE):
+            for kept in await asyncio.gather(*(self._keep_users(tenant_id, users) for tenant_id, users in some)):
+                for user in kept:
+                    self.report.count("users added")
+                    for remark in read[user.id][1]:
+                        self.report.find(remark, user.tenant_id, user.login)
+
+    async def _keep_users(self, tenant_id: str, users: Sequence[User]) -> list[User]:
+        """Keep those of a tenant's users that are new; return them."""
+        candidates: list[User] = []
+        for user in users:
+            if self._is_old(user.registration_date):
+                await self._explain(user)
+            else:
+                candidates.append(user)
+        if not candidates:
+            return []
+        told = [self._event(tenant_id, "users.import")]
+        added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=told))
+        kept = [user for user, is_new in zip(candidates, added, strict=True) if is_new]
+        return kept + [
+            user for user, is_new in zip(candidates, added, strict=True) if not is_new and await self._explain(user)
+        ]
+
+    async def _explain(self, user: User) -> bool:
+        """Say why a user was not kept, or keep it in the place of the one that it has replaced at the source."""
+        accounts = self.target.accounts
+        there = await accounts.user_by_login(user.tenant_id, user.login)
+        if there is not None and there.id == user.id:
+            # It was kept at a try whose answer did not arrive.
+            return True
+        if there is None:
+            self.report.find(Sort.HELD_BACK, user.tenant_id, user.login)
+            return False
+        if there.login != user.login or not backend_auth.is_untouched(there) or self._is_old(user.registration_date):
+            self.report.find(Sort.LOGIN_CONFLICT, user.tenant_id, user.login)
+            return False
+        # The source keeps one record to a login, so the other one is gone. Its sessions go on there, and here.
+        await accounts.delete_user(
+            there.tenant_id, there.id, events=[self._event(there.tenant_id, "user.delete", there.id)]
+        )
+        self.report.find(Sort.REPLACED, user.tenant_id, user.login)
+        return await accounts.add_user(user, events=[self._event(user.tenant_id, "users.import", user.id)])
+
+    async def _take_sessions(self, rows: Sequence[Row]) -> None:
+        read: list[Session] = []
+        now = self.clock()
+        for row in rows:
+            self.report.count("sessions read")
+            try:
+                read.append(backend_auth.read_session(row, now))
+            except Unreadable:
+                self.report.find(Sort.UNREADABLE, "", row.key)
+        found = [
+            session
+            for part in _parts([_claimed(session) for session in read])
+            for session in await self.target.sessions.find_many(part)
+        ]
+        self.report.count("sessions known", sum(session is not None for session in found))
+        new = [session for session, known in zip(read, found, strict=True) if known is None]
+        owners = await self._tenants_of([one.user_id for one in new if one.user_id])
+        opened: dict[str, Session] = {}
+        for session in new:
+            placed = await self._place(session, owners)
+            if placed is not None:
+                opened[placed.id] = placed
+        for part in _parts(list(opened.values()), _AT_ONCE * _WRITTEN_TOGETHER):
+            await _patiently(partial(self.target.sessions.open_many, part))
+        self.report.count("sessions added", len(opened))
+
+    async def _place(self, session: Session, owners: Mapping[str, str]) -> Session | None:
+        """Return a session as it is to be kept, None where it is not."""
+        if self._is_old(session.created_at):
+            self.report.find(Sort.HELD_BACK, session.tenant_id, session.id)
+            return None
+        if session.user_id is None:
+            return session if await self._has_tenant(session.tenant_id) else None
+        if session.expires_at is None:
+            self.report.find(Sort.ENDLESS, session.tenant_id, session.id)
+            session = session._replace(expires_at=session.created_at + self.choices.lifetime * 1000)
+        owner = owners.get(session.user_id or "")
+        if owner is not None:
+            return session._replace(tenant_id=owner)
+        self.report.find(Sort.ORPHAN if self.choices.keep_orphans else Sort.ORPHAN_DROPPED, "", session.id)
+        return session if self.choices.keep_orphans else None
+
+    async def _tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for part in _parts(user_ids):
+            found |= await self.target.accounts.tenants_of(part)
+        return found
+
+    async def _let_go(self) -> None:
+        """Remove users, and end users' sessions, that came from the source, are as they came, and are gone there."""
+        after = ""
+        while tenants := await self.target.accounts.list_tenants(after=after, limit=_PAGE):
+            for tenant in tenants:
+                await self._let_go_users(tenant)
+            after = canonical(tenants[-1].email)
+
+    async def _let_go_users(self, tenant: Tenant) -> None:
+        accounts, sessions, after = self.target.accounts, self.target.sessions, ""
+        while users := await accounts.list_users(tenant.id, part="", after=after, limit=_PAGE):
+            there = await self.source.values([backend_auth.user_key(user) for user in users])
+            for user, value in zip(users, there, strict=True):
+                devices = await sessions.list_user(tenant.id, user.id, limit=1_000)
+                await self._let_go_sessions([device.session for device in devices])
+                if value is None and backend_auth.is_untouched(user) and user.password_hash:
+                    await accounts.delete_user(
+                        tenant.id, user.id, events=[self._event(tenant.id, "user.delete", user.id)]
+                    )
+                    self.report.find(Sort.GONE, tenant.id, user.login)
+            after = canonical(users[-1].login)
+
+    async def _let_go_sessions(self, sessions: Sequence[Session]) -> None:
+        imported = [session for session in sessions if session.kind == Kind.IMPORTED_USER]
+        there = await self.source.values([backend_auth.session_key(session) for session in imported])
+        for session, value in zip(imported, there, strict=True):
+            if value is None and await self.target.sessions.close(session):
+                self.report.find(Sort.GONE, session.tenant_id, session.id)
+
+    def _is_old(self, at: int) -> bool:
+        return self._seen_before is not None and at < self._seen_before
+
+    def _may_be_new(self, key: str) -> bool:
+        if key.startswith(TENANTS):
+            return False
+        began = backend_auth.begun_at(key)
+        return began is not None and not (self.choices.catch_up and self._is_old(began))
+
+    def _event(self, tenant_id: str, action: str, subject: str = "") -> Event:
+        return event(Caller(tenant_id, "operator"), self.clock(), action, subject=subject)
+
+
+def _parts(rows: Sequence[Value], size: int = _PAGE) -> list[Sequence[Value]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+async def _patiently(write: Callable[[], Awaitable[Value]]) -> Value:
+    """Do what can be done twice, again where the store did not answer in time."""
+    for pause in _PAUSES:
+        try:
+            return await write()
+        except StoreUnavailable:
+            await asyncio.sleep(pause)
+    return await write()
+
+
+def _claimed(session: Session) -> Claimed:
+    return Claimed(session.id, session.user_id or session.tenant_id, Kind(session.kind))

@@ -1,0 +1,42 @@
+"""What the tests of moving in share: one import, run as the command runs it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from doorward.core.clock import system_clock
+from doorward.core.ports import Clock
+from doorward.moving.importer import Choices, Importer, Target
+from doorward.moving.redis_source import RedisSource
+from doorward.moving.report import Report
+from doorward.settings import Settings
+from doorward.stores import Stores, choose, migrate
+from predecessor import Predecessor
+
+Result = TypeVar("Result")
+
+
+def with_stores(settings: Settings, work: Callable[[Stores], Awaitable[Result]]) -> Result:
+    """Open the stores that the settings name, do `work` with them, and close them."""
+
+    async def run() -> Result:
+        stores = choose(settings)
+        await stores.open()
+        try:
+            return await work(stores)
+        finally:
+            await stores.close()
+
+    migrate(settings)
+    return asyncio.run(run())
+
+
+def bring_in(settings: Settings, predecessor: Predecessor, *, clock: Clock = system_clock, **chosen: Any) -> Report:
+    """Import everything from a predecessor's Redis."""
+
+    async def run(stores: Stores) -> Report:
+        async with RedisSource(predecessor.url) as source:
+            target = Target(stores.accounts, stores.sessions, stores.imports)
+            return await Importer(source, target, clock, Choices(**chosen)).run()
+
+    return with_stores(settings, run)
