@@ -19,6 +19,10 @@ random -hex 24 | keep redis_password
 printf 'postgresql://doorward:%s@postgres:5432/doorward?sslmode=disable' "$(cat "$folder/database_password")" \
     | keep database_url
 printf 'redis://default:%s@valkey:6379?insecure=true' "$(cat "$folder/redis_password")" | keep redis_url
-printf 'requirepass %s\nappendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\ndir /data\n' \
+printf 'requirepass %s\nappendonly yes\nappendfsync everysec\nmaxmemory 640mb\nmaxmemory-policy noeviction\ndir /data\n' \
     "$(cat "$folder/redis_password")" | keep valkey.conf
-if [ "$(id -u)" = 0 ]; then chown -R "$owner:$owner" "$folder"; fi
+if [ "$(id -u)" = 0 ]; then
+    chown -R "$owner:$owner" "$folder"
+    # The image of Valkey has a user of its own, who owns its folder of data.
+    chown 999:999 "$folder/valkey.conf"
+fi

@@ -184,6 +184,19 @@ def test_a_container_says_how_many_threads_hash_since_its_share_of_the_cores_doe
     assert int(given["HASH_THREADS"]) * int(given["WORKERS"]) <= 2
 
 
+def test_a_container_s_user_owns_the_secrets_that_it_reads() -> None:
+    script = read(ROOT / "deploy" / "make-secrets.sh")
+    others = dict(re.findall(r'^ +chown (\d+:\d+) "\$folder/([\w.]+)"$', script, re.MULTILINE))
+    assert f"owner=${{2:-{OWNER}}}\n" in script
+    for _, name, service in SERVICES:
+        user = service.get("user", f"{OWNER}:{OWNER}")
+        owners = {
+            next((who for who, file in others.items() if file == secret), f"{OWNER}:{OWNER}")
+            for secret in service.get("secrets", [])
+        }
+        assert owners <= {user}, name
+
+
 def test_every_file_names_the_image_of_this_version() -> None:
     images = {service["image"] for _, name, service in SERVICES if name == "doorward"}
     assert images == {f"doorward:{__version__}"}
