@@ -97,6 +97,14 @@ def test_CF2_no_shipped_file_holds_a_static_secret(file: Path) -> None:
         assert re.findall(rf"\b{name}\b *[=:] *[^\s.<]", text) == []
 
 
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_CF2_no_page_has_a_key_to_paste(page: Path) -> None:
+    assert re.findall(r"JWT_KEY=(?:\d+:)?['\"]?[A-Za-z0-9+/]{16,}", read(page)) == []
+
+
 def test_CF2_the_search_for_secrets_finds_them() -> None:
     assert CREDENTIAL.search("postgresql://doorward:hunter2@db/doorward")
     assert RANDOM.search("key: k8sV0x3qPzL1mN7tR2yU5wJ9aB4cD6eF")
