@@ -5,12 +5,12 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := src tests clients
+SOURCES := src tests clients deploy
 # How many tests run at a time. A module's tests stay together: they share a service.
 SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench torture client lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench torture client image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -83,10 +83,35 @@ torture: .venv/dev ## The long forms of the fault and race tests
 client: .venv/dev ## Build the Python client's wheel into dist/
 	@cd clients/python && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
 
+# The engine that builds the image, and what else it is told.
+BUILDER ?= $(shell for b in docker podman buildah; do command -v $$b >/dev/null && echo $$b && break; done)
+BUILD_OPTIONS ?=
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' src/doorward/__init__.py)
+
+image: ## Build the container image doorward:VERSION
+	@test -n "$(BUILDER)" || { echo "Building an image needs docker, podman or buildah."; exit 1; }
+	@$(BUILDER) build $(if $(filter docker,$(BUILDER)),,--format docker) $(BUILD_OPTIONS) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) \
+		--tag doorward:$(VERSION) .
+
+.venv/docs: requirements/docs.txt .venv/run
+	@echo "Installing what the documentation needs ..."
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/docs.txt
+	@touch $@
+
+docs: .venv/docs ## Build the documentation's site into site/; a broken link is an error
+	@rm -rf site build/docs
+	@$(BIN)/python deploy/docs/assemble.py build/docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c deploy/docs build/docs site
+	@echo "Read it at site/index.html"
+
 lock: .venv/dev ## Write the lock files anew
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image.txt
+	@$(BIN)/uv pip compile --group image --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-build.txt
+	@$(BIN)/uv pip compile --group docs --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/docs.txt
 
 clean: ## Remove what the other targets made, but not data/
-	@rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build site .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

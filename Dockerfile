@@ -1,0 +1,58 @@
+# Two stages on one base: what builds, and what runs. `make image` builds it; docs/image.md explains it.
+# The base by tag; by digest with --build-arg PYTHON=python:3.13-slim@sha256:...
+ARG PYTHON=python:3.13-slim
+
+FROM ${PYTHON} AS build
+
+WORKDIR /build
+# A private index or a proxy comes from a pip.conf given as the secret `pip`; it is in no layer.
+RUN python3 -m venv tools && python3 -m venv --without-pip /opt/doorward
+COPY requirements/image.txt requirements/image-build.txt requirements/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    tools/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/image-build.txt \
+    && tools/bin/pip download --no-cache-dir --require-hashes --no-deps --only-binary :all: \
+    --dest wheels -r requirements/image.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY src src
+COPY deploy/image deploy/image
+# From here on nothing is fetched: what is installed is what the lock's hashes name, and this source.
+RUN tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --require-hashes --no-deps --compile \
+    --no-index --find-links wheels -r requirements/image.txt \
+    && tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir own . \
+    && tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --no-index --no-deps --compile own/*.whl \
+    && tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+    --output-file /opt/doorward/sbom.cdx.json /opt/doorward/bin/python \
+    && tools/bin/python deploy/image/licences.py /opt/doorward/sbom.cdx.json > /opt/doorward/LICENCES.txt \
+    && cp deploy/image/healthcheck.py LICENSE /opt/doorward/ \
+    && install --directory --owner=10001 --group=10001 --mode=0700 /build/data
+
+FROM ${PYTHON}
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Doorward" \
+    org.opencontainers.image.description="Self-hosted, multi-tenant authentication" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
+
+COPY --from=build /opt/doorward /opt/doorward
+COPY --from=build --chown=10001:10001 /build/data /data
+
+ENV PATH=/opt/doorward/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOST=0.0.0.0 \
+    PORT=3000 \
+    DATA_DIR=/data
+
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["/opt/doorward/bin/python", "/opt/doorward/healthcheck.py"]
+ENTRYPOINT ["doorward"]
+CMD ["serve"]

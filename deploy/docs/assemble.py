@@ -1,0 +1,151 @@
+"""Puts together the pages that Sphinx builds: `assemble.py FOLDER`.
+
+The pages are those of docs/ and those of the root; links between them are turned to where they lie in the site, links
+to anything else keep their words only. The reference is written from the OpenAPI document. The navigation is what
+PARTS names and what exists of it; a page that no part names is listed under the last one.
+"""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from posixpath import normpath, relpath
+from typing import Any
+
+from doorward.http.openapi import build
+from doorward.http.routes import ENDPOINTS
+
+ROOT = Path(__file__).parents[2]
+OF_THE_ROOT = {
+    "README.md": "tour.md",
+    "ARCHITECTURE.md": "architecture.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "reporting.md",
+}
+REFERENCE = "reference.md"
+PARTS = {
+    "To use it": ["tour", "concepts", "api", "reference", "recipes", "errors", "gateways", "sdk", "clients"],
+    "To run it": [
+        "settings", "operating", "deploying", "image", "scaling", "monitoring", "importing", "moving-in", "moving-out",
+        "moving", "audit", "security", "reporting", "benchmarks", "upgrading",
+    ],
+    "To change it": ["architecture", "decisions/README", "contributing", "changelog"],
+    "More": [],
+}  # fmt: skip
+TITLES = {"tour": "Tour", "decisions/README": "Decisions"}
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)(\))")
+FENCE = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
+
+Json = dict[str, Any]
+
+
+def sources() -> dict[str, str]:
+    """Return where each page and picture lies, from the root, and where it goes in the site."""
+    inside = (file for file in (ROOT / "docs").rglob("*") if file.suffix in {".md", ".svg", ".png"})
+    found = {file.relative_to(ROOT).as_posix(): file.relative_to(ROOT / "docs").as_posix() for file in inside}
+    found |= {name: place for name, place in OF_THE_ROOT.items() if (ROOT / name).exists()}
+    return found
+
+
+def turn(text: str, source: str, places: dict[str, str]) -> str:
+    """Return a page's text with its links leading to where pages lie in the site."""
+
+    def target(link: str) -> str | None:
+        file, mark, anchor = link.partition("#")
+        if not file or re.match(r"[a-z]+:", link):
+            return link
+        place = places.get(normpath(f"{Path(source).parent.as_posix()}/{file}"))
+        return None if place is None else relpath(place, Path(places[source]).parent.as_posix()) + mark + anchor
+
+    def link(found: re.Match[str]) -> str:
+        led = target(found[2])
+        return found[1] if led is None else f"[{found[1]}]({led})"
+
+    def image(found: re.Match[str]) -> str:
+        return f"{found[1]}{target(found[2]) or found[2]}{found[3]}"
+
+    parts = FENCE.split(text)
+    return "".join(part if number % 2 else IMAGE.sub(image, LINK.sub(link, part)) for number, part in enumerate(parts))
+
+
+def navigation(pages: set[str]) -> str:
+    """Return the parts of the site's navigation, of the pages that there are."""
+    named = {name for names in PARTS.values() for name in names}
+    rest = sorted(page for page in pages if page not in named and page != "index" and "/" not in page)
+    lines: list[str] = []
+    for part, names in PARTS.items():
+        here = [name for name in names if name in pages] or (rest if part == "More" else [])
+        if here:
+            entries = "\n".join(f"{TITLES[name]} <{name}>" if name in TITLES else name for name in here)
+            lines.append(f"```{{toctree}}\n:hidden:\n:maxdepth: 1\n:caption: {part}\n\n{entries}\n```\n")
+    return "\n".join(lines)
+
+
+def _decisions(pages: set[str]) -> str:
+    entries = "\n".join(sorted(page.removeprefix("decisions/") for page in pages if re.match(r"decisions/\d", page)))
+    return f"\n```{{toctree}}\n:hidden:\n:maxdepth: 1\n\n{entries}\n```\n"
+
+
+def reference(document: Json) -> Iterator[str]:
+    """Yield the paragraphs of the reference that an OpenAPI document holds."""
+    yield "# API reference"
+    yield "Written from the OpenAPI document that a running service has at `/openapi.json`."
+    yield document["info"]["description"]
+    for tag in document["tags"]:
+        yield f"## {tag['name']}"
+        yield tag["description"]
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if isinstance(operation, dict) and tag["name"] in operation.get("tags", []):
+                    yield from _operation(f"{method.upper()} {path}", operation)
+
+
+def _operation(name: str, operation: Json) -> Iterator[str]:
+    yield f"### `{name}`"
+    yield f"**{operation['summary']}.**"
+    yield operation.get("description", "")
+    if asked := operation.get("parameters"):
+        yield "\n".join(f"* `{item['name']}`, in the {item['in']}: {item.get('description', '')}" for item in asked)
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        yield f"Takes `{media}`:"
+        yield _example(content)
+    for status, answer in operation.get("responses", {}).items():
+        yield f"**{status}** {answer.get('description', '')}".strip()
+        if status.startswith("2"):
+            for content in answer.get("content", {}).values():
+                yield _example(content)
+
+
+def _example(content: Json) -> str:
+    if "example" not in content:
+        return ""
+    example = content["example"]
+    text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
+    return f"```text\n{text}\n```" if isinstance(example, str) else f"```json\n{text}\n```"
+
+
+def assemble(folder: Path) -> None:
+    """Write every page and picture of the site into an empty `folder`."""
+    places = sources()
+    pages = {place.removesuffix(".md") for place in places.values() if place.endswith(".md")} | {"reference"}
+    for source, place in places.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        if not place.endswith(".md"):
+            shutil.copyfile(ROOT / source, folder / place)
+            continue
+        text = turn((ROOT / source).read_text(encoding="utf-8"), source, places)
+        text += {"index.md": "\n" + navigation(pages), "decisions/README.md": _decisions(pages)}.get(place, "")
+        (folder / place).write_text(text, encoding="utf-8")
+    written = "\n\n".join(part for part in reference(build(ENDPOINTS)) if part)
+    (folder / REFERENCE).write_text(written + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    made = Path(sys.argv[1])
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    assemble(made)
