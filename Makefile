@@ -10,7 +10,7 @@ SOURCES := src tests clients deploy
 SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench torture client image docs lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench bench-scale torture client image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ check: lint types architecture coverage ## Format, lint, types, architecture, te
 
 bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+
+bench-scale: .venv/dev ## Fill a database with millions of rows, and measure what they cost
+	@PYTHONPATH=tests $(BIN)/python -m bench.scale $(BENCH)
 
 torture: .venv/dev ## The long forms of the fault and race tests
 	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest tests/faults
