@@ -98,7 +98,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         registrars=settings.tenant_white_list,
         unthrottled=settings.throttler_white_list,
         descriptions=describe(),
-        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        public_url=settings.public_url or _own_url(settings),
         forward_auth_cookie=settings.forward_auth_cookie,
     )
     rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
@@ -139,6 +139,12 @@ def from_environment() -> ASGIApp:
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     return build(settings)
+
+
+def _own_url(settings: Settings) -> str:
+    if settings.http_server == "on":
+        return f"http://{settings.host}:{settings.port}"
+    return f"https://{settings.host}:{settings.https_port}"
 
 
 def _budgets(settings: Settings) -> Budgets:

@@ -11,6 +11,7 @@ from doorward.http import ops
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import MethodNotAllowed, NotFound
 from doorward.http.guard import check_accept, check_content, check_form, unique_query
+from doorward.http.maintenance import MAINTENANCE
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth
@@ -70,6 +71,7 @@ class Place:
             unique_query(scope["query_string"]),
             endpoint.permission,
             scope["request_id"],
+            MAINTENANCE in scope["state"],
         )
         return await respond(endpoint, self._services, call)
 

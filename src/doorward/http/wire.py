@@ -186,6 +186,7 @@ class Call:
     """One request, read: what a handler is given.
 
     `peer` is the socket's address; `needs` the permission an API key has to have for it, None where no key will do.
+    `maintained`: it came over the maintenance listener, from somebody whose certificate was accepted.
     """
 
     headers: Mapping[bytes, bytes]
@@ -196,6 +197,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     needs: Permission | None = None
     request_id: str = ""
+    maintained: bool = False
 
     @property
     def credential(self) -> bytes | None:
