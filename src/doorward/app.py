@@ -35,6 +35,7 @@ from doorward.http.protocol import Door, Limits
 from doorward.http.router import build_router
 from doorward.http.routes import EXPRESS, SIZES
 from doorward.http.services import Services
+from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
 from doorward.settings import Settings
 from doorward.stores import choose
@@ -103,8 +104,9 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     )
     rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
     proxies = Proxies(settings.trusted_proxies)
+    watch = Watch(settings.access_log)
     connections = Door(
-        ExpressLane(EXPRESS, services, proxies, rules),
+        ExpressLane(EXPRESS, services, proxies, rules, watch),
         parts.limits or Limits(connections=settings.max_connections),
         SIZES,
     )
@@ -131,13 +133,14 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
 
     router = build_router(services, proxies, docs=settings.docs == "on")
     router.lifespan_context = lifespan
-    return Guard(router, rules, SIZES)
+    return Guard(router, rules, SIZES, watch=watch)
 
 
 def from_environment() -> ASGIApp:
     """Return the application as the environment describes it: what every worker process starts with."""
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
+    logs.never_wait()
     return build(settings)
 
 

@@ -336,6 +336,11 @@ class Settings:
         "0",
         "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers.",
     )
+    access_log: str = _setting(
+        _choice("on", "errors", "off"),
+        "errors",
+        "A line for each request: on, or errors (answers of 500 and above, at most 50 a second), or off.",
+    )
     log_level: str = _setting(
         _choice("debug", "info", "warning", "error"), "info", "The least severe log line written."
     )

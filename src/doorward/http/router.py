@@ -52,9 +52,11 @@ class Place:
         try:
             return await self._respond(endpoint, scope)
         except Refusal as refusal:
+            scope["outcome"] = refusal.code
             return _challenged(refuse_oauth(refusal))
 
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
+        scope["route"] = endpoint.path
         headers = by_name(scope["headers"])
         if not endpoint.everywhere:
             # A field of several lines is one list (RFC 9110, section 5.3).
@@ -73,6 +75,7 @@ class Place:
             scope["request_id"],
             MAINTENANCE in scope["state"],
         )
+        scope["call"] = call
         return await respond(endpoint, self._services, call)
 
 

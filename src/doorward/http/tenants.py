@@ -49,7 +49,8 @@ async def login(services: Services, call: Call) -> Answer:
 async def verify(services: Services, call: Call) -> Answer:
     """Say what a tenant's token says, if it is true right now."""
     verified = await services.sessions.tenant_token(call.token())
-    services.throttle.ask(verified.session.tenant_id)
+    call.tenant_id = verified.session.tenant_id
+    services.throttle.ask(call.tenant_id)
     return decoded(verified.claims)
 
 
