@@ -30,6 +30,7 @@ from doorward.core.user_passwords import UserPasswords
 from doorward.core.users import Users
 from doorward.http.express import ExpressLane
 from doorward.http.guard import Guard, Rules
+from doorward.http.metrics import Exposition, Metrics, Sources
 from doorward.http.openapi import describe
 from doorward.http.protocol import Door, Limits
 from doorward.http.router import build_router
@@ -42,6 +43,7 @@ from doorward.stores import choose
 
 log = logging.getLogger(__name__)
 
+_TICK_SECONDS = 1.0
 _FLUSH_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
 
@@ -111,29 +113,44 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         SIZES,
     )
 
+    apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
+    doors = [connections, apart]
+    metrics = None
+    if settings.metrics_port is not None or settings.metrics_white_list:
+        metrics = Metrics(Sources(watch, passwords, doors, logs.lines_lost))
+
+    async def tick() -> None:
+        if metrics:
+            metrics.tick(every=_TICK_SECONDS)
+
     async def sweep() -> None:
         await stores.sweep(clock, audit_retention=settings.audit_retention)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
         await stores.open()
-        connections.open(asyncio.get_running_loop())
-        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
+        for one in doors:
+            one.open(asyncio.get_running_loop())
+        chores = [_every(_TICK_SECONDS, tick), _every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
         log.info("ready", extra={"pid": os.getpid()})
         try:
-            yield {"door": connections}
+            yield {"door": connections, "metrics": apart}
         finally:
             for chore in chores:
                 chore.cancel()
             await _try(lambda: activity.flush(everything=True))
-            connections.close()
+            for one in doors:
+                one.close()
             passwords.close()
             await stores.close()
             log.info("stopped", extra={"pid": os.getpid()})
 
     router = build_router(services, proxies, docs=settings.docs == "on")
     router.lifespan_context = lifespan
-    return Guard(router, rules, SIZES, watch=watch)
+    inner: ASGIApp = router
+    if metrics:
+        inner = Exposition(router, metrics, [apart], settings.metrics_white_list)
+    return Guard(inner, rules, SIZES, watch=watch)
 
 
 def from_environment() -> ASGIApp:

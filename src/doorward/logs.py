@@ -102,6 +102,14 @@ def configure(level: str, style: str) -> None:
 class _Hand(logging.handlers.QueueHandler):
     """Hands a line to the thread that writes; loses it where that cannot keep up."""
 
+    lost = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            super().enqueue(record)
+        except queue.Full:
+            _Hand.lost += 1
+
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         # Whole, because it stays in this process: what formats it wants the parts.
         return record
@@ -161,3 +169,8 @@ def never_wait() -> None:
     root.handlers = [_Hand(lines)]
     writer.start()
     atexit.register(writer.stop)
+
+
+def lines_lost() -> int:
+    """Return how many lines of this process were lost because the thread that writes them could not keep up."""
+    return _Hand.lost

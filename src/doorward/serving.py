@@ -22,6 +22,7 @@ from uvicorn.supervisors.multiprocess import Process
 
 from doorward.core.errors import CannotStart
 from doorward.http.maintenance import MaintenanceProtocol
+from doorward.http.metrics import forget, share
 from doorward.http.protocol import DoorwardProtocol
 from doorward.settings import Settings
 from doorward.tls import maintenance_context, public_context
@@ -53,6 +54,8 @@ def ports(settings: Settings) -> list[Port]:
         found.append(Port("HTTPS_PORT", settings.https_port, "https"))
     if settings.maintain_tls_port is not None:
         found.append(Port("MAINTAIN_TLS_PORT", settings.maintain_tls_port, "maintenance"))
+    if settings.metrics_port is not None:
+        found.append(Port("METRICS_PORT", settings.metrics_port, "metrics"))
     return found
 
 
@@ -84,6 +87,8 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
     signal.signal(signal.SIGTERM, _stopped)
     config = Config("doorward.app:from_environment", settings)
     if config.workers > 1:
+        if settings.metrics_port is not None or settings.metrics_white_list:
+            share()
         supervisor = _Supervisor(config, sockets=listeners)
         supervisor.run()
         return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
@@ -159,8 +164,9 @@ class Server(uvicorn.Server):
             log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
             sys.exit(STARTUP_FAILURE)
         await super().startup([purposes["http"]] if "http" in purposes else [])
-        for purpose, context in contexts.items():
-            await self._listen(purpose, purposes[purpose], context)
+        for purpose, listener in purposes.items():
+            if purpose != "http":
+                await self._listen(purpose, listener, contexts.get(purpose))
         if contexts and threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
 
@@ -187,7 +193,7 @@ class Server(uvicorn.Server):
             old.close()
         log.info("certificates read", extra={"pid": os.getpid()})
 
-    async def _listen(self, purpose: str, listener: socket.socket, context: ssl.SSLContext) -> None:
+    async def _listen(self, purpose: str, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         # On a copy of the socket: the old server can be closed, and whoever has connected is accepted by the new one.
         server = await asyncio.get_running_loop().create_server(
             self._protocol(purpose), sock=listener.dup(), ssl=context, backlog=self.config.backlog
@@ -199,6 +205,9 @@ class Server(uvicorn.Server):
         given = {"config": self.config, "server_state": self._secure, "app_state": self.lifespan.state}
         if purpose == "maintenance":
             return partial(MaintenanceProtocol, frozenset(self.config.settings.maintain_tls_ca_cn), **given)
+        if purpose == "metrics":
+            state = {**self.lifespan.state, "door": self.lifespan.state["metrics"]}
+            return partial(DoorwardProtocol, config=self.config, server_state=self.server_state, app_state=state)
         return partial(DoorwardProtocol, **given)
 
 
@@ -227,6 +236,8 @@ class _Supervisor(Multiprocess):
                 continue
             worker.kill()
             worker.join()
+            if worker.pid is not None and "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # noqa: TID251 - set by `share`
+                forget(worker.pid)
             if worker.exitcode == STARTUP_FAILURE:
                 # It would fail the same way again.
                 self.should_exit.set()

@@ -216,6 +216,12 @@ class Settings:
     maintain_tls_ca_cn: tuple[str, ...] = _setting(
         _names, "", "Common names of the clients that the maintenance listener accepts, separated by commas."
     )
+    metrics_port: int | None = _setting(
+        _optional_port, "off", "Port for GET /metrics (Prometheus), and nothing else. off, or 0 for any free one."
+    )
+    metrics_white_list: tuple[Network, ...] = _setting(
+        _networks, "", "Addresses that may GET /metrics on the other listeners, as addresses or CIDR. Default: none."
+    )
     workers: int = _setting(
         _whole(1, 64), "1", "Processes that share the port and the database; about one for each core is a good start."
     )

@@ -168,7 +168,7 @@ class Guard:
             await passage.write(refuse(InternalError()))
         peer = scope["client"][0] if scope["client"] else ""
         self._watch.saw(
-            ask(scope["method"], scope.get("route", ""), "router"),
+            ask(scope["method"], scope.get("template", ""), "router"),
             passage.status,
             scope.get("outcome", outcome),
             perf_counter() - began,

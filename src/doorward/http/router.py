@@ -56,7 +56,7 @@ class Place:
             return _challenged(refuse_oauth(refusal))
 
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
-        scope["route"] = endpoint.path
+        scope["template"] = endpoint.path
         headers = by_name(scope["headers"])
         if not endpoint.everywhere:
             # A field of several lines is one list (RFC 9110, section 5.3).
