@@ -316,7 +316,19 @@ BAD: dict[str, list[str]] = {
     "DOCS": ["true", "1", ""],
     "MAX_CONNECTIONS": ["0", "-1"],
 }
-ANY_TEXT = {"HOST", "DATA_DIR", "JWT_AUDIENCE", "LEGACY_JWT_KEY", "ALLOWED_HOSTS", "FORWARD_AUTH_COOKIE"}
+ANY_TEXT = {
+    "HTTPS_CERT",
+    "HTTPS_KEY",
+    "MAINTAIN_TLS_PEM",
+    "MAINTAIN_TLS_CA",
+    "MAINTAIN_TLS_CA_CN",
+    "HOST",
+    "DATA_DIR",
+    "JWT_AUDIENCE",
+    "LEGACY_JWT_KEY",
+    "ALLOWED_HOSTS",
+    "FORWARD_AUTH_COOKIE",
+}
 BAD_PAIRS = [(name, value) for name, values in BAD.items() for value in values]
 
 

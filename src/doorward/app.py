@@ -32,17 +32,20 @@ from doorward.core.user_transfer import UserTransfer
 from doorward.core.users import Users
 from doorward.http.express import ExpressLane
 from doorward.http.guard import Guard, Rules
+from doorward.http.metrics import Exposition, Metrics, Sources
 from doorward.http.openapi import describe
 from doorward.http.protocol import Door, Limits
 from doorward.http.router import build_router
 from doorward.http.routes import EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
+from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
 from doorward.settings import Settings
 from doorward.stores import choose
 
 log = logging.getLogger(__name__)
 
+_TICK_SECONDS = 1.0
 _FLUSH_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
 
@@ -101,16 +104,27 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         registrars=settings.tenant_white_list,
         unthrottled=settings.throttler_white_list,
         descriptions=describe(),
-        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        public_url=settings.public_url or _own_url(settings),
         forward_auth_cookie=settings.forward_auth_cookie,
     )
     rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
     proxies = Proxies(settings.trusted_proxies)
+    watch = Watch(settings.access_log)
     connections = Door(
-        ExpressLane(EXPRESS, services, proxies, rules),
+        ExpressLane(EXPRESS, services, proxies, rules, watch),
         parts.limits or Limits(connections=settings.max_connections),
         SIZES,
     )
+
+    apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
+    doors = [connections, apart]
+    metrics = None
+    if settings.metrics_port is not None or settings.metrics_white_list:
+        metrics = Metrics(Sources(watch, passwords, doors, logs.lines_lost))
+
+    async def tick() -> None:
+        if metrics:
+            metrics.tick(every=_TICK_SECONDS)
 
     async def sweep() -> None:
         await stores.sweep(clock, audit_retention=settings.audit_retention)
@@ -118,29 +132,35 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
         await stores.open()
-        connections.open(asyncio.get_running_loop())
-        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
+        for one in doors:
+            one.open(asyncio.get_running_loop())
+        chores = [_every(_TICK_SECONDS, tick), _every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
         log.info("ready", extra={"pid": os.getpid()})
         try:
-            yield {"door": connections}
+            yield {"door": connections, "metrics": apart}
         finally:
             for chore in chores:
                 chore.cancel()
             await _try(lambda: activity.flush(everything=True))
-            connections.close()
+            for one in doors:
+                one.close()
             passwords.close()
             await stores.close()
             log.info("stopped", extra={"pid": os.getpid()})
 
     router = build_router(services, proxies, docs=settings.docs == "on")
     router.lifespan_context = lifespan
-    return Guard(router, rules, SIZES, EVERYWHERE)
+    inner: ASGIApp = router
+    if metrics:
+        inner = Exposition(router, metrics, [apart], settings.metrics_white_list)
+    return Guard(inner, rules, SIZES, EVERYWHERE, watch=watch)
 
 
 def from_environment() -> ASGIApp:
     """Return the application as the environment describes it: what every worker process starts with."""
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
+    logs.never_wait()
     return build(settings)
 
 
@@ -148,6 +168,12 @@ def _codec(settings: Settings, masters: dict[str, bytes]) -> Codec:
     if settings.legacy_jwt_key:
         return ImportingCodec(masters, settings.jwt_audience, settings.legacy_jwt_key)
     return Codec(masters, settings.jwt_audience)
+
+
+def _own_url(settings: Settings) -> str:
+    if settings.http_server == "on":
+        return f"http://{settings.host}:{settings.port}"
+    return f"https://{settings.host}:{settings.https_port}"
 
 
 def _budgets(settings: Settings) -> Budgets:

@@ -1,8 +1,14 @@
 """Structured logs: one JSON line per event, or readable ones on a terminal. Redaction happens here and only here."""
 
+import atexit
+import contextlib
 import logging
 import logging.config
+import logging.handlers
+import os
+import queue
 import re
+import select
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -18,6 +24,9 @@ _SECRET_TEXT = re.compile(
     r"eyJ[\w-]+\.[\w-]*\.?[\w-]*|\$(?:argon2\w*|2[abxy])\$\S+|dw_[\w-]{8,}|(?i:bearer|basic)\s+\S+|://[^/\s]+@"
 )
 _HIDDEN = "[hidden]"
+_KEPT_LINES = 10_000
+_LAST_SECONDS = 2.0
+_PATIENCE = 1000  # milliseconds
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -88,3 +97,80 @@ def configure(level: str, style: str) -> None:
             },
         }
     )
+
+
+class _Hand(logging.handlers.QueueHandler):
+    """Hands a line to the thread that writes; loses it where that cannot keep up."""
+
+    lost = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            super().enqueue(record)
+        except queue.Full:
+            _Hand.lost += 1
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        # Whole, because it stays in this process: what formats it wants the parts.
+        return record
+
+
+class _Patient:
+    """A file that is written to only while it takes something: who has stopped reading is waited for once."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._poll = select.poll()
+        self._poll.register(file, select.POLLOUT)
+        self._patience = _PATIENCE
+        self._cut = False
+
+    def write(self, text: str) -> int:
+        left = text.encode(errors="backslashreplace")
+        if self._cut:
+            left = b"\n" + left
+        while left:
+            if not self._poll.poll(self._patience):
+                self._patience = 0
+                raise BlockingIOError
+            self._patience = _PATIENCE
+            # A pipe that takes anything takes as much as this at once (POSIX: PIPE_BUF).
+            left = left[os.write(self._file, left[: select.PIPE_BUF]) :]
+            self._cut = bool(left)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+class _Writer(logging.handlers.QueueListener):
+    def stop(self) -> None:
+        """Write what is left, unless that takes too long: nobody may be reading any more."""
+        thread = self._thread
+        if thread is None:
+            return
+        with contextlib.suppress(queue.Full):
+            self.enqueue_sentinel()
+        thread.join(_LAST_SECONDS)
+        self._thread = None
+
+
+def never_wait() -> None:
+    """From now on write log lines in a thread of their own: a reader that has stopped holds up nothing else.
+
+    Some thousand lines are kept for it; more are lost.
+    """
+    root = logging.getLogger()
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(_KEPT_LINES)
+    for handler in root.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(_Patient(handler.stream.fileno()))
+    writer = _Writer(lines, *root.handlers)
+    root.handlers = [_Hand(lines)]
+    writer.start()
+    atexit.register(writer.stop)
+
+
+def lines_lost() -> int:
+    """Return how many lines of this process were lost because the thread that writes them could not keep up."""
+    return _Hand.lost

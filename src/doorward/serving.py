@@ -1,25 +1,62 @@
-"""Serves: one process, or several that share a port, kept alive and let go of gently."""
+"""Serves: one process, or several that share their ports, kept alive and let go of gently."""
 
+import asyncio
+import logging
 import multiprocessing.process
 import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import threading
-from typing import NoReturn
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.server import ServerState
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
+from doorward.core.errors import CannotStart
+from doorward.http.maintenance import MaintenanceProtocol
+from doorward.http.metrics import forget, share
 from doorward.http.protocol import DoorwardProtocol
 from doorward.settings import Settings
+from doorward.tls import maintenance_context, public_context
+
+log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _DRAIN_SECONDS = 30
 _IDLE_SECONDS = 75
 _SPARE_FILES = 256
+# OWASP and Mozilla: two years, for all names below this one.
+_HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+
+
+class Port(NamedTuple):
+    """Where to listen: the setting that says so, and what is spoken there."""
+
+    setting: str
+    number: int
+    purpose: str
+
+
+def ports(settings: Settings) -> list[Port]:
+    """Return where to listen, in the order of the sockets that `run` takes."""
+    found = []
+    if settings.http_server == "on":
+        found.append(Port("PORT", settings.port, "http"))
+    if settings.https_server == "on":
+        found.append(Port("HTTPS_PORT", settings.https_port, "https"))
+    if settings.maintain_tls_port is not None:
+        found.append(Port("MAINTAIN_TLS_PORT", settings.maintain_tls_port, "maintenance"))
+    if settings.metrics_port is not None:
+        found.append(Port("METRICS_PORT", settings.metrics_port, "metrics"))
+    return found
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -35,40 +72,153 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(settings: Settings, listener: socket.socket) -> bool:
-    """Serve until asked to stop; False where it could not even start, for a reason that is in the log."""
+def check(settings: Settings) -> None:
+    """Raise CannotStart where a listener's certificates cannot be used."""
+    _contexts(settings)
+
+
+def run(settings: Settings, listeners: list[socket.socket]) -> bool:
+    """Serve until asked to stop; False where it could not even start, for a reason that is in the log.
+
+    The sockets are those of `ports`, in its order.
+    """
     _allow_files(settings.max_connections + _SPARE_FILES)
     # uvicorn ends what it has to end and then lets the signal happen; to be asked to stop is no failure.
     signal.signal(signal.SIGTERM, _stopped)
-    config = _Config(
-        "doorward.app:from_environment",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        loop="uvloop",
-        http=DoorwardProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-    )
+    config = Config("doorward.app:from_environment", settings)
     if config.workers > 1:
-        supervisor = _Supervisor(config, sockets=[listener])
+        if settings.metrics_port is not None or settings.metrics_white_list:
+            share()
+        supervisor = _Supervisor(config, sockets=listeners)
         supervisor.run()
         return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=listeners)
     except SystemExit as end:
         if end.code == STARTUP_FAILURE:
             return False
         raise
     return True
+
+
+class Config(uvicorn.Config):
+    """What a worker is started with. A worker whose supervisor is gone stops, so that the port is free for the next."""
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        """Serve `app`, an application or the place of a factory of one, as the settings say."""
+        super().__init__(
+            app,
+            factory=isinstance(app, str),
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            loop="uvloop",
+            http=DoorwardProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+        self.settings = settings
+
+    def load(self) -> None:
+        """See `uvicorn.Config.load`."""
+        supervisor = multiprocessing.parent_process()
+        if supervisor is not None:
+            # Sent to all workers alike, it may come before there is anything to reload.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            threading.Thread(target=_follow, args=(supervisor,), name="follow", daemon=True).start()
+        super().load()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with a listener for each purpose. On SIGHUP those that speak TLS read their certificates anew.
+
+    A connection keeps the certificates it began with; nobody is turned away meanwhile.
+    """
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        """Listen, once started, on the sockets of `ports`."""
+        super().__init__(config)
+        # Connections and tasks are one; what differs is the headers that every answer has.
+        self._secure = ServerState()
+        self._secure.connections = self.server_state.connections
+        self._secure.tasks = self.server_state.tasks
+        self._encrypted: dict[str, tuple[socket.socket, asyncio.AbstractServer]] = {}
+        self._reloading: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then listen."""
+        given = zip(ports(self.config.settings), sockets or [], strict=True)
+        purposes = {port.purpose: listener for port, listener in given}
+        try:
+            contexts = _contexts(self.config.settings)
+        except CannotStart as reason:
+            log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
+            sys.exit(STARTUP_FAILURE)
+        await super().startup([purposes["http"]] if "http" in purposes else [])
+        for purpose, listener in purposes.items():
+            if purpose != "http":
+                await self._listen(purpose, listener, contexts.get(purpose))
+        if contexts and threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
+
+    async def on_tick(self, counter: int) -> bool:
+        """See `uvicorn.Server.on_tick`."""
+        stop = await super().on_tick(counter)
+        self._secure.default_headers = [*self.server_state.default_headers, _HSTS]
+        return stop
+
+    def reload(self) -> None:
+        """Read the certificates anew, for the connections to come. Where they cannot be used, the old ones stay."""
+        try:
+            contexts = _contexts(self.config.settings)
+        except CannotStart as reason:
+            log.error("the old certificates stay", extra={"reason": str(reason)})  # noqa: TRY400 - likewise
+            return
+        self._reloading = asyncio.get_running_loop().create_task(self._replace(contexts))
+
+    async def _replace(self, contexts: dict[str, ssl.SSLContext]) -> None:
+        for purpose, context in contexts.items():
+            listener, old = self._encrypted[purpose]
+            await self._listen(purpose, listener, context)
+            self.servers.remove(old)  # type: ignore[arg-type]
+            old.close()
+        log.info("certificates read", extra={"pid": os.getpid()})
+
+    async def _listen(self, purpose: str, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        # On a copy of the socket: the old server can be closed, and whoever has connected is accepted by the new one.
+        server = await asyncio.get_running_loop().create_server(
+            self._protocol(purpose), sock=listener.dup(), ssl=context, backlog=self.config.backlog
+        )
+        self._encrypted[purpose] = listener, server
+        self.servers.append(server)
+
+    def _protocol(self, purpose: str) -> Callable[[], asyncio.Protocol]:
+        given = {"config": self.config, "server_state": self._secure, "app_state": self.lifespan.state}
+        if purpose == "maintenance":
+            return partial(MaintenanceProtocol, frozenset(self.config.settings.maintain_tls_ca_cn), **given)
+        if purpose == "metrics":
+            state = {**self.lifespan.state, "door": self.lifespan.state["metrics"]}
+            return partial(DoorwardProtocol, config=self.config, server_state=self.server_state, app_state=state)
+        return partial(DoorwardProtocol, **given)
+
+
+class _Worker(Process):
+    """A worker process, with our server in it."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = Server(self.config)  # type: ignore[arg-type]
+        return self._server
 
 
 class _Supervisor(Multiprocess):
@@ -77,20 +227,52 @@ class _Supervisor(Multiprocess):
     A port that this process still held would take connections that nobody is there to serve.
     """
 
+    def init_processes(self) -> None:
+        self.processes = [self._begin() for _ in range(self.processes_num)]
+
+    def keep_subprocess_alive(self) -> None:
+        for index, worker in enumerate(self.processes):
+            if self.should_exit.is_set() or worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                continue
+            worker.kill()
+            worker.join()
+            if worker.pid is not None and "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # noqa: TID251 - set by `share`
+                forget(worker.pid)
+            if worker.exitcode == STARTUP_FAILURE:
+                # It would fail the same way again.
+                self.should_exit.set()
+            else:
+                self.processes[index] = self._begin()
+
+    def handle_hup(self) -> None:
+        for worker in self.processes:
+            if worker.pid is not None and worker.exitcode is None:
+                os.kill(worker.pid, signal.SIGHUP)
+
+    def handle_ttin(self) -> None:
+        """Do nothing: how many workers there are is WORKERS' to say."""
+
+    handle_ttou = handle_ttin
+
     def terminate_all(self) -> None:
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
 
+    def _begin(self) -> Process:
+        worker = _Worker(self.config, self.sockets)
+        worker.start()
+        return worker
 
-class _Config(uvicorn.Config):
-    """What a worker is started with. A worker whose supervisor is gone stops, so that the port is free for the next."""
 
-    def load(self) -> None:
-        supervisor = multiprocessing.parent_process()
-        if supervisor is not None:
-            threading.Thread(target=_follow, args=(supervisor,), name="follow", daemon=True).start()
-        super().load()
+def _contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
+    found = {}
+    for port in ports(settings):
+        if port.purpose == "https":
+            found[port.purpose] = public_context(settings.https_cert, settings.https_key)
+        if port.purpose == "maintenance":
+            found[port.purpose] = maintenance_context(settings.maintain_tls_pem, settings.maintain_tls_ca)
+    return found
 
 
 def _follow(supervisor: multiprocessing.process.BaseProcess) -> None:

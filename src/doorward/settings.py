@@ -52,6 +52,15 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _optional_port(value: str) -> int | None:
+    if value in {"", "off"}:
+        return None
+    try:
+        return _whole(0, 65535)(value)
+    except ValueError:
+        raise ValueError("a whole number from 0 to 65535, or off") from None
+
+
 def _lifetime(value: str) -> int:
     match = re.fullmatch(r"([0-9]{1,10})([smhd]?)", value)
     seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else 0
@@ -75,6 +84,10 @@ def _choice(*options: str) -> Callable[[str], str]:
 
 def _items(value: str) -> list[str]:
     return [item for part in value.split(",") if (item := part.strip())]
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(_items(value))
 
 
 def _networks(value: str) -> tuple[Network, ...]:
@@ -175,6 +188,40 @@ class Settings:
 
     host: str = _setting(_text, "127.0.0.1", "Address to listen on. 0.0.0.0 for all, as in a container.")
     port: int = _setting(_whole(0, 65535), "3000", "Port to listen on. 0 for any free one.")
+    http_server: str = _setting(
+        _choice("on", "off"), "on", "Speak plain HTTP on PORT. off: only the listeners that speak TLS."
+    )
+    https_server: str = _setting(_choice("on", "off"), "off", "Speak HTTPS on HTTPS_PORT.")
+    https_port: int = _setting(_whole(0, 65535), "3443", "Port for HTTPS. 0 for any free one.")
+    https_cert: str = _setting(
+        _text,
+        "",
+        "File with the certificate of HTTPS and those that lead to its authority (PEM). SIGHUP reads it anew.",
+    )
+    https_key: str = _setting(
+        _text, "", "File with the key of that certificate (PEM). Default: it is in the same file."
+    )
+    maintain_tls_port: int | None = _setting(
+        _optional_port,
+        "off",
+        "Port for maintenance, where clients show a certificate; there tenants are registered from "
+        "any address. off, or 0 for any free one.",
+    )
+    maintain_tls_pem: str = _setting(
+        _text, "", "File with the key and the certificate (PEM) of the maintenance listener. SIGHUP reads it anew."
+    )
+    maintain_tls_ca: str = _setting(
+        _text, "", "File with the authority (PEM) whose certificates the maintenance listener accepts."
+    )
+    maintain_tls_ca_cn: tuple[str, ...] = _setting(
+        _names, "", "Common names of the clients that the maintenance listener accepts, separated by commas."
+    )
+    metrics_port: int | None = _setting(
+        _optional_port, "off", "Port for GET /metrics (Prometheus), and nothing else. off, or 0 for any free one."
+    )
+    metrics_white_list: tuple[Network, ...] = _setting(
+        _networks, "", "Addresses that may GET /metrics on the other listeners, as addresses or CIDR. Default: none."
+    )
     workers: int = _setting(
         _whole(1, 64), "1", "Processes that share the port and the database; about one for each core is a good start."
     )
@@ -302,6 +349,11 @@ class Settings:
         "0",
         "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers.",
     )
+    access_log: str = _setting(
+        _choice("on", "errors", "off"),
+        "errors",
+        "A line for each request: on, or errors (answers of 500 and above, at most 50 a second), or off.",
+    )
     log_level: str = _setting(
         _choice("debug", "info", "warning", "error"), "info", "The least severe log line written."
     )
@@ -318,7 +370,19 @@ class Settings:
         known = {item.name.upper(): item for item in fields(cls)}
         _refuse_unknown(known, written, given)
         merged = {**written, **given}
-        return cls(**{item.name: _read_one(name, item, merged) for name, item in known.items()})
+        settings = cls(**{item.name: _read_one(name, item, merged) for name, item in known.items()})
+        settings._refuse_contradictions()
+        return settings
+
+    def _refuse_contradictions(self) -> None:
+        if self.https_server == "on" and not self.https_cert:
+            raise CannotStart("HTTPS_CERT is missing: HTTPS_SERVER is on.")
+        if self.maintain_tls_port is not None:
+            for name in ("maintain_tls_pem", "maintain_tls_ca", "maintain_tls_ca_cn"):
+                if not getattr(self, name):
+                    raise CannotStart(f"{name.upper()} is missing: MAINTAIN_TLS_PORT is set.")
+        if self.http_server == "off" and self.https_server == "off":
+            raise CannotStart("HTTP_SERVER and HTTPS_SERVER are both off: nobody could reach the service.")
 
     @property
     def database_path(self) -> Path:

@@ -217,7 +217,7 @@ def test_PW10_AU5_no_secret_that_was_given_out_is_seen_again(
 
 @pytest.mark.slow
 def test_PW11_a_password_is_in_no_log_or_file_of_a_process(store: dict[str, str], tmp_path: Path) -> None:
-    environment = {**store, "JWT_KEY": KEY, "LOG_LEVEL": "debug"}
+    environment = {**store, "JWT_KEY": KEY, "LOG_LEVEL": "debug", "ACCESS_LOG": "on"}
     with serving(tmp_path, environment) as process, httpx.Client(base_url=process.url, timeout=30) as http:
         hunt_answers(Tenant.register(http, email(), f"{CANARY}1"))
         hunt_files(tmp_path)

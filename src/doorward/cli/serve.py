@@ -2,6 +2,7 @@
 
 import errno
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from doorward.core.errors import CannotStart
 from doorward.settings import LOOPBACK, Settings
 from doorward.stores import migrate
 
+_SCHEMES = {"http": "http", "https": "https", "maintenance": "https", "metrics": "http"}
+
 
 @click.command()
 def serve() -> None:
@@ -20,33 +23,45 @@ def serve() -> None:
         settings = Settings.read()
         logs.configure(settings.log_level, settings.log_format)
         settings.with_master_key()
+        serving.check(settings)
         migrate(settings)
     except CannotStart as reason:
         click.secho(f"doorward cannot start. {reason}", err=True, fg="red")
         sys.exit(1)
+    listeners = [_bind(settings, port) for port in serving.ports(settings)]
+    _welcome(settings, listeners)
     try:
-        listener = serving.bind(settings.host, settings.port)
-    except OSError as error:
-        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
-        click.secho(f"doorward cannot start. HOST and PORT: {settings.host}:{settings.port} {why}.", err=True, fg="red")
-        sys.exit(1)
-    _welcome(settings, listener.getsockname()[1])
-    try:
-        if not serving.run(settings, listener):
+        if not serving.run(settings, listeners):
             sys.exit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
 
 
-def _welcome(settings: Settings, port: int) -> None:
+def _bind(settings: Settings, port: serving.Port) -> socket.socket:
+    try:
+        return serving.bind(settings.host, port.number)
+    except OSError as error:
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
+        place = f"HOST and {port.setting}: {settings.host}:{port.number}"
+        click.secho(f"doorward cannot start. {place} {why}.", err=True, fg="red")
+        sys.exit(1)
+
+
+def _welcome(settings: Settings, listeners: list[socket.socket]) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '[::]'} else host}:{port}"  # noqa: S104 - compared, not bound
+    shown = "127.0.0.1" if host in {"0.0.0.0", "[::]"} else host  # noqa: S104 - compared, not bound
+    (_, url), *others = [
+        (port.purpose, f"{_SCHEMES[port.purpose]}://{shown}:{listener.getsockname()[1]}")
+        for port, listener in zip(serving.ports(settings), listeners, strict=True)
+    ]
     key = "JWT_KEY" if settings.jwt_key else str(Path(settings.data_dir) / "master.key")
     body = json.dumps({"email": "shop@example.org", "password": "Correct-Horse-9"})
     click.secho(f"Doorward {__version__}", bold=True)
     click.echo(
         f"  listens on  {click.style(url, bold=True)}  ({settings.workers} worker{'s' * (settings.workers > 1)})"
     )
+    for purpose, place in others:
+        click.echo(f"  {purpose:<10}  {place}")
     click.echo(f"  data        {settings.database_place}")
     click.echo(f"  master key  {key}")
     click.echo(f"  read        {url}/docs")

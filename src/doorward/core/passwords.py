@@ -109,6 +109,11 @@ class Passwords:
         """Compare a password with a stored hash, or with a decoy of equal cost where there is none."""
         return await self._run(group, lambda: self._hasher.match(password, stored))
 
+    @property
+    def waiting(self) -> int:
+        """How many are waiting for a thread."""
+        return self._seats.waiting
+
     def check_room(self, group: str) -> None:
         """Raise Overloaded where a hash of the group would have to wait too long: before anything is spent on it."""
         self._seats.check(group)

@@ -28,7 +28,8 @@ async def login(services: Services, call: Call) -> Answer:
 async def verify(services: Services, call: Call) -> Answer:
     """Say what a user's token says, if it is true right now."""
     verified = await services.sessions.user(call.credential, await _token(services, call), call.needs)
-    services.throttle.ask(verified.session.tenant_id)
+    call.tenant_id = verified.session.tenant_id
+    services.throttle.ask(call.tenant_id)
     services.activity.saw(verified.session)
     if verified.caller.kind == Kind.KEY:
         services.activity.saw(verified.caller)

@@ -7,14 +7,18 @@ every case. Both ways end at the same handler, so they cannot disagree.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from time import perf_counter
 
 from doorward.core.errors import Refusal
+from doorward.http import errors
 from doorward.http.eager import start
 from doorward.http.endpoints import Endpoint, respond
-from doorward.http.errors import InternalError
+from doorward.http.errors import DeadlineExceeded, InternalError
 from doorward.http.guard import MAX_BODY, Rules, host_is_served
 from doorward.http.services import Services
+from doorward.http.watch import YES, Asked, Watch
 from doorward.http.wire import Answer, Call, Headers, Proxies, refuse
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,8 @@ class ExpressLane:
     services: Services
     proxies: Proxies
     rules: Rules
+    watch: Watch = field(default_factory=Watch)
+    _asked: dict[str, Asked] = field(default_factory=dict)
 
     def recognise(
         self, method: bytes, target: bytes, headers: Headers
@@ -66,13 +72,28 @@ class ExpressLane:
         return start(self._settle(endpoint, call), loop)
 
     async def _settle(self, endpoint: Endpoint, call: Call) -> Answer:
+        began = perf_counter()
+        outcome = YES
         try:
-            return await respond(endpoint, self.services, call)
+            answer = await respond(endpoint, self.services, call)
         except Refusal as refusal:
-            return refuse(refusal)
+            outcome, answer = refusal.code, refuse(refusal)
+        except asyncio.CancelledError:
+            # The protocol has lost its patience, and answers.
+            self._note(endpoint, errors.STATUS[DeadlineExceeded], DeadlineExceeded.code, began, call)
+            raise
         except Exception:
-            log.exception("a request failed", extra={"path": endpoint.path})
-            return refuse(InternalError())
+            # The log has the id the client was given; the client is told nothing else.
+            log.exception("a request failed", extra={"path": endpoint.path, "request_id": call.request_id})
+            outcome, answer = InternalError.code, refuse(InternalError())
+        self._note(endpoint, answer.status, outcome, began, call)
+        return answer
+
+    def _note(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, call: Call) -> None:
+        asked = self._asked.get(endpoint.path)
+        if asked is None:
+            asked = self._asked[endpoint.path] = Asked(endpoint.method, endpoint.path, "express")
+        self.watch.saw(asked, status, outcome, perf_counter() - began, call)
 
 
 def _is_bare(fields: Mapping[bytes, bytes]) -> bool:

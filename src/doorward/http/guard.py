@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ from doorward.http.errors import (
     TokenInUrl,
     UnsupportedMediaType,
 )
+from doorward.http.watch import YES, Stranger, Watch, ask
 from doorward.http.wire import SECURITY_HEADERS, Answer, Headers, refuse, request_id
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ class _Passage:
     def __init__(self, send: Send, given_id: bytes | None) -> None:
         self._send = send
         self._started = False
+        self.status = 0
         self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id(given_id))]
 
     @property
@@ -113,6 +116,7 @@ class _Passage:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._started = True
+            self.status = message["status"]
             own = {name for name, _ in message["headers"]}
             general = [pair for pair in SECURITY_HEADERS if pair[0] not in own]
             message["headers"] = [*message["headers"], *general, *self.extra]
@@ -130,17 +134,25 @@ class Guard:
     """Wraps the router. Whatever comes out, out goes one well-formed answer with every header it should have."""
 
     def __init__(
-        self, app: ASGIApp, rules: Rules, sizes: Mapping[bytes, int], everywhere: Collection[str] = ()
+        self,
+        app: ASGIApp,
+        rules: Rules,
+        sizes: Mapping[bytes, int],
+        everywhere: Collection[str] = (),
+        *,
+        watch: Watch | None = None,
     ) -> None:
         """Guard `app`; `sizes` are the paths that take a larger body than others, with the most bytes of it.
 
         At and below the paths `everywhere`, gateways ask about requests that are meant for an application behind them:
         Host, Origin, query and path are the application's, and say nothing that a rule of this service is about.
+        `watch` sees every answer.
         """
         self._app = app
         self._rules = rules
         self._sizes = sizes
         self._everywhere = tuple(f"{path}/" for path in everywhere)
+        self._watch = watch or Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -148,6 +160,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         passage = _Passage(send, dict(scope["headers"]).get(b"x-request-id"))
+        began = perf_counter()
+        outcome = YES
         try:
             passage.extra += self._check_head(scope, dict(scope["headers"]))
             scope["request_id"] = passage.request_id
@@ -156,11 +170,21 @@ class Guard:
         except _ClientGone:
             return
         except Refusal as refusal:
+            outcome = refusal.code
             await passage.write(refuse(refusal))
         except Exception:
             # The log has the id the client was given; the client is told nothing else.
+            outcome = InternalError.code
             log.exception("a request failed", extra={"request_id": passage.request_id})
             await passage.write(refuse(InternalError()))
+        peer = scope["client"][0] if scope["client"] else ""
+        self._watch.saw(
+            ask(scope["method"], scope.get("template", ""), "router"),
+            passage.status,
+            scope.get("outcome", outcome),
+            perf_counter() - began,
+            scope.get("call") or Stranger(passage.request_id, peer),
+        )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = asyncio.timeout(HANDLER_SECONDS)

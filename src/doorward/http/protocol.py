@@ -32,10 +32,12 @@ from doorward.http.errors import (
 )
 from doorward.http.express import ExpressLane
 from doorward.http.guard import MAX_BODY
-from doorward.http.wire import Answer, Call, Headers, refuse, write
+from doorward.http.watch import Asked, Stranger
+from doorward.http.wire import Answer, Call, Headers, refuse, request_id, write_as
 
 log = logging.getLogger(__name__)
 
+_UNREAD = Asked("other", "", "protocol")
 _NO_FIELDS: Mapping[bytes, bytes] = {}
 
 
@@ -303,37 +305,42 @@ class DoorwardProtocol(HttpToolsProtocol):
         body = b"".join(self._body)
         self._body.clear()
         keep_alive = self.parser.should_keep_alive()
-        given_id = self._fields.get(b"x-request-id")
+        own_id = request_id(self._fields.get(b"x-request-id"))
         call = Call(
-            self._fields, body, self.client[0] if self.client else "", self._lane.proxies, needs=endpoint.permission
+            self._fields,
+            body,
+            self.client[0] if self.client else "",
+            self._lane.proxies,
+            needs=endpoint.permission,
+            request_id=own_id.decode(),
         )
         answer, task = self._lane.answer(endpoint, call, self.loop)
         if task is None:
-            self._send(answer, given_id, keep_alive=keep_alive)
+            self._send(answer, own_id, keep_alive=keep_alive)
             return
         waiting = _Waiting(keep_alive=keep_alive)
         self.cycle = waiting  # type: ignore[assignment]
         self._task = task
-        task.add_done_callback(partial(self._finish, given_id=given_id, waiting=waiting))
+        task.add_done_callback(partial(self._finish, own_id=own_id, waiting=waiting))
 
-    def _finish(self, task: "asyncio.Task[Answer]", *, given_id: bytes | None, waiting: _Waiting) -> None:
+    def _finish(self, task: "asyncio.Task[Answer]", *, own_id: bytes, waiting: _Waiting) -> None:
         # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
         self._task = None
         waiting.response_complete = True
         answer = refuse(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
         if self._closing or self.transport.is_closing():
             return
-        self._send(answer, given_id, keep_alive=waiting.keep_alive)
+        self._send(answer, own_id, keep_alive=waiting.keep_alive)
         if self.pipeline and not self.transport.is_closing():
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             if not self.pipeline:
                 self.flow.resume_reading()
 
-    def _send(self, answer: Answer, given_id: bytes | None, *, keep_alive: bool) -> None:
+    def _send(self, answer: Answer, own_id: bytes, *, keep_alive: bool) -> None:
         self.server_state.total_requests += 1
         close = self._leaving or not keep_alive
-        self.transport.write(write(answer, given_id, self.server_state.default_headers, close=close))
+        self.transport.write(write_as(answer, own_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
         self._rest()
@@ -434,8 +441,10 @@ class DoorwardProtocol(HttpToolsProtocol):
                 return
         if not self._has_answered():
             answer = refuse(refusal)
-            given_id = dict(self.headers or ()).get(b"x-request-id")
-            self.transport.write(write(answer, given_id, self.server_state.default_headers, close=True))
+            own_id = request_id(dict(self.headers or ()).get(b"x-request-id"))
+            stranger = Stranger(own_id.decode(), self.client[0] if self.client else "")
+            self._lane.watch.saw(_UNREAD, answer.status, refusal.code, 0.0, stranger)
+            self.transport.write(write_as(answer, own_id, self.server_state.default_headers, close=True))
         self.due = self.loop.time() + self._limits.linger
         if self.transport.can_write_eof():
             # Closing with unread input would reset the connection, and the answer might be lost with it.

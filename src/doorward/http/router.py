@@ -13,6 +13,7 @@ from doorward.http import ops
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import HttpVersionNotSupported, MethodNotAllowed, NotFound
 from doorward.http.guard import check_accept, check_content, check_form, unique_query
+from doorward.http.maintenance import MAINTENANCE
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth
@@ -56,9 +57,11 @@ class Place:
         try:
             return await self._respond(endpoint, scope)
         except Refusal as refusal:
+            scope["outcome"] = refusal.code
             return _challenged(refuse_oauth(refusal))
 
     async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
+        scope["template"] = endpoint.path
         headers = by_name(scope["headers"])
         path: dict[str, str] = {}
         query: dict[str, str] = {}
@@ -78,7 +81,9 @@ class Place:
             query,
             endpoint.permission,
             scope["request_id"],
+            MAINTENANCE in scope["state"],
         )
+        scope["call"] = call
         return await respond(endpoint, self._services, call)
 
 

@@ -105,10 +105,15 @@ def request_id(given: bytes | None) -> bytes:
 
 def write(answer: Answer, given_id: bytes | None, date: Headers, *, close: bool = False) -> bytes:
     """Return the bytes of a whole HTTP/1.1 answer. `date` is the server's current Date header, as a list of one."""
+    return write_as(answer, request_id(given_id), date, close=close)
+
+
+def write_as(answer: Answer, own_id: bytes, date: Headers, *, close: bool = False) -> bytes:
+    """Return what `write` does, of an answer whose id `request_id` has given already."""
     head = b"".join([b"%b: %b\r\n" % pair for pair in date])
     if close:
         head += b"connection: close\r\n"
-    own_id, body = request_id(given_id), answer.body
+    body = answer.body
     if answer.headers is _JSON_ONLY and answer.status is HTTPStatus.OK:
         # One format is a third cheaper than a join of as many parts, and this is what almost every answer is.
         return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (_OK_HEAD, own_id, len(body), head, body)
@@ -193,6 +198,8 @@ class Call:
     """One request, read: what a handler is given.
 
     `peer` is the socket's address; `needs` the permission an API key has to have for it, None where no key will do.
+    `tenant_id` is the tenant that it has proven to come from, once it has. `maintained`: it came over the maintenance
+    listener, from somebody whose certificate was accepted.
     """
 
     headers: Mapping[bytes, bytes]
@@ -203,6 +210,8 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     needs: Permission | None = None
     request_id: str = ""
+    maintained: bool = False
+    tenant_id: str = ""
 
     @property
     def credential(self) -> bytes | None:
@@ -218,6 +227,7 @@ class Call:
         """Return who asks, for the audit log: the tenant, or the key, behind `session`."""
         if session is None:
             return Caller("", "anybody", self.address, self.request_id)
+        self.tenant_id = session.tenant_id
         actor = f"key:{session.id}" if session.kind == Kind.KEY else "tenant"
         return Caller(session.tenant_id, actor, self.address, self.request_id)
 
