@@ -1,4 +1,5 @@
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,10 +12,24 @@ from made import Workers
 from servers import Servers
 from setups import SETUPS
 
+FIRST = next(iter(SETUPS))
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not os.environ.get("DOORWARD_TORTURE"):
+        spared = [item for item in items if _says_nothing_new(item)]
+        config.hook.pytest_deselected(items=spared)
+        items[:] = [item for item in items if not _says_nothing_new(item)]
     # Fast ones first: a mistake shows within seconds.
     items.sort(key=lambda item: bool(item.get_closest_marker("slow")))
+
+
+def _says_nothing_new(item: pytest.Item) -> bool:
+    """Tell whether a test that is marked `one_setup` is to be run on another set-up than the first."""
+    call = getattr(item, "callspec", None)
+    if call is None or item.get_closest_marker("one_setup") is None:
+        return False
+    return bool(call.params.get("setup", FIRST) != FIRST)
 
 
 @pytest.fixture

@@ -69,7 +69,8 @@ class Stores:
                 # Everybody who waits for the database comes first.
                 await asyncio.sleep(_PAUSE)
 
-        while await self.accounts.purge(limit=_SWEEP_BATCH):  # noqa: ASYNC110 - likewise
+        purge, forget = self.accounts.purge, self.sessions.forget_users
+        while await purge(limit=_SWEEP_BATCH, forget=forget):  # noqa: ASYNC110 - likewise
             await asyncio.sleep(_PAUSE)
 
     async def close(self) -> None:

@@ -366,7 +366,7 @@ async def test_a_deleted_tenant_is_found_no_more_and_its_address_is_free_at_once
     again = make_tenant(email=tenant.email)
     assert await elsewhere.add_tenant(again)
     assert await accounts.tenant_by_email(tenant.email) == again
-    while await accounts.purge(limit=100):
+    while await accounts.purge(limit=100, forget=workers.one.sessions.forget_users):
         pass
     assert await elsewhere.tenant_by_email(tenant.email) == again
     assert not await elsewhere.delete_tenant(tenant.id)
@@ -374,7 +374,8 @@ async def test_a_deleted_tenant_is_found_no_more_and_its_address_is_free_at_once
 
 async def test_PR2_a_purge_removes_in_pieces_what_deleted_tenants_owned_and_nothing_else(workers: Workers) -> None:
     accounts, elsewhere = workers.accounts
-    while await accounts.purge(limit=1000):
+    forget = workers.one.sessions.forget_users
+    while await accounts.purge(limit=1000, forget=forget):
         pass
     gone, also_gone, stays = [await kept_tenant(accounts) for _ in range(3)]
     users = {tenant.id: [make_user(tenant.id) for _ in range(7)] for tenant in (gone, also_gone, stays)}
@@ -387,8 +388,8 @@ async def test_PR2_a_purge_removes_in_pieces_what_deleted_tenants_owned_and_noth
     for tenant in (gone, also_gone):
         assert await elsewhere.delete_tenant(tenant.id)
     steps = 0
-    while removed := await workers.accounts[steps % 2].purge(limit=3):
-        assert 0 < removed <= 4 * 3
+    while removed := await workers.accounts[steps % 2].purge(limit=3, forget=forget):
+        assert 0 < removed <= 2 * 3
         steps += 1
         assert steps < 50
     assert steps > 4
@@ -407,12 +408,19 @@ async def test_PR1_with_a_user_goes_what_its_sessions_knew_of_it(workers: Worker
     tenant = await kept_tenant(accounts)
     user = make_user(tenant.id)
     assert await accounts.add_user(user)
-    session = user_session(tenant.id, user.id)
-    await workers.one.sessions.open(session, cap=None, origin=Origin("192.0.2.1", "Firefox"))
+    neighbour = user_session(tenant.id, str(uuid4()))
+    sessions = [user_session(tenant.id, user.id) for _ in range(110)]
+    for session in (*sessions, neighbour):
+        await workers.one.sessions.open(session, cap=None, origin=Origin("192.0.2.1", "Firefox"))
     await workers.one.sessions.end_user(tenant.id, user.id)
     assert await accounts.delete_user(tenant.id, user.id)
+    late = user_session(tenant.id, user.id)
+    await workers.other.sessions.open(late, cap=None, origin=Origin("192.0.2.1", "Firefox"))
+    await workers.other.sessions.forget_users([user.id, "nobody"])
+    await workers.other.sessions.forget_users([])
     assert await workers.other.sessions.list_user(tenant.id, user.id, limit=10) == []
-    assert not await workers.other.sessions.close(session)
+    assert not await workers.other.sessions.close(late)
+    assert await workers.other.sessions.find(claimed(neighbour)) == neighbour
 
 
 async def test_the_tenants_of_many_users_are_told_in_one_go(workers: Workers) -> None:

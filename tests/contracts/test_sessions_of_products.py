@@ -38,7 +38,7 @@ async def test_many_are_found_in_their_order_with_what_is_not_there_left_out(wor
     assert await elsewhere.find_many(asked) == [key, None, user, None, tenant, user]
     assert await elsewhere.find_many([]) == []
     everybody = [user_session(tenant_id, str(uuid4())) for _ in range(600)]
-    await asyncio.gather(*(store.open(session, cap=None) for session in everybody))
+    await store.open_many(everybody)
     assert await elsewhere.find_many([claimed(session) for session in everybody]) == everybody
 
 

@@ -110,7 +110,9 @@ def assert_oauth_error(answer: httpx.Response, status: int | None = None, error:
     """Hold a refusal against the shape that RFC 6749, section 5.2, gives it: on the paths of OAuth and nowhere else."""
     assert answer.request.url.path.startswith("/oauth/")
     assert answer.headers["content-type"] == JSON
-    assert answer.headers.get("www-authenticate") == ("Bearer" if answer.status_code == 401 else None)
+    # Both ways in which a client may prove itself.
+    ways = ["Bearer", 'Basic realm="doorward"']
+    assert answer.headers.get_list("www-authenticate") == (ways if answer.status_code == 401 else [])
     body = answer.json()
     assert set(body) == {"error", "error_description"}
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", body["error"])

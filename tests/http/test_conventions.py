@@ -28,6 +28,8 @@ from doorward.http.endpoints import Endpoint
 from doorward.http.routes import ENDPOINTS
 from harness import Service, Tenant
 
+pytestmark = pytest.mark.one_setup
+
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]
 PATHS = sorted({endpoint.path for endpoint in ENDPOINTS if not endpoint.everywhere})
 EVERYWHERE = [endpoint for endpoint in ENDPOINTS if endpoint.everywhere]

@@ -63,6 +63,7 @@ def test_a_verify_key_can_ask_and_nothing_else(tenant: Tenant, other: Tenant) ->
     assert tenant.verify(token).status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("endpoint", "permission"), list(product(PROVEN, Permission)), ids=lambda part: getattr(part, "path", part)
 )

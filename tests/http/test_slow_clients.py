@@ -12,6 +12,8 @@ from harness import Service, Tenant, read_settings, running
 from inside import connections, move_sessions_away
 from rawhttp import Reply, Wire, request, wire
 
+pytestmark = pytest.mark.one_setup
+
 QUICK = Limits(first_byte=0.3, head_time=0.3, body_time=0.3, handler_time=0.3, idle=0.3, linger=0.2)
 """A tick of the timer is a second, so everything slow has to be over a little more than that later."""
 LATEST = 10.0

@@ -19,6 +19,8 @@ from harness import Service, Tenant, read_settings, running
 from inside import move_sessions_away, put, services
 from rawhttp import HungUpError, Reply, Wire, exchange, request, wire
 
+pytestmark = pytest.mark.one_setup
+
 EVERY_ANSWER = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",

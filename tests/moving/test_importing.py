@@ -185,7 +185,7 @@ def test_what_was_changed_here_wins_and_what_ended_here_does_not_come_back(
         [device] = await sessions.list_user(SHOP, out.id, limit=9)
         assert await sessions.close(device.session)
         assert await accounts.delete_tenant(other)
-        while await accounts.purge(limit=100):
+        while await accounts.purge(limit=100, forget=stores.sessions.forget_users):
             pass
 
     with_stores(settings, live_on)

@@ -1,6 +1,7 @@
 """Sessions in Redis as their callers see them, on one node and on a Cluster."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
@@ -216,6 +217,23 @@ async def test_nothing_that_ended_stays_in_redis(
     servers = request.getfixturevalue("shared_cluster") if cluster else [request.getfixturevalue("shared_redis")]
     left = [key for server in servers for key in server.do("KEYS", "*")]
     assert not [key for key in left if tenant.tenant_id.encode() in key or (user.user_id or "").encode() in key]
+
+
+async def test_PR1_what_sessions_knew_of_a_user_is_gone_before_a_sweep(
+    any_redis: str, opened: Opener, request: pytest.FixtureRequest
+) -> None:
+    async with opened(any_redis) as stores:
+        ended, leaving = user_session(), user_session()
+        users = [session.user_id or "" for session in (ended, leaving)]
+        for session in (ended, leaving):
+            for _ in range(3):
+                await stores.sessions.open(session._replace(id=secrets.token_urlsafe(16)), cap=None)
+        await stores.sessions.end_user(ended.tenant_id, users[0])
+        await stores.sessions.forget_users(users[1:])
+    cluster = "," in any_redis
+    servers = request.getfixturevalue("shared_cluster") if cluster else [request.getfixturevalue("shared_redis")]
+    left = [key for server in servers for key in server.do("KEYS", "*") if b":session:" in key or b":index" in key]
+    assert not [key for key in left if any(user.encode() in key for user in users)]
 
 
 async def test_ending_what_is_not_there_is_noted_once_and_forgets_no_policy(any_redis: str, opened: Opener) -> None:

@@ -179,6 +179,7 @@ class Users:
         if not await self.accounts.delete_user(tenant_id, user.id, events=[deleted]):
             raise LoginNotFound
         await self.sessions.sessions.end_user(tenant_id, user.id)
+        await self.sessions.sessions.forget_users([user.id])
 
     async def secret(self, tenant_id: str, password: str, *context: str) -> str:
         """Return the hash to keep for a new password: a ready one as it is, any other after the tenant's policy."""

@@ -1,6 +1,6 @@
 """Accounts (see the port) in two tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from doorward.core.identity import canonical
@@ -9,7 +9,6 @@ from doorward.core.ports import Events
 from doorward.storage.database import Database, Row, Step, happened
 
 _BATCH = 500
-_BELONGINGS = ("epochs", "note_ended", "users", "audit")
 _REMAINS = ("api_keys", "reset_codes", "chain", "realm", "tenant", "departed")
 
 
@@ -71,14 +70,19 @@ class RelationalAccounts:
         )
         return bool(departed)
 
-    async def purge(self, *, limit: int) -> int:
+    async def purge(self, *, limit: int, forget: Callable[[Sequence[str]], Awaitable[object]]) -> int:
         """See `Accounts.purge`."""
         departed = await self._db.read("departed", {})
         if not departed:
             return 0
         values = {"tenant_id": departed[0][0], "limit": limit}
-        removed = sum(map(len, await self._db.write(*(Step(f"purge_{rows}", values) for rows in _BELONGINGS))))
-        if not removed:
+        steps = [Step("purge_audit", values)]
+        users = [row[0] for row in await self._db.scan("departed_users", values)]
+        if users:
+            await forget(users)
+            steps.append(Step("purge_users", {**values, "last": users[-1]}))
+        removed = sum(map(len, await self._db.write(*steps)))
+        if not removed and not users:
             # Only when nothing of that much is left: what there is little of, and at last the tenant itself.
             await self._db.write(*(Step(f"purge_{rows}", values) for rows in _REMAINS))
         return max(1, removed)
@@ -144,7 +148,6 @@ class RelationalAccounts:
         deleted, *_ = await self._db.write(
             Step("delete_user", row, vital=True),
             Step("forget_reset_codes", {"id": user_id}),
-            Step("forget_sessions", {"id": user_id}),
             *happened(events),
         )
         return bool(deleted)

@@ -39,6 +39,8 @@ class Coalescer(Generic[Key, Answer]):
 
     async def get(self, keys: Sequence[Key]) -> list[Answer | None]:
         """Return the answer of each key, None where there is none. Raises what `ask` raises."""
+        if not keys:
+            return []
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[list[Answer | None]] = loop.create_future()
         self._waiting.append((keys, loop.time() + self._patience, waiter))

@@ -48,20 +48,11 @@ WHERE id = :id
 -- name: departed
 SELECT tenant_id FROM departed ORDER BY tenant_id LIMIT 1
 
--- name: purge_epochs
--- The sessions of users whose epoch is gone are swept as those of `ended` are.
-DELETE FROM epochs WHERE owner IN (
-    SELECT 'user:' || id FROM users WHERE tenant_id = :tenant_id ORDER BY id LIMIT :limit)
-
--- name: purge_note_ended
-INSERT INTO ended (owner)
-SELECT 'user:' || id FROM (SELECT id FROM users WHERE tenant_id = :tenant_id ORDER BY id LIMIT :limit) AS leaving
-WHERE true ON CONFLICT DO NOTHING
+-- name: departed_users
+SELECT id FROM users WHERE tenant_id = :tenant_id ORDER BY id LIMIT :limit
 
 -- name: purge_users
-DELETE FROM users WHERE tenant_id = :tenant_id
-AND id IN (SELECT id FROM users WHERE tenant_id = :tenant_id ORDER BY id LIMIT :limit)
-RETURNING id
+DELETE FROM users WHERE tenant_id = :tenant_id AND id <= :last RETURNING id
 
 -- name: purge_audit
 DELETE FROM audit WHERE tenant_id = :tenant_id
@@ -145,10 +136,6 @@ RETURNING id
 
 -- name: delete_user
 DELETE FROM users WHERE id = :id AND tenant_id = :tenant_id RETURNING id
-
--- name: forget_sessions
--- They are ended already; this removes what they knew of the user.
-DELETE FROM sessions WHERE owner = 'user:' || :id
 
 -- name: touch_user
 UPDATE users SET last_activity = :seen WHERE id = :id AND last_activity < :seen
@@ -234,6 +221,9 @@ UPDATE sessions SET realm_epoch = :fresh WHERE id = :id AND owner = :owner AND r
 
 -- name: note_ended
 INSERT INTO ended (owner) VALUES (:owner) ON CONFLICT DO NOTHING
+
+-- name: forget_sessions
+DELETE FROM sessions WHERE owner = :owner
 
 -- name: sweep_expired_sessions
 DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= :now LIMIT :limit) RETURNING id

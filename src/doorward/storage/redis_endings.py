@@ -2,6 +2,7 @@
 
 import secrets
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from doorward.core.errors import StoreUnavailable
@@ -16,6 +17,8 @@ _TRIES = 5
 _REMEMBERED = 100_000
 _ENDED = 1
 _MORE_WAS_OPENED = 2
+_SOME_ARE_LEFT = 3
+_REMOVED_AT_ONCE = 100
 _NOTHING_OPENED = "0" * 15
 _DRAWN_KEPT = 86_400_000
 
@@ -44,10 +47,14 @@ class Endings:
             if epoch is None:
                 return
             keys = [names.epoch, names.listed, names.ended(epoch.name), names.session(kept)]
-            step = _SCRIPTS["end"].on(keys, epoch.name, moment(epoch.until), fresh(self._clock()), kept)
+            new = fresh(self._clock())
+            # As many as a user has as a rule, so that nothing of it is left; the rest later, so that it costs the same.
+            now = _REMOVED_AT_ONCE, names.sessions
+            step = _SCRIPTS["end"].on(keys, epoch.name, moment(epoch.until), new, kept, *now)
             [outcome] = await self._redis.run(step, ending=True)
-            if outcome == _ENDED:
+            if outcome == _SOME_ARE_LEFT:
                 self._waste.append(_Waste(names.ended(epoch.name), names.sessions))
+            if outcome in {_ENDED, _SOME_ARE_LEFT}:
                 return
             # Somebody else was quicker, but may have kept a session that is not ours to keep; or more was opened.
         raise StoreUnavailable(retry_after=1)
@@ -83,6 +90,15 @@ class Endings:
         name = f"{epoch.name.decode()}/{moment(epoch.until)}"
         await self._revocations.note(Revocation(place.decode(), name, epoch.until))
         return epoch
+
+    async def forget(self, owners: Sequence[Names]) -> None:
+        """Remove every session of owners who are gone, whether it ended or not."""
+        step = _SCRIPTS["sweep"]
+        while owners:
+            found = await self._redis.run(
+                *(step.on([names.listed], _REMOVED_AT_ONCE, names.sessions) for names in owners)
+            )
+            owners = [names for names, removed in zip(owners, found, strict=True) if removed == _REMOVED_AT_ONCE]
 
     async def sweep(self, limit: int) -> int:
         """Remove up to `limit` ended sessions; return how many."""

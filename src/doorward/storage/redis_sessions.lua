@@ -65,19 +65,27 @@ end
 return 0
 
 -- name: rotate
--- KEYS session. ARGV generation, the next one, now.
-if redis.call('GETRANGE', KEYS[1], 30, 39) ~= ARGV[1] then return 0 end
-redis.call('SETRANGE', KEYS[1], 0, ARGV[3] .. ARGV[3] .. ARGV[2])
+-- KEYS session, epoch. ARGV realm's epoch or '' for the owner's, generation, the next one, now.
+local epoch = redis.call('GETRANGE', KEYS[2], 0, 31)
+local realm = ARGV[1] ~= '' and ARGV[1] or epoch
+if redis.call('GETRANGE', KEYS[1], 30, 103) ~= ARGV[2] .. epoch .. realm then return 0 end
+redis.call('SETRANGE', KEYS[1], 0, ARGV[4] .. ARGV[4] .. ARGV[3])
 return 1
 
 -- name: close
--- KEYS session, index. ARGV id.
-redis.call('ZREM', KEYS[2], ARGV[1])
-return redis.call('DEL', KEYS[1])
+-- KEYS session, epoch, index. ARGV realm's epoch or '' for the owner's, id. 1 where the session had not ended before.
+local epoch = redis.call('GETRANGE', KEYS[2], 0, 31)
+local realm = ARGV[1] ~= '' and ARGV[1] or epoch
+local lived = epoch ~= '' and redis.call('GETRANGE', KEYS[1], 40, 103) == epoch .. realm
+redis.call('ZREM', KEYS[3], ARGV[2])
+redis.call('DEL', KEYS[1])
+return lived and 1 or 0
 
 -- name: end
--- KEYS epoch, index, where the index goes, kept session. ARGV epoch, until, fresh epoch, kept id or ''.
--- 0: nothing of that epoch is left. 1: ended. 2: not ended, since more was opened in it than was noted.
+-- KEYS epoch, index, where the index goes, kept session. ARGV epoch, until, fresh epoch, kept id or '', how many sessions
+-- to remove at once, what the keys of the owner's sessions begin with.
+-- 0: nothing of that epoch is left. 1: ended and removed. 2: not ended, since more was opened in it than was noted.
+-- 3: ended, and some are left for `sweep`.
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, 32) ~= ARGV[1] then return 0 end
 if string.sub(held, 33, 47) > ARGV[2] then return 2 end
@@ -86,18 +94,20 @@ if ARGV[4] ~= '' and redis.call('GETRANGE', KEYS[4], 40, 71) == ARGV[1] then
   score = redis.call('ZSCORE', KEYS[2], ARGV[4])
 end
 if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[3]) end
-if not score then
+if score then
+  local ttl = redis.call('PTTL', KEYS[1])
+  redis.call('SET', KEYS[1], ARGV[3] .. string.sub(held, 33), 'KEEPTTL')
+  if redis.call('GETRANGE', KEYS[4], 72, 103) == ARGV[1] then redis.call('SETRANGE', KEYS[4], 72, ARGV[3]) end
+  redis.call('SETRANGE', KEYS[4], 40, ARGV[3])
+  redis.call('ZREM', KEYS[3], ARGV[4])
+  redis.call('ZADD', KEYS[2], score, ARGV[4])
+  if ttl > 0 then redis.call('PEXPIRE', KEYS[2], ttl) end
+else
   redis.call('DEL', KEYS[1])
-  return 1
 end
-local ttl = redis.call('PTTL', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[3] .. string.sub(held, 33), 'KEEPTTL')
-if redis.call('GETRANGE', KEYS[4], 72, 103) == ARGV[1] then redis.call('SETRANGE', KEYS[4], 72, ARGV[3]) end
-redis.call('SETRANGE', KEYS[4], 40, ARGV[3])
-redis.call('ZREM', KEYS[3], ARGV[4])
-redis.call('ZADD', KEYS[2], score, ARGV[4])
-if ttl > 0 then redis.call('PEXPIRE', KEYS[2], ttl) end
-return 1
+local ended = redis.call('ZPOPMIN', KEYS[3], ARGV[5])
+for n = 1, #ended, 2 do redis.call('DEL', ARGV[6] .. ended[n]) end
+return redis.call('EXISTS', KEYS[3]) == 1 and 3 or 1
 
 -- name: renew
 -- KEYS realm. ARGV epoch, until, fresh epoch. As `end`, but what the tenant demands stays.

@@ -32,6 +32,7 @@ _DEMAND_KEPT = 86_400_000
 _BATCH = 500
 _AT_ONCE = 50
 _NO_END = 1 << 50
+_NO_REALM = b"-"
 
 
 class Durable(NamedTuple):
@@ -187,9 +188,10 @@ class RedisSessions:
 
     async def rotate(self, session: Session, now: int) -> Session | None:
         """See `Sessions.rotate`."""
-        place = names_of(session).session(session.id)
-        after = session.generation + 1
-        step = _SCRIPTS["rotate"].on([place], f"{session.generation:010}", f"{after:010}", moment(now))
+        names, after = names_of(session), session.generation + 1
+        keys = [names.session(session.id), names.epoch]
+        realm = await self._realm(session)
+        step = _SCRIPTS["rotate"].on(keys, realm, f"{session.generation:010}", f"{after:010}", moment(now))
         [rotated] = await self._redis.run(step, ending=True)
         return session._replace(generation=after, refreshed_at=now, seen_at=now) if rotated else None
 
@@ -203,7 +205,8 @@ class RedisSessions:
         """See `Sessions.close`."""
         names = names_of(session)
         await self._revocations.note(_closed(session))
-        step = _SCRIPTS["close"].on([names.session(session.id), names.listed], session.id)
+        keys = [names.session(session.id), names.epoch, names.listed]
+        step = _SCRIPTS["close"].on(keys, await self._realm(session), session.id)
         [closed] = await self._redis.run(step, ending=True)
         if closed:
             await self._record(events)
@@ -236,6 +239,11 @@ class RedisSessions:
         await self._endings.end(Names.of(Kind.KEY, tenant_id), None)
         await self._record(events)
 
+    async def forget_users(self, user_ids: Sequence[str]) -> None:
+        """See `Sessions.forget_users`."""
+        for start in range(0, len(user_ids), _BATCH):
+            await self._endings.forget([Names.of(Kind.USER, user_id) for user_id in user_ids[start : start + _BATCH]])
+
     async def demand(self, tenant_id: str, policy: Policy) -> None:
         """See `Sessions.demand`."""
         await self._redis.run(
@@ -246,6 +254,13 @@ class RedisSessions:
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis removes by itself what has expired
         """See `Sessions.sweep`."""
         return await self._endings.sweep(limit)
+
+    async def _realm(self, session: Session) -> bytes:
+        """Return the epoch that a session's realm has now; empty where the realm is the owner itself."""
+        if not _is_users(session):
+            return b""
+        [value] = await self._redis.get([realm_of(session.tenant_id)])
+        return Epoch.read(value).name if value is not None else _NO_REALM
 
     async def _record(self, events: Events) -> None:
         if events:

@@ -10,6 +10,7 @@ from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Events, Policy
 from doorward.storage.database import Database, Step, happened
 
 _BATCH = 500
+_FORGOTTEN_TOGETHER = 50
 _OPENED_TOGETHER = 250
 _OPEN_TRIES = 3
 _COLUMNS = (
@@ -218,6 +219,14 @@ class RelationalSessions:
             if OWNERS[Kind(keep.kind)] == Kind.TENANT:
                 steps.insert(2, Step("keep_realm", {**values, "id": keep.id}))
         await self._db.write(*steps, Step("note_ended", {"owner": owner}), *happened(events))
+
+    async def forget_users(self, user_ids: Sequence[str]) -> None:
+        """See `Sessions.forget_users`."""
+        # Sorted, so that two processes that forget the same users lock their rows in the same order.
+        owners = [{"owner": _users_owner(user_id)} for user_id in sorted(user_ids)]
+        steps = [Step(statement, owner) for owner in owners for statement in ("end_owner", "forget_sessions")]
+        for start in range(0, len(steps), 2 * _FORGOTTEN_TOGETHER):
+            await self._db.write(*steps[start : start + 2 * _FORGOTTEN_TOGETHER])
 
     async def demand(self, tenant_id: str, policy: Policy) -> None:
         """See `Sessions.demand`."""

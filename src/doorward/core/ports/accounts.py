@@ -1,6 +1,6 @@
 """Tenants and users."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from doorward.core.model import Tenant, User
@@ -47,8 +47,11 @@ class Accounts(Protocol):
         """
         ...
 
-    async def purge(self, *, limit: int) -> int:
-        """Remove up to about `limit` of what a deleted tenant left behind; return 0 when nobody left anything."""
+    async def purge(self, *, limit: int, forget: Callable[[Sequence[str]], Awaitable[object]]) -> int:
+        """Remove up to about `limit` of what a deleted tenant left behind; return 0 when nobody left anything.
+
+        `forget` is given the ids of its users before they are removed: what is kept of their sessions goes with them.
+        """
         ...
 
     async def add_user(self, user: User, *, events: Events = ()) -> bool:
@@ -97,9 +100,9 @@ class Accounts(Protocol):
         ...
 
     async def delete_user(self, tenant_id: str, user_id: str, *, events: Events = ()) -> bool:
-        """Remove the tenant's user for good, with its codes and all that is kept of its sessions beside; False if none.
+        """Remove the tenant's user for good, with its codes; False where there was none.
 
-        The sessions themselves are ended by `Sessions.end_user`.
+        Its sessions are ended by `Sessions.end_user` and removed by `Sessions.forget_users`.
         """
         ...
 

@@ -106,6 +106,10 @@ class Sessions(Protocol):
         """End every session of the tenant's API keys."""
         ...
 
+    async def forget_users(self, user_ids: Sequence[str]) -> None:
+        """Remove all that is kept of the sessions of these users, who are gone and whose sessions have ended."""
+        ...
+
     async def demand(self, tenant_id: str, policy: Policy) -> None:
         """Let a tenant's policy count from now on, for the sessions its users have and for new ones."""
         ...
