@@ -36,6 +36,7 @@ from doorward.http.router import build_router
 from doorward.http.routes import EXPRESS, SIZES
 from doorward.http.services import Services
 from doorward.http.wire import Proxies
+from doorward.master_keys import KeyFile, Presence
 from doorward.settings import Settings
 from doorward.stores import choose
 
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
+_WATCH_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     stores = choose(settings, clock)
     accounts = stores.accounts
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-    door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
+    codec = Codec(masters, settings.jwt_audience)
+    door = SessionDoor(stores.sessions, codec, clock, lifetimes)
     throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
@@ -112,11 +115,18 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     async def sweep() -> None:
         await stores.sweep(clock, audit_retention=settings.audit_retention)
 
+    watch, leave = _follow_keys(KeyFile.of(settings), codec, throttle)
+
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
         await stores.open()
         connections.open(asyncio.get_running_loop())
-        chores = [_every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
+        watch()
+        chores = [
+            _every(_FLUSH_SECONDS, activity.flush),
+            _every(_SWEEP_SECONDS, sweep),
+            _every(_WATCH_SECONDS, _later(watch)),
+        ]
         log.info("ready", extra={"pid": os.getpid()})
         try:
             yield {"door": connections}
@@ -124,6 +134,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
             for chore in chores:
                 chore.cancel()
             await _try(lambda: activity.flush(everything=True))
+            leave()
             connections.close()
             passwords.close()
             await stores.close()
@@ -139,6 +150,39 @@ def from_environment() -> ASGIApp:
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     return build(settings)
+
+
+def _follow_keys(
+    file: KeyFile | None, codec: Codec, throttle: Throttle
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what makes this worker work with the keys that its file holds now, and what ends its following."""
+    if file is None:
+        return _nothing, _nothing
+    presence = Presence(file.path.parent)
+
+    def watch() -> None:
+        keys = file.changed()
+        if keys is None:
+            return
+        masters = {kid: key.encode() for kid, key in keys}
+        codec.adopt(masters)
+        throttle.pepper = pepper(next(iter(masters.values())))
+        presence.say(keys)
+        log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
+
+    codec.look_again_with(watch)
+    return watch, presence.end
+
+
+def _nothing() -> None:
+    """Follow nothing: the keys are given by a setting, which is read once."""
+
+
+def _later(chore: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        chore()
+
+    return run
 
 
 def _budgets(settings: Settings) -> Budgets:

@@ -7,7 +7,7 @@ standard error.
 import click
 
 from doorward import __version__
-from doorward.cli import audit, people, serve, sessions, settings, tenants
+from doorward.cli import audit, keys, people, serve, sessions, settings, tenants
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,6 +27,7 @@ for command in (
     people.user,
     sessions.session,
     sessions.apikey,
+    keys.key,
     audit.audit,
 ):
     main.add_command(command)

@@ -26,6 +26,7 @@ from doorward.core.throttle import Budget, Budgets, Throttle, pepper
 from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
 from doorward.core.users import Users
+from doorward.master_keys import CannotChange
 from doorward.settings import Settings
 from doorward.stores import Stores, choose, migrate
 
@@ -80,7 +81,7 @@ def explained(work: Callable[[], Result]) -> Result:
     """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
     try:
         return work()
-    except (CannotStart, NoSuchTenant) as reason:
+    except (CannotStart, CannotChange, NoSuchTenant) as reason:
         fail(str(reason))
     except ValidationFailed as refusal:
         fail("; ".join(fault.message for fault in refusal.faults))
