@@ -7,7 +7,7 @@ standard error.
 import click
 
 from doorward import __version__
-from doorward.cli import audit, keys, people, serve, sessions, settings, tenants
+from doorward.cli import audit, backups, doctor, keys, moving, people, serve, sessions, settings, tenants
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,6 +28,10 @@ for command in (
     sessions.session,
     sessions.apikey,
     keys.key,
+    backups.backup,
+    backups.restore,
+    moving.migrate,
+    doctor.doctor,
     audit.audit,
 ):
     main.add_command(command)
