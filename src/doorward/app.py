@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -17,7 +15,6 @@ from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
-from doorward.core.errors import Refusal
 from doorward.core.legacy_tokens import ImportingCodec
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
@@ -40,6 +37,8 @@ from doorward.http.routes import EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
 from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
+from doorward.life import Chore, Life, attempt
+from doorward.master_keys import KeyFile, Presence
 from doorward.settings import Settings
 from doorward.stores import choose
 
@@ -48,6 +47,7 @@ log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
 _FLUSH_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
+_WATCH_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     stores = choose(settings, clock)
     accounts = stores.accounts
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-    door = SessionDoor(stores.sessions, _codec(settings, masters), clock, lifetimes)
+    codec = _codec(settings, masters)
+    door = SessionDoor(stores.sessions, codec, clock, lifetimes)
     throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
@@ -129,27 +130,30 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     async def sweep() -> None:
         await stores.sweep(clock, audit_retention=settings.audit_retention)
 
-    @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
+    watch_keys, leave = _follow_keys(KeyFile.of(settings), codec, throttle)
+
+    async def begin() -> None:
         await stores.open()
         for one in doors:
             one.open(asyncio.get_running_loop())
-        chores = [_every(_TICK_SECONDS, tick), _every(_FLUSH_SECONDS, activity.flush), _every(_SWEEP_SECONDS, sweep)]
-        log.info("ready", extra={"pid": os.getpid()})
-        try:
-            yield {"door": connections, "metrics": apart}
-        finally:
-            for chore in chores:
-                chore.cancel()
-            await _try(lambda: activity.flush(everything=True))
-            for one in doors:
-                one.close()
-            passwords.close()
-            await stores.close()
-            log.info("stopped", extra={"pid": os.getpid()})
+        watch_keys()
 
+    async def end() -> None:
+        await attempt(lambda: activity.flush(everything=True))
+        leave()
+        for one in doors:
+            one.close()
+        passwords.close()
+        await stores.close()
+
+    chores = (
+        Chore(_TICK_SECONDS, tick),
+        Chore(_FLUSH_SECONDS, activity.flush),
+        Chore(_SWEEP_SECONDS, sweep),
+        Chore(_WATCH_SECONDS, _later(watch_keys)),
+    )
     router = build_router(services, proxies, docs=settings.docs == "on")
-    router.lifespan_context = lifespan
+    router.lifespan_context = Life(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router
     if metrics:
         inner = Exposition(router, metrics, [apart], settings.metrics_white_list)
@@ -176,6 +180,39 @@ def _own_url(settings: Settings) -> str:
     return f"https://{settings.host}:{settings.https_port}"
 
 
+def _follow_keys(
+    file: KeyFile | None, codec: Codec, throttle: Throttle
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what makes this worker work with the keys that its file holds now, and what ends its following."""
+    if file is None:
+        return _nothing, _nothing
+    presence = Presence(file.path.parent)
+
+    def watch() -> None:
+        keys = file.changed()
+        if keys is None:
+            return
+        masters = {kid: key.encode() for kid, key in keys}
+        codec.adopt(masters)
+        throttle.pepper = pepper(next(iter(masters.values())))
+        presence.say(keys)
+        log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
+
+    codec.look_again_with(watch)
+    return watch, presence.end
+
+
+def _nothing() -> None:
+    """Follow nothing: the keys are given by a setting, which is read once."""
+
+
+def _later(chore: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        chore()
+
+    return run
+
+
 def _budgets(settings: Settings) -> Budgets:
     period = max(1, settings.throttler_interval // max(1, settings.throttler_max))
     return Budgets(
@@ -194,21 +231,3 @@ def _budget(rate: int, burst: int) -> Budget:
 def _hash_threads(workers: int) -> int:
     cores = len(os.sched_getaffinity(0))
     return max(1, (cores - 1) // workers)
-
-
-def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
-    async def repeat() -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            await _try(chore)
-
-    return asyncio.get_running_loop().create_task(repeat())
-
-
-async def _try(chore: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await chore()
-    except Refusal as refusal:
-        log.warning("a chore has to wait", extra={"reason": refusal.code})
-    except Exception:
-        log.exception("a chore failed")

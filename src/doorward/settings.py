@@ -403,6 +403,11 @@ class Settings:
         """Whether accounts are kept in PostgreSQL."""
         return self.database_url.startswith(POSTGRESQL)
 
+    @property
+    def kept_key(self) -> Path:
+        """The file of the master keys that the service makes for itself."""
+        return Path(self.data_dir) / "master.key"
+
     def with_master_key(self) -> tuple[tuple[str, str], ...]:
         """Return the master keys; on the embedded database one is made, once, if none was given."""
         if self.jwt_key:
@@ -413,7 +418,7 @@ class Settings:
                 f"JWT_KEY is missing: services that share a {store} share the key too; make one with: "
                 "openssl rand -base64 32."
             )
-        return _kept_key(Path(self.data_dir) / "master.key")
+        return _kept_key(self.kept_key)
 
 
 def _refuse_unknown(known: Mapping[str, Any], written: Mapping[str, str], given: Mapping[str, str]) -> None:
@@ -464,13 +469,24 @@ def _kept_key(path: Path) -> tuple[tuple[str, str], ...]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _make_key(path)
+    except OSError as error:
+        raise CannotStart(f"DATA_DIR: {path} cannot be made or read ({error.strerror}).") from error
+    return read_keys(path)
+
+
+def read_keys(path: Path) -> tuple[tuple[str, str], ...]:
+    """Return the master keys of a file that the service keeps; CannotStart where it cannot be used."""
+    try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise CannotStart(f"JWT_KEY: {path} can be read by others; chmod 600 it.")
-        return _master_keys(path.read_text(encoding="ascii"))
+        keys = _master_keys(path.read_text(encoding="ascii"))
     except OSError as error:
         raise CannotStart(f"DATA_DIR: {path} cannot be made or read ({error.strerror}).") from error
     except ValueError as error:
         raise CannotStart(f"JWT_KEY: {path} does not hold a key, it has to be {error}.") from None
+    if not keys:
+        raise CannotStart(f"JWT_KEY: {path} is empty.")
+    return keys
 
 
 def _make_key(path: Path) -> None:

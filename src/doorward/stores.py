@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from doorward.core.clock import system_clock
 from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, Imports, ResetCodes, Revocations, Sessions
@@ -115,15 +116,23 @@ def _with_redis(stores: Stores, settings: Settings, clock: Clock) -> Stores:
     )
 
 
-def migrate(settings: Settings) -> None:
-    """Bring the database to the newest schema before anything is served; CannotStart where that is impossible.
+def place_of(settings: Settings) -> Path | PostgresAddress:
+    """Return where the tables are."""
+    return PostgresAddress.read(settings.database_url) if settings.on_postgresql else settings.database_path
+
+
+def migrate(settings: Settings) -> int:
+    """Bring the database to the newest schema before anything is served, and return its version.
+
+    CannotStart where that is impossible.
 
     A Redis is only looked at: whether it can be reached, and is fit to keep sessions.
     """
     if settings.on_postgresql:
         address = PostgresAddress.read(settings.database_url)
-        asyncio.run(prepare_postgresql(address, wait=float(settings.database_wait)))
+        version = asyncio.run(prepare_postgresql(address, wait=float(settings.database_wait)))
     else:
-        migrate_sqlite(settings.database_path)
+        version = migrate_sqlite(settings.database_path)
     if settings.redis_url:
         asyncio.run(check_redis(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
+    return version

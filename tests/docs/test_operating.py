@@ -1,9 +1,6 @@
 """What the page about operating tells an operator to do has the effect it says."""
 
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -22,41 +19,6 @@ def verdict(url: str, token: str) -> int:
 def registered(url: str) -> str:
     token: str = httpx.post(f"{url}/tenant", json={"email": EMAIL, "password": PASSWORD}).json()["token"]
     return token
-
-
-def logged_in(url: str) -> int:
-    return httpx.post(f"{url}/tenant/login", json={"email": EMAIL, "password": PASSWORD}).status_code
-
-
-@pytest.mark.slow
-def test_a_backup_made_while_it_runs_is_restored_and_another_key_ends_every_session(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    command = re.findall(r"^python3 (-c .*)$", PAGE, re.MULTILINE)[0]
-    with serving(tmp_path) as process:
-        token = registered(process.url)
-        asking = {"Authorization": f"Bearer {token}"}
-        gateway = {"name": "gateway", "permissions": ["tenant"]}
-        made = httpx.post(f"{process.url}/tenant/key", json=gateway, headers=asking).json()
-        subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, check=True, timeout=30)
-        assert httpx.delete(f"{process.url}/tenant/key/{made['id']}", headers=asking).status_code == 200
-        assert httpx.post(f"{process.url}/tenant/logout", json={"token": token}).status_code == 200
-        assert verdict(process.url, token) == 400
-
-    def restore() -> None:
-        for file in data.glob("doorward.db*"):
-            file.unlink()
-        (data / "doorward.db").write_bytes((tmp_path / "backup.db").read_bytes())
-
-    restore()
-    with serving(tmp_path) as process:
-        assert verdict(process.url, token) == 200, "the page warns of this"
-    restore()
-    (data / "master.key").unlink()
-    with serving(tmp_path) as process:
-        assert verdict(process.url, token) == 400
-        assert logged_in(process.url) == 200
-        asking = {"Authorization": f"Bearer {made['key']}"}
-        assert httpx.get(f"{process.url}/tenant", headers=asking).status_code == 200, "the page warns of this"
 
 
 @pytest.mark.slow

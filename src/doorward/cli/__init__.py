@@ -1,9 +1,26 @@
-"""The command line: thin, calls the rest. Exit codes: 0 done, 1 cannot start, 2 wrong use."""
+"""The command line: thin, calls the rest.
+
+Exit codes: 0 done, 1 cannot, 2 wrong use, 3 looked and found a problem. Results go to standard output, all else to
+standard error.
+"""
 
 import click
 
 from doorward import __version__
-from doorward.cli import imports, serve, settings, users
+from doorward.cli import (
+    audit,
+    backups,
+    doctor,
+    imports,
+    keys,
+    moving,
+    people,
+    serve,
+    sessions,
+    settings,
+    tenants,
+    users,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -11,9 +28,26 @@ from doorward.cli import imports, serve, settings, users
 def main() -> None:
     """Doorward: self-hosted, multi-tenant authentication.
 
-    Settings come from the environment and from .env; `doorward settings` lists them.
+    Settings come from the environment and from .env; `doorward settings` lists them. The other commands work on the
+    stores that the settings name, also while the service runs.
     """
 
 
-for command in (serve.serve, settings.show_settings, users.user, imports.imports):
+for command in users.user.commands.values():
+    people.user.add_command(command)
+for command in (
+    serve.serve,
+    settings.show_settings,
+    tenants.tenant,
+    people.user,
+    sessions.session,
+    sessions.apikey,
+    keys.key,
+    backups.backup,
+    backups.restore,
+    moving.migrate,
+    imports.imports,
+    doctor.doctor,
+    audit.audit,
+):
     main.add_command(command)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from doorward.cli.desk import example
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Caller
@@ -32,6 +33,7 @@ def _command(name: str, reader: Callable[..., Reader], about: str, *options: Any
 
     return click.Command(
         name,
+        epilog=example(f"doorward import {name} FILE --tenant shop@example.org --dry-run"),
         callback=run,
         help=f"{about}\n\nLogins that exist are left as they are. Exit codes: 0 done, 1 not possible, 2 wrong use, "
         "3 done but for the rows that were refused.",

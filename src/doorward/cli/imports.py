@@ -11,6 +11,7 @@ from dataclasses import replace
 import click
 
 from doorward.cli import import_others
+from doorward.cli.desk import example
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.moving.importer import Choices, Importer, Target
@@ -20,7 +21,7 @@ from doorward.settings import Settings
 from doorward.stores import choose, migrate
 
 
-@click.group("import")
+@click.group("import", epilog=example("doorward import kratos identities.json --tenant shop@example.org"))
 def imports() -> None:
     """Bring accounts and sessions in from another system."""
 
@@ -29,8 +30,15 @@ for command in import_others.COMMANDS:
     imports.add_command(command)
 
 
-@imports.command("backend-auth")
-@click.option("--redis-url", required=True, help="Where its data is: redis://user:password@host:port/database.")
+@imports.command(
+    "backend-auth", epilog=example("doorward import backend-auth --redis-url redis://127.0.0.1:6379 --dry-run")
+)
+@click.option(
+    "--redis-url",
+    envvar="LEGACY_REDIS_URL",
+    required=True,
+    help="Where its data is: redis://host:port/database. With a password in it, give it as LEGACY_REDIS_URL instead.",
+)
 @click.option("--dry-run", is_flag=True, help="Import into a database that is thrown away, and only report.")
 @click.option(
     "--since-last",

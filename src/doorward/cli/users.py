@@ -13,6 +13,7 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
+from doorward.cli.desk import example
 from doorward.cli.rows import ENDINGS, UnreadableFile, UnreadableRow, read_rows
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
@@ -66,7 +67,7 @@ class _Report:
         click.echo(f"{self.rows} rows:{would} {', '.join(f'{count} {status}' for status, count in counts.items())}.")
 
 
-@user.command("import")
+@user.command("import", epilog=example("doorward user import users.csv --tenant shop@example.org --dry-run"))
 @click.option("--tenant", "email", required=True, help="E-mail address of the tenant whose users they become.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would happen.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts.")
@@ -117,7 +118,7 @@ def _read(row: Any) -> Newcomer | Unfit:
     return read_row(row)
 
 
-@user.command("export")
+@user.command("export", epilog=example("doorward user export users.ndjson --tenant shop@example.org --hashes"))
 @click.option("--tenant", "email", required=True, help="E-mail address of the tenant whose users they are.")
 @click.option("--hashes", is_flag=True, help="With the hashes of their passwords, so that they can be imported again.")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))

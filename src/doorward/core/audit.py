@@ -9,6 +9,9 @@ import msgspec
 from doorward.core.model import Caller, Event, Session
 from doorward.core.ports import AuditLog, Entry
 
+SERVICE = "service"
+"""Where the log keeps what happened to the service as a whole, or to a tenant that is gone. No tenant has this id."""
+
 _PAGE = 500
 
 
@@ -36,7 +39,7 @@ def event(
 
 
 class Chain(NamedTuple):
-    """What checking a tenant's chain found: how many entries, the newest hash, and the first number that is wrong."""
+    """What checking a tenant's chain found: how many right entries, the newest hash, the first wrong number."""
 
     entries: int
     head: str
@@ -55,20 +58,40 @@ class AuditTrail:
         return entries[:limit], entries[limit - 1].number if len(entries) > limit else None
 
     async def check(self, tenant_id: str) -> Chain:
-        """Go through a tenant's chain from its base to its head; every entry has to follow from the one before."""
-        number, previous = await self.log.base(tenant_id)
+        """Go through a tenant's chain from its base to its head; every entry has to follow from the one before.
+
+        In constant memory, however long the chain is, and while it grows: what is written after this began is not
+        looked at.
+        """
         newest, head = await self.log.head(tenant_id)
-        entries: list[Entry] = []
-        before: int | None = None
-        while page := await self.log.page(tenant_id, before=before, limit=_PAGE):
-            entries += page
-            before = page[-1].number
-        for entry in reversed(entries):
-            number += 1
-            previous = hashlib.sha256(f"{previous}\n{entry.text}".encode()).hexdigest()
-            if entry.number != number or entry.hash != previous:
-                return Chain(len(entries), head, number)
-        return Chain(len(entries), head, None if (number, previous) == (newest, head) else number + 1)
+        while True:
+            base, hashed = await self.log.base(tenant_id)
+            chain = await self._follow(tenant_id, Link(base, hashed), Link(newest, head))
+            if chain.broken_at is None or (await self.log.base(tenant_id))[0] == base:
+                return chain
+            # Old entries were swept from under us; what is left has another base.
+
+    async def _follow(self, tenant_id: str, base: "Link", head: "Link") -> Chain:
+        last, seen = base, 0
+        while last.number < head.number:
+            page = await self.log.follow(tenant_id, after=last.number, limit=_PAGE)
+            if not page:
+                return Chain(seen, head.hash, last.number + 1)
+            for entry in page:
+                expected = Link(last.number + 1, hashlib.sha256(f"{last.hash}\n{entry.text}".encode()).hexdigest())
+                if (entry.number, entry.hash) != expected:
+                    return Chain(seen, head.hash, expected.number)
+                last, seen = expected, seen + 1
+                if last.number == head.number:
+                    break
+        return Chain(seen, head.hash, None if last == head else last.number)
+
+
+class Link(NamedTuple):
+    """A place in a chain: an entry's number and its hash."""
+
+    number: int
+    hash: str
 
 
 def read(entry: Entry) -> dict[str, object]:

@@ -93,10 +93,12 @@ class Refreshing:
         return session if genuine and claims.generation == session.generation else None
 
     async def _find(self, claims: _Claims) -> Session | None:
-        if claims.kid not in self.sessions.codec.kids:
+        if not self.sessions.codec.knows(claims.kid):
             return None
         session = await self.sessions.sessions.find(Claimed(claims.session_id, claims.user_id, Kind.USER))
-        return session if session and session.user_id == claims.user_id and session.generation else None
+        genuine = session and session.user_id == claims.user_id and session.generation
+        # Asked once more, since the key may have been retired meanwhile.
+        return session if genuine and self.sessions.codec.knows(claims.kid) else None
 
     def _token(self, kid: str, session: Session, generation: int | None = None) -> str:
         claims = _Claims(

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import msgspec
 
-from doorward.core.audit import event
+from doorward.core.audit import SERVICE, event
 from doorward.core.errors import Conflict, IncorrectPassword, NotAuthorized, TenantExists
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.passwords import Passwords
@@ -88,7 +88,9 @@ class Tenants:
     async def remove(self, caller: Caller) -> None:
         """Remove a tenant and all it owns, for good; NotAuthorized where there is none."""
         await self._end(caller.tenant_id)
-        if not await self.accounts.delete_tenant(caller.tenant_id):
+        # Told in the service's own chain, since the tenant's goes with it: whoever restores a backup has to know.
+        gone = event(caller._replace(tenant_id=SERVICE), self.clock(), "tenant.delete", subject=caller.tenant_id)
+        if not await self.accounts.delete_tenant(caller.tenant_id, events=[gone]):
             raise NotAuthorized
         await self._end(caller.tenant_id)
 

@@ -11,7 +11,7 @@ import hmac
 import secrets
 from binascii import Error as NotBase64
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
@@ -140,25 +140,50 @@ def spell(value: object) -> bytes:
     return _encode_json(value)
 
 
+# As far as it is the same whatever the key's number is, in whole groups of base64.
+_OUR_HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT","kid":"')[:44]
+
+
+def _look_nowhere() -> None:
+    """Find nothing: the master keys are those that there were at the start."""
+
+
 class Codec:
     """Signs and checks the tokens of one audience under one or more master keys.
 
-    `masters` maps a key id to key material; the first signs (`signing_kid`), all of them verify (`kids`).
+    `masters` maps a key id to key material; the first signs (`signing_kid`), all of them verify.
     """
 
     def __init__(self, masters: Mapping[str, bytes], audience: str) -> None:
         """Prepare the few headers that will ever be accepted."""
-        self._masters = dict(masters)
-        self.signing_kid = next(iter(self._masters))
-        self.kids = frozenset(self._masters)
         self.audience = audience
-        self._headers = {self._header(kid): kid for kid in self._masters}
+        self._look: Callable[[], object] = _look_nowhere
         self._users = msgspec.json.Decoder(UserClaims)
         self._tenants = msgspec.json.Decoder(TenantClaims)
         # Tokens that were found true before, taken apart. It is arithmetic that is remembered, nothing of a session:
         # whether there is one, with which key, and until when, is asked of the store every time.
         self._known_users: dict[bytes, Parsed[UserClaims]] = {}
         self._known_tenants: dict[bytes, Parsed[TenantClaims]] = {}
+        self.adopt(masters)
+
+    def adopt(self, masters: Mapping[str, bytes]) -> None:
+        """Work with these master keys from now on. What was signed under one that is gone is refused at once."""
+        self._masters = dict(masters)
+        self.signing_kid = next(iter(self._masters))
+        self._headers = {self._header(kid): kid for kid in self._masters}
+        # A number may have got another key: nothing that was proven under the old ones is proven any more.
+        self._known_users.clear()
+        self._known_tenants.clear()
+
+    def look_again_with(self, look: Callable[[], object]) -> None:
+        """Before a token of an unknown master key is refused, call `look`, which may `adopt` it."""
+        self._look = look
+
+    def knows(self, kid: str) -> bool:
+        """Tell whether a master key of this id verifies, after another look if need be."""
+        if kid not in self._masters:
+            self._look()
+        return kid in self._masters
 
     @staticmethod
     def _header(kid: str) -> bytes:
@@ -186,7 +211,12 @@ class Codec:
         header, _, payload = signed.partition(b".")
         kid = self._headers.get(header)
         if kid is None:
-            return self._parse_imported(token, decoder)
+            if not header.startswith(_OUR_HEADER):
+                return self._parse_imported(token, decoder)
+            self._look()
+            kid = self._headers.get(header)
+            if kid is None:
+                return None
         try:
             text = decode_segment(payload)
             return Parsed(kid, decoder.decode(text), text, signed, signature)
@@ -201,7 +231,7 @@ class Codec:
         claims = parsed.claims
         if not parsed.kid:
             return self._check_imported(parsed, session, now)
-        if claims.jti != session.id:
+        if claims.jti != session.id or parsed.kid not in self._masters:
             return False
         with_what = (session.key, session.kind, session.tenant_id)
         known = parsed.proven == with_what

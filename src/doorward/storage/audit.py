@@ -23,6 +23,11 @@ class RelationalAuditLog:
         values = {"tenant_id": tenant_id, "before": _NEWEST if before is None else before, "limit": limit}
         return [Entry._make(row) for row in await self._db.scan("page_audit", values)]
 
+    async def follow(self, tenant_id: str, *, after: int, limit: int) -> list[Entry]:
+        """See `AuditLog.follow`."""
+        values = {"tenant_id": tenant_id, "after": after, "limit": limit}
+        return [Entry._make(row) for row in await self._db.scan("follow_audit", values)]
+
     async def base(self, tenant_id: str) -> tuple[int, str]:
         """See `AuditLog.base`."""
         return await self._end("audit_base", tenant_id)

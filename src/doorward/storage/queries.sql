@@ -373,6 +373,10 @@ SELECT tenant_id, number, :at, :entry, hash FROM audit_chains WHERE tenant_id = 
 SELECT number, at, entry, hash FROM audit
 WHERE tenant_id = :tenant_id AND number < :before ORDER BY number DESC LIMIT :limit
 
+-- name: follow_audit
+SELECT number, at, entry, hash FROM audit
+WHERE tenant_id = :tenant_id AND number > :after ORDER BY number LIMIT :limit
+
 -- name: audit_base
 SELECT base_number, base_hash FROM audit_chains WHERE tenant_id = :tenant_id
 

@@ -76,5 +76,11 @@ def load_migrations(database: str, words: Mapping[str, str]) -> list[Migration]:
     return steps
 
 
+def newest_version() -> int:
+    """Return the newest version of the schema that this program knows, of whatever database."""
+    names = [file.name for file in resources.files("doorward.storage").joinpath("migrations").iterdir()]
+    return max(int(match[1]) for name in names if (match := _MIGRATION.fullmatch(name)))
+
+
 def _split(script: str) -> tuple[str, ...]:
     return tuple(statement for part in _COMMENT.sub("", script).split(";\n") if (statement := part.strip(" ;\n")))

@@ -31,6 +31,10 @@ class AuditLog(Protocol):
         """Return up to `limit` entries, newest first, those with a number below `before`."""
         ...
 
+    async def follow(self, tenant_id: str, *, after: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries, oldest first, those with a number above `after`."""
+        ...
+
     async def base(self, tenant_id: str) -> tuple[int, str]:
         """Return number and hash of the last entry that was swept, (0, "") if none was."""
         ...

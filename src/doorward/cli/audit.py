@@ -1,0 +1,92 @@
+"""`doorward audit`: the log of what happened, shown and proven whole."""
+
+import json
+import sys
+
+import click
+
+from doorward.cli.desk import PROBLEM, Desk, as_json, at_desk, done, example, moment, show
+from doorward.core.audit import SERVICE, Chain, read
+
+_PAGE = 500
+
+
+@click.group("audit", epilog=example("doorward audit verify"))
+def audit() -> None:
+    """Show the audit trail, and prove that it is whole."""
+
+
+async def _chain(desk: Desk, tenant: str) -> str:
+    return SERVICE if tenant == SERVICE else (await desk.operations.find(tenant)).id
+
+
+@audit.command(
+    epilog=example(
+        "doorward audit verify\ndoorward audit verify --tenant shop@example.org\ndoorward audit verify --json"
+    )
+)
+@click.option("--tenant", metavar="TENANT", help="Only this tenant's chain; `service` is the service's own.")
+@as_json
+def verify(*, tenant: str | None, as_json: bool) -> None:
+    """Follow every chain from its base to its newest entry; exit with 3 where one is broken.
+
+    The first entry that does not follow from the one before is named. Keep what `--json` prints somewhere else: a hash
+    from before is what shows that a whole chain was written anew.
+    """
+
+    async def work(desk: Desk) -> list[tuple[str, Chain]]:
+        if tenant is not None:
+            chain = await _chain(desk, tenant)
+            return [(chain, await desk.audit.check(chain))]
+        checked: list[tuple[str, Chain]] = []
+        after = ""
+        while page := await desk.stores.audit.tenants(after=after, limit=_PAGE):
+            checked += [(one, await desk.audit.check(one)) for one in page]
+            after = page[-1]
+        return checked
+
+    found = at_desk(work)
+    show(
+        (
+            {"chain": one, "entries": chain.entries, "head": chain.head, "broken_at": chain.broken_at}
+            for one, chain in found
+        ),
+        as_json=as_json,
+    )
+    broken = [(one, chain) for one, chain in found if chain.broken_at is not None]
+    for one, chain in broken:
+        click.secho(f"The chain of {one} is broken at entry {chain.broken_at}.", err=True, fg="red")
+    if broken:
+        sys.exit(PROBLEM)
+    done(f"{len(found)} chains are whole.")
+
+
+@audit.command(
+    "show",
+    epilog=example(
+        "doorward audit show --tenant shop@example.org --limit 20\ndoorward audit show --tenant service --json"
+    ),
+)
+@click.option("--tenant", required=True, metavar="TENANT", help="Whose chain; `service` is the service's own.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@as_json
+def show_trail(*, tenant: str, limit: int, as_json: bool) -> None:
+    """Show what happened to a tenant, newest first."""
+
+    async def work(desk: Desk) -> None:
+        chain = await _chain(desk, tenant)
+        before: int | None = None
+        left = limit
+        while left and (page := await desk.stores.audit.page(chain, before=before, limit=min(_PAGE, left))):
+            for entry in page:
+                told = {"number": entry.number, **read(entry)}
+                click.echo(json.dumps(told) if as_json else _line(told))
+            before, left = page[-1].number, left - len(page)
+
+    at_desk(work)
+
+
+def _line(told: dict[str, object]) -> str:
+    at = told.pop("at")
+    rest = "  ".join(f"{name}={value}" for name, value in told.items() if name not in {"number", "action", "tenant_id"})
+    return f"{told['number']:>6}  {moment(at) if isinstance(at, int) else at}  {told['action']!s:<20}  {rest}"

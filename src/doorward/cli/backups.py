@@ -1,0 +1,94 @@
+"""`doorward backup` and `doorward restore`."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from doorward.cli.desk import (
+    Desk,
+    at_desk,
+    confirmed,
+    done,
+    example,
+    explained,
+    fail,
+    moment,
+    read_secret,
+    read_settings,
+    yes,
+)
+from doorward.core.clock import system_clock
+from doorward.core.operations import restored
+from doorward.core.sessions import key_session
+from doorward.moving_up import Restored, back_up
+from doorward.moving_up import restore as put_back
+from doorward.storage.backup import NotABackup, Reader
+from doorward.stores import migrate, place_of
+
+passphrase_file = click.option(
+    "--passphrase-file", metavar="FILE", help="File whose first line is the passphrase; - is standard input."
+)
+
+
+@click.command(epilog=example("doorward backup /backups/doorward.bak\ndoorward backup doorward.bak --encrypt"))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--encrypt", is_flag=True, help="Encrypt it under a passphrase, which is asked for.")
+@passphrase_file
+def backup(*, file: Path, encrypt: bool, passphrase_file: str | None) -> None:
+    """Write a backup of tenants, users, API keys and audit trails, also while the service runs.
+
+    There are no sessions and no master keys in it: keep the master key elsewhere.
+    """
+    passphrase = read_secret("Passphrase", passphrase_file) if encrypt or passphrase_file else None
+    settings = explained(read_settings)
+    schema = explained(lambda: migrate(settings))
+    now = system_clock()
+    place = explained(lambda: place_of(settings))
+    try:
+        rows = asyncio.run(back_up(place, file, schema=schema, taken_at=now, passphrase=passphrase))
+    except OSError as error:
+        fail(f"{file} cannot be written ({error.strerror}).")
+    done(f"{file} holds {rows} rows as they were at {moment(now)}.")
+
+
+@click.command(epilog=example("doorward restore /backups/doorward.bak\ndoorward restore doorward.bak --yes"))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@passphrase_file
+@yes
+def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
+    """Put a backup in place of what there is: whole, or not at all.
+
+    Every session ends. Tenants and users that were deleted since the backup, and API keys that were revoked, stay so,
+    as far as the audit trail of the present database tells of them.
+    """
+    settings = explained(read_settings)
+    try:
+        with file.open("rb") as opened:
+            header = Reader(opened)
+        passphrase = read_secret("Passphrase", passphrase_file) if header.encrypted else None
+        confirmed(f"Replace what is in {settings.database_place} by the backup {file}?", yes=yes)
+        explained(lambda: migrate(settings))
+        place = explained(lambda: place_of(settings))
+        found = asyncio.run(put_back(place, file, passphrase=passphrase))
+    except NotABackup as reason:
+        fail(str(reason))
+    at_desk(lambda desk: _settle(desk, found))
+    done(
+        f"Restored as of {moment(found.taken_at)}. Every session has ended; {found.stayed_deleted} tenants, users and "
+        "API keys that were deleted since stayed deleted."
+    )
+
+
+async def _settle(desk: Desk, found: Restored) -> None:
+    """End the sessions that lie outside the database, and let the API keys live again."""
+    sessions = desk.stores.sessions
+    for tenant_id in found.tenants:
+        await sessions.end_tenant(tenant_id)
+        await sessions.end_keys(tenant_id)
+        await sessions.end_users_of(tenant_id)
+    async for tenant in desk.operations.tenants():
+        if not tenant.disabled:
+            for key in await desk.stores.keys.of_tenant(tenant.id):
+                await sessions.open(key_session(key), cap=None)
+    await desk.operations.note(restored(system_clock(), found.taken_at))

@@ -1,0 +1,222 @@
+"""The desk every command works at: the stores that the settings name, the use cases on them, and how to answer."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import click
+
+from doorward import logs
+from doorward.core.api_keys import KeyRing
+from doorward.core.audit import AuditTrail
+from doorward.core.clock import system_clock
+from doorward.core.devices import Devices
+from doorward.core.errors import CannotStart, Refusal, ValidationFailed
+from doorward.core.identity import is_email
+from doorward.core.operations import NoSuchTenant, Operations
+from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.tenants import Tenants
+from doorward.core.throttle import Budget, Budgets, Throttle, pepper
+from doorward.core.tokens import Codec
+from doorward.core.user_passwords import UserPasswords
+from doorward.core.users import Users
+from doorward.master_keys import CannotChange
+from doorward.settings import Settings
+from doorward.stores import Stores, choose, migrate
+
+DONE, CANNOT, WRONG_USE, PROBLEM = 0, 1, 2, 3
+"""The exit codes: done; cannot be done; used wrongly (click's own); looked, and found something wrong."""
+
+Result = TypeVar("Result")
+Row = Mapping[str, object]
+
+# An operator is not throttled.
+_NO_BUDGETS = Budgets(Budget(1, 0), 0, Budget(1, 0), Budget(1, 0), Budget(1, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The use cases, on open stores."""
+
+    settings: Settings
+    stores: Stores
+    operations: Operations
+    tenants: Tenants
+    users: Users
+    user_passwords: UserPasswords
+    devices: Devices
+    keys: KeyRing
+    audit: AuditTrail
+
+
+def at_desk(work: Callable[[Desk], Awaitable[Result]]) -> Result:
+    """Do `work` with the stores open, and return what it returns; ends the program, with a sentence, where it cannot.
+
+    The schema is brought up first, as a start of the service would.
+    """
+
+    def run() -> Result:
+        settings = read_settings()
+        masters = {kid: key.encode() for kid, key in settings.with_master_key()}
+        migrate(settings)
+        return asyncio.run(_work(settings, masters, work))
+
+    return explained(run)
+
+
+def read_settings() -> Settings:
+    """Return the settings, and log as they say, but nothing below a warning."""
+    settings = Settings.read()
+    logs.configure("error" if settings.log_level == "error" else "warning", settings.log_format)
+    return settings
+
+
+def explained(work: Callable[[], Result]) -> Result:
+    """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
+    try:
+        return work()
+    except (CannotStart, CannotChange, NoSuchTenant) as reason:
+        fail(str(reason))
+    except ValidationFailed as refusal:
+        fail("; ".join(fault.message for fault in refusal.faults))
+    except Refusal as refusal:
+        fail(refusal.sentence)
+
+
+async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[Desk], Awaitable[Result]]) -> Result:
+    stores = choose(settings)
+    clock = system_clock
+    await stores.open()
+    passwords = Passwords(
+        Hasher(Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)), threads=1
+    )
+    try:
+        lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
+        door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
+        throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _NO_BUDGETS)
+        accounts, keys = stores.accounts, stores.keys
+        users = Users(accounts, door, passwords, throttle, clock)
+        desk = Desk(
+            settings,
+            stores,
+            Operations(accounts, stores.sessions, stores.audit, passwords, throttle, clock),
+            Tenants(accounts, keys, door, passwords, throttle, clock),
+            users,
+            UserPasswords(accounts, stores.reset_codes, door, passwords, throttle, users, clock),
+            Devices(accounts, stores.sessions, throttle, clock),
+            KeyRing(keys, door, throttle, clock),
+            AuditTrail(stores.audit),
+        )
+        return await work(desk)
+    finally:
+        passwords.close()
+        await stores.close()
+
+
+def fail(sentence: str, code: int = CANNOT) -> NoReturn:
+    """End the program with a sentence on standard error."""
+    click.secho(sentence, err=True, fg="red")
+    sys.exit(code)
+
+
+def done(sentence: str) -> None:
+    """Say what was done; on standard error, so that standard output holds results only."""
+    click.echo(sentence, err=True)
+
+
+def show(rows: Iterable[Row], *, as_json: bool) -> None:
+    """Print rows as a table, or as one JSON object a line."""
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row))
+        return
+    kept = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    if not kept:
+        done("None.")
+        return
+    widths = {name: max([len(name), *(len(row[name]) for row in kept)]) for name in kept[0]}
+    click.secho("  ".join(name.upper().ljust(width) for name, width in widths.items()).rstrip(), bold=True)
+    for row in kept:
+        click.echo("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
+
+
+def show_one(row: Row, *, as_json: bool) -> None:
+    """Print one thing, a line to each of its properties, or as a JSON object."""
+    if as_json:
+        click.echo(json.dumps(row))
+        return
+    width = max(map(len, row))
+    for name, value in row.items():
+        click.echo(f"{click.style(name.ljust(width), bold=True)}  {_cell(value)}")
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    # What tenants wrote must not steer the terminal.
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """Return a time as ISO 8601 in UTC."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def read_secret(prompt: str, file: str | None) -> str:
+    """Return a secret from a file, from standard input where that is no terminal, or from who types it twice.
+
+    Never from an argument: the arguments of a process can be read by everybody on a machine.
+    """
+    if file is not None and file != "-":
+        try:
+            secret = Path(file).read_text(encoding="utf-8").partition("\n")[0]
+        except (OSError, UnicodeDecodeError) as error:
+            fail(f"{file} cannot be read ({type(error).__name__}).")
+    elif file == "-" or not sys.stdin.isatty():
+        secret = sys.stdin.readline()
+    else:
+        secret = str(click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))
+    secret = secret.rstrip("\r\n")
+    if not secret:
+        fail(f"The {prompt.lower()} is empty.")
+    return secret
+
+
+def confirmed(question: str, *, yes: bool) -> None:
+    """Go on only if the operator says so; without a terminal, only with --yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask at: say --yes.")
+    if not click.confirm(question, err=True):
+        fail("Nothing was done.")
+
+
+def email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return an e-mail address that a tenant may have (a click callback)."""
+    if not is_email(value) or len(value) > 256:  # noqa: PLR2004 - as the API's
+        raise click.BadParameter("not an e-mail address.")
+    return value
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line, for scripts.")
+yes = click.option("--yes", is_flag=True, help="Do not ask.")
+password_file = click.option(
+    "--password-file", metavar="FILE", help="File whose first line is the password; - is standard input."
+)
+tenant_option = click.option("--tenant", required=True, metavar="TENANT", help="The tenant: its id or e-mail address.")
+
+
+def example(text: str) -> str:
+    """Return examples as the end of a help page, as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in text.strip().splitlines())

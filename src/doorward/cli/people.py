@@ -1,0 +1,157 @@
+"""`doorward user`: a tenant's users, as the tenant would see and change them."""
+
+import click
+
+from doorward.cli.desk import (
+    Desk,
+    as_json,
+    at_desk,
+    confirmed,
+    done,
+    example,
+    moment,
+    password_file,
+    read_secret,
+    show,
+    show_one,
+    tenant_option,
+    yes,
+)
+from doorward.core.model import Caller, User
+from doorward.core.operations import operator
+from doorward.core.user_passwords import Code
+from doorward.core.users import read_cursor
+
+_PAGE = 500
+
+
+@click.group("user", epilog=example("doorward user show alice --tenant shop@example.org"))
+def user() -> None:
+    """Show, shut out and remove a tenant's users."""
+
+
+async def _caller(desk: Desk, tenant: str) -> Caller:
+    return operator((await desk.operations.find(tenant)).id)
+
+
+def _row(one: User) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "login": one.login,
+        "email": one.email,
+        "registered": moment(one.registration_date),
+        "last_activity": moment(one.last_activity),
+        "disabled": one.disabled,
+    }
+
+
+@user.command("list", epilog=example("doorward user list --tenant shop@example.org --search ali"))
+@tenant_option
+@click.option("--search", default="", help="Only logins that contain this.")
+@as_json
+def list_users(*, tenant: str, search: str, as_json: bool) -> None:
+    """List a tenant's users, by login."""
+
+    async def work(desk: Desk) -> list[User]:
+        caller = await _caller(desk, tenant)
+        users: list[User] = []
+        after: str | None = ""
+        while after is not None:
+            found, cursor = await desk.users.page(caller.tenant_id, part=search, after=after, limit=_PAGE)
+            users += found
+            after = read_cursor(cursor)
+            if as_json:
+                # Written page by page, so that a million of them need no memory.
+                show(map(_row, users), as_json=True)
+                users.clear()
+        return users
+
+    users = at_desk(work)
+    if not as_json:
+        show(map(_row, users), as_json=False)
+
+
+@user.command("show", epilog=example("doorward user show alice --tenant shop@example.org --json"))
+@click.argument("login")
+@tenant_option
+@as_json
+def show_user(*, login: str, tenant: str, as_json: bool) -> None:
+    """Show a user with what is known of it, but no password hash."""
+
+    async def work(desk: Desk) -> dict[str, object]:
+        caller = await _caller(desk, tenant)
+        one = await desk.users.get(caller, login)
+        devices = await desk.devices.of_user(caller, login)
+        more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
+        return {**_row(one), **more, "has_password": bool(one.password_hash), "sessions": len(devices)}
+
+    show_one(at_desk(work), as_json=as_json)
+
+
+@user.command(epilog=example("doorward user disable alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+def disable(*, login: str, tenant: str) -> None:
+    """Shut a user out: its sessions end at once."""
+    _disable(login, tenant, disabled=True)
+    done(f"{login} is disabled; its sessions have ended.")
+
+
+@user.command(epilog=example("doorward user enable alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+def enable(*, login: str, tenant: str) -> None:
+    """Let a disabled user in again."""
+    _disable(login, tenant, disabled=False)
+    done(f"{login} is enabled.")
+
+
+def _disable(login: str, tenant: str, *, disabled: bool) -> None:
+    async def work(desk: Desk) -> None:
+        await desk.users.change(await _caller(desk, tenant), login, disabled=disabled)
+
+    at_desk(work)
+
+
+@user.command(epilog=example("doorward user delete alice --tenant shop@example.org --yes"))
+@click.argument("login")
+@tenant_option
+@yes
+def delete(*, login: str, tenant: str, yes: bool) -> None:
+    """Remove a user for good; its sessions end at once."""
+    confirmed(f"Remove {login} for good?", yes=yes)
+
+    async def work(desk: Desk) -> None:
+        await desk.users.delete(await _caller(desk, tenant), login)
+
+    at_desk(work)
+    done(f"{login} is gone; its sessions have ended.")
+
+
+@user.command(epilog=example("doorward user password alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+@password_file
+def password(*, login: str, tenant: str, password_file: str | None) -> None:
+    """Give a user a new password by the tenant's policy, forgive its failed logins, and end its sessions."""
+    secret = read_secret("Password", password_file)
+
+    async def work(desk: Desk) -> None:
+        await desk.users.change(await _caller(desk, tenant), login, password=secret)
+
+    at_desk(work)
+    done(f"{login} has a new password; its sessions have ended.")
+
+
+@user.command("reset-code", epilog=example("doorward user reset-code alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+@as_json
+def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
+    """Print a code that sets this user's password once, within ten minutes."""
+
+    async def work(desk: Desk) -> Code:
+        return await desk.user_passwords.offer(await _caller(desk, tenant), login)
+
+    found = at_desk(work)
+    show_one({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)

@@ -1,0 +1,117 @@
+"""`doorward session` and `doorward apikey`: what proves who somebody is, listed and ended."""
+
+import click
+
+from doorward.cli.desk import Desk, as_json, at_desk, confirmed, done, example, moment, show, tenant_option, yes
+from doorward.core.model import Device
+from doorward.core.operations import operator
+from doorward.core.ports import ApiKey
+
+_CHOOSE = "Say which: --tenant, --tenant with --user, those two with --id, or --everybody."
+
+
+@click.group("session", epilog=example("doorward session list --tenant shop@example.org --user alice"))
+def session() -> None:
+    """List and end sessions."""
+
+
+@session.command("list", epilog=example("doorward session list --tenant shop@example.org --user alice --json"))
+@tenant_option
+@click.option("--user", required=True, metavar="LOGIN", help="The user's login.")
+@as_json
+def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
+    """List a user's live sessions, newest first."""
+
+    async def work(desk: Desk) -> list[Device]:
+        return await desk.devices.of_user(operator((await desk.operations.find(tenant)).id), user)
+
+    show(map(_device, at_desk(work)), as_json=as_json)
+
+
+def _device(device: Device) -> dict[str, object]:
+    one = device.session
+    return {
+        "id": one.id,
+        "device": one.device_id,
+        "opened": moment(one.created_at),
+        "seen": moment(one.seen_at),
+        "expires": moment(one.expires_at),
+        "ip": device.origin.ip,
+    }
+
+
+@session.command(
+    epilog=example(
+        "doorward session revoke --tenant shop@example.org --user alice\n"
+        "doorward session revoke --tenant shop@example.org --user alice --id m5VZ0hTn3yq3nNRgHxyD8Q\n"
+        "doorward session revoke --tenant shop@example.org\n"
+        "doorward session revoke --everybody --yes"
+    )
+)
+@click.option("--tenant", metavar="TENANT", help="Its sessions and its users'; the tenant's id or e-mail address.")
+@click.option("--user", metavar="LOGIN", help="Only those of this user.")
+@click.option("--id", "session_id", metavar="SESSION", help="Only this one of the user's.")
+@click.option("--everybody", is_flag=True, help="Every session of every tenant and user. API keys go on.")
+@yes
+def revoke(*, tenant: str | None, user: str | None, session_id: str | None, everybody: bool, yes: bool) -> None:
+    """End sessions at once, on every worker: one, a user's, a tenant's with its users', or everybody's."""
+    if everybody == bool(tenant) or (everybody and user) or (session_id and not user):
+        raise click.UsageError(_CHOOSE)
+    if not user:
+        confirmed(f"End every session of {tenant or 'everybody'}?", yes=yes)
+
+    async def work(desk: Desk) -> str:
+        if tenant is None:
+            return f"Every session of {await desk.operations.end_everybody()} tenants and of their users has ended."
+        caller = operator((await desk.operations.find(tenant)).id)
+        if user is None:
+            await desk.operations.end_sessions(caller.tenant_id)
+            return f"Every session of {tenant} and of its users has ended."
+        if session_id is None:
+            await desk.devices.end_user(caller, user)
+            return f"Every session of {user} has ended."
+        await desk.devices.end_one(caller, user, session_id)
+        return "The session has ended."
+
+    done(at_desk(work))
+
+
+@click.group("apikey", epilog=example("doorward apikey list --tenant shop@example.org"))
+def apikey() -> None:
+    """List and revoke tenants' API keys; the service's own keys are `doorward key`."""
+
+
+@apikey.command("list", epilog=example("doorward apikey list --tenant shop@example.org"))
+@tenant_option
+@as_json
+def list_keys(*, tenant: str, as_json: bool) -> None:
+    """List a tenant's API keys, oldest first."""
+
+    async def work(desk: Desk) -> list[ApiKey]:
+        return await desk.stores.keys.of_tenant((await desk.operations.find(tenant)).id)
+
+    show(map(_key, at_desk(work)), as_json=as_json)
+
+
+def _key(one: ApiKey) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "permissions": one.permissions,
+        "created": moment(one.created_at),
+        "expires": moment(one.expires_at),
+        "last_used": moment(one.last_used),
+    }
+
+
+@apikey.command("revoke", epilog=example("doorward apikey revoke h0Bq1Qm6v0S7n3mJ2c9xWg --tenant shop@example.org"))
+@click.argument("key_id")
+@tenant_option
+def revoke_key(*, key_id: str, tenant: str) -> None:
+    """Make an API key worthless at once."""
+
+    async def work(desk: Desk) -> None:
+        await desk.keys.revoke(operator((await desk.operations.find(tenant)).id), key_id)
+
+    at_desk(work)
+    done("The key is worth nothing any more.")

@@ -1,0 +1,132 @@
+"""`doorward tenant`: tenants made, seen, shut out and removed."""
+
+import click
+
+from doorward.cli.desk import (
+    Desk,
+    as_json,
+    at_desk,
+    confirmed,
+    done,
+    email,
+    example,
+    moment,
+    password_file,
+    read_secret,
+    show,
+    show_one,
+    yes,
+)
+from doorward.core.model import Tenant
+from doorward.core.operations import operator
+from doorward.core.tenant_settings import settings_of, write
+
+
+@click.group("tenant", epilog=example("doorward tenant list\ndoorward tenant disable shop@example.org"))
+def tenant() -> None:
+    """Create, show, shut out and remove tenants."""
+
+
+def _row(one: Tenant) -> dict[str, object]:
+    return {"id": one.id, "email": one.email, "created": moment(one.created_at), "disabled": one.disabled}
+
+
+@tenant.command(
+    epilog=example(
+        "doorward tenant create shop@example.org\n"
+        "doorward tenant create shop@example.org --password-file /run/secrets/shop --json"
+    )
+)
+@click.argument("email", callback=email)
+@password_file
+@as_json
+def create(*, email: str, password_file: str | None, as_json: bool) -> None:
+    """Create a tenant. Its password is asked for, or read from standard input or a file."""
+    password = read_secret("Password", password_file)
+
+    async def work(desk: Desk) -> Tenant:
+        return await desk.operations.create(email, password)
+
+    show_one(_row(at_desk(work)), as_json=as_json)
+
+
+@tenant.command("list", epilog=example("doorward tenant list\ndoorward tenant list --json | jq -r .email"))
+@as_json
+def list_tenants(*, as_json: bool) -> None:
+    """List every tenant."""
+
+    async def work(desk: Desk) -> list[Tenant]:
+        return [one async for one in desk.operations.tenants()]
+
+    show(map(_row, at_desk(work)), as_json=as_json)
+
+
+@tenant.command("show", epilog=example("doorward tenant show shop@example.org"))
+@click.argument("tenant")
+@as_json
+def show_tenant(*, tenant: str, as_json: bool) -> None:
+    """Show a tenant, by its id or e-mail address, with its settings."""
+
+    async def work(desk: Desk) -> dict[str, object]:
+        one = await desk.operations.find(tenant)
+        keys = await desk.stores.keys.of_tenant(one.id)
+        return {**_row(one), "api_keys": len(keys), "settings": write(settings_of(one))}
+
+    show_one(at_desk(work), as_json=as_json)
+
+
+@tenant.command(epilog=example("doorward tenant disable shop@example.org"))
+@click.argument("tenant")
+def disable(*, tenant: str) -> None:
+    """Shut a tenant out: its sessions, its users' and its API keys end at once."""
+    _disable(tenant, disabled=True)
+    done(f"{tenant} is disabled; every session of it and of its users has ended.")
+
+
+@tenant.command(epilog=example("doorward tenant enable shop@example.org"))
+@click.argument("tenant")
+def enable(*, tenant: str) -> None:
+    """Let a disabled tenant in again, with its API keys. Sessions that ended stay ended."""
+    _disable(tenant, disabled=False)
+    done(f"{tenant} is enabled.")
+
+
+def _disable(name: str, *, disabled: bool) -> None:
+    async def work(desk: Desk) -> None:
+        one = await desk.operations.find(name)
+        await desk.tenants.disable(operator(one.id), disabled=disabled)
+
+    at_desk(work)
+
+
+@tenant.command(
+    epilog=example("doorward tenant delete shop@example.org\ndoorward tenant delete shop@example.org --yes")
+)
+@click.argument("tenant")
+@yes
+def delete(*, tenant: str, yes: bool) -> None:
+    """Remove a tenant and everything it owns, for good."""
+    confirmed(f"Remove {tenant} with all its users, for good?", yes=yes)
+
+    async def work(desk: Desk) -> None:
+        one = await desk.operations.find(tenant)
+        await desk.tenants.remove(operator(one.id))
+
+    at_desk(work)
+    done(f"{tenant} is gone. What it owned is removed by the running service within the minute.")
+
+
+@tenant.command(
+    epilog=example("doorward tenant password shop@example.org\npass shop | doorward tenant password shop@example.org")
+)
+@click.argument("tenant")
+@password_file
+def password(*, tenant: str, password_file: str | None) -> None:
+    """Give a tenant a new password, forgive its failed logins, and end its own sessions."""
+    secret = read_secret("Password", password_file)
+
+    async def work(desk: Desk) -> None:
+        await desk.operations.set_password(await desk.operations.find(tenant), secret)
+
+    at_desk(work)
+    done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")

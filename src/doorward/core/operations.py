@@ -1,0 +1,114 @@
+"""What only an operator does: tenants by name, everybody's sessions, and the log of what was done to the service."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from doorward.core.audit import SERVICE, event
+from doorward.core.errors import Conflict, TenantExists
+from doorward.core.identity import canonical
+from doorward.core.model import Caller, Event, Tenant
+from doorward.core.passwords import Passwords
+from doorward.core.ports import Accounts, AuditLog, Clock, Sessions
+from doorward.core.throttle import TENANTS, Throttle
+
+_PAGE = 200
+_TRIES = 5
+
+
+class NoSuchTenant(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+    """An operator named a tenant that there is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Acts on any tenant, for an operator."""
+
+    accounts: Accounts
+    sessions: Sessions
+    audit: AuditLog
+    passwords: Passwords
+    throttle: Throttle
+    clock: Clock
+
+    async def find(self, name: str) -> Tenant:
+        """Return the tenant of this id or e-mail address; NoSuchTenant."""
+        tenant = await (self.accounts.tenant_by_email(name) if "@" in name else self.accounts.tenant_by_id(name))
+        if tenant is None:
+            raise NoSuchTenant(f"There is no tenant {name}.")
+        return tenant
+
+    async def tenants(self) -> AsyncIterator[Tenant]:
+        """Yield every tenant, by canonical e-mail address."""
+        after = ""
+        while page := await self.accounts.list_tenants(after=after, limit=_PAGE):
+            for tenant in page:
+                yield tenant
+            after = canonical(page[-1].email)
+
+    async def create(self, email: str, password: str) -> Tenant:
+        """Create a tenant, which has no session yet; TenantExists where the address is taken."""
+        if await self.accounts.tenant_by_email(email):
+            raise TenantExists
+        secret = await self.passwords.hash(password, group=TENANTS)
+        tenant = Tenant(str(uuid4()), email, secret, credentials=1, created_at=self.clock())
+        created = event(operator(tenant.id), tenant.created_at, "tenant.create")
+        if not await self.accounts.add_tenant(tenant, events=[created]):
+            raise TenantExists
+        return tenant
+
+    async def set_password(self, tenant: Tenant, password: str) -> None:
+        """Give a tenant a new password, forgive its failures, and end its own sessions; NoSuchTenant, Conflict."""
+        secret = await self.passwords.hash(password, group=TENANTS)
+        for _ in range(_TRIES):
+            before = await self.find(tenant.id)
+            after = replace(before, password_hash=secret, credentials=before.credentials + 1)
+            changed = event(operator(tenant.id), self.clock(), "tenant.password")
+            if await self.accounts.change_tenant(after, events=[changed]):
+                await self.sessions.end_tenant(tenant.id)
+                await self.throttle.pardon(TENANTS, before.email)
+                return
+        raise Conflict
+
+    async def end_sessions(self, tenant_id: str) -> None:
+        """End every session of a tenant and of its users; its API keys go on."""
+        ended = event(operator(tenant_id), self.clock(), "tenant.revoke_all")
+        await self.sessions.end_users_of(tenant_id, events=[ended])
+        await self.sessions.end_tenant(tenant_id)
+
+    async def end_everybody(self) -> int:
+        """End every session of every tenant and user; return how many tenants there are. API keys go on."""
+        count = 0
+        async for tenant in self.tenants():
+            await self.end_sessions(tenant.id)
+            count += 1
+        return count
+
+    async def note(self, done: Event) -> None:
+        """Keep in the service's own log what was done to it (the events below)."""
+        await self.audit.record(done)
+
+
+def operator(tenant_id: str = SERVICE) -> Caller:
+    """Return the operator, acting on a tenant or on the service."""
+    return Caller(tenant_id, "operator")
+
+
+def key_added(at: int, kid: str) -> Event:
+    """Return the event of a master key that verifies from now on."""
+    return event(operator(), at, "operator.key_add", subject=kid)
+
+
+def key_activated(at: int, kid: str) -> Event:
+    """Return the event of a master key that signs from now on."""
+    return event(operator(), at, "operator.key_activate", subject=kid)
+
+
+def key_retired(at: int, kid: str) -> Event:
+    """Return the event of a master key that is worth nothing any more."""
+    return event(operator(), at, "operator.key_retire", subject=kid)
+
+
+def restored(at: int, taken_at: int) -> Event:
+    """Return the event of a backup, taken at `taken_at`, that was put back."""
+    return event(operator(), at, "operator.restore", subject=str(taken_at))

@@ -1,0 +1,162 @@
+"""Everything carried from one place to another: into a backup, out of one, from SQLite to PostgreSQL."""
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from doorward.storage import backup
+from doorward.storage.backup import NotABackup, Reader, Writer
+from doorward.storage.postgres_address import Address
+from doorward.storage.statements import newest_version
+from doorward.storage.tables import TABLES, Change, Look, Row, Sum, changing, copy_table, looking, sum_of
+
+Place = Path | Address
+Step = Callable[[int], None]
+
+_BATCH = 500
+# What only lives as long as what it belongs to: gone after a restore, so that nothing comes back by it.
+_ENDED = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
+_GONE = ("user.delete", "key.revoke", "tenant.delete")
+
+
+class CannotMove(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+    """Nothing was carried anywhere; the message says why."""
+
+
+class Restored(NamedTuple):
+    """What a restore did: when the backup was taken, every tenant there was or is, and what stayed deleted."""
+
+    taken_at: int
+    tenants: frozenset[str]
+    stayed_deleted: int
+
+
+async def move(source: Place, target: Place, step: Step) -> dict[str, Sum]:
+    """Make the target's tables those of the source, in one transaction, and prove it; return the sums.
+
+    A target that has tenants which the source has not is refused (CannotMove): it is somebody else's.
+    """
+    async with looking(source) as here, changing(target) as there:
+        strangers = await _ids(there, "tenants") - await _ids(here, "tenants")
+        if strangers:
+            raise CannotMove(f"The target has {len(strangers)} tenants that the source has not; it is left as it is.")
+        for table in reversed(TABLES):
+            await there.clear(table)
+        sums = {table: await copy_table(here, there, table, step) for table in TABLES}
+        for table, expected in sums.items():
+            if await sum_of(there, table) != expected:
+                raise CannotMove(f"The table {table} did not arrive as it was sent; the target is left as it was.")
+        return sums
+
+
+async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, passphrase: str | None) -> int:
+    """Write a backup of the source as it is now, while it is written to; return the number of rows.
+
+    The file appears under its name when it is whole, and on the disk.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    count = 0
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            writer = Writer(file, schema=schema, taken_at=taken_at, passphrase=passphrase)
+            async with looking(source) as here:
+                for table in backup.TABLES:
+                    columns = await here.columns(table)
+                    batch: list[Row] = []
+                    async for row in here.rows(table):
+                        batch.append(row)
+                        count += 1
+                        if len(batch) == _BATCH:
+                            writer.add(table, columns, batch)
+                            batch = []
+                    writer.add(table, columns, batch)
+            writer.end()
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+    return count
+
+
+async def restore(target: Place, path: Path, *, passphrase: str | None) -> Restored:
+    """Put a backup in place of what there is, in one transaction. Who was deleted since, stays deleted.
+
+    Every session is gone after it, those of API keys too, which are to be opened anew. Of each audit trail the longer
+    one stays, and what it tells of deletions and revocations is done again. NotABackup.
+    """
+    with path.open("rb") as file:
+        reader = Reader(file)
+        known = newest_version()
+        if reader.header.schema > known:
+            raise NotABackup(f"The backup has schema version {reader.header.schema}, this program knows {known}.")
+        async with changing(target) as there:
+            before = await _ids(there, "tenants")
+            trails = await _trails(there)
+            gone = await _gone(there)
+            for table in (*_ENDED, "api_keys", "users", "departed", "tenants"):
+                await there.clear(table)
+            sieve = _Sieve(there, trails, gone)
+            for table, columns, rows in reader.frames(passphrase):
+                await there.add(table, columns, await sieve.passed(table, columns, rows))
+            after = await _ids(there, "tenants")
+        return Restored(reader.header.taken_at, frozenset(before | after), sieve.stopped)
+
+
+class _Sieve:
+    """Lets through what of a backup is not overtaken by what the target knows."""
+
+    def __init__(self, there: Change, trails: dict[str, int], gone: set[str]) -> None:
+        self._there = there
+        self._trails = trails
+        self._gone = gone
+        self._taken: set[str] = set()
+        self.stopped = 0
+
+    async def passed(self, table: str, columns: list[str], rows: list[Row]) -> list[Row]:
+        if table == "audit_chains":
+            return [row for row in rows if await self._is_longer(dict(zip(columns, row, strict=True)))]
+        if table == "audit":
+            place = columns.index("tenant_id")
+            return [row for row in rows if row[place] in self._taken]
+        places = [columns.index(name) for name in ("id", "tenant_id") if name in columns]
+        left = [row for row in rows if not self._gone.intersection(row[place] for place in places)]
+        self.stopped += len(rows) - len(left)
+        return left
+
+    async def _is_longer(self, chain: dict[str, object]) -> bool:
+        tenant_id, number = str(chain["tenant_id"]), chain["number"]
+        if tenant_id in self._gone or (isinstance(number, int) and self._trails.get(tenant_id, -1) >= number):
+            return False
+        await self._there.remove_chain(tenant_id)
+        self._taken.add(tenant_id)
+        return True
+
+
+async def _ids(look: Look, table: str) -> set[str]:
+    place = (await look.columns(table)).index("id")
+    return {row[place] async for row in look.rows(table)}
+
+
+async def _trails(look: Look) -> dict[str, int]:
+    columns = await look.columns("audit_chains")
+    tenant, number = columns.index("tenant_id"), columns.index("number")
+    return {row[tenant]: row[number] async for row in look.rows("audit_chains")}
+
+
+async def _gone(look: Look) -> set[str]:
+    """Return the ids of tenants, users and API keys of which the target's audit trail says that they are no more."""
+    place = (await look.columns("audit")).index("entry")
+    gone = {row[0] async for row in look.rows("departed")}
+    async for row in look.rows("audit"):
+        if any(action in row[place] for action in _GONE):
+            told = msgspec.json.decode(row[place])
+            if told.get("action") in _GONE and told.get("outcome") == "success":
+                gone.add(told.get("subject", ""))
+    return gone

@@ -1,0 +1,241 @@
+"""Every table as plain rows: read in one consistent look while others write, and replaced in one transaction.
+
+What a backup and a move to another database share. The same rows mean the same in both databases; a table's checksum
+does not depend on the order in which its rows are read.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from doorward.storage.postgres_address import Address
+from doorward.storage.sqlite import connect
+
+Row = Sequence[Any]
+
+TABLES = (
+    "tenants",
+    "users",
+    "epochs",
+    "sessions",
+    "ended",
+    "budgets",
+    "attempts",
+    "revocations",
+    "trusted_servers",
+    "departed",
+    "api_keys",
+    "reset_codes",
+    "audit_chains",
+    "audit",
+    "imports",
+)
+"""In an order in which every row finds what it refers to."""
+
+_TRAIL = ("audit", "audit_chains")
+_BATCH = 500
+_BUSY_SECONDS = 5.0
+_FOREVER = "0"
+_COLUMNS = """SELECT column_name FROM information_schema.columns
+WHERE table_name = $1 AND table_schema = current_schema() ORDER BY ordinal_position"""
+
+
+class Sum(NamedTuple):
+    """What tells whether a table's rows are the same: how many, and the sum of their hashes."""
+
+    rows: int = 0
+    digest: int = 0
+
+    def plus(self, columns: Sequence[str], row: Row) -> "Sum":
+        """Return the sum with one more row."""
+        text = msgspec.msgpack.encode(sorted(zip(columns, row, strict=True)))
+        added = int.from_bytes(hashlib.sha256(text).digest())
+        return Sum(self.rows + 1, (self.digest + added) % (1 << 256))
+
+
+class Look(Protocol):
+    """A consistent look at every table, as they were when it began."""
+
+    async def columns(self, table: str) -> tuple[str, ...]:
+        """Return the names of a table's columns."""
+        ...
+
+    def rows(self, table: str) -> AsyncIterator[Row]:
+        """Yield every row of a table."""
+        ...
+
+
+class Change(Look, Protocol):
+    """A transaction that sees what it did, and that is kept as a whole or not at all."""
+
+    async def clear(self, table: str) -> None:
+        """Remove every row of a table."""
+        ...
+
+    async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Add rows to a table."""
+        ...
+
+    async def remove_chain(self, tenant_id: str) -> None:
+        """Remove a tenant's audit trail."""
+        ...
+
+
+class _Sqlite:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def columns(self, table: str) -> tuple[str, ...]:
+        return tuple(row[1] for row in self._connection.execute(f"PRAGMA table_info({table})"))
+
+    async def rows(self, table: str) -> AsyncIterator[Row]:
+        for row in self._connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - one of TABLES
+            yield row
+
+    async def clear(self, table: str) -> None:
+        self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
+
+    async def remove_chain(self, tenant_id: str) -> None:
+        for table in _TRAIL:
+            self._connection.execute(f"DELETE FROM {table} WHERE tenant_id = ?", (tenant_id,))  # noqa: S608 - as above
+
+    async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        self._connection.executemany(_insert(table, columns, "?"), rows)
+
+
+class _Postgres:
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def columns(self, table: str) -> tuple[str, ...]:
+        return tuple(row[0] for row in await self._connection.fetch(_COLUMNS, table))
+
+    async def rows(self, table: str) -> AsyncIterator[Row]:
+        if table != "users":
+            async for row in self._read(f"SELECT * FROM {table}"):  # noqa: S608 - one of TABLES
+                yield row
+            return
+        # The server shows the users of one tenant at a time.
+        async for tenant in self._read("SELECT id FROM tenants"):
+            await self._enter(tenant[0])
+            async for row in self._read("SELECT * FROM users WHERE tenant_id = $1", tenant[0]):
+                yield row
+
+    async def _read(self, sql: str, *values: object) -> AsyncIterator[Row]:
+        async for row in self._connection.cursor(sql, *values, prefetch=_BATCH):
+            yield tuple(row)
+
+    async def _enter(self, tenant_id: str) -> None:
+        await self._connection.fetch("SELECT set_config('doorward.tenant', $1, true)", tenant_id)
+
+    async def clear(self, table: str) -> None:
+        if table != "users":
+            await self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
+            return
+        for tenant in [row[0] async for row in self._read("SELECT id FROM tenants")]:
+            await self._enter(tenant)
+            await self._connection.execute("DELETE FROM users WHERE tenant_id = $1", tenant)
+
+    async def remove_chain(self, tenant_id: str) -> None:
+        for table in _TRAIL:
+            await self._connection.execute(f"DELETE FROM {table} WHERE tenant_id = $1", tenant_id)  # noqa: S608 - as above
+
+    async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        sql = _insert(table, columns, "$")
+        if table != "users":
+            await self._connection.executemany(sql, rows)
+            return
+        place = columns.index("tenant_id")
+        for tenant in dict.fromkeys(row[place] for row in rows):
+            await self._enter(tenant)
+            await self._connection.executemany(sql, [row for row in rows if row[place] == tenant])
+
+
+def _insert(table: str, columns: Sequence[str], marker: str) -> str:
+    values = ", ".join("?" if marker == "?" else f"${number}" for number in range(1, len(columns) + 1))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 - one of TABLES, its own columns
+
+
+@asynccontextmanager
+async def looking(place: Path | Address) -> AsyncIterator[Look]:
+    """Look at the tables of a database as they are now, whatever is written meanwhile; nobody is held up."""
+    if isinstance(place, Path):
+        connection = connect(place, busy=_BUSY_SECONDS, read_only=True)
+        try:
+            # A reading transaction of WAL: one state of the file, and no lock that a writer would wait for.
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM tenants").fetchone()
+            yield _Sqlite(connection)
+        finally:
+            connection.close()
+        return
+    server = await place.connect(seconds=_BUSY_SECONDS, statement_timeout=_FOREVER)  # noqa: ASYNC240 - no Path here
+    try:
+        async with server.transaction(isolation="repeatable_read"):
+            yield _Postgres(server)
+    finally:
+        server.terminate()
+
+
+@asynccontextmanager
+async def changing(place: Path | Address) -> AsyncIterator[Change]:
+    """Change the tables of a database in one transaction, which is kept only if the block ends well."""
+    if isinstance(place, Path):
+        connection = connect(place, busy=_BUSY_SECONDS)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield _Sqlite(connection)
+            connection.execute("COMMIT")
+        finally:
+            # What was not committed is undone by closing.
+            connection.close()
+        return
+    server = await place.connect(seconds=_BUSY_SECONDS, statement_timeout=_FOREVER)  # noqa: ASYNC240 - no Path here
+    try:
+        async with server.transaction():
+            yield _Postgres(server)
+    finally:
+        server.terminate()
+
+
+async def copy_table(source: Look, target: Change, table: str, step: Callable[[int], None]) -> Sum:
+    """Add every row of a table to the target, which has none; return what was read. `step` is told of each batch."""
+    columns = await source.columns(table)
+    total = Sum()
+    batch: list[Row] = []
+    async for row in source.rows(table):
+        total = total.plus(columns, row)
+        batch.append(row)
+        if len(batch) == _BATCH:
+            await target.add(table, columns, batch)
+            step(len(batch))
+            batch = []
+    if batch:
+        await target.add(table, columns, batch)
+        step(len(batch))
+    return total
+
+
+async def sum_of(look: Look, table: str) -> Sum:
+    """Return the sum of a table."""
+    columns = await look.columns(table)
+    total = Sum()
+    async for row in look.rows(table):
+        total = total.plus(columns, row)
+    return total
+
+
+async def server_clock(place: Path | Address) -> int | None:
+    """Return the time of a database server, in milliseconds; None where the database is on this machine's clock."""
+    if isinstance(place, Path):
+        return None
+    server = await place.connect(seconds=_BUSY_SECONDS)  # noqa: ASYNC240 - no Path here
+    try:
+        return int(await server.fetchval("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+    finally:
+        server.terminate()

@@ -1,0 +1,155 @@
+"""Backups taken while the service is written to, and put back without anything coming back to life."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import PASSWORD, Service, Tenant
+from operators.desk import Operator
+
+CANARY = "Canary-Passw0rd-7f3a9c"
+
+
+def status(tenant: Tenant, key: str) -> int:
+    return tenant.http.get("/user", headers={"Authorization": f"Bearer {key}"}).status_code
+
+
+def log_in(service: Service, tenant: Tenant) -> Tenant:
+    answer = service.client().post("/tenant/login", json={"email": tenant.email, "password": tenant.password})
+    assert answer.status_code == 200, answer.text
+    return Tenant(tenant.http, tenant.id, tenant.email, tenant.password, answer.json()["token"])
+
+
+def test_BK2_a_restore_revives_no_session_no_user_no_tenant_and_no_key(
+    operator: Operator, shared: Service, tenant: Tenant, other: Tenant, tmp_path: Path
+) -> None:
+    for login in ("alice", "bob"):
+        tenant.create(login)
+    live, ended = tenant.session("bob"), tenant.session("bob", device="phone")
+    kept, revoked = (tenant.post("/tenant/key", {"name": name, "permissions": ["users:read"]}).json() for name in "ab")
+    file = tmp_path / "backup"
+    operator.do("backup", str(file))
+    tenant.logout(ended)
+    tenant.delete("alice")
+    tenant.http.delete(f"/tenant/key/{revoked['id']}", headers=tenant.headers)
+    tenant.create("later")
+    operator.do("tenant", "delete", other.email, "--yes")
+    said = operator.do("restore", str(file), "--yes").stderr
+    assert "3 tenants, users and API keys that were deleted since stayed deleted" in said
+    assert tenant.get("/tenant").status_code == 401
+    again = log_in(shared, tenant)
+    assert [again.verify(token).status_code for token in (live, ended)] == [400, 400]
+    assert [one["login"] for one in again.get("/user").json()["users"]] == ["bob"]
+    assert (status(tenant, kept["key"]), status(tenant, revoked["key"])) == (200, 401)
+    gone = shared.client().post("/tenant/login", json={"email": other.email, "password": other.password})
+    assert gone.status_code == 401
+    assert again.login("bob").status_code == 200
+    assert operator.do("audit", "verify").exit_code == 0
+    [told] = operator.read("audit", "show", "--tenant", "service", "--limit", "1")
+    assert told["action"] == "operator.restore"
+
+
+def test_BK1_a_backup_under_load_is_one_state_and_BK4_the_drill_works(
+    operator: Operator, shared: Service, tenant: Tenant, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+
+    def load() -> None:
+        client, number = shared.client(), 0
+        while not stop.is_set():
+            body = {"login": f"load{number}", "email": "a@example.org", "password": "pw", "sub": "s"}
+            assert client.post("/user", json=body, headers=tenant.headers).status_code == 200
+            number += 1
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        for number in range(3):
+            operator.do("backup", str(tmp_path / str(number)))
+    finally:
+        stop.set()
+        thread.join()
+    # Put back into an empty place, as on another machine.
+    there = Operator(tmp_path / "other", {})
+    there.do("restore", str(tmp_path / "2"), "--yes")
+    users = there.read("user", "list", "--tenant", tenant.email)
+    logins = {one["login"] for one in users}
+    # Users were created one after the other, each with its entry in the trail: a consistent state has no gaps.
+    assert logins == {f"load{number}" for number in range(len(logins))}
+    created = [
+        one
+        for one in there.read("audit", "show", "--tenant", tenant.email, "--limit", "100000")
+        if one["action"] == "user.create"
+    ]
+    assert len(created) == len(logins)
+    there.do("audit", "verify")
+
+
+@pytest.mark.parametrize("passphrase", [None, "correct horse"])
+def test_BK3_a_backup_holds_no_secret_in_clear(
+    operator: Operator, tenant: Tenant, tmp_path: Path, passphrase: str | None
+) -> None:
+    tenant.create("alice", password=CANARY)
+    session = tenant.session("alice", CANARY)
+    key = tenant.post("/tenant/key", {"name": "ci", "permissions": ["verify"]}).json()["key"]
+    file = tmp_path / "backup"
+    operator.do("backup", str(file), *(["--encrypt"] if passphrase else []), typed=f"{passphrase}\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    from doorward.storage.backup import Reader
+
+    with file.open("rb") as opened:
+        frames = list(Reader(opened).frames(passphrase))
+    assert {table for table, *_ in frames} == {"tenants", "users", "departed", "api_keys", "audit_chains", "audit"}
+    text = repr(frames)
+    assert tenant.id in text
+    for secret in (CANARY, session, key, PASSWORD, tenant.token):
+        assert secret not in text
+    if passphrase:
+        assert tenant.id.encode() not in file.read_bytes()
+
+
+def break_byte(raw: bytes) -> bytes:
+    return raw[: len(raw) // 2] + bytes([raw[len(raw) // 2] ^ 1]) + raw[len(raw) // 2 + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "a byte": break_byte,
+    "the end": lambda raw: raw[:-20],
+    "the last frame": lambda raw: raw[:-90],
+    "everything": lambda _: b"nothing\n",
+    "something added": lambda raw: raw + b"x",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("passphrase", [None, "correct horse"])
+def test_a_damaged_backup_changes_nothing(tmp_path: Path, name: str, passphrase: str | None) -> None:
+    operator = Operator(tmp_path, {})
+    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    file = tmp_path / "backup"
+    operator.do("backup", str(file), *(["--encrypt"] if passphrase else []), typed=f"{passphrase}\n")
+    operator.do("tenant", "create", "b@example.org", typed=PASSWORD + "\n")
+    file.write_bytes(DAMAGE[name](file.read_bytes()))
+    answer = operator.run("restore", str(file), "--yes", typed=f"{passphrase}\n")
+    assert answer.exit_code == 1, answer.output
+    assert "Traceback" not in answer.output
+    assert len(operator.read("tenant", "list")) == 2
+
+
+def test_another_passphrase_opens_nothing(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {})
+    operator.do("backup", str(tmp_path / "backup"), "--encrypt", typed="right\n")
+    answer = operator.run("restore", str(tmp_path / "backup"), "--yes", typed="wrong\n")
+    assert (answer.exit_code, answer.stderr) == (1, "The passphrase is another one, or the backup is damaged.\n")
+
+
+def test_UP7_a_backup_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    from doorward.storage.backup import Writer
+
+    with (tmp_path / "backup").open("wb") as file:
+        Writer(file, schema=9999, taken_at=0, passphrase=None).end()
+    answer = Operator(tmp_path, {}).run("restore", str(tmp_path / "backup"), "--yes")
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("The backup has schema version 9999")

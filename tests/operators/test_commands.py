@@ -1,0 +1,249 @@
+"""Tenants, users, sessions and API keys in an operator's hands, while the service runs."""
+
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import click
+import pytest
+
+from doorward.cli import main
+from harness import PASSWORD, Service, Tenant
+from operators.desk import Operator
+
+NEW = "Another-Horse-10"
+
+
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> dict[str, tuple[tuple[str, ...], click.Command]]:
+    found = {}
+    for name, command in group.commands.items():
+        words = (*path, name)
+        found[" ".join(words)] = (words, command)
+        if isinstance(command, click.Group):
+            found |= commands(command, words)
+    return found
+
+
+def fresh_email() -> str:
+    return f"{uuid4().hex}@example.org"
+
+
+@pytest.mark.parametrize("name", [name for name in commands() if name not in {"serve", "settings"}])
+def test_the_help_of_every_command_has_an_example_that_is_one(name: str) -> None:
+    words, command = commands()[name]
+    assert command.help
+    assert command.epilog
+    examples = re.findall(r"(?:^|\| )\s*doorward (.*)$", command.epilog, re.MULTILINE)
+    assert examples, name
+    assert any(example.split()[: len(words)] == list(words) for example in examples), examples
+
+
+def test_a_tenant_that_was_created_can_log_in(operator: Operator, shared: Service) -> None:
+    address = fresh_email()
+    answer = operator.do("tenant", "create", address, typed=PASSWORD + "\n")
+    assert address in answer.stdout
+    login = shared.client().post("/tenant/login", json={"email": address, "password": PASSWORD})
+    assert login.status_code == 200
+    [shown] = operator.read("tenant", "show", address)
+    assert shown["email"] == address
+    assert shown["disabled"] is False
+    assert shown["id"] in {one["id"] for one in operator.read("tenant", "list")}
+    assert [one["email"] for one in operator.read("tenant", "show", shown["id"])] == [address]
+
+
+def test_an_address_is_taken_once(operator: Operator, tenant: Tenant) -> None:
+    answer = operator.run("tenant", "create", tenant.email.upper(), typed=PASSWORD + "\n")
+    assert (answer.exit_code, answer.stderr) == (1, "This tenant's email already exists\n")
+
+
+@pytest.mark.parametrize("where", ["standard input", "file"])
+def test_CF5_a_password_comes_from_a_file_or_standard_input(
+    operator: Operator, tenant: Tenant, tmp_path: Path, where: str
+) -> None:
+    kept = tenant.token
+    if where == "file":
+        (tmp_path / "secret").write_text(NEW + "\nnot the password\n")
+        operator.do("tenant", "password", tenant.email, "--password-file", str(tmp_path / "secret"))
+    else:
+        operator.do("tenant", "password", tenant.email, typed=NEW + "\n")
+    login = tenant.http.post("/tenant/login", json={"email": tenant.email, "password": NEW})
+    assert login.status_code == 200
+    assert tenant.http.get("/tenant", headers={"Authorization": f"Bearer {kept}"}).status_code == 401
+
+
+def test_CF5_no_command_takes_a_password_as_an_argument() -> None:
+    for name, (_, command) in commands().items():
+        for parameter in command.params:
+            assert not re.search(r"(password|passphrase|secret|master|token|code)$", parameter.name or ""), (
+                name,
+                parameter.name,
+            )
+
+
+def test_an_empty_password_is_none(operator: Operator, tenant: Tenant) -> None:
+    answer = operator.run("tenant", "password", tenant.email, typed="\n")
+    assert (answer.exit_code, answer.stderr) == (1, "The password is empty.\n")
+    assert tenant.http.post("/tenant/login", json={"email": tenant.email, "password": ""}).status_code != 200
+
+
+def test_TK14_a_tenant_that_is_disabled_is_out_at_once_and_in_again_later(operator: Operator, tenant: Tenant) -> None:
+    tenant.create()
+    key = tenant.post("/tenant/key", {"name": "ci", "permissions": ["verify"]}).json()
+    with_key = {"Authorization": f"Bearer {key['key']}"}
+    session = tenant.session()
+    operator.do("tenant", "disable", tenant.email)
+    assert tenant.verify(session).status_code == 401
+    assert tenant.http.post("/auth/verify", json={"token": session}, headers=with_key).status_code == 401
+    operator.do("tenant", "enable", tenant.email)
+    assert tenant.http.post("/auth/verify", json={"token": session}, headers=with_key).status_code == 400
+    assert tenant.get("/tenant").status_code == 401
+    told = [(one["action"], one["actor"]) for one in operator.read("audit", "show", "--tenant", tenant.email)]
+    assert told[:2] == [("tenant.enable", "operator"), ("tenant.disable", "operator")]
+
+
+def test_a_tenant_that_is_deleted_is_gone_and_its_address_free(operator: Operator, tenant: Tenant) -> None:
+    refused = operator.run("tenant", "delete", tenant.email)
+    assert refused.exit_code == 2
+    assert tenant.get("/tenant").status_code == 200
+    operator.do("tenant", "delete", tenant.email, "--yes")
+    assert tenant.get("/tenant").status_code == 401
+    assert operator.run("tenant", "show", tenant.email).stderr == f"There is no tenant {tenant.email}.\n"
+    operator.do("tenant", "create", tenant.email, typed=PASSWORD + "\n")
+
+
+def test_a_user_is_listed_shown_and_found_by_part_of_its_login(operator: Operator, tenant: Tenant) -> None:
+    for login in ("alice", "alina", "bob"):
+        tenant.create(login)
+    tenant.session("alice")
+    words = ("--tenant", tenant.email)
+    assert [one["login"] for one in operator.read("user", "list", *words)] == ["alice", "alina", "bob"]
+    assert [one["login"] for one in operator.read("user", "list", *words, "--search", "ALI")] == ["alice", "alina"]
+    [shown] = operator.read("user", "show", "alice", *words)
+    assert (shown["sessions"], shown["has_password"]) == (1, True)
+    table = operator.do("user", "list", *words).stdout
+    assert table.splitlines()[0].split() == ["ID", "LOGIN", "EMAIL", "REGISTERED", "LAST_ACTIVITY", "DISABLED"]
+    assert "argon2" not in table + str(shown)
+
+
+def test_AU4_what_a_tenant_wrote_does_not_steer_the_terminal(operator: Operator, tenant: Tenant) -> None:
+    assert tenant.create("alice", metadata={"a": "\x1b[31mred\u202e"}).status_code == 200
+    shown = operator.do("user", "show", "alice", "--tenant", tenant.email).stdout
+    assert not {"\x1b", "\u202e"} & set(shown)
+    assert "red\\u202e" in shown
+
+
+def test_TK14_a_user_that_is_disabled_or_deleted_is_out_at_once(operator: Operator, tenant: Tenant) -> None:
+    tenant.create()
+    session = tenant.session()
+    operator.do("user", "disable", "alice", "--tenant", tenant.id)
+    assert tenant.verify(session).status_code == 400
+    assert tenant.login().status_code == 403
+    operator.do("user", "enable", "alice", "--tenant", tenant.id)
+    session = tenant.session()
+    operator.do("user", "delete", "alice", "--tenant", tenant.id, "--yes")
+    assert tenant.verify(session).status_code == 400
+    assert tenant.login().status_code == 404
+    again = operator.run("user", "delete", "alice", "--tenant", tenant.id, "--yes")
+    assert (again.exit_code, again.stderr) == (1, "Specified login does not exist or was already deleted.\n")
+
+
+def test_a_user_gets_a_password_by_the_tenants_policy(operator: Operator, tenant: Tenant) -> None:
+    tenant.create()
+    session = tenant.session()
+    chosen = tenant.http.patch(
+        "/tenant", json={"settings": {"passwordPolicy": {"minLength": 12}}}, headers=tenant.headers
+    )
+    assert chosen.status_code == 200, chosen.text
+    words = ("user", "password", "alice", "--tenant", tenant.email)
+    refused = operator.run(*words, typed="short-1\n")
+    assert refused.exit_code == 1
+    assert "short-1" not in refused.output
+    assert tenant.verify(session).status_code == 200
+    operator.do(*words, typed=NEW + "\n")
+    assert tenant.verify(session).status_code == 400
+    assert tenant.login(password=NEW).status_code == 200
+
+
+def test_PW9_a_reset_code_from_the_operator_works_once(operator: Operator, tenant: Tenant) -> None:
+    tenant.create()
+    [offered] = operator.read("user", "reset-code", "alice", "--tenant", tenant.email)
+    assert offered["expires_in"] == 600
+    answers = [tenant.post("/auth/reset", {"code": offered["code"], "password": NEW}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401], [answer.text for answer in answers]
+    assert tenant.login(password=NEW).status_code == 200
+
+
+REVOCATIONS = {
+    "one": (("--user", "alice", "--id", "{id}"), [400, 200, 200], 200),
+    "a user's": (("--user", "alice"), [400, 400, 200], 200),
+    "a tenant's": (("--yes",), [401, 401, 401], 401),
+}
+
+
+@pytest.mark.parametrize("name", REVOCATIONS)
+def test_TK13_sessions_are_ended_one_a_users_or_a_tenants(
+    operator: Operator, tenant: Tenant, other: Tenant, name: str
+) -> None:
+    more, expected, own = REVOCATIONS[name]
+    for login in ("alice", "bob"):
+        tenant.create(login)
+    other.create()
+    theirs = other.session()
+    sessions = [tenant.session(), tenant.session(device="phone"), tenant.session("bob")]
+    listed = operator.read("session", "list", "--tenant", tenant.email, "--user", "alice")
+    first = next(one["id"] for one in listed if one["device"] == "laptop")
+    operator.do("session", "revoke", "--tenant", tenant.email, *(word.format(id=first) for word in more))
+    assert [tenant.verify(session).status_code for session in sessions] == expected
+    assert tenant.get("/tenant").status_code == own
+    assert other.verify(theirs).status_code == 200
+
+
+def test_every_session_of_everybody_ends(operator: Operator, tenant: Tenant, other: Tenant) -> None:
+    key = other.post("/tenant/key", {"name": "ci", "permissions": ["verify"]}).json()["key"]
+    other.create()
+    session = other.session()
+    assert operator.run("session", "revoke", "--everybody").exit_code == 2
+    operator.do("session", "revoke", "--everybody", "--yes")
+    assert [one.get("/tenant").status_code for one in (tenant, other)] == [401, 401]
+    with_key = {"Authorization": f"Bearer {key}"}
+    assert other.http.post("/auth/verify", json={"token": session}, headers=with_key).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--everybody", "--tenant", "x"],
+        ["--everybody", "--user", "x"],
+        ["--tenant", "x", "--id", "y"],
+        ["--user", "x"],
+    ],
+    ids=str,
+)
+def test_whose_sessions_end_has_to_be_said(operator: Operator, words: list[str]) -> None:
+    answer = operator.run("session", "revoke", *words, "--yes")
+    assert answer.exit_code == 2
+    assert "Say which" in answer.stderr
+
+
+def test_an_api_key_is_listed_and_revoked(operator: Operator, tenant: Tenant) -> None:
+    made = tenant.post("/tenant/key", {"name": "ci", "permissions": ["users:read"]}).json()
+    [listed] = operator.read("apikey", "list", "--tenant", tenant.email)
+    assert (listed["name"], listed["permissions"]) == ("ci", "users:read")
+    assert made["key"] not in str(listed)
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    assert tenant.http.get("/user", headers=headers).status_code == 200
+    operator.do("apikey", "revoke", listed["id"], "--tenant", tenant.email)
+    assert tenant.http.get("/user", headers=headers).status_code == 401
+    assert operator.run("apikey", "revoke", listed["id"], "--tenant", tenant.email).exit_code == 1
+
+
+def test_colours_are_for_terminals_only(operator: Operator) -> None:
+    for words in (("tenant", "list"), ("tenant", "show", "nobody")):
+        assert "\x1b" not in operator.run(*words).output
+
+
+def test_what_cannot_be_done_says_why_and_ends_with_1(operator: Operator) -> None:
+    answer = operator.run("tenant", "list", JWT_KEY="a" * 64)
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("JWT_KEY has to be random")
