@@ -104,7 +104,12 @@ def _key(one: ApiKey) -> dict[str, object]:
     }
 
 
-@apikey.command("revoke", epilog=example("doorward apikey revoke h0Bq1Qm6v0S7n3mJ2c9xWg --tenant shop@example.org"))
+@apikey.command(
+    "revoke",
+    epilog=example("doorward apikey revoke h0Bq1Qm6v0S7n3mJ2c9xWg --tenant shop@example.org"),
+    # An id may begin with a hyphen.
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("key_id")
 @tenant_option
 def revoke_key(*, key_id: str, tenant: str) -> None:
