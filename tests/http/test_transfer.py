@@ -12,12 +12,13 @@ import pytest
 from contract import assert_refused, faults, fresh
 
 from doorward.core import model
-from doorward.core.errors import Overloaded, Refusal, StoreUnavailable
+from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Caller
-from doorward.core.passwords import Passwords
+from doorward.core.passwords import Hasher
 from doorward.core.user_transfer import Newcomer, UserTransfer
 from doorward.http import transfer
 from doorward.http.protocol import Limits
+from doorward.storage.accounts import RelationalAccounts
 from doorward.stores import choose
 from harness import KEY, Service, Tenant, TurnableClock, read_settings, running
 
@@ -408,17 +409,23 @@ async def test_two_imports_of_the_same_rows_at_once_create_each_user_once(tmp_pa
     await stores.close()
 
 
-@pytest.mark.parametrize("fault", [Overloaded, StoreUnavailable])
+@pytest.mark.parametrize("fault", ["no memory", "no store"])
 def test_PW8_a_hash_that_cannot_be_made_anew_today_keeps_nobody_out(
-    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, fault: type[Refusal]
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    async def fail(*_: Any, **__: Any) -> str:
-        raise fault
+    def cannot_hash(*_: object) -> str:
+        raise MemoryError
+
+    async def cannot_keep(*_: object) -> bool:
+        raise StoreUnavailable
 
     vector = VECTORS[0]
     take(tenant, row(passwordHash=vector["hash"]))
     with monkeypatch.context() as broken:
-        broken.setattr(Passwords, "hash", fail)
+        if fault == "no memory":
+            broken.setattr(Hasher, "hash", cannot_hash)
+        else:
+            broken.setattr(RelationalAccounts, "set_user_hash", cannot_keep)
         assert tenant.login("alice", vector["password"]).status_code == 200
     assert hand_out(tenant, "?hashes=true")[0]["passwordHash"] == vector["hash"]
     assert tenant.login("alice", vector["password"]).status_code == 200

@@ -16,7 +16,7 @@ from doorward.core.errors import (
     UserNotFound,
 )
 from doorward.core.model import Caller, Event, Origin, Session, Tenant, User
-from doorward.core.passwords import Match, Passwords
+from doorward.core.passwords import Passwords, Proof
 from doorward.core.ports import UNKNOWN, Accounts, AuditLog, Clock
 from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Issued, SessionDoor
@@ -77,18 +77,18 @@ class Authentication:
         tenant_id, login = caller.tenant_id, attempt.login
         await self.throttle.login(tenant_id)
         started = monotonic()
-        user, match = await self._prove(
+        user, proof = await self._prove(
             tenant_id, login, attempt.password, lambda: self.accounts.user_by_login(tenant_id, login), attempt.known
         )
-        if user is None or not match.right:
+        if user is None or not proof.match.right:
             subject = user.id if user else self.throttle.alias(tenant_id, login)
             await self._failed(started, event(caller, self.clock(), "user.login", subject=subject, refused="password"))
             raise self._refusal(user)
         if user.disabled:
             await self._failed(started, event(caller, self.clock(), "user.login", subject=user.id, refused="disabled"))
             raise UserDisabled
-        if match.outdated:
-            await self._upgrade(lambda new: self.accounts.set_user_hash(user, new), attempt.password, tenant_id)
+        if proof.renewed:
+            await _try(self.accounts.set_user_hash(user, proof.renewed))
         tenant = await self.accounts.tenant_by_id(tenant_id)
         if tenant is None:
             raise self._refusal(user)
@@ -123,16 +123,16 @@ class Authentication:
         TooManyAttempts, Overloaded, StoreUnavailable.
         """
         started = monotonic()
-        tenant, match = await self._prove(TENANTS, email, password, lambda: self.accounts.tenant_by_email(email))
+        tenant, proof = await self._prove(TENANTS, email, password, lambda: self.accounts.tenant_by_email(email))
         if tenant is not None:
             caller = caller._replace(tenant_id=tenant.id)
-        if tenant is None or not match.right or tenant.disabled:
+        if tenant is None or not proof.match.right or tenant.disabled:
             # Nobody's log has room for an address that is nobody's.
             told = [event(caller, self.clock(), "tenant.login", refused="password")] if tenant else []
             await self._failed(started, *told)
             raise IncorrectCredentials
-        if match.outdated:
-            await self._upgrade(lambda new: self.accounts.set_tenant_hash(tenant, new), password, TENANTS)
+        if proof.renewed:
+            await _try(self.accounts.set_tenant_hash(tenant, proof.renewed))
         issued = await self.sessions.open_tenant(
             tenant,
             lifetime=settings_of(tenant).tenant_session_lifetime,
@@ -157,7 +157,7 @@ class Authentication:
         password: str,
         find: Callable[[], Awaitable[Account | None]],
         known: Session | None = None,
-    ) -> tuple[Account | None, Match]:
+    ) -> tuple[Account | None, Proof]:
         """Compare a password with that of the account, if there is one: one reservation, one look-up, one hash."""
         # In a flood most are refused for want of a thread: asked before anything is reserved, that writes nothing. The
         # hasher asks once more, and its word counts.
@@ -168,18 +168,19 @@ class Authentication:
                 # Somebody else's session proves nothing here, so no password will do.
                 account = None
             stored = account.password_hash if account else None
-            match = await self.passwords.match(password, stored, group=realm)
-            attempt.right = match.right
-        return account, match
+            proof = await self.passwords.prove(password, stored, group=realm)
+            attempt.right = proof.match.right
+        return account, proof
 
     def _refusal(self, user: User | None) -> Refusal:
         if self.uniform:
             return LoginRefused()
         return UserNotFound() if user is None else IncorrectPassword()
 
-    async def _upgrade(self, keep: Callable[[str], Awaitable[bool]], password: str, group: str) -> None:
-        try:
-            await keep(await self.passwords.hash(password, group=group))
-        except Refusal:
-            # The password was right; a hash that could not be renewed today is renewed at the next login.
-            return
+
+async def _try(renewal: Awaitable[bool]) -> None:
+    try:
+        await renewal
+    except Refusal:
+        # The password was right; a hash that could not be kept today is renewed at the next login.
+        return

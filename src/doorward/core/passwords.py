@@ -45,6 +45,13 @@ class Match(NamedTuple):
     outdated: bool = False
 
 
+class Proof(NamedTuple):
+    """What a password proved, and the hash that should be kept instead of the outdated one, if that could be made."""
+
+    match: Match
+    renewed: str | None = None
+
+
 class Hasher:
     """Computes and checks hashes, in the calling thread. Slow on purpose."""
 
@@ -108,6 +115,20 @@ class Passwords:
     async def match(self, password: str, stored: str | None, *, group: str) -> Match:
         """Compare a password with a stored hash, or with a decoy of equal cost where there is none."""
         return await self._run(group, lambda: self._hasher.match(password, stored))
+
+    async def prove(self, password: str, stored: str | None, *, group: str) -> Proof:
+        """Compare as `match` does, and make an outdated hash anew in the same turn: nobody waits for a thread twice."""
+        return await self._run(group, lambda: self._prove(password, stored))
+
+    def _prove(self, password: str, stored: str | None) -> Proof:
+        match = self._hasher.match(password, stored)
+        if not match.outdated:
+            return Proof(match)
+        try:
+            return Proof(match, self._hasher.hash(password))
+        except (MemoryError, argon2.exceptions.HashingError):
+            # The password was right; a hash that could not be renewed today is renewed at the next login.
+            return Proof(match)
 
     @property
     def waiting(self) -> int:
