@@ -1,8 +1,9 @@
-"""What lies in the database behind a running service, seen and changed as nobody may but its operator."""
+"""What lies in the stores behind a running service, seen and changed as nobody may but its operator."""
 
 from dataclasses import dataclass
 from typing import Any
 
+import redis
 from doorward.settings import Settings
 from doorward.storage.sqlite import connect
 from servers import Servers
@@ -10,7 +11,7 @@ from servers import Servers
 
 @dataclass(frozen=True)
 class Rows:
-    """The database that settings name, past every port."""
+    """The stores that settings name, past every port."""
 
     settings: Settings
     servers: Servers
@@ -41,12 +42,28 @@ class Rows:
         return sorted(row[0] for row in found)
 
     def holding(self, *texts: str) -> list[tuple[str, str]]:
-        """Return the tables that hold one of these texts in a row, and which text."""
+        """Return the tables that hold one of these texts in a row, and which text; of Redis, what its keys are about."""
         found = []
         for table in self.tables():
             rows = "\n".join(str(tuple(row)) for row in self.run(f"SELECT * FROM {table}"))
             found += [(table, text) for text in texts if text in rows]
-        return found
+        return found + [(about, text) for about, held, _ in self._in_redis() for text in texts if text.encode() in held]
+
+    def counters(self) -> int:
+        """Return of how many identities failures are counted."""
+        return len(self.run("SELECT * FROM attempts")) + [about for about, *_ in self._in_redis()].count("attempts")
+
+    def kept_for_good(self) -> list[str]:
+        """Return what Redis would never remove by itself, each by what it is about."""
+        return [about for about, _, left in self._in_redis() if left < 0]
+
+    def _in_redis(self) -> list[tuple[str, bytes, int]]:
+        """Return what each key of Redis is about, its name with its value, and for how many seconds it stays."""
+        if not self.settings.redis_url:
+            return []
+        with redis.Redis.from_url(self.settings.redis_url) as client:
+            keys: list[bytes] = client.keys("*")
+            return [(_about(key), key + _value(client, key), client.ttl(key)) for key in keys]
 
     def in_files(self, *texts: str) -> list[tuple[str, str]]:
         """Return the files of the embedded database that hold one of these texts, after a checkpoint."""
@@ -55,3 +72,16 @@ class Rows:
         files = [file for file in path.parent.glob(f"{path.name}*") if file.is_file()]
         assert path in files
         return [(file.name, text) for file in files for text in texts if text.encode() in file.read_bytes()]
+
+
+def _value(client: Any, key: bytes) -> bytes:
+    # A dump may be compressed.
+    value: bytes | None = client.get(key) if client.type(key) == b"string" else client.dump(key)
+    return value or b""
+
+
+def _about(key: bytes) -> str:
+    if b":session:" in key or b":index" in key:
+        return "sessions"
+    kind = key.split(b":")[1].decode()
+    return "endings in Redis" if kind.startswith("{") else kind

@@ -11,6 +11,9 @@ from rows import Rows
 from servers import Servers
 
 NAMES = {"login": "canary-login", "email": "canary@mail.example", "sub": "canary-sub", "company": "canary-company"}
+ENDINGS = {"revocations", "endings in Redis"}
+"""Where the ids of whose sessions ended are remembered, so that a Redis that forgets is told again."""
+
 WHERE = {"deviceId": "canary-device", "ip": "203.0.113.77", "userAgent": "canary-browser"}
 
 
@@ -63,7 +66,7 @@ def test_PR1_nothing_of_a_deleted_user_is_left_in_the_database(service: Service,
     # What happened is told for as long as the log is kept, of an id that names nobody any more.
     assert "audit" in {table for table, _ in rows.holding(user_id)}
     sweep(service)
-    assert {table for table, _ in rows.holding(user_id)} == {"audit"}
+    assert {table for table, _ in rows.holding(user_id)} - ENDINGS == {"audit"}
 
 
 def test_PR1_TI3_who_has_the_same_names_elsewhere_is_still_there(service: Service, rows: Rows) -> None:
@@ -92,7 +95,7 @@ def test_PR2_nothing_of_a_deleted_tenant_is_left_in_any_table(service: Service, 
     )
     sweep(service)
     traces = [tenant.id, *user_ids, *(key["id"] for key in keys), "canary-shop", "canary-key", "second"]
-    assert rows.holding(*traces) == []
+    assert [found for found in rows.holding(*traces) if found[0] not in ENDINGS] == []
     if rows.on_sqlite:
         assert rows.in_files(*traces) == []
     assert (other.get("/tenant").json(), other.get("/user").json(), other.get("/tenant/audit").json()) == before
@@ -104,7 +107,7 @@ def test_PR4_a_login_that_nobody_has_leaves_no_name(service: Service, rows: Rows
     for _ in range(6):
         tenant.login("canary-nobody", "wrong", "canary-device")
         tenant.http.post("/tenant/login", json={"email": "canary-nobody@example.org", "password": "wrong"})
-    assert len(rows.run("SELECT * FROM attempts")) == 2
+    assert rows.counters() == 2
     assert rows.holding("canary") == []
     if rows.on_sqlite:
         assert rows.in_files("canary") == []
@@ -114,8 +117,10 @@ def test_PR4_a_login_that_nobody_has_leaves_no_name(service: Service, rows: Rows
     other.login("canary-nobody", "wrong")
     told = [one.get("/tenant/audit", limit=1).json()["events"][0]["subject"] for one in (tenant, other)]
     assert told[0] != told[1]
-    assert len(rows.run("SELECT * FROM attempts")) == 3
+    assert rows.counters() == 3
     assert service.clock
     service.clock.turn(seconds=400 * 86_400)
     sweep(service)
+    # Redis removes them by itself, by the machine's clock.
     assert rows.run("SELECT * FROM attempts") == []
+    assert "attempts" not in rows.kept_for_good()

@@ -133,8 +133,10 @@ def hunt_answers(tenant: Tenant) -> None:
         assert answer.status_code < 500
         assert_unseen(answer.text)
         assert_unseen(repr(answer.headers.raw))
-        assert "$argon2" not in answer.text
-        assert "$2b$" not in answer.text
+        # The description shows the form of hashes that can be imported.
+        if answer.request.url.path not in {"/openapi.json", "/docs"}:
+            assert "$argon2" not in answer.text
+            assert "$2b$" not in answer.text
         statuses.add(answer.status_code)
     assert statuses >= {200, 400, 401, 403, 404, 409, 413, 415, 422}
 

@@ -374,8 +374,8 @@ def test_a_long_answer_outlives_the_deadline_of_handlers_as_long_as_pieces_come(
 ) -> None:
     from doorward.http import guard
 
-    monkeypatch.setattr(guard, "HANDLER_SECONDS", 0.5)
     take(tenant, *[row(f"user{n:04}") for n in range(1000)])
+    monkeypatch.setattr(guard, "HANDLER_SECONDS", 0.5)
     real = transfer.write_lines
 
     def slow(*args: Any, **kwargs: Any) -> bytes:
