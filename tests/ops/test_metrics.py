@@ -40,13 +40,20 @@ def test_requests_questions_logins_and_hashes_are_counted(tmp_path: Path) -> Non
         assert found['doorward_logins_total{kind="user",outcome="ok"}'] == 1
         assert found['doorward_logins_total{kind="user",outcome="incorrect_password"}'] == 1
         assert found["doorward_password_hashes_total"] == 4
-        assert found['doorward_http_request_duration_seconds_count{lane="express"}'] == 4
-        assert found['doorward_http_request_duration_seconds_bucket{lane="express",le="+Inf"}'] == 4
+        # What is answered with yes is timed once in 64 times, everything else each time.
+        assert found['doorward_http_request_duration_seconds_count{lane="express"}'] == 1
         assert found["doorward_connections"] >= 1
         assert found["doorward_process_resident_memory_bytes"] > 1 << 20
         # Asking twice counts nothing twice.
         again = read(service)
         assert again['doorward_verifications_total{outcome="active"}'] == 3
+        for _ in range(61):
+            tenant.verify(token)
+        later = read(service)
+        assert later['doorward_verifications_total{outcome="active"}'] == 64
+        assert later['doorward_http_request_duration_seconds_count{lane="express"}'] == 65
+        assert later['doorward_http_request_duration_seconds_bucket{lane="express",le="+Inf"}'] == 65
+        assert 0 < later['doorward_http_request_duration_seconds_sum{lane="express"}'] < 60
 
 
 def test_for_everybody_else_there_are_no_metrics(tmp_path: Path) -> None:

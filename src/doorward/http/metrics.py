@@ -17,10 +17,11 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from doorward import __version__
+from doorward.core.durations import SECONDS, Durations
 from doorward.core.passwords import Passwords
 from doorward.http.errors import NotFound
 from doorward.http.protocol import Door
-from doorward.http.watch import SECONDS, Watch
+from doorward.http.watch import Watch
 from doorward.http.wire import Network, listed
 
 PATH = "/metrics"
@@ -99,7 +100,7 @@ class Metrics:
     def publish(self) -> None:
         """Hand on what was counted since the last time."""
         watch, passwords = self.sources.watch, self.sources.passwords
-        for (asked, status, outcome), count in list(watch.answers.items()):
+        for (asked, status, outcome), count in watch.answers.items():
             key = (asked.method, asked.route, asked.lane, str(status), outcome)
             added = self._added(("answers", *key), count)
             if not added:
@@ -111,8 +112,8 @@ class Metrics:
                 self._counters["doorward_verifications"].labels("active" if outcome == "ok" else outcome).inc(added)
             if asked.route in _LOGIN and asked.method == "POST":
                 self._counters["doorward_logins"].labels(_LOGIN[asked.route], outcome).inc(added)
-        for lane, counts in watch.durations.items():
-            self._publish_durations(lane, counts)
+        for lane, durations in watch.durations.items():
+            self._publish_durations(lane, durations)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         for name, total in (
             ("doorward_password_hashes", passwords.hashed),
@@ -135,12 +136,12 @@ class Metrics:
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
-    def _publish_durations(self, lane: str, counts: Sequence[float]) -> None:
+    def _publish_durations(self, lane: str, durations: Durations) -> None:
         # The library takes one duration at a time, for more than a verification costs; its parts take a second's worth.
         histogram = self._durations.labels(lane)
         for place, bucket in enumerate(histogram._buckets):  # noqa: SLF001 - see above
-            bucket.inc(self._added(("bucket", lane, str(place)), counts[place]))
-        histogram._sum.inc(self._added(("sum", lane), counts[-1]))  # noqa: SLF001 - likewise
+            bucket.inc(self._added(("bucket", lane, str(place)), durations.counts[place]))
+        histogram._sum.inc(self._added(("sum", lane), durations.total))  # noqa: SLF001 - likewise
 
     def _added(self, key: tuple[str, ...], total: float) -> float:
         before = self._told.get(key, 0)
