@@ -120,7 +120,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     doors = [connections, apart]
     metrics = None
     if settings.metrics_port is not None or settings.metrics_white_list:
-        metrics = Metrics(Sources(watch, passwords, doors, logs.lines_lost))
+        metrics = Metrics(Sources(watch, passwords, stores.traffic, doors, logs.lines_lost))
 
     async def tick() -> None:
         if metrics:
