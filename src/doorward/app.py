@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from doorward import logs
+from doorward import logs, tracing
 from doorward.core.activity import Activity
 from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
@@ -35,12 +35,14 @@ from doorward.http.protocol import Door, Limits
 from doorward.http.router import build_router
 from doorward.http.routes import EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
+from doorward.http.traced import TracedApp, traced
 from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
 from doorward.life import Chore, Life, attempt
 from doorward.master_keys import KeyFile, Presence
-from doorward.settings import Settings
-from doorward.stores import choose
+from doorward.settings import Settings, telemetry
+from doorward.stores import Stores, choose
+from doorward.tracing import Traces
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +61,16 @@ class Parts:
     limits: Limits | None = None
 
 
-def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
-    """Return the application. Its stores are opened when it starts and closed when it stops (ASGI lifespan)."""
+def build(settings: Settings, parts: Parts | None = None, traces: Traces | None = None) -> ASGIApp:
+    """Return the application. Its stores are opened when it starts and closed when it stops (ASGI lifespan).
+
+    `traces` are made of every request, if given; they are sent until it stops.
+    """
     parts = parts or Parts()
     masters = {kid: key.encode() for kid, key in settings.with_master_key()}
     hashing = parts.hashing or Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)
     clock = parts.clock
-    stores = choose(settings, clock)
+    stores = choose(settings, clock, traces.store if traces else None)
     accounts = stores.accounts
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
     codec = _codec(settings, masters)
@@ -111,17 +116,16 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
     proxies = Proxies(settings.trusted_proxies)
     watch = Watch(settings.access_log)
+    lane = ExpressLane(EXPRESS, services, proxies, rules, watch)
     connections = Door(
-        ExpressLane(EXPRESS, services, proxies, rules, watch),
+        traced(lane, traces) if traces else lane,
         parts.limits or Limits(connections=settings.max_connections),
         SIZES,
     )
 
     apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
     doors = [connections, apart]
-    metrics = None
-    if settings.metrics_port is not None or settings.metrics_white_list:
-        metrics = Metrics(Sources(watch, passwords, doors, logs.lines_lost))
+    metrics = _metrics(settings, Sources(watch, passwords, stores.traffic, doors, logs.lines_lost))
 
     async def tick() -> None:
         if metrics:
@@ -144,7 +148,7 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
         for one in doors:
             one.close()
         passwords.close()
-        await stores.close()
+        await _close(stores, traces)
 
     chores = (
         Chore(_TICK_SECONDS, tick),
@@ -157,7 +161,8 @@ def build(settings: Settings, parts: Parts | None = None) -> ASGIApp:
     inner: ASGIApp = router
     if metrics:
         inner = Exposition(router, metrics, [apart], settings.metrics_white_list)
-    return Guard(inner, rules, SIZES, EVERYWHERE, watch=watch)
+    guard = Guard(inner, rules, SIZES, EVERYWHERE, watch=watch)
+    return TracedApp(guard, traces) if traces else guard
 
 
 def from_environment() -> ASGIApp:
@@ -165,7 +170,17 @@ def from_environment() -> ASGIApp:
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     logs.never_wait()
-    return build(settings)
+    return build(settings, traces=tracing.start(telemetry()))
+
+
+def _metrics(settings: Settings, sources: Sources) -> Metrics | None:
+    return Metrics(sources) if settings.metrics_port is not None or settings.metrics_white_list else None
+
+
+async def _close(stores: Stores, traces: Traces | None) -> None:
+    await stores.close()
+    if traces:
+        await traces.close()
 
 
 def _codec(settings: Settings, masters: dict[str, bytes]) -> Codec:

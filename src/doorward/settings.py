@@ -28,6 +28,8 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 
 # Not DOORWARD_, DATABASE_ or REDIS_: orchestrators put names like REDIS_PORT into every environment.
 _FAMILIES = ("JWT_", "THROTTLER_", "TENANT_", "MAINTAIN_", "HTTPS_", "HASH_", "LOGIN_", "BUDGET_", "LEGACY_")
+# The variables of OpenTelemetry's library are its own to understand.
+_TELEMETRY = "OTEL_"
 _ALIKE = 0.85
 _MIN_KEY_BYTES = 32
 _MIN_KEY_VARIETY = 10
@@ -365,8 +367,7 @@ class Settings:
     def read(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":
         """Return the settings of this process; CannotStart, naming the setting and never its value, if one is wrong."""
         given = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - this is its one home
-        file = (folder or Path()) / ".env"
-        written = {name: value or "" for name, value in dotenv_values(file, interpolate=False).items()}
+        written = _written(folder)
         known = {item.name.upper(): item for item in fields(cls)}
         _refuse_unknown(known, written, given)
         merged = {**written, **given}
@@ -421,13 +422,25 @@ class Settings:
         return _kept_key(self.kept_key)
 
 
+def telemetry(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> dict[str, str]:
+    """Return the variables of OpenTelemetry's library, from where settings come from too."""
+    given = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - this is its one home
+    merged = {**_written(folder), **given}
+    return {name: value for name, value in merged.items() if name.startswith(_TELEMETRY)}
+
+
+def _written(folder: Path | None) -> dict[str, str]:
+    file = (folder or Path()) / ".env"
+    return {name: value or "" for name, value in dotenv_values(file, interpolate=False).items()}
+
+
 def _refuse_unknown(known: Mapping[str, Any], written: Mapping[str, str], given: Mapping[str, str]) -> None:
     names = {*known, *(f"{name}_FILE" for name in known)}
     for name in written:
-        if name not in names:
+        if name not in names and not name.startswith(_TELEMETRY):
             raise CannotStart(f"{name} in .env is not a setting{_guess(name, names)}.")
     for name in given:
-        if name in names:
+        if name in names or name.startswith(_TELEMETRY):
             continue
         # An environment is full of other people's names: only what looks like ours can be a mistake.
         likely = difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE) if name.isupper() else []

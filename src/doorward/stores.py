@@ -27,6 +27,15 @@ from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
+from doorward.storage.watched import (
+    Meter,
+    Span,
+    Traffic,
+    WatchedDatabase,
+    WatchedRedis,
+    WatchedSessions,
+    nothing_is_pooled,
+)
 
 _SWEEP_BATCH = 500
 _PAUSE = 0.01
@@ -35,7 +44,10 @@ _REDIS_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The ports, and the life of what is behind them. `checks` ask each store whether it answers."""
+    """The ports, and the life of what is behind them.
+
+    `checks` ask each store whether it answers; `traffic` counts what goes on in them.
+    """
 
     accounts: Accounts
     keys: ApiKeys
@@ -47,6 +59,7 @@ class Stores:
     imports: Imports
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     database: Database
+    traffic: Traffic
     redis: Redis | None = None
 
     async def open(self) -> None:
@@ -81,38 +94,47 @@ class Stores:
         await self.database.close()
 
 
-def choose(settings: Settings, clock: Clock = system_clock) -> Stores:
-    """Return the stores that the settings name, not opened yet."""
-    database: Database
+def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = None) -> Stores:
+    """Return the stores that the settings name, not opened yet. `span` surrounds what is done in them."""
+    bare: Database
     if settings.on_postgresql:
-        database = PostgresDatabase(
+        bare = server = PostgresDatabase(
             settings.database_url, size=settings.database_pool, wait=float(settings.database_wait)
         )
+        database, pool = WatchedDatabase(server, Meter("postgresql", span)), server.pooled
     else:
-        database = SqliteDatabase(settings.database_path)
+        bare = file = SqliteDatabase(settings.database_path)
+        database, pool = WatchedDatabase(file, Meter("sqlite", span), fast=file), nothing_is_pooled
+    sessions = WatchedSessions(RelationalSessions(database))
     stores = Stores(
         accounts=RelationalAccounts(database),
         keys=RelationalApiKeys(database),
         reset_codes=RelationalResetCodes(database),
         audit=RelationalAuditLog(database),
-        sessions=RelationalSessions(database),
+        sessions=sessions,
         counters=RelationalCounters(database),
         revocations=RelationalRevocations(database),
         imports=RelationalImports(database),
         checks={"database": lambda: database.read("ping", {})},
-        database=database,
+        database=bare,
+        traffic=Traffic(database, sessions, pool),
     )
-    return _with_redis(stores, settings, clock) if settings.redis_url else stores
+    return _with_redis(stores, settings, clock, span) if settings.redis_url else stores
 
 
-def _with_redis(stores: Stores, settings: Settings, clock: Clock) -> Stores:
-    redis = Redis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
+def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | None) -> Stores:
+    redis = WatchedRedis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
+    redis.meter = Meter("redis", span)
+    sessions = WatchedSessions(
+        RedisSessions(redis, Durable(stores.revocations, stores.keys, stores.audit, clock)),
+    )
     return replace(
         stores,
-        sessions=RedisSessions(redis, Durable(stores.revocations, stores.keys, stores.audit, clock)),
+        sessions=sessions,
         counters=RedisCounters(redis),
         checks={**stores.checks, "sessions": redis.ping},
         redis=redis,
+        traffic=replace(stores.traffic, sessions=sessions, others=(redis.meter,)),
     )
 
 

@@ -1,13 +1,19 @@
 """What monitoring sees: who may ask, what is counted, and that the workers' numbers are one."""
 
 import json
+import logging
 import re
+import sqlite3
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from doorward.core.errors import StoreUnavailable
+from doorward.core.model import Kind
+from doorward.core.ports import Claimed
+from doorward.stores import choose
 from harness import KEY, Service, Tenant, read_settings, running, serving
 
 HERE = {"METRICS_WHITE_LIST": "127.0.0.1"}
@@ -35,18 +41,105 @@ def test_requests_questions_logins_and_hashes_are_counted(tmp_path: Path) -> Non
         tenant.verify("garbage")
         found = read(service)
         assert found['doorward_http_requests_total{method="POST",route="/auth/verify",status="200"}'] == 3
-        assert found['doorward_verifications_total{outcome="active"}'] == 3
-        assert found['doorward_verifications_total{outcome="invalid_token"}'] == 1
+        assert found['doorward_verifications_total{outcome="active",question="verify"}'] == 3
+        assert found['doorward_verifications_total{outcome="invalid_token",question="verify"}'] == 1
         assert found['doorward_logins_total{kind="user",outcome="ok"}'] == 1
         assert found['doorward_logins_total{kind="user",outcome="incorrect_password"}'] == 1
         assert found["doorward_password_hashes_total"] == 4
-        assert found['doorward_http_request_duration_seconds_count{lane="express"}'] == 4
-        assert found['doorward_http_request_duration_seconds_bucket{lane="express",le="+Inf"}'] == 4
+        # What is answered with yes is timed once in 64 times, everything else each time.
+        assert found['doorward_http_request_duration_seconds_count{lane="express"}'] == 1
         assert found["doorward_connections"] >= 1
         assert found["doorward_process_resident_memory_bytes"] > 1 << 20
         # Asking twice counts nothing twice.
         again = read(service)
-        assert again['doorward_verifications_total{outcome="active"}'] == 3
+        assert again['doorward_verifications_total{outcome="active",question="verify"}'] == 3
+        for _ in range(61):
+            tenant.verify(token)
+        later = read(service)
+        assert later['doorward_verifications_total{outcome="active",question="verify"}'] == 64
+        assert later['doorward_http_request_duration_seconds_count{lane="express"}'] == 65
+        assert later['doorward_http_request_duration_seconds_bucket{lane="express",le="+Inf"}'] == 65
+        assert 0 < later['doorward_http_request_duration_seconds_sum{lane="express"}'] < 60
+
+
+def test_what_is_answered_about_tokens_is_counted_by_question(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "doorward.access")
+    with running(read_settings(tmp_path, {**HERE, "ACCESS_LOG": "on"})) as service:
+        tenant = service.tenant()
+        tenant.create()
+        alive, dead = tenant.session(), tenant.session()
+        tenant.post("/auth/logout", {"token": dead})
+        key = tenant.post("/tenant/key", {"name": "gate", "permissions": ["verify"]}).json()["key"]
+        caplog.clear()
+        for token in (alive, dead):
+            proof = {"Authorization": f"Bearer {key}"}
+            assert tenant.http.post("/oauth/introspect", data={"token": token}, headers=proof).status_code == 200
+            proof = {"X-Doorward-Key": key, "Authorization": f"Bearer {token}"}
+            tenant.http.get("/forward-auth", headers=proof)
+        tenant.http.get("/forward-auth", headers={"X-Doorward-Key": key})
+        found = read(service)
+        for question, outcome, count in (
+            ("introspect", "active", 1),
+            ("introspect", "inactive", 1),
+            ("forward_auth", "active", 1),
+            ("forward_auth", "not_authenticated", 2),
+        ):
+            name = f'doorward_verifications_total{{outcome="{outcome}",question="{question}"}}'
+            assert found[name] == count, name
+        # A token that is not active is an answer, not a refusal.
+        assert 'doorward_refusals_total{code="inactive"}' not in found
+    told = [record.__dict__ for record in caplog.records if record.name == "doorward.access"]
+    assert [line.get("tenant") for line in told if line["outcome"] != "not_authenticated"][:3] == [tenant.id] * 3
+    assert [line.get("tenant") for line in told if line["outcome"] == "not_authenticated"] == [None, tenant.id]
+
+
+def test_what_goes_on_in_the_stores_is_counted(tmp_path: Path) -> None:
+    with running(read_settings(tmp_path, HERE)) as service:
+        tenant = service.tenant()
+        tenant.create()
+        tokens = [tenant.session() for _ in range(3)]
+        before = read(service)
+        assert tenant.post("/auth/logout", {"token": tokens[0]}).status_code == 200
+        assert tenant.http.delete("/user/alice/sessions", headers=tenant.headers).status_code == 200
+        tenant.login(password="wrong")
+        found = read(service)
+        assert found['doorward_sessions_opened_total{kind="user"}'] == 3
+        assert found['doorward_sessions_opened_total{kind="tenant"}'] == 1
+        assert found['doorward_sessions_ended_total{how="one",kind="user"}'] == 1
+        assert found['doorward_sessions_ended_total{how="all",kind="user"}'] == 1
+        assert found["doorward_audit_entries_total"] - before["doorward_audit_entries_total"] == 3
+        assert found["doorward_hash_wait_seconds_count"] == found["doorward_password_hashes_total"]
+        assert found["doorward_hash_threads_in_use"] == 0
+        writes = 'doorward_store_duration_seconds_count{operation="write",store="sqlite"}'
+        assert found[writes] - before[writes] >= 3
+        assert found['doorward_store_duration_seconds_count{operation="read",store="sqlite"}'] > 0
+        assert found['doorward_store_errors_total{store="sqlite"}'] == 0
+        # Look-ups are so fast that of each second only one is timed.
+        look_ups = 'doorward_store_duration_seconds_count{operation="look_up",store="sqlite"}'
+
+        def timed() -> bool:
+            tenant.verify(tokens[1])
+            return read(service)[look_ups] > 0
+
+        service.eventually(timed)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+async def test_a_database_that_cannot_answer_is_counted_once(tmp_path: Path, *, timed: bool) -> None:
+    stores = choose(read_settings(tmp_path))
+    await stores.open()
+    database = stores.traffic.database
+    asked = Claimed("nobody", "nobody", Kind.TENANT)
+    assert await stores.sessions.find(asked) is None
+    with sqlite3.connect(tmp_path / "doorward.db") as other:
+        other.execute("ALTER TABLE sessions RENAME TO gone")
+    if timed:
+        database.sample()
+    with pytest.raises(StoreUnavailable):
+        await stores.sessions.find(asked)
+    assert database.errors == 1
+    assert sum(database.meter.durations["look_up"].counts) == timed
+    await stores.close()
 
 
 def test_for_everybody_else_there_are_no_metrics(tmp_path: Path) -> None:
@@ -68,6 +161,7 @@ def test_PW11_no_tenant_login_or_token_is_in_the_metrics(tmp_path: Path) -> None
         assert tenant.id not in text
         assert set(re.findall(r'(\w+)="', text)) <= {
             "method", "route", "status", "code", "outcome", "kind", "lane", "le", "version",
+            "question", "how", "store", "operation",
         }  # fmt: skip
 
 
@@ -82,7 +176,7 @@ def test_the_listener_for_metrics_answers_for_all_workers_and_nothing_else(tmp_p
         for _ in range(20):
             # A connection each, so that both workers have something to count.
             httpx.post(f"{process.url}/tenant/verify", json={"token": tenant.token})
-        name = 'doorward_verifications_total{outcome="active"}'
+        name = 'doorward_verifications_total{outcome="active",question="tenant_verify"}'
         deadline = time.monotonic() + 10
         while parse(httpx.get(f"{place}/metrics").text).get(name) != 20:
             assert time.monotonic() < deadline, httpx.get(f"{place}/metrics").text

@@ -15,7 +15,6 @@ from doorward.cli.desk import example
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.moving.importer import Choices, Importer, Target
-from doorward.moving.redis_source import RedisSource
 from doorward.moving.report import Report
 from doorward.settings import Settings
 from doorward.stores import choose, migrate
@@ -89,6 +88,9 @@ def _settings() -> Settings:
 
 
 async def _run(settings: Settings, url: str, choices: Choices) -> Report:
+    # It brings along half of what could be asked of a library; whoever serves has no use for it.
+    from doorward.moving.redis_source import RedisSource  # noqa: PLC0415
+
     stores = choose(settings)
     async with RedisSource(url) as source:
         await stores.open()

@@ -30,6 +30,11 @@ class FairSeats:
         """How many are waiting for a seat."""
         return sum(map(len, self._lines.values()))
 
+    @property
+    def taken(self) -> int:
+        """How many seats somebody has."""
+        return self._seats - self._free
+
     def _before(self, group: str) -> int:
         own = len(self._lines.get(group, ()))
         return sum(min(len(line), own + 1) for name, line in self._lines.items() if name != group) + own

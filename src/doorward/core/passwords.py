@@ -13,11 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import argon2
 
 from doorward.core import hash_formats
+from doorward.core.durations import Durations
 from doorward.core.fairness import FairSeats
 from doorward.core.hash_formats import UnfitHash
 
@@ -99,6 +101,7 @@ class Passwords:
     """Hashes off the event loop, at most `threads` at a time, tenants in turn, and refuses before it queues too much.
 
     `patience` is the longest acceptable wait for a thread in seconds; beyond it `Overloaded` is raised unhashed.
+    `hashed` counts the hashes, `waits` how long they waited for a thread.
     """
 
     def __init__(self, hasher: Hasher, *, threads: int, patience: float = 1.0) -> None:
@@ -107,6 +110,7 @@ class Passwords:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=give_way)
         self._seats = FairSeats(threads, patience=patience, service_time=0.03)
         self.hashed = 0
+        self.waits = Durations()
 
     async def hash(self, password: str, *, group: str) -> str:
         """Return the hash to store for a password. `group` names whose share of the pool is used."""
@@ -135,12 +139,19 @@ class Passwords:
         """How many are waiting for a thread."""
         return self._seats.waiting
 
+    @property
+    def seats_taken(self) -> int:
+        """How many threads are hashing."""
+        return self._seats.taken
+
     def check_room(self, group: str) -> None:
         """Raise Overloaded where a hash of the group would have to wait too long: before anything is spent on it."""
         self._seats.check(group)
 
     async def _run(self, group: str, work: Callable[[], Result]) -> Result:
+        asked = perf_counter()
         async with self._seats.seat(group):
+            self.waits.add(perf_counter() - asked)
             self.hashed += 1
             # Shielded: a caller that goes away gives up the answer, but the seat only when the thread is free again.
             running = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(self._pool, work))

@@ -18,11 +18,13 @@ from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import DeadlineExceeded, InternalError
 from doorward.http.guard import MAX_BODY, Rules, host_is_served
 from doorward.http.services import Services
-from doorward.http.watch import YES, Asked, Watch
+from doorward.http.watch import YES, Asked, Tally, Watch
 from doorward.http.wire import Answer, Call, Headers, Proxies, refuse
 
 log = logging.getLogger(__name__)
 
+# Looking it up in its class takes as long as the rest of the counting.
+_OK = HTTPStatus.OK
 _UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"})
 _TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _ACCEPTED = frozenset({None, b"*/*", b"application/json"})
@@ -37,7 +39,13 @@ class ExpressLane:
     proxies: Proxies
     rules: Rules
     watch: Watch = field(default_factory=Watch)
-    _asked: dict[str, Asked] = field(default_factory=dict)
+    _tallies: dict[str, Tally] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make a tally for each endpoint, once."""
+        for endpoint in self.endpoints.values():
+            if endpoint.path not in self._tallies:
+                self._tallies[endpoint.path] = self.watch.tally(Asked(endpoint.method, endpoint.path, "express"))
 
     def recognise(
         self, method: bytes, target: bytes, headers: Headers
@@ -86,14 +94,17 @@ class ExpressLane:
             # The log has the id the client was given; the client is told nothing else.
             log.exception("a request failed", extra={"path": endpoint.path, "request_id": call.request_id})
             outcome, answer = InternalError.code, refuse(InternalError())
-        self._note(endpoint, answer.status, outcome, began, call)
+        if outcome is YES and answer.status is _OK:
+            tally = self._tallies[endpoint.path]
+            tally.yes = yes = tally.yes + 1
+            if yes % tally.every == 0:
+                self.watch.sampled(tally, perf_counter() - began, call)
+        else:
+            self._note(endpoint, answer.status, outcome, began, call)
         return answer
 
     def _note(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, call: Call) -> None:
-        asked = self._asked.get(endpoint.path)
-        if asked is None:
-            asked = self._asked[endpoint.path] = Asked(endpoint.method, endpoint.path, "express")
-        self.watch.saw(asked, status, outcome, perf_counter() - began, call)
+        self.watch.saw(self._tallies[endpoint.path].asked, status, outcome, perf_counter() - began, call)
 
 
 def _is_bare(fields: Mapping[bytes, bytes]) -> bool:

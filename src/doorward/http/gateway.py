@@ -30,13 +30,14 @@ async def forward_auth(services: Services, call: Call) -> Answer:
     token = bearer(call.headers.get(b"authorization")) or _cookie(call, services.forward_auth_cookie)
     if token is None:
         # The gateway proves itself all the same: only who does not is charged to its address.
-        await services.sessions.tenant(key, call.needs)
+        call.tenant_id = (await services.sessions.tenant(key, call.needs)).tenant_id
         raise NotAuthenticated
     try:
         verified = await services.sessions.user(key, token, call.needs)
     except InvalidToken:
         raise NotAuthenticated from None
-    services.throttle.ask(verified.session.tenant_id)
+    call.tenant_id = verified.session.tenant_id
+    services.throttle.ask(call.tenant_id)
     services.activity.saw(verified.session)
     if verified.caller.kind == Kind.KEY:
         services.activity.saw(verified.caller)

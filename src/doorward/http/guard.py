@@ -21,7 +21,7 @@ from doorward.http.errors import (
     UnsupportedMediaType,
 )
 from doorward.http.watch import YES, Stranger, Watch, ask
-from doorward.http.wire import SECURITY_HEADERS, Answer, Headers, refuse, request_id
+from doorward.http.wire import SECURITY_HEADERS, Answer, Call, Headers, refuse, request_id
 
 log = logging.getLogger(__name__)
 
@@ -177,13 +177,19 @@ class Guard:
             outcome = InternalError.code
             log.exception("a request failed", extra={"request_id": passage.request_id})
             await passage.write(refuse(InternalError()))
+        self._note(scope, passage, outcome, perf_counter() - began)
+
+    def _note(self, scope: Scope, passage: _Passage, outcome: str, seconds: float) -> None:
+        call: Call | None = scope.get("call")
         peer = scope["client"][0] if scope["client"] else ""
+        if call is not None and outcome is YES:
+            outcome = call.outcome or YES
         self._watch.saw(
             ask(scope["method"], scope.get("template", ""), "router"),
             passage.status,
             scope.get("outcome", outcome),
-            perf_counter() - began,
-            scope.get("call") or Stranger(passage.request_id, peer),
+            seconds,
+            call or Stranger(passage.request_id, peer),
         )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

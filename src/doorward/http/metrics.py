@@ -7,9 +7,11 @@ has been added since is handed on to the library, which puts the workers' number
 import os
 import resource
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from time import monotonic
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -17,17 +19,58 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from doorward import __version__
+from doorward.core.durations import SECONDS, Durations
 from doorward.core.passwords import Passwords
 from doorward.http.errors import NotFound
 from doorward.http.protocol import Door
-from doorward.http.watch import SECONDS, Watch
+from doorward.http.watch import YES, Asked, Watch
 from doorward.http.wire import Network, listed
 
 PATH = "/metrics"
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_VERIFY = {"/auth/verify", "/tenant/verify", "/oauth/introspect", "/forward-auth"}
+_QUESTIONS = {
+    "/auth/verify": "verify",
+    "/tenant/verify": "tenant_verify",
+    "/oauth/introspect": "introspect",
+    "/forward-auth": "forward_auth",
+}
 _LOGIN = {"/auth": "user", "/tenant/login": "tenant"}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Database(Protocol):
+    """What is counted at the database: entries that were noted in the audit log."""
+
+    @property
+    def noted(self) -> int: ...  # noqa: D102 - the class says it
+
+    def sample(self) -> None: ...  # noqa: D102 - times the next of what is too fast to be timed each time
+
+
+class Sessions(Protocol):
+    """What is counted of sessions: those opened, by whose they are, and those ended, by whose and by how."""
+
+    @property
+    def opened(self) -> Mapping[str, int]: ...  # noqa: D102 - the class says it
+
+    @property
+    def ended(self) -> Mapping[tuple[str, str], int]: ...  # noqa: D102 - likewise
+
+
+class Traffic(Protocol):
+    """What is counted at the stores. `meters`: by store, how long each operation took, and how often it was away."""
+
+    @property
+    def database(self) -> Database: ...  # noqa: D102 - the class says it
+
+    @property
+    def sessions(self) -> Sessions: ...  # noqa: D102 - likewise
+
+    @property
+    def pool(self) -> Callable[[], tuple[int, int]]: ...  # noqa: D102 - connections in use, and how many there may be
+
+    @property
+    def meters(self) -> Mapping[str, tuple[Mapping[str, Durations], int]]: ...  # noqa: D102 - the class says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +79,7 @@ class Sources:
 
     watch: Watch
     passwords: Passwords
+    traffic: Traffic
     doors: Sequence[Door]
     lines_lost: Callable[[], int]
 
@@ -49,7 +93,7 @@ class Metrics:
     _told: dict[tuple[str, ...], float] = field(default_factory=dict)
     _counters: dict[str, Counter] = field(default_factory=dict)
     _gauges: dict[str, Gauge] = field(default_factory=dict)
-    _durations: Histogram = field(init=False)
+    _histograms: dict[str, Histogram] = field(default_factory=dict)
     _ticked: float = 0.0
     _lag: float = 0.0
 
@@ -58,9 +102,18 @@ class Metrics:
         for name, what, *labels in (
             ("doorward_http_requests", "Requests answered", "method", "route", "status"),
             ("doorward_refusals", "Requests refused, by the code of the error", "code"),
-            ("doorward_verifications", "Questions about tokens, by what was answered", "outcome"),
+            ("doorward_verifications", "Questions about tokens, by what was answered", "question", "outcome"),
             ("doorward_logins", "Logins, by whose and how they ended", "kind", "outcome"),
             ("doorward_password_hashes", "Passwords hashed"),
+            ("doorward_sessions_opened", "Sessions opened, by whose they are", "kind"),
+            (
+                "doorward_sessions_ended",
+                "Endings of one session, or of all of an owner, by whose they are",
+                "kind",
+                "how",
+            ),
+            ("doorward_audit_entries", "Entries noted in the audit log"),
+            ("doorward_store_errors", "Times that a store could not answer", "store"),
             ("doorward_log_lines_lost", "Log lines that nobody took"),
             ("doorward_process_cpu_seconds", "CPU time of the workers"),
         ):
@@ -68,6 +121,9 @@ class Metrics:
         for name, what, mode in (
             ("doorward_connections", "Open connections.", "livesum"),
             ("doorward_hash_queue_length", "Passwords that wait for a thread.", "livesum"),
+            ("doorward_hash_threads_in_use", "Threads that hash passwords now.", "livesum"),
+            ("doorward_database_pool_in_use", "Connections to PostgreSQL that are in use.", "livesum"),
+            ("doorward_database_pool_size", "Connections to PostgreSQL that there may be.", "livesum"),
             ("doorward_process_resident_memory_bytes", "Memory of the workers.", "livesum"),
             (
                 "doorward_event_loop_lag_seconds",
@@ -81,50 +137,54 @@ class Metrics:
             "doorward_build_info", "The version.", ["version"], registry=self.registry, multiprocess_mode="max"
         )
         built.labels(__version__).set(1)
-        self._durations = Histogram(
-            "doorward_http_request_duration_seconds",
-            "From the whole request to its answer, by lane.",
-            ["lane"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
+        for name, what, *labels in (
+            ("doorward_http_request_duration_seconds", "From the whole request to its answer, by lane", "lane"),
+            ("doorward_store_duration_seconds", "From the question to the store's answer", "store", "operation"),
+            ("doorward_hash_wait_seconds", "How long passwords waited for a thread"),
+        ):
+            self._histograms[name] = Histogram(name, f"{what}.", labels, buckets=SECONDS, registry=self.registry)
 
     def tick(self, *, every: float) -> None:
         """Hand on what was counted. Called each `every` seconds, it sees how late the event loop is."""
         now = monotonic()
         self._lag = max(0.0, now - self._ticked - every) if self._ticked else 0.0
         self._ticked = now
+        self.sources.traffic.database.sample()
         self.publish()
 
     def publish(self) -> None:
         """Hand on what was counted since the last time."""
-        watch, passwords = self.sources.watch, self.sources.passwords
-        for (asked, status, outcome), count in list(watch.answers.items()):
-            key = (asked.method, asked.route, asked.lane, str(status), outcome)
-            added = self._added(("answers", *key), count)
-            if not added:
-                continue
-            self._counters["doorward_http_requests"].labels(asked.method, asked.route, str(status)).inc(added)
-            if outcome != "ok":
-                self._counters["doorward_refusals"].labels(outcome).inc(added)
-            if asked.route in _VERIFY:
-                self._counters["doorward_verifications"].labels("active" if outcome == "ok" else outcome).inc(added)
-            if asked.route in _LOGIN and asked.method == "POST":
-                self._counters["doorward_logins"].labels(_LOGIN[asked.route], outcome).inc(added)
-        for lane, counts in watch.durations.items():
-            self._publish_durations(lane, counts)
+        watch, passwords, traffic = self.sources.watch, self.sources.passwords, self.sources.traffic
+        for (asked, status, outcome), count in watch.answers.items():
+            self._publish_answers(asked, status, outcome, count)
+        for lane, durations in watch.durations.items():
+            self._publish_durations("doorward_http_request_duration_seconds", durations, lane)
+        for store, (operations, errors) in traffic.meters.items():
+            for operation, durations in operations.items():
+                self._publish_durations("doorward_store_duration_seconds", durations, store, operation)
+            self._count("doorward_store_errors", errors, store)
+        for kind, opened in traffic.sessions.opened.items():
+            self._count("doorward_sessions_opened", opened, kind)
+        for (kind, how), ended in traffic.sessions.ended.items():
+            self._count("doorward_sessions_ended", ended, kind, how)
+        self._publish_durations("doorward_hash_wait_seconds", passwords.waits)
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        for name, total in (
-            ("doorward_password_hashes", passwords.hashed),
-            ("doorward_log_lines_lost", self.sources.lines_lost()),
-            ("doorward_process_cpu_seconds", usage.ru_utime + usage.ru_stime),
+        self._count("doorward_password_hashes", passwords.hashed)
+        self._count("doorward_audit_entries", traffic.database.noted)
+        self._count("doorward_log_lines_lost", self.sources.lines_lost())
+        self._count("doorward_process_cpu_seconds", usage.ru_utime + usage.ru_stime)
+        in_use, size = traffic.pool()
+        for name, value in (
+            ("doorward_connections", sum(len(door.connections) for door in self.sources.doors)),
+            ("doorward_hash_queue_length", passwords.waiting),
+            ("doorward_hash_threads_in_use", passwords.seats_taken),
+            ("doorward_database_pool_in_use", in_use),
+            ("doorward_database_pool_size", size),
+            ("doorward_process_resident_memory_bytes", _resident()),
+            ("doorward_event_loop_lag_seconds", self._lag),
+            ("doorward_workers", 1),
         ):
-            self._counters[name].inc(self._added((name,), total))
-        self._gauges["doorward_connections"].set(sum(len(door.connections) for door in self.sources.doors))
-        self._gauges["doorward_hash_queue_length"].set(passwords.waiting)
-        self._gauges["doorward_process_resident_memory_bytes"].set(_resident())
-        self._gauges["doorward_event_loop_lag_seconds"].set(self._lag)
-        self._gauges["doorward_workers"].set(1)
+            self._gauges[name].set(value)
 
     def text(self) -> bytes:
         """Return the numbers of all workers; those of the others are up to a second old."""
@@ -135,12 +195,29 @@ class Metrics:
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
-    def _publish_durations(self, lane: str, counts: Sequence[float]) -> None:
+    def _publish_answers(self, asked: Asked, status: int, outcome: str, count: int) -> None:
+        added = self._added(("answers", asked.method, asked.route, asked.lane, str(status), outcome), count)
+        if not added:
+            return
+        self._counters["doorward_http_requests"].labels(asked.method, asked.route, str(status)).inc(added)
+        if status >= HTTPStatus.BAD_REQUEST:
+            self._counters["doorward_refusals"].labels(outcome).inc(added)
+        if asked.route in _QUESTIONS:
+            told = "active" if outcome == YES else outcome
+            self._counters["doorward_verifications"].labels(_QUESTIONS[asked.route], told).inc(added)
+        if asked.route in _LOGIN and asked.method == "POST":
+            self._counters["doorward_logins"].labels(_LOGIN[asked.route], outcome).inc(added)
+
+    def _count(self, name: str, total: float, *labels: str) -> None:
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc(self._added((name, *labels), total))
+
+    def _publish_durations(self, name: str, durations: Durations, *labels: str) -> None:
         # The library takes one duration at a time, for more than a verification costs; its parts take a second's worth.
-        histogram = self._durations.labels(lane)
+        histogram = self._histograms[name].labels(*labels) if labels else self._histograms[name]
         for place, bucket in enumerate(histogram._buckets):  # noqa: SLF001 - see above
-            bucket.inc(self._added(("bucket", lane, str(place)), counts[place]))
-        histogram._sum.inc(self._added(("sum", lane), counts[-1]))  # noqa: SLF001 - likewise
+            bucket.inc(self._added((name, *labels, str(place)), durations.counts[place]))
+        histogram._sum.inc(self._added((name, *labels, "sum"), durations.total))  # noqa: SLF001 - likewise
 
     def _added(self, key: tuple[str, ...], total: float) -> float:
         before = self._told.get(key, 0)

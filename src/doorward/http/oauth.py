@@ -24,7 +24,8 @@ async def introspect(services: Services, call: Call) -> Answer:
         verified = await services.sessions.user(credential, token, call.needs)
     except InvalidToken:
         return await _refresh_token(services, credential, token, call)
-    services.throttle.ask(verified.session.tenant_id)
+    call.tenant_id = verified.session.tenant_id
+    services.throttle.ask(call.tenant_id)
     services.activity.saw(verified.session)
     if verified.caller.kind == Kind.KEY:
         services.activity.saw(verified.caller)
@@ -108,7 +109,9 @@ def _token(call: Call) -> bytes:
 async def _refresh_token(services: Services, credential: bytes | None, token: bytes, call: Call) -> Answer:
     session = await services.refreshing.find(token.decode("latin-1"))
     caller = await services.sessions.tenant(credential, call.needs)
+    call.tenant_id = caller.tenant_id
     if session is None or session.tenant_id != caller.tenant_id:
+        call.outcome = "inactive"
         return _INACTIVE
     found = {"active": True, "client_id": session.tenant_id, "jti": session.id, "iat": session.refreshed_at // 1000}
     if session.expires_at is not None:

@@ -4,19 +4,18 @@ Nothing of a request is kept that its sender chose freely: no path, no query, no
 """
 
 import logging
-from bisect import bisect_left
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-log = logging.getLogger("doorward.access")
+from doorward.core.durations import Durations
 
-SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""The upper bounds that durations are counted below."""
+log = logging.getLogger("doorward.access")
 
 YES = "ok"
 _FAULT = 500
+_TIMED = 64
 _ERRORS_A_SECOND = 50
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -51,34 +50,69 @@ class Stranger(NamedTuple):
 
 
 @dataclass(slots=True)
+class Tally:
+    """How often something that is asked all the time was answered with 200 and yes; one in `every` of them is timed.
+
+    The rest is the number's owner to count, in place: a call for it would cost more than the counting.
+    """
+
+    asked: Asked
+    every: int
+    yes: int = 0
+
+
+@dataclass(slots=True)
 class Watch:
     """Sees every answer. `access` says which of them are logged: `on` all, `errors` those that are ours to mend, `off`.
 
-    `answers` counts by what was asked, status and outcome (`ok`, or the code of the refusal); `durations` by lane: one
-    number for each of `SECONDS`, one for what took longer, and the sum in seconds. Both are plain numbers: a question
-    is answered so fast that anything more would be felt.
+    Both counts and `durations`, by lane, are plain numbers: a question is answered so fast that anything more would be
+    felt.
     """
 
     access: str = "errors"
-    answers: dict[tuple[Asked, int, str], int] = field(default_factory=dict)
-    durations: dict[str, list[float]] = field(default_factory=dict)
+    durations: dict[str, Durations] = field(default_factory=dict)
+    _answers: dict[tuple[Asked, int, str], int] = field(default_factory=dict)
+    _tallies: list[Tally] = field(default_factory=list)
     _second: float = 0.0
     _written: int = 0
     _left_out: int = 0
 
+    def tally(self, asked: Asked) -> Tally:
+        """Return where to count what is answered with yes, and only every so often shown to `sampled`."""
+        tally = Tally(asked, 1 if self.access == "on" else _TIMED)
+        self._tallies.append(tally)
+        return tally
+
+    def sampled(self, tally: Tally, seconds: float, sender: Sender) -> None:
+        """Note how long one of the answers took that are counted already; it stands for all that were not timed."""
+        self._time(tally.asked.lane, seconds, tally.every)
+        if self.access == "on":
+            self._write((tally.asked, HTTPStatus.OK.value, YES), seconds, sender)
+
     def saw(self, asked: Asked, status: HTTPStatus | int, outcome: str, seconds: float, sender: Sender) -> None:
         """Note an answer."""
-        # An HTTPStatus hashes in Python code, which is slow; so does int of one, and almost every answer is this one.
-        key = (asked, 200 if status is HTTPStatus.OK else int(status), outcome)
-        answers = self.answers
-        answers[key] = answers.get(key, 0) + 1
-        counts = self.durations.get(asked.lane)
-        if counts is None:
-            counts = self.durations[asked.lane] = [0] * (len(SECONDS) + 2)
-        counts[bisect_left(SECONDS, seconds)] += 1
-        counts[-1] += seconds
+        # An HTTPStatus hashes in Python code, which is slow.
+        key = (asked, int(status), outcome)
+        self._answers[key] = self._answers.get(key, 0) + 1
+        self._time(asked.lane, seconds)
         if self.access != "off" and (self.access == "on" or key[1] >= _FAULT):
             self._write(key, seconds, sender)
+
+    @property
+    def answers(self) -> dict[tuple[Asked, int, str], int]:
+        """How many answers there were, by what was asked, status and outcome (`ok`, or the code of the refusal)."""
+        found = dict(self._answers)
+        for tally in self._tallies:
+            if tally.yes:
+                key = (tally.asked, HTTPStatus.OK.value, YES)
+                found[key] = found.get(key, 0) + tally.yes
+        return found
+
+    def _time(self, lane: str, seconds: float, times: int = 1) -> None:
+        durations = self.durations.get(lane)
+        if durations is None:
+            durations = self.durations[lane] = Durations()
+        durations.add(seconds, times)
 
     def _write(self, key: tuple[Asked, int, str], seconds: float, sender: Sender) -> None:
         asked, status, outcome = key

@@ -199,7 +199,8 @@ class Call:
 
     `peer` is the socket's address; `needs` the permission an API key has to have for it, None where no key will do.
     `tenant_id` is the tenant that it has proven to come from, once it has. `maintained`: it came over the maintenance
-    listener, from somebody whose certificate was accepted.
+    listener, from somebody whose certificate was accepted. `outcome` is what the answer amounts to for whoever counts,
+    where its status does not say it.
     """
 
     headers: Mapping[bytes, bytes]
@@ -212,6 +213,7 @@ class Call:
     request_id: str = ""
     maintained: bool = False
     tenant_id: str = ""
+    outcome: str = ""
 
     @property
     def credential(self) -> bytes | None:

@@ -80,6 +80,10 @@ class PostgresDatabase:
             await asyncio.wait(self._trips)
         await self._pool.close()
 
+    def pooled(self) -> tuple[int, int]:
+        """Return how many connections are in use, and how many there may be."""
+        return self._pool.in_use, self._pool.size
+
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.read`."""
         if not all(map(_can_be_kept, values.values())):

@@ -23,12 +23,18 @@ class Pool:
     def __init__(self, connect: Callable[[], Awaitable[Any]], size: int) -> None:
         """Open connections with `connect`."""
         self._connect = connect
+        self.size = size
         self._free = size
         self._idle: list[Any] = []
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._door = asyncio.Lock()
         self._failures = 0
         self._closed_until = 0.0
+
+    @property
+    def in_use(self) -> int:
+        """How many connections somebody has, or is opening."""
+        return self.size - self._free - len(self._idle)
 
     async def acquire(self) -> Any:
         """Return a connection that nobody else uses, for `release`. Where all are in use, first come, first served."""

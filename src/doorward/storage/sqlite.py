@@ -54,7 +54,7 @@ def _chain_hash(previous: str, entry: str) -> str:
 
 
 class SqliteDatabase:
-    """Runs statements on one SQLite file."""
+    """Runs statements on one SQLite file. `faults` counts the look-ups that it refused."""
 
     _reader: sqlite3.Connection
     _looking: sqlite3.Cursor
@@ -64,6 +64,7 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         """Name the file; `open` opens it."""
         self._path = path
+        self.faults = 0
         self._statements = load_statements("?")
         self._lists: dict[tuple[str, int], str] = {}
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
@@ -94,6 +95,7 @@ class SqliteDatabase:
         try:
             return self._looking.execute(sql, keys).fetchall()
         except sqlite3.OperationalError as error:
+            self.faults += 1
             log.exception("the database refused a read")
             raise _unavailable(error) from error
 

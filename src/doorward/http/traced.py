@@ -1,0 +1,85 @@
+"""Both lanes with a span around each request, where traces are asked for; elsewhere nothing of this is on the way."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from doorward.http.endpoints import Endpoint
+from doorward.http.express import ExpressLane
+from doorward.http.wire import Answer, Call
+
+
+class Span(Protocol):
+    """The span of one request."""
+
+    def answered(self, route: str, status: int) -> None:
+        """Say how it was answered; `route` is the template of the path, "" where there is none."""
+        ...
+
+
+class Tracer(Protocol):
+    """Makes spans."""
+
+    def request(self, method: str, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
+        """Return the span around a request, which continues the trace that its headers name (W3C Trace Context)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TracedLane(ExpressLane):
+    """The express lane, traced."""
+
+    tracer: Tracer | None = None
+
+    def answer(
+        self, endpoint: Endpoint, call: Call, loop: asyncio.AbstractEventLoop
+    ) -> "tuple[Answer, None] | tuple[None, asyncio.Task[Answer]]":
+        """Return the task that will have the answer: which span is the current one is kept apart by task."""
+        assert self.tracer  # noqa: S101 - a field after those that have defaults has to have one
+        return None, loop.create_task(self._trace(self.tracer, endpoint, call))
+
+    async def _trace(self, tracer: Tracer, endpoint: Endpoint, call: Call) -> Answer:
+        with tracer.request(endpoint.method, call.headers) as span:
+            try:
+                answer = await self._settle(endpoint, call)
+            except asyncio.CancelledError:
+                span.answered(endpoint.path, HTTPStatus.SERVICE_UNAVAILABLE)
+                raise
+            span.answered(endpoint.path, answer.status.value)
+            return answer
+
+
+def traced(lane: ExpressLane, tracer: Tracer) -> TracedLane:
+    """Return a lane that does what `lane` does, traced."""
+    return TracedLane(lane.endpoints, lane.services, lane.proxies, lane.rules, lane.watch, tracer=tracer)
+
+
+class TracedApp:
+    """Stands before everything that is no question of the express lane (an ASGI application)."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+        """Stand before `app`."""
+        self._app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 0
+
+        async def see(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        with self._tracer.request(scope["method"], dict(scope["headers"])) as span:
+            await self._app(scope, receive, see)
+            if status:
+                span.answered(scope.get("template", ""), status)

@@ -1,0 +1,219 @@
+"""Stores, watched: how long they take, how often they fail, what is opened, ended and noted in them.
+
+All of it is plain numbers that somebody else reads. The embedded database is asked for sessions so fast that even this
+would be felt: of its look-ups only single ones are timed, whenever `sample` has been called.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol, TypeVar
+
+from doorward.core.durations import Durations
+from doorward.core.errors import StoreUnavailable
+from doorward.core.model import OWNERS, Kind, Origin, Session
+from doorward.core.ports import NO_POLICY, UNKNOWN, Events, Policy, Sessions
+from doorward.storage.database import Database, Row, Step
+from doorward.storage.redis import Redis
+from doorward.storage.redis_link import Reply
+from doorward.storage.redis_scripts import Command
+
+Result = TypeVar("Result")
+
+Span = Callable[[str, str], AbstractContextManager[object]]
+"""Given a store and what is done there, returns what surrounds the doing of it."""
+
+LOOK_UP, READ, WRITE = "look_up", "read", "write"
+_KINDS = {Kind.USER: "user", Kind.TENANT: "tenant", Kind.KEY: "key"}
+
+
+@dataclass(slots=True)
+class Meter:
+    """The numbers of one store. `span`: for traces."""
+
+    store: str
+    span: Span | None = None
+    durations: dict[str, Durations] = field(default_factory=lambda: {o: Durations() for o in (LOOK_UP, READ, WRITE)})
+    errors: int = 0
+
+    async def time(self, operation: str, work: Awaitable[Result]) -> Result:
+        """Await `work`, and count how long it took and whether the store was away."""
+        began = perf_counter()
+        try:
+            if self.span is None:
+                return await work
+            with self.span(self.store, operation):
+                return await work
+        except StoreUnavailable:
+            self.errors += 1
+            raise
+        finally:
+            self.durations[operation].add(perf_counter() - began)
+
+
+class _Fast(Protocol):
+    """What a database does that is too fast to be watched each time: it counts its own faults."""
+
+    faults: int
+
+
+class WatchedDatabase:
+    """A database (see the protocol) whose statements are timed."""
+
+    def __init__(self, database: Database, meter: Meter, fast: _Fast | None = None) -> None:
+        """Watch `database`; `fast` is the same one, if its look-ups are too fast to time each of them."""
+        self.meter = meter
+        self.noted = 0
+        self._database = database
+        self._fast = fast
+        self.open = database.open
+        self.close = database.close
+        self.look_up = self._time_look_up
+        if fast is not None and meter.span is None:
+            self.look_up = database.look_up
+
+    @property
+    def errors(self) -> int:
+        """How often the database could not answer."""
+        return self.meter.errors + (self._fast.faults if self._fast else 0)
+
+    def sample(self) -> None:
+        """Time the next look-up."""
+        self.look_up = self._time_look_up
+
+    async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
+        """See `Database.read`."""
+        return await self.meter.time(READ, self._database.read(statement, values))
+
+    async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
+        """See `Database.scan`."""
+        return await self.meter.time(READ, self._database.scan(statement, values))
+
+    async def write(self, *steps: Step) -> list[list[Row]]:
+        """See `Database.write`."""
+        results = await self.meter.time(WRITE, self._database.write(*steps))
+        if len(results) == len(steps):
+            self.noted += sum(step.statement == "add_entry" for step in steps)
+        return results
+
+    async def _time_look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
+        if self._fast is None:
+            return await self.meter.time(LOOK_UP, self._database.look_up(statement, keys))
+        if self.meter.span is None:
+            self.look_up = self._database.look_up
+        faults = self._fast.faults
+        try:
+            return await self.meter.time(LOOK_UP, self._database.look_up(statement, keys))
+        except StoreUnavailable:
+            # Counted twice otherwise: the database has counted it too.
+            self.meter.errors -= self._fast.faults - faults
+            raise
+
+
+class WatchedRedis(Redis):
+    """Redis, whose trips are timed."""
+
+    meter: Meter
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `Redis.get`."""
+        return await self.meter.time(LOOK_UP, super().get(keys))
+
+    async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
+        """See `Redis.run`."""
+        return await self.meter.time(WRITE, super().run(*commands, ending=ending))
+
+
+class WatchedSessions:
+    """Sessions (see the port), counted as they are opened and ended.
+
+    `opened` counts by whose they are. `ended` counts by whose and by how: single sessions (`one`), and acts that end
+    all of an owner's (`all`), of which nobody knows how many there were.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Watch `sessions`. What is asked for each verification is left as it is."""
+        self.opened: Counter[str] = Counter()
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self._sessions = sessions
+        self.find = sessions.find
+        self.find_pair = sessions.find_pair
+        self.find_many = sessions.find_many
+        self.list_user = sessions.list_user
+        self.rotate = sessions.rotate
+        self.touch = sessions.touch
+        self.adopt = sessions.adopt
+        self.demand = sessions.demand
+        self.forget_users = sessions.forget_users
+        self.sweep = sessions.sweep
+
+    async def open(
+        self,
+        session: Session,
+        *,
+        cap: int | None,
+        policy: Policy = NO_POLICY,
+        origin: Origin = UNKNOWN,
+        events: Events = (),
+    ) -> None:
+        """See `Sessions.open`."""
+        await self._sessions.open(session, cap=cap, policy=policy, origin=origin, events=events)
+        self.opened[_whose(session)] += 1
+
+    async def open_many(self, sessions: Sequence[Session]) -> None:
+        """See `Sessions.open_many`."""
+        await self._sessions.open_many(sessions)
+        self.opened.update(map(_whose, sessions))
+
+    async def close(self, session: Session, *, events: Events = ()) -> bool:
+        """See `Sessions.close`."""
+        closed = await self._sessions.close(session, events=events)
+        self.ended[_whose(session), "one"] += closed
+        return closed
+
+    async def end_user(self, tenant_id: str, user_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+        """See `Sessions.end_user`."""
+        await self._sessions.end_user(tenant_id, user_id, keep=keep, events=events)
+        self.ended["user", "all"] += 1
+
+    async def end_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+        """See `Sessions.end_tenant`."""
+        await self._sessions.end_tenant(tenant_id, keep=keep, events=events)
+        self.ended["tenant", "all"] += 1
+
+    async def end_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
+        """See `Sessions.end_users_of`."""
+        await self._sessions.end_users_of(tenant_id, events=events)
+        self.ended["user", "all"] += 1
+
+    async def end_keys(self, tenant_id: str, *, events: Events = ()) -> None:
+        """See `Sessions.end_keys`."""
+        await self._sessions.end_keys(tenant_id, events=events)
+        self.ended["key", "all"] += 1
+
+
+def _whose(session: Session) -> str:
+    return _KINDS[OWNERS[Kind(session.kind)]]
+
+
+def nothing_is_pooled() -> tuple[int, int]:
+    """Return how many connections of a pool are in use, and how many there may be, where there is no pool."""
+    return 0, 0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What is counted at the stores of one process."""
+
+    database: WatchedDatabase
+    sessions: WatchedSessions
+    pool: Callable[[], tuple[int, int]] = nothing_is_pooled
+    others: tuple[Meter, ...] = ()
+
+    @property
+    def meters(self) -> dict[str, tuple[dict[str, Durations], int]]:
+        """By store: durations by operation, and how often it could not answer."""
+        found = {self.database.meter.store: (self.database.meter.durations, self.database.errors)}
+        return found | {meter.store: (meter.durations, meter.errors) for meter in self.others}
