@@ -60,7 +60,7 @@ def test_a_backup_made_while_it_runs_is_restored_and_another_key_ends_every_sess
 
 
 @pytest.mark.slow
-def test_the_master_key_is_replaced_without_ending_sessions(tmp_path: Path) -> None:
+def test_KR1_KR2_the_master_key_is_replaced_without_ending_sessions(tmp_path: Path) -> None:
     with serving(tmp_path) as process:
         before = registered(process.url)
     old = (tmp_path / "data" / "master.key").read_text().strip().removeprefix("1:")
