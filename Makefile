@@ -10,7 +10,7 @@ SOURCES := src tests clients
 SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench torture client lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench torture promises client lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -77,8 +77,20 @@ check: lint types architecture coverage ## Format, lint, types, architecture, te
 bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
-torture: .venv/dev ## The long forms of the fault and race tests
-	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest tests/faults
+# There are wheels of the fuzzer for few platforms; without it its tests are skipped, and the summary says so.
+.venv/fuzz: requirements/fuzz.txt .venv/tests
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt || echo "The fuzzer cannot be installed here."
+	@touch $@
+
+torture: .venv/fuzz ## Run every test in its long form: hours
+	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest --promises=build/promises/torture.json --promises-among-all
+
+promises: .venv/tests ## Run the tests of the promises and write docs/security/promises.md
+	@rm -rf build/promises
+	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow" --promises=build/promises/fast.json; \
+		fast=$$?; $(BIN)/python -m pytest --quiet -m slow --promises=build/promises/slow.json; slow=$$?; \
+		PYTHONPATH=tests $(BIN)/python -m promises.page build/promises/fast.json build/promises/slow.json; \
+		exit $$((fast + slow))
 
 client: .venv/dev ## Build the Python client's wheel into dist/
 	@cd clients/python && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
@@ -87,6 +99,7 @@ lock: .venv/dev ## Write the lock files anew
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/dev.txt
+	@$(BIN)/uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/fuzz.txt
 
 clean: ## Remove what the other targets made, but not data/
 	@rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

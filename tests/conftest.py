@@ -11,6 +11,8 @@ from made import Workers
 from servers import Servers
 from setups import SETUPS
 
+pytest_plugins = ["promises.plugin"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Fast ones first: a mistake shows within seconds.
