@@ -10,7 +10,7 @@ SOURCES := src tests clients
 SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench torture promises client lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench torture client lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -85,6 +85,7 @@ bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 torture: .venv/fuzz ## Run every test in its long form: hours
 	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest --promises=build/promises/torture.json --promises-among-all
 
+.PHONY: promises
 promises: .venv/tests ## Run the tests of the promises and write docs/security/promises.md
 	@rm -rf build/promises
 	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow" --promises=build/promises/fast.json; \
