@@ -3,6 +3,7 @@
 import base64
 import os
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def test_TI9_a_cursor_has_one_spelling_and_any_other_text_is_none(cursor: str) -
         assert "\0" not in after
 
 
+@pytest.mark.timeout(900)
 @settings(
     max_examples=ASKED,
     deadline=None,

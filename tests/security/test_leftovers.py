@@ -5,6 +5,8 @@ import os
 import time
 from uuid import uuid4
 
+import pytest
+
 from doorward.core.model import Session
 from doorward.stores import choose
 from harness import Service
@@ -17,6 +19,7 @@ EXPIRED = 20_000 if TORTURE else 60
 PIECE = 500 if TORTURE else 25
 
 
+@pytest.mark.timeout(900)
 async def test_OV6_a_piece_of_a_sweep_is_no_larger_than_asked_and_writers_get_in_between(workers: Workers) -> None:
     if workers.one.redis is not None:
         # Redis removes each by itself when its time is over.

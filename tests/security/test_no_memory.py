@@ -118,6 +118,7 @@ async def ask_and_leave(port: int, credential: str, tokens: list[str], whims: ra
     return sum(await asyncio.gather(*(one(token) for token in tokens)))
 
 
+@pytest.mark.timeout(900)
 def test_DU9_who_hangs_up_in_mid_question_leaves_nobody_its_answer(shared: Service, tenant: Tenant) -> None:
     logins = [f"user {number}" for number in range(TOKENS)]
     for login in logins:
