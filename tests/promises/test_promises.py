@@ -1,6 +1,7 @@
 """Every promise is proven or says why not, and the page says what the last run said."""
 
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def test_a_case_that_failed_in_one_part_has_failed() -> None:
     assert "* failed: [x](../../t.py) (sqlite, postgresql, 4 cases)" in render([promise], found)
 
 
+@pytest.mark.slow
 def test_the_plugin_writes_down_what_tests_of_promises_said(pytester_like: Path) -> None:
     said = json.loads(pytester_like.read_text(encoding="utf-8"))
     assert {test.rpartition("::")[2]: found["setups"] for test, found in said.items()} == {
@@ -106,8 +108,11 @@ def test_without_an_id(): pass
     (tmp_path / "aside" / "test_aside.py").write_text("def test_TK1_too(): pass\n", encoding="utf-8")
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["promises.plugin"]\n', encoding="utf-8")
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {Path(__file__).parents[1]}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "--promises=said.json", "-p", "no:xdist", "-p", "no:randomly"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-m", "pytest", "-q", "--promises=said.json"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert f"4 of {len(BOOK)} promises were tried by 5 tests." in done.stdout, done.stdout + done.stderr
     assert "broken: test_made_up.py::test_TK2_fails" in done.stdout
     assert done.returncode == 1
