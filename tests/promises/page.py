@@ -26,9 +26,8 @@ the ids of what it proves in its name. What is promised to whom is told in [Secu
 attacked and defended where in [the threat model](model.md).
 """
 _LEGEND = """\
-The last run was on {date} with Python {python} on {machine}{torture}: {tests} tests in {cases} cases, of which {failed}
-failed and {skipped} were skipped for want of a program. **{proven} of {all} promises are proven by a test**; the others say
-why not.
+The last run was on {date} with Python {python} on {machine}{torture}: {tests} tests in {cases} cases, of which {failed} failed
+and {skipped} were skipped for want of a program. **{proven} of {all} promises have a test**; the others say why not.
 
 A test runs on each of the stores that are named after it: `sqlite` is the embedded store, `cluster` a Redis Cluster. `none`
 means that no store takes part, `own` that the test starts what it needs itself.
