@@ -8,9 +8,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := src tests clients deploy
 # How many tests run at a time. A module's tests stay together: they share a service.
 SIDE_BY_SIDE ?= 2
+# What tests said of the promises, for the page about them.
+TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench bench-scale torture client image docs lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench bench-scale torture promises client image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,8 +46,8 @@ serve: .venv/run ## Start the service on the embedded store
 	@exec $(BIN)/doorward serve
 
 test: .venv/tests ## Run every test: first those that start no processes, side by side, then the others, one by one
-	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow"
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow" $(TRIED)/fast.json
+	@$(BIN)/python -m pytest -m slow $(TRIED)/slow.json
 
 fast: .venv/dev ## Run the tests that start no processes
 	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope -m "not slow"
@@ -80,8 +82,16 @@ bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 bench-scale: .venv/dev ## Fill a database with millions of rows, and measure what they cost
 	@PYTHONPATH=tests $(BIN)/python -m bench.scale $(BENCH)
 
-torture: .venv/dev ## The long forms of the fault and race tests
-	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest tests/faults
+# There are wheels of the fuzzer for few platforms; without it its tests are skipped, and the summary says so.
+.venv/fuzz: requirements/fuzz.txt .venv/tests
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt || echo "The fuzzer cannot be installed here."
+	@touch $@
+
+torture: .venv/fuzz ## Run every test in its long form: hours
+	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest --promises=build/promises/torture.json --promises-among-all
+
+promises: test ## Run every test and write docs/security/promises.md
+	@PYTHONPATH=tests $(BIN)/python -m promises.page build/promises/fast.json build/promises/slow.json
 
 client: .venv/dev ## Build the Python client's wheel into dist/
 	@cd clients/python && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
@@ -115,6 +125,7 @@ lock: .venv/dev ## Write the lock files anew
 	@$(BIN)/uv pip compile pyproject.toml --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image.txt
 	@$(BIN)/uv pip compile --group image --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-build.txt
 	@$(BIN)/uv pip compile --group docs --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/docs.txt
+	@$(BIN)/uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/fuzz.txt
 
 clean: ## Remove what the other targets made, but not data/
 	@rm -rf .venv build site .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,6 +12,8 @@ from made import Workers
 from servers import Servers
 from setups import SETUPS
 
+pytest_plugins = ["promises.plugin"]
+
 FIRST = next(iter(SETUPS))
 
 

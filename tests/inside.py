@@ -63,11 +63,11 @@ class GatedPasswords:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def match(self, *given: Any, **more: Any) -> Any:
-        match = await self._real.match(*given, **more)
+    async def prove(self, *given: Any, **more: Any) -> Any:
+        proof = await self._real.prove(*given, **more)
         self.found.set()
         await asyncio.to_thread(self.opened.wait, 20)
-        return match
+        return proof
 
 
 def gate_logins(service: Service) -> GatedPasswords:

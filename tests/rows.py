@@ -53,9 +53,13 @@ class Rows:
         """Return of how many identities failures are counted."""
         return len(self.run("SELECT * FROM attempts")) + [about for about, *_ in self._in_redis()].count("attempts")
 
-    def kept_for_good(self) -> list[str]:
-        """Return what Redis would never remove by itself, each by what it is about."""
-        return [about for about, _, left in self._in_redis() if left < 0]
+    def kept_for_good(self, *texts: str) -> list[str]:
+        """Return what Redis would never remove by itself and holds one of these texts, each by what it is about."""
+        return [
+            about
+            for about, held, left in self._in_redis()
+            if left < 0 and any(text.encode() in held for text in texts or ("",))
+        ]
 
     def _in_redis(self) -> list[tuple[str, bytes, int]]:
         """Return what each key of Redis is about, its name with its value, and for how many seconds it stays."""

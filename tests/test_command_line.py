@@ -148,7 +148,7 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert answer.stderr == f"doorward cannot start. HOST and PORT: 127.0.0.1:{port} is taken.\n"
 
 
-def test_UP7_a_database_of_a_newer_program_is_not_touched(folder: Path) -> None:
+def test_UP5_UP7_a_database_of_a_newer_program_is_not_touched(folder: Path) -> None:
     path = folder / "data" / "doorward.db"
     migrate(path)
     with sqlite3.connect(path) as connection:

@@ -580,7 +580,7 @@ def test_UP3_eight_that_start_at_once_migrate_once(database: Database, tmp_path:
     assert [row[0] for row in database.run("SELECT version FROM doorward_schema")] == [newest]
 
 
-def test_UP7_a_newer_schema_is_refused_and_left_alone(database: Database, tmp_path: Path) -> None:
+def test_UP5_UP7_a_newer_schema_is_refused_and_left_alone(database: Database, tmp_path: Path) -> None:
     settings = read_settings(tmp_path, environment(database.url))
     migrate(settings)
     database.run("UPDATE doorward_schema SET version = 9999", "DROP TABLE ended")

@@ -6,7 +6,7 @@ from doorward.core.ports import Backoff
 from made import NOW, Workers, user_session
 
 
-async def test_expired_sessions_and_idle_counters_leave_no_row(workers: Workers) -> None:
+async def test_OV6_expired_sessions_and_idle_counters_leave_no_row(workers: Workers) -> None:
     if workers.one.redis is not None:
         # Redis removes both by itself, by the machine's clock, which no test can turn.
         return

@@ -27,11 +27,12 @@ OF_THE_ROOT = {
 }
 REFERENCE = "reference.md"
 PARTS = {
-    "To use it": ["tour", "concepts", "api", "reference", "recipes", "errors", "gateways", "sdk", "clients"],
+    "To use it": ["tour", "concepts", "api", "reference", "recipes", "errors", "python-client", "gateways"],
     "To run it": [
-        "settings", "operating", "deploying", "image", "scaling", "monitoring", "importing", "moving-in", "moving-out",
-        "moving", "audit", "security", "reporting", "benchmarks", "upgrading",
+        "settings", "operating", "command-line", "backup", "keys", "deploying", "image", "scaling", "tls", "metrics",
+        "logs", "traces", "audit", "importing-users", "moving-in", "moving-in-from-others", "moving-out", "benchmarks",
     ],
+    "Security": ["security", "security/promises", "security/model", "security/supply-chain", "reporting"],
     "To change it": ["architecture", "decisions/README", "contributing", "changelog"],
     "More": [],
 }  # fmt: skip

@@ -165,7 +165,7 @@ async def test_BF10_parallel_failures_are_all_counted(workers: Workers, key: str
     assert await counters.reserve(f"{key}-other", RULE, now=NOW) == Verdict(0)
 
 
-async def test_a_sweep_removes_only_counters_that_say_nothing_any_more(workers: Workers, key: str) -> None:
+async def test_OV6_a_sweep_removes_only_counters_that_say_nothing_any_more(workers: Workers, key: str) -> None:
     counters, elsewhere = workers.counters
     assert await counters.take(key, period=100, burst=1, now=NOW) == 0
     for _ in range(RULE.free + 1):

@@ -173,7 +173,7 @@ async def test_DU9_a_caller_who_gives_up_shifts_nobody_elses_answer(workers: Wor
                 assert question.cancelled()
 
 
-async def test_a_sweep_removes_the_expired_and_the_ended_and_no_living_session(workers: Workers) -> None:
+async def test_OV6_a_sweep_removes_the_expired_and_the_ended_and_no_living_session(workers: Workers) -> None:
     store, elsewhere = workers.sessions
     tenant_id, user_id, other_id = (str(uuid4()) for _ in range(3))
     expired = [user_session(tenant_id, other_id, expires_at=NOW - 1 - n) for n in range(3)]
@@ -193,7 +193,7 @@ async def test_a_sweep_removes_the_expired_and_the_ended_and_no_living_session(w
     assert [await alive(store, session) for session in living] == [True, True]
 
 
-async def test_sweeping_while_sessions_come_and_go_harms_none(workers: Workers) -> None:
+async def test_OV6_sweeping_while_sessions_come_and_go_harms_none(workers: Workers) -> None:
     store, elsewhere = workers.sessions
     tenant_id, user_id = str(uuid4()), str(uuid4())
     for round_ in range(5):

@@ -70,7 +70,9 @@ async def refuses(asking: Awaitable[object], refusal: type[Refusal]) -> None:
 # --- what is issued -----------------------------------------------------------------------------------------------
 
 
-async def test_a_users_token_says_what_is_published_and_nothing_else(door: SessionDoor, clock: TurnableClock) -> None:
+async def test_PR5_a_users_token_says_what_is_published_and_nothing_else(
+    door: SessionDoor, clock: TurnableClock
+) -> None:
     issued = await door.open_user(user(scope='{"read":true}'), "laptop")
     now = clock() // 1000
     assert claims_of(issued) == {

@@ -903,6 +903,6 @@ NOISE = st.one_of(
 
 @settings(max_examples=EXAMPLES)
 @given(NOISE)
-def test_no_bytes_whatever_raise_or_are_accepted(noise: bytes) -> None:
+def test_TK8_no_bytes_whatever_raise_or_are_accepted(noise: bytes) -> None:
     assert not accepts(noise, USER)
     assert not accepts(noise, TENANT)

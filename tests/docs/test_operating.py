@@ -22,7 +22,7 @@ def registered(url: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_master_key_is_replaced_without_ending_sessions(tmp_path: Path) -> None:
+def test_KR1_KR2_the_master_key_is_replaced_without_ending_sessions(tmp_path: Path) -> None:
     with serving(tmp_path) as process:
         before = registered(process.url)
     old = (tmp_path / "data" / "master.key").read_text().strip().removeprefix("1:")

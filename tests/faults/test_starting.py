@@ -186,7 +186,7 @@ def contents(data: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("journal", ["WAL", "DELETE", "left over"])
-def test_UP7_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, journal: str) -> None:
+def test_UP5_UP7_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, journal: str) -> None:
     data = newer(tmp_path, journal)
     before = contents(data)
     with pytest.raises(RuntimeError, match=f"schema version {NEWEST + 1}"):

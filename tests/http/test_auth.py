@@ -33,7 +33,7 @@ def test_a_login_gives_a_token_and_how_long_it_lives(tenant: Tenant) -> None:
     assert answer.json()["accessToken"].count(".") == 2
 
 
-def test_a_token_says_who_where_and_until_when(tenant: Tenant) -> None:
+def test_PR5_a_token_says_who_where_and_until_when(tenant: Tenant) -> None:
     user = tenant.create("Alice", sub="customer-17", scope={"role": "admin"}).json()
     answer = tenant.verify(tenant.session("alice", device="laptop of alice"))
     assert answer.status_code == 200
@@ -122,7 +122,7 @@ def test_EN1_the_published_refusals_of_a_login(tenant: Tenant) -> None:
     assert_refused(tenant.login("alice", "pw "), *WRONG)
 
 
-def test_LOGIN_ERRORS_uniform_makes_both_refusals_one(store: dict[str, str], tmp_path: Path) -> None:
+def test_EN1_LOGIN_ERRORS_uniform_makes_both_refusals_one(store: dict[str, str], tmp_path: Path) -> None:
     with running(read_settings(tmp_path, {**store, "LOGIN_ERRORS": "uniform"})) as service:
         tenant = fresh(service)
         tenant.create("alice", "pw")

@@ -167,7 +167,7 @@ def test_the_last_use_of_a_key_is_written_without_a_write_per_request(service: S
     assert used == service.clock.now
 
 
-def test_only_the_digest_of_a_key_is_kept(tenant: Tenant) -> None:
+def test_PW11_only_the_digest_of_a_key_is_kept(tenant: Tenant) -> None:
     from doorward.core.keys import parse_key
 
     key = make(tenant, "verify")["key"]

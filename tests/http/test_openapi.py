@@ -380,7 +380,7 @@ def test_an_endpoint_of_another_kind_is_described_as_well(
     assert ("-d token=x" if form else """-d '{"token": "x"}'""") in shown
 
 
-def test_without_docs_nothing_of_it_is_served(tmp_path: Path) -> None:
+def test_CF7_without_docs_nothing_of_it_is_served(tmp_path: Path) -> None:
     with running(read_settings(tmp_path, {"DOCS": "off"})) as service:
         http = service.client()
         for path in ("/docs", "/openapi.json", "/docs/"):

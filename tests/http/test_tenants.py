@@ -166,7 +166,7 @@ def test_a_validation_error_has_the_published_shape_to_the_letter(shared: Servic
 
 
 @pytest.mark.parametrize("white_list", ["192.0.2.0/24,2001:db8::/32", ""])
-def test_who_is_not_on_the_white_list_is_told_nothing_but_forbidden(
+def test_CF6_who_is_not_on_the_white_list_is_told_nothing_but_forbidden(
     store: dict[str, str], tmp_path: Path, white_list: str
 ) -> None:
     with running(read_settings(tmp_path, {**store, "TENANT_WHITE_LIST": white_list})) as service:
@@ -182,7 +182,7 @@ def test_who_is_on_the_white_list_may_register(store: dict[str, str], tmp_path: 
         assert fresh(service).token
 
 
-def test_a_forwarded_address_does_not_open_the_white_list(store: dict[str, str], tmp_path: Path) -> None:
+def test_CF6_BF7_a_forwarded_address_does_not_open_the_white_list(store: dict[str, str], tmp_path: Path) -> None:
     with running(read_settings(tmp_path, {**store, "TENANT_WHITE_LIST": "192.0.2.1"})) as service:
         headers = {"X-Forwarded-For": "192.0.2.1", "X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
         answer = service.client().post("/tenant", json={"email": email(), "password": PASSWORD}, headers=headers)

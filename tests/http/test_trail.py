@@ -82,7 +82,7 @@ OF_SESSIONS = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_AU2_what_cannot_be_written_down_does_not_happen(service: Service, rows: Rows, change: str) -> None:
+def test_AU2_OU5_what_cannot_be_written_down_does_not_happen(service: Service, rows: Rows, change: str) -> None:
     tenant = service.tenant()
     tenant.create()
     token = tenant.session()
@@ -174,7 +174,7 @@ def test_AU3_two_entries_that_changed_places_are_noticed(service: Service, rows:
     assert checked(service, tenant).broken_at == 3
 
 
-def test_AU3_an_old_log_is_swept_and_the_rest_can_be_checked(service: Service, rows: Rows) -> None:
+def test_AU3_PR6_an_old_log_is_swept_and_the_rest_can_be_checked(service: Service, rows: Rows) -> None:
     tenant = told(service)
     assert service.clock
     service.clock.turn(seconds=10 * DAY)

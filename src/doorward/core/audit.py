@@ -73,6 +73,9 @@ class AuditTrail:
 
     async def _follow(self, tenant_id: str, base: "Link", head: "Link") -> Chain:
         last, seen = base, 0
+        if await self.log.page(tenant_id, before=base.number + 1, limit=1):
+            # A sweep moves the base in the transaction in which it removes what lies before.
+            return Chain(seen, head.hash, base.number + 1)
         while last.number < head.number:
             page = await self.log.follow(tenant_id, after=last.number, limit=_PAGE)
             if not page:
@@ -84,7 +87,13 @@ class AuditTrail:
                 last, seen = expected, seen + 1
                 if last.number == head.number:
                     break
-        return Chain(seen, head.hash, None if last == head else last.number)
+        if last != head:
+            return Chain(seen, head.hash, last.number)
+        beyond = await self.log.follow(tenant_id, after=head.number, limit=1)
+        # An entry and its head are written together, so the head that is read after an entry is no older.
+        if beyond and (await self.log.head(tenant_id))[0] == head.number:
+            return Chain(seen, head.hash, head.number + 1)
+        return Chain(seen, head.hash, None)
 
 
 class Link(NamedTuple):
