@@ -54,6 +54,11 @@ async def test_connections_are_used_again_and_never_more_than_the_pool_may_have(
 
     await asyncio.gather(*(use() for _ in range(50)))
     assert 1 <= len(server.opened) <= 3
+    assert pool.in_use == 0
+    connection = await pool.acquire()
+    assert (pool.in_use, pool.size) == (1, 3)
+    pool.release(connection, reusable=False)
+    assert pool.in_use == 0
     await pool.close()
     assert all(connection.gone for connection in server.opened)
 

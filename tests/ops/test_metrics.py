@@ -15,6 +15,9 @@ from doorward.core.model import Kind
 from doorward.core.ports import Claimed
 from doorward.stores import choose
 from harness import KEY, Service, Tenant, read_settings, running, serving
+from redis_servers import own_redis
+from servers import Servers
+from setups import SETUPS
 
 HERE = {"METRICS_WHITE_LIST": "127.0.0.1"}
 
@@ -122,6 +125,40 @@ def test_what_goes_on_in_the_stores_is_counted(tmp_path: Path) -> None:
             return read(service)[look_ups] > 0
 
         service.eventually(timed)
+
+
+@pytest.mark.parametrize(("setup", "asked"), [("postgresql", "postgresql"), ("postgresql+redis", "redis")])
+def test_servers_are_timed_and_their_connections_counted(
+    tmp_path: Path, servers: Servers, setup: str, asked: str
+) -> None:
+    with SETUPS[setup](servers) as where, running(read_settings(tmp_path, {**HERE, **where})) as service:
+        tenant = service.tenant()
+        tenant.create()
+        token = tenant.session()
+        before = read(service)
+        for _ in range(5):
+            assert tenant.verify(token).status_code == 200
+        found = read(service)
+        look_ups = f'doorward_store_duration_seconds_count{{operation="look_up",store="{asked}"}}'
+        assert found[look_ups] - before[look_ups] == 5
+        assert found[f'doorward_store_duration_seconds_count{{operation="write",store="{asked}"}}'] > 0
+        assert found['doorward_store_duration_seconds_count{operation="write",store="postgresql"}'] > 0
+        assert found["doorward_database_pool_size"] == service.settings.database_pool
+        assert found["doorward_database_pool_in_use"] == 0
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_counted(tmp_path: Path) -> None:
+    with own_redis() as server:
+        where = {**HERE, "REDIS_URL": server.url}
+        with running(read_settings(tmp_path, where)) as service:
+            tenant = service.tenant()
+            server.kill()
+            assert service.client().post("/tenant/verify", json={"token": tenant.token}).status_code == 503
+            found = read(service)
+            assert found['doorward_store_errors_total{store="redis"}'] >= 1
+            assert found['doorward_store_errors_total{store="sqlite"}'] == 0
+            assert found['doorward_verifications_total{outcome="store_unavailable",question="tenant_verify"}'] == 1
 
 
 @pytest.mark.parametrize("timed", [True, False])
