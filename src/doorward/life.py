@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from doorward import logs
 from doorward.core.errors import Refusal
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Life:
             await asyncio.gather(*running, return_exceptions=True)
             await self.end()
             log.info("stopped", extra={"pid": os.getpid()})
+            logs.write_what_waits()
 
 
 async def _repeat(chore: Chore) -> None:

@@ -155,6 +155,9 @@ class _Writer(logging.handlers.QueueListener):
         self._thread = None
 
 
+_WRITERS: list[_Writer] = []
+
+
 def never_wait() -> None:
     """From now on write log lines in a thread of their own: a reader that has stopped holds up nothing else.
 
@@ -168,7 +171,18 @@ def never_wait() -> None:
     writer = _Writer(lines, *root.handlers)
     root.handlers = [_Hand(lines)]
     writer.start()
+    _WRITERS.append(writer)
     atexit.register(writer.stop)
+
+
+def write_what_waits() -> None:
+    """Return when the lines that wait for their thread are written, or when that takes too long.
+
+    For the end: uvicorn ends a process by the signal it was told to stop with, and then nothing else is done.
+    """
+    for writer in _WRITERS:
+        writer.stop()
+        writer.start()
 
 
 def lines_lost() -> int:
