@@ -13,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import CannotStart
-from doorward.settings import ANYONE, LOOPBACK, Settings, describe
+from doorward.settings import Settings, describe
+from doorward.settings.values import ANYONE, LOOPBACK
 from harness import KEY
 
 CANARY = "CANARY7f3a9c"

@@ -40,7 +40,8 @@ from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
 from doorward.life import Chore, Life, attempt
 from doorward.master_keys import KeyFile, Presence
-from doorward.settings import Settings, telemetry
+from doorward.settings import Settings
+from doorward.settings.sources import telemetry
 from doorward.stores import Stores, choose
 from doorward.tracing import Traces
 

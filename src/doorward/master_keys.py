@@ -5,7 +5,6 @@ a look into the file before any token of an unknown key is refused, leave no mom
 another one has just signed.
 """
 
-import base64
 import fcntl
 import hashlib
 import os
@@ -16,10 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from doorward.core.errors import CannotStart
-from doorward.settings import Settings, read_keys
-
-Keys = tuple[tuple[str, str], ...]
-"""Number and key of each; the first signs, all verify."""
+from doorward.settings import Settings
+from doorward.settings.keys import Keys, new_key, read_keys
 
 
 class CannotChange(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
@@ -34,11 +31,6 @@ def fingerprint(keys: Keys) -> str:
 def mark(key: str) -> str:
     """Return what stands for one key."""
     return hashlib.sha256(b"doorward/mark/" + key.encode()).hexdigest()[:12]
-
-
-def new_key() -> str:
-    """Return a new master key: 32 random bytes as base64."""
-    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def added(keys: Keys) -> Keys:

@@ -16,7 +16,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from doorward import tracing
-from doorward.settings import Settings, telemetry
+from doorward.settings import Settings
+from doorward.settings.sources import telemetry
 from harness import KEY, UNTHROTTLED, Process, Tenant, serving
 
 CANARY = "CANARY-7e2b19"

@@ -21,7 +21,8 @@ from doorward.cli.desk import (
 from doorward.core.clock import system_clock
 from doorward.core.model import Event
 from doorward.core.operations import key_activated, key_added, key_retired
-from doorward.master_keys import KeyFile, Keys, activated, added, fingerprint, mark, new_key, present, retired
+from doorward.master_keys import KeyFile, activated, added, fingerprint, mark, present, retired
+from doorward.settings.keys import Keys, new_key
 
 _PATIENCE = 10.0
 _POLL = 0.05

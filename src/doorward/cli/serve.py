@@ -10,7 +10,8 @@ import click
 
 from doorward import __version__, logs, serving
 from doorward.core.errors import CannotStart
-from doorward.settings import LOOPBACK, Settings
+from doorward.settings import Settings
+from doorward.settings.values import LOOPBACK
 from doorward.stores import migrate
 
 _SCHEMES = {"http": "http", "https": "https", "maintenance": "https", "metrics": "http"}

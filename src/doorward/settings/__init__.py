@@ -1,0 +1,286 @@
+"""Every setting: name, type, default, why. Read once, here, and handed on as values.
+
+Settings come from the environment and from a `.env` file in the working directory; the environment wins. Each can also
+be given as `<NAME>_FILE`, the path of a file that holds it, which is how secrets should come.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from doorward.core.errors import CannotStart
+from doorward.settings import values
+from doorward.settings.keys import Keys, kept_keys, master_keys
+from doorward.settings.sources import environ, read_one, refuse_unknown, written
+from doorward.settings.values import POSTGRESQL, Network
+
+
+def _setting(read: Callable[[str], Any], default: str, why: str, *, secret: bool = False) -> Any:
+    return field(metadata={"read": read, "default": default, "why": why, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the service was told. `Settings.read()` is how to get one."""
+
+    host: str = _setting(values.text, "127.0.0.1", "Address to listen on. 0.0.0.0 for all, as in a container.")
+    port: int = _setting(values.whole(0, 65535), "3000", "Port to listen on. 0 for any free one.")
+    http_server: str = _setting(
+        values.choice("on", "off"), "on", "Speak plain HTTP on PORT. off: only the listeners that speak TLS."
+    )
+    https_server: str = _setting(values.choice("on", "off"), "off", "Speak HTTPS on HTTPS_PORT.")
+    https_port: int = _setting(values.whole(0, 65535), "3443", "Port for HTTPS. 0 for any free one.")
+    https_cert: str = _setting(
+        values.text,
+        "",
+        "File with the certificate of HTTPS and those that lead to its authority (PEM). SIGHUP reads it anew.",
+    )
+    https_key: str = _setting(
+        values.text, "", "File with the key of that certificate (PEM). Default: it is in the same file."
+    )
+    maintain_tls_port: int | None = _setting(
+        values.optional_port,
+        "off",
+        "Port for maintenance, where clients show a certificate; there tenants are registered from "
+        "any address. off, or 0 for any free one.",
+    )
+    maintain_tls_pem: str = _setting(
+        values.text,
+        "",
+        "File with the key and the certificate (PEM) of the maintenance listener. SIGHUP reads it anew.",
+    )
+    maintain_tls_ca: str = _setting(
+        values.text, "", "File with the authority (PEM) whose certificates the maintenance listener accepts."
+    )
+    maintain_tls_ca_cn: tuple[str, ...] = _setting(
+        values.names, "", "Common names of the clients that the maintenance listener accepts, separated by commas."
+    )
+    metrics_port: int | None = _setting(
+        values.optional_port, "off", "Port for GET /metrics (Prometheus), and nothing else. off, or 0 for any free one."
+    )
+    metrics_white_list: tuple[Network, ...] = _setting(
+        values.networks,
+        "",
+        "Addresses that may GET /metrics on the other listeners, as addresses or CIDR. Default: none.",
+    )
+    workers: int = _setting(
+        values.whole(1, 64),
+        "1",
+        "Processes that share the port and the database; about one for each core is a good start.",
+    )
+    data_dir: str = _setting(
+        values.text, "./data", "Folder of the embedded database and of the master key made for it."
+    )
+    database_url: str = _setting(
+        values.database,
+        "",
+        "Where accounts are kept: sqlite:///path, or postgresql://user:password@host:port/database. A server on "
+        "another machine has to prove itself by TLS unless ?sslmode= says otherwise. Default: doorward.db under "
+        "DATA_DIR.",
+        secret=True,
+    )
+    database_pool: int = _setting(values.whole(2, 100), "8", "Connections to PostgreSQL per worker.")
+    database_wait: int = _setting(
+        values.whole(0, 600), "10", "Seconds to wait at start for a PostgreSQL that cannot be reached yet."
+    )
+    redis_url: str = _setting(
+        values.redis,
+        "",
+        "Where sessions and counters are kept, if not in the database: redis://user:password@host:port, or rediss:// "
+        "for TLS (?ca=, ?cert= and ?key= name files). Several hosts separated by commas, or ?cluster=true, are a "
+        "Cluster. A server on another machine needs TLS and a password, unless ?insecure=true.",
+        secret=True,
+    )
+    jwt_key: tuple[tuple[str, str], ...] = _setting(
+        master_keys,
+        "",
+        "Master key: half of every signing key; 32 random bytes or more, as text. Several as <number>:<key> separated "
+        "by commas: the first signs, all verify. Default on the embedded database: made once, kept under DATA_DIR.",
+        secret=True,
+    )
+    legacy_jwt_key: str = _setting(
+        values.text,
+        "",
+        "JWT_KEY of the predecessor (backend-auth), for sessions that were imported from it. It verifies those and "
+        "signs nothing.",
+        secret=True,
+    )
+    jwt_key_exp: int = _setting(values.lifetime, "604800", "Lifetime of user tokens, in seconds or as 12h, 7d.")
+    jwt_access_exp: int = _setting(
+        values.lifetime, "900", "Lifetime of user tokens that come with a refresh token, in seconds or as 15m."
+    )
+    tenant_jwt_exp: int | None = _setting(
+        values.optional_lifetime,
+        "",
+        "Lifetime of tenant tokens, in seconds or as 30d. Default: until they are revoked.",
+    )
+    jwt_audience: str = _setting(
+        values.text,
+        "doorward",
+        "The aud claim of every token. A token with another one is refused, so a change ends them all.",
+    )
+    sessions_per_user: int = _setting(
+        values.whole(1, 100_000), "100", "Sessions a user may have at once; one more ends the oldest."
+    )
+    tenant_white_list: tuple[Network, ...] = _setting(
+        values.networks,
+        "127.0.0.0/8,::1",
+        "Addresses that may register tenants, as addresses or CIDR; * opens it to all.",
+    )
+    existing_login: str = _setting(
+        values.choice("reject", "replace"),
+        "reject",
+        "What POST /user does with a login that exists: reject it (409), or replace the user's password and attributes "
+        "and end its sessions.",
+    )
+    login_errors: str = _setting(
+        values.choice("distinct", "uniform"),
+        "distinct",
+        "POST /auth tells an unknown user (404) from a wrong password (403), or gives one 401 for both.",
+    )
+    login_failure_time: int = _setting(
+        values.whole(0, 5000),
+        "200",
+        "Milliseconds a refused login takes at least, so that its reason cannot be measured.",
+    )
+    throttler_white_list: tuple[Network, ...] = _setting(
+        values.networks, "", "Addresses that are never throttled, as addresses or CIDR."
+    )
+    throttler_interval: int = _setting(
+        values.whole(1, 86_400_000),
+        "1000",
+        "Milliseconds in which one address may send THROTTLER_MAX requests without proof.",
+    )
+    throttler_max: int = _setting(
+        values.whole(0, 1_000_000),
+        "5",
+        "Requests that one address may send in THROTTLER_INTERVAL unless they prove a tenant credential. 0: no limit.",
+    )
+    throttler_min_diff: int = _setting(
+        values.whole(0, 86_400_000), "0", "Least milliseconds between two such requests of one address. 0: any."
+    )
+    budget_verify: tuple[int, int] = _setting(
+        values.budget, "1000:2000", "Questions a tenant may ask a second, and at once, per worker; or off."
+    )
+    budget_write: tuple[int, int] = _setting(
+        values.budget, "50:100", "Changes to its users a tenant may make a second, and at once; or off."
+    )
+    budget_login: tuple[int, int] = _setting(
+        values.budget, "10:30", "Logins of its users a tenant may send a second, and at once; or off."
+    )
+    public_url: str = _setting(
+        values.url, "", "Where clients find the service, such as https://auth.example.org. Default: HOST and PORT."
+    )
+    forward_auth_cookie: str = _setting(
+        values.cookie_name,
+        "",
+        "Cookie in which /forward-auth looks for a user token if there is no Authorization header.",
+    )
+    audit_retention: int = _setting(
+        values.lifetime, "90d", "How long the audit log is kept, in seconds or as 90d. Older entries are removed."
+    )
+    trusted_proxies: tuple[Network, ...] = _setting(
+        values.networks, "", "Proxies whose X-Forwarded-For is believed, as addresses or CIDR. Default: none."
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        values.hosts, "", "Host names that requests may be addressed to, separated by commas. Default: any."
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        values.origins, "", "Origins whose browsers may call, separated by commas. Default: none but our own."
+    )
+    docs: str = _setting(values.choice("on", "off"), "on", "Serve /docs and /openapi.json.")
+    max_connections: int = _setting(
+        values.whole(1, 1_000_000), "10000", "Open connections per worker; one more is answered 503 at once."
+    )
+    hash_memory: int = _setting(
+        values.whole(19_456, 65_536),
+        "19456",
+        "KiB of memory per argon2id hash; the default is the least that is allowed.",
+    )
+    hash_passes: int = _setting(values.whole(2, 10), "2", "Passes per argon2id hash.")
+    hash_lanes: int = _setting(values.whole(1, 4), "1", "Lanes per argon2id hash.")
+    hash_threads: int = _setting(
+        values.whole(0, 64),
+        "0",
+        "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers.",
+    )
+    access_log: str = _setting(
+        values.choice("on", "errors", "off"),
+        "errors",
+        "A line for each request: on, or errors (answers of 500 and above, at most 50 a second), or off.",
+    )
+    log_level: str = _setting(
+        values.choice("debug", "info", "warning", "error"), "info", "The least severe log line written."
+    )
+    log_format: str = _setting(
+        values.choice("auto", "json", "text"), "auto", "Log lines as JSON or as text. auto: text on a terminal."
+    )
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":
+        """Return the settings of this process; CannotStart, naming the setting and never its value, if one is wrong."""
+        given = environ(environment)
+        from_file = written(folder)
+        known = {item.name.upper(): item for item in fields(cls)}
+        refuse_unknown(known, from_file, given)
+        merged = {**from_file, **given}
+        settings = cls(**{item.name: read_one(name, item, merged) for name, item in known.items()})
+        settings._refuse_contradictions()
+        return settings
+
+    def _refuse_contradictions(self) -> None:
+        if self.https_server == "on" and not self.https_cert:
+            raise CannotStart("HTTPS_CERT is missing: HTTPS_SERVER is on.")
+        if self.maintain_tls_port is not None:
+            for name in ("maintain_tls_pem", "maintain_tls_ca", "maintain_tls_ca_cn"):
+                if not getattr(self, name):
+                    raise CannotStart(f"{name.upper()} is missing: MAINTAIN_TLS_PORT is set.")
+        if self.http_server == "off" and self.https_server == "off":
+            raise CannotStart("HTTP_SERVER and HTTPS_SERVER are both off: nobody could reach the service.")
+
+    @property
+    def database_path(self) -> Path:
+        """The file of the embedded database."""
+        if self.database_url:
+            return Path(self.database_url.removeprefix("sqlite:///"))
+        return Path(self.data_dir) / "doorward.db"
+
+    @property
+    def database_place(self) -> str:
+        """Where accounts are kept, in words that may be shown to anybody."""
+        if self.on_postgresql:
+            return f"PostgreSQL at {re.split('[?#]', self.database_url.rpartition('@')[2].rpartition('://')[2])[0]}"
+        return str(self.database_path)
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether accounts are kept in PostgreSQL."""
+        return self.database_url.startswith(POSTGRESQL)
+
+    @property
+    def kept_key(self) -> Path:
+        """The file of the master keys that the service makes for itself."""
+        return Path(self.data_dir) / "master.key"
+
+    def with_master_key(self) -> Keys:
+        """Return the master keys; on the embedded database one is made, once, if none was given."""
+        if self.jwt_key:
+            return self.jwt_key
+        if self.on_postgresql or self.redis_url:
+            store = "PostgreSQL" if self.on_postgresql else "Redis"
+            raise CannotStart(
+                f"JWT_KEY is missing: services that share a {store} share the key too; make one with: "
+                "openssl rand -base64 32."
+            )
+        return kept_keys(self.kept_key)
+
+
+def describe() -> list[dict[str, str]]:
+    """Return every setting with its default and meaning, in order."""
+    assert all(item.default is MISSING for item in fields(Settings))  # noqa: S101 - defaults live in the metadata
+    return [
+        {"name": item.name.upper(), "default": item.metadata["default"], "meaning": item.metadata["why"]}
+        for item in fields(Settings)
+    ]

@@ -1,0 +1,141 @@
+"""How settings are spelled: each function reads a text, and says in a ValueError what it would have taken."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+ANYONE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+POSTGRESQL = ("postgresql://", "postgres://")
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def text(value: str) -> str:
+    """Take it as it is."""
+    return value
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a whole number within these bounds."""
+
+    def read(value: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,12}", value) or not low <= int(value) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(value)
+
+    return read
+
+
+def optional_port(value: str) -> int | None:
+    """Read a port, or None for none."""
+    if value in {"", "off"}:
+        return None
+    try:
+        return whole(0, 65535)(value)
+    except ValueError:
+        raise ValueError("a whole number from 0 to 65535, or off") from None
+
+
+def lifetime(value: str) -> int:
+    """Read seconds."""
+    match = re.fullmatch(r"([0-9]{1,10})([smhd]?)", value)
+    seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else 0
+    if not 0 < seconds <= 3650 * _UNITS["d"]:
+        raise ValueError("a number of seconds, or one with a unit such as 15m, 12h or 30d, up to 3650d")
+    return seconds
+
+
+def optional_lifetime(value: str) -> int | None:
+    """Read seconds, or None for no end."""
+    return None if value in {"", "0", "off", "none"} else lifetime(value)
+
+
+def choice(*options: str) -> Callable[[str], str]:
+    """Return what reads one of these words."""
+
+    def read(value: str) -> str:
+        if value not in options:
+            raise ValueError(f"one of {', '.join(options)}")
+        return value
+
+    return read
+
+
+def _items(value: str) -> list[str]:
+    return [item for part in value.split(",") if (item := part.strip())]
+
+
+def names(value: str) -> tuple[str, ...]:
+    """Read names separated by commas."""
+    return tuple(_items(value))
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Read addresses and networks."""
+    found: list[Network] = []
+    for item in _items(value):
+        if item == "*":
+            found += ANYONE
+            continue
+        try:
+            found.append(ipaddress.ip_network(item, strict=False))
+        except ValueError:
+            raise ValueError("addresses or networks (CIDR) separated by commas, or * for any") from None
+    return tuple(found)
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Read the origins of browsers (RFC 6454)."""
+    items = tuple(_items(value))
+    if not all(re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", item) for item in items):
+        raise ValueError("origins such as https://app.example.org separated by commas; * is not one")
+    return items
+
+
+def url(value: str) -> str:
+    """Read a URL of our own, without a slash at its end."""
+    if value and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise ValueError("a URL such as https://auth.example.org")
+    return value.rstrip("/")
+
+
+def cookie_name(value: str) -> str:
+    """Read a cookie's name."""
+    if value and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError("a cookie's name: letters, digits, - and _")
+    return value
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """Read host names, in lower case."""
+    return tuple(item.lower() for item in _items(value))
+
+
+def budget(value: str) -> tuple[int, int]:
+    """Read a rate and a burst; 0 and 0 for none."""
+    match = re.fullmatch(r"([0-9]{1,6})(?::([0-9]{1,7}))?", value)
+    if value == "off" or not match:
+        if value == "off":
+            return 0, 0
+        raise ValueError("requests a second and burst, such as 50:100, or off")
+    rate = int(match[1])
+    if not 0 < rate <= 1000:  # noqa: PLR2004 - budgets count in whole milliseconds
+        raise ValueError("a rate from 1 to 1000 a second, and a burst, such as 50:100, or off")
+    return rate, int(match[2] or rate)
+
+
+def database(value: str) -> str:
+    """Read where accounts are kept."""
+    if value and not value.startswith(("sqlite:///", *POSTGRESQL)):
+        raise ValueError("sqlite:///path/to/file.db or postgresql://user:password@host:port/database")
+    return value
+
+
+def redis(value: str) -> str:
+    """Read where sessions are kept."""
+    if value and not value.startswith(("redis://", "rediss://")):
+        raise ValueError("redis://user:password@host:port, or rediss://… for TLS")
+    return value
