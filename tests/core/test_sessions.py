@@ -12,7 +12,8 @@ import pytest
 from doorward.core.errors import InvalidToken, NotAuthorized, Refusal
 from doorward.core.model import Session, Tenant, User
 from doorward.core.sessions import Issued, Lifetimes, SessionDoor
-from doorward.core.tokens import Codec, encode_segment, new_session_id, new_session_key, signing_key
+from doorward.core.signing import encode_segment, new_session_id, new_session_key, signing_key
+from doorward.core.tokens import Codec
 from doorward.storage.sessions import RelationalSessions
 from harness import TurnableClock
 

@@ -12,7 +12,8 @@ import atheris
 
 with atheris.instrument_imports(include=["doorward.core"]):
     from doorward.core.model import Kind, Session
-    from doorward.core.tokens import Codec, UserClaims, encode_segment, spell
+    from doorward.core.signing import encode_segment, spell
+    from doorward.core.tokens import Codec, UserClaims
 
 NOW = 1_800_000_000_000
 SESSION = Session(

@@ -14,17 +14,8 @@ from typing import Any
 import msgspec
 
 from doorward.core.model import Kind, Session
-from doorward.core.tokens import (
-    MAX_TOKEN,
-    Claims,
-    Codec,
-    Parsed,
-    TenantClaims,
-    UserClaims,
-    decode_segment,
-    encode_segment,
-    mac,
-)
+from doorward.core.signing import decode_segment, encode_segment, mac
+from doorward.core.tokens import MAX_TOKEN, Claims, Codec, Parsed, TenantClaims, UserClaims
 
 _HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT"}')
 

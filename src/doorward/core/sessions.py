@@ -10,14 +10,8 @@ from doorward.core.errors import InvalidToken, NotAuthorized, PermissionDenied
 from doorward.core.keys import PREFIX, PresentedKey, parse_key
 from doorward.core.model import Kind, Origin, Permission, Session, Tenant, User
 from doorward.core.ports import NO_POLICY, UNKNOWN, ApiKey, Claimed, Clock, Events, Policy, Sessions
-from doorward.core.tokens import (
-    Codec,
-    Parsed,
-    TenantClaims,
-    UserClaims,
-    new_session_id,
-    new_session_key,
-)
+from doorward.core.signing import new_session_id, new_session_key
+from doorward.core.tokens import Codec, Parsed, TenantClaims, UserClaims
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from doorward.core.errors import Fault
 from doorward.core.model import User
-from doorward.core.tokens import spell
+from doorward.core.signing import spell
 from doorward.core.user_passwords import Kept, Passage
 from doorward.core.users import Changes, NewUser, read_cursor
 from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST

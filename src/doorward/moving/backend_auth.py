@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, LEGACY, bcrypt_cost
 from doorward.core.identity import canonical, is_email, is_visible
 from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.tokens import spell
+from doorward.core.signing import spell
 from doorward.moving.report import Sort
 
 PREFIX = "auth_"
