@@ -9,84 +9,33 @@ import logging
 import sys
 import termios
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from doorward.core.errors import Refusal
+from doorward.http.door import Door
 from doorward.http.endpoints import Endpoint
 from doorward.http.errors import (
-    BadHost,
     BadRequest,
     DeadlineExceeded,
     HeadersTooLarge,
-    HttpVersionNotSupported,
     NotImplementedHere,
     PayloadTooLarge,
     RequestTimeout,
     TooManyConnections,
     UriTooLong,
 )
-from doorward.http.express import ExpressLane
-from doorward.http.guard import MAX_BODY
+from doorward.http.head import judge
 from doorward.http.watch import Asked, Stranger
-from doorward.http.wire import Answer, Call, Headers, refuse, request_id, write_as
+from doorward.http.wire import Answer, Call, refuse, request_id, write_as
 
 log = logging.getLogger(__name__)
 
 _UNREAD = Asked("other", "", "protocol")
 _NO_FIELDS: Mapping[bytes, bytes] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Sizes in bytes, times in seconds."""
-
-    target: int = 8192
-    head: int = 16_384
-    lines: int = 100
-    body: int = MAX_BODY
-    first_byte: float = 15.0
-    head_time: float = 5.0
-    body_time: float = 10.0
-    handler_time: float = 6.0
-    idle: float = 75.0
-    linger: float = 1.0
-    connections: int = 10_000
-    pipeline: int = 256
-
-
-@dataclass(slots=True)
-class Door:
-    """What the connections of one process share. A single timer looks after all of them once a second.
-
-    `sizes` are the paths that take a larger body than others, with the most bytes of it.
-    """
-
-    lane: ExpressLane
-    limits: Limits = field(default_factory=Limits)
-    sizes: Mapping[bytes, int] = field(default_factory=dict)
-    connections: "set[DoorwardProtocol]" = field(default_factory=set)
-    _timer: asyncio.TimerHandle | None = None
-
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to look after connections."""
-        self._timer = loop.call_later(1.0, self._look_after, loop)
-
-    def close(self) -> None:
-        """Stop looking after connections."""
-        if self._timer:
-            self._timer.cancel()
-
-    def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for connection in list(self.connections):
-            if connection.due < now:
-                connection.overdue()
-        self.open(loop)
 
 
 class _Waiting:
@@ -205,7 +154,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         if self._head_size > self._limits.head or len(self.headers) > self._limits.lines:
             self._object(HeadersTooLarge())
 
-    def _object(self, refusal: Refusal) -> None:
+    def _object(self, refusal: Refusal) -> NoReturn:
         """Make the parser stop; `data_received` refuses."""
         self._refusal = refusal
         raise refusal
@@ -222,7 +171,7 @@ class DoorwardProtocol(HttpToolsProtocol):
                 self._express, self._fields = recognised
                 return
         self._begin_cycle()
-        self._judge_head(self.headers)
+        self._judge_head()
         super().on_headers_complete()
         self._handed = True
 
@@ -242,46 +191,17 @@ class DoorwardProtocol(HttpToolsProtocol):
         # A client that does not read its answers goes the way that stops reading its requests.
         return self._is_idle() and not self.flow.write_paused
 
-    def _judge_head(self, headers: Headers) -> None:
-        if self.parser.get_http_version() not in {"1.1", "1.0"}:
-            self._object(HttpVersionNotSupported())
-        if self.parser.should_upgrade():
-            self._object(NotImplementedHere())
-        names = [name for name, _ in headers]
-        if names.count(b"host") != 1:
-            self._object(BadHost())
-        fields = dict(headers)
-        if b"transfer-encoding" in fields and (
-            names.count(b"transfer-encoding") != 1
-            or b"content-length" in fields
-            or fields[b"transfer-encoding"].lower() != b"chunked"
-        ):
-            self._object(BadRequest())
-        if not self.url.startswith(b"/"):
-            self._judge_absolute(fields[b"host"])
-        for name in (b"authorization", b"content-type", b"content-length", b"x-doorward-key"):
-            if names.count(name) > 1:
-                self._object(BadRequest())
+    def _judge_head(self) -> None:
+        try:
+            fields = judge(self.parser.get_http_version(), self.url, self.headers, upgrade=self.parser.should_upgrade())
+        except Refusal as refusal:
+            self._object(refusal)
         path = self.url.partition(b"?")[0]
         self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
         if int(fields.get(b"content-length", 0)) > self._largest:
             self._object(PayloadTooLarge())
         if b"expect" in fields:
             self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
-
-    def _judge_absolute(self, host: bytes) -> None:
-        """RFC 9112, section 3.2.2: the authority of an absolute-form target has to be the one in Host."""
-        try:
-            target = httptools.parse_url(self.url)
-        except httptools.HttpParserInvalidURLError:
-            self._object(BadRequest())
-        authority = target.host or b""
-        if b":" in authority:
-            authority = b"[%s]" % authority
-        if target.port:
-            authority += b":%d" % target.port
-        if not authority or authority.lower() != host.lower() or target.path is None:
-            self._object(BadHost())
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, up to the limit."""
