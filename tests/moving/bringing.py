@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from doorward.core.clock import system_clock
 from doorward.core.ports import Clock
-from doorward.moving.importer import Choices, Importer, Target
+from doorward.moving.importer import Importer
 from doorward.moving.redis_source import RedisSource
 from doorward.moving.report import Report
+from doorward.moving.terms import Choices, Target
 from doorward.settings import Settings
 from doorward.stores import Stores, choose, migrate
 from predecessor import Predecessor

@@ -14,8 +14,9 @@ from doorward.cli import import_others
 from doorward.cli.desk import example
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
-from doorward.moving.importer import Choices, Importer, Target
+from doorward.moving.importer import Importer
 from doorward.moving.report import Report
+from doorward.moving.terms import Choices, Target
 from doorward.settings import Settings
 from doorward.stores import choose, migrate
 

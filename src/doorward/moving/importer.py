@@ -6,71 +6,30 @@ deleted here since, and stays so. So a run can be repeated at any time, and one 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from doorward.core.audit import event
 from doorward.core.errors import CannotStart, StoreUnavailable
-from doorward.core.identity import canonical
-from doorward.core.model import Caller, Event, Kind, Session, Tenant, User
-from doorward.core.ports import Accounts, Claimed, Clock, Imports, Sessions
+from doorward.core.model import Kind, Session, Tenant, User
+from doorward.core.ports import Claimed, Clock
 from doorward.moving import backend_auth
 from doorward.moving.backend_auth import PREFIX, TENANTS, Row, Unreadable
+from doorward.moving.catch_up import CatchUp
 from doorward.moving.report import Report, Sort
+from doorward.moving.terms import Choices, Source, Target, parts, told_by_operator
 
 Value = TypeVar("Value")
 
 SLACK = 60_000
 """Milliseconds by which the source's clock may be behind this machine's."""
 
-_PAGE = 500
 _WRITTEN_TOGETHER = 250
 _AT_ONCE = 8
 _PAUSES = (0.2, 1.0, 3.0)
 _TENANTS_REMEMBERED = 10_000
-
-
-class Source(Protocol):
-    """Where the predecessor's rows are read."""
-
-    def keys(self, pattern: str) -> AsyncIterator[list[str]]:
-        """Yield the keys of a pattern, in batches; one that is there all the while is yielded, perhaps twice."""
-        ...
-
-    async def rows(self, keys: Sequence[str]) -> list[Row]:
-        """Return the rows of those keys that are there."""
-        ...
-
-    async def values(self, keys: Sequence[str]) -> list[str | None]:
-        """Return the value of each key, None where there is none."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where they are written down."""
-
-    accounts: Accounts
-    sessions: Sessions
-    imports: Imports
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What an operator may choose.
-
-    `name` tells sources apart that are imported into one Doorward. `lifetime` (seconds) is for users' sessions without
-    an end. `keep_orphans` lets sessions go on whose user is gone at the source. `catch_up` skips sessions that the last
-    run has seen, and ends or removes here what has ended or was removed at the source since.
-    """
-
-    name: str = "backend-auth"
-    lifetime: int = 604_800
-    keep_orphans: bool = True
-    catch_up: bool = False
 
 
 @dataclass(slots=True)
@@ -106,7 +65,7 @@ class Importer:
             await self._take_sessions([row for row in rows if backend_auth.is_session(row.value)])
             self.progress(len(keys))
         if self.choices.catch_up and last is not None:
-            await self._let_go()
+            await CatchUp(self.source, self.target, self.clock, self.report).run()
         await self.target.imports.note(self.choices.name, begun)
         return self.report
 
@@ -133,7 +92,7 @@ class Importer:
         if await self.target.imports.last(name) is not None:
             self.report.find(Sort.HELD_BACK, tenant.id, tenant.email)
             return False
-        told = [self._event(tenant.id, "tenant.import")]
+        told = [told_by_operator(self.clock(), tenant.id, "tenant.import")]
         if not await self.target.accounts.add_tenant(tenant, events=told):
             self.report.find(Sort.TENANT_CONFLICT, tenant.id, tenant.email)
             other = replace(tenant, email=backend_auth.stand_in(tenant.id))
@@ -181,10 +140,10 @@ class Importer:
             (tenant_id, part)
             for tenant_id, users in groupby(new, key=lambda user: user.tenant_id)
             if await self._has_tenant(tenant_id)
-            for part in _parts(list(users), _WRITTEN_TOGETHER)
+            for part in parts(list(users), _WRITTEN_TOGETHER)
         ]
         # Some at once, so that a database that gathers what is waiting writes it in one transaction.
-        for some in _parts(groups, _AT_ONCE):
+        for some in parts(groups, _AT_ONCE):
             for kept in await asyncio.gather(*(self._keep_users(tenant_id, users) for tenant_id, users in some)):
                 for user in kept:
                     self.report.count("users added")
@@ -201,7 +160,7 @@ class Importer:
                 candidates.append(user)
         if not candidates:
             return []
-        told = [self._event(tenant_id, "users.import")]
+        told = [told_by_operator(self.clock(), tenant_id, "users.import")]
         added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=told))
         kept = [user for user, is_new in zip(candidates, added, strict=True) if is_new]
         return kept + [
@@ -223,10 +182,12 @@ class Importer:
             return False
         # The source keeps one record to a login, so the other one is gone. Its sessions go on there, and here.
         await accounts.delete_user(
-            there.tenant_id, there.id, events=[self._event(there.tenant_id, "user.delete", there.id)]
+            there.tenant_id, there.id, events=[told_by_operator(self.clock(), there.tenant_id, "user.delete", there.id)]
         )
         self.report.find(Sort.REPLACED, user.tenant_id, user.login)
-        return await accounts.add_user(user, events=[self._event(user.tenant_id, "users.import", user.id)])
+        return await accounts.add_user(
+            user, events=[told_by_operator(self.clock(), user.tenant_id, "users.import", user.id)]
+        )
 
     async def _take_sessions(self, rows: Sequence[Row]) -> None:
         read: list[Session] = []
@@ -239,7 +200,7 @@ class Importer:
                 self.report.find(Sort.UNREADABLE, "", row.key)
         found = [
             session
-            for part in _parts([_claimed(session) for session in read])
+            for part in parts([_claimed(session) for session in read])
             for session in await self.target.sessions.find_many(part)
         ]
         self.report.count("sessions known", sum(session is not None for session in found))
@@ -250,7 +211,7 @@ class Importer:
             placed = await self._place(session, owners)
             if placed is not None:
                 opened[placed.id] = placed
-        for part in _parts(list(opened.values()), _AT_ONCE * _WRITTEN_TOGETHER):
+        for part in parts(list(opened.values()), _AT_ONCE * _WRITTEN_TOGETHER):
             await _patiently(partial(self.target.sessions.open_many, part))
         self.report.count("sessions added", len(opened))
 
@@ -272,38 +233,9 @@ class Importer:
 
     async def _tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}
-        for part in _parts(user_ids):
+        for part in parts(user_ids):
             found |= await self.target.accounts.tenants_of(part)
         return found
-
-    async def _let_go(self) -> None:
-        """Remove users, and end users' sessions, that came from the source, are as they came, and are gone there."""
-        after = ""
-        while tenants := await self.target.accounts.list_tenants(after=after, limit=_PAGE):
-            for tenant in tenants:
-                await self._let_go_users(tenant)
-            after = canonical(tenants[-1].email)
-
-    async def _let_go_users(self, tenant: Tenant) -> None:
-        accounts, sessions, after = self.target.accounts, self.target.sessions, ""
-        while users := await accounts.list_users(tenant.id, part="", after=after, limit=_PAGE):
-            there = await self.source.values([backend_auth.user_key(user) for user in users])
-            for user, value in zip(users, there, strict=True):
-                devices = await sessions.list_user(tenant.id, user.id, limit=1_000)
-                await self._let_go_sessions([device.session for device in devices])
-                if value is None and backend_auth.is_untouched(user) and user.password_hash:
-                    await accounts.delete_user(
-                        tenant.id, user.id, events=[self._event(tenant.id, "user.delete", user.id)]
-                    )
-                    self.report.find(Sort.GONE, tenant.id, user.login)
-            after = canonical(users[-1].login)
-
-    async def _let_go_sessions(self, sessions: Sequence[Session]) -> None:
-        imported = [session for session in sessions if session.kind == Kind.IMPORTED_USER]
-        there = await self.source.values([backend_auth.session_key(session) for session in imported])
-        for session, value in zip(imported, there, strict=True):
-            if value is None and await self.target.sessions.close(session):
-                self.report.find(Sort.GONE, session.tenant_id, session.id)
 
     def _is_old(self, at: int) -> bool:
         return self._seen_before is not None and at < self._seen_before
@@ -313,13 +245,6 @@ class Importer:
             return False
         began = backend_auth.begun_at(key)
         return began is not None and not (self.choices.catch_up and self._is_old(began))
-
-    def _event(self, tenant_id: str, action: str, subject: str = "") -> Event:
-        return event(Caller(tenant_id, "operator"), self.clock(), action, subject=subject)
-
-
-def _parts(rows: Sequence[Value], size: int = _PAGE) -> list[Sequence[Value]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 async def _patiently(write: Callable[[], Awaitable[Value]]) -> Value:

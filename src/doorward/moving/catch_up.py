@@ -1,0 +1,51 @@
+"""What ended or was removed at the source since the last run ends and is removed here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from doorward.core.identity import canonical
+from doorward.core.model import Kind, Session, Tenant
+from doorward.core.ports import Clock
+from doorward.moving import backend_auth
+from doorward.moving.report import Report, Sort
+from doorward.moving.terms import PAGE, Source, Target, told_by_operator
+
+_SESSIONS_OF_A_USER = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Removes users, and ends users' sessions, that came from the source, are as they came, and are gone there."""
+
+    source: Source
+    target: Target
+    clock: Clock
+    report: Report
+
+    async def run(self) -> None:
+        """Go through all tenants."""
+        after = ""
+        while tenants := await self.target.accounts.list_tenants(after=after, limit=PAGE):
+            for tenant in tenants:
+                await self._users(tenant)
+            after = canonical(tenants[-1].email)
+
+    async def _users(self, tenant: Tenant) -> None:
+        accounts, sessions, after = self.target.accounts, self.target.sessions, ""
+        while users := await accounts.list_users(tenant.id, part="", after=after, limit=PAGE):
+            there = await self.source.values([backend_auth.user_key(user) for user in users])
+            for user, value in zip(users, there, strict=True):
+                devices = await sessions.list_user(tenant.id, user.id, limit=_SESSIONS_OF_A_USER)
+                await self._sessions([device.session for device in devices])
+                if value is None and backend_auth.is_untouched(user) and user.password_hash:
+                    told = [told_by_operator(self.clock(), tenant.id, "user.delete", user.id)]
+                    await accounts.delete_user(tenant.id, user.id, events=told)
+                    self.report.find(Sort.GONE, tenant.id, user.login)
+            after = canonical(users[-1].login)
+
+    async def _sessions(self, sessions: Sequence[Session]) -> None:
+        imported = [session for session in sessions if session.kind == Kind.IMPORTED_USER]
+        there = await self.source.values([backend_auth.session_key(session) for session in imported])
+        for session, value in zip(imported, there, strict=True):
+            if value is None and await self.target.sessions.close(session):
+                self.report.find(Sort.GONE, session.tenant_id, session.id)

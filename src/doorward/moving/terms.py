@@ -1,0 +1,65 @@
+"""From where to where, and on which terms."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from doorward.core.audit import event
+from doorward.core.model import Caller, Event
+from doorward.core.ports import Accounts, Imports, Sessions
+from doorward.moving.backend_auth import Row
+
+Value = TypeVar("Value")
+
+PAGE = 500
+"""Rows that are asked for together."""
+
+
+class Source(Protocol):
+    """Where the predecessor's rows are read."""
+
+    def keys(self, pattern: str) -> AsyncIterator[list[str]]:
+        """Yield the keys of a pattern, in batches; one that is there all the while is yielded, perhaps twice."""
+        ...
+
+    async def rows(self, keys: Sequence[str]) -> list[Row]:
+        """Return the rows of those keys that are there."""
+        ...
+
+    async def values(self, keys: Sequence[str]) -> list[str | None]:
+        """Return the value of each key, None where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where they are written down."""
+
+    accounts: Accounts
+    sessions: Sessions
+    imports: Imports
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What an operator may choose.
+
+    `name` tells sources apart that are imported into one Doorward. `lifetime` (seconds) is for users' sessions without
+    an end. `keep_orphans` lets sessions go on whose user is gone at the source. `catch_up` skips sessions that the last
+    run has seen, and ends or removes here what has ended or was removed at the source since.
+    """
+
+    name: str = "backend-auth"
+    lifetime: int = 604_800
+    keep_orphans: bool = True
+    catch_up: bool = False
+
+
+def parts(rows: Sequence[Value], size: int = PAGE) -> list[Sequence[Value]]:
+    """Return the rows in parts of so many."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def told_by_operator(at: int, tenant_id: str, action: str, subject: str = "") -> Event:
+    """Return what an import tells the tenant's log; `at` in milliseconds."""
+    return event(Caller(tenant_id, "operator"), at, action, subject=subject)
