@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from doorward.core.errors import CannotStart, StoreUnavailable
-from doorward.storage.postgres import PostgresDatabase
-from doorward.storage.postgres_address import Address
-from doorward.storage.postgres_schema import _check
+from doorward.storage.postgres.address import Address
+from doorward.storage.postgres.database import PostgresDatabase
+from doorward.storage.postgres.schema import _check
 from doorward.storage.statements import load_migrations, load_statements
 from doorward.stores import Stores, choose, migrate
 from harness import KEY, PASSWORD, Service, Tenant, read_settings, running, serving

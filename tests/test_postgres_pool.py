@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from doorward.core.errors import StoreUnavailable
-from doorward.storage.postgres_pool import Pool
+from doorward.storage.postgres.pool import Pool
 
 
 class Connection:

@@ -11,7 +11,7 @@ import msgspec
 
 from doorward.storage import backup
 from doorward.storage.backup import NotABackup, Reader, Writer
-from doorward.storage.postgres_address import Address
+from doorward.storage.postgres.address import Address
 from doorward.storage.statements import newest_version
 from doorward.storage.tables import TABLES, Change, Look, Row, Sum, changing, copy_table, looking, sum_of
 

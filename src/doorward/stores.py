@@ -14,15 +14,15 @@ from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database
 from doorward.storage.imports import RelationalImports
-from doorward.storage.postgres import PostgresDatabase
-from doorward.storage.postgres_address import Address as PostgresAddress
-from doorward.storage.postgres_schema import prepare as prepare_postgresql
-from doorward.storage.redis import Redis
-from doorward.storage.redis_address import Address as RedisAddress
-from doorward.storage.redis_counters import RedisCounters
-from doorward.storage.redis_lives import Lives
-from doorward.storage.redis_sessions import Durable, RedisSessions
-from doorward.storage.redis_start import check as check_redis
+from doorward.storage.postgres.address import Address as PostgresAddress
+from doorward.storage.postgres.database import PostgresDatabase
+from doorward.storage.postgres.schema import prepare as prepare_postgresql
+from doorward.storage.redis.address import Address as RedisAddress
+from doorward.storage.redis.client import Redis
+from doorward.storage.redis.counters import RedisCounters
+from doorward.storage.redis.lives import Lives
+from doorward.storage.redis.sessions import Durable, RedisSessions
+from doorward.storage.redis.start import check as check_redis
 from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase

@@ -14,9 +14,11 @@ from doorward.http.routes import ENDPOINTS
 from doorward.settings import describe
 
 ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "doorward"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 HOUSE = re.compile(r"^( +)([\w./]+?)(?:  .*)?$", re.MULTILINE)
+TELLING = {"event", "told_by_operator"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -68,8 +70,7 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 def actions() -> set[str]:
     """Return the actions of every event that is told of, as the code spells them."""
     found = set()
-    package = ROOT / "src" / "doorward"
-    for file in [*(package / "core").glob("*.py"), *(package / "moving").glob("*.py")]:
+    for file in [*(SOURCE / "core").glob("*.py"), *(SOURCE / "moving").glob("*.py")]:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         texts = {
             node.value
@@ -77,7 +78,7 @@ def actions() -> set[str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
             if re.fullmatch(r"(tenant|users?|session|key|audit|operator)\.[a-z_]+", node.value)
         }
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "event"]
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in TELLING]
         literal = {call.args[2].value for call in calls if isinstance(call.args[2], ast.Constant)}
         assert literal <= texts, f"{file.name} has an action in a form that this test does not know"
         if calls:
@@ -119,7 +120,8 @@ def test_no_endpoint_is_in_the_overview_that_does_not_exist() -> None:
     assert named == {f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS}
 
 
-def test_every_module_that_the_architecture_names_exists() -> None:
+def drawn() -> list[str]:
+    """Return what the drawing of the house names."""
     drawing = read("ARCHITECTURE.md").partition("## The house")[2].split("```")[1]
     folders: list[str] = []
     named = []
@@ -128,15 +130,29 @@ def test_every_module_that_the_architecture_names_exists() -> None:
         named.append("/".join([*folders, name.rstrip("/")]))
         if name.endswith("/"):
             folders.append(name.rstrip("/"))
+    return named
+
+
+def test_every_module_that_the_architecture_names_exists() -> None:
+    named = drawn()
     assert len(named) > 30
-    assert [name for name in named if not (ROOT / "src" / "doorward" / name).exists()] == []
+    assert [name for name in named if not (SOURCE / name).exists()] == []
+
+
+def test_every_module_has_a_place_in_the_house() -> None:
+    named = drawn()
+    opened = {name.rpartition("/")[0] for name in named}
+    modules = {file.relative_to(SOURCE) for file in SOURCE.rglob("*.py") if file.name != "__init__.py"}
+    # A folder may stand for all that is in it.
+    closed = {name for name in named if name not in opened}
+    assert sorted(str(one) for one in modules if not {str(one), str(one.parent)} & closed) == []
 
 
 def test_every_module_of_the_two_walks_exists() -> None:
     walks = read("ARCHITECTURE.md").partition("## Two walks")[2]
     named = set(re.findall(r"\b((?:core|http|storage)/\w+\.py)\b", walks))
     assert len(named) > 8
-    assert [name for name in named if not (ROOT / "src" / "doorward" / name).exists()] == []
+    assert [name for name in named if not (SOURCE / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -10,9 +10,9 @@ import pytest
 from doorward.core.model import Event, Kind, Origin, Session, Tenant
 from doorward.core.ports import ApiKey, Claimed, Policy
 from doorward.storage.credentials import RelationalApiKeys
-from doorward.storage.redis_records import names_of
-from doorward.storage.redis_scripts import Command
-from doorward.storage.redis_sessions import Durable, RedisSessions
+from doorward.storage.redis.records import names_of
+from doorward.storage.redis.scripts import Command
+from doorward.storage.redis.sessions import Durable, RedisSessions
 from doorward.stores import Stores
 from made_up import NOW, Opener, claimed, key_session, tenant_session, user_session
 

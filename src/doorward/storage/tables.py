@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from doorward.storage.postgres_address import Address
+from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import connect
 
 Row = Sequence[Any]

@@ -16,9 +16,9 @@ from doorward.core.errors import StoreUnavailable
 from doorward.core.model import OWNERS, Kind, Origin, Session
 from doorward.core.ports import NO_POLICY, UNKNOWN, Events, Policy, Sessions
 from doorward.storage.database import Database, Row, Step
-from doorward.storage.redis import Redis
-from doorward.storage.redis_link import Reply
-from doorward.storage.redis_scripts import Command
+from doorward.storage.redis.client import Redis
+from doorward.storage.redis.link import Reply
+from doorward.storage.redis.scripts import Command
 
 Result = TypeVar("Result")
 

@@ -6,8 +6,8 @@ from binascii import crc_hqx
 from collections.abc import Callable
 
 from doorward.core.errors import StoreUnavailable
-from doorward.storage.redis_address import Address, Place
-from doorward.storage.redis_link import Link, Refused, Reply, Trouble
+from doorward.storage.redis.address import Address, Place
+from doorward.storage.redis.link import Link, Refused, Reply, Trouble
 
 _SLOTS = 16_384
 _SECONDS = 1.0

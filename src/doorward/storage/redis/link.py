@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import hiredis
 
-from doorward.storage.redis_scripts import Word
+from doorward.storage.redis.scripts import Word
 
 _CHUNK = 65_536
 _NOT_YET = object()

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session
 from doorward.core.ports import Clock, Revocation, Revocations
-from doorward.storage.redis import Redis
-from doorward.storage.redis_records import Epoch, Names, fresh, moment
-from doorward.storage.redis_scripts import Command, load_scripts
+from doorward.storage.redis.client import Redis
+from doorward.storage.redis.records import Epoch, Names, fresh, moment
+from doorward.storage.redis.scripts import Command, load_scripts
 
-_SCRIPTS = load_scripts("redis_sessions.lua")
+_SCRIPTS = load_scripts("sessions.lua")
 _TRIES = 5
 _REMEMBERED = 100_000
 _ENDED = 1

@@ -11,13 +11,13 @@ import hiredis
 
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
-from doorward.storage.redis_address import Address, Place
-from doorward.storage.redis_link import Reply
-from doorward.storage.redis_lives import Lives
-from doorward.storage.redis_map import SlotMap
-from doorward.storage.redis_node import Node
-from doorward.storage.redis_scripts import Command, Word
-from doorward.storage.redis_start import check
+from doorward.storage.redis.address import Address, Place
+from doorward.storage.redis.link import Reply
+from doorward.storage.redis.lives import Lives
+from doorward.storage.redis.map import SlotMap
+from doorward.storage.redis.node import Node
+from doorward.storage.redis.scripts import Command, Word
+from doorward.storage.redis.start import check
 
 log = logging.getLogger(__name__)
 

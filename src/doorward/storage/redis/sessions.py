@@ -21,12 +21,12 @@ from doorward.core.ports import (
     Revocation,
     Revocations,
 )
-from doorward.storage.redis import Redis
-from doorward.storage.redis_endings import Endings
-from doorward.storage.redis_records import Epoch, Names, Stored, fresh, moment, names_of, pack, realm_of, written
-from doorward.storage.redis_scripts import Command, load_scripts
+from doorward.storage.redis.client import Redis
+from doorward.storage.redis.endings import Endings
+from doorward.storage.redis.records import Epoch, Names, Stored, fresh, moment, names_of, pack, realm_of, written
+from doorward.storage.redis.scripts import Command, load_scripts
 
-_SCRIPTS = load_scripts("redis_sessions.lua")
+_SCRIPTS = load_scripts("sessions.lua")
 _SLACK = 60_000
 _DEMAND_KEPT = 86_400_000
 _BATCH = 500

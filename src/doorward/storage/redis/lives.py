@@ -10,13 +10,13 @@ from typing import NamedTuple, Self
 import hiredis
 
 from doorward.core.ports import Clock, Revocation, Revocations
-from doorward.storage.redis_link import Link, Reply
-from doorward.storage.redis_scripts import Command, Word, load_scripts
+from doorward.storage.redis.link import Link, Reply
+from doorward.storage.redis.scripts import Command, Word, load_scripts
 
 ASK_LIFE: tuple[tuple[Word, ...], ...] = (("INFO", "server"), ("INFO", "replication"))
 """The commands whose replies `Life.read` understands."""
 
-_REVOKE = load_scripts("redis_sessions.lua")["revoke"]
+_REVOKE = load_scripts("sessions.lua")["revoke"]
 _PAGE = 1_000
 _NO_HISTORY = "0" * 40
 _EPOCHS = (b":user", b":users", b":tenant", b":keys")

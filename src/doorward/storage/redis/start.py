@@ -5,9 +5,9 @@ import logging
 import ssl
 
 from doorward.core.errors import CannotStart
-from doorward.storage.redis_address import Address, Place
-from doorward.storage.redis_link import Link, Refused, Trouble
-from doorward.storage.redis_lives import NotBelieved, read_info
+from doorward.storage.redis.address import Address, Place
+from doorward.storage.redis.link import Link, Refused, Trouble
+from doorward.storage.redis.lives import NotBelieved, read_info
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""How sessions and epochs are spelled in Redis: names and values, pure. `redis_sessions.lua` says what lies where."""
+"""How sessions and epochs are spelled in Redis: names and values, pure. `sessions.lua` says what lies where."""
 
 import secrets
 from functools import lru_cache

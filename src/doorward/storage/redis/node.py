@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Sequence
 
 from doorward.core.errors import StoreUnavailable
-from doorward.storage.redis_address import Address, Place
-from doorward.storage.redis_link import Link, Refused, Reply, Trouble
-from doorward.storage.redis_lives import ASK_LIFE, Lives, NotBelieved
-from doorward.storage.redis_scripts import Word
+from doorward.storage.redis.address import Address, Place
+from doorward.storage.redis.link import Link, Refused, Reply, Trouble
+from doorward.storage.redis.lives import ASK_LIFE, Lives, NotBelieved
+from doorward.storage.redis.scripts import Word
 
 log = logging.getLogger(__name__)
 

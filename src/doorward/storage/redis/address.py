@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from doorward.core.errors import CannotStart
-from doorward.storage.redis_scripts import Word
+from doorward.storage.redis.scripts import Word
 
 _PORT = 6379
 _PARAMETERS = ("cluster", "insecure", "ca", "cert", "key")

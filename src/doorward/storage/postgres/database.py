@@ -22,9 +22,9 @@ import asyncpg
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
-from doorward.storage.postgres_address import FAULTS, Address
-from doorward.storage.postgres_pool import Pool
-from doorward.storage.postgres_schema import prepare
+from doorward.storage.postgres.address import FAULTS, Address
+from doorward.storage.postgres.pool import Pool
+from doorward.storage.postgres.schema import prepare
 from doorward.storage.statements import load_statements
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,11 @@
 """Counters (see the port), each operation one script on one key. Redis removes by itself what says nothing any more."""
 
 from doorward.core.ports import Backoff, Verdict
-from doorward.storage.redis import Redis
-from doorward.storage.redis_link import Reply
-from doorward.storage.redis_scripts import load_scripts
+from doorward.storage.redis.client import Redis
+from doorward.storage.redis.link import Reply
+from doorward.storage.redis.scripts import load_scripts
 
-_SCRIPTS = load_scripts("redis_counters.lua")
+_SCRIPTS = load_scripts("counters.lua")
 _SLACK = 60_000
 
 

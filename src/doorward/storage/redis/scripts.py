@@ -37,7 +37,7 @@ class Script(NamedTuple):
 
 def load_scripts(file: str) -> dict[str, Script]:
     """Return every script of a file of this package by name."""
-    text = resources.files("doorward.storage").joinpath(file).read_text(encoding="utf-8")
+    text = resources.files("doorward.storage.redis").joinpath(file).read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
     return {name: _script(body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

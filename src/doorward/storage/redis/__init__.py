@@ -1,0 +1,1 @@
+"""Sessions and counters in Redis or Valkey, on one node or on a Cluster."""
