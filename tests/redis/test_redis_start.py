@@ -18,7 +18,7 @@ from doorward.core.errors import CannotStart
 from doorward.settings import Settings
 from doorward.storage.redis.address import Address, without_secrets
 from doorward.storage.redis.start import check
-from harness import KEY
+from harness import KEY, serving
 from made_up import Opener, claimed, user_session
 from redis_servers import RedisServer, free_port, own_redis, tls_before
 
@@ -85,6 +85,16 @@ def test_CF1_with_redis_a_missing_master_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="JWT_KEY"):
         settings.with_master_key()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_started_service_says_where_sessions_are_and_shows_no_secret(tmp_path: Path) -> None:
+    with own_redis(requirepass=PASSWORD) as server:
+        url = f"redis://:{PASSWORD}@127.0.0.1:{server.port}"
+        with serving(tmp_path, {"JWT_KEY": KEY, "REDIS_URL": url}) as process:
+            said = process.log()
+    assert f"sessions    Redis at 127.0.0.1:{server.port}\n" in said
+    assert PASSWORD not in said
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def _settings() -> Settings:
 
 async def _run(settings: Settings, url: str, choices: Choices) -> Report:
     # It brings along half of what could be asked of a library; whoever serves has no use for it.
-    from doorward.moving.redis_source import RedisSource  # noqa: PLC0415
+    from doorward.moving.redis_source import RedisSource  # noqa: PLC0415 - see above
 
     stores = choose(settings)
     async with RedisSource(url) as source:

@@ -12,6 +12,7 @@ from doorward import __version__, logs, serving
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
 from doorward.settings.values import LOOPBACK
+from doorward.storage.redis.address import without_secrets
 from doorward.stores import migrate
 
 _SCHEMES = {"http": "http", "https": "https", "maintenance": "https", "metrics": "http"}
@@ -64,6 +65,8 @@ def _welcome(settings: Settings, listeners: list[socket.socket]) -> None:
     for purpose, place in others:
         click.echo(f"  {purpose:<10}  {place}")
     click.echo(f"  data        {settings.database_place}")
+    if settings.redis_url:
+        click.echo(f"  sessions    Redis at {without_secrets(settings.redis_url)}")
     click.echo(f"  master key  {key}")
     click.echo(f"  read        {url}/docs")
     click.echo("  try         " + f"curl -s {url}/tenant -H 'Content-Type: application/json' -d '{body}'")

@@ -184,7 +184,7 @@ def _firebase(found: re.Match[str]) -> Compare:
 
     def compare(secret: bytes) -> bool:
         # Only users that come from Firebase need AES, so only the first of them loads it.
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415 - see above
 
         cipher = Cipher(algorithms.AES(derive(secret)), modes.CTR(bytes(16)))
         return hmac.compare_digest(cipher.encryptor().update(signer), digest)

@@ -155,7 +155,7 @@ class Event(NamedTuple):
     """Something that happened and that the audit log keeps (OWASP Logging). Holds no secret, and no name in clear.
 
     `subject` is the id of whom or what it happened to; `session` a fingerprint of the session's id; `outcome` is
-    "success", "failure" or "denied", `reason` the code of the refusal, if there was one.
+    "success" or "failure", `reason` the code of the refusal, if there was one.
     """
 
     at: int

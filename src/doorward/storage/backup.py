@@ -23,6 +23,7 @@ FORMAT = 1
 _MAGIC = "doorward-backup"
 _LARGEST_LINE = 4096
 _LARGEST_FRAME = 64 << 20
+_FRAME_HEAD = 5
 # OWASP: N = 2^15, r = 8, p = 3.
 _COST, _BLOCK, _PARALLEL, _MEMORY = 1 << 15, 8, 3, 1 << 26
 
@@ -121,9 +122,9 @@ class Reader:
         """Yield table, columns and rows, to the end; NotABackup where something is wrong, at the latest there."""
         box, digest = _Box(self._line, self.header.salt, passphrase), hashlib.sha256(self._line)
         while True:
-            begin = self._file.read(5)
+            begin = self._file.read(_FRAME_HEAD)
             length = int.from_bytes(begin[1:])
-            closed = self._file.read(length) if len(begin) == 5 and length <= _LARGEST_FRAME else b""  # noqa: PLR2004
+            closed = self._file.read(length) if len(begin) == _FRAME_HEAD and length <= _LARGEST_FRAME else b""
             if not closed or len(closed) < length:
                 raise NotABackup("The backup is cut short.")
             packed = box.open(closed, last=bool(begin[0]))

@@ -41,11 +41,6 @@ class Node:
         self._revival: asyncio.Task[None] | None = None
         self._territory = ""
 
-    @property
-    def is_down(self) -> bool:
-        """Whether the gate is closed."""
-        return self._revival is not None
-
     def govern(self, territory: str) -> None:
         """Say which slots of a Cluster it serves. With others than before it has to be told what was ended there."""
         if territory != self._territory:
