@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := src tests clients deploy
 # How many tests run at a time. A module's tests stay together: they share a service.
-SIDE_BY_SIDE ?= 2
+SIDE_BY_SIDE ?= 3
 # What tests said of the promises, for the page about them.
 TRIED := --promises-among-all --promises=build/promises
 
@@ -45,9 +45,9 @@ install: .venv/run ## Install the service into .venv
 serve: .venv/run ## Start the service on the embedded store
 	@exec $(BIN)/doorward serve
 
-test: .venv/tests ## Run every test: first those that start no processes, side by side, then the others, one by one
-	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow" $(TRIED)/fast.json
-	@$(BIN)/python -m pytest -m slow $(TRIED)/slow.json
+test: .venv/tests ## Run every test: most side by side, then, one by one, those that measure time
+	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not alone" $(TRIED)/together.json
+	@$(BIN)/python -m pytest -m alone $(TRIED)/alone.json
 
 fast: .venv/dev ## Run the tests that start no processes
 	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope -m "not slow"
@@ -69,8 +69,8 @@ architecture: .venv/dev
 
 coverage: .venv/tests ## Run every test and hold the coverage against its gate
 	@rm -f .coverage .coverage.*
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not slow"
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -m slow
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not alone"
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -m alone
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -91,7 +91,7 @@ torture: .venv/fuzz ## Run every test in its long form: hours
 	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest --promises=build/promises/torture.json --promises-among-all
 
 promises: test ## Run every test and write docs/security/promises.md
-	@PYTHONPATH=tests $(BIN)/python -m promises.page build/promises/fast.json build/promises/slow.json
+	@PYTHONPATH=tests $(BIN)/python -m promises.page build/promises/together.json build/promises/alone.json
 
 client: .venv/dev ## Build the Python client's wheel into dist/
 	@cd clients/python && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist

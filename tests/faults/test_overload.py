@@ -16,7 +16,7 @@ from faults.figures import say
 from faults.sizes import FLOOD_CLIENTS, FLOOD_SECONDS, HALF_BODIES, SLOW_CLIENTS, TORTURE, VERIFIES
 from harness import Process, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 HASH = ready_hash("pw")
 MIB = 1024

@@ -139,6 +139,7 @@ def stopwatch(attempt: Callable[[], httpx.Response], expected: int) -> float:
     return took
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_EN2_how_long_a_refused_login_takes_does_not_depend_on_its_reason(
