@@ -297,6 +297,10 @@ async def test_an_api_key_that_redis_lost_is_restored_and_a_deleted_one_never(an
         assert one.redis
         assert await one.redis.run(_delete(session)) == [1]
         assert await other.sessions.find(claimed(session)) == session
+        assert await one.redis.run(_delete(session)) == [1]
+        nobody = claimed(user_session())
+        assert await other.sessions.find_pair(claimed(session), nobody) == (session, None)
+        assert await other.sessions.find_pair(claimed(session), nobody) == (session, None)
         assert await other.keys.delete(key.tenant_id, key.id)
         assert await other.sessions.close(session)
         assert await one.sessions.find(claimed(session)) is None

@@ -1,10 +1,30 @@
-"""Runs a coroutine as far as it gets without waiting; only one that has to wait becomes a task."""
+"""Runs a coroutine as far as it gets without waiting; one that has to wait once does not even become a task."""
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, Protocol, TypeVar
 
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Pending(Protocol[Result_co]):
+    """An outcome that is not there yet: what a task is to whom only these are of interest."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call `callback` with this, once it is there."""
+
+    def cancel(self) -> bool:
+        """Ask that it be given up."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Tell whether it was given up."""
+        ...
+
+    def result(self) -> Result_co:
+        """Return it, or raise what came instead."""
+        ...
 
 
 class _Rest:
@@ -34,15 +54,86 @@ async def _finish(coroutine: Coroutine[Any, Any, Result], waiting_for: Any) -> R
     return result
 
 
+class _Waiting(Generic[Result]):
+    """A coroutine that waits for a future, and probably for nothing else: a task would be half of what that costs."""
+
+    __slots__ = ("_callback", "_coroutine", "_done", "_error", "_loop", "_result", "_waiting_for")
+
+    _result: Result
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Result],
+        waiting_for: "asyncio.Future[Any]",
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._coroutine = coroutine
+        self._waiting_for = waiting_for
+        self._loop = loop
+        self._error: BaseException | None = None
+        self._done = False
+        self._callback: Callable[[Any], object] | None = None
+        # So does a task say that it has seen what is awaited (asyncio.Future.__await__).
+        waiting_for._asyncio_future_blocking = False  # noqa: SLF001 - what futures have it for
+        waiting_for.add_done_callback(self._go_on)
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        self._callback = callback
+        if self._done:
+            self._loop.call_soon(callback, self)
+
+    def cancel(self) -> bool:
+        return self._waiting_for.cancel()
+
+    def cancelled(self) -> bool:
+        return isinstance(self._error, asyncio.CancelledError)
+
+    def result(self) -> Result:
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def _go_on(self, _waited_for: "asyncio.Future[Any]") -> None:
+        try:
+            waiting_for = self._coroutine.send(None)
+        except StopIteration as stop:
+            self._result = stop.value
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised in who asks for the result
+            self._error = error
+        else:
+            task = self._loop.create_task(_finish(self._coroutine, waiting_for))
+            self._waiting_for = task
+            task.add_done_callback(self._take)
+            return
+        self._tell()
+
+    def _take(self, task: "asyncio.Task[Result]") -> None:
+        try:
+            self._result = task.result()
+        except BaseException as error:  # noqa: BLE001 - likewise
+            self._error = error
+        self._tell()
+
+    def _tell(self) -> None:
+        self._done = True
+        if self._callback is not None:
+            self._callback(self)
+
+
 def start(
     coroutine: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop
-) -> "tuple[Result, None] | tuple[None, asyncio.Task[Result]]":
-    """Run `coroutine` now. Returns its result, or the task that carries on with it because it has to wait.
+) -> tuple[Result, None] | tuple[None, Pending[Result]]:
+    """Run `coroutine` now. Returns its result, or what will have it, because it has to wait.
 
-    Raises what the coroutine raises before it waits. Up to there it runs outside any task.
+    Raises what the coroutine raises before it waits. Up to its second wait it runs outside any task, so it can say
+    `asyncio.timeout` only after that.
     """
     try:
         waiting_for = coroutine.send(None)
     except StopIteration as stop:
         return stop.value, None
+    if getattr(waiting_for, "_asyncio_future_blocking", None):
+        return None, _Waiting(coroutine, waiting_for, loop)
     return None, loop.create_task(_finish(coroutine, waiting_for))

@@ -13,7 +13,7 @@ from time import perf_counter
 
 from doorward.core.errors import Refusal
 from doorward.http import errors
-from doorward.http.eager import start
+from doorward.http.eager import Pending, start
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import DeadlineExceeded, InternalError
 from doorward.http.guard import MAX_BODY, Rules, host_is_served
@@ -75,8 +75,8 @@ class ExpressLane:
 
     def answer(
         self, endpoint: Endpoint, call: Call, loop: asyncio.AbstractEventLoop
-    ) -> "tuple[Answer, None] | tuple[None, asyncio.Task[Answer]]":
-        """Return the answer, or the task that will have it where a store has to be waited for."""
+    ) -> tuple[Answer, None] | tuple[None, Pending[Answer]]:
+        """Return the answer, or what will have it where a store has to be waited for."""
         return start(self._settle(endpoint, call), loop)
 
     async def _settle(self, endpoint: Endpoint, call: Call) -> Answer:

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from doorward.core.errors import Refusal
 from doorward.http.door import Door
+from doorward.http.eager import Pending
 from doorward.http.endpoints import Endpoint
 from doorward.http.errors import (
     BadRequest,
@@ -41,12 +42,13 @@ _NO_FIELDS: Mapping[bytes, bytes] = {}
 class _Waiting:
     """Stands where uvicorn expects the cycle of a request that is not answered yet, so that others queue behind it."""
 
+    # Nobody waits for the event of a request that has arrived as a whole, so one will do for all.
+    message_event = asyncio.Event()
+    more_body = False
+    disconnected = False
+    response_complete = False
+
     def __init__(self, *, keep_alive: bool) -> None:
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = asyncio.Event()
-        self.body = bytearray()
-        self.more_body = False
         self.keep_alive = keep_alive
 
 
@@ -76,7 +78,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._now = 0.0
         self._body: list[bytes] = []
         self._body_size = 0
-        self._task: asyncio.Task[Answer] | None = None
+        self._task: Pending[Answer] | None = None
         self._answering: RequestResponseCycle | None = None
         self._unread = 0
 
@@ -243,7 +245,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._task = task
         task.add_done_callback(partial(self._finish, own_id=own_id, waiting=waiting))
 
-    def _finish(self, task: "asyncio.Task[Answer]", *, own_id: bytes, waiting: _Waiting) -> None:
+    def _finish(self, task: Pending[Answer], *, own_id: bytes, waiting: _Waiting) -> None:
         # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
         self._task = None
         waiting.response_complete = True

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from doorward.http.eager import Pending
 from doorward.http.endpoints import Endpoint
 from doorward.http.express import ExpressLane
 from doorward.http.wire import Answer, Call
@@ -38,7 +39,7 @@ class TracedLane(ExpressLane):
 
     def answer(
         self, endpoint: Endpoint, call: Call, loop: asyncio.AbstractEventLoop
-    ) -> "tuple[Answer, None] | tuple[None, asyncio.Task[Answer]]":
+    ) -> tuple[Answer, None] | tuple[None, Pending[Answer]]:
         """Return the task that will have the answer: which span is the current one is kept apart by task."""
         assert self.tracer  # noqa: S101 - a field after those that have defaults has to have one
         return None, loop.create_task(self._trace(self.tracer, endpoint, call))

@@ -5,11 +5,11 @@ would be felt: of its look-ups only single ones are timed, whenever `sample` has
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from doorward.core.durations import Durations
 from doorward.core.errors import StoreUnavailable
@@ -113,13 +113,17 @@ class WatchedDatabase:
 
 
 class WatchedRedis(Redis):
-    """Redis, whose trips are timed."""
+    """Redis, whose trips are timed; where they are traced, the questions are, of which many share a trip."""
 
     meter: Meter
 
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    def get(self, keys: Sequence[bytes]) -> Coroutine[Any, Any, list[bytes | None]]:
         """See `Redis.get`."""
-        return await self.meter.time(LOOK_UP, super().get(keys))
+        return super().get(keys) if self.meter.span is None else self.meter.time(LOOK_UP, super().get(keys))
+
+    async def _get(self, keys: Sequence[bytes], deadline: float) -> Mapping[bytes, bytes]:
+        trip = super()._get(keys, deadline)
+        return await (self.meter.time(LOOK_UP, trip) if self.meter.span is None else trip)
 
     async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
         """See `Redis.run`."""

@@ -6,6 +6,7 @@ Commands run in tasks of their own: a caller who gives up neither stops one half
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 import hiredis
 
@@ -56,9 +57,9 @@ class Redis:
         for node in self._nodes.values():
             node.close()
 
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    def get(self, keys: Sequence[bytes]) -> Coroutine[Any, Any, list[bytes | None]]:
         """Return the values of keys; what is asked for in one turn of the loop is one trip."""
-        return await self._reads.get(keys)
+        return self._reads.get(keys)
 
     async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
         """Run commands, each by itself, and return their replies; `ending`: see `Node.run`."""
@@ -79,7 +80,9 @@ class Redis:
 
     async def _get(self, keys: Sequence[bytes], deadline: float) -> Mapping[bytes, bytes]:
         if self._map is None:
-            [values] = await self._run([Command(keys[0], ("MGET", *keys))], deadline, ending=False)
+            [values] = await self._node(self._address.places[0]).run([("MGET", *keys)], deadline)
+            if isinstance(values, hiredis.ReplyError):
+                raise self._refusal(values)
             return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
         groups: dict[int, list[bytes]] = {}
         for key in keys:
@@ -156,9 +159,12 @@ class Redis:
         if self._map and word == "TRYAGAIN":
             await asyncio.sleep(_MOVING_PAUSE)
             return self._place(command), command.words, False
-        log.error("redis refused a command", extra={"reason": word})
+        raise self._refusal(reply)
+
+    def _refusal(self, reply: hiredis.ReplyError) -> StoreUnavailable:
+        log.error("redis refused a command", extra={"reason": str(reply).partition(" ")[0]})
         self._look_again()
-        raise StoreUnavailable(retry_after=1)
+        return StoreUnavailable(retry_after=1)
 
     def _place(self, command: Command) -> Place:
         if self._map is None:

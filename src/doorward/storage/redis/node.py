@@ -54,11 +54,15 @@ class Node:
         """
         if self._revival is not None:
             raise StoreUnavailable(retry_after=1)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._room.acquire()
-        except TimeoutError:
-            raise StoreUnavailable(retry_after=1) from None
+        if self._room.locked():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._room.acquire()
+            except TimeoutError:
+                raise StoreUnavailable(retry_after=1) from None
+        else:
+            # At once, and without a timeout, which would cost more than the rest of this.
+            await self._room.acquire()
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._run(batch, ending=ending)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from doorward.core.model import OWNERS, Device, Kind, Origin, Session
+from doorward.core.model import Device, Kind, Origin, Session
 from doorward.core.ports import Claimed, Policy
 
 _REMEMBERED = 4096
@@ -15,6 +15,8 @@ _UNSET = "-" * 15
 _NO_POLICY = _UNSET.encode() * 2
 _EPOCH = 32
 _HEAD = 40 + 2 * _EPOCH
+# A realm's value up to what it demands, if it demands anything.
+_BARE = _EPOCH + 15
 
 
 class Names(NamedTuple):
@@ -24,12 +26,10 @@ class Names(NamedTuple):
     listed: bytes
     sessions: bytes
 
-    @classmethod
-    @lru_cache(maxsize=_REMEMBERED)
-    def of(cls, kind: str, owner_id: str) -> "Names":
+    @staticmethod
+    def of(kind: str, owner_id: str) -> "Names":
         """Return the names of a tenant's own sessions, of a user's, or of a tenant's API keys."""
-        base = b"dw:{%b}:%b" % (_bytes(owner_id), b"keys" if kind == Kind.KEY else OWNERS[Kind(kind)].encode())
-        return cls(base, base + b":index", base + b":session:")
+        return _names(_whose(kind), owner_id)
 
     def session(self, session_id: str) -> bytes:
         """Return where a session is."""
@@ -40,9 +40,31 @@ class Names(NamedTuple):
         return self.listed + b":" + epoch
 
 
+_USER, _IMPORTED_USER, _KEY = Kind.USER.value, Kind.IMPORTED_USER.value, Kind.KEY.value
+
+
+def _whose(kind: str) -> bytes:
+    """Return how the kind of an owner is spelled: what `OWNERS` says, without the hash of an enumeration's member."""
+    if kind in (_USER, _IMPORTED_USER):
+        return b"user"
+    return b"keys" if kind == _KEY else b"tenant"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _names(whose: bytes, owner_id: str) -> Names:
+    base = b"dw:{%b}:%b" % (_bytes(owner_id), whose)
+    return Names(base, base + b":index", base + b":session:")
+
+
 def names_of(session: Session) -> Names:
     """Return the names of a session's owner."""
     return Names.of(session.kind, session.user_id or session.tenant_id)
+
+
+def places_of(claimed: Claimed) -> tuple[bytes, bytes]:
+    """Return where a session that is claimed would be, and where its epoch."""
+    names = _names(_whose(claimed.kind), claimed.owner_id)
+    return names.session(claimed.session_id), names.epoch
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -85,8 +107,8 @@ class Epoch(NamedTuple):
 
 def read_policy(value: bytes) -> tuple[int | None, int | None]:
     """Return idle and lifetime of a realm's value."""
-    policy = value[_EPOCH + 15 :]
-    if not policy or policy == _NO_POLICY:
+    policy = value[_BARE:]
+    if not policy:
         return None, None
     idle, lifetime = policy[:15], policy[15:]
     return None if idle.startswith(b"-") else int(idle), None if lifetime.startswith(b"-") else int(lifetime)
@@ -129,52 +151,71 @@ def pack(session: Session, origin: Origin) -> tuple[str, bytes]:
 
 
 class Stored(NamedTuple):
-    """A session's value, read but not judged yet."""
+    """A session's value, read but not judged yet.
+
+    `claim` is what has to be claimed to get it: how its owner's kind is spelled, its owner's id, and its own. `realm`
+    is where the epoch of all users of its tenant is; empty where it is no user's.
+    """
 
     epoch: bytes
-    realm: bytes
+    realm_epoch: bytes
     session: Session
     origin: Origin
+    claim: tuple[bytes, str | None, str]
+    realm: bytes
 
     @classmethod
-    @lru_cache(maxsize=_REMEMBERED)
     def read(cls, value: bytes) -> "Stored":
-        """Read a value. The same bytes say the same: a spelling is remembered, never what Redis answered."""
-        rest = _decode(value[_HEAD:])
-        session = Session(
-            rest.id,
-            rest.kind,
-            rest.tenant_id,
-            rest.user_id,
-            rest.device_id,
-            rest.key,
-            rest.created_at,
-            rest.expires_at,
-            int(value[:15]),
-            int(value[30:40]),
-            int(value[15:30]),
-            rest.permissions,
-        )
-        return cls(value[40:72], value[72:_HEAD], session, Origin(rest.ip, rest.user_agent))
+        """Read a value."""
+        return _read(value)
 
     def is_of(self, claimed: Claimed) -> bool:
         """Tell whether this is the session that was claimed."""
-        session = self.session
-        kind = OWNERS[claimed.kind]
-        owner_id = session.user_id if kind == Kind.USER else session.tenant_id
-        return session.id == claimed.session_id and OWNERS[Kind(session.kind)] == kind and owner_id == claimed.owner_id
+        return self.claim == (_whose(claimed.kind), claimed.owner_id, claimed.session_id)
 
     def under(self, epoch: bytes | None, realm: bytes | None) -> Session | None:
         """Return the session if it was opened under these epochs (their values), with what its realm demands."""
-        if epoch is None or epoch[:_EPOCH] != self.epoch:
+        if epoch is None or not epoch.startswith(self.epoch):
             return None
-        if OWNERS[Kind(self.session.kind)] != Kind.USER:
+        if not self.realm:
             return self.session
-        if realm is None or realm[:_EPOCH] != self.realm:
+        if realm is None or not realm.startswith(self.realm_epoch):
             return None
+        if len(realm) == _BARE or realm.endswith(_NO_POLICY):
+            return self.session
         idle, lifetime = read_policy(realm)
-        return self.session if idle is lifetime is None else self.session._replace(idle=idle, lifetime=lifetime)
+        return self.session._replace(idle=idle, lifetime=lifetime)
 
     def device(self, session: Session) -> Device:
         """Return `session` as lists show it."""
         return Device(session, self.origin)
+
+
+# The same bytes say the same: a spelling is remembered, never what Redis answered.
+@lru_cache(maxsize=_REMEMBERED)
+def _read(value: bytes) -> Stored:
+    rest = _decode(value[_HEAD:])
+    session = Session(
+        rest.id,
+        rest.kind,
+        rest.tenant_id,
+        rest.user_id,
+        rest.device_id,
+        rest.key,
+        rest.created_at,
+        rest.expires_at,
+        int(value[:15]),
+        int(value[30:40]),
+        int(value[15:30]),
+        rest.permissions,
+    )
+    whose = _whose(session.kind)
+    is_users = whose == _whose(_USER)
+    return Stored(
+        value[40:72],
+        value[72:_HEAD],
+        session,
+        Origin(rest.ip, rest.user_agent),
+        (whose, session.user_id if is_users else session.tenant_id, session.id),
+        realm_of(session.tenant_id) if is_users else b"",
+    )
