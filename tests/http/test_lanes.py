@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doorward.http.express import ExpressLane
-from harness import Service, Tenant, read_settings, running
+from harness import PASSWORD, Service, Tenant, read_settings, running
 from rawhttp import Reply, Wire, request, wire
 
 EXAMPLES = 2_000 if os.environ.get("DOORWARD_TORTURE") else 120
 VOLATILE = {"date", "x-request-id"}
 PATHS = ["/auth/verify", "/tenant/verify"]
+LOGINS = ["/auth", "/tenant/login"]
 
 Send = Callable[[str, dict[str, str], bytes], bytes]
 
@@ -104,7 +105,7 @@ def test_an_ordinary_question_takes_the_express_lane(known: Known, monkeypatch: 
         return real(self, endpoint, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ExpressLane, "answer", noting)
-    for path in PATHS:
+    for path in PATHS + LOGINS:
         known.ask(path, known.tenant.headers, b'{"token":"x"}')
         assert taken.count(path) == 1
 
@@ -192,7 +193,7 @@ BODIES: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", PATHS + LOGINS)
 @pytest.mark.parametrize("name", BODIES)
 def test_both_lanes_agree_about_every_spelling_of_a_body(known: Known, path: str, name: str) -> None:
     token = (known.tokens["good"] if path == "/auth/verify" else known.tenant.token).encode()
@@ -201,8 +202,57 @@ def test_both_lanes_agree_about_every_spelling_of_a_body(known: Known, path: str
         express, others = known.ask(path, credentials, body)
         assert_agreed(express, others)
         assert express.status < 500
-    if name in {"spaces", "escaped name", "another field first", "another field last", "just short enough"}:
+    if path in PATHS and name in {
+        "spaces",
+        "escaped name",
+        "another field first",
+        "another field last",
+        "just short enough",
+    }:
         assert known.ask(path, known.tenant.headers, body)[0].status == 200
+
+
+LOGIN_BODIES: dict[str, dict[str, object]] = {
+    "right": {},
+    "right, with all that may be said": {"ip": "192.0.2.7", "userAgent": "Firefox", "refresh": True},
+    "a wrong password": {"password": "Wrong-Horse-9"},
+    "nobody's login": {"login": "nobody"},
+    "no password": {"password": None},
+    "an empty device": {"deviceId": ""},
+    "a number for a device": {"deviceId": 1},
+    "somebody's token": {"token": "x"},
+    "too long a password": {"password": "x" * 5_000},
+}
+
+
+@pytest.mark.parametrize("name", LOGIN_BODIES)
+def test_both_lanes_agree_about_every_login(known: Known, name: str) -> None:
+    body = {"login": "alice", "password": "pw", "deviceId": "laptop", **LOGIN_BODIES[name]}
+    for credentials in (known.tenant.headers, {}):
+        express, others = known.ask("/auth", credentials, json.dumps(body).encode())
+        for answer in (express, *others):
+            assert (answer.status == 200) == (name.startswith("right") and bool(credentials))
+            if answer.status == 200:
+                told = json.loads(answer.body)
+                assert known.tenant.verify(told["accessToken"]).status_code == 200
+                assert set(told) == set(json.loads(express.body))
+            else:
+                assert outcome(answer) == outcome(express)
+
+
+@pytest.mark.parametrize("name", ["right", "a wrong password", "nobody's address", "no password"])
+def test_both_lanes_agree_about_every_login_of_a_tenant(known: Known, name: str) -> None:
+    given = {
+        "a wrong password": {"password": "Wrong-Horse-9"},
+        "nobody's address": {"email": "nobody@example.org"},
+        "no password": {"password": ""},
+    }
+    body = {"email": known.tenant.email, "password": PASSWORD, **given.get(name, {})}
+    express, others = known.ask("/tenant/login", {}, json.dumps(body).encode())
+    for answer in (express, *others):
+        assert (answer.status == 200) == (name == "right")
+        if answer.status != 200:
+            assert outcome(answer) == outcome(express)
 
 
 FIELDS: dict[str, dict[str, str]] = {
@@ -245,7 +295,7 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", PATHS + LOGINS)
 @pytest.mark.parametrize("name", FIELDS)
 def test_both_lanes_agree_about_every_header(known: Known, path: str, name: str) -> None:
     token = known.tokens["good"] if path == "/auth/verify" else known.tenant.token

@@ -51,6 +51,7 @@ def test_requests_questions_logins_and_hashes_are_counted(tmp_path: Path) -> Non
         assert found["doorward_password_hashes_total"] == 4
         # What is answered with yes is timed once in 64 times, everything else each time.
         assert found['doorward_http_request_duration_seconds_count{lane="express"}'] == 1
+        assert found['doorward_http_request_duration_seconds_count{lane="login"}'] == 2
         assert found["doorward_connections"] >= 1
         assert found["doorward_process_resident_memory_bytes"] > 1 << 20
         # Asking twice counts nothing twice.

@@ -1,4 +1,4 @@
-"""The express lane: verify and its kin, answered before the router.
+"""The express lane: questions and logins, answered before the router.
 
 Only requests of the most ordinary form are taken here; whatever is unusual about one goes the long way, which knows
 every case. Both ways end at the same handler, so they cannot disagree.
@@ -45,7 +45,7 @@ class ExpressLane:
         """Make a tally for each endpoint, once."""
         for endpoint in self.endpoints.values():
             if endpoint.path not in self._tallies:
-                self._tallies[endpoint.path] = self.watch.tally(Asked(endpoint.method, endpoint.path, "express"))
+                self._tallies[endpoint.path] = self.watch.tally(Asked(endpoint.method, endpoint.path, endpoint.lane))
 
     def recognise(
         self, method: bytes, target: bytes, headers: Headers

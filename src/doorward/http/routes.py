@@ -32,6 +32,7 @@ from doorward.http import auth, examples, gateway, keys, oauth, ops, schemas, se
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof
 from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated
 from doorward.http.guard import MAX_BODY
+from doorward.http.watch import LOGIN, QUESTION
 
 _PROVEN = (NotAuthorized, PermissionDenied)
 _BODY = (MalformedJson, ValidationFailed)
@@ -48,11 +49,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/tenant/login", tenants.login, Proof.NONE, "Tenants",
         (*_BODY, IncorrectCredentials, TooManyRequests, TooManyAttempts, Overloaded),
-        schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT,
+        schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT, lane=LOGIN,
     ),
     Endpoint(
         "POST", "/tenant/verify", tenants.verify, Proof.TOKEN, "Tenants",
-        _TOKEN, schemas.TokenBody, schemas.TenantDecoded, example=examples.TOKEN,
+        _TOKEN, schemas.TokenBody, schemas.TenantDecoded, example=examples.TOKEN, lane=QUESTION,
     ),
     Endpoint(
         "POST", "/tenant/logout", tenants.logout, Proof.TOKEN, "Tenants",
@@ -75,12 +76,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/auth", auth.login, Proof.TENANT, "Sessions",
         (*_BODY, *_PROVEN, *_LOGIN),
-        schemas.LoginBody, schemas.AccessGiven, example=examples.LOGIN, permission=Permission.SESSIONS,
+        schemas.LoginBody, schemas.AccessGiven, example=examples.LOGIN, permission=Permission.SESSIONS, lane=LOGIN,
     ),
     Endpoint(
         "POST", "/auth/verify", auth.verify, Proof.TENANT, "Sessions",
         (*_TOKEN, *_PROVEN),
-        schemas.TokenBody, schemas.UserDecoded, example=examples.TOKEN, permission=Permission.VERIFY,
+        schemas.TokenBody, schemas.UserDecoded, example=examples.TOKEN, permission=Permission.VERIFY, lane=QUESTION,
     ),
     Endpoint(
         "POST", "/auth/logout", auth.logout, Proof.TENANT, "Sessions",
@@ -213,7 +214,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/forward-auth", gateway.forward_auth, Proof.TENANT, "Standards",
-        (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True,
+        (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True, lane=QUESTION,
         media="", tells=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Tenant", "X-Auth-Scope", "X-Auth-Device"),
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
@@ -225,14 +226,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
 )  # fmt: skip
 
-_ASKED_EACH_TIME = {auth.verify, tenants.verify, gateway.forward_auth}
-
 EXPRESS: Mapping[tuple[bytes, bytes], Endpoint] = {
-    (endpoint.method.encode(), endpoint.path.encode()): endpoint
-    for endpoint in ENDPOINTS
-    if endpoint.handler in _ASKED_EACH_TIME
+    (endpoint.method.encode(), endpoint.path.encode()): endpoint for endpoint in ENDPOINTS if endpoint.lane
 }
-"""The questions asked on every request, by method and target: answered before the router, by the same handlers."""
+"""What is asked most often, by method and target: answered before the router, by the same handlers."""
 
 EVERYWHERE: frozenset[str] = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.everywhere)
 """The paths at which, and below which, gateways ask about requests that are meant for somebody else."""

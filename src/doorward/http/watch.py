@@ -13,6 +13,9 @@ from doorward.core.durations import Durations
 
 log = logging.getLogger("doorward.access")
 
+QUESTION, LOGIN = "express", "login"
+"""The lanes before the router: for questions, which take microseconds, and for logins, which take a hash."""
+
 YES = "ok"
 _FAULT = 500
 _TIMED = 64
@@ -78,8 +81,8 @@ class Watch:
     _left_out: int = 0
 
     def tally(self, asked: Asked) -> Tally:
-        """Return where to count what is answered with yes, and only every so often shown to `sampled`."""
-        tally = Tally(asked, 1 if self.access == "on" else _TIMED)
+        """Return where to count what is answered with yes; of questions only some are shown to `sampled`."""
+        tally = Tally(asked, _TIMED if asked.lane == QUESTION and self.access != "on" else 1)
         self._tallies.append(tally)
         return tally
 
