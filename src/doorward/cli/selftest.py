@@ -14,6 +14,7 @@ import click
 from doorward.cli.desk import CANNOT, as_json, done, example, fail
 from doorward.selftest.client import Client, Place
 from doorward.selftest.findings import PROMISES, Finding, State
+from doorward.selftest.ledger import Ledger
 from doorward.selftest.stand import CannotRun, Stand
 from doorward.selftest.trial import CATALOGUE, examine
 
@@ -74,11 +75,12 @@ def selftest(
     not be run.
     """
     place = _place(url, how)
-    client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0))
+    ledger = Ledger(tls=place.tls is not None)
+    client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0), ledger=ledger)
     stand = Stand(client, _read(tenants) if tenants else ())
     findings: list[Finding] = []
     # Whoever stops it by a signal gets its tenants removed as well.
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     bar = click.progressbar(length=len(CATALOGUE) + 1, label="Attacking", file=sys.stderr)
     with bar if sys.stderr.isatty() and not as_json else nullcontext() as progress:
 
@@ -96,6 +98,8 @@ def selftest(
             stopped = f"The self test cannot be run. {reason}"
         except KeyboardInterrupt:
             stopped = "The self test was interrupted."
+        finally:
+            signal.signal(signal.SIGTERM, before)
     if not as_json:
         _print(findings, verbose=verbose)
     _end(findings, stopped)

@@ -164,6 +164,10 @@ class Client:
                 # It was closed while it was idle, which is the service's right (RFC 9112, section 9.5).
                 return self._send(method, target, content, headers, fresh=False)
             raise Away(_how(error)) from None
+        except KeyboardInterrupt:
+            # Its answer may still come, and would be taken for that of the next request.
+            self.close()
+            raise
 
     @staticmethod
     def _once(

@@ -8,6 +8,7 @@ from typing import Protocol
 from doorward.http.wire import SECURITY_HEADERS
 
 _EXPECTED = {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
+_STAY = "strict-transport-security"
 _POLICY = "content-security-policy"
 # The page of the documentation has styles of its own; nothing else differs.
 _POLICY_PARTS = ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'")
@@ -39,8 +40,9 @@ class Seen(Protocol):
 
 @dataclass
 class Ledger:
-    """Counts answers, and what was wrong with them."""
+    """Counts answers, and what was wrong with them. `tls`: browsers have to be told to stay there (RFC 6797)."""
 
+    tls: bool = False
     answers: int = 0
     headless: Counter[str] = field(default_factory=Counter)
     nameless: Counter[str] = field(default_factory=Counter)
@@ -56,6 +58,8 @@ class Ledger:
             found = given.get(name, "")
             if not (all(part in found for part in _POLICY_PARTS) if name == _POLICY else found == value):
                 self.headless[f"{name} of {asked} ({answer.status})"] += 1
+        if self.tls and "max-age=" not in given.get(_STAY, ""):
+            self.headless[f"{_STAY} of {asked} ({answer.status})"] += 1
         if not given.get("x-request-id"):
             self.nameless[f"{asked} ({answer.status})"] += 1
         if answer.status >= _FAULTS and answer.status != _BUSY:

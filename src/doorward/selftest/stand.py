@@ -56,6 +56,8 @@ class Stand:
     def build(self) -> None:
         """Make both tenants, and give them what they need; CannotRun where that is not possible."""
         try:
+            # Whatever the answer: with none, there is nobody to make tenants at.
+            self.client.ask("GET", "/health/live", patient=False)
             first, second = self._known() if self.prepared else (self._new(), self._new())
             self._attacker = Attacker.of(first)
             self._victim = Victim.of(second)

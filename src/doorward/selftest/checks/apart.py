@@ -67,6 +67,7 @@ def _another(endpoint: Endpoint, stand: Stand) -> None:
     for kind, credential in (("its token", attacker.tenant.token), ("an API key", attacker.key)):
         told = []
         for names in (wanted, unwanted):
+            attacker.tenant.made.add(names["login"])
             charged = endpoint.proof in {Proof.NONE, Proof.TOKEN}
             try:
                 answer = strike(stand, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
@@ -192,7 +193,17 @@ def _same_login(stand: Stand) -> None:
 
 def _hostile_names(stand: Stand) -> None:
     attacker, victim = stand.attacker, stand.victim
-    for name in ("*", "%", "_", "' OR '1'='1", "users:*", f"{victim.tenant.id}:{victim.login}", str(victim.user["id"])):
+    # Were they patterns, they would mean the victim, and nobody who is not in this play.
+    for name in (
+        f"{victim.login}*",
+        f"{victim.login[:-1]}?",
+        f"{victim.login}%",
+        f"{victim.login[:-1]}_",
+        f"x' OR login='{victim.login}",
+        f"../{victim.login}",
+        f"{victim.tenant.id}:{victim.login}",
+        str(victim.user["id"]),
+    ):
         try:
             attacker.tenant.create(name, "a-password", sub=name)
             found = attacker.tenant.logins()

@@ -126,17 +126,34 @@ def _ended(end: End, stand: Stand, *, spared: bool) -> None:
     mark = Mark.of(attacker)
     try:
         for token in (mark.token, mark.other):
-            answer = attacker.tenant.ask("POST", "/auth/verify", {"token": token})
-            demand(answer.status < _YES, f"Before, POST /auth/verify was answered {answer}")
+            # At every door, so that whoever remembers answers has one to remember.
+            _alive(stand, token, "Before")
         end(attacker, mark)
         _dead(stand, mark.token)
         if not spared:
             _dead(stand, mark.other)
             return
-        answer = attacker.tenant.ask("POST", "/auth/verify", {"token": mark.other})
-        demand(answer.status < _YES, f"POST /auth/verify of the other device's token was answered {answer}")
+        _alive(stand, mark.other, "Afterwards, of the other device's token,")
     finally:
         attacker.tidy()
+
+
+def _alive(stand: Stand, token: str, when: str) -> None:
+    """Demand that every door that knows users' tokens says yes."""
+    attacker = stand.attacker
+    tenant = attacker.tenant
+    for _ in range(_CONNECTIONS):
+        answer = tenant.ask("POST", "/auth/verify", {"token": token}, fresh=True)
+        demand(answer.status < _YES, f"{when} POST /auth/verify was answered {answer}")
+    [found] = tenant.must("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
+    demand(found.get("active") is True, f"{when} POST /auth/verify/batch did not call it active")
+    demand(tenant.introspect(token), f"{when} POST /oauth/introspect did not call it active")
+    answer = stand.client.ask("GET", "/forward-auth", headers=_at_gateway(attacker, token))
+    demand(answer.status < _YES, f"{when} GET /forward-auth was answered {answer}")
+
+
+def _at_gateway(attacker: Attacker, token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "X-Doorward-Key": attacker.key}
 
 
 def _dead(stand: Stand, token: str) -> None:
@@ -149,8 +166,7 @@ def _dead(stand: Stand, token: str) -> None:
     [found] = tenant.must("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
     demand(found == {"active": False}, "Afterwards POST /auth/verify/batch called it active")
     demand(not tenant.introspect(token), "Afterwards POST /oauth/introspect called it active")
-    at_gateway = {"Authorization": f"Bearer {token}", "X-Doorward-Key": attacker.key}
-    answer = stand.client.ask("GET", "/forward-auth", headers=at_gateway)
+    answer = stand.client.ask("GET", "/forward-auth", headers=_at_gateway(attacker, token))
     demand(answer.code == "not_authenticated", f"Afterwards GET /forward-auth was answered {answer}")
 
 
@@ -163,6 +179,7 @@ def _replayed(stand: Stand) -> None:
         for _ in range(2):
             body = {"refreshToken": pairs[-1]["refreshToken"]}
             pairs.append(tenant.must("POST", "/auth/refresh", body))
+        _alive(stand, pairs[-1]["accessToken"], "Before")
         demand(len({pair["refreshToken"] for pair in pairs}) == len(pairs), "A refresh token was handed out twice")
         for generation in (0, -1):
             body = {"refreshToken": pairs[generation]["refreshToken"]}
@@ -188,11 +205,19 @@ def _revoked_key(stand: Stand) -> None:
 def _tenant_logout(stand: Stand) -> None:
     tenant = stand.attacker.tenant
     token = tenant.log_in()
+    _tenant_alive(stand, token)
     answer = stand.client.ask("POST", "/tenant/logout", {"token": token})
     demand(answer.status < _YES, f"POST /tenant/logout was answered {answer}")
     _tenant_dead(stand, token)
     again = stand.client.ask("POST", "/tenant/logout", {"token": token}, charged=True)
     demand(again.code == "invalid_token", f"A second logout was answered {again}")
+
+
+def _tenant_alive(stand: Stand, token: str) -> None:
+    answer = stand.client.ask("POST", "/tenant/verify", {"token": token})
+    demand(answer.status < _YES, f"Before, POST /tenant/verify was answered {answer}")
+    answer = stand.client.ask("GET", "/user", headers={"Authorization": f"Bearer {token}"})
+    demand(answer.status < _YES, f"Before, GET /user was answered {answer}")
 
 
 def _tenant_dead(stand: Stand, token: str) -> None:
@@ -207,6 +232,7 @@ def _tenant_dead(stand: Stand, token: str) -> None:
 def _tenant_password(stand: Stand) -> None:
     tenant = stand.attacker.tenant
     token, old, new = tenant.log_in(), tenant.password, f"Battery-Staple-7-{uuid4().hex}"
+    _tenant_alive(stand, token)
     # Known before it is asked for: whoever tidies up has to be let in, whatever becomes of the answer.
     tenant.passwords.append(new)
     tenant.must("POST", "/tenant/password", {"current": old, "password": new})
