@@ -391,5 +391,8 @@ def test_TI1_also_where_tenants_are_not_apart_nobody_elses_user_is_removed(servi
     with relaying(service.port, hole) as url:
         findings = tried(url)
     assert len(failed(findings)) > 10
+    untried = {name for name, finding in findings.items() if finding.state is State.NOT_TRIED}
+    assert "After the end of all the tenant's users' sessions every token is dead at every door" in untried
+    assert "DELETE /tenant/sessions: refused without a live credential" in untried
     assert users() == before
     assert bystander.verify(token).status_code == 200

@@ -66,8 +66,12 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to look at: `run` raises Failed or NotTried, or says nothing. The first promise is the main one."""
+    """Something to look at: `run` raises Failed or NotTried, or says nothing. The first promise is the main one.
+
+    `harmless` ones only read, so they come first; where one of them fails, tenants may not be apart.
+    """
 
     name: str
     promises: tuple[str, ...]
     run: Callable[[Stand], None]
+    harmless: bool = False

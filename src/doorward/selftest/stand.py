@@ -25,11 +25,13 @@ class CannotRun(Exception):  # noqa: N818 - the sentence is for an operator
 class Stand:
     """The service, and two tenants of it: `attacker` and `victim` are there once `build` has returned.
 
-    `prepared` are the e-mail addresses and passwords of two tenants that somebody made beforehand.
+    `prepared` are the e-mail addresses and passwords of two tenants that somebody made beforehand. `doubtful`: tenants
+    were found not to be apart.
     """
 
     client: Client
     prepared: Sequence[tuple[str, str]] = ()
+    doubtful: bool = False
     _ours: list[Tenant] = field(default_factory=list)
     _attacker: Attacker | None = None
     _victim: Victim | None = None
@@ -52,6 +54,11 @@ class Stand:
     def tenants(self) -> Sequence[Tenant]:
         """The tenants that are still to be removed."""
         return tuple(self._ours)
+
+    def mind_others(self) -> None:
+        """Go on only where what happens to a whole tenant happens to one of ours; NotTried where that is in doubt."""
+        if self.doubtful:
+            raise NotTried("Tenants were found not to be apart, so this might happen to somebody else's.")
 
     def build(self) -> None:
         """Make both tenants, and give them what they need; CannotRun where that is not possible."""

@@ -125,6 +125,13 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
     return path, body, {name: value("query parameter", name) for name in endpoint.query}
 
 
+def spares_others(endpoint: Endpoint) -> bool:
+    """Tell whether a request to `endpoint` can change nothing but what it names, or nothing at all."""
+    if endpoint.method == "GET":
+        return True
+    return aim(endpoint, nobodys()) != aim(endpoint, nobodys())
+
+
 def masked(text: str, names: Mapping[str, str], caller: Mapping[str, str]) -> str:
     """Return a body without what differs between two requests anyway: ids, times, the caller's own words.
 

@@ -84,6 +84,8 @@ def _create_again(attacker: Attacker, mark: Mark) -> None:
 
 _ATTRIBUTES = {"email": "user@selftest.invalid", "sub": "selftest"}
 
+_ALL_OF_THE_TENANT = _must("DELETE", "/tenant/sessions")
+
 ONE: tuple[tuple[str, tuple[str, ...], End], ...] = (
     ("a logout", ("TK13", "DU5"), _log_out),
     ("a revocation by RFC 7009", ("TK13", "DU5"), _revoke),
@@ -101,7 +103,7 @@ ALL: tuple[tuple[str, tuple[str, ...], End], ...] = (
     ("disabling the user", ("TK14", "DU5"), _must("PATCH", "/user/{login}", {"disabled": True})),
     ("deleting the user", ("TK14", "DU5"), _must("DELETE", "/user/{login}")),
     ("deleting the user and creating it again", ("TK14", "DU5"), _create_again),
-    ("the end of all the tenant's users' sessions", ("TK14", "DU5"), _must("DELETE", "/tenant/sessions")),
+    ("the end of all the tenant's users' sessions", ("TK14", "DU5"), _ALL_OF_THE_TENANT),
 )
 """What ends every session of a user."""
 
@@ -123,6 +125,8 @@ def checks() -> Iterator[Check]:
 
 def _ended(end: End, stand: Stand, *, spared: bool) -> None:
     attacker = stand.attacker
+    if end is _ALL_OF_THE_TENANT:
+        stand.mind_others()
     mark = Mark.of(attacker)
     try:
         for token in (mark.token, mark.other):
