@@ -12,7 +12,7 @@ import pytest
 
 from doorward.http.endpoints import Endpoint, Proof
 from doorward.http.routes import ENDPOINTS
-from doorward.selftest.checks import answers, apart, doors
+from doorward.selftest.checks import answers, doors, matrix
 from doorward.selftest.client import Client, Place
 from doorward.selftest.findings import PROMISES, Check, Finding, State
 from doorward.selftest.stand import CannotRun, Stand
@@ -340,7 +340,7 @@ def test_TI1_every_route_is_attacked_and_one_that_cannot_be_is_a_failed_check(se
     planets = (Endpoint("GET", "/planet/{planet}", ENDPOINTS[0].handler, Proof.TENANT, "Planets"),)
     catalogue = [
         check
-        for check in (*apart.checks(planets), *doors.checks(planets), *answers.checks(planets))
+        for check in (*matrix.checks(planets), *doors.checks(planets), *answers.checks(planets))
         if "planet" in check.name
     ]
     with relaying(service.port, tight) as url:

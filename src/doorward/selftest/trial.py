@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from doorward.selftest.checks import answers, apart, doors, endings, tokens
+from doorward.selftest.checks import answers, apart, doors, endings, matrix, tokens
 from doorward.selftest.client import Away, Held
 from doorward.selftest.findings import Check, Finding, State
 from doorward.selftest.stand import CannotRun, Stand
@@ -13,6 +13,7 @@ from doorward.selftest.verdicts import Failed, NotTried, demand
 Tell = Callable[[Finding], None]
 
 _ALL = (
+    *matrix.checks(),
     *apart.checks(),
     *doors.checks(),
     *tokens.checks(),

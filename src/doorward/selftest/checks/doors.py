@@ -6,7 +6,7 @@ from functools import partial
 from doorward.http.endpoints import Endpoint, Proof
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest import forgeries
-from doorward.selftest.checks.apart import strike
+from doorward.selftest.checks.matrix import strike
 from doorward.selftest.findings import Check
 from doorward.selftest.stand import Stand
 from doorward.selftest.targets import named
