@@ -1,22 +1,23 @@
 """What the tests of the published contract share: how a refusal looks, requests made from an endpoint's description."""
 
-import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
 
 from doorward.http.endpoints import Endpoint, Proof
 from doorward.http.routes import ENDPOINTS
+from doorward.selftest import targets
 from harness import Service, Tenant
 
 JSON = "application/json; charset=utf-8"
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+UUID = targets.UUID
+
+named, encode, media, proof = targets.named, targets.encode, targets.media, targets.proof
 
 _PER_REQUEST = {"date", "x-request-id"}
 
@@ -27,10 +28,6 @@ BODIES: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpo
 
 FORMS: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoint.form)
 """The endpoints that take a form, and refuse as RFC 6749 has it."""
-
-
-def named(endpoint: Endpoint) -> str:
-    return f"{endpoint.method} {endpoint.path}"
 
 
 def place(path: str) -> str:
@@ -124,25 +121,6 @@ def essence(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
     """Return all of an answer that may not depend on what was asked about: everything but its date and id."""
     headers = sorted((name, value) for name, value in answer.headers.items() if name not in _PER_REQUEST)
     return answer.status_code, headers, answer.content
-
-
-def encode(endpoint: Endpoint, body: Any) -> bytes:
-    """Return a body as an endpoint takes it: a form, or JSON."""
-    return urlencode(body).encode() if endpoint.form else json.dumps(body).encode()
-
-
-def media(endpoint: Endpoint) -> str:
-    return "application/x-www-form-urlencoded" if endpoint.form else "application/json"
-
-
-def proof(endpoint: Endpoint, credential: str | None) -> dict[str, str]:
-    """Return the headers that present a tenant's credential, given as an Authorization header, to an endpoint."""
-    if credential is None:
-        return {}
-    if endpoint.everywhere:
-        # There, Authorization is the user's.
-        return {"X-Doorward-Key": credential.removeprefix("Bearer ")}
-    return {"Authorization": credential}
 
 
 def call(

@@ -1,57 +1,18 @@
-"""How requests are filled with the names of somebody else's objects, for every endpoint that there is."""
+"""Tenants with much to lose, and tenants that try to take it, at every endpoint that there is."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from secrets import token_urlsafe
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
-import msgspec
-import pytest
-from contract import UUID, call, fresh, log_in, named
+from contract import call, fresh, log_in
 
 from doorward.core.model import Permission
 from doorward.http.endpoints import Endpoint
+from doorward.selftest import targets
+from doorward.selftest.targets import aim, nobodys
 from harness import Service, Tenant
-
-NEUTRAL: Mapping[str, Any] = {
-    "password": "Wrong-Horse-9",
-    "sub": "sub-x",
-    "company": "Company",
-    "scope": {"a": 1},
-    "deviceId": "laptop",
-    "limit": "10",
-    "cursor": "0",
-    "tenant": "false",
-    "current": "Wrong-Horse-9",
-    "metadata": {"a": 1},
-    "disabled": False,
-    "refresh": True,
-    "ip": "192.0.2.1",
-    "userAgent": "Firefox",
-    "settings": {"sessionIdle": 3600},
-    "name": "gateway",
-    "permissions": ["verify"],
-    "expiresAt": None,
-    "token_type_hint": "access_token",
-    "users": [{"login": "eve", "email": "eve@example.org", "sub": "sub-e"}],
-    "dryRun": "true",
-    "hashes": "false",
-}
-"""Fields that name nobody: the same for both arms of a comparison."""
-
-BODILESS = {"/user/{login}/password/reset"}
-"""Where a POST needs to say nothing."""
-
-_TOKEN = re.compile(r"(?:eyJ|dr_)[\w-]+\.[\w-]+(?:\.[\w-]+)?")
-_KEY = re.compile(r"dw_[\w-]+")
-_ID = re.compile(r"(?<=[\":])[\w-]{22}(?=\")")
-_REQUEST = re.compile(r'(?<="requestId":")[\w-]+')
-_FINGERPRINT = re.compile(r'(?<="session":")[0-9a-f]{16}')
-_MILLISECONDS = re.compile(r"\b1[0-9]{12}\b")
 
 
 @dataclass(frozen=True)
@@ -161,44 +122,6 @@ class World:
         assert self.tenant.post("/auth/reset", {"code": self.code, "password": "new"}).status_code == 200
 
 
-def nobodys() -> dict[str, str]:
-    """Return values of the same kind that name nothing anywhere."""
-    login = f"bob-{uuid4().hex}"
-    return {
-        "login": login,
-        "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
-        "email": f"{uuid4().hex}@example.org",
-        "q": login,
-        "refreshToken": "dr_WyIxIiwidSIsInMiLDFd.c2ln",
-        "code": token_urlsafe(24),
-        "key id": token_urlsafe(16),
-        "session id": token_urlsafe(16),
-    }
-
-
-def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, Any] | None, dict[str, str]]:
-    """Return path, body and query of a request to `endpoint` for the objects that `names` names."""
-    own_id = names.get("key id" if endpoint.path.startswith("/tenant/key/") else "session id", "")
-    fill = {**NEUTRAL, "id": own_id, "tokens": [names["token"]], "keepToken": names["token"], **names}
-
-    def value(kind: str, name: str) -> Any:
-        if name not in fill:
-            pytest.fail(
-                f"{named(endpoint)} takes the {kind} {name!r}, which the isolation tests cannot fill: in "
-                f"tests/http/isolation.py, add it to World.names and nobodys if it names an object, else to NEUTRAL."
-            )
-        return fill[name]
-
-    path = re.sub(r"\{(\w+)[^}]*\}", lambda match: quote(value("path segment", match[1]), safe=""), endpoint.path)
-    if endpoint.method in {"POST", "PUT", "PATCH"} and endpoint.takes is None and endpoint.path not in BODILESS:
-        pytest.fail(f"{named(endpoint)} does not say what it takes: give it `takes` in ENDPOINTS.")
-    body = None
-    if endpoint.takes is not None:
-        fields = msgspec.structs.fields(endpoint.takes)
-        body = {field.encode_name: value("field", field.encode_name) for field in fields}
-    return path, body, {name: value("query parameter", name) for name in endpoint.query}
-
-
 def strike(http: httpx.Client, endpoint: Endpoint, names: Mapping[str, str], credential: str | None) -> httpx.Response:
     path, body, query = aim(endpoint, names)
     # What asks for a gateway has the user's token where others have the tenant's.
@@ -210,13 +133,8 @@ def masked(
     answer: httpx.Response, names: Mapping[str, str], attacker: Tenant
 ) -> tuple[int, list[tuple[str, str]], str]:
     """Return an answer without what differs between two requests anyway: ids, times, the caller's own words."""
-    text = answer.text
-    for name, value in names.items():
-        text = text.replace(value, f"<{name}>")
-    text = _TOKEN.sub("<jwt>", text.replace(attacker.id, "<caller>").replace(attacker.email, "<caller's email>"))
-    text = _MILLISECONDS.sub("<ms>", UUID.sub("<uuid>", text))
-    for pattern in (_KEY, _ID, _REQUEST, _FINGERPRINT):
-        text = pattern.sub("<id>", text)
+    own = {"caller": attacker.id, "caller's email": attacker.email}
+    text = targets.masked(answer.text, names, own)
     skipped = {"date", "x-request-id", "content-length"}
     return answer.status_code, sorted(pair for pair in answer.headers.items() if pair[0] not in skipped), text
 

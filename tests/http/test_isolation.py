@@ -18,10 +18,11 @@ from contract import (
     logins,
     named,
 )
-from isolation import Attacker, World, aim, masked, nobodys, strike
+from isolation import Attacker, World, masked, strike
 
 from doorward.http.endpoints import Endpoint, Proof
 from doorward.http.routes import ENDPOINTS
+from doorward.selftest.targets import CannotAim, aim, nobodys
 from harness import Service, Tenant, TurnableClock, read_settings, running
 
 REGISTRATION = ("POST", "/tenant")
@@ -136,7 +137,7 @@ def test_TI1_where_no_credential_is_asked_for_none_makes_a_difference(
     ],
 )
 def test_TI1_an_endpoint_that_cannot_be_attacked_fails_and_says_what_to_add(endpoint: Endpoint, complaint: str) -> None:
-    with pytest.raises(pytest.fail.Exception, match=re.escape(complaint)):
+    with pytest.raises(CannotAim, match=re.escape(complaint)):
         aim(endpoint, nobodys())
 
 

@@ -15,6 +15,7 @@ from doorward.cli import (
     keys,
     moving,
     people,
+    selftest,
     serve,
     sessions,
     settings,
@@ -48,6 +49,7 @@ for command in (
     moving.migrate,
     imports.imports,
     doctor.doctor,
+    selftest.selftest,
     audit.audit,
 ):
     main.add_command(command)

@@ -1,0 +1,171 @@
+"""`doorward selftest`: a running installation attacks itself, and says what came of it."""
+
+import json
+import signal
+import ssl
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from types import FrameType
+from urllib.parse import urlsplit
+
+import click
+
+from doorward.cli.desk import CANNOT, as_json, done, example, fail
+from doorward.selftest.client import Client, Place
+from doorward.selftest.findings import PROMISES, Finding, State
+from doorward.selftest.ledger import Ledger
+from doorward.selftest.stand import CannotRun, Stand
+from doorward.selftest.trial import CATALOGUE, examine
+
+NOT_RUN = 4
+"""The exit code where the self test could not be run, or not to its end."""
+
+_COLOURS = {State.PASSED: "green", State.FAILED: "red", State.NOT_TRIED: "yellow"}
+_PORTS = {"http": 80, "https": 443}
+
+
+def _url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in _PORTS and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.username is not None or parts.query or parts.fragment:
+        raise click.BadParameter("not the URL of a service, such as https://auth.example.org.")
+    return value
+
+
+@click.command(
+    epilog=example(
+        "doorward selftest --url http://127.0.0.1:3000\n"
+        "doorward selftest --url https://auth.example.org --json | jq -r 'select(.state == \"failed\")'\n"
+        "doorward selftest --url https://auth.example.org:3444 --ca ca.pem --cert me.pem --key me.key"
+    )
+)
+@click.option("--url", required=True, callback=_url, help="Where the service is reached.")
+@click.option("--ca", metavar="FILE", help="Authority (PEM) that the service's certificate comes from.")
+@click.option("--cert", metavar="FILE", help="Certificate (PEM) to show, as the maintenance listener wants.")
+@click.option("--key", metavar="FILE", help="Key (PEM) of that certificate. Default: it is in the same file.")
+@click.option(
+    "--tenants",
+    type=click.File(encoding="utf-8"),
+    help='File of two empty tenants to use and remove: a line {"email": ..., "password": ...} each; - is standard '
+    "input. Default: two are registered.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="Seconds to wait for an answer."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 100_000),
+    default=4.0,
+    show_default=True,
+    help="Requests a second that prove no tenant; the default stays below THROTTLER_MAX. 0: as many as it can.",
+)
+@click.option("--verbose", is_flag=True, help="List also what passed.")
+@as_json
+def selftest(
+    *, url: str, tenants: Iterable[str] | None, verbose: bool, as_json: bool, **how: str | float | None
+) -> None:
+    """Attack a running installation with two throw-away tenants, and tell what it withstood.
+
+    The tenants are made through the API and removed at the end, whatever happens; nobody else's data is touched. Run
+    it after each upgrade. Exit codes: 0 everything that was tried passed, 1 something failed, 2 wrong use, 4 it could
+    not be run.
+    """
+    place = _place(url, how)
+    ledger = Ledger(tls=place.tls is not None)
+    client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0), ledger=ledger)
+    stand = Stand(client, _read(tenants) if tenants else ())
+    findings: list[Finding] = []
+    # Whoever stops it by a signal gets its tenants removed as well.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    bar = click.progressbar(length=len(CATALOGUE) + 1, label="Attacking", file=sys.stderr)
+    with bar if sys.stderr.isatty() and not as_json else nullcontext() as progress:
+
+        def tell(finding: Finding) -> None:
+            findings.append(finding)
+            if as_json:
+                click.echo(json.dumps(finding._asdict()))
+            if progress is not None:
+                progress.update(1)
+
+        stopped = ""
+        try:
+            examine(stand, tell)
+        except CannotRun as reason:
+            stopped = f"The self test cannot be run. {reason}"
+        except KeyboardInterrupt:
+            stopped = "The self test was interrupted."
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    if not as_json:
+        _print(findings, verbose=verbose)
+    _end(findings, stopped)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _place(url: str, how: dict[str, str | float | None]) -> Place:
+    parts = urlsplit(url)
+    host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
+    if parts.scheme == "http":
+        return Place(host, port, parts.path.rstrip("/"))
+    try:
+        context = ssl.create_default_context(cafile=_text(how["ca"]))
+        if how["cert"]:
+            context.load_cert_chain(str(how["cert"]), _text(how["key"]))
+    except (OSError, ssl.SSLError) as error:
+        fail(f"--ca, --cert or --key cannot be read ({type(error).__name__}).", NOT_RUN)
+    return Place(host, port, parts.path.rstrip("/"), context)
+
+
+def _text(value: str | float | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _read(lines: Iterable[str]) -> Sequence[tuple[str, str]]:
+    try:
+        found = [json.loads(line) for line in lines if line.strip()]
+        pairs = [(one["email"], one["password"]) for one in found]
+    except (ValueError, KeyError, TypeError):
+        pairs = []
+    if len(pairs) != 2 or not all(isinstance(word, str) for pair in pairs for word in pair):  # noqa: PLR2004 - two
+        raise click.UsageError('--tenants takes two lines, each {"email": ..., "password": ...}.')
+    return pairs
+
+
+def _print(findings: Sequence[Finding], *, verbose: bool) -> None:
+    """Print what was found under the promise that it shows most of."""
+    for promise, says in PROMISES.items():
+        group = [finding for finding in findings if finding.promises[0] == promise]
+        if not group:
+            continue
+        passed = sum(finding.state is State.PASSED for finding in group)
+        worst = _worst(group)
+        count = click.style(f"{passed} of {len(group)}".rjust(9), fg=_COLOURS[worst])
+        click.echo(f"{click.style(promise.ljust(4), bold=True)} {count}  {says}")
+        for finding in group:
+            if verbose or finding.state is not State.PASSED:
+                mark = click.style(finding.state.ljust(9), fg=_COLOURS[finding.state])
+                why = f" {finding.why}" if finding.why else ""
+                click.echo(f"     {mark}  {finding.check}.{why}")
+
+
+def _worst(group: Sequence[Finding]) -> State:
+    states = {finding.state for finding in group}
+    return next(state for state in (State.FAILED, State.NOT_TRIED, State.PASSED) if state in states)
+
+
+def _end(findings: Sequence[Finding], stopped: str) -> None:
+    count = {state: sum(finding.state is state for finding in findings) for state in State}
+    if findings:
+        told = ", ".join(f"{number} {state}" for state, number in count.items())
+        done(f"{len(findings)} checks: {told}.")
+    if stopped:
+        fail(stopped, NOT_RUN)
+    if count[State.FAILED]:
+        sys.exit(CANNOT)

@@ -1,0 +1,160 @@
+"""What goes in is read strictly, and what comes out says no more than it should."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from uuid import uuid4
+
+from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.guard import MAX_BODY
+from doorward.http.routes import ENDPOINTS
+from doorward.selftest.client import Answer
+from doorward.selftest.findings import Check
+from doorward.selftest.ledger import told
+from doorward.selftest.stand import Stand
+from doorward.selftest.targets import CannotAim, aim, media, named, nobodys, proof
+from doorward.selftest.verdicts import Failed, NotTried, demand
+
+_FORBIDDEN = "forbidden"
+
+
+def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
+    """Yield what is tried with bodies of every endpoint that takes one, and what is the same at all of them."""
+    bodies = [endpoint for endpoint in endpoints if endpoint.takes]
+    for endpoint in bodies:
+        yield Check(f"{named(endpoint)}: only its own type of body is read", ("IN4",), partial(_wrong_type, endpoint))
+        if not endpoint.form:
+            run = partial(_twice, endpoint)
+            yield Check(f"{named(endpoint)}: a name that is there twice is refused", ("IN2",), run)
+        if endpoint.largest == MAX_BODY:
+            yield Check(f"{named(endpoint)}: a body that is too large is refused", ("IN1",), partial(_large, endpoint))
+    yield Check("A fault of a field is told by its name and never by its value", ("IN3", "IN11"), _no_echo)
+    yield Check("A query parameter that is given twice is refused", ("IN10",), _repeated)
+    yield Check("Methods that are not there are refused, with those that are", ("TR4",), _methods)
+    yield Check("A path that is not there is refused in the one shape of every error", ("IN11",), _nowhere)
+    yield Check("Pages of other origins are refused", ("TR6",), _origins)
+
+
+def closing_checks() -> Iterator[Check]:
+    """Yield what is said of all answers together, at the end."""
+    yield Check("Every answer had the security headers and a request id", ("TR5",), _headers)
+    yield Check("No request was answered with a fault, and none told of the inside", ("IN11",), _faults)
+    yield Check("No answer held a hash of a password", ("PW10",), _hashes)
+
+
+def _send(stand: Stand, endpoint: Endpoint, content: bytes, **headers: str) -> Answer:
+    """Send raw bytes as the body of an endpoint, with the credential it wants, about nobody."""
+    try:
+        path, _, _ = aim(endpoint, nobodys())
+    except CannotAim as reason:
+        raise Failed(str(reason)) from None
+    given = {"Content-Type": media(endpoint), **headers}
+    if endpoint.proof is Proof.TENANT:
+        given |= proof(endpoint, f"Bearer {stand.attacker.tenant.token}")
+    charged = endpoint.proof is Proof.NONE
+    return stand.client.ask(endpoint.method, path, content, given, charged=charged)
+
+
+def _refused(answer: Answer, *codes: str) -> None:
+    if answer.code == _FORBIDDEN:
+        raise NotTried("This address may not register tenants.")
+    demand(answer.code in codes, f"It was answered {answer}")
+
+
+def _wrong_type(endpoint: Endpoint, stand: Stand) -> None:
+    for kind in ("text/plain", "application/json; charset=utf-16", "multipart/form-data"):
+        _refused(_send(stand, endpoint, b"{}", **{"Content-Type": kind}), "unsupported_media_type")
+    zipped = {"Content-Encoding": "gzip"}
+    _refused(_send(stand, endpoint, b"{}", **zipped), "unsupported_media_type")
+
+
+def _twice(endpoint: Endpoint, stand: Stand) -> None:
+    _, body, _ = _aimed(endpoint)
+    name, value = next(iter((body or {}).items()))
+    pair = f"{json.dumps(name)}:{json.dumps(value)}"
+    _refused(_send(stand, endpoint, f"{{{pair},{pair}}}".encode()), "malformed_json")
+
+
+def _aimed(endpoint: Endpoint) -> tuple[str, dict[str, object] | None, dict[str, str]]:
+    try:
+        return aim(endpoint, nobodys())
+    except CannotAim as reason:
+        raise Failed(str(reason)) from None
+
+
+def _large(endpoint: Endpoint, stand: Stand) -> None:
+    answer = _send(stand, endpoint, b" " * (endpoint.largest + 1))
+    # A proxy in front may be stricter, and says it in its own words.
+    demand(answer.status == 413, f"It was answered {answer}")  # noqa: PLR2004 - Content Too Large
+
+
+def _no_echo(stand: Stand) -> None:
+    canary = f"canary{uuid4().hex}"
+    wrong: Callable[[object], dict[str, object]] = lambda value: dict.fromkeys(  # noqa: E731 - said three times
+        ("login", "email", "password", "sub"), value
+    )
+    for value in ({canary: 1}, [canary], 17):
+        answer = stand.attacker.tenant.ask("POST", "/user", wrong(value))
+        demand(answer.status == 422, f"A value of the wrong type was answered {answer}")  # noqa: PLR2004 - as published
+        demand(canary not in answer.text, "A refusal repeated what was sent")
+        named_fields = {str((one.get("path") or [""])[0]) for one in _details(answer)}
+        demand(named_fields >= {"login", "email", "password"}, "A refusal does not name every faulty field")
+
+
+def _details(answer: Answer) -> list[dict[str, list[str]]]:
+    found = answer.json.get("error", {})
+    details = found.get("details", []) if isinstance(found, dict) else []
+    return [one for one in details if isinstance(one, dict)]
+
+
+def _repeated(stand: Stand) -> None:
+    answer = stand.attacker.tenant.ask("GET", "/user?limit=1&limit=2")
+    demand(answer.code == "validation_error", f"It was answered {answer}")
+
+
+def _methods(stand: Stand) -> None:
+    paths = dict.fromkeys(
+        endpoint.path for endpoint in ENDPOINTS if not endpoint.everywhere and "{" not in endpoint.path
+    )
+    for path in paths:
+        there = {endpoint.method for endpoint in ENDPOINTS if endpoint.path == path}
+        missing = next(method for method in ("PUT", "DELETE", "PATCH") if method not in there)
+        for method in (missing, "TRACE"):
+            answer = stand.client.ask(method, path)
+            if answer.code == "not_found" and path in {"/docs", "/openapi.json"}:
+                continue
+            demand(answer.status in {405, 501}, f"{method} {path} was answered {answer}")
+            if answer.code == "method_not_allowed":
+                allowed = {one.strip() for one in str(answer.header("allow")).split(",")}
+                demand(there <= allowed, f"{method} {path} was refused without those that are there")
+
+
+def _nowhere(stand: Stand) -> None:
+    answer = stand.attacker.tenant.ask("GET", f"/{uuid4().hex}")
+    demand(answer.code == "not_found", f"It was answered {answer}")
+    demand(set(answer.json) == {"error", "code", "status"}, "The refusal has another shape")
+
+
+def _origins(stand: Stand) -> None:
+    for origin in (f"https://{uuid4().hex}.invalid", "null"):
+        for method in ("GET", "OPTIONS"):
+            answer = stand.attacker.tenant.ask(method, "/user", headers={"Origin": origin})
+            demand(answer.code == "origin_not_allowed", f"{method} was answered {answer}")
+            demand(answer.header("access-control-allow-origin") is None, f"{method} let the page read the answer")
+
+
+def _headers(stand: Stand) -> None:
+    ledger = stand.client.ledger
+    demand(not ledger.headless, f"Missing or changed: {told(ledger.headless)}")
+    demand(not ledger.nameless, f"Without X-Request-Id: {told(ledger.nameless)}")
+
+
+def _faults(stand: Stand) -> None:
+    ledger = stand.client.ledger
+    demand(not ledger.faults, f"A fault: {told(ledger.faults)}")
+    demand(not ledger.insides, f"It told of the inside: {told(ledger.insides)}")
+
+
+def _hashes(stand: Stand) -> None:
+    ledger = stand.client.ledger
+    demand(not ledger.hashes, f"A hash in the answer to {told(ledger.hashes)}")

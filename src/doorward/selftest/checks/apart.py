@@ -1,0 +1,165 @@
+"""Tenants are none of each other's business: what no single endpoint shows."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+from doorward.selftest.checks.matrix import demand_unharmed
+from doorward.selftest.findings import Check
+from doorward.selftest.stand import Stand
+from doorward.selftest.verdicts import demand
+
+
+def checks() -> Iterator[Check]:
+    """Yield what stands beside the matrix of endpoints."""
+    yield Check("Another's user is neither recognised nor logged out, at any door", ("TI2", "TI1"), _foreign_session)
+    yield Check("A user of the same login is another user", ("TI3",), _same_login)
+    yield Check("Names made like patterns and keys reach nobody else", ("TI4",), _hostile_names)
+    yield Check("A tenant named in headers, query, body or cookie counts for nothing", ("TI5",), _named_elsewhere)
+    yield Check("No path leads into another tenant", ("TI5",), _paths)
+    yield Check("Fields that are not published change nothing", ("TI6",), _mass_assignment)
+    yield Check("Another's cursor opens a page of one's own list", ("TI9",), _cursor)
+    yield Check("Another's ids are no names here", ("TI9",), _ids)
+
+
+def _foreign_session(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    ask, token = attacker.tenant.ask, victim.token
+    for path in ("/auth/verify", "/auth/logout"):
+        answer = ask("POST", path, {"token": token}, fresh=True)
+        demand(answer.code == "invalid_token", f"POST {path} was answered {answer}")
+    [found] = attacker.tenant.must("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
+    demand(found == {"active": False}, "POST /auth/verify/batch called another's token active")
+    for one in (token, victim.refresh_token):
+        demand(not attacker.tenant.introspect(one), "POST /oauth/introspect called another's token active")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        ask("POST", "/oauth/revoke", f"token={one}".encode(), headers=form)
+    answer = ask("POST", "/auth/refresh", {"refreshToken": victim.refresh_token})
+    demand(answer.code == "invalid_refresh_token", f"POST /auth/refresh was answered {answer}")
+    at_gateway = {"Authorization": f"Bearer {token}", "X-Doorward-Key": attacker.key}
+    answer = stand.client.ask("GET", "/forward-auth", headers=at_gateway)
+    demand(answer.code == "not_authenticated", f"GET /forward-auth was answered {answer}")
+    demand(victim.tenant.introspect(token), "Its own tenant does not recognise the user either")
+    demand_unharmed(stand)
+
+
+def _same_login(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    own = f"mallorys-{uuid4().hex}"
+    same = {"email": victim.user["email"], "sub": victim.user["sub"]}
+    try:
+        made = attacker.tenant.create(victim.login, own, **same)
+        demand(made.get("id") != victim.user["id"], "Both users have one id")
+        token = attacker.tenant.session(victim.login, own, str(victim.session["deviceId"]))["accessToken"]
+        answer = victim.tenant.ask("POST", "/auth/verify", {"token": token})
+        demand(answer.code == "invalid_token", f"The other tenant's POST /auth/verify was answered {answer}")
+        attacker.tenant.must("PATCH", f"/user/{victim.login}", {"disabled": True, "scope": "all"})
+        attacker.tenant.must("DELETE", f"/user/{victim.login}/sessions")
+        demand_unharmed(stand)
+    finally:
+        attacker.tidy()
+    demand_unharmed(stand)
+
+
+def _hostile_names(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    # Were they patterns, they would mean the victim, and nobody who is not in this play.
+    for name in (
+        f"{victim.login}*",
+        f"{victim.login[:-1]}?",
+        f"{victim.login}%",
+        f"{victim.login[:-1]}_",
+        f"x' OR login='{victim.login}",
+        f"../{victim.login}",
+        f"{victim.tenant.id}:{victim.login}",
+        str(victim.user["id"]),
+    ):
+        try:
+            attacker.tenant.create(name, "a-password", sub=name)
+            found = attacker.tenant.logins()
+            demand(sorted(found) == sorted([attacker.LOGIN, name]), "A list held other users than one's own")
+        finally:
+            attacker.tidy()
+        demand(attacker.tenant.logins() == [attacker.LOGIN], "Such a user could not be deleted")
+    for pattern in ("%%%", "___", "***"):
+        users = attacker.tenant.must("GET", "/user", query={"q": pattern})["users"]
+        demand(users == [], "A search for a pattern found users")
+    demand_unharmed(stand)
+
+
+def _named_elsewhere(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    them, theirs = victim.tenant.id, f"Bearer {victim.tenant.token}"
+    headers = {
+        "X-Tenant-ID": them,
+        "X-Tenant": them,
+        "Tenant": them,
+        "X-Original-URL": f"/tenant/{them}/user",
+        "X-HTTP-Method-Override": "DELETE",
+        "Cookie": f"tenant={them}; token={victim.tenant.token}",
+        "X-Authorization": theirs,
+    }
+    for query in ({}, {"tenant": them}, {"tenantId": them}, {"tenant_id": them}):
+        found = attacker.tenant.must("GET", "/user", query=query, headers=headers)["users"]
+        demand([user["login"] for user in found] == [attacker.LOGIN], "A list held other users than one's own")
+    body = {"token": victim.token, "tenant": them, "tenantId": them}
+    answer = attacker.tenant.ask("POST", "/auth/verify", body, headers=headers)
+    demand(answer.code == "invalid_token", f"POST /auth/verify was answered {answer}")
+    demand_unharmed(stand)
+
+
+def _paths(stand: Stand) -> None:
+    attacker, them = stand.attacker, stand.victim.tenant.id
+    for path in ("/ghost/user", f"/{them}/user", f"/tenant/{them}/user", f"/tenant/{them}", "/users"):
+        for method in ("GET", "POST"):
+            answer = attacker.tenant.ask(method, path)
+            demand(answer.code in {"not_found", "method_not_allowed"}, f"{method} was answered {answer}")
+    demand_unharmed(stand)
+
+
+def _mass_assignment(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    extra: dict[str, Any] = {
+        "id": str(uuid4()),
+        "tenant": victim.tenant.id,
+        "tenantId": victim.tenant.id,
+        "isTenant": True,
+        "role": "admin",
+        "registrationDate": 1,
+        "lastActivity": 1,
+    }
+    login = f"eve-{uuid4().hex}"
+    try:
+        made = attacker.tenant.create(login, "a-password", **extra)
+        demand(made.get("id") != extra["id"], "A user chose its own id")
+        demand(made.get("tenant") == attacker.tenant.id, "A user was put into another tenant")
+        demand(made.get("registrationDate") != 1, "A user chose when it was registered")
+        demand(not {"isTenant", "role"} & made.keys(), "A user got fields that are not published")
+        token = attacker.tenant.session(login, "a-password", **extra)["accessToken"]
+        said = attacker.tenant.must("POST", "/auth/verify", {"token": token})["decoded"]
+        demand(said.get("id") == made.get("id"), "A login chose whose token it got")
+        demand(said.get("tenant") == attacker.tenant.id, "A login chose the tenant of its token")
+    finally:
+        attacker.tidy()
+    demand_unharmed(stand)
+
+
+def _cursor(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    try:
+        attacker.tenant.create("zoe", "a-password")
+        answer = attacker.tenant.ask("GET", "/user", query={"cursor": victim.cursor, "limit": "10"})
+        found = {str(user.get("login")) for user in answer.json.get("users", [])}
+        demand(found <= {attacker.LOGIN, "zoe"}, "The page held other users than one's own")
+    finally:
+        attacker.tidy()
+
+
+def _ids(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    for name in (str(victim.user["id"]), victim.tenant.id, victim.tenant.email, f"tenant:{victim.tenant.email}"):
+        answer = attacker.tenant.ask("GET", f"/user/{name}")
+        demand(answer.code == "login_not_found", f"GET /user/{{login}} was answered {answer}")
+        answer = attacker.tenant.ask("DELETE", f"/user/{name}")
+        demand(answer.code == "login_not_found", f"DELETE /user/{{login}} was answered {answer}")
+    demand_unharmed(stand)

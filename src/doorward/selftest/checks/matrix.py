@@ -1,0 +1,146 @@
+"""Tenants are none of each other's business, at every endpoint: the matrix, and whether the table is whole."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from doorward.core.model import Permission
+from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.routes import ENDPOINTS
+from doorward.selftest.client import Answer
+from doorward.selftest.findings import Check
+from doorward.selftest.stand import Stand
+from doorward.selftest.targets import CannotAim, aim, encode, masked, media, named, nobodys, proof, spares_others
+from doorward.selftest.verdicts import Failed, NotTried, demand
+
+REGISTRATION = ("POST", "/tenant")
+"""The one place that says whether an address is taken: to whom the operator lets register tenants."""
+
+_FAULT = 500
+_METHODS = {"get", "put", "post", "delete", "patch", "head", "options", "trace"}
+_OURS = {"content-type", "www-authenticate", "allow", "location", "set-cookie"}
+
+
+def strike(
+    stand: Stand, endpoint: Endpoint, names: Mapping[str, str], credential: str | None, *, charged: bool = False
+) -> Answer:
+    """Send the request of an endpoint for the objects that `names` names.
+
+    Failed where nobody knows how; NotTried where it might happen to somebody else.
+    """
+    try:
+        path, body, query = aim(endpoint, names)
+        if not spares_others(endpoint):
+            stand.mind_others()
+    except CannotAim as reason:
+        raise Failed(str(reason)) from None
+    # What asks for a gateway has the user's token where others have the tenant's.
+    headers = {"Authorization": f"Bearer {names['token']}"} if endpoint.everywhere else {}
+    headers |= proof(endpoint, credential)
+    content = None
+    if body is not None:
+        headers["Content-Type"] = media(endpoint)
+        content = encode(endpoint, body)
+    return stand.client.ask(endpoint.method, path, content, headers, query, charged=charged)
+
+
+def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
+    """Yield the matrix of these endpoints."""
+    yield Check("Every route that is served is one that this self test knows", ("TI1",), _known_routes)
+    for endpoint in endpoints:
+        name = named(endpoint)
+        if (endpoint.method, endpoint.path) == REGISTRATION:
+            yield Check(f"{name}: a taken address is refused, and nothing taken over", ("EN4",), _registration)
+            continue
+        harmless = endpoint.method == "GET"
+        run = partial(_another, endpoint)
+        yield Check(f"{name}: another tenant's objects are answered like none", ("TI1",), run, harmless)
+        if endpoint.proof is Proof.TENANT:
+            run = partial(_lesser, endpoint)
+            yield Check(f"{name}: an API key without the permission is refused", ("TI1",), run, harmless)
+
+
+def _another(endpoint: Endpoint, stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    proven = endpoint.proof is Proof.TENANT
+    wanted, unwanted = victim.names(), nobodys()
+    for kind, credential in (("its token", attacker.tenant.token), ("an API key", attacker.key)):
+        told = []
+        for names in (wanted, unwanted):
+            attacker.tenant.made.add(names["login"])
+            charged = endpoint.proof in {Proof.NONE, Proof.TOKEN}
+            answer = strike(stand, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
+            demand(answer.status < _FAULT, f"With {kind} it was answered {answer}")
+            spoken = f"{answer.text}\n{answer.headers}"
+            for what, secret in victim.secrets().items():
+                demand(
+                    secret in names.values() or secret not in spoken,
+                    f"With {kind} it was answered {answer.status} with the other tenant's {what}",
+                )
+            told.append(_essence(answer, names, attacker.names()))
+            attacker.tidy()
+        if aim(endpoint, wanted) != aim(endpoint, unwanted):
+            _demand_alike(kind, told[0], told[1])
+        if not proven:
+            break
+    demand_unharmed(stand)
+
+
+def _essence(
+    answer: Answer, names: Mapping[str, str], own: Mapping[str, str]
+) -> tuple[str, list[tuple[str, str]], str]:
+    # Proxies add what differs with each answer; what the service says is among these.
+    headers = sorted(pair for pair in answer.headers if pair[0] in _OURS or pair[0].startswith("x-auth-"))
+    return str(answer), headers, masked(answer.text, names, own)
+
+
+def _demand_alike(
+    kind: str, theirs: tuple[str, list[tuple[str, str]], str], nobodys_own: tuple[str, list[tuple[str, str]], str]
+) -> None:
+    demand(
+        theirs[0] == nobodys_own[0],
+        f"With {kind}, another's object was answered {theirs[0]} and one that nobody has {nobodys_own[0]}",
+    )
+    demand(
+        theirs == nobodys_own, f"With {kind}, another's object and nobody's were answered {theirs[0]} in other words"
+    )
+
+
+def demand_unharmed(stand: Stand) -> None:
+    """Demand that the other tenant is as it was, as far as it can see."""
+    damage = stand.victim.damage()
+    demand(not damage, f"The other tenant was changed: {damage}")
+
+
+def _lesser(endpoint: Endpoint, stand: Stand) -> None:
+    attacker = stand.attacker
+    key = attacker.key
+    if endpoint.permission is not None:
+        other = Permission.VERIFY if endpoint.permission != Permission.VERIFY else Permission.USERS_READ
+        key = attacker.lesser[other]
+    answer = strike(stand, endpoint, nobodys(), f"Bearer {key}")
+    wanted = "unauthorized_client" if endpoint.form else "permission_denied"
+    demand(answer.code == wanted, f"It was answered {answer}")
+
+
+def _known_routes(stand: Stand) -> None:
+    answer = stand.client.ask("GET", "/openapi.json")
+    paths = answer.json.get("paths") if isinstance(answer.json, dict) else None
+    if not isinstance(paths, dict):
+        raise NotTried(f"The installation does not describe itself (DOCS): GET /openapi.json was answered {answer}.")
+    served = {f"{method.upper()} {path}" for path, what in paths.items() for method in _METHODS & what.keys()}
+    known = {named(endpoint) for endpoint in ENDPOINTS}
+    demand(
+        served == known,
+        f"The installation and this program are not of one version: {', '.join(sorted(served ^ known))}. Run the self "
+        f"test of the version that is installed",
+    )
+
+
+def _registration(stand: Stand) -> None:
+    answer = stand.client.ask(
+        "POST", "/tenant", {"email": stand.victim.tenant.email, "password": "Mallorys-Own-1"}, charged=True
+    )
+    if answer.code == "forbidden":
+        raise NotTried("This address may not register tenants, so nothing is told to it.")
+    demand(answer.code == "tenant_exists", f"It was answered {answer}")
+    demand_unharmed(stand)

@@ -1,0 +1,197 @@
+"""A client that is a little suspicious: it keeps within budgets, waits when it is told to, and remembers oddities.
+
+Plain `http.client`: the service needs no HTTP client of its own, and the image stays without one.
+"""
+
+import http.client
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from doorward.selftest.ledger import Ledger
+
+_LARGEST = 1 << 24
+_WAITING = {429, 503}
+_TRIES = 6
+_LONGEST_WORD = 20
+
+
+class Away(Exception):  # noqa: N818 - the sentence is for an operator
+    """The service does not answer. The message says how."""
+
+
+class Held(Exception):  # noqa: N818 - likewise
+    """A budget of the service would have to be waited for too long."""
+
+
+class Place(NamedTuple):
+    """Where the service is: `tls` is None for plain HTTP, `prefix` what stands before every path."""
+
+    host: str
+    port: int
+    prefix: str = ""
+    tls: ssl.SSLContext | None = None
+
+
+class Answer(NamedTuple):
+    """What came back. Header names are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it is."""
+        return self.body.decode("utf-8", errors="replace")
+
+    @property
+    def json(self) -> Any:
+        """The body as a JSON value; an empty object where it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+
+    @property
+    def code(self) -> str:
+        """The stable code of a refusal, or "" where there is none."""
+        found = self.json
+        code = found.get("code", found.get("error")) if isinstance(found, dict) else ""
+        return code if isinstance(code, str) else ""
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a header, the last one where there are several."""
+        return dict(self.headers).get(name)
+
+    def __str__(self) -> str:
+        """Say what it was in a word or two, without anything of what it held."""
+        return f"{self.status} {self.code}".rstrip()
+
+
+@dataclass
+class Client:
+    """Asks a service, one request after the other.
+
+    `timeout` is in seconds and for each request. `rate` is how many requests a second prove no tenant: those are
+    charged to this machine's address, which it shares with others (0: as fast as it goes). `patience` is how many
+    seconds one request may be put off by the service's budgets. Not thread-safe.
+    """
+
+    place: Place
+    timeout: float = 10.0
+    rate: float = 4.0
+    patience: float = 20.0
+    ledger: Ledger = field(default_factory=Ledger)
+    _connection: http.client.HTTPConnection | None = None
+    _next: float = 0.0
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        **how: bool,
+    ) -> Answer:
+        """Send a request and return its answer; Away without one, Held where a budget is not to be waited for.
+
+        `body` is sent as JSON, unless it is bytes. `how`: `charged` says that it proves no tenant, `fresh` that it goes
+        over a connection of its own, which another worker may take, `patient=False` that it is not put off.
+        """
+        given = {"Accept": "*/*", **(headers or {})}
+        content = body if isinstance(body, bytes) else None
+        if body is not None and content is None:
+            content = json.dumps(body).encode()
+            given.setdefault("Content-Type", "application/json")
+        target = self.place.prefix + path + (f"?{urlencode(query)}" if query else "")
+        deadline = time.monotonic() + self.patience
+        for _ in range(_TRIES):
+            if how.get("charged"):
+                self._pace()
+            answer = self._send(method, target, content, given, fresh=how.get("fresh", False))
+            self.ledger.note(f"{method} {plain(path)}", answer)
+            wait = answer.header("retry-after") if answer.status in _WAITING else None
+            if wait is None or not how.get("patient", True):
+                return answer
+            seconds = float(wait) if wait.isdecimal() else 1.0
+            if time.monotonic() + seconds > deadline:
+                break
+            time.sleep(seconds)
+        raise Held(f"{method} was put off for too long: {answer}")
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def _pace(self) -> None:
+        if self.rate:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._next = time.monotonic() + 1 / self.rate
+
+    def _open(self) -> http.client.HTTPConnection:
+        if self.place.tls:
+            return http.client.HTTPSConnection(
+                self.place.host, self.place.port, timeout=self.timeout, context=self.place.tls
+            )
+        return http.client.HTTPConnection(self.place.host, self.place.port, timeout=self.timeout)
+
+    def _send(
+        self, method: str, target: str, content: bytes | None, headers: Mapping[str, str], *, fresh: bool
+    ) -> Answer:
+        if fresh:
+            connection = self._open()
+            try:
+                return self._once(connection, method, target, content, headers)
+            except (OSError, http.client.HTTPException) as error:
+                raise Away(_how(error)) from None
+            finally:
+                connection.close()
+        used = self._connection is not None
+        self._connection = self._connection or self._open()
+        try:
+            return self._once(self._connection, method, target, content, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if used and isinstance(error, ConnectionError):
+                # It was closed while it was idle, which is the service's right (RFC 9112, section 9.5).
+                return self._send(method, target, content, headers, fresh=False)
+            raise Away(_how(error)) from None
+        except KeyboardInterrupt:
+            # Its answer may still come, and would be taken for that of the next request.
+            self.close()
+            raise
+
+    @staticmethod
+    def _once(
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        content: bytes | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        connection.request(method, target, body=content, headers=dict(headers))
+        answer = connection.getresponse()
+        found = tuple((name.lower(), value) for name, value in answer.getheaders())
+        return Answer(answer.status, found, answer.read(_LARGEST))
+
+
+def plain(path: str) -> str:
+    """Return a path without its query, and without names that say nothing to a reader."""
+    parts = path.partition("?")[0].split("/")
+    return "/".join("…" if len(part) > _LONGEST_WORD and not part.startswith("oauth-") else part for part in parts)
+
+
+def _how(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not believed ({error.verify_message})"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    return f"the connection failed ({type(error).__name__})"

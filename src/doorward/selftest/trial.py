@@ -1,0 +1,85 @@
+"""One self test from beginning to end: the tenants come, everything is tried, the tenants go."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from doorward.selftest.checks import answers, apart, doors, endings, matrix, tokens
+from doorward.selftest.client import Away, Held
+from doorward.selftest.findings import Check, Finding, State
+from doorward.selftest.stand import CannotRun, Stand
+from doorward.selftest.tenants import Tenant
+from doorward.selftest.verdicts import Failed, NotTried, demand
+
+Tell = Callable[[Finding], None]
+
+_ALL = (
+    *matrix.checks(),
+    *apart.checks(),
+    *doors.checks(),
+    *tokens.checks(),
+    *endings.checks(),
+    *answers.checks(),
+    *answers.closing_checks(),
+)
+
+CATALOGUE: Sequence[Check] = sorted(_ALL, key=lambda check: not check.harmless)
+"""Everything that is tried, in this order. What stands for an endpoint comes from the table of endpoints."""
+
+LAST = Check("Both tenants were removed, and nothing of them is alive", ("PR2", "TK14"), lambda _: None)
+"""What is looked at in any case, also after a failure or an interruption."""
+
+
+def examine(stand: Stand, tell: Tell, catalogue: Sequence[Check] = CATALOGUE) -> None:
+    """Try everything, telling of each check as it ends, and remove the tenants whatever happens.
+
+    CannotRun where there is nothing to run on, or not any more.
+    """
+    try:
+        stand.build()
+        for check in catalogue:
+            finding = _judge(check, stand)
+            stand.doubtful |= check.harmless and finding.state is State.FAILED
+            tell(finding)
+    finally:
+        tenants = stand.tenants
+        if tenants:
+            tell(_judge(Check(LAST.name, LAST.promises, partial(_remove, tenants)), stand))
+        stand.client.close()
+
+
+def _judge(check: Check, stand: Stand) -> Finding:
+    try:
+        check.run(stand)
+    except Failed as reason:
+        return Finding(check.name, check.promises, State.FAILED, _sentence(reason))
+    except NotTried as reason:
+        return Finding(check.name, check.promises, State.NOT_TRIED, _sentence(reason))
+    except Held as reason:
+        return Finding(check.name, check.promises, State.NOT_TRIED, f"A budget was empty. {_sentence(reason)}")
+    except Away as reason:
+        if not _answers(stand):
+            raise CannotRun(f"The service went away: {reason}.") from None
+        return Finding(check.name, check.promises, State.FAILED, f"There was no answer: {reason}.")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        # An answer of another shape than the published one is a finding like any other.
+        said = f"An answer has another shape than the published one ({type(error).__name__})."
+        return Finding(check.name, check.promises, State.FAILED, said)
+    return Finding(check.name, check.promises, State.PASSED)
+
+
+def _answers(stand: Stand) -> bool:
+    try:
+        stand.client.ask("GET", "/health/live", fresh=True)
+    except (Away, Held):
+        return False
+    return True
+
+
+def _sentence(reason: Exception) -> str:
+    return f"{str(reason).rstrip('.')}."
+
+
+def _remove(tenants: Sequence[Tenant], stand: Stand) -> None:
+    left = stand.remove()
+    demand(not left, f"Still there: {', '.join(left)}. Remove them with doorward tenant delete")
+    stand.prove_removed(tenants)

@@ -1,0 +1,15 @@
+"""The two ways in which a check may end other than well."""
+
+
+class Failed(Exception):  # noqa: N818 - a finding, not an error
+    """It is not as was promised. The message says how, and holds no secret."""
+
+
+class NotTried(Exception):  # noqa: N818 - likewise
+    """It could not be tried. The message says why."""
+
+
+def demand(holds: object, sentence: str) -> None:
+    """Go on only if it holds; Failed, with the sentence, if it does not."""
+    if not holds:
+        raise Failed(sentence)
