@@ -11,15 +11,12 @@ from urllib.parse import urlsplit
 
 import click
 
-from doorward.cli.desk import CANNOT, as_json, done, example, fail
+from doorward.cli.desk import PROBLEM, as_json, done, example, fail
 from doorward.selftest.client import Client, Place
 from doorward.selftest.findings import PROMISES, Finding, State
 from doorward.selftest.ledger import Ledger
 from doorward.selftest.stand import CannotRun, Stand
 from doorward.selftest.trial import CATALOGUE, examine
-
-NOT_RUN = 4
-"""The exit code where the self test could not be run, or not to its end."""
 
 _COLOURS = {State.PASSED: "green", State.FAILED: "red", State.NOT_TRIED: "yellow"}
 _PORTS = {"http": 80, "https": 443}
@@ -71,8 +68,7 @@ def selftest(
     """Attack a running installation with two throw-away tenants, and tell what it withstood.
 
     The tenants are made through the API and removed at the end, whatever happens; nobody else's data is touched. Run
-    it after each upgrade. Exit codes: 0 everything that was tried passed, 1 something failed, 2 wrong use, 4 it could
-    not be run.
+    it after each upgrade. It exits with 3 where something failed, and with 1 where it could not be run.
     """
     place = _place(url, how)
     ledger = Ledger(tls=place.tls is not None)
@@ -119,7 +115,7 @@ def _place(url: str, how: dict[str, str | float | None]) -> Place:
         if how["cert"]:
             context.load_cert_chain(str(how["cert"]), _text(how["key"]))
     except (OSError, ssl.SSLError) as error:
-        fail(f"--ca, --cert or --key cannot be read ({type(error).__name__}).", NOT_RUN)
+        fail(f"--ca, --cert or --key cannot be read ({type(error).__name__}).")
     return Place(host, port, parts.path.rstrip("/"), context)
 
 
@@ -166,6 +162,6 @@ def _end(findings: Sequence[Finding], stopped: str) -> None:
         told = ", ".join(f"{number} {state}" for state, number in count.items())
         done(f"{len(findings)} checks: {told}.")
     if stopped:
-        fail(stopped, NOT_RUN)
+        fail(stopped)
     if count[State.FAILED]:
-        sys.exit(CANNOT)
+        sys.exit(PROBLEM)
