@@ -16,9 +16,6 @@ from doorward.core.errors import StoreUnavailable
 from doorward.core.model import OWNERS, Kind, Origin, Session
 from doorward.core.ports import NO_POLICY, UNKNOWN, Events, Policy, Sessions
 from doorward.storage.database import Database, Row, Step
-from doorward.storage.redis.client import Redis
-from doorward.storage.redis.link import Reply
-from doorward.storage.redis.scripts import Command
 
 Result = TypeVar("Result")
 
@@ -110,20 +107,6 @@ class WatchedDatabase:
             # Counted twice otherwise: the database has counted it too.
             self.meter.errors -= self._fast.faults - faults
             raise
-
-
-class WatchedRedis(Redis):
-    """Redis, whose trips are timed."""
-
-    meter: Meter
-
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See `Redis.get`."""
-        return await self.meter.time(LOOK_UP, super().get(keys))
-
-    async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
-        """See `Redis.run`."""
-        return await self.meter.time(WRITE, super().run(*commands, ending=ending))
 
 
 class WatchedSessions:
