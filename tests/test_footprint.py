@@ -1,6 +1,9 @@
 """What a worker keeps in memory: no driver that it does not use, and no block of a hash that nobody computes."""
 
+import gc
 import platform
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from doorward.core import allocator
-from harness import KEY
+from doorward.core import memory
+from doorward.http.protocol import DoorwardProtocol
+from harness import KEY, read_settings, running
 
 MIB = 1 << 20
 HASH = 19 * MIB
@@ -27,7 +31,7 @@ print(*sys.modules)
 HASHED = """
 import asyncio, sys
 from pathlib import Path
-from doorward.core.allocator import use_one_arena
+from doorward.core.memory import prepare_to_serve
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 
 def resident():
@@ -45,7 +49,7 @@ async def story():
     assert (await passwords.match("pw", hashed, group="shop")).right
     print(resident())
 
-use_one_arena()
+prepare_to_serve()
 asyncio.run(story())
 """
 
@@ -85,6 +89,27 @@ def test_the_memory_of_a_hash_is_given_back_when_no_other_came_for_a_while() -> 
 
 
 def test_an_allocator_of_another_kind_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator, "_LIBRARY", SimpleNamespace())
-    allocator.use_one_arena()
-    allocator.give_back()
+    thresholds = gc.get_threshold()
+    monkeypatch.setattr(memory, "_LIBRARY", SimpleNamespace())
+    try:
+        memory.prepare_to_serve()
+        memory.give_back()
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def test_a_connection_that_was_reset_leaves_nothing_behind(tmp_path: Path) -> None:
+    def connections() -> int:
+        return sum(isinstance(one, DoorwardProtocol) for one in gc.get_objects())
+
+    with running(read_settings(tmp_path)) as service:
+        sockets = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(20)]
+        for one in sockets:
+            one.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert one.recv(4096).startswith(b"HTTP/1.1 200")
+        assert connections() == 20
+        for one in sockets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.close()
+        # One may still be the last that something in the loop has dealt with. uvicorn's own timer would take five seconds.
+        service.eventually(lambda: gc.collect() + 1 and connections() <= 1, seconds=4)

@@ -10,13 +10,13 @@ from starlette.types import ASGIApp
 
 from doorward import logs, tracing
 from doorward.core.activity import Activity
-from doorward.core.allocator import use_one_arena
 from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
 from doorward.core.legacy_tokens import ImportingCodec
+from doorward.core.memory import prepare_to_serve
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
 from doorward.core.refresh import Refreshing
@@ -171,7 +171,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
 
 def from_environment() -> ASGIApp:
     """Return the application as the environment describes it: what every worker process starts with."""
-    use_one_arena()
+    prepare_to_serve()
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     logs.never_wait()

@@ -19,10 +19,10 @@ from typing import NamedTuple, TypeVar
 import argon2
 
 from doorward.core import hash_formats
-from doorward.core.allocator import give_back
 from doorward.core.durations import Durations
 from doorward.core.fairness import FairSeats
 from doorward.core.hash_formats import UnfitHash
+from doorward.core.memory import give_back
 
 MAX_CHARACTERS = 256
 MAX_BYTES = 1024
