@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 
 from bench import machine
-from bench.load import Stream, Target, constant, saturate
+from bench.load import Refused, Stream, Target, constant, saturate
 from bench.servers import (
     SETUPS,
     SQLITE,
@@ -29,6 +29,7 @@ from bench.servers import (
     log_in_again,
     logging_in,
     noop,
+    surrounded,
     verifying,
 )
 from doorward.core.passwords import Argon2Parameters, Hasher, give_way
@@ -44,6 +45,8 @@ _FLOOD = 50
 _IN_FLIGHT = 32
 _BATCH = 100
 _AT_ONCE = 50
+_SETTLE = 1.0
+"""Seconds for what was just opened or closed."""
 _NEW = 96
 """Logins of each tenant's user: times the tenants, more tokens than a process keeps in parts."""
 _MEBIBYTE = 1 << 20
@@ -59,6 +62,8 @@ class Effort:
     logins: int = _NEW
     requests: int = 100_000
     sessions: int = 100_000
+    idle: int = 10_000
+    slow: int = 500
 
 
 QUICK = Effort(rounds=3, seconds=1.0, requests=10_000, sessions=10_000)
@@ -342,6 +347,46 @@ def flood(bench: Bench) -> Figure:
     )
 
 
+def crowd(bench: Bench) -> Figure:
+    """Latency of verify while nobody else is there, and among thousands who say nothing or are slow to say it."""
+    effort = bench.effort
+    found: dict[str, list[float]] = {}
+    ratios: list[float] = []
+    each: list[float] = []
+    cut = 0
+    with doorward(SQLITE, bench.folder / "crowd", {"MAX_CONNECTIONS": str(2 * (effort.idle + effort.slow))}) as server:
+        questions = verifying(server, fill(server, effort.tenants))
+        for _ in range(effort.rounds):
+            sleep(_SETTLE)
+            before = machine.resident_bytes(server.pids[0])
+            alone = Stream(questions, _IDLE_RATE, 8)
+            constant([alone], effort.seconds)
+            with surrounded(server, effort.idle, effort.slow) as became:
+                sleep(_SETTLE)
+                among = Stream(questions, _IDLE_RATE, 8)
+                constant([among], effort.seconds)
+                each.append((machine.resident_bytes(server.pids[0]) - before) / (effort.idle + effort.slow) / 1024)
+            if became[0].closed:
+                raise Refused(f"{became[0].closed} idle connections were closed")
+            cut += became[0].cut
+            for name, stream in (("alone", alone), ("in the crowd", among)):
+                for share in (0.5, 0.99):
+                    found.setdefault(f"{name}, p{share * 100:.0f}", []).append(stream.percentile(share) * 1e3)
+            ratios.append(among.percentile(0.99) / alone.percentile(0.99))
+    return Figure(
+        "crowd",
+        "Latency of POST /auth/verify in a crowd",
+        "ms from when a request was due",
+        f"{_IDLE_RATE} questions a second at a constant rate, alone, and beside {effort.idle:,} connections that are open "
+        f"and idle and {effort.slow} slow senders, half of them of heads and half of bodies, two bytes a second each; cut "
+        f"off by the service's deadlines (here {cut:,} times), they come again. The crowd is a process of its own, nicer than "
+        f"the questions'. A connection of the crowd takes {statistics.median(each):.1f} KiB of the worker, with all that "
+        "belongs to it.",
+        [Line.of(name, values) for name, values in found.items()],
+        [Ratio("p99 in a crowd / p99 alone", statistics.median(ratios), 2.0)],
+    )
+
+
 def ending(bench: Bench) -> Figure:
     """Milliseconds to end all sessions of a user, who has one or very many."""
     found: dict[str, list[float]] = {}
@@ -441,6 +486,7 @@ FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "ending": ending,
     "login": login,
     "flood": flood,
+    "crowd": crowd,
     "start": start,
     "memory": memory,
 }

@@ -153,6 +153,31 @@ def noop() -> Iterator[Server]:
         process.stdout.close()
 
 
+class Crowd(NamedTuple):
+    """What became of a crowd: idle connections that the server closed, and how often it cut a slow sender off."""
+
+    closed: int
+    cut: int
+
+
+@contextlib.contextmanager
+def surrounded(server: Server, idle: int, slow: int) -> Iterator[list[Crowd]]:
+    """Surround a server with connections that say nothing and with slow senders; afterwards says what became of them."""
+    found: list[Crowd] = []
+    command = [machine.PYTHON, str(Path(__file__).with_name("crowd.py")), str(server.port), str(idle), str(slow)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            if process.stdout.readline() != b"there\n":
+                raise RuntimeError("the crowd did not come")
+            yield found
+            process.stdin.close()
+            found.append(Crowd(*map(int, process.stdout.readline().split())))
+        finally:
+            process.kill()
+
+
 def foreign(url: str, pid: int | None) -> Server:
     """A server that speaks the same API and runs already."""
     parts = urlsplit(url)
