@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 
 from bench import machine
-from bench.load import Refused, Stream, Target, constant, saturate
+from bench.load import Refused, Stream, Target, beside, constant, saturate
 from bench.servers import (
     SETUPS,
     SQLITE,
@@ -45,6 +45,8 @@ _FLOOD = 50
 _IN_FLIGHT = 32
 _BATCH = 100
 _AT_ONCE = 50
+_LEAD = 0.5
+"""Seconds by which a flood begins before questions are measured, and until its burst of the budgets is over."""
 _SETTLE = 1.0
 """Seconds for what was just opened or closed."""
 _NEW = 96
@@ -311,13 +313,20 @@ def login(bench: Bench) -> Figure:
     )
 
 
+def _looks(found: dict[str, list[float]]) -> str:
+    """Say what the generator adds to a latency itself."""
+    times = ", ".join(f"{statistics.median(values):.2f} ms {name}" for name, values in found.items())
+    return f"The generator looks at its sockets again after (p99): {times}."
+
+
 def flood(bench: Bench) -> Figure:
     """Latency of verify while nobody else asks, and while 50 times more logins arrive than can be hashed."""
     seconds = bench.effort.seconds
     core = machine.cores()[0]
     found: dict[str, list[float]] = {}
     ratios: list[float] = []
-    notes: list[str] = []
+    looks: dict[str, list[float]] = {"idle": [], "flood": []}
+    note = ""
     with doorward(SQLITE, bench.folder / "flood") as server:
         users = fill(server, bench.effort.tenants)
         questions, logins = verifying(server, users), logging_in(server, users, "wrong")
@@ -326,22 +335,25 @@ def flood(bench: Bench) -> Figure:
         for _ in range(bench.effort.rounds):
             sleep(0.5)
             idle = Stream(questions, _IDLE_RATE, 8)
-            constant([idle], seconds)
+            looks["idle"].append(constant(idle, seconds) * 1e3)
             busy = Stream(questions, _IDLE_RATE, 8)
-            attack = Stream(logins, _FLOOD * capacity, 256)
-            constant([busy, attack], seconds)
+            with beside(Stream(logins, _FLOOD * capacity, 256), seconds + _LEAD) as attacks:
+                sleep(_LEAD)
+                looks["flood"].append(constant(busy, seconds) * 1e3)
+            [attack] = attacks
             for name, stream in (("idle", idle), ("flood", busy)):
                 for share in (0.5, 0.99):
                     found.setdefault(f"{name}, p{share * 100:.0f}", []).append(stream.percentile(share) * 1e3)
             ratios.append(busy.percentile(0.99) / idle.percentile(0.99))
-            notes.append(" ".join(f"{status}: {count}" for status, count in sorted(attack.statuses.items())))
+            note = " ".join(f"{status}: {count}" for status, count in sorted(attack.statuses.items()))
     return Figure(
         "flood",
         "Latency of POST /auth/verify",
         "ms from when a request was due",
         f"{_IDLE_RATE} questions a second at a constant rate, measured from when each was due, so that what a stall "
         f"keeps waiting is counted. The flood: {_FLOOD * capacity:,.0f} logins a second, {_FLOOD} times what one core "
-        f"hashes, all budgets as they are by default. Answers to the flood in the last round by status: {notes[-1]}.",
+        f"hashes, all budgets as they are by default, from a process of its own. {_looks(looks)} Answers to the flood in the "
+        f"last round by status: {note}.",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio("p99 in a flood / p99 idle", statistics.median(ratios), 2.0)],
     )
@@ -352,6 +364,7 @@ def crowd(bench: Bench) -> Figure:
     effort = bench.effort
     found: dict[str, list[float]] = {}
     ratios: list[float] = []
+    looks: dict[str, list[float]] = {"alone": [], "in the crowd": []}
     each: list[float] = []
     cut = 0
     with doorward(SQLITE, bench.folder / "crowd", {"MAX_CONNECTIONS": str(2 * (effort.idle + effort.slow))}) as server:
@@ -360,11 +373,11 @@ def crowd(bench: Bench) -> Figure:
             sleep(_SETTLE)
             before = machine.resident_bytes(server.pids[0])
             alone = Stream(questions, _IDLE_RATE, 8)
-            constant([alone], effort.seconds)
+            looks["alone"].append(constant(alone, effort.seconds) * 1e3)
             with surrounded(server, effort.idle, effort.slow) as became:
                 sleep(_SETTLE)
                 among = Stream(questions, _IDLE_RATE, 8)
-                constant([among], effort.seconds)
+                looks["in the crowd"].append(constant(among, effort.seconds) * 1e3)
                 each.append((machine.resident_bytes(server.pids[0]) - before) / (effort.idle + effort.slow) / 1024)
             if became[0].closed:
                 raise Refused(f"{became[0].closed} idle connections were closed")
@@ -380,7 +393,7 @@ def crowd(bench: Bench) -> Figure:
         f"{_IDLE_RATE} questions a second at a constant rate, alone, and beside {effort.idle:,} connections that are open "
         f"and idle and {effort.slow} slow senders, half of them of heads and half of bodies, two bytes a second each; cut "
         f"off by the service's deadlines (here {cut:,} times), they come again. The crowd is a process of its own, nicer than "
-        f"the questions'. A connection of the crowd takes {statistics.median(each):.1f} KiB of the worker, with all that "
+        f"the questions'. {_looks(looks)} A connection of the crowd takes {statistics.median(each):.1f} KiB of the worker, with all that "
         "belongs to it.",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio("p99 in a crowd / p99 alone", statistics.median(ratios), 2.0)],

@@ -110,6 +110,7 @@ def doorward(setup: Setup, folder: Path, environment: Mapping[str, str] | None =
         with machine.pinned(machine.cores()[0]):
             process.start()
         assert process.process
+        machine.share_place(process.process.pid)
         _await_listener(process.port)
         try:
             yield Server(
@@ -144,6 +145,7 @@ def noop() -> Iterator[Server]:
         process = subprocess.Popen(
             [machine.PYTHON, str(Path(__file__).with_name("noop.py"))], stdout=subprocess.PIPE, start_new_session=True
         )
+        machine.share_place(process.pid)
     assert process.stdout
     try:
         yield Server("no-op ASGI handler", int(process.stdout.readline()), process.pid)
