@@ -47,6 +47,8 @@ _BATCH = 100
 _AT_ONCE = 50
 _LEAD = 0.5
 """Seconds by which a flood begins before questions are measured, and until its burst of the budgets is over."""
+_UNTIL_DUE = 4.0
+"""Seconds from the beginning of slow heads until they are measured: a little less than their deadline."""
 _SETTLE = 1.0
 """Seconds for what was just opened or closed."""
 _NEW = 96
@@ -372,13 +374,14 @@ def crowd(bench: Bench) -> Figure:
     cut = 0
     with doorward(SQLITE, bench.folder / "crowd", {"MAX_CONNECTIONS": str(2 * (effort.idle + effort.slow))}) as server:
         questions = verifying(server, fill(server, effort.tenants))
+        sleep(_REST)
+        before = machine.resident_bytes(server.pids[0])
         for _ in range(effort.rounds):
             sleep(_SETTLE)
-            before = machine.resident_bytes(server.pids[0])
             alone = Stream(questions, _IDLE_RATE, 8)
             looks["alone"].append(constant(alone, effort.seconds) * 1e3)
             with surrounded(server, effort.idle, effort.slow) as became:
-                sleep(_SETTLE)
+                sleep(_UNTIL_DUE)
                 among = Stream(questions, _IDLE_RATE, 8)
                 looks["in the crowd"].append(constant(among, effort.seconds) * 1e3)
                 each.append((machine.resident_bytes(server.pids[0]) - before) / (effort.idle + effort.slow) / 1024)

@@ -106,11 +106,11 @@ def doorward(setup: Setup, folder: Path, environment: Mapping[str, str] | None =
     """Doorward as an operator starts it, on the servers' core."""
     folder.mkdir(parents=True, exist_ok=True)
     with setup.prepare(folder) as prepared:
-        process = Process(folder, {"JWT_KEY": KEY, **DEFAULTS, **prepared.environment, **(environment or {})})
+        chosen = {"JWT_KEY": KEY, **DEFAULTS, **prepared.environment, **(environment or {})}
+        process = Process(folder, chosen, machine.share_place)
         with machine.pinned(machine.cores()[0]):
             process.start()
         assert process.process
-        machine.share_place(process.process.pid)
         _await_listener(process.port)
         try:
             yield Server(
