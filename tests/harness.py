@@ -199,10 +199,14 @@ def running(settings: Settings, clock: TurnableClock | None = None, limits: Limi
 
 @dataclass
 class Process:
-    """The service as an operator starts it: `python -m doorward serve` in processes of its own."""
+    """The service as an operator starts it: `python -m doorward serve` in processes of its own.
+
+    `begun` is told the id of the process as soon as there is one.
+    """
 
     folder: Path
     environment: Mapping[str, str]
+    begun: Callable[[int], object] | None = None
     process: "subprocess.Popen[bytes] | None" = None
     url: str = ""
     port: int = 0
@@ -226,6 +230,8 @@ class Process:
             start_new_session=True,
         )
         log.close()
+        if self.begun:
+            self.begun(self.process.pid)
         workers = int(self.environment.get("WORKERS", "1"))
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -16,6 +16,7 @@ from doorward.core.authentication import Authentication
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
 from doorward.core.legacy_tokens import ImportingCodec
+from doorward.core.memory import prepare_to_serve
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
 from doorward.core.refresh import Refreshing
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
 _FLUSH_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
+_REST_SECONDS = 3.0
 _WATCH_SECONDS = 0.2
 
 
@@ -155,6 +157,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_TICK_SECONDS, tick),
         Chore(_FLUSH_SECONDS, activity.flush),
         Chore(_SWEEP_SECONDS, sweep),
+        Chore(_REST_SECONDS, passwords.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )
     router = build_router(services, proxies, docs=settings.docs == "on")
@@ -168,6 +171,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
 
 def from_environment() -> ASGIApp:
     """Return the application as the environment describes it: what every worker process starts with."""
+    prepare_to_serve()
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
     logs.never_wait()

@@ -1,9 +1,13 @@
-"""Which stores the settings ask for. The only place that picks one."""
+"""Which stores the settings ask for. The only place that picks one, and that imports it.
+
+PostgreSQL and Redis bring drivers along that take megabytes: they are imported where they are chosen.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doorward.core.clock import system_clock
 from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, Imports, ResetCodes, Revocations, Sessions
@@ -15,14 +19,7 @@ from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database
 from doorward.storage.imports import RelationalImports
 from doorward.storage.postgres.address import Address as PostgresAddress
-from doorward.storage.postgres.database import PostgresDatabase
-from doorward.storage.postgres.schema import prepare as prepare_postgresql
 from doorward.storage.redis.address import Address as RedisAddress
-from doorward.storage.redis.client import Redis
-from doorward.storage.redis.counters import RedisCounters
-from doorward.storage.redis.lives import Lives
-from doorward.storage.redis.sessions import Durable, RedisSessions
-from doorward.storage.redis.start import check as check_redis
 from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
@@ -32,10 +29,12 @@ from doorward.storage.watched import (
     Span,
     Traffic,
     WatchedDatabase,
-    WatchedRedis,
     WatchedSessions,
     nothing_is_pooled,
 )
+
+if TYPE_CHECKING:
+    from doorward.storage.redis.client import Redis
 
 _SWEEP_BATCH = 500
 _PAUSE = 0.01
@@ -60,7 +59,7 @@ class Stores:
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     database: Database
     traffic: Traffic
-    redis: Redis | None = None
+    redis: "Redis | None" = None
 
     async def open(self) -> None:
         """Open every store, inside the event loop that will use it; CannotStart where that is impossible."""
@@ -98,6 +97,8 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
     """Return the stores that the settings name, not opened yet. `span` surrounds what is done in them."""
     bare: Database
     if settings.on_postgresql:
+        from doorward.storage.postgres.database import PostgresDatabase  # noqa: PLC0415 - see above
+
         bare = server = PostgresDatabase(
             settings.database_url, size=settings.database_pool, wait=float(settings.database_wait)
         )
@@ -123,6 +124,11 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
 
 
 def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | None) -> Stores:
+    from doorward.storage.redis.counters import RedisCounters  # noqa: PLC0415 - see above
+    from doorward.storage.redis.lives import Lives  # noqa: PLC0415 - see above
+    from doorward.storage.redis.sessions import Durable, RedisSessions  # noqa: PLC0415 - see above
+    from doorward.storage.watched_redis import WatchedRedis  # noqa: PLC0415 - see above
+
     redis = WatchedRedis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
     redis.meter = Meter("redis", span)
     sessions = WatchedSessions(
@@ -151,10 +157,14 @@ def migrate(settings: Settings) -> int:
     A Redis is only looked at: whether it can be reached, and is fit to keep sessions.
     """
     if settings.on_postgresql:
+        from doorward.storage.postgres import schema  # noqa: PLC0415 - see above
+
         address = PostgresAddress.read(settings.database_url)
-        version = asyncio.run(prepare_postgresql(address, wait=float(settings.database_wait)))
+        version = asyncio.run(schema.prepare(address, wait=float(settings.database_wait)))
     else:
         version = migrate_sqlite(settings.database_path)
     if settings.redis_url:
-        asyncio.run(check_redis(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
+        from doorward.storage.redis import start  # noqa: PLC0415 - see above
+
+        asyncio.run(start.check(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
     return version

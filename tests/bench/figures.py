@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 
 from bench import machine
-from bench.load import Stream, Target, constant, saturate
+from bench.load import Refused, Stream, Target, beside, constant, saturate
 from bench.servers import (
     SETUPS,
     SQLITE,
@@ -29,6 +29,7 @@ from bench.servers import (
     log_in_again,
     logging_in,
     noop,
+    surrounded,
     verifying,
 )
 from doorward.core.passwords import Argon2Parameters, Hasher, give_way
@@ -44,9 +45,18 @@ _FLOOD = 50
 _IN_FLIGHT = 32
 _BATCH = 100
 _AT_ONCE = 50
+_LEAD = 0.5
+"""Seconds by which a flood begins before questions are measured, and until its burst of the budgets is over."""
+_UNTIL_DUE = 4.0
+"""Seconds from the beginning of slow heads until they are measured: a little less than their deadline."""
+_SETTLE = 1.0
+"""Seconds for what was just opened or closed."""
 _NEW = 96
 """Logins of each tenant's user: times the tenants, more tokens than a process keeps in parts."""
-_MEBIBYTE = 1 << 20
+_MEGABYTE = 1e6
+_ALLOWED_MEGABYTES = 60
+_REST = 7.0
+"""Seconds after which the memory of the last hash has been given back."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ class Effort:
     logins: int = _NEW
     requests: int = 100_000
     sessions: int = 100_000
+    idle: int = 10_000
+    slow: int = 500
 
 
 QUICK = Effort(rounds=3, seconds=1.0, requests=10_000, sessions=10_000)
@@ -306,13 +318,20 @@ def login(bench: Bench) -> Figure:
     )
 
 
+def _looks(found: dict[str, list[float]]) -> str:
+    """Say what the generator adds to a latency itself."""
+    times = ", ".join(f"{statistics.median(values):.2f} ms {name}" for name, values in found.items())
+    return f"The generator looks at its sockets again after (p99): {times}."
+
+
 def flood(bench: Bench) -> Figure:
     """Latency of verify while nobody else asks, and while 50 times more logins arrive than can be hashed."""
     seconds = bench.effort.seconds
     core = machine.cores()[0]
     found: dict[str, list[float]] = {}
     ratios: list[float] = []
-    notes: list[str] = []
+    looks: dict[str, list[float]] = {"idle": [], "flood": []}
+    note = ""
     with doorward(SQLITE, bench.folder / "flood") as server:
         users = fill(server, bench.effort.tenants)
         questions, logins = verifying(server, users), logging_in(server, users, "wrong")
@@ -321,24 +340,69 @@ def flood(bench: Bench) -> Figure:
         for _ in range(bench.effort.rounds):
             sleep(0.5)
             idle = Stream(questions, _IDLE_RATE, 8)
-            constant([idle], seconds)
+            looks["idle"].append(constant(idle, seconds) * 1e3)
             busy = Stream(questions, _IDLE_RATE, 8)
-            attack = Stream(logins, _FLOOD * capacity, 256)
-            constant([busy, attack], seconds)
+            with beside(Stream(logins, _FLOOD * capacity, 256), seconds + _LEAD) as attacks:
+                sleep(_LEAD)
+                looks["flood"].append(constant(busy, seconds) * 1e3)
+            [attack] = attacks
             for name, stream in (("idle", idle), ("flood", busy)):
                 for share in (0.5, 0.99):
                     found.setdefault(f"{name}, p{share * 100:.0f}", []).append(stream.percentile(share) * 1e3)
             ratios.append(busy.percentile(0.99) / idle.percentile(0.99))
-            notes.append(" ".join(f"{status}: {count}" for status, count in sorted(attack.statuses.items())))
+            note = " ".join(f"{status}: {count}" for status, count in sorted(attack.statuses.items()))
     return Figure(
         "flood",
         "Latency of POST /auth/verify",
         "ms from when a request was due",
         f"{_IDLE_RATE} questions a second at a constant rate, measured from when each was due, so that what a stall "
         f"keeps waiting is counted. The flood: {_FLOOD * capacity:,.0f} logins a second, {_FLOOD} times what one core "
-        f"hashes, all budgets as they are by default. Answers to the flood in the last round by status: {notes[-1]}.",
+        f"hashes, all budgets as they are by default, from a process of its own. {_looks(looks)} Answers to the flood in the "
+        f"last round by status: {note}.",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio("p99 in a flood / p99 idle", statistics.median(ratios), 2.0)],
+    )
+
+
+def crowd(bench: Bench) -> Figure:
+    """Latency of verify while nobody else is there, and among thousands who say nothing or are slow to say it."""
+    effort = bench.effort
+    found: dict[str, list[float]] = {}
+    ratios: list[float] = []
+    looks: dict[str, list[float]] = {"alone": [], "in the crowd": []}
+    each: list[float] = []
+    cut = 0
+    with doorward(SQLITE, bench.folder / "crowd", {"MAX_CONNECTIONS": str(2 * (effort.idle + effort.slow))}) as server:
+        questions = verifying(server, fill(server, effort.tenants))
+        sleep(_REST)
+        before = machine.resident_bytes(server.pids[0])
+        for _ in range(effort.rounds):
+            sleep(_SETTLE)
+            alone = Stream(questions, _IDLE_RATE, 8)
+            looks["alone"].append(constant(alone, effort.seconds) * 1e3)
+            with surrounded(server, effort.idle, effort.slow) as became:
+                sleep(_UNTIL_DUE)
+                among = Stream(questions, _IDLE_RATE, 8)
+                looks["in the crowd"].append(constant(among, effort.seconds) * 1e3)
+                each.append((machine.resident_bytes(server.pids[0]) - before) / (effort.idle + effort.slow) / 1024)
+            if became[0].closed:
+                raise Refused(f"{became[0].closed} idle connections were closed")
+            cut += became[0].cut
+            for name, stream in (("alone", alone), ("in the crowd", among)):
+                for share in (0.5, 0.99):
+                    found.setdefault(f"{name}, p{share * 100:.0f}", []).append(stream.percentile(share) * 1e3)
+            ratios.append(among.percentile(0.99) / alone.percentile(0.99))
+    return Figure(
+        "crowd",
+        "Latency of POST /auth/verify in a crowd",
+        "ms from when a request was due",
+        f"{_IDLE_RATE} questions a second at a constant rate, alone, and beside {effort.idle:,} connections that are open "
+        f"and idle and {effort.slow} slow senders, half of them of heads and half of bodies, two bytes a second each; cut "
+        f"off by the service's deadlines (here {cut:,} times), they come again. The crowd is a process of its own, nicer than "
+        f"the questions'. {_looks(looks)} A connection of the crowd takes {statistics.median(each):.1f} KiB of the worker, with all that "
+        "belongs to it.",
+        [Line.of(name, values) for name, values in found.items()],
+        [Ratio("p99 in a crowd / p99 alone", statistics.median(ratios), 2.0)],
     )
 
 
@@ -416,21 +480,29 @@ def start(bench: Bench) -> Figure:
 def memory(bench: Bench) -> Figure:
     """Memory of one worker, before and after many questions."""
     found: dict[str, list[float]] = {"after start": [], "after the first logins": [], "after many questions": []}
-    with doorward(SQLITE, bench.folder / "memory") as server:
-        found["after start"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
-        target = verifying(server, fill(server, bench.effort.tenants))
-        found["after the first logins"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
-        asked = 0
-        while asked < bench.effort.requests:
-            asked += saturate(target, bench.effort.seconds).requests
-        found["after many questions"].append(machine.resident_bytes(server.pids[0]) / _MEBIBYTE)
+    counts: list[int] = []
+    for number in range(min(3, bench.effort.rounds)):
+        with doorward(SQLITE, bench.folder / f"memory-{number}") as server:
+            found["after start"].append(machine.resident_bytes(server.pids[0]) / _MEGABYTE)
+            target = verifying(server, fill(server, bench.effort.tenants))
+            found["after the first logins"].append(machine.resident_bytes(server.pids[0]) / _MEGABYTE)
+            rested = perf_counter() + _REST
+            asked = 0
+            while asked < bench.effort.requests:
+                asked += saturate(target, bench.effort.seconds).requests
+            sleep(max(0.0, rested - perf_counter()))
+            found["after many questions"].append(machine.resident_bytes(server.pids[0]) / _MEGABYTE)
+            counts.append(asked)
+    kept = statistics.median(found["after many questions"])
     return Figure(
         "memory",
         "Resident memory of one worker",
-        "MiB",
-        f"Before and after {asked:,} questions, 16 connections. A login needs 19 MiB for its hash.",
+        "MB",
+        f"Before and after {min(counts):,} questions or more, 16 connections, the service started anew for each round. A "
+        "login needs 20 MB for its hash; it is given back when nobody has logged in for some seconds "
+        "([decision 61](decisions/0061-memory.md)).",
         [Line.of(name, values) for name, values in found.items()],
-        [],
+        [Ratio(f"after many questions / {_ALLOWED_MEGABYTES} MB", kept / _ALLOWED_MEGABYTES, 1.0)],
     )
 
 
@@ -441,6 +513,7 @@ FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "ending": ending,
     "login": login,
     "flood": flood,
+    "crowd": crowd,
     "start": start,
     "memory": memory,
 }

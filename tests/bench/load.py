@@ -1,6 +1,9 @@
 """Load from one core: as fast as the server answers (for CPU per request), or at a constant rate (for latency)."""
 
+import contextlib
 import json
+import multiprocessing
+import os
 import select
 import shutil
 import socket
@@ -8,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -30,6 +34,7 @@ end
 
 _BREATH = 5e-5
 """Seconds between two looks at the sockets: a loop that never sleeps keeps the kernel from delivering on its core."""
+_NICER = 10
 
 
 class Load(NamedTuple):
@@ -131,8 +136,13 @@ class Stream:
     unanswered: int = 0
 
     def percentile(self, share: float) -> float:
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return percentile(self.latencies, share)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which so large a share of them lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 class _Sender:
@@ -175,20 +185,39 @@ class _Sender:
             connection.close()
 
 
-def constant(streams: list[Stream], seconds: float) -> None:
-    """Run streams side by side. What it adds to a latency is the pause between two looks, about 0.1 ms."""
+def constant(stream: Stream, seconds: float) -> float:
+    """Run a stream. Return the p99 of the seconds between two looks at its sockets: what this adds to a latency itself."""
     epoll = select.epoll()
-    senders = [_Sender(stream, epoll) for stream in streams]
-    owners = {number: sender for sender in senders for number in sender.sockets}
-    sent = [0] * len(senders)
+    sender = _Sender(stream, epoll)
+    sent = 0
+    looks: list[float] = []
     began = now = perf_counter()
     while now < began + seconds:
-        for index, sender in enumerate(senders):
-            sent[index] = sender.send(now, sent[index], began)
+        sent = sender.send(now, sent, began)
         for number, _ in epoll.poll(0):
-            owners[number].receive(number)
+            sender.receive(number)
         sleep(_BREATH)
-        now = perf_counter()
-    for sender in senders:
-        sender.close()
+        before, now = now, perf_counter()
+        looks.append(now - before)
+    sender.close()
     epoll.close()
+    return percentile(looks, 0.99)
+
+
+@contextlib.contextmanager
+def beside(stream: Stream, seconds: float) -> Iterator[list[Stream]]:
+    """Run a stream in a process of its own, nicer than this one; what became of it is there in the end.
+
+    A process that receives the answers of two streams keeps those of one waiting while it deals with the other's.
+    """
+    found: list[Stream] = []
+    with multiprocessing.get_context("spawn").Pool(1, initializer=os.nice, initargs=(_NICER,)) as pool:
+        pool.apply(os.getpid)
+        running = pool.apply_async(_run, (stream, seconds))
+        yield found
+        found.append(running.get())
+
+
+def _run(stream: Stream, seconds: float) -> Stream:
+    constant(stream, seconds)
+    return stream

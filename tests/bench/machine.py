@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = ("uvicorn", "uvloop", "httptools", "msgspec", "argon2-cffi")
+_FIRST = -10
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -34,10 +35,23 @@ def pinned(core: int) -> Iterator[None]:
 def go_first() -> bool:
     """Put this process, and what it starts, before its neighbours on the machine; False where that is not allowed."""
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+        os.setpriority(os.PRIO_PROCESS, 0, _FIRST)
     except PermissionError:
         return False
+    _set_session_nice(os.getpid(), _FIRST)
     return True
+
+
+def share_place(pid: int) -> None:
+    """Put the session of a process that was started before others where this one's is."""
+    with contextlib.suppress(OSError, ValueError):
+        _set_session_nice(pid, int(Path("/proc/self/autogroup").read_text().split()[-1]))
+
+
+def _set_session_nice(pid: int, nice: int) -> None:
+    # Where sessions are scheduled as groups (Linux's autogroup), niceness counts only inside of one.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def stay_on(core: int) -> None:

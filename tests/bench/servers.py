@@ -106,7 +106,8 @@ def doorward(setup: Setup, folder: Path, environment: Mapping[str, str] | None =
     """Doorward as an operator starts it, on the servers' core."""
     folder.mkdir(parents=True, exist_ok=True)
     with setup.prepare(folder) as prepared:
-        process = Process(folder, {"JWT_KEY": KEY, **DEFAULTS, **prepared.environment, **(environment or {})})
+        chosen = {"JWT_KEY": KEY, **DEFAULTS, **prepared.environment, **(environment or {})}
+        process = Process(folder, chosen, machine.share_place)
         with machine.pinned(machine.cores()[0]):
             process.start()
         assert process.process
@@ -144,6 +145,7 @@ def noop() -> Iterator[Server]:
         process = subprocess.Popen(
             [machine.PYTHON, str(Path(__file__).with_name("noop.py"))], stdout=subprocess.PIPE, start_new_session=True
         )
+        machine.share_place(process.pid)
     assert process.stdout
     try:
         yield Server("no-op ASGI handler", int(process.stdout.readline()), process.pid)
@@ -151,6 +153,31 @@ def noop() -> Iterator[Server]:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
+
+
+class Crowd(NamedTuple):
+    """What became of a crowd: idle connections that the server closed, and how often it cut a slow sender off."""
+
+    closed: int
+    cut: int
+
+
+@contextlib.contextmanager
+def surrounded(server: Server, idle: int, slow: int) -> Iterator[list[Crowd]]:
+    """Surround a server with connections that say nothing and with slow senders; afterwards says what became of them."""
+    found: list[Crowd] = []
+    command = [machine.PYTHON, str(Path(__file__).with_name("crowd.py")), str(server.port), str(idle), str(slow)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            if process.stdout.readline() != b"there\n":
+                raise RuntimeError("the crowd did not come")
+            yield found
+            process.stdin.close()
+            found.append(Crowd(*map(int, process.stdout.readline().split())))
+        finally:
+            process.kill()
 
 
 def foreign(url: str, pid: int | None) -> Server:

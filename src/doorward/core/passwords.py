@@ -22,6 +22,7 @@ from doorward.core import hash_formats
 from doorward.core.durations import Durations
 from doorward.core.fairness import FairSeats
 from doorward.core.hash_formats import UnfitHash
+from doorward.core.memory import give_back
 
 MAX_CHARACTERS = 256
 MAX_BYTES = 1024
@@ -111,6 +112,7 @@ class Passwords:
         self._seats = FairSeats(threads, patience=patience, service_time=0.03)
         self.hashed = 0
         self.waits = Durations()
+        self._hashed_before = self._given_back = 0
 
     async def hash(self, password: str, *, group: str) -> str:
         """Return the hash to store for a password. `group` names whose share of the pool is used."""
@@ -162,6 +164,13 @@ class Passwords:
                     with suppress(asyncio.CancelledError):
                         await asyncio.wait([running])
                 raise
+
+    async def rest(self) -> None:
+        """Give the memory of past hashes back to the system, unless one was asked for since this was called before."""
+        before, self._hashed_before = self._hashed_before, self.hashed
+        if self.hashed == before and self.hashed != self._given_back:
+            self._given_back = self.hashed
+            await asyncio.get_running_loop().run_in_executor(self._pool, give_back)
 
     def close(self) -> None:
         """Let the threads end."""

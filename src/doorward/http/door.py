@@ -1,12 +1,16 @@
 """What the connections of one process share: limits, the lane, and the timer that cuts off what takes too long."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from doorward.http.express import ExpressLane
 from doorward.http.guard import MAX_BODY
+
+_EVERY = 1.0
+_AT_A_TIME = 250
 
 
 class Connection(Protocol):
@@ -39,7 +43,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Door:
-    """What the connections of one process share. A single timer looks after all of them once a second.
+    """What the connections of one process share. A single timer looks after all of them once a second, some at a time.
 
     `sizes` are the paths that take a larger body than others, with the most bytes of it.
     """
@@ -48,11 +52,13 @@ class Door:
     limits: Limits = field(default_factory=Limits)
     sizes: Mapping[bytes, int] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)
+    _left: list[Connection] = field(default_factory=list)
+    _pause: float = _EVERY
     _timer: asyncio.TimerHandle | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to look after connections."""
-        self._timer = loop.call_later(1.0, self._look_after, loop)
+        self._timer = loop.call_later(self._pause, self._look_after, loop)
 
     def close(self) -> None:
         """Stop looking after connections."""
@@ -60,8 +66,13 @@ class Door:
             self._timer.cancel()
 
     def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Ten thousand in one go would keep everybody waiting for milliseconds, and longer where many are overdue.
+        if not self._left:
+            self._left = list(self.connections)
+            self._pause = _EVERY / max(1, math.ceil(len(self._left) / _AT_A_TIME))
         now = loop.time()
-        for connection in list(self.connections):
-            if connection.due < now:
+        for connection in self._left[-_AT_A_TIME:]:
+            if connection.due < now and connection in self.connections:
                 connection.overdue()
+        del self._left[-_AT_A_TIME:]
         self.open(loop)

@@ -275,6 +275,8 @@ class DoorwardProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, after one that the application has answered."""
         super().on_response_complete()
+        # The door looks after idle connections. Another timer would keep all of one that was reset until it ends.
+        self._unset_keepalive_if_required()
         self._rest()
         if self.pipeline:
             # Whoever sends faster than we answer is read no further: what waits here takes memory.

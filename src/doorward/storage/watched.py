@@ -5,20 +5,17 @@ would be felt: of its look-ups only single ones are timed, whenever `sample` has
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from doorward.core.durations import Durations
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import OWNERS, Kind, Origin, Session
 from doorward.core.ports import NO_POLICY, UNKNOWN, Events, Policy, Sessions
 from doorward.storage.database import Database, Row, Step
-from doorward.storage.redis.client import Redis
-from doorward.storage.redis.link import Reply
-from doorward.storage.redis.scripts import Command
 
 Result = TypeVar("Result")
 
@@ -110,24 +107,6 @@ class WatchedDatabase:
             # Counted twice otherwise: the database has counted it too.
             self.meter.errors -= self._fast.faults - faults
             raise
-
-
-class WatchedRedis(Redis):
-    """Redis, whose trips are timed; where they are traced, the questions are, of which many share a trip."""
-
-    meter: Meter
-
-    def get(self, keys: Sequence[bytes]) -> Coroutine[Any, Any, list[bytes | None]]:
-        """See `Redis.get`."""
-        return super().get(keys) if self.meter.span is None else self.meter.time(LOOK_UP, super().get(keys))
-
-    async def _get(self, keys: Sequence[bytes], deadline: float) -> Mapping[bytes, bytes]:
-        trip = super()._get(keys, deadline)
-        return await (self.meter.time(LOOK_UP, trip) if self.meter.span is None else trip)
-
-    async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
-        """See `Redis.run`."""
-        return await self.meter.time(WRITE, super().run(*commands, ending=ending))
 
 
 class WatchedSessions:

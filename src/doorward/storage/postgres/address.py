@@ -6,12 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import asyncpg
-
 from doorward.core.errors import CannotStart
-
-FAULTS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
-"""What asyncpg raises when a server, a network or a statement fails."""
 
 _PORT = 5432
 _PARAMETERS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "target_session_attrs"}
@@ -65,6 +60,8 @@ class Address:
 
     async def connect(self, *, seconds: float, **server_settings: str) -> Any:
         """Return a connection to the primary. Raises whatever asyncpg raises."""
+        import asyncpg  # noqa: PLC0415 - addresses are read by many who never connect
+
         return await asyncpg.connect(
             host=list(self.hosts),
             port=list(self.ports),

@@ -22,7 +22,8 @@ import asyncpg
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
-from doorward.storage.postgres.address import FAULTS, Address
+from doorward.storage.postgres.address import Address
+from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.postgres.pool import Pool
 from doorward.storage.postgres.schema import prepare
 from doorward.storage.statements import load_statements

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from doorward.core.errors import StoreUnavailable
-from doorward.storage.postgres.address import FAULTS
+from doorward.storage.postgres.faults import FAULTS
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0

@@ -7,7 +7,8 @@ from typing import Any
 import asyncpg
 
 from doorward.core.errors import CannotStart
-from doorward.storage.postgres.address import FAULTS, Address
+from doorward.storage.postgres.address import Address
+from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.statements import Migration, load_migrations
 
 _WORDS = {"BYTES": "BYTEA", "BINARY": 'COLLATE "C"', "CLUSTERED": ""}
