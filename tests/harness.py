@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -239,7 +240,8 @@ class Process:
             if said.count('"event": "ready"') >= workers:
                 self.url = said.split("listens on  ")[1].split()[0]
                 self.port = int(self.url.rpartition(":")[2])
-                return self
+                if _listens(self.port):
+                    return self
             time.sleep(0.01)
         raise RuntimeError(f"the service did not start: {(self.folder / 'log.txt').read_text()}")
 
@@ -262,6 +264,14 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+
+def _listens(port: int) -> bool:
+    # A worker is ready a moment before its server listens.
+    with contextlib.suppress(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    return False
 
 
 @contextlib.contextmanager

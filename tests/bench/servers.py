@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from base64 import urlsafe_b64decode
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -111,7 +109,6 @@ def doorward(setup: Setup, folder: Path, environment: Mapping[str, str] | None =
         with machine.pinned(machine.cores()[0]):
             process.start()
         assert process.process
-        _await_listener(process.port)
         try:
             yield Server(
                 f"Doorward on {setup.name}",
@@ -122,20 +119,6 @@ def doorward(setup: Setup, folder: Path, environment: Mapping[str, str] | None =
             )
         finally:
             process.kill()
-
-
-def _await_listener(port: int) -> None:
-    # "ready" is said a moment before uvicorn listens.
-    deadline = monotonic() + 5
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if monotonic() > deadline:
-                raise
-            sleep(0.002)
-        else:
-            return
 
 
 @contextlib.contextmanager
