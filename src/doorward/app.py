@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -39,6 +38,7 @@ from doorward.http.traced import TracedApp, traced
 from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
 from doorward.life import Chore, Life, attempt
+from doorward.machine import cores
 from doorward.master_keys import KeyFile, Presence
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
@@ -245,5 +245,4 @@ def _budget(rate: int, burst: int) -> Budget:
 
 
 def _hash_threads(workers: int) -> int:
-    cores = len(os.sched_getaffinity(0))
-    return max(1, (cores - 1) // workers)
+    return max(1, (cores() - 1) // workers)

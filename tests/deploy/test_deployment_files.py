@@ -187,9 +187,13 @@ def test_a_container_waits_until_what_it_needs_is_healthy(file: Path, name: str,
 
 
 @pytest.mark.parametrize("place", ["compose.yaml", "compose.postgres.yaml", "compose.replicas.yaml", "kubernetes"])
-def test_a_container_says_how_many_threads_hash_since_its_share_of_the_cores_does_not_show(place: str) -> None:
+def test_a_container_has_a_limit_of_cores_or_says_how_many_threads_hash(place: str) -> None:
     given = {name: value for where, name, value in environments() if where == place}
-    assert int(given["HASH_THREADS"]) * int(given["WORKERS"]) <= 2
+    if place == "kubernetes":
+        assert int(given["HASH_THREADS"]) * int(given["WORKERS"]) <= 2
+        return
+    limits = services(ROOT / place)["doorward"]["deploy"]["resources"]["limits"]
+    assert ("HASH_THREADS" in given) == ("cpus" not in limits)
 
 
 def test_a_container_s_user_owns_the_secrets_that_it_reads() -> None:

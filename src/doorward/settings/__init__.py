@@ -204,7 +204,8 @@ class Settings:
     hash_threads: int = _setting(
         values.whole(0, 64),
         "0",
-        "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers.",
+        "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers; a container's "
+        "limit counts.",
     )
     access_log: str = _setting(
         values.choice("on", "errors", "off"),
