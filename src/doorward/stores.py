@@ -12,7 +12,7 @@ from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
-from doorward.storage.database import Database
+from doorward.storage.database import Database, Server
 from doorward.storage.imports import RelationalImports
 from doorward.storage.postgres.address import Address as PostgresAddress
 from doorward.storage.postgres.database import PostgresDatabase
@@ -27,6 +27,7 @@ from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
+from doorward.storage.tables import server_of
 from doorward.storage.watched import (
     Meter,
     Span,
@@ -141,6 +142,14 @@ def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | N
 def place_of(settings: Settings) -> Path | PostgresAddress:
     """Return where the tables are."""
     return PostgresAddress.read(settings.database_url) if settings.on_postgresql else settings.database_path
+
+
+async def servers(settings: Settings) -> dict[str, Server]:
+    """Return what the stores say of themselves, under the names of `Stores.checks`; CannotStart where one does not."""
+    found = {"database": await server_of(place_of(settings))}
+    if settings.redis_url:
+        found["sessions"] = await check_redis(RedisAddress.read(settings.redis_url))
+    return found
 
 
 def migrate(settings: Settings) -> int:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from doorward.storage.database import Server
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import connect
 
@@ -43,6 +44,10 @@ _BUSY_SECONDS = 5.0
 _FOREVER = "0"
 _COLUMNS = """SELECT column_name FROM information_schema.columns
 WHERE table_name = $1 AND table_schema = current_schema() ORDER BY ordinal_position"""
+
+_ABOUT = """SELECT current_setting('server_version'),
+current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+extract(epoch FROM clock_timestamp()) * 1000"""
 
 
 class Sum(NamedTuple):
@@ -230,12 +235,13 @@ async def sum_of(look: Look, table: str) -> Sum:
     return total
 
 
-async def server_clock(place: Path | Address) -> int | None:
-    """Return the time of a database server, in milliseconds; None where the database is on this machine's clock."""
+async def server_of(place: Path | Address) -> Server:
+    """Return what the database says of itself."""
     if isinstance(place, Path):
-        return None
+        return Server(f"SQLite {sqlite3.sqlite_version}")
     server = await place.connect(seconds=_BUSY_SECONDS)  # noqa: ASYNC240 - no Path here
     try:
-        return int(await server.fetchval("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+        version, connections, clock = await server.fetchrow(_ABOUT)
     finally:
         server.terminate()
+    return Server(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections)
