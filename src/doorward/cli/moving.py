@@ -1,16 +1,18 @@
 """`doorward migrate`: the schema brought up, or everything carried to another database."""
 
 import asyncio
-import sys
 from dataclasses import replace
 
 import click
 
-from doorward.cli.desk import as_json, done, example, explained, fail, read_settings, show
-from doorward.moving_up import CannotMove, move
+from doorward.cli.desk import as_json, done, example, explained, fail, progress, read_settings, show
+from doorward.moving_up import CannotMove, move, size_of
 from doorward.settings import Settings
+from doorward.storage.tables import TABLES, Interrupted
 from doorward.stores import migrate as bring_up
 from doorward.stores import place_of
+
+_BEGIN_ANEW = "Nothing of it is kept: the target is as it was. The same command begins anew."
 
 
 @click.command(
@@ -26,8 +28,8 @@ def migrate(*, source: str | None, target: str | None, as_json: bool) -> None:
     """Bring the schema up; with --from, carry everything to another database.
 
     Stop the service before, and start it with the new DATABASE_URL and the same JWT_KEY after: every token goes on.
-    All is done in one transaction and proven by counts and checksums; what is interrupted has changed nothing, and
-    may be run again.
+    All is done in one transaction and proven by counts and checksums. What is interrupted, even by kill -9 or a power
+    cut, has changed nothing in either database; the same command begins anew.
     """
     settings = explained(read_settings)
     if source is None:
@@ -47,18 +49,17 @@ def migrate(*, source: str | None, target: str | None, as_json: bool) -> None:
 def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
     explained(lambda: bring_up(here))
     explained(lambda: bring_up(there))
-    carried = 0
-
-    def step(rows: int) -> None:
-        nonlocal carried
-        carried += rows
-        if sys.stderr.isatty():
-            click.echo(f"\r{carried} rows", nl=False, err=True)
-
+    source, target = place_of(here), place_of(there)
     try:
-        sums = asyncio.run(move(place_of(here), place_of(there), step))
+        # Every row is carried, and then looked at once more where it arrived.
+        with progress("Carrying", lambda: 2 * asyncio.run(size_of(source, TABLES)), quiet=as_json) as step:
+            sums = asyncio.run(move(source, target, step))
     except CannotMove as reason:
         fail(str(reason))
+    except Interrupted as reason:
+        fail(f"{reason} {_BEGIN_ANEW}")
+    except KeyboardInterrupt:
+        fail(f"Interrupted. {_BEGIN_ANEW}")
     show(
         (
             {"table": table, "rows": found.rows, "checksum": f"{found.digest:064x}"[:16]}
