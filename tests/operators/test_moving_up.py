@@ -1,16 +1,19 @@
 """From the embedded database to PostgreSQL, with every token going on."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from doorward.storage.sqlite import connect, migrate
 from doorward.storage.tables import TABLES
 from harness import PASSWORD, Service, Tenant, read_settings, running
 from operators.desk import Operator
-from servers import Servers
+from servers import Servers, apart
 
 
 @pytest.fixture
@@ -57,6 +60,59 @@ def test_tokens_go_on_and_what_was_ended_stays_ended(tmp_path: Path, target: str
         assert moved.verify(sessions[1]).status_code == 400
     there = Operator(tmp_path, {"DATABASE_URL": target})
     there.do("audit", "verify")
+
+
+@pytest.mark.slow
+def test_what_is_killed_at_any_statement_leaves_the_target_as_it_was_and_begins_anew(
+    tmp_path: Path, target: str
+) -> None:
+    operator, source = Operator(tmp_path, {}), tmp_path / "doorward.db"
+    with running(read_settings(tmp_path)) as service:
+        tenant, _ = fill(service)
+        operator.do("migrate", "--from", f"sqlite:///{source}", "--to", target)
+        tenant.create("later")
+        tenant.delete("user3")
+    script = Path(__file__).with_name("dying.py")
+    done = subprocess.run(
+        [sys.executable, script, source, target], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    # Each table is at least emptied, filled and looked at once more.
+    assert int(done.stdout) > 3 * len(TABLES)
+
+
+def test_a_server_that_ends_the_work_is_one_sentence_and_nothing_is_kept(tmp_path: Path, target: str) -> None:
+    operator = Operator(tmp_path, {})
+    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    there = Operator(tmp_path, {"DATABASE_URL": target})
+    there.do("migrate")
+
+    async def break_it() -> None:
+        connection = await asyncpg.connect(target)
+        await connection.execute("ALTER TABLE audit RENAME TO elsewhere")
+        await connection.close()
+
+    apart(break_it())
+    answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
+    assert answer.exit_code == 1
+    assert answer.stderr == (
+        "The database could not go on (UndefinedTableError). Nothing of it is kept: the target is as it was. "
+        "The same command begins anew.\n"
+    )
+    assert there.read("tenant", "list") == []
+
+
+def test_who_interrupts_it_is_told_what_is_left(tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    operator = Operator(tmp_path, {})
+    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    monkeypatch.setattr("doorward.moving_up.copy_table", interrupt)
+    answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("Interrupted. Nothing of it is kept")
+    assert Operator(tmp_path, {"DATABASE_URL": target}).read("tenant", "list") == []
 
 
 def test_a_target_of_somebody_else_is_left_as_it_is(tmp_path: Path, target: str) -> None:
