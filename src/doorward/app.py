@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -202,7 +203,7 @@ def _follow_keys(
     """Return what makes this worker work with the keys that its file holds now, and what ends its following."""
     if file is None:
         return _nothing, _nothing
-    presence = Presence(file.path.parent)
+    presence = Presence(file.folder)
 
     def watch() -> None:
         keys = file.changed()
@@ -211,7 +212,9 @@ def _follow_keys(
         masters = {kid: key.encode() for kid, key in keys}
         codec.adopt(masters)
         throttle.pepper = pepper(next(iter(masters.values())))
-        presence.say(keys)
+        # With keys that are given, there need not be a folder of our own; then the log alone tells.
+        with suppress(OSError) if file.given else nullcontext():
+            presence.say(keys)
         log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
 
     codec.look_again_with(watch)
@@ -219,7 +222,7 @@ def _follow_keys(
 
 
 def _nothing() -> None:
-    """Follow nothing: the keys are given by a setting, which is read once."""
+    """Follow nothing: the keys are given by JWT_KEY itself, which is read once."""
 
 
 def _later(chore: Callable[[], None]) -> Callable[[], Awaitable[None]]:

@@ -25,8 +25,8 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 UNIT = ROOT / "deploy" / "systemd" / "doorward.service"
 SHIPPED = [ROOT / "Dockerfile", ROOT / ".dockerignore", ROOT / "Makefile", *COMPOSE]
 SHIPPED += [file for file in (ROOT / "deploy").rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-NAMES = {item.name.upper() for item in fields(Settings)}
-SECRETS = {item.name.upper() for item in fields(Settings) if item.metadata["secret"]}
+NAMES = {item.name.upper() for item in fields(Settings) if item.metadata}
+SECRETS = {item.name.upper() for item in fields(Settings) if item.metadata.get("secret")}
 # What others' images are told, and the interpreter.
 FOREIGN = re.compile(r"POSTGRES_\w+|PATH|PYTHON\w+")
 CREDENTIAL = re.compile(r"://[^/\s:@]*:(?!%s@|\.\.\.@)[^/\s@]+@")
