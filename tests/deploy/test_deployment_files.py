@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import re
+import shutil
 import stat
 import subprocess
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +35,7 @@ CREDENTIAL = re.compile(r"://[^/\s:@]*:(?!%s@|\.\.\.@)[^/\s@]+@")
 # Long enough for a secret, and of letters of both cases and digits, as random texts are and names hardly ever.
 RANDOM = re.compile(r"(?=[a-zA-Z0-9+]*\d)(?=[a-zA-Z0-9+]*[a-z])(?=[a-z0-9+]*[A-Z])[A-Za-z0-9+]{24,}=*")
 OWNER = 10_001
+MAKE = shutil.which("make") or "make"
 
 
 def load(path: str) -> ModuleType:
@@ -258,6 +261,43 @@ def test_the_image_ships_the_very_packages_that_are_tested_and_no_build_tool() -
     assert "hatchling" in tested
     assert "hatchling" not in shipped
     assert len(shipped) > 10
+
+
+def test_the_image_for_traces_ships_the_same_and_the_library_that_is_tested() -> None:
+    plain, traced, tested = locked("image.txt"), locked("image-otel.txt"), locked("dev.txt")
+    assert plain.keys() < traced.keys()
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} <= traced.keys() - plain.keys()
+    for name, block in traced.items():
+        same = plain.get(name) or tested[name]
+        assert set(block.split("\n")[1:]) == set(same.split("\n")[1:]), name
+        assert block.split()[0] == same.split()[0]
+
+
+@pytest.mark.parametrize(
+    "extra", ["", *tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]]
+)
+def test_an_image_can_be_built_with_each_extra(extra: str) -> None:
+    text = read(ROOT / "Dockerfile")
+    words = re.findall(r'-r ("\S+EXTRAS\S+")', text)
+    assert len(words) == 2
+    for word in words:
+        command = ["/bin/sh", "-c", f"echo {word}"]
+        chosen = subprocess.run(
+            command, env={"EXTRAS": extra}, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        assert (ROOT / chosen).is_file()
+        assert chosen in re.findall(r"^COPY (.*)", text, re.MULTILINE)[0].split()
+    # A stage sees only the arguments that it asks for itself.
+    assert "\nARG EXTRAS=\n" in text.split("\nFROM ${PYTHON}")[1]
+    made = subprocess.run(
+        [MAKE, "--dry-run", "image", "BUILDER=docker", f"EXTRAS={extra}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"--tag doorward:{__version__}{f'-{extra}' if extra else ''} ." in made
+    assert (f"--build-arg EXTRAS={extra}" in made) == bool(extra)
 
 
 def test_a_pod_meets_the_restricted_standard() -> None:
