@@ -1,14 +1,17 @@
 """Everything carried from one place to another: into a backup, out of one, from SQLite to PostgreSQL."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from doorward.core.model import Kind, Origin
+from doorward.core.ports import NO_POLICY, Claimed, Policy, Sessions
 from doorward.storage import backup
 from doorward.storage.backup import NotABackup, Reader, Writer
 from doorward.storage.postgres.address import Address
@@ -18,6 +21,8 @@ from doorward.storage.tables import TABLES, Change, Look, Row, Step, Sum, changi
 Place = Path | Address
 
 _BATCH = 500
+# Sessions that are opened at the same time.
+_TOGETHER = 50
 # What only lives as long as what it belongs to: gone after a restore, so that nothing comes back by it.
 _ENDED = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
 _GONE = ("user.delete", "key.revoke", "tenant.delete")
@@ -59,6 +64,52 @@ async def move(source: Place, target: Place, step: Step) -> dict[str, Sum]:
             if await sum_of(there, table, step) != expected:
                 raise CannotMove(f"The table {table} did not arrive as it was sent; the target is left as it was.")
         return sums
+
+
+async def move_sessions(source: Place, here: Sessions, there: Sessions, now: int, step: Step) -> int:
+    """Open `there` every session that is live in the source, whose sessions are `here`; return how many there were.
+
+    Those that are there of the same tenants end first, so that none comes back that a run before had carried, and that
+    ended meanwhile. A run that is interrupted is made good by the next one.
+    """
+    carried = 0
+    policies: dict[str, Policy] = {}
+    async with looking(source) as look:
+        # Of a user that was brought in without a tenant the session has none yet.
+        for tenant_id in ("", *await _ids(look, "tenants")):
+            await there.end_tenant(tenant_id)
+            await there.end_users_of(tenant_id)
+            await there.end_keys(tenant_id)
+        columns = await look.columns("sessions")
+        batch: list[dict[str, Any]] = []
+        async for row in look.rows("sessions"):
+            batch.append(dict(zip(columns, row, strict=True)))
+            if len(batch) == _TOGETHER:
+                carried += await _open_again(batch, here, there, policies, now)
+                step(len(batch))
+                batch = []
+        carried += await _open_again(batch, here, there, policies, now)
+        step(len(batch))
+    return carried
+
+
+async def _open_again(
+    rows: list[dict[str, Any]], here: Sessions, there: Sessions, policies: dict[str, Policy], now: int
+) -> int:
+    claimed = [Claimed(row["id"], row["user_id"] or row["tenant_id"], Kind(row["kind"])) for row in rows]
+    found = await here.find_many(claimed) if claimed else []
+    live = [
+        (session, Origin(row["ip"], row["user_agent"]))
+        for session, row in zip(found, rows, strict=True)
+        if session is not None and not session.is_over(now)
+    ]
+    for session, _ in live:
+        policy = Policy(session.idle, session.lifetime)
+        if session.user_id is not None and policies.get(session.tenant_id, NO_POLICY) != policy:
+            await there.demand(session.tenant_id, policy)
+            policies[session.tenant_id] = policy
+    await asyncio.gather(*(there.open(session, cap=None, origin=origin) for session, origin in live))
+    return len(live)
 
 
 async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, passphrase: str | None, step: Step) -> int:
