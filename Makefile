@@ -35,9 +35,9 @@ help: ## List the targets
 	@$(PIP) install --no-deps --no-build-isolation --editable clients/python
 	@touch $@
 
-.venv/tests: requirements/gateways.txt tests/programs.sh .venv/dev
+.venv/tests: requirements/gateways.txt requirements/manifests.txt tests/programs.sh .venv/dev
 	@tests/programs.sh
-	@$(PIP) install --require-hashes --no-deps -r requirements/gateways.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/gateways.txt -r requirements/manifests.txt
 	@touch $@
 
 install: .venv/run ## Install the service into .venv

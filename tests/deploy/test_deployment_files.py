@@ -1,5 +1,6 @@
 """What is shipped to run the service: files that hold no secret, name what exists, and give nothing away."""
 
+import importlib
 import importlib.util
 import os
 import re
@@ -18,7 +19,7 @@ import yaml
 from doorward import __version__
 from doorward.http.routes import ENDPOINTS
 from doorward.settings import Settings
-from harness import read_settings, running
+from harness import read_settings, running, without
 from servers import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -298,6 +299,31 @@ def test_an_image_can_be_built_with_each_extra(extra: str) -> None:
     ).stdout
     assert f"--tag doorward:{__version__}{f'-{extra}' if extra else ''} ." in made
     assert (f"--build-arg EXTRAS={extra}" in made) == bool(extra)
+
+
+KINDS = [
+    (file.name, part["kind"], part)
+    for file in sorted(KUBERNETES.glob("*.yaml"))
+    for part in made_of(file)
+    if part["kind"] != "Kustomization"  # it is kubectl's own, and no object of a cluster
+]
+
+
+@pytest.mark.parametrize("version", ["1.33", "1.35", "1.37"])
+@pytest.mark.parametrize(("file", "kind", "content"), KINDS, ids=lambda part: part if isinstance(part, str) else "")
+def test_a_manifest_is_what_clusters_of_several_versions_take(
+    file: str, kind: str, content: dict[str, Any], version: str
+) -> None:
+    try:
+        schemas = importlib.import_module("kubernetes_validate")
+    except ImportError:
+        without("This test has the schemas of Kubernetes: pip install -r requirements/manifests.txt")
+    assert file
+    assert kind
+    schemas.validate(content, version, strict=True)
+    # The schemas are strict enough to see a name that is wrong.
+    with pytest.raises(schemas.ValidationError):
+        schemas.validate({**content, "nonsense": 1}, version, strict=True)
 
 
 def test_a_pod_meets_the_restricted_standard() -> None:
