@@ -4,20 +4,22 @@ ARG PYTHON=python:3.13-slim
 
 FROM ${PYTHON} AS build
 
+# Nothing, or `otel` for traces: which lock is shipped, image.txt or image-otel.txt.
+ARG EXTRAS=
 WORKDIR /build
 # A private index or a proxy comes from a pip.conf given as the secret `pip`; it is in no layer.
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/doorward
-COPY requirements/image.txt requirements/image-build.txt requirements/
+COPY requirements/image.txt requirements/image-otel.txt requirements/image-build.txt requirements/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     tools/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/image-build.txt \
     && tools/bin/pip download --no-cache-dir --require-hashes --no-deps --only-binary :all: \
-    --dest wheels -r requirements/image.txt
+    --dest wheels -r "requirements/image${EXTRAS:+-$EXTRAS}.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY deploy/image deploy/image
 # From here on nothing is fetched: what is installed is what the lock's hashes name, and this source.
 RUN tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --require-hashes --no-deps --compile \
-    --no-index --find-links wheels -r requirements/image.txt \
+    --no-index --find-links wheels -r "requirements/image${EXTRAS:+-$EXTRAS}.txt" \
     && tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir own . \
     && tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --no-index --no-deps --compile own/*.whl \
     && tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \

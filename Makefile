@@ -35,9 +35,9 @@ help: ## List the targets
 	@$(PIP) install --no-deps --no-build-isolation --editable clients/python
 	@touch $@
 
-.venv/tests: requirements/gateways.txt tests/programs.sh .venv/dev
+.venv/tests: requirements/gateways.txt requirements/manifests.txt tests/programs.sh .venv/dev
 	@tests/programs.sh
-	@$(PIP) install --require-hashes --no-deps -r requirements/gateways.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/gateways.txt -r requirements/manifests.txt
 	@touch $@
 
 install: .venv/run ## Install the service into .venv
@@ -99,13 +99,15 @@ client: .venv/dev ## Build the Python client's wheel into dist/
 # The engine that builds the image, and what else it is told.
 BUILDER ?= $(shell for b in docker podman buildah; do command -v $$b >/dev/null && echo $$b && break; done)
 BUILD_OPTIONS ?=
+# EXTRAS=otel is for traces; what is in the image is in its tag.
+EXTRAS ?=
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' src/doorward/__init__.py)
 
-image: ## Build the container image doorward:VERSION
+image: ## Build the container image doorward:VERSION, or with EXTRAS=otel doorward:VERSION-otel
 	@test -n "$(BUILDER)" || { echo "Building an image needs docker, podman or buildah."; exit 1; }
 	@$(BUILDER) build $(if $(filter docker,$(BUILDER)),,--format docker) $(BUILD_OPTIONS) \
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) \
-		--tag doorward:$(VERSION) .
+		$(if $(EXTRAS),--build-arg EXTRAS=$(EXTRAS)) --tag doorward:$(VERSION)$(if $(EXTRAS),-$(EXTRAS)) .
 
 .venv/docs: requirements/docs.txt .venv/run
 	@echo "Installing what the documentation needs ..."
@@ -123,6 +125,7 @@ lock: .venv/dev ## Write the lock files anew
 	@$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/run.txt
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra otel --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-otel.txt
 	@$(BIN)/uv pip compile --group image --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-build.txt
 	@$(BIN)/uv pip compile --group docs --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/docs.txt
 	@$(BIN)/uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/fuzz.txt

@@ -3,8 +3,10 @@
 # Elsewhere it says what is missing, and those tests say so too.
 set -euo pipefail
 missing=()
-for program in strace nginx caddy haproxy; do
-    PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null || missing+=("$program")
+for program in strace nginx caddy haproxy promtool; do
+    PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null && continue
+    [ "$program" = promtool ] && program=prometheus # the package that it is in
+    missing+=("$program")
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then

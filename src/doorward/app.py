@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -40,6 +40,7 @@ from doorward.http.traced import TracedApp, traced
 from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
 from doorward.life import Chore, Life, attempt
+from doorward.machine import cores
 from doorward.master_keys import KeyFile, Presence
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
@@ -206,7 +207,7 @@ def _follow_keys(
     """Return what makes this worker work with the keys that its file holds now, and what ends its following."""
     if file is None:
         return _nothing, _nothing
-    presence = Presence(file.path.parent)
+    presence = Presence(file.folder)
 
     def watch() -> None:
         keys = file.changed()
@@ -215,7 +216,9 @@ def _follow_keys(
         masters = {kid: key.encode() for kid, key in keys}
         codec.adopt(masters)
         throttle.pepper = pepper(next(iter(masters.values())))
-        presence.say(keys)
+        # With keys that are given, there need not be a folder of our own; then the log alone tells.
+        with suppress(OSError) if file.given else nullcontext():
+            presence.say(keys)
         log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
 
     codec.look_again_with(watch)
@@ -223,7 +226,7 @@ def _follow_keys(
 
 
 def _nothing() -> None:
-    """Follow nothing: the keys are given by a setting, which is read once."""
+    """Follow nothing: the keys are given by JWT_KEY itself, which is read once."""
 
 
 def _later(chore: Callable[[], None]) -> Callable[[], Awaitable[None]]:
@@ -249,5 +252,4 @@ def _budget(rate: int, burst: int) -> Budget:
 
 
 def _hash_threads(workers: int) -> int:
-    cores = len(os.sched_getaffinity(0))
-    return max(1, (cores - 1) // workers)
+    return max(1, (cores() - 1) // workers)

@@ -7,6 +7,7 @@ another one has just signed.
 
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,9 @@ from typing import IO
 
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
-from doorward.settings.keys import Keys, new_key, read_keys
+from doorward.settings.keys import Keys, given_keys, new_key, read_keys
+
+log = logging.getLogger(__name__)
 
 
 class CannotChange(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
@@ -56,37 +59,55 @@ def retired(keys: Keys, kid: str) -> Keys:
 
 
 class KeyFile:
-    """The key file of one installation."""
+    """The key file of one installation, and the folder in which its workers say which keys they know.
 
-    def __init__(self, path: Path) -> None:
-        """Name the file."""
+    `given`: it is somebody else's, named by JWT_KEY_FILE, and only read here.
+    """
+
+    def __init__(self, path: Path, folder: Path, *, given: bool) -> None:
+        """Name the file and the folder."""
         self.path = path
+        self.folder = folder
+        self.given = given
         self._seen: tuple[int, int, int] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "KeyFile | None":
-        """Return the file that the settings lead to, None where the keys are given by JWT_KEY."""
+        """Return the file that the settings lead to, None where the keys are given by JWT_KEY itself."""
+        folder = Path(settings.data_dir)
+        if settings.given_keys is not None:
+            return cls(settings.given_keys, folder, given=True)
         if settings.jwt_key or settings.on_postgresql or settings.redis_url:
             return None
-        return cls(settings.kept_key)
+        return cls(settings.kept_key, folder, given=False)
 
     def read(self) -> Keys:
         """Return the keys; CannotStart where the file cannot be used."""
-        return read_keys(self.path)
+        return given_keys(self.path) if self.given else read_keys(self.path)
 
     def changed(self) -> Keys | None:
         """Return the keys if the file is another one than when this was last asked, else None.
 
-        A file that cannot be used is as one that did not change: a service goes on with the keys it has.
+        Whoever replaces the file may as well replace a link on the way to it. A file that cannot be used is told of in
+        the log, and then is as one that did not change: a service goes on with the keys it has.
         """
-        with suppress(OSError, CannotStart):
+        now = self._stand()
+        if now == self._seen:
+            return None
+        self._seen = now
+        try:
+            return self.read()
+        except CannotStart as reason:
+            log.error("the old master keys stay", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
+            return None
+
+    def _stand(self) -> tuple[int, int, int] | None:
+        try:
             stat = self.path.stat()
-            now = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if now != self._seen:
-                keys = self.read()
-                self._seen = now
-                return keys
-        return None
+        except OSError:
+            return self._seen  # it is being replaced
+        # Also when only its mode changes, it may be readable now.
+        return stat.st_ino, stat.st_ctime_ns, stat.st_size
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -121,7 +142,7 @@ class Presence:
     """Says, as long as its process lives, which keys that process knows: a locked file, whose lock dies with it."""
 
     def __init__(self, folder: Path) -> None:
-        """Be present among the workers of `folder`, the one that holds the key file."""
+        """Be present among the workers of `folder`."""
         self._folder = folder / "workers"
         self._file: IO[str] | None = None
         self._path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -129,7 +150,7 @@ class Presence:
     def say(self, keys: Keys) -> None:
         """Say that these are the keys from now on."""
         if self._file is None:
-            self._folder.mkdir(exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             # Locked before it has the name by which it is looked for: nobody must take it for a dead worker's.
             draft = self._folder / f".{self._path.name}"
             self._file = draft.open("w", encoding="ascii")

@@ -1,24 +1,28 @@
 """Everything carried from one place to another: into a backup, out of one, from SQLite to PostgreSQL."""
 
+import asyncio
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from doorward.core.model import Kind, Origin
+from doorward.core.ports import NO_POLICY, Claimed, Policy, Sessions
 from doorward.storage import backup
 from doorward.storage.backup import NotABackup, Reader, Writer
 from doorward.storage.postgres.address import Address
 from doorward.storage.statements import newest_version
-from doorward.storage.tables import TABLES, Change, Look, Row, Sum, changing, copy_table, looking, sum_of
+from doorward.storage.tables import TABLES, Change, Look, Row, Step, Sum, changing, copy_table, looking, sum_of
 
 Place = Path | Address
-Step = Callable[[int], None]
 
 _BATCH = 500
+# Sessions that are opened at the same time.
+_TOGETHER = 50
 # What only lives as long as what it belongs to: gone after a restore, so that nothing comes back by it.
 _ENDED = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
 _GONE = ("user.delete", "key.revoke", "tenant.delete")
@@ -36,8 +40,16 @@ class Restored(NamedTuple):
     stayed_deleted: int
 
 
+async def size_of(place: Place, tables: Sequence[str]) -> int:
+    """Return how many rows there are in tables."""
+    async with looking(place) as look:
+        return sum([await look.count(table) for table in tables])
+
+
 async def move(source: Place, target: Place, step: Step) -> dict[str, Sum]:
     """Make the target's tables those of the source, in one transaction, and prove it; return the sums.
+
+    `step` is told of rows twice: when they are carried, and when they are proven to have arrived.
 
     A target that has tenants which the source has not is refused (CannotMove): it is somebody else's.
     """
@@ -49,15 +61,61 @@ async def move(source: Place, target: Place, step: Step) -> dict[str, Sum]:
             await there.clear(table)
         sums = {table: await copy_table(here, there, table, step) for table in TABLES}
         for table, expected in sums.items():
-            if await sum_of(there, table) != expected:
+            if await sum_of(there, table, step) != expected:
                 raise CannotMove(f"The table {table} did not arrive as it was sent; the target is left as it was.")
         return sums
 
 
-async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, passphrase: str | None) -> int:
+async def move_sessions(source: Place, here: Sessions, there: Sessions, now: int, step: Step) -> int:
+    """Open `there` every session that is live in the source, whose sessions are `here`; return how many there were.
+
+    Those that are there of the same tenants end first, so that none comes back that a run before had carried, and that
+    ended meanwhile. A run that is interrupted is made good by the next one.
+    """
+    carried = 0
+    policies: dict[str, Policy] = {}
+    async with looking(source) as look:
+        # Of a user that was brought in without a tenant the session has none yet.
+        for tenant_id in ("", *await _ids(look, "tenants")):
+            await there.end_tenant(tenant_id)
+            await there.end_users_of(tenant_id)
+            await there.end_keys(tenant_id)
+        columns = await look.columns("sessions")
+        batch: list[dict[str, Any]] = []
+        async for row in look.rows("sessions"):
+            batch.append(dict(zip(columns, row, strict=True)))
+            if len(batch) == _TOGETHER:
+                carried += await _open_again(batch, here, there, policies, now)
+                step(len(batch))
+                batch = []
+        carried += await _open_again(batch, here, there, policies, now)
+        step(len(batch))
+    return carried
+
+
+async def _open_again(
+    rows: list[dict[str, Any]], here: Sessions, there: Sessions, policies: dict[str, Policy], now: int
+) -> int:
+    claimed = [Claimed(row["id"], row["user_id"] or row["tenant_id"], Kind(row["kind"])) for row in rows]
+    found = await here.find_many(claimed) if claimed else []
+    live = [
+        (session, Origin(row["ip"], row["user_agent"]))
+        for session, row in zip(found, rows, strict=True)
+        if session is not None and not session.is_over(now)
+    ]
+    for session, _ in live:
+        policy = Policy(session.idle, session.lifetime)
+        if session.user_id is not None and policies.get(session.tenant_id, NO_POLICY) != policy:
+            await there.demand(session.tenant_id, policy)
+            policies[session.tenant_id] = policy
+    await asyncio.gather(*(there.open(session, cap=None, origin=origin) for session, origin in live))
+    return len(live)
+
+
+async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, passphrase: str | None, step: Step) -> int:
     """Write a backup of the source as it is now, while it is written to; return the number of rows.
 
-    The file appears under its name when it is whole, and on the disk.
+    The file appears under its name when it is whole, and on the disk. `step` is told of each batch of rows.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     count = 0
@@ -73,8 +131,10 @@ async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, pass
                         count += 1
                         if len(batch) == _BATCH:
                             writer.add(table, columns, batch)
+                            step(len(batch))
                             batch = []
                     writer.add(table, columns, batch)
+                    step(len(batch))
             writer.end()
             file.flush()
             os.fsync(file.fileno())
@@ -85,11 +145,12 @@ async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, pass
     return count
 
 
-async def restore(target: Place, path: Path, *, passphrase: str | None) -> Restored:
+async def restore(target: Place, path: Path, *, passphrase: str | None, step: Step) -> Restored:
     """Put a backup in place of what there is, in one transaction. Who was deleted since, stays deleted.
 
     Every session is gone after it, those of API keys too, which are to be opened anew. Of each audit trail the longer
-    one stays, and what it tells of deletions and revocations is done again. NotABackup.
+    one stays, and what it tells of deletions and revocations is done again. `step` is told how many bytes of the file
+    were read. NotABackup.
     """
     with path.open("rb") as file:
         reader = Reader(file)
@@ -103,8 +164,12 @@ async def restore(target: Place, path: Path, *, passphrase: str | None) -> Resto
             for table in (*_ENDED, "api_keys", "users", "departed", "tenants"):
                 await there.clear(table)
             sieve = _Sieve(there, trails, gone)
+            read = 0
             for table, columns, rows in reader.frames(passphrase):
                 await there.add(table, columns, await sieve.passed(table, columns, rows))
+                step(file.tell() - read)
+                read = file.tell()
+            step(file.tell() - read)
             after = await _ids(there, "tenants")
         return Restored(reader.header.taken_at, frozenset(before | after), sieve.stopped)
 

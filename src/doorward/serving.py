@@ -17,14 +17,14 @@ from typing import Any, NamedTuple, NoReturn
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.server import ServerState
-from uvicorn.supervisors import Multiprocess
-from uvicorn.supervisors.multiprocess import Process
 
+from doorward import logs
 from doorward.core.errors import CannotStart
 from doorward.http.maintenance import MaintenanceProtocol
-from doorward.http.metrics import forget, share
+from doorward.http.metrics import share
 from doorward.http.protocol import DoorwardProtocol
 from doorward.settings import Settings
+from doorward.supervisor import Supervisor, Worker
 from doorward.tls import maintenance_context, public_context
 
 log = logging.getLogger(__name__)
@@ -89,9 +89,9 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
     if config.workers > 1:
         if settings.metrics_port is not None or settings.metrics_white_list:
             share()
-        supervisor = _Supervisor(config, sockets=listeners)
+        supervisor = Supervisor(config, listeners, lambda: _begun(config, listeners))
         supervisor.run()
-        return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
+        return not supervisor.failed
     try:
         Server(config).run(sockets=listeners)
     except SystemExit as end:
@@ -133,7 +133,13 @@ class Config(uvicorn.Config):
             # Sent to all workers alike, it may come before there is anything to reload.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             threading.Thread(target=_follow, args=(supervisor,), name="follow", daemon=True).start()
-        super().load()
+        try:
+            super().load()
+        except CannotStart as reason:
+            # A worker reads the settings anew, and may find them changed.
+            logs.configure(self.settings.log_level, self.settings.log_format)
+            log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
+            sys.exit(STARTUP_FAILURE)
 
 
 class Server(uvicorn.Server):
@@ -211,7 +217,7 @@ class Server(uvicorn.Server):
         return partial(DoorwardProtocol, **given)
 
 
-class _Worker(Process):
+class _Worker(Worker):
     """A worker process, with our server in it."""
 
     @property
@@ -221,48 +227,10 @@ class _Worker(Process):
         return self._server
 
 
-class _Supervisor(Multiprocess):
-    """Keeps the workers alive, and lets go of the port before they are told to stop.
-
-    A port that this process still held would take connections that nobody is there to serve.
-    """
-
-    def init_processes(self) -> None:
-        self.processes = [self._begin() for _ in range(self.processes_num)]
-
-    def keep_subprocess_alive(self) -> None:
-        for index, worker in enumerate(self.processes):
-            if self.should_exit.is_set() or worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
-                continue
-            worker.kill()
-            worker.join()
-            if worker.pid is not None and "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # noqa: TID251 - set by `share`
-                forget(worker.pid)
-            if worker.exitcode == STARTUP_FAILURE:
-                # It would fail the same way again.
-                self.should_exit.set()
-            else:
-                self.processes[index] = self._begin()
-
-    def handle_hup(self) -> None:
-        for worker in self.processes:
-            if worker.pid is not None and worker.exitcode is None:
-                os.kill(worker.pid, signal.SIGHUP)
-
-    def handle_ttin(self) -> None:
-        """Do nothing: how many workers there are is WORKERS' to say."""
-
-    handle_ttou = handle_ttin
-
-    def terminate_all(self) -> None:
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()
-
-    def _begin(self) -> Process:
-        worker = _Worker(self.config, self.sockets)
-        worker.start()
-        return worker
+def _begun(config: Config, listeners: list[socket.socket]) -> Worker:
+    worker = _Worker(config, listeners)
+    worker.start()
+    return worker
 
 
 def _contexts(settings: Settings) -> dict[str, ssl.SSLContext]:

@@ -16,7 +16,7 @@ from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
-from doorward.storage.database import Database
+from doorward.storage.database import Database, Server
 from doorward.storage.imports import RelationalImports
 from doorward.storage.postgres.address import Address as PostgresAddress
 from doorward.storage.redis.address import Address as RedisAddress
@@ -24,6 +24,7 @@ from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
+from doorward.storage.tables import server_of
 from doorward.storage.watched import (
     Meter,
     Span,
@@ -147,6 +148,16 @@ def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | N
 def place_of(settings: Settings) -> Path | PostgresAddress:
     """Return where the tables are."""
     return PostgresAddress.read(settings.database_url) if settings.on_postgresql else settings.database_path
+
+
+async def servers(settings: Settings) -> dict[str, Server]:
+    """Return what the stores say of themselves, under the names of `Stores.checks`; CannotStart where one does not."""
+    found = {"database": await server_of(place_of(settings))}
+    if settings.redis_url:
+        from doorward.storage.redis import start  # noqa: PLC0415 - see above
+
+        found["sessions"] = await start.check(RedisAddress.read(settings.redis_url))
+    return found
 
 
 def migrate(settings: Settings) -> int:

@@ -1,10 +1,13 @@
 """What is shipped to run the service: files that hold no secret, name what exists, and give nothing away."""
 
+import importlib
 import importlib.util
 import os
 import re
+import shutil
 import stat
 import subprocess
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +19,7 @@ import yaml
 from doorward import __version__
 from doorward.http.routes import ENDPOINTS
 from doorward.settings import Settings
-from harness import read_settings, running
+from harness import read_settings, running, without
 from servers import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -25,14 +28,15 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 UNIT = ROOT / "deploy" / "systemd" / "doorward.service"
 SHIPPED = [ROOT / "Dockerfile", ROOT / ".dockerignore", ROOT / "Makefile", *COMPOSE]
 SHIPPED += [file for file in (ROOT / "deploy").rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-NAMES = {item.name.upper() for item in fields(Settings)}
-SECRETS = {item.name.upper() for item in fields(Settings) if item.metadata["secret"]}
+NAMES = {item.name.upper() for item in fields(Settings) if item.metadata}
+SECRETS = {item.name.upper() for item in fields(Settings) if item.metadata.get("secret")}
 # What others' images are told, and the interpreter.
 FOREIGN = re.compile(r"POSTGRES_\w+|PATH|PYTHON\w+")
 CREDENTIAL = re.compile(r"://[^/\s:@]*:(?!%s@|\.\.\.@)[^/\s@]+@")
 # Long enough for a secret, and of letters of both cases and digits, as random texts are and names hardly ever.
 RANDOM = re.compile(r"(?=[a-zA-Z0-9+]*\d)(?=[a-zA-Z0-9+]*[a-z])(?=[a-z0-9+]*[A-Z])[A-Za-z0-9+]{24,}=*")
 OWNER = 10_001
+MAKE = shutil.which("make") or "make"
 
 
 def load(path: str) -> ModuleType:
@@ -187,9 +191,13 @@ def test_a_container_waits_until_what_it_needs_is_healthy(file: Path, name: str,
 
 
 @pytest.mark.parametrize("place", ["compose.yaml", "compose.postgres.yaml", "compose.replicas.yaml", "kubernetes"])
-def test_a_container_says_how_many_threads_hash_since_its_share_of_the_cores_does_not_show(place: str) -> None:
+def test_a_container_has_a_limit_of_cores_or_says_how_many_threads_hash(place: str) -> None:
     given = {name: value for where, name, value in environments() if where == place}
-    assert int(given["HASH_THREADS"]) * int(given["WORKERS"]) <= 2
+    if place == "kubernetes":
+        assert int(given["HASH_THREADS"]) * int(given["WORKERS"]) <= 2
+        return
+    limits = services(ROOT / place)["doorward"]["deploy"]["resources"]["limits"]
+    assert ("HASH_THREADS" in given) == ("cpus" not in limits)
 
 
 def test_a_container_s_user_owns_the_secrets_that_it_reads() -> None:
@@ -254,6 +262,68 @@ def test_the_image_ships_the_very_packages_that_are_tested_and_no_build_tool() -
     assert "hatchling" in tested
     assert "hatchling" not in shipped
     assert len(shipped) > 10
+
+
+def test_the_image_for_traces_ships_the_same_and_the_library_that_is_tested() -> None:
+    plain, traced, tested = locked("image.txt"), locked("image-otel.txt"), locked("dev.txt")
+    assert plain.keys() < traced.keys()
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} <= traced.keys() - plain.keys()
+    for name, block in traced.items():
+        same = plain.get(name) or tested[name]
+        assert set(block.split("\n")[1:]) == set(same.split("\n")[1:]), name
+        assert block.split()[0] == same.split()[0]
+
+
+@pytest.mark.parametrize(
+    "extra", ["", *tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]]
+)
+def test_an_image_can_be_built_with_each_extra(extra: str) -> None:
+    text = read(ROOT / "Dockerfile")
+    words = re.findall(r'-r ("\S+EXTRAS\S+")', text)
+    assert len(words) == 2
+    for word in words:
+        command = ["/bin/sh", "-c", f"echo {word}"]
+        chosen = subprocess.run(
+            command, env={"EXTRAS": extra}, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        assert (ROOT / chosen).is_file()
+        assert chosen in re.findall(r"^COPY (.*)", text, re.MULTILINE)[0].split()
+    # A stage sees only the arguments that it asks for itself.
+    assert "\nARG EXTRAS=\n" in text.split("\nFROM ${PYTHON}")[1]
+    made = subprocess.run(
+        [MAKE, "--dry-run", "image", "BUILDER=docker", f"EXTRAS={extra}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"--tag doorward:{__version__}{f'-{extra}' if extra else ''} ." in made
+    assert (f"--build-arg EXTRAS={extra}" in made) == bool(extra)
+
+
+KINDS = [
+    (file.name, part["kind"], part)
+    for file in sorted(KUBERNETES.glob("*.yaml"))
+    for part in made_of(file)
+    if part["kind"] != "Kustomization"  # it is kubectl's own, and no object of a cluster
+]
+
+
+@pytest.mark.parametrize("version", ["1.33", "1.35", "1.37"])
+@pytest.mark.parametrize(("file", "kind", "content"), KINDS, ids=lambda part: part if isinstance(part, str) else "")
+def test_a_manifest_is_what_clusters_of_several_versions_take(
+    file: str, kind: str, content: dict[str, Any], version: str
+) -> None:
+    try:
+        schemas = importlib.import_module("kubernetes_validate")
+    except ImportError:
+        without("This test has the schemas of Kubernetes: pip install -r requirements/manifests.txt")
+    assert file
+    assert kind
+    schemas.validate(content, version, strict=True)
+    # The schemas are strict enough to see a name that is wrong.
+    with pytest.raises(schemas.ValidationError):
+        schemas.validate({**content, "nonsense": 1}, version, strict=True)
 
 
 def test_a_pod_meets_the_restricted_standard() -> None:

@@ -14,6 +14,7 @@ from doorward.cli.desk import (
     explained,
     fail,
     moment,
+    progress,
     read_secret,
     read_settings,
     yes,
@@ -21,9 +22,10 @@ from doorward.cli.desk import (
 from doorward.core.clock import system_clock
 from doorward.core.operations import restored
 from doorward.core.sessions import key_session
-from doorward.moving_up import Restored, back_up
+from doorward.moving_up import Restored, back_up, size_of
 from doorward.moving_up import restore as put_back
-from doorward.storage.backup import NotABackup, Reader
+from doorward.storage.backup import TABLES, NotABackup, Reader
+from doorward.storage.tables import Interrupted
 from doorward.stores import migrate, place_of
 
 passphrase_file = click.option(
@@ -46,9 +48,12 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None) -> None:
     now = system_clock()
     place = explained(lambda: place_of(settings))
     try:
-        rows = asyncio.run(back_up(place, file, schema=schema, taken_at=now, passphrase=passphrase))
+        with progress("Backing up", lambda: asyncio.run(size_of(place, TABLES))) as step:
+            rows = asyncio.run(back_up(place, file, schema=schema, taken_at=now, passphrase=passphrase, step=step))
     except OSError as error:
         fail(f"{file} cannot be written ({error.strerror}).")
+    except Interrupted as reason:
+        fail(f"{reason} There is no {file}; the same command begins anew.")
     done(f"{file} holds {rows} rows as they were at {moment(now)}.")
 
 
@@ -70,9 +75,12 @@ def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
         confirmed(f"Replace what is in {settings.database_place} by the backup {file}?", yes=yes)
         explained(lambda: migrate(settings))
         place = explained(lambda: place_of(settings))
-        found = asyncio.run(put_back(place, file, passphrase=passphrase))
+        with progress("Restoring", lambda: file.stat().st_size) as step:
+            found = asyncio.run(put_back(place, file, passphrase=passphrase, step=step))
     except NotABackup as reason:
         fail(str(reason))
+    except Interrupted as reason:
+        fail(f"{reason} Nothing was restored: the database is as it was.")
     at_desk(lambda desk: _settle(desk, found))
     done(
         f"Restored as of {moment(found.taken_at)}. Every session has ended; {found.stayed_deleted} tenants, users and "

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from doorward.core.user_passwords import UserPasswords
 from doorward.core.users import Users
 from doorward.master_keys import CannotChange
 from doorward.settings import Settings
+from doorward.storage.tables import Interrupted
 from doorward.stores import Stores, choose, migrate
 
 DONE, CANNOT, WRONG_USE, PROBLEM = 0, 1, 2, 3
@@ -81,7 +83,7 @@ def explained(work: Callable[[], Result]) -> Result:
     """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
     try:
         return work()
-    except (CannotStart, CannotChange, NoSuchTenant) as reason:
+    except (CannotStart, CannotChange, NoSuchTenant, Interrupted) as reason:
         fail(str(reason))
     except ValidationFailed as refusal:
         fail("; ".join(fault.message for fault in refusal.faults))
@@ -128,6 +130,19 @@ def fail(sentence: str, code: int = CANNOT) -> NoReturn:
 def done(sentence: str) -> None:
     """Say what was done; on standard error, so that standard output holds results only."""
     click.echo(sentence, err=True)
+
+
+@contextmanager
+def progress(label: str, size: Callable[[], int], *, quiet: bool = False) -> Iterator[Callable[[int], object]]:
+    """Show on a terminal how far something is, of `size`; the block calls what it is given with each step's size.
+
+    Elsewhere, and where it has to be `quiet`, nothing is shown and the size is not asked for.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=size(), label=label, file=sys.stderr) as bar:
+        yield bar.update
 
 
 def show(rows: Iterable[Row], *, as_json: bool) -> None:

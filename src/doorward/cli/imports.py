@@ -4,14 +4,13 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
 import click
 
 from doorward.cli import import_others
-from doorward.cli.desk import example
+from doorward.cli.desk import example, progress
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.moving.importer import Importer
@@ -96,9 +95,9 @@ async def _run(settings: Settings, url: str, choices: Choices) -> Report:
     async with RedisSource(url) as source:
         await stores.open()
         try:
+            keys = await source.size()
             # Every key is looked at twice: for users, and for sessions.
-            with click.progressbar(length=2 * await source.size(), label="Importing", file=sys.stderr) as bar:
-                advance: Callable[[int], object] = bar.update if sys.stderr.isatty() else lambda _: None
+            with progress("Importing", lambda: 2 * keys) as advance:
                 target = Target(stores.accounts, stores.sessions, stores.imports)
                 return await Importer(source, target, system_clock, choices, advance).run()
         finally:

@@ -48,7 +48,7 @@ def list_keys(*, as_json: bool) -> None:
         as_json=as_json,
     )
     if file is not None:
-        known = list(present(file.path.parent).values())
+        known = list(present(file.folder).values())
         done(f"{known.count(fingerprint(keys))} of {len(known)} running workers work with exactly these.")
 
 
@@ -89,7 +89,8 @@ def rotate(*, now: bool, yes: bool) -> None:
         return
     _change(added, lambda at, _, keys: [key_added(at, keys[-1][0])])
     settings = explained(read_settings)
-    if KeyFile.of(settings) is None:
+    file = KeyFile.of(settings)
+    if file is None or file.given:
         return
     newest = max((kid for kid, _ in explained(settings.with_master_key)), key=int)
     _change(lambda keys: activated(keys, newest), lambda at, *_: [key_activated(at, newest)])
@@ -110,13 +111,11 @@ def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], li
     settings = explained(read_settings)
     before = explained(settings.with_master_key)
     file = KeyFile.of(settings)
-    if file is None:
+    if file is None or file.given:
         after = explained(lambda: change(before))
-        click.echo("JWT_KEY=" + ",".join(f"{kid}:{secret}" for kid, secret in after))
-        done(
-            "Put this where JWT_KEY is given, restart every instance, and go on only then with the next step. "
-            "`doorward key list` shows what the settings of this machine give."
-        )
+        line = ",".join(f"{kid}:{secret}" for kid, secret in after)
+        click.echo(line if file else f"JWT_KEY={line}")
+        done(_given(file))
         return
     with file.held():
         before = explained(file.read)
@@ -138,11 +137,23 @@ def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], li
     done(f"Key {after[0][0]} signs, keys {', '.join(kid for kid, _ in after)} verify, on every worker.")
 
 
+def _given(file: KeyFile | None) -> str:
+    if file is None:
+        return (
+            "Put this where JWT_KEY is given, restart every instance, and go on only then with the next step. "
+            "`doorward key list` shows what the settings of this machine give."
+        )
+    return (
+        f"Put this into {file.path} on every machine, in one step (a new file, moved over the old one). Every worker "
+        "follows it; go on with the next step when `doorward key list` says on every machine that all of them do."
+    )
+
+
 def _wait(file: KeyFile, keys: Keys) -> list[str]:
     """Wait until every live worker works with the keys; return those that do not."""
     wanted, deadline = fingerprint(keys), monotonic() + _PATIENCE
     while True:
-        late = [pid for pid, known in present(file.path.parent).items() if known != wanted]
+        late = [pid for pid, known in present(file.folder).items() if known != wanted]
         if not late or monotonic() > deadline:
             return late
         sleep(_POLL)

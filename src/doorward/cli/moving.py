@@ -1,16 +1,19 @@
 """`doorward migrate`: the schema brought up, or everything carried to another database."""
 
 import asyncio
-import sys
 from dataclasses import replace
 
 import click
 
-from doorward.cli.desk import as_json, done, example, explained, fail, read_settings, show
-from doorward.moving_up import CannotMove, move
+from doorward.cli.desk import as_json, done, example, explained, fail, progress, read_settings, show
+from doorward.core.clock import system_clock
+from doorward.moving_up import CannotMove, move, move_sessions, size_of
 from doorward.settings import Settings
+from doorward.storage.tables import TABLES, Interrupted
+from doorward.stores import choose, place_of
 from doorward.stores import migrate as bring_up
-from doorward.stores import place_of
+
+_BEGIN_ANEW = "Nothing of it is kept: the target is as it was. The same command begins anew."
 
 
 @click.command(
@@ -21,44 +24,58 @@ from doorward.stores import place_of
 )
 @click.option("--from", "source", metavar="URL", help="The database to carry everything from.")
 @click.option("--to", "target", metavar="URL", help="The database to carry everything to; DATABASE_URL if left out.")
+@click.option(
+    "--sessions-to-redis",
+    is_flag=True,
+    help="Carry the sessions of the database on into the Redis of REDIS_URL, and end those there of the same tenants.",
+)
 @as_json
-def migrate(*, source: str | None, target: str | None, as_json: bool) -> None:
+def migrate(*, source: str | None, target: str | None, sessions_to_redis: bool, as_json: bool) -> None:
     """Bring the schema up; with --from, carry everything to another database.
 
     Stop the service before, and start it with the new DATABASE_URL and the same JWT_KEY after: every token goes on.
-    All is done in one transaction and proven by counts and checksums; what is interrupted has changed nothing, and
-    may be run again.
+    All is done in one transaction and proven by counts and checksums. What is interrupted, even by kill -9 or a power
+    cut, has changed nothing in either database; the same command begins anew.
+
+    Where sessions are to be in Redis from now on, they are carried there with --sessions-to-redis; without it whoever
+    has a session logs in again.
     """
     settings = explained(read_settings)
     if source is None:
-        if target is not None:
-            raise click.UsageError("--to needs --from.")
+        if target is not None or sessions_to_redis:
+            raise click.UsageError("--to and --sessions-to-redis need --from.")
         done(f"The schema has version {explained(lambda: bring_up(settings))}.")
         return
+    if sessions_to_redis and not settings.redis_url:
+        raise click.UsageError("--sessions-to-redis needs REDIS_URL.")
     here = replace(settings, database_url=source, redis_url="")
-    there = replace(settings, database_url=target or settings.database_url, redis_url="")
+    there = replace(settings, database_url=target or settings.database_url)
     if explained(lambda: place_of(here) == place_of(there)):
         raise click.UsageError("--from and --to are the same database.")
     if not here.on_postgresql and not here.database_path.is_file():
         fail(f"There is no database {here.database_path}.")
     _carry(here, there, as_json=as_json)
+    if sessions_to_redis:
+        carried = explained(lambda: asyncio.run(_carry_sessions(here, there, quiet=as_json)))
+        done(f"{carried} sessions go on in Redis.")
+    elif there.redis_url:
+        done("With REDIS_URL, sessions that were in the database count no more; --sessions-to-redis carries them.")
 
 
 def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
     explained(lambda: bring_up(here))
     explained(lambda: bring_up(there))
-    carried = 0
-
-    def step(rows: int) -> None:
-        nonlocal carried
-        carried += rows
-        if sys.stderr.isatty():
-            click.echo(f"\r{carried} rows", nl=False, err=True)
-
+    source, target = place_of(here), place_of(there)
     try:
-        sums = asyncio.run(move(place_of(here), place_of(there), step))
+        # Every row is carried, and then looked at once more where it arrived.
+        with progress("Carrying", lambda: 2 * asyncio.run(size_of(source, TABLES)), quiet=as_json) as step:
+            sums = asyncio.run(move(source, target, step))
     except CannotMove as reason:
         fail(str(reason))
+    except Interrupted as reason:
+        fail(f"{reason} {_BEGIN_ANEW}")
+    except KeyboardInterrupt:
+        fail(f"Interrupted. {_BEGIN_ANEW}")
     show(
         (
             {"table": table, "rows": found.rows, "checksum": f"{found.digest:064x}"[:16]}
@@ -67,3 +84,18 @@ def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
         as_json=as_json,
     )
     done(f"Everything is in {there.database_place}, and proven to be the same.")
+
+
+async def _carry_sessions(here: Settings, there: Settings, *, quiet: bool) -> int:
+    source, target = choose(here), choose(there)
+    size = await size_of(place_of(here), ("sessions",))
+    await source.open()
+    try:
+        await target.open()
+        try:
+            with progress("Carrying sessions", lambda: size, quiet=quiet) as step:
+                return await move_sessions(place_of(here), source.sessions, target.sessions, system_clock(), step)
+        finally:
+            await target.close()
+    finally:
+        await source.close()

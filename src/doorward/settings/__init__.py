@@ -6,7 +6,7 @@ be given as `<NAME>_FILE`, the path of a file that holds it, which is how secret
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,8 @@ class Settings:
     hash_threads: int = _setting(
         values.whole(0, 64),
         "0",
-        "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers.",
+        "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers; a container's "
+        "limit counts.",
     )
     access_log: str = _setting(
         values.choice("on", "errors", "off"),
@@ -218,15 +219,20 @@ class Settings:
         values.choice("auto", "json", "text"), "auto", "Log lines as JSON or as text. auto: text on a terminal."
     )
 
+    given_keys: Path | None = None
+    """The file that JWT_KEY_FILE names: no setting of its own, since what is in it is `jwt_key`."""
+
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":
         """Return the settings of this process; CannotStart, naming the setting and never its value, if one is wrong."""
         given = environ(environment)
         from_file = written(folder)
-        known = {item.name.upper(): item for item in fields(cls)}
+        known = {item.name.upper(): item for item in _settings()}
         refuse_unknown(known, from_file, given)
         merged = {**from_file, **given}
-        settings = cls(**{item.name: read_one(name, item, merged) for name, item in known.items()})
+        file = merged.get("JWT_KEY_FILE")
+        values_read = {item.name: read_one(name, item, merged) for name, item in known.items()}
+        settings = cls(**values_read, given_keys=Path(file) if file else None)
         settings._refuse_contradictions()
         return settings
 
@@ -277,10 +283,13 @@ class Settings:
         return kept_keys(self.kept_key)
 
 
+def _settings() -> "tuple[Field[Any], ...]":
+    return tuple(item for item in fields(Settings) if item.metadata)
+
+
 def describe() -> list[dict[str, str]]:
     """Return every setting with its default and meaning, in order."""
-    assert all(item.default is MISSING for item in fields(Settings))  # noqa: S101 - defaults live in the metadata
     return [
         {"name": item.name.upper(), "default": item.metadata["default"], "meaning": item.metadata["why"]}
-        for item in fields(Settings)
+        for item in _settings()
     ]

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from doorward.core.errors import CannotStart
+from doorward.settings.sources import content_of
 
 Keys = tuple[tuple[str, str], ...]
 """Number and key of each; the first signs, all verify."""
@@ -79,6 +80,14 @@ def read_keys(path: Path) -> Keys:
     if not keys:
         raise CannotStart(f"JWT_KEY: {path} is empty.")
     return keys
+
+
+def given_keys(path: Path) -> Keys:
+    """Return the master keys of the file that JWT_KEY_FILE names; CannotStart where it cannot be used."""
+    try:
+        return master_keys(content_of("JWT_KEY", path, secret=True).strip())
+    except ValueError as error:
+        raise CannotStart(f"JWT_KEY has to be {error}.") from None
 
 
 def _make_key(path: Path) -> None:

@@ -62,14 +62,15 @@ def read_one(name: str, item: "Field[Any]", merged: Mapping[str, str]) -> Any:
     if value is not None and from_file:
         raise CannotStart(f"{name} and {name}_FILE are both set; keep one.")
     if from_file:
-        value = _content(name, Path(from_file), secret=item.metadata["secret"])
+        value = content_of(name, Path(from_file), secret=item.metadata["secret"])
     try:
         return item.metadata["read"](item.metadata["default"] if value is None else value.strip())
     except ValueError as error:
         raise CannotStart(f"{name} has to be {error}.") from None
 
 
-def _content(name: str, path: Path, *, secret: bool) -> str:
+def content_of(name: str, path: Path, *, secret: bool) -> str:
+    """Return what is in the file of a setting; CannotStart where it cannot be read, or a secret is everybody's."""
     try:
         if secret and stat.S_IMODE(path.stat().st_mode) & 0o007:
             raise CannotStart(f"{name}_FILE can be read by everybody on this machine; chmod 600 it.")

@@ -10,6 +10,19 @@ from doorward.core.model import Event
 Row = Sequence[Any]
 
 
+class Server(NamedTuple):
+    """What keeps things, as it describes itself: product and version, and what an operator may have to look after.
+
+    `clock` is in milliseconds, None where it is this machine's; `connections` are those that it takes at once, None
+    where there is no telling; `evicts` says that it may remove what it keeps when its memory is full.
+    """
+
+    product: str
+    clock: int | None = None
+    connections: int | None = None
+    evicts: bool = False
+
+
 class Step(NamedTuple):
     """One statement of `queries.sql`, by name, with its parameters.
 

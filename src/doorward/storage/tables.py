@@ -6,17 +6,20 @@ does not depend on the order in which its rows are read.
 
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from doorward.storage.database import Server
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import connect
 
 Row = Sequence[Any]
+Step = Callable[[int], object]
+"""Who is told how far something is: with the size of each step."""
 
 TABLES = (
     "tenants",
@@ -44,6 +47,14 @@ _FOREVER = "0"
 _COLUMNS = """SELECT column_name FROM information_schema.columns
 WHERE table_name = $1 AND table_schema = current_schema() ORDER BY ordinal_position"""
 
+_ABOUT = """SELECT current_setting('server_version'),
+current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+extract(epoch FROM clock_timestamp()) * 1000"""
+
+
+class Interrupted(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+    """The database could not go on, and what was being changed is as it was; the message says why."""
+
 
 class Sum(NamedTuple):
     """What tells whether a table's rows are the same: how many, and the sum of their hashes."""
@@ -67,6 +78,10 @@ class Look(Protocol):
 
     def rows(self, table: str) -> AsyncIterator[Row]:
         """Yield every row of a table."""
+        ...
+
+    async def count(self, table: str) -> int:
+        """Return how many rows a table has."""
         ...
 
 
@@ -97,6 +112,10 @@ class _Sqlite:
         for row in self._connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - one of TABLES
             yield row
 
+    async def count(self, table: str) -> int:
+        number: int = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - as above
+        return number
+
     async def clear(self, table: str) -> None:
         self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
 
@@ -125,6 +144,15 @@ class _Postgres:
             await self._enter(tenant[0])
             async for row in self._read("SELECT * FROM users WHERE tenant_id = $1", tenant[0]):
                 yield row
+
+    async def count(self, table: str) -> int:
+        if table != "users":
+            return int(await self._connection.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608 - one of TABLES
+        found = 0
+        for tenant in [row[0] async for row in self._read("SELECT id FROM tenants")]:
+            await self._enter(tenant)
+            found += await self._connection.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", tenant)
+        return found
 
     async def _read(self, sql: str, *values: object) -> AsyncIterator[Row]:
         async for row in self._connection.cursor(sql, *values, prefetch=_BATCH):
@@ -161,9 +189,36 @@ def _insert(table: str, columns: Sequence[str], marker: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 - one of TABLES, its own columns
 
 
+@contextmanager
+def _told(place: Path | Address) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise Interrupted(f"The database could not go on ({error}).") from error
+    except Exception as error:
+        # What the block does with files of its own is not the database's fault: OSError passes.
+        if isinstance(place, Path) or not _is_servers(error):
+            raise
+        # The server's own words can repeat what it was sent.
+        raise Interrupted(f"The database could not go on ({type(error).__name__}).") from error
+
+
+def _is_servers(error: Exception) -> bool:
+    from doorward.storage.postgres.faults import SAID  # noqa: PLC0415 - it brings the driver along
+
+    return isinstance(error, SAID)
+
+
 @asynccontextmanager
 async def looking(place: Path | Address) -> AsyncIterator[Look]:
-    """Look at the tables of a database as they are now, whatever is written meanwhile; nobody is held up."""
+    """Look at the tables of a database as they are now, whatever is written meanwhile. Interrupted."""
+    with _told(place):
+        async with _looking(place) as look:
+            yield look
+
+
+@asynccontextmanager
+async def _looking(place: Path | Address) -> AsyncIterator[Look]:
     if isinstance(place, Path):
         connection = connect(place, busy=_BUSY_SECONDS, read_only=True)
         try:
@@ -184,7 +239,14 @@ async def looking(place: Path | Address) -> AsyncIterator[Look]:
 
 @asynccontextmanager
 async def changing(place: Path | Address) -> AsyncIterator[Change]:
-    """Change the tables of a database in one transaction, which is kept only if the block ends well."""
+    """Change the tables of a database in one transaction, which is kept only if the block ends well. Interrupted."""
+    with _told(place):
+        async with _changing(place) as change:
+            yield change
+
+
+@asynccontextmanager
+async def _changing(place: Path | Address) -> AsyncIterator[Change]:
     if isinstance(place, Path):
         connection = connect(place, busy=_BUSY_SECONDS)
         try:
@@ -203,7 +265,7 @@ async def changing(place: Path | Address) -> AsyncIterator[Change]:
         server.terminate()
 
 
-async def copy_table(source: Look, target: Change, table: str, step: Callable[[int], None]) -> Sum:
+async def copy_table(source: Look, target: Change, table: str, step: Step) -> Sum:
     """Add every row of a table to the target, which has none; return what was read. `step` is told of each batch."""
     columns = await source.columns(table)
     total = Sum()
@@ -221,21 +283,25 @@ async def copy_table(source: Look, target: Change, table: str, step: Callable[[i
     return total
 
 
-async def sum_of(look: Look, table: str) -> Sum:
-    """Return the sum of a table."""
+async def sum_of(look: Look, table: str, step: Step) -> Sum:
+    """Return the sum of a table. `step` is told of each batch."""
     columns = await look.columns(table)
     total = Sum()
     async for row in look.rows(table):
         total = total.plus(columns, row)
+        if total.rows % _BATCH == 0:
+            step(_BATCH)
+    step(total.rows % _BATCH)
     return total
 
 
-async def server_clock(place: Path | Address) -> int | None:
-    """Return the time of a database server, in milliseconds; None where the database is on this machine's clock."""
+async def server_of(place: Path | Address) -> Server:
+    """Return what the database says of itself."""
     if isinstance(place, Path):
-        return None
+        return Server(f"SQLite {sqlite3.sqlite_version}")
     server = await place.connect(seconds=_BUSY_SECONDS)  # noqa: ASYNC240 - no Path here
     try:
-        return int(await server.fetchval("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
+        version, connections, clock = await server.fetchrow(_ABOUT)
     finally:
         server.terminate()
+    return Server(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections)

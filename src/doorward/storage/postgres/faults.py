@@ -2,5 +2,8 @@
 
 import asyncpg
 
-FAULTS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
-"""What asyncpg raises when a server, a network or a statement fails."""
+SAID = (asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
+"""What asyncpg raises when a server or a statement fails."""
+
+FAULTS = (OSError, *SAID)
+"""The same, and what it raises when a network fails."""

@@ -5,6 +5,7 @@ import logging
 import ssl
 
 from doorward.core.errors import CannotStart
+from doorward.storage.database import Server
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import Link, Refused, Trouble
 from doorward.storage.redis.lives import NotBelieved, read_info
@@ -14,11 +15,11 @@ log = logging.getLogger(__name__)
 _OLDEST = (6, 2)
 _SECONDS = 1.0
 _PAUSE = 0.25
-_QUESTIONS = ("server", "memory", "cluster", "replication")
+_QUESTIONS = ("server", "clients", "memory", "cluster", "replication")
 
 
-async def check(address: Address, *, wait: float = 0.0) -> None:
-    """See that one of the servers answers and fits; CannotStart, without a secret, where none does.
+async def check(address: Address, *, wait: float = 0.0) -> Server:
+    """See that one of the servers answers and fits, and return it; CannotStart, without a secret, where none does.
 
     A server that cannot be reached is tried again for `wait` seconds. What is legal but unwise is a warning in the log.
     """
@@ -28,7 +29,7 @@ async def check(address: Address, *, wait: float = 0.0) -> None:
         for place in address.places:
             try:
                 async with asyncio.timeout(_SECONDS):
-                    await _check_one(address, place)
+                    return await _check_one(address, place)
             except ssl.SSLError as error:
                 reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
                 raise CannotStart(f"REDIS_URL: {_name(place)} does not prove by TLS who it is ({reason}).") from None
@@ -36,8 +37,6 @@ async def check(address: Address, *, wait: float = 0.0) -> None:
                 raise CannotStart(_refusal(place, str(error))) from None
             except (*Trouble, NotBelieved) as error:
                 trouble = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            else:
-                return
         if loop.time() >= until:
             raise CannotStart(f"REDIS_URL: {address.place} cannot be reached ({trouble}).")
         await asyncio.sleep(_PAUSE)
@@ -53,7 +52,7 @@ def _refusal(place: Place, said: str) -> str:
     return f"REDIS_URL: {_name(place)} refuses to be greeted ({said.partition(' ')[0]})."
 
 
-async def _check_one(address: Address, place: Place) -> None:
+async def _check_one(address: Address, place: Place) -> Server:
     link = await Link.connect(*place, address.tls, address.greeting)
     try:
         replies = await link.run([("INFO", question) for question in _QUESTIONS])
@@ -79,3 +78,8 @@ async def _check_one(address: Address, place: Place) -> None:
             "redis may evict sessions, which ends them; set its maxmemory-policy to noeviction",
             extra={"server": _name(place), "policy": policy},
         )
+    product = "Valkey" if "valkey_version" in said else "Redis"
+    clock, most = (int(said.get(name, 0)) for name in ("server_time_usec", "maxclients"))
+    return Server(
+        f"{product} {said.get('valkey_version', version)}", clock // 1000 or None, most or None, policy != "noeviction"
+    )

@@ -1,0 +1,47 @@
+"""What of the machine is this process's own: its cores, as far as a container's limit leaves them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_ROOT = Path("/")
+
+
+def cores(root: Path = _ROOT) -> int:
+    """Return how many cores this process may keep busy: those it may run on, and no more than its control groups allow.
+
+    A part of a core is none, unless it is all there is: whoever counts on it is stopped in the middle of its work.
+    `root` is the root of the file system, in which the control groups are looked for (Linux, both versions).
+    """
+    return max(1, min([len(os.sched_getaffinity(0)), *map(int, _limits(root))]))
+
+
+def _limits(root: Path) -> Iterator[float]:
+    """Yield, in cores, the limit of every control group that this process is in, the outer ones among them."""
+    for controllers, group in _groups(root):
+        tree = root / "sys/fs/cgroup"
+        if controllers:
+            tree /= "cpu" if (tree / "cpu").is_dir() else controllers
+        # A container may see its own group as the root, or be told a path that is not there for it.
+        inner = Path(group.lstrip("/"))
+        for folder in (tree / inner, *(tree / parent for parent in inner.parents)):
+            yield from _limit(folder)
+
+
+def _groups(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the controllers, none for version 2, and the path of the groups that divide processor time."""
+    with suppress(OSError, ValueError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, group = line.split(":", 2)
+            if not controllers or "cpu" in controllers.split(","):
+                yield controllers, group
+
+
+def _limit(folder: Path) -> Iterator[float]:
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        # No such file, no limit ("max"), or nothing that could be one.
+        with suppress(OSError, ValueError):
+            quota, period = " ".join((folder / name).read_text(encoding="ascii") for name in names).split()
+            if int(quota) > 0 and int(period) > 0:
+                yield int(quota) / int(period)

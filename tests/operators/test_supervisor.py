@@ -1,0 +1,94 @@
+"""A worker that dies is followed by another one, and where that cannot start the rest of the service goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from doorward.settings.keys import new_key
+from doorward.supervisor import pause_after
+from faults.workers import workers_of
+from harness import Process, serving
+
+
+def until(ask: Callable[[], Any], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not ask():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def lines(process: Process, event: str) -> list[dict[str, Any]]:
+    """What the service's log says of an event."""
+    told = [json.loads(line) for line in process.log().splitlines() if line.startswith("{")]
+    return [line for line in told if line["event"] == event]
+
+
+def test_the_pauses_grow_to_a_minute() -> None:
+    assert [pause_after(failures) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_start_is_tried_again_and_the_others_serve_meanwhile(tmp_path: Path) -> None:
+    key = tmp_path / "jwt_key"
+    key.write_text(new_key())
+    key.chmod(0o600)
+    with serving(tmp_path, {"WORKERS": "2", "JWT_KEY_FILE": str(key)}) as process:
+        first, second = workers_of(process)
+        # Longer than the supervisor needs to hear that they serve.
+        time.sleep(3)
+        key.chmod(0o644)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(lines(process, "a worker could not start, the others go on")) == 2, "it was not tried again")
+        told = lines(process, "a worker could not start, the others go on")
+        assert [line["again_in_seconds"] for line in told] == [1, 2]
+        assert "JWT_KEY_FILE can be read by everybody" in lines(process, "cannot start")[0]["reason"]
+        assert workers_of(process) == [second]
+        for _ in range(20):
+            assert httpx.get(f"{process.url}/health/ready").status_code == 200
+        key.chmod(0o600)
+        until(lambda: len(lines(process, "ready")) == 3, "it was not tried again")
+        assert len(workers_of(process)) == 2
+        assert process.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_service_is_stopped_while_a_worker_waits_to_be_tried_again(tmp_path: Path) -> None:
+    key = tmp_path / "jwt_key"
+    key.write_text(new_key())
+    key.chmod(0o600)
+    with serving(tmp_path, {"WORKERS": "2", "JWT_KEY_FILE": str(key)}) as process:
+        time.sleep(3)
+        key.chmod(0o644)
+        os.kill(workers_of(process)[0], signal.SIGKILL)
+        until(lambda: lines(process, "a worker could not start, the others go on"), "nothing was said")
+        assert process.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_start_at_first_ends_the_service(tmp_path: Path) -> None:
+    # Who reads the key first has it, and the workers find nothing.
+    environment = {
+        "PATH": os.environ["PATH"],
+        "WORKERS": "2",
+        "PORT": "0",
+        "DATA_DIR": "data",
+        "JWT_KEY_FILE": "/dev/stdin",
+        "LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "doorward", "serve"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, input=new_key(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    reasons = [json.loads(line).get("reason") for line in done.stderr.splitlines() if line.startswith("{")]
+    assert "JWT_KEY_FILE is empty." in reasons
+    assert "Traceback" not in done.stderr
