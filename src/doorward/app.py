@@ -155,6 +155,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_TICK_SECONDS, tick),
         Chore(_FLUSH_SECONDS, activity.flush),
         Chore(_SWEEP_SECONDS, sweep),
+        Chore(_SWEEP_SECONDS, stores.index),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )
     router = build_router(services, proxies, docs=settings.docs == "on")

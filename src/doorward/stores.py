@@ -38,6 +38,7 @@ from doorward.storage.watched import (
 )
 
 _SWEEP_BATCH = 500
+_INDEX_BATCH = 50
 _PAUSE = 0.01
 _REDIS_SECONDS = 10.0
 
@@ -85,6 +86,11 @@ class Stores:
 
         purge, forget = self.accounts.purge, self.sessions.forget_users
         while await purge(limit=_SWEEP_BATCH, forget=forget):  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(_PAUSE)
+
+    async def index(self) -> None:
+        """Bring new logins into what searches look at, in small batches."""
+        while await self.accounts.index_logins(limit=_INDEX_BATCH):  # noqa: ASYNC110 - likewise
             await asyncio.sleep(_PAUSE)
 
     async def close(self) -> None:

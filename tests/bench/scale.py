@@ -1,5 +1,6 @@
 """`make bench-scale`: what many sessions, users and tenants cost, against few. Fills an embedded database first."""
 
+import asyncio
 import contextlib
 import json
 import secrets
@@ -19,6 +20,8 @@ from bench.figures import Bench, Effort, Figure, Line, Ratio
 from bench.load import saturate
 from bench.report import as_text, write
 from bench.servers import SQLITE, Server, call, doorward, fill, verifying
+from doorward.storage.accounts import RelationalAccounts
+from doorward.storage.sqlite import SqliteDatabase
 from harness import PASSWORD
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -93,6 +96,25 @@ def fill_users(file: Path, tenant_id: str, many: int) -> None:
         _in_chunks(connection, many, f"users of a tenant ({many:,})", add)
 
 
+def bring_in(file: Path, tenant_id: str, many: int) -> None:
+    """Bring a tenant's logins into what searches look at, as the service does by and by, in larger batches."""
+
+    async def work() -> None:
+        database = SqliteDatabase(file)
+        await database.open()
+        accounts = RelationalAccounts(database)
+        waiting = {"tenant_id": tenant_id, "piece": "", "beyond": "", "most": many}
+        with click.progressbar(length=many, label=f"{'their index':<22}") as bar:
+            before = many
+            while await accounts.index_logins(limit=_CHUNK):
+                [[left]] = await database.scan("count_candidates", waiting)
+                bar.update(before - left)
+                before = left
+        await database.close()
+
+    asyncio.run(work())
+
+
 def fill_tenants(file: Path, many: int) -> None:
     """Add tenants."""
     with _loading(file, "tenants", "tenants") as connection:
@@ -150,6 +172,7 @@ def users(bench: Bench, many: int) -> Figure:
             tenant = call(server, "/tenant", {"email": f"{size}@example.org", "password": PASSWORD})
             tokens[size] = tenant["token"]
             fill_users(file, tenant["id"], size)
+            bring_in(file, tenant["id"], size)
         with httpx.Client(base_url=server.url, timeout=60) as http:
             for _ in range(_ASKED):
                 for size, token in tokens.items():
