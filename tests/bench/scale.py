@@ -20,15 +20,19 @@ from bench.figures import Bench, Effort, Figure, Line, Ratio
 from bench.load import saturate
 from bench.report import as_text, write
 from bench.servers import SQLITE, Server, call, doorward, fill, verifying
+from doorward.settings import Settings
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.sqlite import SqliteDatabase
-from harness import PASSWORD
+from doorward.stores import Stores, choose
+from harness import PASSWORD, read_settings
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _CHUNK = 20_000
 _FEW = 1_000
 _AT = 1_800_000_000_000
 _ASKED = 40
+_SWEPT_FOR = 20.0
+_WRITE_EVERY = 0.005
 _INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN (?, ?)"
 
 
@@ -162,6 +166,56 @@ def sessions(bench: Bench, many: int, tenants: int) -> Figure:
     )
 
 
+def sweeping(bench: Bench, many: int) -> Figure:
+    """Time of a write while expired sessions are swept; `sessions` has filled them in."""
+    folder = bench.folder / "many" / "data"
+    found, swept = asyncio.run(_write_while_sweeping(read_settings(folder), _SWEPT_FOR))
+    lines = [
+        Line.of(f"{name}, p{share * 100:.0f}", [sorted(values)[int(share * len(values))]])
+        for name, values in found.items()
+        for share in (0.5, 0.99)
+    ]
+    worst = max(line.value for line in lines if line.name.endswith("p99") and "sweeping" in line.name)
+    return Figure(
+        "scale-sweeping",
+        f"A write while {many:,} expired sessions are swept",
+        "ms",
+        f"SQLite, one write every {_WRITE_EVERY * 1e3:.0f} ms, in the worker that sweeps and in another one, for "
+        f"{_SWEPT_FOR:.0f} s; 500 sessions to a batch as in the service, {swept / _SWEPT_FOR:,.0f} a second.",
+        lines,
+        [Ratio("p99 while sweeping / 50 ms", worst / 50, 1.0)],
+    )
+
+
+async def _write_while_sweeping(settings: Settings, seconds: float) -> tuple[dict[str, list[float]], int]:
+    sweeper, other = choose(settings), choose(settings)
+    for stores in (sweeper, other):
+        await stores.open()
+    found: dict[str, list[float]] = {}
+    swept = 0
+
+    async def write(name: str, stores: Stores) -> None:
+        until = perf_counter() + seconds
+        while perf_counter() < until:
+            began = perf_counter()
+            await stores.counters.take(name, period=1, burst=1_000_000, now=_AT)
+            found.setdefault(name, []).append((perf_counter() - began) * 1e3)
+            await asyncio.sleep(_WRITE_EVERY)
+
+    async def sweep() -> None:
+        nonlocal swept
+        until = perf_counter() + seconds
+        while perf_counter() < until:
+            swept += await sweeper.sessions.sweep(_AT + 10**13, limit=500)
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(write("nothing swept", other))
+    await asyncio.gather(sweep(), write("sweeping, same worker", sweeper), write("sweeping, another worker", other))
+    for stores in (sweeper, other):
+        await stores.close()
+    return found, swept
+
+
 def users(bench: Bench, many: int) -> Figure:
     """Time of a first page, a deep page, and a search, of a tenant with few users and of one with many."""
     found: dict[str, list[float]] = {}
@@ -198,7 +252,7 @@ def users(bench: Bench, many: int) -> Figure:
         "GET /user by the number of a tenant's users",
         "ms from request to answer",
         "SQLite; a page of 100 from the beginning, one from the middle, and a search for six digits that one login or "
-        "a few have.",
+        "a few have, once the service has brought the logins into its index.",
         [Line.of(name, values) for name, values in found.items()],
         ratios,
     )
@@ -211,7 +265,7 @@ def _cursor(last: str) -> str:
 
 
 @click.command()
-@click.option("--sessions", "many_sessions", default=1_000_000, show_default=True, help="Sessions to fill in.")
+@click.option("--sessions", "many_sessions", default=10_000_000, show_default=True, help="Sessions to fill in.")
 @click.option("--users", "many_users", default=1_000_000, show_default=True, help="Users of the large tenant.")
 @click.option("--tenants", default=10_000, show_default=True, help="Tenants to fill in.")
 @click.option("--keep", is_flag=True, help="Write what was measured into docs/benchmarks.md.")
@@ -220,7 +274,7 @@ def main(*, many_sessions: int, many_users: int, tenants: int, keep: bool) -> No
     machine.go_first()
     with tempfile.TemporaryDirectory() as folder, machine.pinned(machine.cores()[1]):
         bench = Bench(Path(folder), Effort(rounds=5, seconds=2.0))
-        found = [sessions(bench, many_sessions, tenants), users(bench, many_users)]
+        found = [sessions(bench, many_sessions, tenants), sweeping(bench, many_sessions), users(bench, many_users)]
     about = machine.describe()
     click.echo(as_text(found))
     if keep:
