@@ -182,13 +182,13 @@ FROM places, searched_tenants t WHERE t.tenant_id = :tenant_id
 ON CONFLICT DO NOTHING
 
 -- name: forget_indexed
--- Only what has its pieces: a login may have been added since, between those that have.
+-- Only what has its pieces: a login may have been added since, between those that have. A count, since no server makes
+-- a join of it, for which it would read all pieces of a tenant while it knows nothing of the table yet.
 DELETE FROM unindexed WHERE tenant_id = :tenant_id
 AND login_key IN (SELECT login_key FROM unindexed WHERE tenant_id = :tenant_id ORDER BY login_key LIMIT :limit)
-AND EXISTS (
-    SELECT 1 FROM pieces p WHERE p.tenant = (SELECT number FROM searched_tenants WHERE tenant_id = :tenant_id)
-    AND p.piece = CASE WHEN length(unindexed.login_key) <= 100 THEN substr(unindexed.login_key, 1, 6) ELSE '' END
-    AND p.login_key = unindexed.login_key)
+AND (SELECT count(*) FROM pieces p WHERE p.tenant = (SELECT number FROM searched_tenants WHERE tenant_id = :tenant_id)
+     AND p.piece = CASE WHEN length(unindexed.login_key) <= 100 THEN substr(unindexed.login_key, 1, 6) ELSE '' END
+     AND p.login_key = unindexed.login_key) = 1
 RETURNING login_key
 
 -- name: change_user

@@ -33,7 +33,8 @@ CREATE FUNCTION note_login() RETURNS TRIGGER LANGUAGE plpgsql AS
 CREATE FUNCTION forget_login() RETURNS TRIGGER LANGUAGE plpgsql AS
 'BEGIN DELETE FROM unindexed WHERE tenant_id = OLD.tenant_id AND login_key = OLD.login_key
 ; DELETE FROM pieces WHERE tenant = (SELECT number FROM searched_tenants WHERE tenant_id = OLD.tenant_id)
-AND piece IN (SELECT substr(OLD.login_key, at, 6) FROM generate_series(1, length(OLD.login_key)) AS at UNION SELECT '''')
+AND piece = ANY (ARRAY(
+    SELECT substr(OLD.login_key, at, 6) FROM generate_series(1, length(OLD.login_key)) AS at UNION SELECT ''''))
 AND login_key = OLD.login_key; RETURN NULL; END';
 
 CREATE TRIGGER tenant_added AFTER INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION note_tenant();
