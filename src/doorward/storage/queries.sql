@@ -298,11 +298,12 @@ DELETE FROM sessions WHERE owner = :owner
 DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= :now LIMIT :limit) RETURNING id
 
 -- name: sweep_ended_sessions
+-- CROSS JOIN, since SQLite would go through all sessions to find those of the few owners in `ended`; it keeps this order.
 DELETE FROM sessions WHERE id IN (
     SELECT s.id FROM ended
-    JOIN sessions s ON s.owner = ended.owner
+    CROSS JOIN sessions s
     LEFT JOIN epochs e ON e.owner = s.owner AND e.epoch = s.epoch
-    WHERE e.owner IS NULL LIMIT :limit)
+    WHERE s.owner = ended.owner AND e.owner IS NULL LIMIT :limit)
 RETURNING id
 
 -- name: forget_ended
