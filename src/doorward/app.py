@@ -158,6 +158,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_TICK_SECONDS, tick),
         Chore(_FLUSH_SECONDS, activity.flush),
         Chore(_SWEEP_SECONDS, sweep),
+        Chore(_SWEEP_SECONDS, stores.index),
         Chore(_REST_SECONDS, passwords.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )

@@ -6,6 +6,7 @@ PostgreSQL and Redis bring drivers along that take megabytes: they are imported 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ from doorward.storage.watched import (
 if TYPE_CHECKING:
     from doorward.storage.redis.client import Redis
 
-_SWEEP_BATCH = 500
+_SWEEP_BATCH = 200
+_INDEX_BATCH = 20
 _PAUSE = 0.01
 _REDIS_SECONDS = 10.0
 
@@ -79,19 +81,32 @@ class Stores:
             lambda: self.audit.sweep(old, limit=_SWEEP_BATCH),
         )
         for batch in batches:
-            while await batch() >= _SWEEP_BATCH:  # noqa: ASYNC110 - nothing will say that it is time
-                # Everybody who waits for the database comes first.
-                await asyncio.sleep(_PAUSE)
+            await in_batches(partial(_is_full, batch))
+        await in_batches(partial(self.accounts.purge, limit=_SWEEP_BATCH, forget=self.sessions.forget_users))
 
-        purge, forget = self.accounts.purge, self.sessions.forget_users
-        while await purge(limit=_SWEEP_BATCH, forget=forget):  # noqa: ASYNC110 - likewise
-            await asyncio.sleep(_PAUSE)
+    async def index(self) -> None:
+        """Bring new logins into what searches look at, in small batches."""
+        await in_batches(partial(self.accounts.index_logins, limit=_INDEX_BATCH))
 
     async def close(self) -> None:
         """Finish what is under way and close every store."""
         if self.redis is not None:
             await self.redis.close()
         await self.database.close()
+
+
+async def _is_full(batch: Callable[[], Awaitable[int]]) -> bool:
+    return await batch() >= _SWEEP_BATCH
+
+
+async def in_batches(batch: Callable[[], Awaitable[object]]) -> None:
+    """Do a batch again and again while it says that there is more. After each, others have as long as it took."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while await batch():
+        # Who waits for SQLite's lock asks for it now and then, and would hardly ever meet a short gap.
+        await asyncio.sleep(max(_PAUSE, loop.time() - began))
+        began = loop.time()
 
 
 def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = None) -> Stores:

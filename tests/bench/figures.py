@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 
+import redis
 from bench import machine
 from bench.load import Refused, Stream, Target, beside, constant, saturate
 from bench.servers import (
@@ -32,9 +33,12 @@ from bench.servers import (
     surrounded,
     verifying,
 )
+from doorward.core.model import Kind, Session
 from doorward.core.passwords import Argon2Parameters, Hasher, give_way
 from doorward.settings import Settings
-from doorward.stores import Stores, choose
+from doorward.storage.redis.records import Names
+from doorward.storage.sqlite import connect
+from doorward.stores import choose, place_of
 from harness import read_settings
 from made import user_session
 
@@ -44,13 +48,24 @@ _IDLE_RATE = 500
 _FLOOD = 50
 _IN_FLIGHT = 32
 _BATCH = 100
-_AT_ONCE = 50
 _LEAD = 0.5
 """Seconds by which a flood begins before questions are measured, and until its burst of the budgets is over."""
 _UNTIL_DUE = 4.0
 """Seconds from the beginning of slow heads until they are measured: a little less than their deadline."""
 _SETTLE = 1.0
 """Seconds for what was just opened or closed."""
+_COPIED = (
+    "kind, tenant_id, user_id, device_id, key, created_at, expires_at, seen_at, generation, refreshed_at, permissions, "
+    "ip, user_agent, owner, epoch, realm, realm_epoch"
+)
+_COPY = """INSERT INTO sessions (id, {columns})
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {many})
+SELECT '{id}' || '-' || n, {columns} FROM numbers, sessions WHERE id = '{id}' AND n < {many}"""
+_COPY_IN_REDIS = """local value, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
+for n = 1, ARGV[2] - 1 do
+  redis.call('SET', KEYS[1] .. '-' .. n, value, 'PX', left)
+  redis.call('ZADD', KEYS[2], n, ARGV[1] .. '-' .. n)
+end"""
 _NEW = 96
 """Logins of each tenant's user: times the tenants, more tokens than a process keeps in parts."""
 _MEGABYTE = 1e6
@@ -424,7 +439,8 @@ def ending(bench: Bench) -> Figure:
         "Ending all sessions of a user",
         "ms",
         "`Sessions.end_user`, as DELETE /user/{login}/sessions calls it, for a user of one session and for one of "
-        f"{bench.effort.sessions:,}; a user for each round, in turns. The sessions themselves are swept later, in batches.",
+        f"{bench.effort.sessions:,}; a user for each round, in turns. The many are copies of one session, made in the "
+        "store. The sessions themselves are swept later, in batches.",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio(f"{name}: many / one", statistics.median(values), 1.5) for name, values in ratios.items()],
     )
@@ -436,10 +452,14 @@ async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]
     tenant_id = str(uuid4())
     found: dict[int, list[float]] = {1: [], effort.sessions: []}
     try:
-        for _ in range(min(3, effort.rounds)):
-            users = {many: str(uuid4()) for many in found}
+        for number in range(effort.rounds):
+            # Whoever is first finds the store still busy with what was filled in.
+            users = {many: str(uuid4()) for many in sorted(found, reverse=bool(number % 2))}
             for many, user_id in users.items():
-                await _open_many(stores, tenant_id, user_id, many)
+                session = user_session(tenant_id, user_id)
+                await stores.sessions.open(session, cap=None)
+                await _multiply(settings, session, many)
+                assert len(await stores.sessions.list_user(tenant_id, user_id, limit=2)) == min(2, many)
             for many, user_id in users.items():
                 began = perf_counter()
                 await stores.sessions.end_user(tenant_id, user_id)
@@ -450,10 +470,24 @@ async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]
     return found
 
 
-async def _open_many(stores: Stores, tenant_id: str, user_id: str, many: int) -> None:
-    for start in range(0, many, _AT_ONCE):
-        sessions = [user_session(tenant_id, user_id) for _ in range(min(_AT_ONCE, many - start))]
-        await asyncio.gather(*(stores.sessions.open(session, cap=None) for session in sessions))
+async def _multiply(settings: Settings, session: Session, many: int) -> None:
+    """Give a user as many sessions as that, copies of the one it has; to open so many takes longer than all the rest."""
+    names = Names.of(Kind.USER, session.user_id or "")
+    if settings.redis_url:
+        with redis.Redis.from_url(settings.redis_url) as client:
+            client.eval(_COPY_IN_REDIS, 2, names.session(session.id), names.listed, session.id, many)
+        return
+    sql = _COPY.format(columns=_COPIED, id=session.id, many=many)
+    place = place_of(settings)
+    if isinstance(place, Path):
+        with contextlib.closing(connect(place, busy=60)) as connection:
+            connection.execute(sql)
+        return
+    server = await place.connect(seconds=60, statement_timeout="0")
+    try:
+        await server.execute(sql)
+    finally:
+        await server.close()
 
 
 def start(bench: Bench) -> Figure:

@@ -1,7 +1,9 @@
 """`make bench-scale`: what many sessions, users and tenants cost, against few. Fills an embedded database first."""
 
+import asyncio
 import contextlib
 import json
+import os
 import secrets
 import sqlite3
 import statistics
@@ -19,13 +21,19 @@ from bench.figures import Bench, Effort, Figure, Line, Ratio
 from bench.load import saturate
 from bench.report import as_text, write
 from bench.servers import SQLITE, Server, call, doorward, fill, verifying
-from harness import PASSWORD
+from doorward.settings import Settings
+from doorward.storage.accounts import RelationalAccounts
+from doorward.storage.sqlite import SqliteDatabase
+from doorward.stores import Stores, choose, in_batches
+from harness import PASSWORD, read_settings
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _CHUNK = 20_000
 _FEW = 1_000
 _AT = 1_800_000_000_000
 _ASKED = 40
+_SWEPT_FOR = 20.0
+_WRITE_EVERY = 0.005
 _INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN (?, ?)"
 
 
@@ -42,6 +50,9 @@ def _loading(file: Path, *tables: str) -> Iterator[sqlite3.Connection]:
         for _, sql in indexes:
             connection.execute(sql)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    # Or else whoever syncs first, in the midst of measuring, waits for all of this.
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _in_chunks(connection: sqlite3.Connection, many: int, label: str, add: Callable[[int, int], None]) -> None:
@@ -93,6 +104,25 @@ def fill_users(file: Path, tenant_id: str, many: int) -> None:
         _in_chunks(connection, many, f"users of a tenant ({many:,})", add)
 
 
+def bring_in(file: Path, tenant_id: str, many: int) -> None:
+    """Bring a tenant's logins into what searches look at, as the service does by and by, in larger batches."""
+
+    async def work() -> None:
+        database = SqliteDatabase(file)
+        await database.open()
+        accounts = RelationalAccounts(database)
+        waiting = {"tenant_id": tenant_id, "piece": "", "beyond": "", "most": many}
+        with click.progressbar(length=many, label=f"{'their index':<22}") as bar:
+            before = many
+            while await accounts.index_logins(limit=_CHUNK):
+                [[left]] = await database.scan("count_candidates", waiting)
+                bar.update(before - left)
+                before = left
+        await database.close()
+
+    asyncio.run(work())
+
+
 def fill_tenants(file: Path, many: int) -> None:
     """Add tenants."""
     with _loading(file, "tenants", "tenants") as connection:
@@ -140,6 +170,59 @@ def sessions(bench: Bench, many: int, tenants: int) -> Figure:
     )
 
 
+def sweeping(bench: Bench, many: int) -> Figure:
+    """Time of a write while expired sessions are swept; `sessions` has filled them in."""
+    folder = bench.folder / "many" / "data"
+    found, swept = asyncio.run(_write_while_sweeping(read_settings(folder), _SWEPT_FOR))
+    lines = [
+        Line.of(f"{name}, p{share * 100:.0f}", [sorted(values)[int(share * len(values))]])
+        for name, values in found.items()
+        for share in (0.5, 0.99)
+    ]
+    worst = max(line.value for line in lines if line.name.endswith("p99") and "sweeping" in line.name)
+    return Figure(
+        "scale-sweeping",
+        f"A write while {many:,} expired sessions are swept",
+        "ms",
+        f"SQLite, one write every {_WRITE_EVERY * 1e3:.0f} ms, in the worker that sweeps and in another one, for "
+        f"{_SWEPT_FOR:.0f} s; 200 sessions to a batch and as long a pause as each took, as in the service, {swept / _SWEPT_FOR:,.0f} a second.",
+        lines,
+        [Ratio("p99 while sweeping / 50 ms", worst / 50, 1.0)],
+    )
+
+
+async def _write_while_sweeping(settings: Settings, seconds: float) -> tuple[dict[str, list[float]], int]:
+    sweeper, other = choose(settings), choose(settings)
+    for stores in (sweeper, other):
+        await stores.open()
+    found: dict[str, list[float]] = {}
+    swept = 0
+
+    async def write(name: str, stores: Stores) -> None:
+        until = perf_counter() + seconds
+        while perf_counter() < until:
+            began = perf_counter()
+            await stores.counters.take(name, period=1, burst=1_000_000, now=_AT)
+            found.setdefault(name, []).append((perf_counter() - began) * 1e3)
+            await asyncio.sleep(_WRITE_EVERY)
+
+    until = 0.0
+
+    async def sweep() -> bool:
+        nonlocal swept
+        swept += await sweeper.sessions.sweep(_AT + 10**13, limit=200)
+        return perf_counter() < until
+
+    await asyncio.gather(write("nothing swept", other))
+    until = perf_counter() + seconds
+    await asyncio.gather(
+        in_batches(sweep), write("sweeping, same worker", sweeper), write("sweeping, another worker", other)
+    )
+    for stores in (sweeper, other):
+        await stores.close()
+    return found, swept
+
+
 def users(bench: Bench, many: int) -> Figure:
     """Time of a first page, a deep page, and a search, of a tenant with few users and of one with many."""
     found: dict[str, list[float]] = {}
@@ -150,6 +233,7 @@ def users(bench: Bench, many: int) -> Figure:
             tenant = call(server, "/tenant", {"email": f"{size}@example.org", "password": PASSWORD})
             tokens[size] = tenant["token"]
             fill_users(file, tenant["id"], size)
+            bring_in(file, tenant["id"], size)
         with httpx.Client(base_url=server.url, timeout=60) as http:
             for _ in range(_ASKED):
                 for size, token in tokens.items():
@@ -175,7 +259,7 @@ def users(bench: Bench, many: int) -> Figure:
         "GET /user by the number of a tenant's users",
         "ms from request to answer",
         "SQLite; a page of 100 from the beginning, one from the middle, and a search for six digits that one login or "
-        "a few have.",
+        "a few have, once the service has brought the logins into its index.",
         [Line.of(name, values) for name, values in found.items()],
         ratios,
     )
@@ -188,7 +272,7 @@ def _cursor(last: str) -> str:
 
 
 @click.command()
-@click.option("--sessions", "many_sessions", default=1_000_000, show_default=True, help="Sessions to fill in.")
+@click.option("--sessions", "many_sessions", default=10_000_000, show_default=True, help="Sessions to fill in.")
 @click.option("--users", "many_users", default=1_000_000, show_default=True, help="Users of the large tenant.")
 @click.option("--tenants", default=10_000, show_default=True, help="Tenants to fill in.")
 @click.option("--keep", is_flag=True, help="Write what was measured into docs/benchmarks.md.")
@@ -197,7 +281,7 @@ def main(*, many_sessions: int, many_users: int, tenants: int, keep: bool) -> No
     machine.go_first()
     with tempfile.TemporaryDirectory() as folder, machine.pinned(machine.cores()[1]):
         bench = Bench(Path(folder), Effort(rounds=5, seconds=2.0))
-        found = [sessions(bench, many_sessions, tenants), users(bench, many_users)]
+        found = [sessions(bench, many_sessions, tenants), sweeping(bench, many_sessions), users(bench, many_users)]
     about = machine.describe()
     click.echo(as_text(found))
     if keep:

@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from doorward.core.identity import canonical
-from doorward.core.model import Event, Origin
+from doorward.core.model import Event, Origin, User
+from doorward.core.ports import Accounts, Found
+from harness import read_settings
 from made import NOW, Workers, claimed, kept_tenant, made_event, make_tenant, make_user, user_session
+from rows import Rows
+from servers import Servers
 
 
 async def test_a_tenant_is_found_by_id_and_by_any_spelling_of_its_address(workers: Workers) -> None:
@@ -56,7 +62,7 @@ async def test_TI3_a_user_is_found_by_its_own_tenant_only(workers: Workers) -> N
     assert await accounts.add_user(user)
     assert await accounts.user_by_id(theirs.id, user.id) is None
     assert await accounts.user_by_login(theirs.id, "alice") is None
-    assert await accounts.list_users(theirs.id, part="", after="", limit=10) == []
+    assert await accounts.list_users(theirs.id, after="", limit=10) == []
     assert not await accounts.delete_user(theirs.id, user.id)
     assert not await accounts.set_user_hash(replace(user, tenant_id=theirs.id), "stolen")
     assert await accounts.add_user(make_user(theirs.id, login="alice"))
@@ -69,7 +75,7 @@ async def test_DU10_of_many_users_of_one_login_one_is_kept_whatever_its_spelling
     users = [make_user(tenant.id, login=spellings[n % 4]) for n in range(40)]
     kept = await asyncio.gather(*(workers.accounts[n % 2].add_user(user) for n, user in enumerate(users)))
     assert sum(kept) == 1
-    listed = await workers.accounts[1].list_users(tenant.id, part="", after="", limit=10)
+    listed = await workers.accounts[1].list_users(tenant.id, after="", limit=10)
     assert listed == [users[kept.index(True)]]
 
 
@@ -116,7 +122,7 @@ async def test_pages_go_through_all_users_in_one_order_on_every_store(workers: W
         assert await accounts.add_user(make_user(tenant.id, login=login))
     found: list[str] = []
     after = ""
-    while page := await accounts.list_users(tenant.id, part="", after=after, limit=3):
+    while page := await accounts.list_users(tenant.id, after=after, limit=3):
         assert len(page) <= 3
         found += [user.login for user in page]
         after = page[-1].login.casefold()
@@ -140,11 +146,171 @@ async def test_IN7_a_search_is_literal(workers: Workers, part: str, expected: li
     tenant = await kept_tenant(accounts)
     for login in ["50%off", "a_b", "axb", "c:\\_", "s*r", "x'; drop table users", "straße"]:
         assert await accounts.add_user(make_user(tenant.id, login=login))
-    found = await accounts.list_users(tenant.id, part=part, after="", limit=10)
-    assert sorted(user.login for user in found) == sorted(expected)
-    assert [user.login for user in await accounts.list_users(tenant.id, part=part, after="c", limit=10)] == [
-        user.login for user in found if user.login > "c"
-    ]
+    found = await accounts.search_users(tenant.id, part=part, after="", limit=10)
+    assert sorted(user.login for user in found.users) == sorted(expected)
+    later = await accounts.search_users(tenant.id, part=part, after="c", limit=10)
+    assert later.users == [user for user in found.users if user.login > "c"]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search tenants of a hundred users as those of a million are searched."""
+    for name, value in (("_FEW_LOGINS", 10), ("_MOST_CANDIDATES", 15), ("_MOST_STEPS", 20)):
+        monkeypatch.setattr(f"doorward.storage.accounts.{name}", value)
+
+
+async def kept_users(accounts: Accounts, logins: Iterable[str]) -> dict[str, User]:
+    tenant = await kept_tenant(accounts)
+    users = {login: make_user(tenant.id, login=login) for login in logins}
+    assert all(await accounts.add_users(list(users.values())))
+    return users
+
+
+async def brought_in(accounts: Accounts) -> None:
+    while await accounts.index_logins(limit=7):
+        pass
+
+
+async def searched(accounts: Accounts, tenant_id: str, part: str, limit: int = 6) -> list[str]:
+    """Follow a search to its end; return the logins found, in order."""
+    logins: list[str] = []
+    after = ""
+    while True:
+        found = await accounts.search_users(tenant_id, part=part, after=after, limit=limit)
+        logins += [user.login for user in found.users]
+        assert len(found.users) <= limit
+        after = found.looked_up_to or (canonical(logins[-1]) if len(found.users) == limit else "")
+        if not after:
+            return logins
+
+
+LOGINS = [
+    *(f"person-{number:03}@example.org" for number in range(90)),
+    *("aaaaaaaaaaaa", "Ärger", "straße 7", "漢字", "🦉-owl", "50%off_", "c:\\_", "zz-person-045", "x" * 99, "x" * 100),
+    *("x" * 101, "y" * 150 + "needle" + "y" * 100),
+]
+PARTS = [
+    *("045", "person", "person-0", "@example.org", "-045@example.org", "045@exampleXorg", "7", "aaaaaa", "aaa", "xxx"),
+    *("x" * 100, "x" * 101, "needle", "är", "漢", "🦉", "strasse", "%", "_", "\\", "nobody", "person-04", "g"),
+]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("state", ["waiting", "brought in", "some of each"])
+async def test_a_search_of_a_large_tenant_finds_what_contains_the_text_and_nothing_else(
+    workers: Workers, state: str
+) -> None:
+    accounts, elsewhere = workers.accounts
+    users = await kept_users(accounts, LOGINS)
+    await kept_users(accounts, [f"{login}-too" for login in LOGINS])
+    tenant_id = users[LOGINS[0]].tenant_id
+    if state != "waiting":
+        await brought_in(elsewhere)
+    logins = list(LOGINS)
+    if state == "some of each":
+        for login in ("person-045@example.org", "needle" * 30, "漢字"):
+            if login in users:
+                assert await accounts.delete_user(tenant_id, users[login].id)
+                logins.remove(login)
+        late = [make_user(tenant_id, login=login) for login in ("LATE-045", "漢 again", "z" * 120 + "needle")]
+        assert all(await accounts.add_users(late))
+        logins += [user.login for user in late]
+    for part in PARTS:
+        expected = sorted((login for login in logins if part in canonical(login)), key=canonical)
+        assert await searched(elsewhere, tenant_id, part) == expected, part
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_page_of_a_search_takes_a_bounded_number_of_steps_and_says_how_far_it_came(workers: Workers) -> None:
+    accounts, _ = workers.accounts
+    users = await kept_users(accounts, LOGINS)
+    tenant_id = users[LOGINS[0]].tenant_id
+    await brought_in(accounts)
+    page = await accounts.search_users(tenant_id, part="son-08", after="", limit=3)
+    assert [user.login for user in page.users] == [f"person-{number:03}@example.org" for number in (80, 81, 82)]
+    # Every piece of it is in many logins, but it is in none.
+    page = await accounts.search_users(tenant_id, part="@example.orgle.org", after="", limit=3)
+    assert page == Found([], sorted(map(canonical, LOGINS))[19])
+
+
+@pytest.mark.usefixtures("small")
+async def test_TI3_a_search_finds_nothing_of_another_tenant(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    await kept_users(accounts, LOGINS)
+    other = await kept_users(accounts, [f"other-{number}" for number in range(40)])
+    await brought_in(elsewhere)
+    assert await searched(elsewhere, other["other-1"].tenant_id, "045") == []
+    assert await searched(elsewhere, other["other-1"].tenant_id, "er-17") == ["other-17"]
+
+
+@pytest.mark.usefixtures("small")
+async def test_PR1_with_a_user_goes_every_piece_of_its_login(workers: Workers) -> None:
+    accounts, _ = workers.accounts
+    database = workers.one.database
+    users = await kept_users(accounts, LOGINS)
+    tenant_id = users[LOGINS[0]].tenant_id
+    await brought_in(accounts)
+    for user in users.values():
+        assert await accounts.delete_user(tenant_id, user.id)
+    everything = {"tenant_id": tenant_id, "piece": "", "beyond": "\U0010ffff", "most": 1000}
+    assert await database.read("count_candidates", everything) == [(0,)]
+
+
+@pytest.mark.usefixtures("small")
+async def test_two_workers_bring_logins_in_together_while_users_come_and_go(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    users = await kept_users(accounts, LOGINS)
+    tenant_id = users[LOGINS[0]].tenant_id
+    leaving = [users[login] for login in LOGINS[::2]]
+    late = [make_user(tenant_id, login=f"late-{number}") for number in range(30)]
+
+    async def come() -> None:
+        for user in late:
+            assert await accounts.add_user(user)
+
+    async def go() -> None:
+        for user in leaving:
+            assert await elsewhere.delete_user(tenant_id, user.id)
+
+    await asyncio.gather(brought_in(accounts), brought_in(elsewhere), come(), go())
+    await brought_in(accounts)
+    left = [*LOGINS[1::2], *(user.login for user in late)]
+    for part in PARTS:
+        expected = sorted((login for login in left if part in canonical(login)), key=canonical)
+        assert await searched(elsewhere, tenant_id, part) == expected, part
+    for user in await accounts.list_users(tenant_id, after="", limit=200):
+        assert await accounts.delete_user(tenant_id, user.id)
+    everything = {"tenant_id": tenant_id, "piece": "", "beyond": "\U0010ffff", "most": 1000}
+    assert await workers.one.database.read("count_candidates", everything) == [(0,)]
+
+
+@pytest.mark.usefixtures("small")
+async def test_UP4_users_of_a_former_version_are_found_before_and_after_they_are_brought_in(
+    workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers
+) -> None:
+    accounts, elsewhere = workers.accounts
+    users = await kept_users(accounts, LOGINS)
+    tenant_id = users[LOGINS[0]].tenant_id
+    # As the migration leaves it.
+    Rows(read_settings(module_folder, store), servers).run(
+        f"UPDATE searched_tenants SET taken = '' WHERE tenant_id = '{tenant_id}'",
+        f"DELETE FROM unindexed WHERE tenant_id = '{tenant_id}'",
+    )
+    assert await accounts.add_user(make_user(tenant_id, login="late-045"))
+    logins = [*LOGINS, "late-045"]
+
+    async def found(part: str) -> bool:
+        expected = sorted((login for login in logins if part in canonical(login)), key=canonical)
+        return await searched(elsewhere, tenant_id, part) == expected
+
+    assert all([await found(part) for part in PARTS])
+    for _ in range(3):
+        await accounts.index_logins(limit=7)
+    assert all([await found(part) for part in PARTS])
+    await asyncio.gather(brought_in(accounts), brought_in(elsewhere))
+    assert all([await found(part) for part in PARTS])
+    everything = {"tenant_id": tenant_id, "piece": "a", "beyond": "\U0010ffff", "most": 10_000}
+    assert (await workers.one.database.read("count_candidates", everything))[0][0] > 10 * len(logins)
 
 
 async def test_text_that_no_name_can_hold_finds_nothing(workers: Workers) -> None:
@@ -153,7 +319,7 @@ async def test_text_that_no_name_can_hold_finds_nothing(workers: Workers) -> Non
     for text in ["\x00", "a\x00b"]:
         assert await accounts.user_by_login(tenant.id, text) is None
         assert await accounts.tenant_by_email(text) is None
-        assert await accounts.list_users(tenant.id, part=text, after="", limit=10) == []
+        assert await accounts.search_users(tenant.id, part=text, after="", limit=10) == Found([])
 
 
 async def test_a_user_is_deleted_once_and_its_login_is_free_again(workers: Workers) -> None:
@@ -191,7 +357,7 @@ async def test_DU11_activity_resurrects_nobody(workers: Workers) -> None:
         elsewhere.touch_users(seen),
     )
     await accounts.touch_users(seen)
-    assert await accounts.list_users(tenant.id, part="", after="", limit=100) == []
+    assert await accounts.list_users(tenant.id, after="", limit=100) == []
 
 
 async def test_many_users_are_touched_at_once_by_two_workers_without_standing_in_each_others_way(
@@ -209,7 +375,7 @@ async def test_many_users_are_touched_at_once_by_two_workers_without_standing_in
             for order in (ahead.items(), reversed(ahead.items()))
         )
     )
-    listed = await accounts.list_users(tenant.id, part="", after="", limit=100)
+    listed = await accounts.list_users(tenant.id, after="", limit=100)
     assert {user.last_activity for user in listed} == {NOW + 7}
 
 
@@ -320,7 +486,7 @@ async def test_many_users_are_kept_at_once_and_each_taken_login_is_named(workers
         False,
         True,
     ]
-    listed = await accounts.list_users(tenant.id, part="", after="", limit=10)
+    listed = await accounts.list_users(tenant.id, after="", limit=10)
     assert [user.login for user in listed] == ["a", "b", "c", "taken"]
     assert listed[0] == users[0]
     assert await told(workers, tenant.id) == ["import"]
@@ -394,10 +560,10 @@ async def test_PR2_a_purge_removes_in_pieces_what_deleted_tenants_owned_and_noth
         assert steps < 50
     assert steps > 4
     for tenant in (gone, also_gone):
-        assert await accounts.list_users(tenant.id, part="", after="", limit=10) == []
+        assert await accounts.list_users(tenant.id, after="", limit=10) == []
         assert await told(workers, tenant.id) == []
         assert await workers.one.audit.head(tenant.id) == (0, "")
-    assert len(await accounts.list_users(stays.id, part="", after="", limit=10)) == 7
+    assert len(await accounts.list_users(stays.id, after="", limit=10)) == 7
     assert len(await told(workers, stays.id)) == 4
     left = [session.tenant_id for session in sessions if await workers.other.sessions.find(claimed(session))]
     assert left == [stays.id] * 7

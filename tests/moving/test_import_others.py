@@ -44,7 +44,7 @@ def run(system: str, file: str | Path, *options: str, tenant: str = TENANT.email
 
 def users(settings: Settings) -> dict[str, User]:
     async def read(stores: Stores) -> list[User]:
-        return await stores.accounts.list_users(TENANT.id, part="", after="", limit=500)
+        return await stores.accounts.list_users(TENANT.id, after="", limit=500)
 
     return {user.login: user for user in with_stores(settings, read)}
 

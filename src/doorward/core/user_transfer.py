@@ -98,7 +98,7 @@ class UserTransfer:
         subject = "with hashes" if hashes else ""
         await self.audit.record(event(caller, self.clock(), "users.export", subject=subject))
         after = ""
-        while users := await self.accounts.list_users(caller.tenant_id, part="", after=after, limit=_PAGE):
+        while users := await self.accounts.list_users(caller.tenant_id, after=after, limit=_PAGE):
             yield users
             after = canonical(users[-1].login)
 

@@ -157,12 +157,17 @@ class Users:
     async def page(self, tenant_id: str, *, part: str, after: str, limit: int) -> tuple[list[User], str]:
         """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
 
-        `after` is what `read_cursor` read from the page before's, "" for the first page.
+        `after` is what `read_cursor` read from the page before's, "" for the first page. A page of a search may be
+        short though it is not the last, so that none takes long.
         """
-        users = await self.accounts.list_users(tenant_id, part=canonical(part), after=after, limit=limit + 1)
-        if len(users) <= limit:
-            return users, LAST_PAGE
-        return users[:limit], _write_cursor(canonical(users[limit - 1].login))
+        part = canonical(part)
+        if part:
+            users, reached = await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit + 1)
+        else:
+            users, reached = await self.accounts.list_users(tenant_id, after=after, limit=limit + 1), ""
+        if len(users) > limit:
+            return users[:limit], _write_cursor(canonical(users[limit - 1].login))
+        return users, _write_cursor(reached) if reached else LAST_PAGE
 
     async def delete(self, caller: Caller, login: str) -> None:
         """Remove a user of the calling tenant for good and end all of its sessions on every worker.

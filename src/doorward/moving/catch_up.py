@@ -32,7 +32,7 @@ class CatchUp:
 
     async def _users(self, tenant: Tenant) -> None:
         accounts, sessions, after = self.target.accounts, self.target.sessions, ""
-        while users := await accounts.list_users(tenant.id, part="", after=after, limit=PAGE):
+        while users := await accounts.list_users(tenant.id, after=after, limit=PAGE):
             there = await self.source.values([backend_auth.user_key(user) for user in users])
             for user, value in zip(users, there, strict=True):
                 devices = await sessions.list_user(tenant.id, user.id, limit=_SESSIONS_OF_A_USER)

@@ -5,10 +5,19 @@ from typing import Any
 
 from doorward.core.identity import canonical
 from doorward.core.model import Tenant, User
-from doorward.core.ports import Events
+from doorward.core.ports import Events, Found
 from doorward.storage.database import Database, Row, Step, happened
 
 _BATCH = 500
+# Behind every login: nothing of this character is visible, so no login holds it.
+_END = "\U0010ffff"
+# As in the schema's triggers, and in `index_logins`.
+_PIECE = 6
+# Where the figures come from: docs/decisions/0060-search-by-pieces.md.
+_FEW_LOGINS = 1_000
+_MOST_CANDIDATES = 4_000
+_MOST_STEPS = 10_000
+_TENANTS_TOGETHER = 20
 _REMAINS = ("api_keys", "reset_codes", "chain", "realm", "tenant", "departed")
 
 
@@ -18,6 +27,8 @@ class RelationalAccounts:
     def __init__(self, database: Database) -> None:
         """Keep accounts in `database`."""
         self._db = database
+        self._indexed = ""
+        self._emptying = ""
 
     async def add_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
         """See `Accounts.add_tenant`."""
@@ -123,14 +134,64 @@ class RelationalAccounts:
         """See `Accounts.tenants_of`."""
         return {row[0]: row[1] for row in await self._db.look_up("tenants_of_users", user_ids)} if user_ids else {}
 
-    async def list_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> list[User]:
+    async def list_users(self, tenant_id: str, *, after: str, limit: int) -> list[User]:
         """See `Accounts.list_users`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
-        if part:
-            rows = await self._db.scan("search_users", {**values, "pattern": f"%{_literal(part)}%"})
-        else:
-            rows = await self._db.scan("list_users", values)
-        return [_user(row) for row in rows]
+        return [_user(row) for row in await self._db.scan("list_users", values)]
+
+    async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> Found:
+        """See `Accounts.search_users`."""
+        values = {"tenant_id": tenant_id, "after": after, "limit": limit, "pattern": f"%{_literal(part)}%"}
+        # What most logins contain is soon found by walking, and so is everything of a small tenant.
+        found = await self._walk(values, _FEW_LOGINS)
+        if len(found.users) == limit or not found.looked_up_to:
+            return found._replace(looked_up_to="")
+        for piece in _pieces(part):
+            bounds = {"piece": piece, "beyond": piece + _END}
+            counted = await self._db.scan(
+                "count_candidates", {"tenant_id": tenant_id, "most": _MOST_CANDIDATES, **bounds}
+            )
+            if counted and counted[0][0] < _MOST_CANDIDATES:
+                return Found([_user(row) for row in await self._db.scan("search_users", values | bounds)])
+        found = await self._walk(values, _MOST_STEPS)
+        return found._replace(looked_up_to="") if len(found.users) == limit else found
+
+    async def _walk(self, values: Mapping[str, object], steps: int) -> Found:
+        last = await self._ahead(values, steps)
+        rows = await self._db.scan("walk_users", {**values, "last": last or _END})
+        return Found([_user(row) for row in rows], last)
+
+    async def _ahead(self, values: Mapping[str, object], steps: int) -> str:
+        place = {"tenant_id": values["tenant_id"], "after": values["after"], "steps": steps - 1}
+        rows = await self._db.scan("login_ahead", place)
+        return str(rows[0][0]) if rows else ""
+
+    async def index_logins(self, *, limit: int) -> bool:
+        """See `Accounts.index_logins`."""
+        values = {"after": self._indexed, "enough": _FEW_LOGINS, "limit": _TENANTS_TOGETHER}
+        tenants = await self._db.scan("tenants_to_index", values)
+        for tenant_id, taken, waiting in tenants:
+            if taken is not None:
+                await self._take_over(tenant_id, taken, limit)
+                return True
+            # A few are walked as fast as they are found otherwise, and many at once are cheaper to bring in.
+            if waiting >= _FEW_LOGINS or (waiting and tenant_id == self._emptying):
+                self._emptying = tenant_id
+                batch = {"tenant_id": tenant_id, "limit": limit}
+                await self._db.write(Step("index_logins", batch), Step("forget_indexed", batch))
+                return True
+            self._indexed = tenant_id
+        if len(tenants) < _TENANTS_TOGETHER:
+            self._indexed = self._emptying = ""
+            return False
+        return True
+
+    async def _take_over(self, tenant_id: str, after: str, limit: int) -> None:
+        values = {"tenant_id": tenant_id, "after": after}
+        last = await self._ahead(values, limit)
+        await self._db.write(
+            Step("take_over", {**values, "last": last or _END}), Step("note_taken", {**values, "taken": last or None})
+        )
 
     async def set_user_hash(self, user: User, password_hash: str) -> bool:
         """See `Accounts.set_user_hash`."""
@@ -189,6 +250,12 @@ def _user_row(user: User) -> dict[str, Any]:
         "metadata": user.metadata,
         "disabled": int(user.disabled),
     }
+
+
+def _pieces(part: str) -> list[str]:
+    """Return pieces of a search to look up, one after the other until one is rare: the whole of a short one."""
+    last = max(0, len(part) - _PIECE)
+    return [part[start : start + _PIECE] for start in dict.fromkeys((last, 0, last // 2))]
 
 
 def _literal(part: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _LIST = re.compile(r" IN \(:([a-z_]+)\)")
+_LOCK = re.compile(r" FOR (?:KEY SHARE|UPDATE)\b")
 _FEW = 3
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+(?:\.(\w+))?\.sql")
@@ -29,7 +30,7 @@ def load_statements(marker: str) -> dict[str, Statement]:
     """Return every statement of `queries.sql` by name; `marker` is how the database numbers parameters: `?` or `$`.
 
     `IN (:name)`, a list of any length, stays as it is for `?`, to be filled in by `fill_list`, and becomes an array for
-    `$`.
+    `$`. `FOR UPDATE` and the like are left out for `?`, whose writers are alone anyway.
     """
     text = resources.files("doorward.storage").joinpath("queries.sql").read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
@@ -38,6 +39,8 @@ def load_statements(marker: str) -> dict[str, Statement]:
 
 def _number(body: str, marker: str) -> Statement:
     sql = _COMMENT.sub("", body).strip()
+    if marker == "?":
+        sql = _LOCK.sub("", sql)
     if _LIST.search(sql):
         return Statement(_LIST.sub(" = ANY ($1)", sql) if marker == "$" else sql, tuple(_LIST.findall(sql)))
     names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))

@@ -4,7 +4,7 @@ Every method of a store may raise `StoreUnavailable`: then nothing is known, and
 either. All times are milliseconds since the Unix epoch, by the caller's clock, never the store's.
 """
 
-from doorward.core.ports.accounts import Accounts
+from doorward.core.ports.accounts import Accounts, Found
 from doorward.core.ports.audit import AuditLog, Entry, Events
 from doorward.core.ports.clock import Clock
 from doorward.core.ports.counters import Backoff, Counters, Verdict
@@ -26,6 +26,7 @@ __all__ = [
     "Counters",
     "Entry",
     "Events",
+    "Found",
     "Imports",
     "Policy",
     "ResetCode",

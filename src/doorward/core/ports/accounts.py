@@ -1,10 +1,17 @@
 """Tenants and users."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from doorward.core.model import Tenant, User
 from doorward.core.ports.audit import Events
+
+
+class Found(NamedTuple):
+    """Users that a search found, and the canonical login up to which it looked; "" where it is done or has enough."""
+
+    users: list[User]
+    looked_up_to: str = ""
 
 
 class Accounts(Protocol):
@@ -88,10 +95,22 @@ class Accounts(Protocol):
         """Return the tenant's id of each of these user ids that is a user's."""
         ...
 
-    async def list_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> list[User]:
-        """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login).
+    async def list_users(self, tenant_id: str, *, after: str, limit: int) -> list[User]:
+        """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login)."""
+        ...
 
-        `part`, unless empty, is a canonical piece of text that the canonical login has to contain, literally.
+    async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> Found:
+        """Return up to `limit` users like `list_users`, those whose canonical login contains `part`, literally.
+
+        `part` is canonical and not empty. The work is bounded whatever the tenant's size: where `limit` users were not
+        found by then, `looked_up_to` says from where to go on.
+        """
+        ...
+
+    async def index_logins(self, *, limit: int) -> bool:
+        """Bring up to `limit` logins into what searches look at; False where nothing is left to do for now.
+
+        A search finds the others as well.
         """
         ...
 
