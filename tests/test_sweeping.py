@@ -1,8 +1,13 @@
 """What a sweep leaves in the tables of a relational store."""
 
+from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from doorward.core.ports import Backoff
+from doorward.storage.sqlite import connect, migrate
+from doorward.storage.statements import load_statements
 from made import NOW, Workers, user_session
 
 
@@ -22,3 +27,15 @@ async def test_OV6_expired_sessions_and_idle_counters_leave_no_row(workers: Work
     assert await store.list_user(tenant_id, user_id, limit=10) == []
     assert await workers.one.database.read("budget", {"key": key}) == []
     assert await workers.one.database.read("attempts", {"key": key}) == []
+
+
+@pytest.mark.parametrize("statement", ["sweep_expired_sessions", "sweep_ended_sessions", "forget_ended"])
+def test_OV6_no_sweep_goes_through_all_sessions_while_writers_wait(tmp_path: Path, statement: str) -> None:
+    migrate(tmp_path / "doorward.db")
+    found = load_statements("?")[statement]
+    plan = connect(tmp_path / "doorward.db", busy=1).execute(
+        f"EXPLAIN QUERY PLAN {found.sql}", found.arguments({"now": NOW, "limit": 10})
+    )
+    steps = [row[3] for row in plan]
+    assert steps
+    assert not [step for step in steps if step.startswith("SCAN s")]

@@ -44,7 +44,8 @@ NOTES: Mapping[str, str] = {
     "tenants_verify": "A token that is dead, foreign or a user's is refused like garbage.",
     "users_create": """A login that exists is refused, or replaced where `EXISTING_LOGIN=replace` is set: then the user
 keeps its id, gets the new password and attributes, and all of its sessions end.""",
-    "users_index": "In the order of their logins. To get the next page, send `nextCursor` as `cursor`.",
+    "users_index": """In the order of their logins. To get the next page, send `nextCursor` as `cursor`. A page of a
+search may be short, or empty, though it is not the last: only `nextCursor` says so.""",
     "transfer_take": """Nothing is hashed: each hash is compared as it is at the user's first login, and replaced then.
 A login that exists is left as it is, so the same body may be sent again. With `dryRun` nothing is kept.""",
     "transfer_hand_out": """A line of JSON for each user, in the order of their logins, in chunks: an answer without its
