@@ -64,6 +64,8 @@ class Operations:
             before = await self.find(tenant.id)
             after = replace(before, password_hash=secret, credentials=before.credentials + 1)
             changed = event(operator(tenant.id), self.clock(), "tenant.password")
+            # Before as well as after: a crash in between must leave no session of the former password.
+            await self.sessions.end_tenant(tenant.id)
             if await self.accounts.change_tenant(after, events=[changed]):
                 await self.sessions.end_tenant(tenant.id)
                 await self.throttle.pardon(TENANTS, before.email)

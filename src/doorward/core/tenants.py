@@ -72,6 +72,8 @@ class Tenants:
         before = await self._prove(caller, current)
         secret = await self.passwords.hash(password, group=TENANTS)
         after = replace(before, password_hash=secret, credentials=before.credentials + 1)
+        # Before as well as after: a crash in between must leave no session of the former password.
+        await self.sessions.sessions.end_tenant(caller.tenant_id, keep=keep)
         if not await self.accounts.change_tenant(after, events=[event(caller, self.clock(), "tenant.password")]):
             raise Conflict
         await self.sessions.sessions.end_tenant(caller.tenant_id, keep=keep)
@@ -103,6 +105,8 @@ class Tenants:
             before = await self._found(caller.tenant_id)
             after = replace(before, disabled=disabled, credentials=before.credentials + 1)
             action = "tenant.disable" if disabled else "tenant.enable"
+            if disabled:
+                await self._end(caller.tenant_id)
             if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)]):
                 await (self._end(caller.tenant_id) if disabled else self._restore(caller.tenant_id))
                 return after

@@ -127,6 +127,8 @@ class UserPasswords:
             raise gone
         after = replace(now, password_hash=secret, credentials=now.credentials + 1)
         told = event(caller, self.clock(), "user.password", subject=user.id)
+        # Before as well as after: a crash in between must leave no session of the former password.
+        await self.sessions.sessions.end_user(caller.tenant_id, user.id, keep=keep)
         if not await self.accounts.change_user(after, events=[told]):
             raise gone
         await self.sessions.sessions.end_user(caller.tenant_id, user.id, keep=keep)

@@ -112,6 +112,7 @@ class Users:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
         subject = before.id if before else user.id
         replaced = event(caller, user.registration_date, "user.replace", subject=subject)
+        await self.sessions.sessions.end_user(caller.tenant_id, subject)
         kept = await self.accounts.put_user(user, events=[replaced])
         await self.sessions.sessions.end_user(caller.tenant_id, kept.id)
         await self.throttle.pardon(caller.tenant_id, kept.login)
@@ -145,6 +146,9 @@ class Users:
             after = replace(before, **fields)
             over = secret is not None or (after.disabled and not before.disabled)
             after = replace(after, credentials=before.credentials + over)
+            if over:
+                # Before as well, as in `delete`: a crash in between must leave no session of the former password.
+                await self.sessions.sessions.end_user(caller.tenant_id, before.id)
             told = event(caller, self.clock(), _action(before, after, secret), subject=before.id)
             if await self.accounts.change_user(after, events=[told]):
                 if over:
