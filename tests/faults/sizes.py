@@ -27,6 +27,10 @@ PARALLEL_GUESSES = 200
 
 STARTERS = 8
 STARTS = 20 if TORTURE else 1
+DEATH_STRIDE = 1 if TORTURE else 3
+"""Every how many statements a migration of PostgreSQL dies; each step has twice as many and more."""
+DEATHS_OF_SERVERS = 1000 if TORTURE else 5
+"""In how many places of a migration the database's server is killed; in all of them, where there are fewer."""
 STOPS = 20 if TORTURE else 1
 WORKER_DEATHS = 20 if TORTURE else 1
 
