@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from faults.sizes import CRASHES, CRASHES_WITH_POSTGRESQL, CRASHES_WITH_REDIS
 from redis_servers import RedisServer, own_redis
 from servers import OwnPostgres, own_postgresql
 
@@ -16,6 +17,13 @@ class Stores:
     servers: list[OwnPostgres | RedisServer] = field(default_factory=list)
     keeps_sessions: bool = True
     """Whether sessions outlive the death of their server. What does not may only be missing, never come back."""
+
+    @property
+    def crashes(self) -> int:
+        """How often a test cuts the power."""
+        if not self.servers:
+            return CRASHES
+        return CRASHES_WITH_REDIS if self.has_redis else CRASHES_WITH_POSTGRESQL
 
     @property
     def has_redis(self) -> bool:

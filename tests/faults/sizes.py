@@ -8,11 +8,10 @@ TEST_SECONDS = 7200 if TORTURE else 120
 """After how long a test counts as hanging."""
 
 CRASHES = 500 if TORTURE else 5
-CRASHES_WITH_SERVERS = 500 if TORTURE else 3
-"""Where servers of stores are killed as well: one of each kind of cut."""
+CRASHES_WITH_POSTGRESQL = 500 if TORTURE else 3
+CRASHES_WITH_REDIS = 150 if TORTURE else 3
+"""Where servers of stores are killed as well: one of each kind of cut, at the least."""
 CRASH_CLIENTS = 16
-PATIENCE_SECONDS = 30.0
-"""How long a service may take to go on by itself on a machine that is busy with other tests."""
 
 REVOCATIONS = 2000 if TORTURE else 60
 REVOCATION_WORKERS = 4

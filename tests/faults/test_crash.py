@@ -5,18 +5,17 @@ import os
 import random
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
 import pytest
 
-from faults.client import Client, Lost, clients, together
+from faults.client import Client, PatientClient, clients, together
 from faults.customers import IN_DOUBT, YES, Customer, Journal
 from faults.figures import say
 from faults.power import SETUPS, Stores
-from faults.sizes import CRASH_CLIENTS, CRASHES, CRASHES_WITH_SERVERS, PATIENCE_SECONDS
+from faults.sizes import CRASH_CLIENTS
 from faults.workers import workers_of
 from harness import KEY, PASSWORD, Process, serving
 
@@ -76,22 +75,13 @@ async def live_until_the_power_fails(
 
 
 async def healed(port: int) -> None:
-    """Wait until the service says that its stores answer, again and again: every worker has to."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    said = 0
-    while said < 8:
-        assert time.monotonic() < deadline, "the service did not find its stores again"
-        async with clients(port, 1) as [client]:
-            try:
-                said = said + 1 if (await client.ask("GET", "/health/ready")).status == 200 else 0
-            except Lost:
-                said = 0
-        if not said:
-            await asyncio.sleep(0.05)
+    """Wait until the service says by itself that its stores answer."""
+    async with clients(port, 1, kind=PatientClient) as [client]:
+        assert (await client.ask("GET", "/health/ready")).status == 200
 
 
 async def inspect(port: int, stores: Stores, token: str, journals: list[Journal]) -> None:
-    async with clients(port, 4, token) as them:
+    async with clients(port, 4, token, PatientClient) as them:
         listed = await them[0].logins()
         assert len(listed) == len(set(listed)), "a login is there twice"
         for journal in journals:
@@ -165,7 +155,7 @@ def check_file(file: Path) -> None:
 
 async def credential(port: int, stores: Stores, number: int) -> str:
     """Register a tenant and return what it speaks with: a key, where its session would not outlive the next cut."""
-    async with clients(port, 1) as [registrar]:
+    async with clients(port, 1, kind=PatientClient) as [registrar]:
         assert (await registrar.register(f"shop{number}@example.org")).status == 200
         if stores.keeps_sessions:
             return registrar.token
@@ -180,7 +170,7 @@ def test_DU1_what_was_acknowledged_survives_kill_9_and_the_rest_is_whole_or_abse
     stores: Stores, tmp_path: Path
 ) -> None:
     chance = random.Random()
-    crashes = CRASHES_WITH_SERVERS if stores.servers else CRASHES
+    crashes = stores.crashes
     acknowledged = 0
     before: tuple[str, list[Journal]] | None = None
     environment = {**stores.settings, "WORKERS": "2", **({"JWT_KEY": KEY} if stores.servers else {})}
