@@ -30,6 +30,8 @@ DEATH_STRIDE = 1 if TORTURE else 3
 """Every how many statements a migration of PostgreSQL dies; each step has twice as many and more."""
 DEATHS_OF_SERVERS = 1000 if TORTURE else 5
 """In how many places of a migration the database's server is killed; in all of them, where there are fewer."""
+NEIGHBOUR_SECONDS = 60 if TORTURE else 3
+"""How long two versions serve together."""
 STOPS = 20 if TORTURE else 1
 WORKER_DEATHS = 20 if TORTURE else 1
 
