@@ -22,7 +22,7 @@ from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
-from doorward.core.throttle import Budget, Budgets, Throttle, pepper
+from doorward.core.throttle import Budget, Budgets, Throttle, peppers
 from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
 from doorward.core.user_transfer import UserTransfer
@@ -76,7 +76,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
     codec = _codec(settings, masters)
     door = SessionDoor(stores.sessions, codec, clock, lifetimes)
-    throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
+    throttle = Throttle(stores.counters, clock, peppers(masters.values()), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
@@ -210,7 +210,7 @@ def _follow_keys(
             return
         masters = {kid: key.encode() for kid, key in keys}
         codec.adopt(masters)
-        throttle.pepper = pepper(next(iter(masters.values())))
+        throttle.adopt(peppers(masters.values()))
         presence.say(keys)
         log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
 
