@@ -167,8 +167,9 @@ async def credential(port: int, stores: Stores, number: int) -> str:
 
 
 def test_DU1_what_was_acknowledged_survives_kill_9_and_the_rest_is_whole_or_absent(
-    stores: Stores, tmp_path: Path
+    stores: Stores, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    name = request.node.callspec.params["stores"]
     chance = random.Random()
     crashes = stores.crashes
     acknowledged = 0
@@ -192,6 +193,6 @@ def test_DU1_what_was_acknowledged_survives_kill_9_and_the_rest_is_whole_or_abse
             before = (token, journals)
         process.kill()
         assert acknowledged > crashes, "hardly anything was acknowledged, so hardly anything was tested"
-        say(f"{acknowledged} acknowledged in {crashes} crashes of {' and '.join(stores.settings) or 'SQLite'}")
+        say(f"{acknowledged} changes acknowledged before {crashes} cuts ({name})")
         if "DATABASE_URL" not in stores.settings:
             check_file(tmp_path / "data" / "doorward.db")
