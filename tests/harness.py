@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, Self
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -233,7 +235,12 @@ class Process:
             if said.count('"event": "ready"') >= workers:
                 self.url = said.split("listens on  ")[1].split()[0]
                 self.port = int(self.url.rpartition(":")[2])
-                return self
+                # Said when the stores are open, a moment before the last worker listens.
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection((urlsplit(self.url).hostname, self.port), 5),
+                ):
+                    return self
             time.sleep(0.01)
         raise RuntimeError(f"the service did not start: {(self.folder / 'log.txt').read_text()}")
 
