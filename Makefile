@@ -87,8 +87,16 @@ bench-scale: .venv/dev ## Fill a database with millions of rows, and measure wha
 	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt || echo "The fuzzer cannot be installed here."
 	@touch $@
 
-torture: .venv/fuzz ## Run every test in its long form: hours
-	@DOORWARD_TORTURE=1 $(BIN)/python -m pytest --promises=build/promises/torture.json --promises-among-all
+# However long a machine takes: between two tests each part ends when this many seconds are over.
+TORTURE_SECONDS ?= 10800
+
+torture: .venv/fuzz ## Run every test in its long form, two hours on two cores, and write docs/security/promises.md
+	@failed=0; export DOORWARD_TORTURE=1; \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --quiet --session-timeout=$(TORTURE_SECONDS) \
+		-m "not alone" $(TRIED)/torture.json || failed=1; \
+	$(BIN)/python -m pytest --session-timeout=$(TORTURE_SECONDS) -m alone $(TRIED)/torture-alone.json || failed=1; \
+	PYTHONPATH=tests $(BIN)/python -m promises.page --long build/promises/torture.json build/promises/torture-alone.json; \
+	exit $$failed
 
 promises: test ## Run every test and write docs/security/promises.md
 	@PYTHONPATH=tests $(BIN)/python -m promises.page build/promises/together.json build/promises/alone.json

@@ -12,7 +12,7 @@ from made import Workers
 from servers import Servers
 from setups import SETUPS
 
-pytest_plugins = ["promises.plugin"]
+pytest_plugins = ["faults.figures", "promises.plugin"]
 
 FIRST = next(iter(SETUPS))
 

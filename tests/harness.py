@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, Self
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -240,7 +241,11 @@ class Process:
             if said.count('"event": "ready"') >= workers:
                 self.url = said.split("listens on  ")[1].split()[0]
                 self.port = int(self.url.rpartition(":")[2])
-                if _listens(self.port):
+                # Said when the stores are open, a moment before the last worker listens.
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection((urlsplit(self.url).hostname, self.port), 5),
+                ):
                     return self
             time.sleep(0.01)
         raise RuntimeError(f"the service did not start: {(self.folder / 'log.txt').read_text()}")
@@ -264,14 +269,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
-
-
-def _listens(port: int) -> bool:
-    # A worker is ready a moment before its server listens.
-    with contextlib.suppress(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port)).close()
-        return True
-    return False
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
-from doorward.core.throttle import Budget, Budgets, Throttle, pepper
+from doorward.core.throttle import Budget, Budgets, Throttle, peppers
 from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
 from doorward.core.user_transfer import UserTransfer
@@ -79,7 +79,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
     codec = _codec(settings, masters)
     door = SessionDoor(stores.sessions, codec, clock, lifetimes)
-    throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _budgets(settings))
+    throttle = Throttle(stores.counters, clock, peppers(masters.values()), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
@@ -216,7 +216,7 @@ def _follow_keys(
             return
         masters = {kid: key.encode() for kid, key in keys}
         codec.adopt(masters)
-        throttle.pepper = pepper(next(iter(masters.values())))
+        throttle.adopt(peppers(masters.values()))
         # With keys that are given, there need not be a folder of our own; then the log alone tells.
         with suppress(OSError) if file.given else nullcontext():
             presence.say(keys)

@@ -124,7 +124,7 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         database, pool = WatchedDatabase(file, Meter("sqlite", span), fast=file), nothing_is_pooled
     sessions = WatchedSessions(RelationalSessions(database))
     stores = Stores(
-        accounts=RelationalAccounts(database),
+        accounts=RelationalAccounts(database, with_sessions=not settings.redis_url),
         keys=RelationalApiKeys(database),
         reset_codes=RelationalResetCodes(database),
         audit=RelationalAuditLog(database),

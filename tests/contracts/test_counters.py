@@ -179,3 +179,49 @@ async def test_OV6_a_sweep_removes_only_counters_that_say_nothing_any_more(worke
     assert await counters.sweep(NOW + RULE.memory, limit=10) == 0
     assert await counters.take(key, period=100, burst=1, now=NOW + RULE.memory) == 0
     assert await counters.reserve(key, RULE, now=NOW + RULE.memory) == Verdict(0)
+
+
+async def test_KR4_BF1_failures_are_counted_on_under_another_name(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    former = f"{key}-former"
+    for step in range(5):
+        await fail(counters, former, NOW + 10_000 * step)
+    now = NOW + 41_000
+    wait = (await counters.reserve(former, RULE, now=now)).wait
+    assert wait > 0
+    await elsewhere.inherit(key, former, now=now)
+    assert await counters.reserve(key, RULE, now=now) == Verdict(wait)
+    assert await counters.reserve(former, RULE, now=now) == Verdict(0), "it is counted under two names"
+    await counters.release(former)
+    # Whatever still failed under the former name meanwhile is added.
+    await fail(counters, former, now)
+    await counters.inherit(key, former, now=now)
+    later = now + 8_000
+    await fail(counters, key, later)
+    await fail(elsewhere, key, later + 8_000)
+    assert await counters.reserve(key, RULE, now=later + 50_000) == Verdict(RULE.longest), "eight have failed"
+
+
+async def test_KR4_of_many_who_inherit_at_once_one_does(workers: Workers, key: str) -> None:
+    counters, _ = workers.counters
+    former = f"{key}-former"
+    for step in range(5):
+        await fail(counters, former, NOW + 10_000 * step)
+    now = NOW + 60_000
+    await asyncio.gather(*(workers.counters[n % 2].inherit(key, former, now=now) for n in range(8)))
+    for step in range(2):
+        await fail(counters, key, now + 10_000 * step)
+    assert await counters.reserve(key, RULE, now=now + 20_000) == Verdict(0), "some failure was counted twice"
+    await counters.release(key)
+
+
+async def test_KR4_what_says_nothing_any_more_is_not_inherited(workers: Workers, key: str) -> None:
+    counters, _ = workers.counters
+    former = f"{key}-former"
+    for step in range(5):
+        await fail(counters, former, NOW + 10_000 * step)
+    now = NOW + 50_000 + RULE.memory
+    await counters.inherit(key, former, now=now)
+    await counters.inherit(key, f"{key}-unknown", now=now)
+    for _ in range(3):
+        await fail(counters, key, now)

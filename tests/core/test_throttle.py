@@ -7,19 +7,19 @@ import pytest
 
 from doorward.core.errors import TooManyAttempts, TooManyRequests
 from doorward.core.ports import Backoff
-from doorward.core.throttle import TENANTS, Budget, Budgets, Throttle, pepper
+from doorward.core.throttle import TENANTS, Budget, Budgets, Throttle, peppers
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.sqlite import SqliteDatabase
 from harness import TurnableClock
 
 ADDRESS = "192.0.2.7"
-PEPPER = pepper(b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA=")
+PEPPERS = peppers([b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="])
 
 
 @pytest.fixture
 def throttle(counters: RelationalCounters, clock: TurnableClock) -> Throttle:
     """A throttle whose attempts do not wait for others in flight."""
-    return Throttle(counters, clock, PEPPER, patience=0)
+    return Throttle(counters, clock, PEPPERS, patience=0)
 
 
 async def refused(asking: Awaitable[object]) -> int:
@@ -97,7 +97,7 @@ async def test_BF9_no_earlier_than_the_millisecond_and_no_later(throttle: Thrott
 
 
 async def test_BF10_two_workers_share_a_budget(counters: RelationalCounters, clock: TurnableClock) -> None:
-    workers = [Throttle(counters, clock, PEPPER, Budgets(address=Budget(1000, 4))) for _ in range(2)]
+    workers = [Throttle(counters, clock, PEPPERS, Budgets(address=Budget(1000, 4))) for _ in range(2)]
     for turn in range(4):
         await workers[turn % 2].address(ADDRESS)
     for worker in workers:
@@ -278,14 +278,14 @@ async def test_TI3_the_same_name_elsewhere_is_somebody_else(throttle: Throttle) 
 def test_TI3_no_name_can_be_made_to_share_the_counter_of_another_realm(throttle: Throttle) -> None:
     assert throttle.key("a", "b") != throttle.key("a\x00b", "")
     assert throttle.key("ab", "c") != throttle.key("a", "bc")
-    other = Throttle(throttle.counters, throttle.clock, pepper(b"another master key"))
+    other = Throttle(throttle.counters, throttle.clock, peppers([b"another master key"]))
     assert other.key("a", "b") != throttle.key("a", "b")
 
 
 async def test_BF2_of_a_burst_of_wrong_passwords_only_the_free_ones_are_looked_at(
     counters: RelationalCounters, clock: TurnableClock
 ) -> None:
-    workers = [Throttle(counters, clock, PEPPER, patience=0) for _ in range(4)]
+    workers = [Throttle(counters, clock, PEPPERS, patience=0) for _ in range(4)]
     looked_at, gate = 0, asyncio.Event()
 
     async def guess(throttle: Throttle) -> None:
@@ -307,7 +307,7 @@ async def test_BF2_of_a_burst_of_wrong_passwords_only_the_free_ones_are_looked_a
 async def test_BF3_right_passwords_in_parallel_wait_for_one_another_and_all_pass(
     counters: RelationalCounters, clock: TurnableClock
 ) -> None:
-    throttle = Throttle(counters, clock, PEPPER, patience=60)
+    throttle = Throttle(counters, clock, PEPPERS, patience=60)
 
     async def login() -> None:
         async with throttle.attempt("tenant-a", "alice") as attempt:
@@ -328,7 +328,7 @@ class SlowCounters(RelationalCounters):
 async def test_BF2_a_client_that_hangs_up_after_a_wrong_password_does_not_get_its_failure_back(
     database: SqliteDatabase, clock: TurnableClock
 ) -> None:
-    throttle = Throttle(SlowCounters(database), clock, PEPPER, patience=0)
+    throttle = Throttle(SlowCounters(database), clock, PEPPERS, patience=0)
 
     async def guess(decided: asyncio.Event) -> None:
         async with throttle.attempt("tenant-a", "alice") as attempt:

@@ -119,6 +119,20 @@ class Client:
                 return found
 
 
+@dataclass
+class PatientClient(Client):
+    """A client that asks again while the service says that it cannot answer just now, as it is told to."""
+
+    async def ask(self, method: str, path: str, body: object = None) -> Reply:
+        """See `Client.ask`."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                answer = await super().ask(method, path, body)
+                if answer.status != 503:
+                    return answer
+                await asyncio.sleep(0.1)
+
+
 def ready_hash(password: str) -> str:
     """Return a hash that the service takes over, so that creating a user costs it no hashing."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
@@ -135,9 +149,9 @@ async def patient(ask: Callable[[], Awaitable[Reply]]) -> Reply:
 
 
 @contextlib.asynccontextmanager
-async def clients(port: int, number: int, token: str = "") -> AsyncIterator[list[Client]]:
+async def clients(port: int, number: int, token: str = "", kind: type[Client] = Client) -> AsyncIterator[list[Client]]:
     """Give that many clients, whose connections end with the block."""
-    made = [Client(port, token) for _ in range(number)]
+    made = [kind(port, token) for _ in range(number)]
     try:
         yield made
     finally:

@@ -1,6 +1,5 @@
 import pytest
 
-from faults.figures import FIGURES
 from faults.sizes import TEST_SECONDS
 
 SETUPS: dict[str, dict[str, str]] = {"sqlite": {}}
@@ -11,13 +10,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "faults" in item.path.parts:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if FIGURES:
-        terminalreporter.section("figures")
-        for sentence in FIGURES:
-            terminalreporter.write_line(sentence)
 
 
 @pytest.fixture(params=SETUPS)

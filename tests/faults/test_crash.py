@@ -1,180 +1,147 @@
 """Power cuts: what was acknowledged is there afterwards, and what was not is there in full or not at all."""
 
 import asyncio
-import itertools
 import os
 import random
 import signal
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import pytest
 
-from faults.client import Client, Lost, Reply, clients, ready_hash, together
+from faults.client import Client, PatientClient, clients, together
+from faults.customers import IN_DOUBT, YES, Customer, Journal
 from faults.figures import say
-from faults.sizes import CRASH_CLIENTS, CRASHES
+from faults.power import SETUPS, Stores
+from faults.sizes import CRASH_CLIENTS
 from faults.workers import workers_of
-from harness import PASSWORD, Process, serving
+from harness import KEY, PASSWORD, Process, serving
 
 pytestmark = pytest.mark.slow
 
-YES = frozenset({True})
-NO = frozenset({False})
-IN_DOUBT = frozenset({True, False})
-HASH = ready_hash("pw")
+_SAMPLE = 6
+"""How many passwords of each kind are looked at after a crash: each costs a hash."""
 
 
-@dataclass
-class Journal:
-    """What one client knows: for each thing whether it may be there, must be there, or must not."""
+class Cut(Enum):
+    """Who dies, in turn."""
 
-    tenants: dict[str, frozenset[bool]] = field(default_factory=dict)
-    users: dict[str, frozenset[bool]] = field(default_factory=dict)
-    tokens: dict[str, frozenset[bool]] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
-    acknowledged: int = 0
-
-    def sure(self, things: dict[str, frozenset[bool]], state: frozenset[bool]) -> list[str]:
-        return [name for name, known in things.items() if known == state]
+    EVERYTHING = 0
+    SERVERS = 1
+    """The processes of the stores only: the service goes on and has to heal by itself."""
+    WORKER = 2
+    """One of the workers, in the middle of whatever it does: the other one serves on."""
 
 
-@dataclass
-class Customer:
-    """A client that does one thing after the other, and notes each before it asks and after it was answered."""
-
-    client: Client
-    name: str
-    journal: Journal
-    random: random.Random
-    over: asyncio.Event
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    async def live(self) -> None:
-        """Go on until the service is gone, or it is time to look what is there."""
-        steps = [self.create] * 4 + [self.login] * 4 + [self.logout, self.logout, self.delete, self.register]
-        while not self.over.is_set():
-            try:
-                await self.random.choice(steps)()
-            except Lost:
-                return
-
-    async def create(self) -> None:
-        login = f"{self.name}-{next(self.numbers)}"
-        self.journal.users[login] = IN_DOUBT
-        if self.happened(await self.client.create(login, HASH)):
-            self.journal.users[login] = YES
-        else:
-            del self.journal.users[login]
-
-    async def login(self) -> None:
-        present = self.journal.sure(self.journal.users, YES)
-        if not present:
-            return
-        login = self.random.choice(present)
-        answer = await self.client.login(login)
-        if self.happened(answer):
-            token = answer.body["accessToken"]
-            self.journal.tokens[token] = YES
-            self.journal.owners[token] = login
-
-    async def logout(self) -> None:
-        live = self.journal.sure(self.journal.tokens, YES)
-        if not live:
-            return
-        token = self.random.choice(live)
-        self.journal.tokens[token] = IN_DOUBT
-        self.journal.tokens[token] = NO if self.happened(await self.client.logout(token)) else YES
-
-    async def delete(self) -> None:
-        present = self.journal.sure(self.journal.users, YES)
-        if not present:
-            return
-        login = self.random.choice(present)
-        theirs = [token for token in self.journal.sure(self.journal.tokens, YES) if self.journal.owners[token] == login]
-        self.journal.users[login] = IN_DOUBT
-        self.journal.tokens.update(dict.fromkeys(theirs, IN_DOUBT))
-        deleted = self.happened(await self.client.delete(login))
-        self.journal.users[login] = NO if deleted else YES
-        self.journal.tokens.update(dict.fromkeys(theirs, NO if deleted else YES))
-
-    async def register(self) -> None:
-        email = f"{self.name}-{next(self.numbers)}@example.org"
-        self.journal.tenants[email] = IN_DOUBT
-        answer = await self.client.ask("POST", "/tenant", {"email": email, "password": PASSWORD})
-        if self.happened(answer):
-            self.journal.tenants[email] = YES
-        else:
-            del self.journal.tenants[email]
-
-    def happened(self, answer: Reply) -> bool:
-        """Tell whether an answer acknowledges the request; the only other answer is that it was refused unhashed."""
-        assert answer.status == 200 or answer.body["code"] in {"overloaded", "too_many_attempts"}, answer
-        self.journal.acknowledged += answer.status == 200
-        return answer.status == 200
+@pytest.fixture(params=SETUPS)
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    with SETUPS[request.param]() as stores:
+        yield stores
 
 
-async def live_until_the_power_fails(process: Process, token: str, cycle: int, chance: random.Random) -> list[Journal]:
+def cut_of(cycle: int, stores: Stores) -> Cut:
+    cut = Cut(cycle % 3)
+    return Cut.EVERYTHING if cut is Cut.SERVERS and not stores.servers else cut
+
+
+async def live_until_the_power_fails(
+    process: Process, stores: Stores, token: str, cycle: int, chance: random.Random
+) -> list[Journal]:
     over = asyncio.Event()
     async with clients(process.port, CRASH_CLIENTS, token) as them:
         customers = [
-            Customer(client, f"c{cycle}-{number}", Journal(), random.Random(chance.random()), over)
+            Customer(client, f"c{cycle}-{number}", Journal(), random.Random(chance.random()), over, stores.has_redis)
             for number, client in enumerate(them)
         ]
         lives = [asyncio.create_task(customer.live()) for customer in customers]
         await asyncio.sleep(chance.uniform(0.05, 0.5))
-        if cycle % 3 == 2:
-            # Only one of the workers, in the middle of whatever it does; the other one serves on.
-            os.kill(chance.choice(workers_of(process)), signal.SIGKILL)
-            await asyncio.sleep(0.2)
-        else:
-            await asyncio.to_thread(process.kill)
+        match cut_of(cycle, stores):
+            case Cut.EVERYTHING:
+                # The service first or the stores first: neither may matter.
+                for end in chance.sample([process.kill, stores.kill], 2):
+                    await asyncio.to_thread(end)
+            case Cut.SERVERS:
+                await asyncio.to_thread(stores.kill)
+                await asyncio.to_thread(stores.start)
+                await healed(process.port)
+            case Cut.WORKER:
+                os.kill(chance.choice(workers_of(process)), signal.SIGKILL)
+                await asyncio.sleep(0.2)
         over.set()
         await asyncio.gather(*lives)
     return [customer.journal for customer in customers]
 
 
-async def inspect(port: int, token: str, journals: list[Journal]) -> None:
-    async with clients(port, 4, token) as them:
+async def healed(port: int) -> None:
+    """Wait until the service says by itself that its stores answer."""
+    async with clients(port, 1, kind=PatientClient) as [client]:
+        assert (await client.ask("GET", "/health/ready")).status == 200
+
+
+async def inspect(port: int, stores: Stores, token: str, journals: list[Journal]) -> None:
+    async with clients(port, 4, token, PatientClient) as them:
         listed = await them[0].logins()
         assert len(listed) == len(set(listed)), "a login is there twice"
         for journal in journals:
             for login, possible in journal.users.items():
                 assert (login in listed) in possible, f"{login}: {possible}"
-
-        async def is_active(client: Client, asked: str) -> bool:
-            answer = await client.verify(asked)
-            assert answer.status in {200, 400}, answer
-            return answer.status == 200
-
-        tokens = [item for journal in journals for item in journal.tokens.items()]
-        for (asked, possible), active in zip(
-            tokens, await together(them, [asked for asked, _ in tokens], is_active), strict=True
-        ):
-            assert active in possible, f"a token is {active}, possible was {possible}"
-            owner = next(journal.owners[asked] for journal in journals if asked in journal.owners)
-            assert owner in listed or not active, "a session without a user"
+        await look_at_tokens(them, stores, set(listed), journals)
+        await look_at_passwords(them, journals)
         await look_closer(them, listed, journals)
     for journal in journals:
         # What was found is no longer in doubt: the next power cut must not change it.
         journal.users.update({login: frozenset({login in listed}) for login in journal.users})
 
 
+async def look_at_tokens(them: list[Client], stores: Stores, listed: set[str], journals: list[Journal]) -> None:
+    tokens = [(journal, asked, possible) for journal in journals for asked, possible in journal.tokens.items()]
+    for (journal, asked, possible), active in zip(
+        tokens, await together(them, [asked for _, asked, _ in tokens], is_active), strict=True
+    ):
+        assert active in possible or (not active and not stores.keeps_sessions), (
+            f"a token is {'active' if active else 'dead'}, possible was {possible}"
+        )
+        assert journal.owners[asked] in listed or not active, "a session without a user"
+
+
+async def is_active(client: Client, token: str) -> bool:
+    answer = await client.verify(token)
+    assert answer.status in {200, 400}, answer
+    return answer.status == 200
+
+
+async def look_at_passwords(them: list[Client], journals: list[Journal]) -> None:
+    """One password is right; and with a new one, whether that was acknowledged or not, no session of the former lives."""
+    changed = [
+        (journal, login) for journal in journals for login, known in journal.passwords.items() if known[-1] != "pw"
+    ]
+    present = [(journal, login) for journal, login in changed if journal.users[login] == YES]
+    doubtful = [(journal, login) for journal, login in present if len(journal.passwords[login]) > 1]
+    for journal, login in [*doubtful, *present[:_SAMPLE]]:
+        known = journal.passwords[login]
+        former = [token for token in journal.tokens_of(login, IN_DOUBT) if await is_active(them[0], token)]
+        right = [password for password in known if (await them[0].login(login, password)).status == 200]
+        assert len(right) == 1, f"{login}: of {known} right are {right}"
+        assert len(known) == 1 or right != [known[-1]] or not former, "a session outlived the password that opened it"
+        journal.passwords[login] = (right[0],)
+
+
 async def look_closer(them: list[Client], listed: list[str], journals: list[Journal]) -> None:
     """All or nothing: whoever is there although nobody said so is there with a password that works."""
     surprises = [login for journal in journals for login in journal.sure(journal.users, IN_DOUBT) if login in listed]
-    for login in surprises:
-        assert await them[0].session(login), login
-    for journal in journals:
-        for email, possible in journal.tenants.items():
-            if possible == IN_DOUBT:
-                again = await them[0].ask("POST", "/tenant", {"email": email, "password": PASSWORD})
-                assert again.status in {200, 400}, again
-    for journal in journals[:4]:
-        for email in list(journal.tenants)[:1]:
-            answer = await them[0].ask("POST", "/tenant/login", {"email": email, "password": PASSWORD})
-            assert answer.status == 200, (email, answer)
+    for login in surprises[:_SAMPLE]:
+        [password] = next(journal.passwords[login] for journal in journals if login in journal.users)
+        assert await them[0].session(login, password), login
+    doubtful = [email for journal in journals for email in journal.sure(journal.tenants, IN_DOUBT)][:_SAMPLE]
+    for email in doubtful:
+        again = await them[0].ask("POST", "/tenant", {"email": email, "password": PASSWORD})
+        assert again.status in {200, 400}, again
+    sure = [email for journal in journals for email in journal.sure(journal.tenants, YES)][:_SAMPLE]
+    for email in [*doubtful, *sure]:
+        answer = await them[0].ask("POST", "/tenant/login", {"email": email, "password": PASSWORD})
+        assert answer.status == 200, (email, answer)
 
 
 def check_file(file: Path) -> None:
@@ -186,30 +153,46 @@ def check_file(file: Path) -> None:
         connection.close()
 
 
+async def credential(port: int, stores: Stores, number: int) -> str:
+    """Register a tenant and return what it speaks with: a key, where its session would not outlive the next cut."""
+    async with clients(port, 1, kind=PatientClient) as [registrar]:
+        assert (await registrar.register(f"shop{number}@example.org")).status == 200
+        if stores.keeps_sessions:
+            return registrar.token
+        wanted = {"name": "crash", "permissions": ["verify", "users:read", "users:write", "sessions"]}
+        made = await registrar.ask("POST", "/tenant/key", wanted)
+        assert made.status == 201, made
+        key: str = made.body["key"]
+        return key
+
+
 def test_DU1_what_was_acknowledged_survives_kill_9_and_the_rest_is_whole_or_absent(
-    store: dict[str, str], tmp_path: Path
+    stores: Stores, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    name = request.node.callspec.params["stores"]
     chance = random.Random()
+    crashes = stores.crashes
     acknowledged = 0
     before: tuple[str, list[Journal]] | None = None
-    with serving(tmp_path, {**store, "WORKERS": "2"}) as process:
-        for cycle in range(CRASHES):
+    environment = {**stores.settings, "WORKERS": "2", **({"JWT_KEY": KEY} if stores.servers else {})}
+    with serving(tmp_path, environment) as process:
+        for cycle in range(crashes):
 
             async def crash(number: int) -> tuple[str, list[Journal]]:
-                async with clients(process.port, 1) as [registrar]:
-                    await registrar.register(f"shop{number}@example.org")
-                return registrar.token, await live_until_the_power_fails(process, registrar.token, number, chance)
+                token = await credential(process.port, stores, number)
+                return token, await live_until_the_power_fails(process, stores, token, number, chance)
 
             token, journals = asyncio.run(crash(cycle))
             acknowledged += sum(journal.acknowledged for journal in journals)
-            if cycle % 3 != 2:
+            if cut_of(cycle, stores) is Cut.EVERYTHING:
+                stores.start()
                 process.start()
-            asyncio.run(inspect(process.port, token, journals))
+            asyncio.run(inspect(process.port, stores, token, journals))
             if before is not None:
-                asyncio.run(inspect(process.port, *before))
+                asyncio.run(inspect(process.port, stores, *before))
             before = (token, journals)
         process.kill()
-        assert acknowledged > CRASHES, "hardly anything was acknowledged, so hardly anything was tested"
-        say(f"{acknowledged} acknowledged in {CRASHES} crashes")
-        if not store:
+        assert acknowledged > crashes, "hardly anything was acknowledged, so hardly anything was tested"
+        say(f"{acknowledged} changes acknowledged before {crashes} cuts ({name})")
+        if "DATABASE_URL" not in stores.settings:
             check_file(tmp_path / "data" / "doorward.db")

@@ -172,7 +172,7 @@ def test_a_slow_answer_on_the_express_lane_is_a_503(store: dict[str, str], tmp_p
     with running(read_settings(tmp_path, store)) as service:
         # Registered without haste: on a busy machine a first connection to a store takes longer than the limit below.
         tenant = service.tenant()
-    with running(read_settings(tmp_path, store), limits=Limits(handler_time=0.2)) as service:
+    with running(read_settings(tmp_path, store), limits=Limits(handler_time=1.0)) as service:
         move_sessions_away(service, 60)
         with wire(service.port) as connection:
             answer = connection.send(request("POST", "/auth/verify", tenant.headers, b'{"token":"x"}')).reply()

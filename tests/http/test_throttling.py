@@ -308,10 +308,22 @@ def test_a_budget_is_full_again_after_its_interval(start: Start, clock: Turnable
         clock.turn(seconds=2)
 
 
-def test_BF10_budgets_survive_a_restart_and_are_shared(start: Start) -> None:
+def counted_for_itself(service: Service) -> bool:
+    """Tell, once, whether a service's store did not answer in time: meanwhile each process counts for itself (BF11)."""
+    counts = services(service).throttle._local
+    disturbed = bool(counts)
+    counts.clear()
+    return disturbed
+
+
+def test_BF10_budgets_survive_a_restart_and_are_shared(start: Start, clock: TurnableClock) -> None:
     first, second = (start(THROTTLER_MAX="6", THROTTLER_INTERVAL="60000") for _ in range(2))
     clients = [first.client(), second.client()]
-    answers = in_parallel(30, lambda number: unproven(first, clients[number % 2]), clients=8)
+    for _ in range(5):
+        clock.turn(seconds=60)
+        answers = in_parallel(30, lambda number: unproven(first, clients[number % 2]), clients=8)
+        if not any([counted_for_itself(first), counted_for_itself(second)]):
+            break
     assert statuses(answers) == {401: 6, 429: 24}
     first.stop()
     second.stop()

@@ -1,11 +1,11 @@
-"""Writes docs/security/promises.md from the promises and the results of a run: `page.py [PART.json …]`.
+"""Writes docs/security/promises.md from the promises and the results of runs: `page.py [PART.json …] [--long PART.json …]`.
 
-With parts, as `--promises` writes them, their results replace the committed ones first. A test that is in several parts
-is what all of them say together.
+With parts, as `--promises` writes them, their results replace the committed ones first: those of the ordinary run, or,
+behind `--long`, those of `make torture`. A test that is in several parts is what all of them say together.
 """
 
+import argparse
 import json
-import os
 import platform
 import sys
 from collections import Counter, defaultdict
@@ -26,11 +26,16 @@ the ids of what it proves in its name. What is promised to whom is told in [Secu
 attacked and defended where in [the threat model](model.md).
 """
 _LEGEND = """\
-The last run was on {date} with Python {python} on {machine}{torture}: {tests} tests in {cases} cases, of which {failed} failed
+The last run was on {date} with Python {python} on {machine}: {tests} tests in {cases} cases, of which {failed} failed
 and {skipped} were skipped for want of a program. **{proven} of {all} promises have a test**; the others say why not.
 
 A test runs on each of the stores that are named after it: `sqlite` is the embedded store, `cluster` a Redis Cluster. `none`
 means that no store takes part, `own` that the test starts what it needs itself.
+"""
+
+_LONG = """\
+`make torture` runs tests in a longer form. It was last done on {date} with Python {python} on {machine}: {cases} cases of
+these tests, of which {failed} failed.
 """
 
 Results = dict[str, Any]
@@ -46,7 +51,7 @@ def merge(parts: Iterable[Results]) -> dict[str, dict[str, Counter[str]]]:
     return merged
 
 
-def results(parts: Iterable[Results]) -> Results:
+def results(parts: list[Results]) -> Results:
     """Return what is committed of a run: when and where it was, and what each test said."""
     now = datetime.now(UTC)
     return {
@@ -54,11 +59,13 @@ def results(parts: Iterable[Results]) -> Results:
             "date": f"{now.day} {now:%B %Y}",
             "python": platform.python_version(),
             "machine": f"{platform.system()} {platform.machine()}",
-            "torture": os.environ.get("DOORWARD_TORTURE") == "1",
         },
         "tests": {
             test: {setup: dict(sorted(outcomes.items())) for setup, outcomes in sorted(setups.items())}
             for test, setups in sorted(merge(parts).items())
+        },
+        "figures": {
+            test: said["figures"] for part in parts for test, said in sorted(part.items()) if said.get("figures")
         },
     }
 
@@ -70,15 +77,11 @@ def render(book: list[Promise], found: Results) -> str:
     for test in tests:
         for name in carried(test.rpartition("::")[2]):
             of[name].append(test)
-    total: Counter[str] = Counter()
-    for setups in tests.values():
-        for outcomes in setups.values():
-            total.update(outcomes)
+    total = sum(map(total_of, tests.values()), Counter())
     legend = _LEGEND.format(
         date=found["run"]["date"],
         python=found["run"]["python"],
         machine=found["run"]["machine"],
-        torture=", in the long forms" if found["run"]["torture"] else "",
         tests=len(tests),
         cases=sum(total.values()),
         failed=total["failed"],
@@ -86,10 +89,25 @@ def render(book: list[Promise], found: Results) -> str:
         proven=sum(bool(of[promise.id]) for promise in book),
         all=len(book),
     )
-    return "\n".join([_HEAD, legend, *_sections(book, of, tests)])
+    long = found.get("long")
+    if not long:
+        return "\n".join([_HEAD, legend, *_sections(book, of, tests, None)])
+    heavy = sum((total_of(setups) for setups in long["tests"].values()), Counter())
+    told = _LONG.format(**long["run"], cases=sum(heavy.values()), failed=heavy["failed"])
+    return "\n".join([_HEAD, legend, told, *_sections(book, of, tests, long)])
 
 
-def _sections(book: list[Promise], of: dict[str, list[str]], tests: dict[str, Any]) -> Iterator[str]:
+def total_of(setups: dict[str, dict[str, int]]) -> Counter[str]:
+    """Return how many cases of a test had which outcome, on all set-ups."""
+    total: Counter[str] = Counter()
+    for outcomes in setups.values():
+        total.update(outcomes)
+    return total
+
+
+def _sections(
+    book: list[Promise], of: dict[str, list[str]], tests: dict[str, Any], long: Results | None
+) -> Iterator[str]:
     section = ""
     for promise in book:
         if promise.section != section:
@@ -102,14 +120,13 @@ def _sections(book: list[Promise], of: dict[str, list[str]], tests: dict[str, An
         elif not of[promise.id]:
             yield "Its test has not been run since it was written.\n"
         if of[promise.id]:
-            yield "\n".join(_line(test, tests[test]) for test in of[promise.id]) + "\n"
+            lines = [_line(test, tests[test]) for test in of[promise.id]]
+            yield "\n".join([*lines, *_heavy(promise, long)]) + "\n"
 
 
 def _line(test: str, setups: dict[str, dict[str, int]]) -> str:
     file, _, name = test.rpartition("::")
-    total: Counter[str] = Counter()
-    for outcomes in setups.values():
-        total.update(outcomes)
+    total = total_of(setups)
     said = "failed" if total["failed"] else "passed" if total["passed"] else "skipped"
     count = sum(total.values())
     cases = f", {count} cases" if count > 1 else ""
@@ -117,14 +134,36 @@ def _line(test: str, setups: dict[str, dict[str, int]]) -> str:
     return f"* {said}: [{words(name)}](../../{file}) ({stores}{cases})"
 
 
-def main(parts: list[str]) -> None:
+def _heavy(promise: Promise, long: Results | None) -> Iterator[str]:
+    """Yield the line about the long form of a promise's tests, where they ran in it."""
+    tests = [test for test in (long["tests"] if long else {}) if promise.id in carried(test.rpartition("::")[2])]
+    if not long or not tests:
+        return
+    total = sum((total_of(long["tests"][test]) for test in tests), Counter())
+    said = f"{total['failed']} failed" if total["failed"] else "passed"
+    figures = [figure for test in tests for figure in long["figures"].get(test, [])]
+    yield f"* long form: {said} ({'; '.join([f'{sum(total.values())} cases', *figures])})"
+
+
+def main(arguments: list[str]) -> None:
     """Take the parts' results over where there are any, and write the page."""
-    if parts:
-        read = [json.loads(Path(part).read_text(encoding="utf-8")) for part in parts]
-        RESULTS.write_text(json.dumps(results(read), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", type=Path)
+    parser.add_argument("--long", nargs="*", default=[], type=Path)
+    given = parser.parse_args(arguments)
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    if given.parts:
+        found = {**results(_read(given.parts)), **({"long": found["long"]} if "long" in found else {})}
+    if given.long:
+        found["long"] = results(_read(given.long))
+    if given.parts or given.long:
+        RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(render(promises(), found), encoding="utf-8")
+
+
+def _read(parts: list[Path]) -> list[Results]:
+    return [json.loads(part.read_text(encoding="utf-8")) for part in parts]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from faults.figures import figures_of
 from promises.book import carried, promises
 
 _FILE = "--promises"
@@ -73,11 +74,13 @@ class Collector:
         properties = dict(report.user_properties)
         if "promise" not in properties:
             return
-        test = self.found.setdefault(str(properties["promise"]), {"setups": {}})
+        test = self.found.setdefault(str(properties["promise"]), {"setups": {}, "figures": []})
         outcomes = test["setups"].setdefault(str(properties["setup"]), Counter())
         # A test that passes says so once; whatever goes wrong in its beginning or end counts too.
         if report.when == "call" or not report.passed:
             outcomes[report.outcome] += 1
+        if report.when == "call":
+            test["figures"] += figures_of(report)
 
     def pytest_sessionfinish(self) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)

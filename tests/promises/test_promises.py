@@ -4,11 +4,12 @@ import json
 import os
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promises.book import Promise, carried, promises, words, written
-from promises.page import PAGE, RESULTS, merge, render
+from promises.page import PAGE, RESULTS, merge, render, results
 
 BOOK = promises()
 _TESTS: dict[str, list[str]] = defaultdict(list)
@@ -63,15 +64,29 @@ def test_a_case_that_failed_in_one_part_has_failed() -> None:
     assert merge([one, other]) == {
         "t.py::test_TK1_x": {"sqlite": {"passed": 2, "failed": 1}, "postgresql": {"passed": 1}}
     }
-    run = {"date": "1 January 2027", "python": "3.11", "machine": "m", "torture": False}
+    run = {"date": "1 January 2027", "python": "3.11", "machine": "m"}
     found = {"run": run, "tests": {"t.py::test_TK1_x": merge([one, other])["t.py::test_TK1_x"]}}
     promise = Promise("TK1", "It says something.", "RFC 1", "Tokens")
     assert "* failed: [x](../../t.py) (sqlite, postgresql, 4 cases)" in render([promise], found)
 
 
+def test_the_page_tells_of_the_long_form_where_there_was_one() -> None:
+    test = "t.py::test_DU1_x"
+    part: dict[str, Any] = {
+        test: {"setups": {"sqlite": {"passed": 1}, "postgresql": {"passed": 1}}, "figures": ["500 cuts"]}
+    }
+    promise = Promise("DU1", "It says something.", "RFC 1", "Durability")
+    short = {**results([part]), "figures": {}}
+    assert "long form" not in render([promise], short)
+    assert "* long form: passed (2 cases; 500 cuts)" in render([promise], {**short, "long": results([part])})
+    part[test]["setups"]["sqlite"] = {"failed": 1}
+    assert "* long form: 1 failed (2 cases; 500 cuts)" in render([promise], {**short, "long": results([part])})
+
+
 @pytest.mark.slow
 def test_the_plugin_writes_down_what_tests_of_promises_said(pytester_like: Path) -> None:
     said = json.loads(pytester_like.read_text(encoding="utf-8"))
+    assert said["aside/test_aside.py::test_TK1_too"]["figures"] == ["of one"]
     assert {test.rpartition("::")[2]: found["setups"] for test, found in said.items()} == {
         "test_TK1_too": {"own": {"passed": 1}},
         "test_TK1_passes": {"own": {"passed": 2}},
@@ -105,8 +120,10 @@ def test_without_an_id(): pass
     # A folder with hooks of its own makes pytest choose among plugins.
     (tmp_path / "aside").mkdir()
     (tmp_path / "aside" / "conftest.py").write_text("def pytest_runtest_setup(): pass\n", encoding="utf-8")
-    (tmp_path / "aside" / "test_aside.py").write_text("def test_TK1_too(): pass\n", encoding="utf-8")
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["promises.plugin"]\n', encoding="utf-8")
+    (tmp_path / "aside" / "test_aside.py").write_text(
+        "from faults.figures import say\ndef test_TK1_too(): say('of one')\n", encoding="utf-8"
+    )
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["faults.figures", "promises.plugin"]\n', encoding="utf-8")
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {Path(__file__).parents[1]}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "--promises=said.json"]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -70,7 +70,7 @@ async def test_BF11_without_counters_an_address_has_its_budget_in_this_process(
 ) -> None:
     async with opened(redis_server.url) as stores:
         clock = TurnableClock()
-        throttle = Throttle(stores.counters, clock, b"pepper", Budgets(address=Budget(200, 5)))
+        throttle = Throttle(stores.counters, clock, (b"pepper",), Budgets(address=Budget(200, 5)))
         await throttle.address("192.0.2.1")
         redis_server.kill()
         asked = (throttle.address("192.0.2.1") for _ in range(50))
@@ -86,7 +86,7 @@ async def test_BF11_without_counters_an_address_has_its_budget_in_this_process(
 
 async def test_BF11_without_counters_no_secret_is_looked_at(redis_server: RedisServer, opened: Opener) -> None:
     async with opened(redis_server.url) as stores:
-        throttle = Throttle(stores.counters, TurnableClock(), b"pepper")
+        throttle = Throttle(stores.counters, TurnableClock(), (b"pepper",))
         redis_server.kill()
         for _ in range(20):
             with pytest.raises(StoreUnavailable):

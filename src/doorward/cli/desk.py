@@ -23,7 +23,7 @@ from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenants import Tenants
-from doorward.core.throttle import Budget, Budgets, Throttle, pepper
+from doorward.core.throttle import Budget, Budgets, Throttle, peppers
 from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
 from doorward.core.users import Users
@@ -101,7 +101,7 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
     try:
         lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
         door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
-        throttle = Throttle(stores.counters, clock, pepper(next(iter(masters.values()))), _NO_BUDGETS)
+        throttle = Throttle(stores.counters, clock, peppers(masters.values()), _NO_BUDGETS)
         accounts, keys = stores.accounts, stores.keys
         users = Users(accounts, door, passwords, throttle, clock)
         desk = Desk(

@@ -9,7 +9,7 @@ from doorward.core.errors import Conflict, TenantExists
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, Event, Tenant
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, AuditLog, Clock, Sessions
+from doorward.core.ports import Accounts, AuditLog, Clock, Ending, Sessions
 from doorward.core.throttle import TENANTS, Throttle
 
 _PAGE = 200
@@ -64,7 +64,10 @@ class Operations:
             before = await self.find(tenant.id)
             after = replace(before, password_hash=secret, credentials=before.credentials + 1)
             changed = event(operator(tenant.id), self.clock(), "tenant.password")
-            if await self.accounts.change_tenant(after, events=[changed]):
+            ends = Ending(tenant.id)
+            if not self.accounts.ends_sessions:
+                await self.sessions.end_tenant(tenant.id)
+            if await self.accounts.change_tenant(after, events=[changed], ends=ends):
                 await self.sessions.end_tenant(tenant.id)
                 await self.throttle.pardon(TENANTS, before.email)
                 return

@@ -9,7 +9,7 @@ from doorward.core.audit import SERVICE, event
 from doorward.core.errors import Conflict, IncorrectPassword, NotAuthorized, TenantExists
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, ApiKeys, Clock
+from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
 from doorward.core.sessions import SessionDoor, key_session
 from doorward.core.tenant_settings import TenantSettings, policy, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
@@ -72,7 +72,10 @@ class Tenants:
         before = await self._prove(caller, current)
         secret = await self.passwords.hash(password, group=TENANTS)
         after = replace(before, password_hash=secret, credentials=before.credentials + 1)
-        if not await self.accounts.change_tenant(after, events=[event(caller, self.clock(), "tenant.password")]):
+        ends = Ending(caller.tenant_id, keep=keep)
+        await self.sessions.part(self.accounts, ends)
+        told = event(caller, self.clock(), "tenant.password")
+        if not await self.accounts.change_tenant(after, events=[told], ends=ends):
             raise Conflict
         await self.sessions.sessions.end_tenant(caller.tenant_id, keep=keep)
 
@@ -103,7 +106,9 @@ class Tenants:
             before = await self._found(caller.tenant_id)
             after = replace(before, disabled=disabled, credentials=before.credentials + 1)
             action = "tenant.disable" if disabled else "tenant.enable"
-            if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)]):
+            ends = Ending(caller.tenant_id, everything=True) if disabled else None
+            await self.sessions.part(self.accounts, ends)
+            if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)], ends=ends):
                 await (self._end(caller.tenant_id) if disabled else self._restore(caller.tenant_id))
                 return after
         raise Conflict

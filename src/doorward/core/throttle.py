@@ -6,7 +6,7 @@ what.
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -42,9 +42,13 @@ class Budgets:
     login: Budget = Budget(100, 30)
 
 
-def pepper(master: bytes) -> bytes:
-    """Return the key that names of counters are hidden with, derived from a master key."""
-    return hmac.digest(master, b"doorward/counters", "sha256")
+def peppers(masters: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return the keys that names of counters are hidden with, each derived from a master key."""
+    return tuple(hmac.digest(master, b"doorward/counters", "sha256") for master in masters)
+
+
+def _alias(pepper: bytes, realm: str, name: str) -> str:
+    return hmac.digest(pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256").hex()
 
 
 def _seconds(milliseconds: int) -> int:
@@ -61,7 +65,9 @@ class Attempt:
 
 @dataclass(slots=True)
 class Throttle:
-    """Says wait, by raising. Collaborators are fields; `pepper` keys the names of counters.
+    """Says wait, by raising. Collaborators are fields; the first of `peppers` keys the names of counters.
+
+    What was counted under the other ones, of former keys or of the next one, is counted on when a name is used.
 
     `patience` is how many seconds an attempt waits for others in flight, since right passwords in parallel are no
     attack; only then is it refused.
@@ -69,7 +75,7 @@ class Throttle:
 
     counters: Counters
     clock: Clock
-    pepper: bytes
+    peppers: tuple[bytes, ...]
     budgets: Budgets = field(default_factory=Budgets)
     backoff: Backoff = field(default_factory=Backoff)
     patience: float = 2.0
@@ -138,7 +144,11 @@ class Throttle:
 
     def alias(self, realm: str, name: str) -> str:
         """Return what stands for a name in a realm (a tenant's id, or TENANTS); one for all its spellings."""
-        return hmac.digest(self.pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256").hex()
+        return _alias(self.peppers[0], realm, name)
+
+    def adopt(self, peppers: Sequence[bytes]) -> None:
+        """Hide names with the first of these from now on, without forgetting what was counted before."""
+        self.peppers = tuple(dict.fromkeys([*peppers, *self.peppers]))
 
     def _refuse_known(self, key: str, now: int) -> None:
         wait = self._denied.get(key, 0) - now
@@ -155,13 +165,19 @@ class Throttle:
         """Return the counter of a name in a realm."""
         return f"attempts:{self.alias(realm, name)}"
 
+    async def _counter(self, realm: str, name: str) -> str:
+        key = self.key(realm, name)
+        for other in self.peppers[1:]:
+            await self.counters.inherit(key, f"attempts:{_alias(other, realm, name)}", now=self.clock())
+        return key
+
     @asynccontextmanager
     async def attempt(self, realm: str, name: str) -> AsyncIterator[Attempt]:
         """Reserve an attempt at the secret of a name, whether or not the name exists, before the secret is looked at.
 
         TooManyAttempts where earlier failures demand a wait.
         """
-        key = self.key(realm, name)
+        key = await self._counter(realm, name)
         await self._reserve(key)
         attempt = Attempt()
         try:
@@ -192,4 +208,4 @@ class Throttle:
 
     async def pardon(self, realm: str, name: str) -> None:
         """Forget the failures of a name: its secret was replaced by who owns it."""
-        await self.counters.forget(self.key(realm, name))
+        await self.counters.forget(await self._counter(realm, name))

@@ -17,7 +17,7 @@ from doorward.core.errors import (
 )
 from doorward.core.model import Caller, Permission, Session, User
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, Clock, ResetCode, ResetCodes
+from doorward.core.ports import Accounts, Clock, Ending, ResetCode, ResetCodes
 from doorward.core.sessions import SessionDoor
 from doorward.core.throttle import Throttle
 from doorward.core.users import Users
@@ -127,7 +127,9 @@ class UserPasswords:
             raise gone
         after = replace(now, password_hash=secret, credentials=now.credentials + 1)
         told = event(caller, self.clock(), "user.password", subject=user.id)
-        if not await self.accounts.change_user(after, events=[told]):
+        ends = Ending(caller.tenant_id, user.id, keep)
+        await self.sessions.part(self.accounts, ends)
+        if not await self.accounts.change_user(after, events=[told], ends=ends):
             raise gone
         await self.sessions.sessions.end_user(caller.tenant_id, user.id, keep=keep)
         await self.throttle.pardon(caller.tenant_id, user.login)

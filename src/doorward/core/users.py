@@ -13,7 +13,7 @@ from doorward.core.identity import canonical
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.password_policy import faults
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, Clock
+from doorward.core.ports import Accounts, Clock, Ending
 from doorward.core.sessions import SessionDoor
 from doorward.core.tenant_settings import settings_of
 from doorward.core.throttle import Throttle
@@ -112,7 +112,9 @@ class Users:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
         subject = before.id if before else user.id
         replaced = event(caller, user.registration_date, "user.replace", subject=subject)
-        kept = await self.accounts.put_user(user, events=[replaced])
+        ends = Ending(caller.tenant_id, subject)
+        await self.sessions.part(self.accounts, ends)
+        kept = await self.accounts.put_user(user, events=[replaced], ends=ends)
         await self.sessions.sessions.end_user(caller.tenant_id, kept.id)
         await self.throttle.pardon(caller.tenant_id, kept.login)
         return kept
@@ -145,8 +147,10 @@ class Users:
             after = replace(before, **fields)
             over = secret is not None or (after.disabled and not before.disabled)
             after = replace(after, credentials=before.credentials + over)
+            ends = Ending(caller.tenant_id, before.id) if over else None
+            await self.sessions.part(self.accounts, ends)
             told = event(caller, self.clock(), _action(before, after, secret), subject=before.id)
-            if await self.accounts.change_user(after, events=[told]):
+            if await self.accounts.change_user(after, events=[told], ends=ends):
                 if over:
                     await self.sessions.sessions.end_user(caller.tenant_id, before.id)
                 if secret is not None:

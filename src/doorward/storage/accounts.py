@@ -5,8 +5,9 @@ from typing import Any
 
 from doorward.core.identity import canonical
 from doorward.core.model import Tenant, User
-from doorward.core.ports import Events, Found
+from doorward.core.ports import Ending, Events, Found
 from doorward.storage.database import Database, Row, Step, happened
+from doorward.storage.sessions import end
 
 _BATCH = 500
 # Behind every login: nothing of this character is visible, so no login holds it.
@@ -24,9 +25,10 @@ _REMAINS = ("api_keys", "reset_codes", "chain", "realm", "tenant", "departed")
 class RelationalAccounts:
     """Accounts (see the port) in two tables."""
 
-    def __init__(self, database: Database) -> None:
-        """Keep accounts in `database`."""
+    def __init__(self, database: Database, *, with_sessions: bool) -> None:
+        """Keep accounts in `database`, with the sessions or without them."""
         self._db = database
+        self.ends_sessions = with_sessions
         self._indexed = ""
         self._emptying = ""
 
@@ -61,7 +63,7 @@ class RelationalAccounts:
         row = {"id": tenant.id, "credentials": tenant.credentials, "password_hash": password_hash}
         return await self._write("set_tenant_hash", row)
 
-    async def change_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
+    async def change_tenant(self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None) -> bool:
         """See `Accounts.change_tenant`."""
         row = {
             "id": tenant.id,
@@ -71,7 +73,7 @@ class RelationalAccounts:
             "disabled": int(tenant.disabled),
             "version": tenant.version,
         }
-        return await self._write("change_tenant", row, events)
+        return await self._write("change_tenant", row, events, ends)
 
     async def delete_tenant(self, tenant_id: str, *, events: Events = ()) -> bool:
         """See `Accounts.delete_tenant`."""
@@ -111,14 +113,14 @@ class RelationalAccounts:
         added = {number: bool(result) for number, result in zip(order, results, strict=False)}
         return [added[number] for number in range(len(rows))]
 
-    async def put_user(self, user: User, *, events: Events = ()) -> User:
+    async def put_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> User:
         """See `Accounts.put_user`."""
-        [row], *_ = await self._db.write(Step("put_user", _user_row(user)), *happened(events))
+        [row], *_ = await self._db.write(Step("put_user", _user_row(user)), *self._end(ends), *happened(events))
         return _user(row)
 
-    async def change_user(self, user: User, *, events: Events = ()) -> bool:
+    async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
         """See `Accounts.change_user`."""
-        return await self._write("change_user", _user_row(user) | {"version": user.version}, events)
+        return await self._write("change_user", _user_row(user) | {"version": user.version}, events, ends)
 
     async def user_by_login(self, tenant_id: str, login: str) -> User | None:
         """See `Accounts.user_by_login`."""
@@ -220,9 +222,14 @@ class RelationalAccounts:
         for start in range(0, len(steps), _BATCH):
             await self._db.write(*steps[start : start + _BATCH])
 
-    async def _write(self, statement: str, values: Mapping[str, object], events: Events = ()) -> bool:
-        rows, *_ = await self._db.write(Step(statement, values, vital=True), *happened(events))
+    async def _write(
+        self, statement: str, values: Mapping[str, object], events: Events = (), ends: Ending | None = None
+    ) -> bool:
+        rows, *_ = await self._db.write(Step(statement, values, vital=True), *self._end(ends), *happened(events))
         return bool(rows)
+
+    def _end(self, ends: Ending | None) -> list[Step]:
+        return end(ends) if ends and self.ends_sessions else []
 
 
 def _tenant(row: Row) -> Tenant:

@@ -53,6 +53,15 @@ class RelationalCounters:
         """See `Counters.forget`."""
         await self._db.write(Step("forget_last", {"key": key}), Step("forget_failures", {"key": key}))
 
+    async def inherit(self, key: str, former: str, *, now: int) -> None:
+        """See `Counters.inherit`."""
+        await self._db.write(
+            # Of two processes at once, one waits here for the other, and then finds nothing.
+            Step("hold_attempts", {"key": former, "now": now}, vital=True),
+            Step("inherit_attempts", {"key": key, "former": former}),
+            Step("drop_attempts", {"key": former}),
+        )
+
     async def sweep(self, now: int, *, limit: int) -> int:
         """See `Counters.sweep`."""
         budgets, attempts = await self._db.write(

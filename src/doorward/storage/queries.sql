@@ -361,6 +361,23 @@ DELETE FROM attempts WHERE key = :key AND pending <= 1
 -- name: forget_failures
 UPDATE attempts SET failures = 0, blocked_until = 0, pending = pending - 1 WHERE key = :key
 
+-- name: hold_attempts
+UPDATE attempts SET pending = 0 WHERE key = :key AND expires_at > :now RETURNING key
+
+-- name: inherit_attempts
+INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
+SELECT CAST(:key AS TEXT), failures, 0, 0, blocked_until, expires_at FROM attempts WHERE key = :former
+ON CONFLICT (key) DO UPDATE
+SET failures = attempts.failures + excluded.failures,
+    blocked_until = CASE
+        WHEN attempts.blocked_until > excluded.blocked_until THEN attempts.blocked_until
+        ELSE excluded.blocked_until END,
+    expires_at = CASE
+        WHEN attempts.expires_at > excluded.expires_at THEN attempts.expires_at ELSE excluded.expires_at END
+
+-- name: drop_attempts
+DELETE FROM attempts WHERE key = :key
+
 -- name: sweep_budgets
 DELETE FROM budgets WHERE key IN (SELECT key FROM budgets WHERE full_at <= :now LIMIT :limit) RETURNING key
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import OWNERS, Device, Kind, Origin, Session
-from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Events, Policy
+from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Ending, Events, Policy
 from doorward.storage.database import Database, Step, happened
 
 _BATCH = 500
@@ -60,6 +60,31 @@ def _owner_and_realm(session: Session) -> tuple[str, str]:
 
 def _row(session: Session) -> dict[str, object]:
     return {name: value for name, value in session._asdict().items() if name in _COLUMNS}
+
+
+def end(ending: Ending) -> list[Step]:
+    """Return the steps that end what an ending says."""
+    if ending.user_id is not None:
+        return _ending(_users_owner(ending.user_id), ending.keep)
+    steps = _ending(_tenants_owner(ending.tenant_id), ending.keep)
+    if ending.everything:
+        steps += _ending(_keys_owner(ending.tenant_id), None)
+        steps.append(Step("renew_epoch", {"owner": _users_realm(ending.tenant_id), "fresh": _fresh()}))
+    return steps
+
+
+def _ending(owner: str, keep: Session | None) -> list[Step]:
+    values: Mapping[str, object] = {"owner": owner, "fresh": _fresh()}
+    steps = [Step("end_owner", {"owner": owner})]
+    if keep is not None:
+        steps = [
+            Step("lock_epoch", values),
+            Step("keep_session", {**values, "id": keep.id}),
+            Step("renew_epoch", values),
+        ]
+        if OWNERS[Kind(keep.kind)] == Kind.TENANT:
+            steps.insert(2, Step("keep_realm", {**values, "id": keep.id}))
+    return [*steps, Step("note_ended", {"owner": owner})]
 
 
 def _fresh() -> int:
@@ -208,17 +233,7 @@ class RelationalSessions:
         await self._end(_keys_owner(tenant_id), None, events)
 
     async def _end(self, owner: str, keep: Session | None, events: Events) -> None:
-        values: Mapping[str, object] = {"owner": owner, "fresh": _fresh()}
-        steps = [Step("end_owner", {"owner": owner})]
-        if keep is not None:
-            steps = [
-                Step("lock_epoch", values),
-                Step("keep_session", {**values, "id": keep.id}),
-                Step("renew_epoch", values),
-            ]
-            if OWNERS[Kind(keep.kind)] == Kind.TENANT:
-                steps.insert(2, Step("keep_realm", {**values, "id": keep.id}))
-        await self._db.write(*steps, Step("note_ended", {"owner": owner}), *happened(events))
+        await self._db.write(*_ending(owner, keep), *happened(events))
 
     async def forget_users(self, user_ids: Sequence[str]) -> None:
         """See `Sessions.forget_users`."""

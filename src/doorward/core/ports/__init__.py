@@ -11,7 +11,7 @@ from doorward.core.ports.counters import Backoff, Counters, Verdict
 from doorward.core.ports.credentials import ApiKey, ApiKeys, ResetCode, ResetCodes
 from doorward.core.ports.imports import Imports
 from doorward.core.ports.revocations import Revocation, Revocations
-from doorward.core.ports.sessions import NO_POLICY, UNKNOWN, Claimed, Policy, Sessions
+from doorward.core.ports.sessions import NO_POLICY, UNKNOWN, Claimed, Ending, Policy, Sessions
 
 __all__ = [
     "NO_POLICY",
@@ -24,6 +24,7 @@ __all__ = [
     "Claimed",
     "Clock",
     "Counters",
+    "Ending",
     "Entry",
     "Events",
     "Found",

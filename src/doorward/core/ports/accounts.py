@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from doorward.core.model import Tenant, User
 from doorward.core.ports.audit import Events
+from doorward.core.ports.sessions import Ending
 
 
 class Found(NamedTuple):
@@ -17,8 +18,12 @@ class Found(NamedTuple):
 class Accounts(Protocol):
     """Tenants and users; durable. A write that returned survives a crash of every process.
 
-    `events` are kept in the same transaction as what they tell of, or not at all.
+    `events` are kept in the same transaction as what they tell of, or not at all. `ends` says which sessions end with a
+    change, in the same transaction, where `ends_sessions`; where not, nothing comes of it.
     """
+
+    ends_sessions: bool
+    """Whether sessions lie in the same database."""
 
     async def add_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
         """Keep a new tenant; False, and nothing kept, where the canonical e-mail address is taken."""
@@ -40,7 +45,7 @@ class Accounts(Protocol):
         """Replace the stored hash of an unchanged password; False where the password has changed meanwhile."""
         ...
 
-    async def change_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
+    async def change_tenant(self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None) -> bool:
         """Keep a tenant's hash, credentials, settings and disabled as they are in `tenant`, and count its version up.
 
         False, and nothing kept, where its version is not that of `tenant` any more, or it is gone.
@@ -69,14 +74,14 @@ class Accounts(Protocol):
         """Keep new users of one tenant in one transaction; for each, False where its canonical login was taken."""
         ...
 
-    async def put_user(self, user: User, *, events: Events = ()) -> User:
+    async def put_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> User:
         """Keep a user; one that has its canonical login keeps id and registration date and takes over the rest.
 
         Returns what is kept now. `credentials` is one more than before.
         """
         ...
 
-    async def change_user(self, user: User, *, events: Events = ()) -> bool:
+    async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
         """Keep everything of `user` but its login and dates, and count its version up.
 
         False, and nothing kept, where its version is not that of `user` any more, or it is gone.

@@ -54,6 +54,10 @@ class Counters(Protocol):
         """Give a reservation back and forget all failures: the secret was right, or was replaced."""
         ...
 
+    async def inherit(self, key: str, former: str, *, now: int) -> None:
+        """Count on under `key` what failed under its former name, of which nothing is left; blocks go on as well."""
+        ...
+
     async def sweep(self, now: int, *, limit: int) -> int:
         """Remove up to `limit` counters that say nothing any more; return how many were removed.
 

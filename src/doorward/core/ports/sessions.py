@@ -25,6 +25,18 @@ class Policy(NamedTuple):
     lifetime: int | None = None
 
 
+class Ending(NamedTuple):
+    """Which sessions end: a user's, or, without one, the tenant's own; with `everything` its keys' and users' as well.
+
+    `keep`, if it is one of them and live, goes on.
+    """
+
+    tenant_id: str
+    user_id: str | None = None
+    keep: Session | None = None
+    everything: bool = False
+
+
 NO_POLICY = Policy()
 UNKNOWN = Origin()
 

@@ -52,3 +52,19 @@ return 0
 if tonumber(redis.call('HGET', KEYS[1], 'pending') or '0') <= 1 then return redis.call('DEL', KEYS[1]) end
 redis.call('HINCRBY', KEYS[1], 'pending', -1)
 return redis.call('HSET', KEYS[1], 'failures', 0, 'blocked', 0)
+
+-- name: surrender
+-- KEYS attempts. Returns failures, until when they block, and when they expire, of what is gone now.
+local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires')
+redis.call('DEL', KEYS[1])
+return {tonumber(held[1] or '0'), tonumber(held[2] or '0'), tonumber(held[3] or '0')}
+
+-- name: inherit
+-- KEYS attempts. ARGV now, failures, blocked, expires, slack.
+local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires')
+local blocked = math.max(tonumber(held[2] or '0'), tonumber(ARGV[3]))
+local expires = math.max(tonumber(held[3] or '0'), tonumber(ARGV[4]))
+redis.call('HSET', KEYS[1], 'failures', tonumber(held[1] or '0') + tonumber(ARGV[2]),
+  'blocked', string.format('%.0f', blocked), 'expires', string.format('%.0f', expires))
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expires - tonumber(ARGV[1]) + tonumber(ARGV[5])))
+return 0

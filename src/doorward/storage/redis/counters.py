@@ -1,4 +1,4 @@
-"""Counters (see the port), each operation one script on one key. Redis removes by itself what says nothing any more."""
+"""Counters (see the port), but for `inherit` one script on one key each. Redis removes what says nothing any more."""
 
 from doorward.core.ports import Backoff, Verdict
 from doorward.storage.redis.client import Redis
@@ -47,6 +47,12 @@ class RedisCounters:
     async def forget(self, key: str) -> None:
         """See `Counters.forget`."""
         await self._run("forget", key)
+
+    async def inherit(self, key: str, former: str, *, now: int) -> None:
+        """See `Counters.inherit`; in a Cluster the two names may be on two nodes, so this is a step on each."""
+        failures, blocked_until, expires_at = await self._run("surrender", former)
+        if expires_at > now:
+            await self._run("inherit", key, now, failures, blocked_until, expires_at, _SLACK)
 
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - there is nothing left to do
         """See `Counters.sweep`."""
