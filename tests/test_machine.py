@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from doorward.app import build
+from doorward.core.passwords import Hasher, Passwords
 from doorward.machine import cores
 from harness import read_settings
 
@@ -109,6 +110,12 @@ def test_one_thread_hashes_for_each_core_but_one(
 ) -> None:
     monkeypatch.setattr("doorward.app.cores", lambda: 8)
     made: list[int] = []
-    monkeypatch.setattr("doorward.app.Passwords", lambda _, threads: made.append(threads))
+
+    class Noting(Passwords):
+        def __init__(self, hasher: Hasher, *, threads: int) -> None:
+            made.append(threads)
+            super().__init__(hasher, threads=threads)
+
+    monkeypatch.setattr("doorward.app.Passwords", Noting)
     build(read_settings(tmp_path, {"WORKERS": workers, "HASH_THREADS": said}))
     assert made == [threads]

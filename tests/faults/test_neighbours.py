@@ -37,9 +37,12 @@ def next_version(tmp_path: Path) -> Path:
     program = tmp_path / "next" / "doorward"
     shutil.copytree(Path(doorward.__file__).parent, program, ignore=shutil.ignore_patterns("__pycache__"))
     migrations = program / "storage" / "migrations"
-    tables = re.findall(r"CREATE TABLE (\w+)", "\n".join(file.read_text() for file in migrations.glob("*.sql")))
-    assert {"users", "sessions", "tenants"} <= set(tables)
-    steps = [f"ALTER TABLE {table} ADD COLUMN of_the_next_version TEXT DEFAULT 'new';" for table in tables]
+    # Some are made by a step for each kind of database.
+    tables = {
+        table for file in migrations.glob("*.sql") for table in re.findall(r"CREATE TABLE (\w+)", file.read_text())
+    }
+    assert {"users", "sessions", "tenants"} <= tables
+    steps = [f"ALTER TABLE {table} ADD COLUMN of_the_next_version TEXT DEFAULT 'new';" for table in sorted(tables)]
     steps.append("CREATE TABLE of_the_next_version (id TEXT PRIMARY KEY);")
     (migrations / f"{newest_version() + 1:04d}_next.sql").write_text("\n".join([*steps, ""]))
     return program.parent
