@@ -3,7 +3,7 @@
 import asyncio
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 import doorward
 from doorward.storage.statements import newest_version
-from faults.client import Client, clients, patient, ready_hash
+from faults.client import Client, Reply, clients, ready_hash
 from faults.sizes import NEIGHBOUR_SECONDS
 from harness import KEY, Process
 from servers import Servers
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 HASH = ready_hash("pw")
 CUSTOMERS = 4
+PATIENCE = 10
 
 
 @pytest.fixture
@@ -62,19 +63,40 @@ class Customer:
     async def live(self) -> None:
         while not self.over.is_set():
             login = f"{self.name}-{self.served}"
-            await patient(lambda: self.door().create(login, HASH))  # noqa: B023 - it is called at once
-            token = await self.door().session(login)
+            assert await self.ask(lambda door: door.create(login, HASH), 409) == 200  # noqa: B023 - called at once
+            token = ""
+
+            async def log_in(door: Client) -> Reply:
+                nonlocal token
+                answer = await door.login(login)  # noqa: B023 - likewise
+                token = answer.body.get("accessToken", "")
+                return answer
+
+            assert await self.ask(log_in) == 200
             assert await self.known(token) == {200}
-            await patient(lambda: self.door().ask("PATCH", f"/user/{login}", {"company": "A"}))  # noqa: B023
-            await patient(lambda: self.door().logout(token))  # noqa: B023
+            company = {"company": "A"}
+            assert await self.ask(lambda door: door.ask("PATCH", f"/user/{login}", company)) == 200  # noqa: B023
+            assert await self.ask(lambda door: door.logout(token), 400) == 200  # noqa: B023 - likewise
             assert await self.known(token) == {400}
             self.served += 1
 
-    def door(self) -> Client:
-        return self.chance.choice(self.doors)
+    async def ask(self, ask: Callable[[Client], Awaitable[Reply]], done: int = 200, door: Client | None = None) -> int:
+        """Ask until it is no 503, which is what a migration that holds the tables comes to; return the status.
+
+        `done` is what whoever asks again is told where it was done the first time.
+        """
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        again = False
+        while True:
+            answer = await ask(door or self.chance.choice(self.doors))
+            if answer.status != 503:
+                return 200 if again and answer.status == done else answer.status
+            assert asyncio.get_running_loop().time() < deadline, answer
+            again = True
+            await asyncio.sleep(0.1)
 
     async def known(self, token: str) -> set[int]:
-        return {(await door.verify(token)).status for door in self.doors}
+        return {await self.ask(lambda door: door.verify(token), door=door) for door in self.doors}
 
 
 def ended(process: Process) -> None:
