@@ -50,6 +50,6 @@ def test_answers_that_are_no_success_are_no_result(tmp_path: Path) -> None:
 def test_another_server_is_measured_in_the_same_rounds(tmp_path: Path) -> None:
     with doorward(SQLITE, tmp_path / "other") as other:
         bench = Bench(tmp_path / "data", TINY, other.url, other.group)
-        [figure] = measure(["verify"], bench)
+        [figure] = measure(["login"], bench)
     assert foreign(other.url, None).port == other.port
     assert other.url in {line.name for line in figure.lines}

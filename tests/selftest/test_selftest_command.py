@@ -178,7 +178,10 @@ def test_PR2_who_stops_it_gets_the_tenants_removed(service: Service, how: signal
 
     with relaying(service.port, hole) as url:
         command = [sys.executable, "-m", "doorward", "selftest", "--url", url, "--rate", "0"]
+        # Whoever runs the tests in the background lets them ignore Ctrl-C, and what is ignored is inherited.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        signal.signal(signal.SIGINT, before)
         service.eventually(lambda: reached, 60)
         process.send_signal(how)
         out, err = process.communicate(timeout=60)
