@@ -75,6 +75,13 @@ SICK = {
 }
 
 
+def test_a_folder_that_the_service_makes_is_its_owners_only(tmp_path: Path) -> None:
+    operator = Operator(tmp_path / "new", {})
+    operator.do("migrate")
+    assert states(operator, "files") == [("ok", "")]
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no Redis."""

@@ -59,7 +59,7 @@ def _repeats(text: str) -> bool:
 def kept_keys(path: Path) -> Keys:
     """Return the master keys of a file, which is made, with one key, where there is none; CannotStart as below."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _make_key(path)
     except OSError as error:

@@ -214,7 +214,7 @@ def migrate(path: Path) -> int:
     migrations = load_migrations("sqlite", _WORDS)
     newest = migrations[-1].version
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = _connect_first(path, newest)
     except (OSError, sqlite3.Error) as error:
         raise _cannot_open(path, error) from error
