@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from uuid import uuid4
 
 from doorward.core.model import Kind, Session
-from doorward.core.ports import ApiKey, Claimed
+from doorward.core.ports import Claimed
 from doorward.stores import Stores
 
 Opener = Callable[[str], AbstractAsyncContextManager[Stores]]
@@ -40,21 +40,6 @@ def tenant_session(tenant_id: str = "", *, at: int = NOW) -> Session:
         created_at=at,
         expires_at=None,
         seen_at=at,
-    )
-
-
-def key_session(key: ApiKey) -> Session:
-    return Session(
-        id=key.id,
-        kind=Kind.KEY,
-        tenant_id=key.tenant_id,
-        user_id=None,
-        device_id=None,
-        key=key.digest,
-        created_at=key.created_at,
-        expires_at=key.expires_at,
-        seen_at=key.created_at,
-        permissions=key.permissions,
     )
 
 

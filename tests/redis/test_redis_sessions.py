@@ -14,7 +14,7 @@ from doorward.storage.redis.records import names_of
 from doorward.storage.redis.scripts import Command
 from doorward.storage.redis.sessions import Durable, RedisSessions
 from doorward.stores import Stores
-from made_up import NOW, Opener, claimed, key_session, tenant_session, user_session
+from made_up import NOW, Opener, claimed, tenant_session, user_session
 
 pytest_plugins = ["redis_fixtures"]
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ async def test_TK14_endings_end_just_what_they_name(any_redis: str, opened: Open
             "alice again": user_session(mine, alice),
             "bob": user_session(mine),
             "me": tenant_session(mine),
-            "key": key_session(key),
+            "key": key.session,
             "them": tenant_session(),
             "their user": user_session(),
         }
@@ -286,14 +286,14 @@ async def make_key(stores: Stores) -> ApiKey:
     assert await stores.accounts.add_tenant(tenant)
     key = ApiKey(uuid4().hex[:22], tenant.id, "ci", "verify", b"\x01" * 32, NOW, None)
     assert await stores.keys.add(key, cap=5)
-    await stores.sessions.open(key_session(key), cap=None)
+    await stores.sessions.open(key.session, cap=None)
     return key
 
 
 async def test_an_api_key_that_redis_lost_is_restored_and_a_deleted_one_never(any_redis: str, opened: Opener) -> None:
     async with opened(any_redis) as one, opened(any_redis) as other:
         key = await make_key(one)
-        session = key_session(key)
+        session = key.session
         assert one.redis
         assert await one.redis.run(_delete(session)) == [1]
         assert await other.sessions.find(claimed(session)) == session
@@ -325,7 +325,7 @@ async def test_DU11_a_key_that_is_deleted_while_it_is_restored_does_not_come_bac
 ) -> None:
     async with opened(any_redis) as one, opened(any_redis) as other:
         key = await make_key(one)
-        session = key_session(key)
+        session = key.session
         assert one.redis
         await one.redis.run(_delete(session))
 

@@ -21,7 +21,6 @@ from doorward.cli.desk import (
 )
 from doorward.core.clock import system_clock
 from doorward.core.operations import restored
-from doorward.core.sessions import key_session
 from doorward.moving_up import Restored, back_up, size_of
 from doorward.moving_up import restore as put_back
 from doorward.storage.backup import TABLES, NotABackup, Reader
@@ -98,5 +97,5 @@ async def _settle(desk: Desk, found: Restored) -> None:
     async for tenant in desk.operations.tenants():
         if not tenant.disabled:
             for key in await desk.stores.keys.of_tenant(tenant.id):
-                await sessions.open(key_session(key), cap=None)
+                await sessions.open(key.session, cap=None)
     await desk.operations.note(restored(system_clock(), found.taken_at))

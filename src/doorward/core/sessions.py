@@ -9,7 +9,7 @@ import msgspec
 from doorward.core.errors import InvalidToken, NotAuthorized, PermissionDenied
 from doorward.core.keys import PREFIX, PresentedKey, parse_key
 from doorward.core.model import Kind, Origin, Permission, Session, Tenant, User
-from doorward.core.ports import NO_POLICY, UNKNOWN, Accounts, ApiKey, Claimed, Clock, Ending, Events, Policy, Sessions
+from doorward.core.ports import NO_POLICY, UNKNOWN, Accounts, Claimed, Clock, Ending, Events, Policy, Sessions
 from doorward.core.signing import new_session_id, new_session_key
 from doorward.core.tokens import Codec, Parsed, TenantClaims, UserClaims
 
@@ -77,22 +77,6 @@ class _Credential(NamedTuple):
 
     claimed: Claimed
     proof: Parsed[TenantClaims] | PresentedKey
-
-
-def key_session(key: ApiKey) -> Session:
-    """Return the session that makes an API key live."""
-    return Session(
-        id=key.id,
-        kind=Kind.KEY,
-        tenant_id=key.tenant_id,
-        user_id=None,
-        device_id=None,
-        key=key.digest,
-        created_at=key.created_at,
-        expires_at=key.expires_at,
-        seen_at=key.created_at,
-        permissions=key.permissions,
-    )
 
 
 @dataclass(frozen=True, slots=True)

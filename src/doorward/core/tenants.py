@@ -10,7 +10,7 @@ from doorward.core.errors import Conflict, IncorrectPassword, NotAuthorized, Ten
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
-from doorward.core.sessions import SessionDoor, key_session
+from doorward.core.sessions import SessionDoor
 from doorward.core.tenant_settings import TenantSettings, policy, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
 
@@ -115,7 +115,7 @@ class Tenants:
 
     async def _restore(self, tenant_id: str) -> None:
         for key in await self.keys.of_tenant(tenant_id):
-            await self.sessions.sessions.open(key_session(key), cap=None)
+            await self.sessions.sessions.open(key.session, cap=None)
 
     async def _end(self, tenant_id: str) -> None:
         sessions = self.sessions.sessions

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+from doorward.core.model import Kind, Session
 from doorward.core.ports.audit import Events
 
 
@@ -17,6 +18,22 @@ class ApiKey(NamedTuple):
     created_at: int
     expires_at: int | None
     last_used: int | None = None
+
+    @property
+    def session(self) -> Session:
+        """The session that makes it live."""
+        return Session(
+            id=self.id,
+            kind=Kind.KEY,
+            tenant_id=self.tenant_id,
+            user_id=None,
+            device_id=None,
+            key=self.digest,
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+            seen_at=self.created_at,
+            permissions=self.permissions,
+        )
 
 
 class ApiKeys(Protocol):

@@ -11,7 +11,6 @@ from doorward.core.model import OWNERS, Device, Kind, Origin, Session
 from doorward.core.ports import (
     NO_POLICY,
     UNKNOWN,
-    ApiKey,
     ApiKeys,
     AuditLog,
     Claimed,
@@ -163,7 +162,7 @@ class RedisSessions:
         key = await self._keys.find(claimed.owner_id, claimed.session_id)
         if key is None:
             return None
-        session = _session_of(key)
+        session = key.session
         await self.open(session, cap=None)
         # Whoever deletes a key closes its session after that. So one of the two sees the other.
         if await self._keys.find(key.tenant_id, key.id) is None:
@@ -280,18 +279,3 @@ def _claimed_user(session: Session) -> Claimed:
 
 def _closed(session: Session) -> Revocation:
     return Revocation(names_of(session).session(session.id).decode(), session.id, session.expires_at)
-
-
-def _session_of(key: ApiKey) -> Session:
-    return Session(
-        id=key.id,
-        kind=Kind.KEY,
-        tenant_id=key.tenant_id,
-        user_id=None,
-        device_id=None,
-        key=key.digest,
-        created_at=key.created_at,
-        expires_at=key.expires_at,
-        seen_at=key.created_at,
-        permissions=key.permissions,
-    )
