@@ -124,7 +124,7 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         database, pool = WatchedDatabase(file, Meter("sqlite", span), fast=file), nothing_is_pooled
     sessions = WatchedSessions(RelationalSessions(database))
     stores = Stores(
-        accounts=RelationalAccounts(database, with_sessions=not settings.redis_url),
+        accounts=RelationalAccounts(database),
         keys=RelationalApiKeys(database),
         reset_codes=RelationalResetCodes(database),
         audit=RelationalAuditLog(database),
@@ -147,11 +147,11 @@ def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | N
 
     redis = WatchedRedis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
     redis.meter = Meter("redis", span)
-    sessions = WatchedSessions(
-        RedisSessions(redis, Durable(stores.revocations, stores.keys, stores.audit, clock)),
-    )
+    bare = RedisSessions(redis, Durable(stores.revocations, stores.keys, stores.audit, clock))
+    sessions = WatchedSessions(bare)
     return replace(
         stores,
+        accounts=RelationalAccounts(stores.traffic.database, bare),
         sessions=sessions,
         counters=RedisCounters(redis),
         checks={**stores.checks, "sessions": redis.ping},

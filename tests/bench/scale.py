@@ -110,7 +110,7 @@ def bring_in(file: Path, tenant_id: str, many: int) -> None:
     async def work() -> None:
         database = SqliteDatabase(file)
         await database.open()
-        accounts = RelationalAccounts(database, with_sessions=True)
+        accounts = RelationalAccounts(database)
         waiting = {"tenant_id": tenant_id, "piece": "", "beyond": "", "most": many}
         with click.progressbar(length=many, label=f"{'their index':<22}") as bar:
             before = many

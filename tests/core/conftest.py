@@ -19,7 +19,7 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
 
 @pytest.fixture
 def accounts(database: SqliteDatabase) -> RelationalAccounts:
-    return RelationalAccounts(database, with_sessions=True)
+    return RelationalAccounts(database)
 
 
 @pytest.fixture

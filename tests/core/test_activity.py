@@ -21,7 +21,7 @@ class Watched(RelationalAccounts):
     """Accounts on the real database that note what is written, and may be told to refuse or to take their time."""
 
     def __init__(self, database: SqliteDatabase) -> None:
-        super().__init__(database, with_sessions=True)
+        super().__init__(database)
         self.writes: list[dict[str, int]] = []
         self.down = False
         self.gate: asyncio.Event | None = None

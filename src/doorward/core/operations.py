@@ -64,10 +64,7 @@ class Operations:
             before = await self.find(tenant.id)
             after = replace(before, password_hash=secret, credentials=before.credentials + 1)
             changed = event(operator(tenant.id), self.clock(), "tenant.password")
-            ends = Ending(tenant.id)
-            if not self.accounts.ends_sessions:
-                await self.sessions.end_tenant(tenant.id)
-            if await self.accounts.change_tenant(after, events=[changed], ends=ends):
+            if await self.accounts.change_tenant(after, events=[changed], ends=Ending(tenant.id)):
                 await self.sessions.end_tenant(tenant.id)
                 await self.throttle.pardon(TENANTS, before.email)
                 return

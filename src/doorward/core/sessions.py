@@ -9,7 +9,7 @@ import msgspec
 from doorward.core.errors import InvalidToken, NotAuthorized, PermissionDenied
 from doorward.core.keys import PREFIX, PresentedKey, parse_key
 from doorward.core.model import Kind, Origin, Permission, Session, Tenant, User
-from doorward.core.ports import NO_POLICY, UNKNOWN, Accounts, Claimed, Clock, Ending, Events, Policy, Sessions
+from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Clock, Events, Policy, Sessions
 from doorward.core.signing import new_session_id, new_session_key
 from doorward.core.tokens import Codec, Parsed, TenantClaims, UserClaims
 
@@ -87,21 +87,6 @@ class SessionDoor:
     codec: Codec
     clock: Clock
     lifetimes: Lifetimes
-
-    async def part(self, accounts: Accounts, ends: Ending | None) -> None:
-        """End the sessions that a change of an account ends, before it, where no transaction spans both.
-
-        So a crash in between leaves somebody without sessions, and never sessions of somebody who was shut out.
-        """
-        if ends is None or accounts.ends_sessions:
-            return
-        if ends.user_id is not None:
-            await self.sessions.end_user(ends.tenant_id, ends.user_id, keep=ends.keep)
-            return
-        await self.sessions.end_tenant(ends.tenant_id, keep=ends.keep)
-        if ends.everything:
-            await self.sessions.end_keys(ends.tenant_id)
-            await self.sessions.end_users_of(ends.tenant_id)
 
     async def open_tenant(self, tenant: Tenant, *, lifetime: int | None = None, events: Events = ()) -> Issued:
         """Open a session of the tenant itself, for `lifetime` seconds, or as long as the service says."""

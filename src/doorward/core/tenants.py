@@ -73,7 +73,6 @@ class Tenants:
         secret = await self.passwords.hash(password, group=TENANTS)
         after = replace(before, password_hash=secret, credentials=before.credentials + 1)
         ends = Ending(caller.tenant_id, keep=keep)
-        await self.sessions.part(self.accounts, ends)
         told = event(caller, self.clock(), "tenant.password")
         if not await self.accounts.change_tenant(after, events=[told], ends=ends):
             raise Conflict
@@ -107,7 +106,6 @@ class Tenants:
             after = replace(before, disabled=disabled, credentials=before.credentials + 1)
             action = "tenant.disable" if disabled else "tenant.enable"
             ends = Ending(caller.tenant_id, everything=True) if disabled else None
-            await self.sessions.part(self.accounts, ends)
             if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)], ends=ends):
                 await (self._end(caller.tenant_id) if disabled else self._restore(caller.tenant_id))
                 return after

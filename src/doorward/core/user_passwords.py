@@ -128,7 +128,6 @@ class UserPasswords:
         after = replace(now, password_hash=secret, credentials=now.credentials + 1)
         told = event(caller, self.clock(), "user.password", subject=user.id)
         ends = Ending(caller.tenant_id, user.id, keep)
-        await self.sessions.part(self.accounts, ends)
         if not await self.accounts.change_user(after, events=[told], ends=ends):
             raise gone
         await self.sessions.sessions.end_user(caller.tenant_id, user.id, keep=keep)

@@ -113,7 +113,6 @@ class Users:
         subject = before.id if before else user.id
         replaced = event(caller, user.registration_date, "user.replace", subject=subject)
         ends = Ending(caller.tenant_id, subject)
-        await self.sessions.part(self.accounts, ends)
         kept = await self.accounts.put_user(user, events=[replaced], ends=ends)
         await self.sessions.sessions.end_user(caller.tenant_id, kept.id)
         await self.throttle.pardon(caller.tenant_id, kept.login)
@@ -148,7 +147,6 @@ class Users:
             over = secret is not None or (after.disabled and not before.disabled)
             after = replace(after, credentials=before.credentials + over)
             ends = Ending(caller.tenant_id, before.id) if over else None
-            await self.sessions.part(self.accounts, ends)
             told = event(caller, self.clock(), _action(before, after, secret), subject=before.id)
             if await self.accounts.change_user(after, events=[told], ends=ends):
                 if over:

@@ -5,7 +5,7 @@ from typing import Any
 
 from doorward.core.identity import canonical
 from doorward.core.model import Tenant, User
-from doorward.core.ports import Ending, Events, Found
+from doorward.core.ports import Ending, Events, Found, Sessions
 from doorward.storage.database import Database, Row, Step, happened
 from doorward.storage.sessions import end
 
@@ -25,10 +25,10 @@ _REMAINS = ("api_keys", "reset_codes", "chain", "realm", "tenant", "departed")
 class RelationalAccounts:
     """Accounts (see the port) in two tables."""
 
-    def __init__(self, database: Database, *, with_sessions: bool) -> None:
-        """Keep accounts in `database`, with the sessions or without them."""
+    def __init__(self, database: Database, elsewhere: Sessions | None = None) -> None:
+        """Keep accounts in `database`; `elsewhere` are the sessions, where they are not in it as well."""
         self._db = database
-        self.ends_sessions = with_sessions
+        self._elsewhere = elsewhere
         self._indexed = ""
         self._emptying = ""
 
@@ -115,7 +115,8 @@ class RelationalAccounts:
 
     async def put_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> User:
         """See `Accounts.put_user`."""
-        [row], *_ = await self._db.write(Step("put_user", _user_row(user)), *self._end(ends), *happened(events))
+        endings = await self._end(ends)
+        [row], *_ = await self._db.write(Step("put_user", _user_row(user)), *endings, *happened(events))
         return _user(row)
 
     async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
@@ -225,11 +226,24 @@ class RelationalAccounts:
     async def _write(
         self, statement: str, values: Mapping[str, object], events: Events = (), ends: Ending | None = None
     ) -> bool:
-        rows, *_ = await self._db.write(Step(statement, values, vital=True), *self._end(ends), *happened(events))
+        endings = await self._end(ends)
+        rows, *_ = await self._db.write(Step(statement, values, vital=True), *endings, *happened(events))
         return bool(rows)
 
-    def _end(self, ends: Ending | None) -> list[Step]:
-        return end(ends) if ends and self.ends_sessions else []
+    async def _end(self, ends: Ending | None) -> list[Step]:
+        """Return the steps that end sessions together with a change; end those that no transaction of ours reaches."""
+        if ends is None:
+            return []
+        if self._elsewhere is None:
+            return end(ends)
+        if ends.user_id is not None:
+            await self._elsewhere.end_user(ends.tenant_id, ends.user_id, keep=ends.keep)
+            return []
+        await self._elsewhere.end_tenant(ends.tenant_id, keep=ends.keep)
+        if ends.everything:
+            await self._elsewhere.end_keys(ends.tenant_id)
+            await self._elsewhere.end_users_of(ends.tenant_id)
+        return []
 
 
 def _tenant(row: Row) -> Tenant:

@@ -19,11 +19,9 @@ class Accounts(Protocol):
     """Tenants and users; durable. A write that returned survives a crash of every process.
 
     `events` are kept in the same transaction as what they tell of, or not at all. `ends` says which sessions end with a
-    change, in the same transaction, where `ends_sessions`; where not, nothing comes of it.
+    change: with it, or, where they are kept in another store, before it, so that none of them outlives it even if every
+    process dies in between. A login in flight may still open one until they are ended once more.
     """
-
-    ends_sessions: bool
-    """Whether sessions lie in the same database."""
 
     async def add_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
         """Keep a new tenant; False, and nothing kept, where the canonical e-mail address is taken."""
