@@ -14,9 +14,10 @@ from doorward.core.model import Kind, Origin
 from doorward.core.ports import NO_POLICY, Claimed, Policy, Sessions
 from doorward.storage import backup
 from doorward.storage.backup import NotABackup, Reader, Writer
+from doorward.storage.carrying import Step, Sum, copy_table, sum_of
 from doorward.storage.postgres.address import Address
 from doorward.storage.statements import newest_version
-from doorward.storage.tables import TABLES, Change, Look, Row, Step, Sum, changing, copy_table, looking, sum_of
+from doorward.storage.tables import TABLES, Change, Look, Row, changing, looking
 
 Place = Path | Address
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from doorward.core.clock import system_clock
 from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, Imports, ResetCodes, Revocations, Sessions
 from doorward.settings import Settings
+from doorward.storage.about import server_of
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
@@ -25,7 +26,6 @@ from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.sqlite import migrate as migrate_sqlite
-from doorward.storage.tables import server_of
 from doorward.storage.watched import (
     Meter,
     Span,
@@ -143,7 +143,7 @@ def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | N
     from doorward.storage.redis.counters import RedisCounters  # noqa: PLC0415 - see above
     from doorward.storage.redis.lives import Lives  # noqa: PLC0415 - see above
     from doorward.storage.redis.sessions import Durable, RedisSessions  # noqa: PLC0415 - see above
-    from doorward.storage.watched_redis import WatchedRedis  # noqa: PLC0415 - see above
+    from doorward.storage.redis.watched import WatchedRedis  # noqa: PLC0415 - see above
 
     redis = WatchedRedis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
     redis.meter = Meter("redis", span)

@@ -18,8 +18,9 @@ from typing import Any
 import asyncpg
 
 from doorward.moving_up import move
+from doorward.storage.carrying import Sum, sum_of
 from doorward.storage.postgres.address import Address
-from doorward.storage.tables import TABLES, Sum, looking, sum_of
+from doorward.storage.tables import TABLES, looking
 
 STATEMENTS = ("execute", "executemany", "fetch", "fetchrow", "fetchval", "cursor")
 

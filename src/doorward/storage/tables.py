@@ -1,25 +1,18 @@
 """Every table as plain rows: read in one consistent look while others write, and replaced in one transaction.
 
-What a backup and a move to another database share. The same rows mean the same in both databases; a table's checksum
-does not depend on the order in which its rows are read.
+What a backup and a move to another database share. The same rows mean the same in both databases.
 """
 
-import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-import msgspec
-
-from doorward.storage.database import Server
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import connect
 
 Row = Sequence[Any]
-Step = Callable[[int], object]
-"""Who is told how far something is: with the size of each step."""
 
 TABLES = (
     "tenants",
@@ -51,26 +44,9 @@ _FOREVER = "0"
 _COLUMNS = """SELECT column_name FROM information_schema.columns
 WHERE table_name = $1 AND table_schema = current_schema() ORDER BY ordinal_position"""
 
-_ABOUT = """SELECT current_setting('server_version'),
-current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
-extract(epoch FROM clock_timestamp()) * 1000"""
-
 
 class Interrupted(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
     """The database could not go on, and what was being changed is as it was; the message says why."""
-
-
-class Sum(NamedTuple):
-    """What tells whether a table's rows are the same: how many, and the sum of their hashes."""
-
-    rows: int = 0
-    digest: int = 0
-
-    def plus(self, columns: Sequence[str], row: Row) -> "Sum":
-        """Return the sum with one more row."""
-        text = msgspec.msgpack.encode(sorted(zip(columns, row, strict=True)))
-        added = int.from_bytes(hashlib.sha256(text).digest())
-        return Sum(self.rows + 1, (self.digest + added) % (1 << 256))
 
 
 class Look(Protocol):
@@ -272,45 +248,3 @@ async def _changing(place: Path | Address) -> AsyncIterator[Change]:
             yield _Postgres(server)
     finally:
         server.terminate()
-
-
-async def copy_table(source: Look, target: Change, table: str, step: Step) -> Sum:
-    """Add every row of a table to the target, which has none; return what was read. `step` is told of each batch."""
-    columns = await source.columns(table)
-    total = Sum()
-    batch: list[Row] = []
-    async for row in source.rows(table):
-        total = total.plus(columns, row)
-        batch.append(row)
-        if len(batch) == _BATCH:
-            await target.add(table, columns, batch)
-            step(len(batch))
-            batch = []
-    if batch:
-        await target.add(table, columns, batch)
-        step(len(batch))
-    return total
-
-
-async def sum_of(look: Look, table: str, step: Step) -> Sum:
-    """Return the sum of a table. `step` is told of each batch."""
-    columns = await look.columns(table)
-    total = Sum()
-    async for row in look.rows(table):
-        total = total.plus(columns, row)
-        if total.rows % _BATCH == 0:
-            step(_BATCH)
-    step(total.rows % _BATCH)
-    return total
-
-
-async def server_of(place: Path | Address) -> Server:
-    """Return what the database says of itself."""
-    if isinstance(place, Path):
-        return Server(f"SQLite {sqlite3.sqlite_version}")
-    server = await place.connect(seconds=_BUSY_SECONDS)  # noqa: ASYNC240 - no Path here
-    try:
-        version, connections, clock = await server.fetchrow(_ABOUT)
-    finally:
-        server.terminate()
-    return Server(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections)

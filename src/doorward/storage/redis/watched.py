@@ -1,4 +1,4 @@
-"""Redis, watched: apart from the other stores that are, because it brings its driver along."""
+"""Redis, watched as other stores are."""
 
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
