@@ -44,8 +44,11 @@ def go_first() -> bool:
 
 def share_place(pid: int) -> None:
     """Put the session of a process that was started before others where this one's is."""
-    with contextlib.suppress(OSError, ValueError):
-        _set_session_nice(pid, int(Path("/proc/self/autogroup").read_text().split()[-1]))
+    # "/autogroup-25 nice -10"; the file may be there and empty, on kernels that schedule no sessions as groups.
+    with contextlib.suppress(OSError):
+        place = Path("/proc/self/autogroup").read_text().split()
+        if place:
+            _set_session_nice(pid, int(place[-1]))
 
 
 def _set_session_nice(pid: int, nice: int) -> None:
