@@ -11,14 +11,15 @@ from pathlib import Path
 
 PACKAGES = ("uvicorn", "uvloop", "httptools", "msgspec", "argon2-cffi")
 _FIRST = -10
+# As this process was started: read later, inside of `pinned`, it would be one core for servers and load alike.
+_AVAILABLE = sorted(os.sched_getaffinity(0))
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def cores() -> tuple[int, int]:
     """The core of the servers and the core of the load; the same one where there is only one."""
-    available = sorted(os.sched_getaffinity(0))
-    return available[0], available[-1]
+    return _AVAILABLE[0], _AVAILABLE[-1]
 
 
 @contextlib.contextmanager
