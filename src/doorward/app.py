@@ -19,6 +19,7 @@ from doorward.core.legacy_tokens import ImportingCodec
 from doorward.core.memory import prepare_to_serve
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Clock
+from doorward.core.proof import CurrentPassword
 from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenant_settings import House
@@ -81,15 +82,16 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     door = SessionDoor(stores.sessions, codec, clock, lifetimes)
     throttle = Throttle(stores.counters, clock, peppers(masters.values()), _budgets(settings))
     passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
+    current = CurrentPassword(passwords, throttle, stores.audit)
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
     house = House(lifetimes)
     users = Users(accounts, door, passwords, throttle, clock, settings.existing_login == "replace")
     services = Services(
         sessions=door,
-        tenants=Tenants(accounts, stores.keys, door, passwords, throttle, clock),
+        tenants=Tenants(accounts, stores.keys, door, passwords, current, throttle, clock),
         users=users,
-        user_passwords=UserPasswords(accounts, stores.reset_codes, door, passwords, throttle, users, clock),
+        user_passwords=UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock),
         devices=Devices(accounts, stores.sessions, throttle, clock),
         refreshing=refreshing,
         keys=KeyRing(stores.keys, door, throttle, clock),

@@ -48,6 +48,21 @@ def test_AU1_everything_that_matters_is_told_newest_first(service: Service) -> N
     assert attempts[0]["subject"] != "nobody"
 
 
+def test_AU1_whoever_guesses_at_a_current_password_with_a_stolen_token_is_told_of(tenant: Tenant) -> None:
+    user = tenant.create("alice").json()["id"]
+    guess = {"current": "Wrong-Horse-9", "password": "New-Horse-9"}
+    assert tenant.post("/user/alice/password", guess).status_code == 403
+    assert tenant.post("/tenant/password", guess).status_code == 403
+    gone = tenant.http.request("DELETE", "/tenant", json={"password": "Wrong-Horse-9"}, headers=tenant.headers)
+    assert gone.status_code == 403
+    attempts = [event for event in events(tenant) if event["outcome"] == "failure"]
+    assert [(event["action"], event["reason"], event.get("subject")) for event in reversed(attempts)] == [
+        ("user.password", "password", user),
+        ("tenant.password", "password", None),
+        ("tenant.delete", "password", None),
+    ]
+
+
 def test_AU5_PR1_no_event_holds_a_name_or_a_secret(service: Service) -> None:
     tenant = service.tenant()
     tenant.create("canary-login", "canary-password", email="canary@example.org")

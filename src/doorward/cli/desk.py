@@ -21,6 +21,7 @@ from doorward.core.errors import CannotStart, Refusal, ValidationFailed
 from doorward.core.identity import is_email
 from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, peppers
@@ -103,14 +104,15 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
         door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
         throttle = Throttle(stores.counters, clock, peppers(masters.values()), _NO_BUDGETS)
         accounts, keys = stores.accounts, stores.keys
+        current = CurrentPassword(passwords, throttle, stores.audit)
         users = Users(accounts, door, passwords, throttle, clock)
         desk = Desk(
             settings,
             stores,
             Operations(accounts, stores.sessions, stores.audit, passwords, throttle, clock),
-            Tenants(accounts, keys, door, passwords, throttle, clock),
+            Tenants(accounts, keys, door, passwords, current, throttle, clock),
             users,
-            UserPasswords(accounts, stores.reset_codes, door, passwords, throttle, users, clock),
+            UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock),
             Devices(accounts, stores.sessions, throttle, clock),
             KeyRing(keys, door, throttle, clock),
             AuditTrail(stores.audit),

@@ -6,10 +6,11 @@ from uuid import uuid4
 import msgspec
 
 from doorward.core.audit import SERVICE, event
-from doorward.core.errors import Conflict, IncorrectPassword, NotAuthorized, TenantExists
+from doorward.core.errors import Conflict, NotAuthorized, TenantExists
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
+from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import SessionDoor
 from doorward.core.tenant_settings import TenantSettings, policy, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
@@ -25,6 +26,7 @@ class Tenants:
     keys: ApiKeys
     sessions: SessionDoor
     passwords: Passwords
+    current: CurrentPassword
     throttle: Throttle
     clock: Clock
 
@@ -69,7 +71,7 @@ class Tenants:
         IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded.
         """
         await self.throttle.write(caller.tenant_id)
-        before = await self._prove(caller, current)
+        before = await self._prove(caller, current, "tenant.password")
         secret = await self.passwords.hash(password, group=TENANTS)
         after = replace(before, password_hash=secret, credentials=before.credentials + 1)
         ends = Ending(caller.tenant_id, keep=keep)
@@ -84,7 +86,7 @@ class Tenants:
         It and its sessions are gone when this returns; what lay behind them is removed within the minute.
         IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded.
         """
-        await self._prove(caller, password)
+        await self._prove(caller, password, "tenant.delete")
         await self.remove(caller)
 
     async def remove(self, caller: Caller) -> None:
@@ -121,13 +123,10 @@ class Tenants:
         await sessions.end_keys(tenant_id)
         await sessions.end_users_of(tenant_id)
 
-    async def _prove(self, caller: Caller, password: str) -> Tenant:
+    async def _prove(self, caller: Caller, password: str, action: str) -> Tenant:
         tenant = await self._found(caller.tenant_id)
-        async with self.throttle.attempt(TENANTS, tenant.email) as attempt:
-            match = await self.passwords.match(password, tenant.password_hash, group=TENANTS)
-            attempt.right = match.right
-        if not match.right:
-            raise IncorrectPassword
+        refused = event(caller, self.clock(), action, refused="password")
+        await self.current.demand(TENANTS, tenant.email, password, tenant.password_hash, refused=refused)
         return tenant
 
     async def _found(self, tenant_id: str) -> Tenant:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from doorward.core.audit import event
 from doorward.core.errors import (
     Conflict,
-    IncorrectPassword,
     InvalidResetCode,
     InvalidToken,
     LoginNotFound,
@@ -16,8 +15,8 @@ from doorward.core.errors import (
     UserDisabled,
 )
 from doorward.core.model import Caller, Permission, Session, User
-from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, Clock, Ending, ResetCode, ResetCodes
+from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import SessionDoor
 from doorward.core.throttle import Throttle
 from doorward.core.users import Users
@@ -54,7 +53,7 @@ class UserPasswords:
     accounts: Accounts
     codes: ResetCodes
     sessions: SessionDoor
-    passwords: Passwords
+    current: CurrentPassword
     throttle: Throttle
     users: Users
     clock: Clock
@@ -70,11 +69,8 @@ class UserPasswords:
         if user is None:
             raise LoginNotFound
         kept = await self._kept(keep.credential, keep.token, user) if keep.token else None
-        async with self.throttle.attempt(caller.tenant_id, user.login) as attempt:
-            match = await self.passwords.match(passage.current, user.password_hash, group=caller.tenant_id)
-            attempt.right = match.right
-        if not match.right:
-            raise IncorrectPassword
+        refused = event(caller, self.clock(), "user.password", subject=user.id, refused="password")
+        await self.current.demand(caller.tenant_id, user.login, passage.current, user.password_hash, refused=refused)
         if user.disabled:
             raise UserDisabled
         await self._set(caller, user, passage.password, keep=kept, gone=Conflict())
