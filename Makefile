@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := src tests clients deploy
 # How many tests run at a time. A module's tests stay together: they share a service.
 SIDE_BY_SIDE ?= 3
+# In the order of tests/conftest.py, which is not that of how many tests a module has.
+SHARED := --dist loadscope --no-loadscope-reorder
 # What tests said of the promises, for the page about them.
 TRIED := --promises-among-all --promises=build/promises
 
@@ -46,11 +48,11 @@ serve: .venv/run ## Start the service on the embedded store
 	@exec $(BIN)/doorward serve
 
 test: .venv/tests ## Run every test: most side by side, then, one by one, those that measure time
-	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not alone" $(TRIED)/together.json
+	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) $(SHARED) --quiet -m "not alone" $(TRIED)/together.json
 	@$(BIN)/python -m pytest -m alone $(TRIED)/alone.json
 
 fast: .venv/dev ## Run the tests that start no processes
-	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope -m "not slow"
+	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) $(SHARED) -m "not slow"
 
 format: .venv/dev ## Format the code
 	@$(BIN)/python clients/python/mirror.py
@@ -69,7 +71,7 @@ architecture: .venv/dev
 
 coverage: .venv/tests ## Run every test and hold the coverage against its gate
 	@rm -f .coverage .coverage.*
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadscope --quiet -m "not alone"
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest --numprocesses $(SIDE_BY_SIDE) $(SHARED) --quiet -m "not alone"
 	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -m alone
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
@@ -92,7 +94,7 @@ TORTURE_SECONDS ?= 10800
 
 torture: .venv/fuzz ## Run every test in its long form, two hours on two cores, and write docs/security/promises.md
 	@failed=0; export DOORWARD_TORTURE=1; \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --quiet --session-timeout=$(TORTURE_SECONDS) \
+	$(BIN)/python -m pytest --numprocesses 2 $(SHARED) --quiet --session-timeout=$(TORTURE_SECONDS) \
 		-m "not alone" $(TRIED)/torture.json || failed=1; \
 	$(BIN)/python -m pytest --session-timeout=$(TORTURE_SECONDS) -m alone $(TRIED)/torture-alone.json || failed=1; \
 	PYTHONPATH=tests $(BIN)/python -m promises.page --long build/promises/torture.json build/promises/torture-alone.json; \

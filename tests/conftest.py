@@ -22,8 +22,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         spared = [item for item in items if _says_nothing_new(item)]
         config.hook.pytest_deselected(items=spared)
         items[:] = [item for item in items if not _says_nothing_new(item)]
-    # Fast ones first: a mistake shows within seconds.
-    items.sort(key=lambda item: bool(item.get_closest_marker("slow")))
+    # Fast ones first: a mistake shows within seconds. Then what is long, or one worker would end with it alone.
+    items.sort(key=lambda item: (bool(item.get_closest_marker("slow")), not item.get_closest_marker("long")))
 
 
 def _says_nothing_new(item: pytest.Item) -> bool:

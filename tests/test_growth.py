@@ -42,7 +42,7 @@ class Length(NamedTuple):
 WHOLE = Length(2000, 10_000, 12) if TORTURE else Length(120, 120, 5)
 SHORT = Length(80, 60, 1)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200 if TORTURE else 120)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(7200 if TORTURE else 120)]
 
 
 class Visitor:

@@ -13,7 +13,7 @@ from bench.servers import SQLITE, doorward, fill, foreign, verifying
 
 TINY = Effort(rounds=1, seconds=0.5, tenants=16, logins=2, requests=200, sessions=20)
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.parametrize("name", list(FIGURES))

@@ -19,7 +19,7 @@ from faults.sizes import CRASH_CLIENTS
 from faults.workers import workers_of
 from harness import KEY, PASSWORD, Process, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 _SAMPLE = 6
 """How many passwords of each kind are looked at after a crash: each costs a hash."""

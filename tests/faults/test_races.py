@@ -14,7 +14,7 @@ from faults.client import Client, clients, ready_hash, spread, together
 from faults.sizes import CAP_RACES, DELETIONS, PARALLEL_GUESSES, PARALLEL_LOGINS, REGISTRATION_RACES
 from harness import PASSWORD, Process, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 WORKERS = 4
 HASH = ready_hash("pw")

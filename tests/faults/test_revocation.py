@@ -13,7 +13,7 @@ from faults.history import Sighting, Span, linearizable
 from faults.sizes import REVOCATION_CLIENTS, REVOCATION_WORKERS, REVOCATIONS
 from harness import Process, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 HASH = ready_hash("pw")
 OTHER = ready_hash("another")

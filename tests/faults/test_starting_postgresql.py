@@ -19,7 +19,7 @@ from doorward.storage.statements import load_migrations
 from faults.sizes import DEATH_STRIDE, DEATHS_OF_SERVERS
 from servers import Database, OwnPostgres, apart, own_postgresql
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 MIGRATIONS = load_migrations("postgresql", _WORDS)
 NEWEST = MIGRATIONS[-1].version

@@ -18,7 +18,7 @@ import pytest
 from gateways.gateways import KINDS, Application, Gateway, Place, application, free_port, gateway, prepare
 from harness import Process, Tenant, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 PATIENCE: dict[str, float] = {"traefik": 40}
 """Seconds within which a silent Doorward is a refusal; Traefik waits for 30, and nothing in it says otherwise."""

@@ -23,7 +23,7 @@ from ops.certificates import Authority
 from selftest import holes
 from selftest.relay import Asked, Forward, Said, relaying
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ALL = len(CATALOGUE) + 1
 
