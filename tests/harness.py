@@ -23,8 +23,8 @@ import uvloop
 
 from doorward.app import Parts, build
 from doorward.core.passwords import Argon2Parameters
-from doorward.http.door import Limits
-from doorward.http.protocol import DoorwardProtocol
+from doorward.http.connection.door import Limits
+from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.settings import Settings
 
 CHEAP = Argon2Parameters(memory=64, passes=1, lanes=1)

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from doorward.core.ports import Claimed
-from doorward.http.protocol import DoorwardProtocol
+from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.http.services import Services
 from harness import Service
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from doorward.core import memory
-from doorward.http.protocol import DoorwardProtocol
+from doorward.http.connection.protocol import DoorwardProtocol
 from harness import KEY, read_settings, running
 
 MIB = 1 << 20

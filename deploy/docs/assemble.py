@@ -14,7 +14,7 @@ from pathlib import Path
 from posixpath import normpath, relpath
 from typing import Any
 
-from doorward.http.openapi import build
+from doorward.http.reference.openapi import build
 from doorward.http.routes import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]

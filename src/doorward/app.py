@@ -29,15 +29,15 @@ from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
 from doorward.core.user_transfer import UserTransfer
 from doorward.core.users import Users
-from doorward.http.door import Door, Limits
-from doorward.http.express import ExpressLane
+from doorward.http.connection.door import Door, Limits
+from doorward.http.connection.express import ExpressLane
+from doorward.http.connection.traced import TracedApp, traced
 from doorward.http.guard import Guard, Rules
 from doorward.http.metrics import Exposition, Metrics, Sources
-from doorward.http.openapi import describe
+from doorward.http.reference.openapi import describe
 from doorward.http.router import build_router
 from doorward.http.routes import EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
-from doorward.http.traced import TracedApp, traced
 from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
 from doorward.life import Chore, Life, attempt

@@ -31,7 +31,7 @@ class _Span:
         self._method = method
 
     def answered(self, route: str, status: int) -> None:
-        """See `doorward.http.traced.Span`."""
+        """See `doorward.http.connection.traced.Span`."""
         if route:
             self._span.update_name(f"{self._method} {route}")
             self._span.set_attribute("http.route", route)
@@ -56,7 +56,7 @@ class OpenTelemetry:
 
     @contextmanager
     def request(self, method: str, headers: Mapping[bytes, bytes]) -> Iterator[_Span]:
-        """See `doorward.http.traced.Tracer`."""
+        """See `doorward.http.connection.traced.Tracer`."""
         parent = headers.get(b"traceparent", b"").decode("latin-1")
         method = method if method in _METHODS else "_OTHER"
         with self._tracer.start_as_current_span(

@@ -20,9 +20,9 @@ from uvicorn.server import ServerState
 
 from doorward import logs
 from doorward.core.errors import CannotStart
-from doorward.http.maintenance import MaintenanceProtocol
+from doorward.http.connection.maintenance import MaintenanceProtocol
+from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.http.metrics import share
-from doorward.http.protocol import DoorwardProtocol
 from doorward.settings import Settings
 from doorward.supervisor import Supervisor, Worker
 from doorward.tls import maintenance_context, public_context

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from doorward.http.traced import Tracer
+from doorward.http.connection.traced import Tracer
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from doorward.http.door import Door, Limits
-from doorward.http.express import ExpressLane
+from doorward.http.connection.door import Door, Limits
+from doorward.http.connection.express import ExpressLane
 
 MANY = 1100
 

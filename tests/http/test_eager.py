@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from doorward.http.eager import Pending, start
+from doorward.http.connection.eager import Pending, start
 
 Result = TypeVar("Result")
 

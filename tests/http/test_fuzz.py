@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 import doorward
-from doorward.http.openapi import describe
+from doorward.http.reference.openapi import describe
 from harness import Service, Tenant
 
 DOCUMENT = json.loads(describe().document)

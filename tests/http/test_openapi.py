@@ -18,9 +18,10 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from doorward.core.errors import StoreUnavailable
-from doorward.http import errors, openapi, page, prose
+from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint, Proof
 from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType
+from doorward.http.reference import openapi, page, prose
 from doorward.http.routes import ENDPOINTS
 from doorward.http.schemas import TokenBody
 from doorward.http.services import Services

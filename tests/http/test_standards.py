@@ -11,7 +11,7 @@ from authlib.integrations.httpx_client import OAuth2Client
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from doorward.http import gateway
+from doorward.http.handlers import gateway
 from harness import Service, Tenant, read_settings, running
 from rawhttp import exchange, request
 

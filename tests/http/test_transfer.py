@@ -16,8 +16,8 @@ from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Caller
 from doorward.core.passwords import Hasher
 from doorward.core.user_transfer import Newcomer, UserTransfer
-from doorward.http import transfer
-from doorward.http.door import Limits
+from doorward.http.connection.door import Limits
+from doorward.http.handlers import transfer
 from doorward.storage.accounts import RelationalAccounts
 from doorward.stores import choose
 from harness import KEY, Service, Tenant, TurnableClock, read_settings, running

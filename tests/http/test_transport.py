@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from doorward.http import guard
-from doorward.http.door import Limits
+from doorward.http.connection.door import Limits
 from harness import Service, Tenant, read_settings, running
 from inside import move_sessions_away, put, services
 from rawhttp import HungUpError, Reply, Wire, exchange, request, wire

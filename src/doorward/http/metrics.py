@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from doorward import __version__
 from doorward.core.durations import SECONDS, Durations
 from doorward.core.passwords import Passwords
-from doorward.http.door import Door
+from doorward.http.connection.door import Door
 from doorward.http.errors import NotFound
 from doorward.http.watch import YES, Asked, Watch
 from doorward.http.wire import Network, listed

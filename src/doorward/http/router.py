@@ -9,11 +9,11 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from doorward.core.errors import Refusal
-from doorward.http import ops
+from doorward.http.connection.maintenance import MAINTENANCE
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import HttpVersionNotSupported, MethodNotAllowed, NotFound
 from doorward.http.guard import check_accept, check_content, check_form, unique_query
-from doorward.http.maintenance import MAINTENANCE
+from doorward.http.handlers import ops
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth

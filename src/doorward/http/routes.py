@@ -28,10 +28,11 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.http import auth, examples, gateway, keys, oauth, ops, schemas, sessions, tenants, transfer, users
+from doorward.http import examples, schemas
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof
 from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated
 from doorward.http.guard import MAX_BODY
+from doorward.http.handlers import auth, gateway, keys, oauth, ops, sessions, tenants, transfer, users
 from doorward.http.watch import LOGIN, QUESTION
 
 _PROVEN = (NotAuthorized, PermissionDenied)

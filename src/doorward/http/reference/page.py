@@ -8,7 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from doorward.http import markup
+from doorward.http.reference import markup
 
 Json = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ class _Refusal:
 def render(document: Json, conventions: Iterable[str]) -> str:
     """Return the page of an OpenAPI document as `openapi.build` makes it; `conventions` open it, a paragraph each."""
     book = _Book(document)
-    style = resources.files("doorward.http").joinpath("page.css").read_text(encoding="utf-8")
+    style = resources.files("doorward.http.reference").joinpath("page.css").read_text(encoding="utf-8")
     info = document["info"]
     title = f"{info['title']} {info['version']}"
     contents = book.contents()

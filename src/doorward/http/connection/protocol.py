@@ -4,10 +4,7 @@ Slow senders, header sizes and ambiguous framing can only be dealt with here: an
 """
 
 import asyncio
-import fcntl
 import logging
-import sys
-import termios
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NoReturn
@@ -16,8 +13,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from doorward.core.errors import Refusal
-from doorward.http.door import Door
-from doorward.http.eager import Pending
+from doorward.http.connection.door import Door
+from doorward.http.connection.eager import Pending
+from doorward.http.connection.head import judge
+from doorward.http.connection.unread import Unread
 from doorward.http.endpoints import Endpoint
 from doorward.http.errors import (
     BadRequest,
@@ -29,7 +28,6 @@ from doorward.http.errors import (
     TooManyConnections,
     UriTooLong,
 )
-from doorward.http.head import judge
 from doorward.http.watch import Asked, Stranger
 from doorward.http.wire import Answer, Call, refuse, request_id, write_as
 
@@ -80,7 +78,7 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._body_size = 0
         self._task: Pending[Answer] | None = None
         self._answering: RequestResponseCycle | None = None
-        self._unread = 0
+        self._unread: Unread | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or say at once that there are too many."""
@@ -313,28 +311,19 @@ class DoorwardProtocol(HttpToolsProtocol):
         answering = self._answering
         if answering is None or not answering.response_started or answering.response_complete:
             return False
-        # While writing is paused nothing is added, so what is unread shrinks only as the client reads. While it is not,
-        # the next piece is being made, for which the guard has a deadline.
-        before, self._unread = self._unread, self._count_unread()
-        return not self.flow.write_paused or self._unread < before
-
-    def _count_unread(self) -> int:
-        """Return how many bytes the client's machine has not acknowledged."""
-        # The kernel takes megabytes, and asks for more only when much of it has gone: our own buffer stands still
-        # although the client reads.
-        queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
+        # While writing is not paused, the next piece is being made, for which the guard has a deadline.
+        return self._unread is None or self._unread.shrinks()
 
     def pause_writing(self) -> None:
         """Remember how much the client has still to read."""
         super().pause_writing()
-        self._unread = self._count_unread()
+        self._unread = Unread(self.transport)
         self._give_time()
 
     def resume_writing(self) -> None:
         """Give a client that reads its long answer more time for the rest of it."""
         super().resume_writing()
-        self._unread = 0
+        self._unread = None
         self._give_time()
 
     def _give_time(self) -> None:

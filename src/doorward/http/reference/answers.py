@@ -12,7 +12,7 @@ from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint
 from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType, body
 from doorward.http.guard import unique_query
-from doorward.http.prose import Json
+from doorward.http.reference.prose import Json
 from doorward.http.validation import validate
 
 SCHEMA = "#/components/schemas/"

@@ -11,9 +11,9 @@ from msgspec import UNSET
 from doorward.core.errors import ValidationFailed
 from doorward.core.model import Caller, Permission, User
 from doorward.core.user_transfer import Newcomer, Outcome, Status, Unfit
+from doorward.http.handlers.users import shown, text
 from doorward.http.schemas import ImportedUser, LoginOfPath, RowOutcome, UserExported, UsersBody, UsersImported
 from doorward.http.services import Services
-from doorward.http.users import shown, text
 from doorward.http.validation import validate
 from doorward.http.wire import Answer, Call, reply
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from doorward.http.protocol import DoorwardProtocol
+from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.tls import common_names
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from time import perf_counter
 
 from doorward.core.errors import Refusal
 from doorward.http import errors
-from doorward.http.eager import Pending, start
+from doorward.http.connection.eager import Pending, start
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import DeadlineExceeded, InternalError
 from doorward.http.guard import MAX_BODY, Rules, host_is_served

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from doorward.http.eager import Pending
+from doorward.http.connection.eager import Pending
+from doorward.http.connection.express import ExpressLane
 from doorward.http.endpoints import Endpoint
-from doorward.http.express import ExpressLane
 from doorward.http.wire import Answer, Call
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from doorward import __version__
-from doorward.http import page
-from doorward.http.answers import JSON, SCHEMA, example_of, responses, shared_examples, shared_responses
 from doorward.http.endpoints import Endpoint, Proof
-from doorward.http.prose import (
+from doorward.http.reference import page
+from doorward.http.reference.answers import JSON, SCHEMA, example_of, responses, shared_examples, shared_responses
+from doorward.http.reference.prose import (
     CONVENTIONS,
     ERROR,
     FAULTS,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from doorward.http.express import ExpressLane
+from doorward.http.connection.express import ExpressLane
 from doorward.http.guard import MAX_BODY
 
 _EVERY = 1.0

@@ -1,0 +1,1 @@
+"""How bytes become answers: connections, their limits and deadlines, and the express lane."""

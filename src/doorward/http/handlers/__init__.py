@@ -1,0 +1,1 @@
+"""Read a request, ask core, reply: the handlers, by noun."""
