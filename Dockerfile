@@ -17,16 +17,18 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY deploy/image deploy/image
-# From here on nothing is fetched: what is installed is what the lock's hashes name, and this source.
-RUN tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --require-hashes --no-deps --compile \
+# From here on nothing is fetched: what is installed is what the lock's hashes name, and this source. Bytecode
+# is taken as it is: compared by time, it would be stale where a layer rounds times, and made anew at every start.
+RUN tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --require-hashes --no-deps --no-compile \
     --no-index --find-links wheels -r "requirements/image${EXTRAS:+-$EXTRAS}.txt" \
     && tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir own . \
-    && tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --no-index --no-deps --compile own/*.whl \
+    && tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --no-index --no-deps --no-compile own/*.whl \
+    && /opt/doorward/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/doorward/lib \
     && tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
     --output-file /opt/doorward/sbom.cdx.json /opt/doorward/bin/python \
-    && tools/bin/python deploy/image/licences.py /opt/doorward/sbom.cdx.json > /opt/doorward/LICENCES.txt \
-    && cp deploy/image/healthcheck.py LICENSE /opt/doorward/ \
-    && install --directory --owner=10001 --group=10001 --mode=0700 /build/data
+    && tools/bin/python deploy/image/licences.py /opt/doorward/sbom.cdx.json /opt/doorward/lib/python3*/site-packages \
+    > /opt/doorward/LICENCES.txt \
+    && cp deploy/image/healthcheck.py LICENSE /opt/doorward/
 
 FROM ${PYTHON}
 
@@ -39,7 +41,8 @@ LABEL org.opencontainers.image.title="Doorward" \
     org.opencontainers.image.revision="${REVISION}"
 
 COPY --from=build /opt/doorward /opt/doorward
-COPY --from=build --chown=10001:10001 /build/data /data
+# Copied, a folder would lose its mode.
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /data
 
 ENV PATH=/opt/doorward/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

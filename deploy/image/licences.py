@@ -1,15 +1,20 @@
-"""Prints the licences of the components that a CycloneDX document names: `licences.py sbom.cdx.json`."""
+"""Prints the licences of the components that a CycloneDX document names: `licences.py sbom.cdx.json PACKAGES`.
+
+Where the document is silent, the packages in the folder PACKAGES are asked.
+"""
 
 import json
 import sys
+from collections.abc import Mapping
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 
-def licences(component: "dict[str, Any]") -> str:
-    """Return a component's licences, as expressions of SPDX where its publisher gave one."""
+def licences(component: "dict[str, Any]", said: Mapping[str, str]) -> str:
+    """Return a component's licences, as expressions of SPDX where its publisher gave one, or else what is `said`."""
     named = [item.get("expression") or _name(item.get("license", {})) for item in component.get("licenses", [])]
-    return " AND ".join(dict.fromkeys(name for name in named if name)) or "not stated"
+    return " AND ".join(dict.fromkeys(name for name in named if name)) or said.get(component["name"]) or "not stated"
 
 
 def _name(licence: "dict[str, Any]") -> str:
@@ -17,11 +22,18 @@ def _name(licence: "dict[str, Any]") -> str:
     return str(licence.get("id") or licence.get("name") or "").partition("\n")[0]
 
 
-def lines(document: "dict[str, Any]") -> "list[str]":
-    """Return a line for each component, in order of their names."""
-    found = [(part["name"], part.get("version", ""), licences(part)) for part in document.get("components", [])]
+def said_in(packages: Path) -> "dict[str, str]":
+    """Return what installed packages say of their licences in the old field for it (PEP 314), by their names."""
+    found = {one.name: one.metadata.get_all("License") or [""] for one in distributions(path=[str(packages)])}
+    return {name: field.strip().partition("\n")[0] for name, [field, *_] in found.items()}
+
+
+def lines(document: "dict[str, Any]", said: Mapping[str, str]) -> "list[str]":
+    """Return a line for each component, in order of their names; `said` are licences by name, for want of better."""
+    found = [(part["name"], part.get("version", ""), licences(part, said)) for part in document.get("components", [])]
     return [f"{name} {version}: {licence}" for name, version, licence in sorted(found)]
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(lines(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))) + "\n")
+    given = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    sys.stdout.write("\n".join(lines(given, said_in(Path(sys.argv[2])))) + "\n")

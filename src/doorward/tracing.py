@@ -47,7 +47,10 @@ def start(variables: Mapping[str, str]) -> Traces | None:
     try:
         from doorward import otel  # noqa: PLC0415 - nobody else is to pay for it
     except ImportError:
-        log.warning("no traces: OTEL_* asks for them, but the library is missing; pip install 'doorward[otel]'")
+        log.warning(
+            "no traces: OTEL_* asks for them, but the library is missing; pip install 'doorward[otel]', "
+            "or take the image that is built with EXTRAS=otel"
+        )
         return None
     try:
         return otel.OpenTelemetry()

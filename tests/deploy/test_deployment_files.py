@@ -228,7 +228,7 @@ def test_the_image_runs_as_a_user_without_rights_on_what_the_lock_names() -> Non
     build, final = text.split("\nFROM ${PYTHON}")[1:]
     for line in ("USER 10001:10001", "STOPSIGNAL SIGTERM", 'ENTRYPOINT ["doorward"]', 'CMD ["serve"]', "VOLUME /data"):
         assert f"\n{line}\n" in final
-    assert "RUN" not in final
+    assert re.findall(r"RUN.*", final) == ["RUN install --directory --owner=10001 --group=10001 --mode=0700 /data"]
     installs = [
         part
         for part in re.split(r"&&|\nRUN ", build)
@@ -401,13 +401,22 @@ def test_the_list_of_licences_has_a_line_for_each_component() -> None:
             {"name": "b", "version": "2", "licenses": [{"expression": "MIT OR Apache-2.0"}]},
             {"name": "a", "version": "1", "licenses": [{"license": {"id": "MIT"}}, {"license": {"name": "BSD\nlong"}}]},
             {"name": "c", "version": "3"},
+            {"name": "d", "version": "4"},
         ]
     }
-    assert load("deploy/image/licences.py").lines(document) == [
+    assert load("deploy/image/licences.py").lines(document, {"a": "GPL", "c": "ISC"}) == [
         "a 1: MIT AND BSD",
         "b 2: MIT OR Apache-2.0",
-        "c 3: not stated",
+        "c 3: ISC",
+        "d 4: not stated",
     ]
+
+
+def test_a_package_that_names_its_licence_the_old_way_is_heard(tmp_path: Path) -> None:
+    for name, field in (("old", "License: BSD\n  Copyright, and so on\n"), ("silent", "")):
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.dist-info/METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\n{field}")
+    assert load("deploy/image/licences.py").said_in(tmp_path) == {"old": "BSD", "silent": ""}
 
 
 @pytest.mark.slow
