@@ -35,6 +35,7 @@ _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 UNTHROTTLED = {
     "THROTTLER_MAX": "0",
     "BUDGET_LOGIN": "off",
+    "BUDGET_VERIFY": "off",
     "BUDGET_WRITE": "off",
     "LOGIN_FAILURE_TIME": "0",
 }

@@ -149,7 +149,7 @@ def test_DU3_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Disk, 
             assert await shop.session("alice")
             return await shop.logins()
 
-    settings = {"DATA_DIR": str(disk.folder), "JWT_KEY": KEY, "BUDGET_VERIFY": "off"}
+    settings = {"DATA_DIR": str(disk.folder), "JWT_KEY": KEY}
     with serving(tmp_path, settings) as process:
         logins = asyncio.run(story(process))
         assert process.stop() == 0

@@ -22,7 +22,7 @@ HASH = ready_hash("pw")
 MIB = 1024
 """In KiB, which is what the kernel counts memory in."""
 HASH_MEMORY = 19_456
-QUIET = {"BUDGET_VERIFY": "off", "HASH_THREADS": "1"}
+QUIET = {"HASH_THREADS": "1"}
 
 
 def memory(process: Process, line: str = "VmRSS") -> int:

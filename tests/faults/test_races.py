@@ -26,7 +26,7 @@ ATTEMPTS = 20
 @pytest.fixture
 def process(store: dict[str, str], tmp_path: Path) -> Iterator[Process]:
     """Four workers, unthrottled but for failed logins, that keep five sessions a user."""
-    settings = {**store, "WORKERS": str(WORKERS), "SESSIONS_PER_USER": str(CAP), "BUDGET_VERIFY": "off"}
+    settings = {**store, "WORKERS": str(WORKERS), "SESSIONS_PER_USER": str(CAP)}
     with serving(tmp_path, settings) as process:
         yield process
 

@@ -90,7 +90,6 @@ def test_DU5_a_revocation_happens_at_one_moment_for_all_workers(store: dict[str,
         **store,
         "WORKERS": str(REVOCATION_WORKERS),
         "EXISTING_LOGIN": "replace",
-        "BUDGET_VERIFY": "off",
         "LOG_LEVEL": "info",
     }
     with serving(tmp_path, settings) as process:

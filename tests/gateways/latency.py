@@ -44,7 +44,7 @@ def _measure(name: str, port: int, path: str, headers: Mapping[str, str]) -> Non
 def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        doorward = stack.enter_context(serving(folder, {"BUDGET_VERIFY": "off"}))
+        doorward = stack.enter_context(serving(folder))
         app = stack.enter_context(application())
         tenant = Tenant.register(stack.enter_context(httpx.Client(base_url=doorward.url)), "shop@example.org")
         key = tenant.post("/tenant/key", {"name": "gateway", "permissions": ["verify"]}).json()["key"]

@@ -95,7 +95,7 @@ def test_DU10_of_parallel_deletions_one_is_told_that_it_did_it(tenant: Tenant) -
 
 @pytest.mark.timeout(600)
 def test_DU11_verifying_while_a_user_is_deleted_never_brings_it_back(store: dict[str, str], tmp_path: Path) -> None:
-    settings = read_settings(tmp_path, {**store, "BUDGET_VERIFY": "off"})
+    settings = read_settings(tmp_path, store)
     deleted: list[str] = []
     with running(settings) as service:
         tenant = fresh(service)

@@ -171,7 +171,7 @@ def test_TR3_who_does_not_read_is_cut_off_and_costs_little_memory(brisk: Service
 def test_a_slow_answer_on_the_express_lane_is_a_503(store: dict[str, str], tmp_path: Path) -> None:
     with running(read_settings(tmp_path, store)) as service:
         # Registered without haste: on a busy machine a first connection to a store takes longer than the limit below.
-        tenant = service.tenant()
+        tenant = service.tenant("slow-answer@example.org")
     with running(read_settings(tmp_path, store), limits=Limits(handler_time=1.0)) as service:
         move_sessions_away(service, 60)
         with wire(service.port) as connection:
