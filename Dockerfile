@@ -24,6 +24,8 @@ RUN tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --req
     && tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir own . \
     && tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --no-index --no-deps --no-compile own/*.whl \
     && /opt/doorward/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/doorward/lib \
+    && sed -i "s/^dynamic = .*/version = \"$(/opt/doorward/bin/python -c 'import doorward; print(doorward.__version__)')\"/" \
+    pyproject.toml \
     && tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
     --output-file /opt/doorward/sbom.cdx.json /opt/doorward/bin/python \
     && tools/bin/python deploy/image/licences.py /opt/doorward/sbom.cdx.json /opt/doorward/lib/python3*/site-packages \
@@ -41,8 +43,11 @@ LABEL org.opencontainers.image.title="Doorward" \
     org.opencontainers.image.revision="${REVISION}"
 
 COPY --from=build /opt/doorward /opt/doorward
-# Copied, a folder would lose its mode.
-RUN install --directory --owner=10001 --group=10001 --mode=0700 /data
+# Copied, a folder would lose its mode. Bases may come without the bytecode of Python's own library, which would then be
+# made anew at every start and by every health check; what of it does not compile is not used.
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /data \
+    && stdlib="$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && { python3 -m compileall -q -x /site-packages/ --invalidation-mode unchecked-hash "$stdlib" || true; }
 
 ENV PATH=/opt/doorward/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

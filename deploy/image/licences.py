@@ -10,6 +10,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+_SPDX = {
+    "Apache Software License": "Apache-2.0",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+}
+"""What packages of the lock say in classifiers, as SPDX says it."""
+
 
 def licences(component: "dict[str, Any]", said: Mapping[str, str]) -> str:
     """Return a component's licences, as expressions of SPDX where its publisher gave one, or else what is `said`."""
@@ -18,8 +25,9 @@ def licences(component: "dict[str, Any]", said: Mapping[str, str]) -> str:
 
 
 def _name(licence: "dict[str, Any]") -> str:
-    # A publisher's whole text may stand where a name should.
-    return str(licence.get("id") or licence.get("name") or "").partition("\n")[0]
+    # A publisher's whole text may stand where a name should, or a classifier (License :: OSI Approved :: MIT License).
+    name = str(licence.get("id") or licence.get("name") or "").partition("\n")[0].rpartition(" :: ")[2]
+    return _SPDX.get(name, name)
 
 
 def said_in(packages: Path) -> "dict[str, str]":
