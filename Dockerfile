@@ -46,8 +46,8 @@ COPY --from=build /opt/doorward /opt/doorward
 # Copied, a folder would lose its mode. Bases may come without the bytecode of Python's own library, which would then be
 # made anew at every start and by every health check; what of it does not compile is not used.
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /data \
-    && stdlib="$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
-    && { python3 -m compileall -q -x /site-packages/ --invalidation-mode unchecked-hash "$stdlib" || true; }
+    && stdlib="$(python3 -B -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && { python3 -B -m compileall -q -x /site-packages/ --invalidation-mode unchecked-hash "$stdlib" || true; }
 
 ENV PATH=/opt/doorward/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
