@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 _SPDX = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache Software License": "Apache-2.0",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }
-"""What packages of the lock say in classifiers, as SPDX says it."""
+"""What packages of the lock say in classifiers and in the old field, as SPDX says it."""
 
 
 def licences(component: "dict[str, Any]", said: Mapping[str, str]) -> str:
     """Return a component's licences, as expressions of SPDX where its publisher gave one, or else what is `said`."""
     named = [item.get("expression") or _name(item.get("license", {})) for item in component.get("licenses", [])]
-    return " AND ".join(dict.fromkeys(name for name in named if name)) or said.get(component["name"]) or "not stated"
+    return ", ".join(dict.fromkeys(name for name in named if name)) or said.get(component["name"]) or "not stated"
 
 
 def _name(licence: "dict[str, Any]") -> str:
@@ -33,7 +34,8 @@ def _name(licence: "dict[str, Any]") -> str:
 def said_in(packages: Path) -> "dict[str, str]":
     """Return what installed packages say of their licences in the old field for it (PEP 314), by their names."""
     found = {one.name: one.metadata.get_all("License") or [""] for one in distributions(path=[str(packages)])}
-    return {name: field.strip().partition("\n")[0] for name, [field, *_] in found.items()}
+    said = {name: field.strip().partition("\n")[0] for name, [field, *_] in found.items()}
+    return {name: _SPDX.get(field, field) for name, field in said.items()}
 
 
 def lines(document: "dict[str, Any]", said: Mapping[str, str]) -> "list[str]":

@@ -415,19 +415,19 @@ def test_the_list_of_licences_has_a_line_for_each_component() -> None:
         ]
     }
     assert load("deploy/image/licences.py").lines(document, {"a": "GPL", "c": "ISC"}) == [
-        "a 1: MIT AND BSD",
+        "a 1: MIT, BSD",
         "b 2: MIT OR Apache-2.0",
         "c 3: ISC",
         "d 4: not stated",
-        "e 5: MIT AND Apache-2.0",
+        "e 5: MIT, Apache-2.0",
     ]
 
 
 def test_a_package_that_names_its_licence_the_old_way_is_heard(tmp_path: Path) -> None:
-    for name, field in (("old", "License: BSD\n  Copyright, and so on\n"), ("silent", "")):
+    for name, field in (("old", "License: 3-Clause BSD License\n  Copyright, and so on\n"), ("silent", "")):
         (tmp_path / f"{name}-1.dist-info").mkdir()
         (tmp_path / f"{name}-1.dist-info/METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\n{field}")
-    assert load("deploy/image/licences.py").said_in(tmp_path) == {"old": "BSD", "silent": ""}
+    assert load("deploy/image/licences.py").said_in(tmp_path) == {"old": "BSD-3-Clause", "silent": ""}
 
 
 @pytest.mark.slow
