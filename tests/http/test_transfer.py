@@ -18,6 +18,7 @@ from doorward.core.passwords import Hasher
 from doorward.core.user_transfer import Newcomer, UserTransfer
 from doorward.http.connection.door import Limits
 from doorward.http.handlers import transfer
+from doorward.http.rows import write_lines
 from doorward.storage.accounts import RelationalAccounts
 from doorward.stores import choose
 from harness import KEY, Service, Tenant, TurnableClock, read_settings, running
@@ -294,7 +295,7 @@ def test_a_fault_in_mid_stream_ends_the_connection_so_that_clients_notice(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(tenant, *[row(f"user{n}") for n in range(600)])
-    real, count = transfer.write_lines, iter(range(100))
+    real, count = write_lines, iter(range(100))
 
     def fail(*args: Any, **kwargs: Any) -> bytes:
         if next(count) == 1:
@@ -376,7 +377,7 @@ def test_a_long_answer_outlives_the_deadline_of_handlers_as_long_as_pieces_come(
 
     take(tenant, *[row(f"user{n:04}") for n in range(1000)])
     monkeypatch.setattr(guard, "HANDLER_SECONDS", 0.5)
-    real = transfer.write_lines
+    real = write_lines
 
     def slow(*args: Any, **kwargs: Any) -> bytes:
         time.sleep(0.3)

@@ -11,7 +11,7 @@ from doorward.cli import main
 from doorward.core.model import User
 from doorward.core.passwords import Hasher
 from doorward.core.user_transfer import Unfit
-from doorward.http.handlers.transfer import read_row
+from doorward.http.rows import read_row
 from doorward.moving import others
 from doorward.moving.others import UNREADABLE, FirebaseHashing
 from doorward.settings import Settings

@@ -16,7 +16,7 @@ from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Caller
 from doorward.core.user_transfer import Newcomer, Outcome, Unfit, UserTransfer
-from doorward.http.handlers.transfer import read_row
+from doorward.http.rows import read_row
 from doorward.moving import others
 from doorward.moving.others import UNREADABLE, FirebaseHashing, Reader
 from doorward.settings import Settings

@@ -19,7 +19,7 @@ from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Caller
 from doorward.core.user_transfer import Newcomer, Outcome, Status, Unfit, UserTransfer
-from doorward.http.handlers.transfer import read_row, write_lines
+from doorward.http.rows import read_row, write_lines
 from doorward.settings import Settings
 from doorward.stores import Stores, choose
 

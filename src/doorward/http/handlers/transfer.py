@@ -5,22 +5,18 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
-from doorward.core.errors import ValidationFailed
-from doorward.core.model import Caller, Permission, User
+from doorward.core.model import Caller, Permission
 from doorward.core.user_transfer import Newcomer, Outcome, Status, Unfit
-from doorward.http.handlers.users import shown, text
-from doorward.http.schemas import ImportedUser, LoginOfPath, RowOutcome, UserExported, UsersBody, UsersImported
+from doorward.http.rows import read_row, write_lines
+from doorward.http.schemas import RowOutcome, UsersBody, UsersImported
 from doorward.http.services import Services
-from doorward.http.validation import validate
 from doorward.http.wire import Answer, Call, reply
 
 NDJSON = b"application/x-ndjson"
 
 _AT_ONCE = 50
-_lines = msgspec.json.Encoder()
 
 
 async def take(services: Services, call: Call) -> Answer:
@@ -62,43 +58,8 @@ async def _pieces(services: Services, caller: Caller, *, hashes: bool) -> AsyncI
         yield write_lines(users, hashes=hashes)
 
 
-def write_lines(users: list[User], *, hashes: bool) -> bytes:
-    """Return users as lines of JSON, which can be imported again; without `hashes`, nobody can log in with them."""
-    return _lines.encode_lines([_exported(user, hashes=hashes) for user in users])
-
-
-def read_row(row: Any) -> Newcomer | Unfit:
-    """Return what a row says of a user, or what is wrong with it, by the rules of a user to be."""
-    try:
-        user = validate(row, ImportedUser)
-    except ValidationFailed as refusal:
-        return Unfit(refusal.code, "; ".join(fault.message for fault in refusal.faults), _login(row))
-    return Newcomer(
-        login=user.login,
-        email=user.email,
-        sub=user.sub,
-        password_hash=user.passwordHash or "",
-        company=user.company or None,
-        scope=None if user.scope is UNSET else text(user.scope),
-        metadata=None if user.metadata is UNSET else text(user.metadata),
-        disabled=user.disabled is True,
-    )
-
-
-def _login(row: Any) -> str | None:
-    try:
-        return validate(row, LoginOfPath).login
-    except ValidationFailed:
-        return None
-
-
 def _told(outcome: Outcome) -> RowOutcome:
     login = UNSET if outcome.login is None else outcome.login
     if outcome.unfit is None:
         return RowOutcome(login=login, status=outcome.status)
     return RowOutcome(login=login, status=outcome.status, code=outcome.unfit.code, error=outcome.unfit.sentence)
-
-
-def _exported(user: User, *, hashes: bool) -> UserExported:
-    fields = {name: value for name, value in msgspec.structs.asdict(shown(user)).items() if value is not UNSET}
-    return UserExported(**fields, passwordHash=user.password_hash if hashes and user.password_hash else UNSET)

@@ -2,16 +2,14 @@
 
 from http import HTTPStatus
 
-import msgspec
 from msgspec import UNSET
 
 from doorward.core.errors import Fault
-from doorward.core.model import User
-from doorward.core.signing import spell
 from doorward.core.user_passwords import Kept, Passage
 from doorward.core.users import Changes, NewUser, read_cursor
 from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST
 from doorward.http.pages import page
+from doorward.http.rows import shown, text
 from doorward.http.schemas import (
     CodeGiven,
     Done,
@@ -22,7 +20,6 @@ from doorward.http.schemas import (
     ResetBody,
     UserChangesBody,
     UserPage,
-    UserShown,
 )
 from doorward.http.services import Services
 from doorward.http.validation import validate
@@ -126,26 +123,4 @@ def _new(login: str, body: NewUserBody | PutUserBody) -> NewUser:
         company=None if body.company is UNSET else body.company,
         scope=None if body.scope is UNSET else text(body.scope),
         metadata=None if body.metadata is UNSET else text(body.metadata),
-    )
-
-
-def text(value: object) -> str:
-    """Return the JSON text by which a scope or metadata is kept."""
-    return spell(value).decode()
-
-
-def shown(user: User) -> UserShown:
-    """Return a user as its tenant sees it."""
-    return UserShown(
-        id=user.id,
-        login=user.login,
-        email=user.email,
-        tenant=user.tenant_id,
-        company=UNSET if user.company is None else user.company,
-        scope=UNSET if user.scope is None else msgspec.Raw(user.scope.encode()),
-        sub=user.sub,
-        registrationDate=user.registration_date,
-        lastActivity=user.last_activity,
-        metadata=UNSET if user.metadata is None else msgspec.Raw(user.metadata.encode()),
-        disabled=user.disabled or UNSET,
     )

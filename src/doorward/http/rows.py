@@ -1,0 +1,72 @@
+"""Users as rows: shown to their tenant, taken from an import, written to an export."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from doorward.core.errors import ValidationFailed
+from doorward.core.model import User
+from doorward.core.signing import spell
+from doorward.core.user_transfer import Newcomer, Unfit
+from doorward.http.schemas import ImportedUser, LoginOfPath, UserExported, UserShown
+from doorward.http.validation import validate
+
+_lines = msgspec.json.Encoder()
+
+
+def text(value: object) -> str:
+    """Return the JSON text by which a scope or metadata is kept."""
+    return spell(value).decode()
+
+
+def shown(user: User) -> UserShown:
+    """Return a user as its tenant sees it."""
+    return UserShown(
+        id=user.id,
+        login=user.login,
+        email=user.email,
+        tenant=user.tenant_id,
+        company=UNSET if user.company is None else user.company,
+        scope=UNSET if user.scope is None else msgspec.Raw(user.scope.encode()),
+        sub=user.sub,
+        registrationDate=user.registration_date,
+        lastActivity=user.last_activity,
+        metadata=UNSET if user.metadata is None else msgspec.Raw(user.metadata.encode()),
+        disabled=user.disabled or UNSET,
+    )
+
+
+def write_lines(users: list[User], *, hashes: bool) -> bytes:
+    """Return users as lines of JSON, which can be imported again; without `hashes`, nobody can log in with them."""
+    return _lines.encode_lines([_exported(user, hashes=hashes) for user in users])
+
+
+def read_row(row: Any) -> Newcomer | Unfit:
+    """Return what a row says of a user, or what is wrong with it, by the rules of a user to be."""
+    try:
+        user = validate(row, ImportedUser)
+    except ValidationFailed as refusal:
+        return Unfit(refusal.code, "; ".join(fault.message for fault in refusal.faults), _login(row))
+    return Newcomer(
+        login=user.login,
+        email=user.email,
+        sub=user.sub,
+        password_hash=user.passwordHash or "",
+        company=user.company or None,
+        scope=None if user.scope is UNSET else text(user.scope),
+        metadata=None if user.metadata is UNSET else text(user.metadata),
+        disabled=user.disabled is True,
+    )
+
+
+def _login(row: Any) -> str | None:
+    try:
+        return validate(row, LoginOfPath).login
+    except ValidationFailed:
+        return None
+
+
+def _exported(user: User, *, hashes: bool) -> UserExported:
+    fields = {name: value for name, value in msgspec.structs.asdict(shown(user)).items() if value is not UNSET}
+    return UserExported(**fields, passwordHash=user.password_hash if hashes and user.password_hash else UNSET)
