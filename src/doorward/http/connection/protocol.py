@@ -1,32 +1,23 @@
-"""uvicorn's HTTP protocol with deadlines, limits, and the door to the express lane.
-
-Slow senders, header sizes and ambiguous framing can only be dealt with here: an ASGI application is called too late.
-"""
+"""One connection: its requests are answered in their order, on one of two lanes, or refused."""
 
 import asyncio
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from doorward.core.errors import Refusal
-from doorward.http.connection.door import Door
 from doorward.http.connection.eager import Pending
-from doorward.http.connection.head import judge
+from doorward.http.connection.intake import Intake
 from doorward.http.connection.unread import Unread
 from doorward.http.endpoints import Endpoint
 from doorward.http.errors import (
     BadRequest,
     DeadlineExceeded,
-    HeadersTooLarge,
-    NotImplementedHere,
-    PayloadTooLarge,
     RequestTimeout,
     TooManyConnections,
-    UriTooLong,
 )
 from doorward.http.watch import Asked, Stranger
 from doorward.http.wire import Answer, Call, refuse, request_id, write_as
@@ -50,32 +41,17 @@ class _Waiting:
         self.keep_alive = keep_alive
 
 
-class DoorwardProtocol(HttpToolsProtocol):
+class DoorwardProtocol(Intake):
     """One connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what uvicorn gives; the door comes from the application's lifespan."""
+        """Take what uvicorn gives."""
         super().__init__(*args, **kwargs)
-        self._door: Door = self.app_state["door"]
-        self._limits = self._door.limits
-        self._largest = self._limits.body
         self._lane = self._door.lane
-        self.due = float("inf")
-        self._closing = False
         self._leaving = False
-        self._stopped = False
-        self._refusal: Refusal | None = None
-        self._in_head = False
-        self._in_message = False
-        self._head_size = 0
-        self._fresh = False
-        self._handed = False
-        self._received = 0
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
-        self._now = 0.0
         self._body: list[bytes] = []
-        self._body_size = 0
         self._task: Pending[Answer] | None = None
         self._answering: RequestResponseCycle | None = None
         self._unread: Unread | None = None
@@ -94,70 +70,11 @@ class DoorwardProtocol(HttpToolsProtocol):
         self._closing = True
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser; anything it or we object to is refused once and for all."""
-        if self._closing or self._stopped:
-            return
-        self._unset_keepalive_if_required()
-        self._fresh = False
-        self._now = self.loop.time()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(self._refusal or NotImplementedHere())
-        except httptools.HttpParserError:
-            if not self._stopped:
-                self._refuse(self._refusal or BadRequest())
-        if self._in_message:
-            self._measure(data)
-
-    def _measure(self, data: bytes) -> None:
-        """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
-        # Of a request that began in these bytes only the last line counts: before it may be other, whole requests.
-        self._received = len(data) - data.rfind(b"\n") - 1 if self._fresh else self._received + len(data)
-        if self._in_head and self._received > 2 * self._limits.head:
-            self._refuse(HeadersTooLarge())
-        elif self._received > 2 * self._limits.head + 8 * self._largest:
-            self._refuse(PayloadTooLarge())
-
-    def on_message_begin(self) -> None:
-        """Begin a request: from now on its head has to arrive in time."""
-        if len(self.pipeline) >= self._limits.pipeline:
-            self._stop_reading()
-            raise TooManyConnections
-        self.url = b""
-        self.headers = []
-        self._in_head = self._in_message = self._fresh = True
-        self._handed = False
-        self._head_size = 0
-        self._body_size = 0
-        self._largest = self._limits.body
-        self.due = self._now + self._limits.head_time
-
     def _stop_reading(self) -> None:
         """Answer what is waiting, say close with the last of it, and execute nothing behind it."""
         self._stopped = True
         self.cycle.keep_alive = False
         self.due = self.loop.time() + self._limits.handler_time
-
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
-        self.url += url
-        if len(self.url) > self._limits.target:
-            self._object(UriTooLong())
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header line; a trailer is never taken for one (RFC 9110, section 6.5.1)."""
-        if self._in_head:
-            self.headers.append((name.lower(), value))
-        self._head_size += len(name) + len(value)
-        if self._head_size > self._limits.head or len(self.headers) > self._limits.lines:
-            self._object(HeadersTooLarge())
-
-    def _object(self, refusal: Refusal) -> NoReturn:
-        """Make the parser stop; `data_received` refuses."""
-        self._refusal = refusal
-        raise refusal
 
     def on_headers_complete(self) -> None:
         """Judge the head, and choose the lane."""
@@ -175,13 +92,6 @@ class DoorwardProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._handed = True
 
-    def _begin_cycle(self) -> None:
-        """Let uvicorn begin, now that the application is to be asked: the express lane needs none of it."""
-        url, headers = self.url, self.headers
-        super().on_message_begin()
-        self.url, self.headers = url, headers
-        self.scope["headers"] = headers
-
     def _is_idle(self) -> bool:
         """Tell whether every request whose head has come is answered; `cycle` is that of the newest."""
         cycle: Any = self.cycle
@@ -191,27 +101,13 @@ class DoorwardProtocol(HttpToolsProtocol):
         # A client that does not read its answers goes the way that stops reading its requests.
         return self._is_idle() and not self.flow.write_paused
 
-    def _judge_head(self) -> None:
-        try:
-            fields = judge(self.parser.get_http_version(), self.url, self.headers, upgrade=self.parser.should_upgrade())
-        except Refusal as refusal:
-            self._object(refusal)
-        path = self.url.partition(b"?")[0]
-        self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
-        if int(fields.get(b"content-length", 0)) > self._largest:
-            self._object(PayloadTooLarge())
-        if b"expect" in fields:
-            self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
-
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body, up to the limit."""
-        self._body_size += len(body)
-        if self._body_size > self._largest:
-            self._object(PayloadTooLarge())
-        if self._express is not None:
-            self._body.append(body)
-        else:
+        """Take a piece of the body, for whichever lane the request is on."""
+        if self._express is None:
             super().on_body(body)
+        else:
+            self._bound(body)
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
         """Answer a request of the express lane, or let the application know that it has all of another."""
@@ -235,13 +131,13 @@ class DoorwardProtocol(HttpToolsProtocol):
             request_id=own_id.decode(),
         )
         answer, task = self._lane.answer(endpoint, call, self.loop)
-        if task is None:
+        if answer is not None:
             self._send(answer, own_id, keep_alive=keep_alive)
-            return
-        waiting = _Waiting(keep_alive=keep_alive)
-        self.cycle = waiting  # type: ignore[assignment]
-        self._task = task
-        task.add_done_callback(partial(self._finish, own_id=own_id, waiting=waiting))
+        elif task is not None:
+            waiting = _Waiting(keep_alive=keep_alive)
+            self.cycle = waiting  # type: ignore[assignment]
+            self._task = task
+            task.add_done_callback(partial(self._finish, own_id=own_id, waiting=waiting))
 
     def _finish(self, task: Pending[Answer], *, own_id: bytes, waiting: _Waiting) -> None:
         # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.

@@ -1,0 +1,140 @@
+"""What arrives over a connection becomes requests, none of which is larger or slower than it may be.
+
+Slow senders, header sizes and ambiguous framing can only be dealt with here: an ASGI application is called too late.
+"""
+
+from typing import Any, NoReturn
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from doorward.core.errors import Refusal
+from doorward.http.connection.door import Door
+from doorward.http.connection.head import judge
+from doorward.http.errors import (
+    BadRequest,
+    HeadersTooLarge,
+    NotImplementedHere,
+    PayloadTooLarge,
+    TooManyConnections,
+    UriTooLong,
+)
+
+
+class Intake(HttpToolsProtocol):
+    """The incoming half of one connection. Whoever answers refuses what is objected to here, and keeps `due`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what uvicorn gives; the door comes from the application's lifespan."""
+        super().__init__(*args, **kwargs)
+        self._door: Door = self.app_state["door"]
+        self._limits = self._door.limits
+        self._largest = self._limits.body
+        self.due = float("inf")
+        self._closing = False
+        self._stopped = False
+        self._refusal: Refusal | None = None
+        self._in_head = False
+        self._in_message = False
+        self._head_size = 0
+        self._body_size = 0
+        self._fresh = False
+        self._handed = False
+        self._received = 0
+        self._now = 0.0
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say no to whatever this connection is saying."""
+        raise NotImplementedError
+
+    def _stop_reading(self) -> None:
+        """Execute nothing of what comes from here on."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; anything it or we object to is refused once and for all."""
+        if self._closing or self._stopped:
+            return
+        self._unset_keepalive_if_required()
+        self._fresh = False
+        self._now = self.loop.time()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(self._refusal or NotImplementedHere())
+        except httptools.HttpParserError:
+            if not self._stopped:
+                self._refuse(self._refusal or BadRequest())
+        if self._in_message:
+            self._measure(data)
+
+    def _measure(self, data: bytes) -> None:
+        """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
+        # Of a request that began in these bytes only the last line counts: before it may be other, whole requests.
+        self._received = len(data) - data.rfind(b"\n") - 1 if self._fresh else self._received + len(data)
+        if self._in_head and self._received > 2 * self._limits.head:
+            self._refuse(HeadersTooLarge())
+        elif self._received > 2 * self._limits.head + 8 * self._largest:
+            self._refuse(PayloadTooLarge())
+
+    def on_message_begin(self) -> None:
+        """Begin a request: from now on its head has to arrive in time."""
+        if len(self.pipeline) >= self._limits.pipeline:
+            self._stop_reading()
+            raise TooManyConnections
+        self.url = b""
+        self.headers = []
+        self._in_head = self._in_message = self._fresh = True
+        self._handed = False
+        self._head_size = 0
+        self._body_size = 0
+        self._largest = self._limits.body
+        self.due = self._now + self._limits.head_time
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request target."""
+        self.url += url
+        if len(self.url) > self._limits.target:
+            self._object(UriTooLong())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header line; a trailer is never taken for one (RFC 9110, section 6.5.1)."""
+        if self._in_head:
+            self.headers.append((name.lower(), value))
+        self._head_size += len(name) + len(value)
+        if self._head_size > self._limits.head or len(self.headers) > self._limits.lines:
+            self._object(HeadersTooLarge())
+
+    def _object(self, refusal: Refusal) -> NoReturn:
+        """Make the parser stop; `data_received` refuses."""
+        self._refusal = refusal
+        raise refusal
+
+    def _begin_cycle(self) -> None:
+        """Let uvicorn begin, now that the application is to be asked: the express lane needs none of it."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url, self.headers = url, headers
+        self.scope["headers"] = headers
+
+    def _judge_head(self) -> None:
+        try:
+            fields = judge(self.parser.get_http_version(), self.url, self.headers, upgrade=self.parser.should_upgrade())
+        except Refusal as refusal:
+            self._object(refusal)
+        path = self.url.partition(b"?")[0]
+        self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
+        if int(fields.get(b"content-length", 0)) > self._largest:
+            self._object(PayloadTooLarge())
+        if b"expect" in fields:
+            self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body, up to the limit."""
+        self._bound(body)
+        super().on_body(body)
+
+    def _bound(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size > self._largest:
+            self._object(PayloadTooLarge())
