@@ -92,7 +92,7 @@ bench-scale: .venv/dev ## Fill a database with millions of rows, and measure wha
 # However long a machine takes: between two tests each part ends when this many seconds are over.
 TORTURE_SECONDS ?= 10800
 
-torture: .venv/fuzz ## Run every test in its long form, two hours on two cores, and write docs/security/promises.md
+torture: .venv/fuzz ## Run every test in its long form, an hour and a half on two cores, and write docs/security/promises.md
 	@failed=0; export DOORWARD_TORTURE=1; \
 	$(BIN)/python -m pytest --numprocesses 2 $(SHARED) --quiet --session-timeout=$(TORTURE_SECONDS) \
 		-m "not alone" $(TRIED)/torture.json || failed=1; \

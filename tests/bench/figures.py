@@ -291,6 +291,14 @@ def _bare_hashes(seconds: float, core: int, threads: int) -> float:
     return done / (process_time() - used)
 
 
+def _by_thread(pid: int, before: dict[int, float], logins: int) -> tuple[float, float, float]:
+    """Return the milliseconds that the hashing thread, the loop, and the others have spent on a login since then."""
+    spent = {thread: now - before.get(thread, 0.0) for thread, now in machine.thread_seconds(pid).items()}
+    loop = spent.pop(pid)
+    hashing = max(spent.values())
+    return hashing * 1e3 / logins, loop * 1e3 / logins, (sum(spent.values()) - hashing) * 1e3 / logins
+
+
 def login(bench: Bench) -> Figure:
     """Logins against bare argon2id on the same core with as many threads, by the second of CPU."""
     core, threads = machine.cores()[0], 1
@@ -299,6 +307,7 @@ def login(bench: Bench) -> Figure:
     wall: dict[str, list[float]] = {}
     environment = {"HASH_THREADS": str(threads), "BUDGET_LOGIN": "off"}
     seconds = bench.effort.seconds
+    parts: list[tuple[float, float, float]] = []
     with contextlib.ExitStack() as stack:
         servers = [
             stack.enter_context(doorward(setup, bench.folder / f"login-{setup.name}", environment)) for setup in SETUPS
@@ -309,11 +318,14 @@ def login(bench: Bench) -> Figure:
         for _ in range(bench.effort.rounds):
             rates["bare argon2id"].append(pool.apply(_bare_hashes, (seconds, core, threads)))
             for server, target in zip(servers, targets, strict=True):
-                before = server.cpu()
+                before, threads_before = server.cpu(), machine.thread_seconds(server.pids[0])
                 load = saturate(target, seconds, connections=8)
                 rates.setdefault(server.name, []).append(load.requests / (server.cpu() - before))
+                if server is servers[0]:
+                    parts.append(_by_thread(server.pids[0], threads_before, load.requests))
                 wall.setdefault(server.name, []).append(load.requests / load.seconds)
                 ratios.setdefault(server.name, []).append(rates[server.name][-1] / rates["bare argon2id"][-1])
+    hashing, loop, others = (statistics.median(part) for part in zip(*parts, strict=True))
     return Figure(
         "login",
         "POST /auth",
@@ -321,7 +333,8 @@ def login(bench: Bench) -> Figure:
         f"8 connections kept busy with right passwords of {bench.effort.tenants} users; the server on one core, "
         f"hashing with {threads} thread. Bare is argon2id with the service's parameters on that core with as many "
         "threads, no server around it. By the second of CPU, all threads of the server together: on a core of its own that "
-        "is the rate.",
+        f"is the rate. Of a login on {SETUPS[0].name} the hashing thread took {hashing:.2f} ms, the loop {loop:.2f}, all "
+        f"others {others:.2f}.",
         [
             Line.of(name, values, f"{statistics.median(wall[name]):,.0f} a second" if name in wall else "")
             for name, values in rates.items()

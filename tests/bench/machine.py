@@ -96,6 +96,12 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(int(_stat(pid)[11]) + int(_stat(pid)[12]) for pid in pids) / _TICKS
 
 
+def thread_seconds(pid: int) -> dict[int, float]:
+    """The same for each thread of a process; the first has the number of the process."""
+    threads = [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+    return {thread: cpu_seconds([thread]) for thread in threads}
+
+
 def resident_bytes(pid: int) -> int:
     return int(_stat(pid)[21]) * _PAGE
 
