@@ -63,9 +63,10 @@ def stay_on(core: int) -> None:
     os.sched_setaffinity(0, {core})
 
 
-def _stat(pid: int) -> list[str]:
+def _stat(pid: int, thread: str = "") -> list[str]:
     # The name in parentheses may hold anything, so what is wanted is counted from its end: field 3 is the first.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    # Asked for by the number of one of its threads, a process tells of all of them together.
+    return Path(f"/proc/{pid}{thread and f'/task/{thread}'}/stat").read_text().rpartition(") ")[2].split()
 
 
 def members(group: int) -> list[int]:
@@ -93,13 +94,16 @@ def family(pid: int) -> list[int]:
 
 def cpu_seconds(pids: list[int]) -> float:
     """User and system time that the processes have used so far."""
-    return sum(int(_stat(pid)[11]) + int(_stat(pid)[12]) for pid in pids) / _TICKS
+    return sum(_used(_stat(pid)) for pid in pids)
+
+
+def _used(stat: list[str]) -> float:
+    return (int(stat[11]) + int(stat[12])) / _TICKS
 
 
 def thread_seconds(pid: int) -> dict[int, float]:
     """The same for each thread of a process; the first has the number of the process."""
-    threads = [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
-    return {thread: cpu_seconds([thread]) for thread in threads}
+    return {int(entry.name): _used(_stat(pid, entry.name)) for entry in Path(f"/proc/{pid}/task").iterdir()}
 
 
 def resident_bytes(pid: int) -> int:
