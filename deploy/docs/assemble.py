@@ -24,6 +24,7 @@ OF_THE_ROOT = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "reporting.md",
+    "CODE_OF_CONDUCT.md": "conduct.md",
 }
 REFERENCE = "reference.md"
 PARTS = {
@@ -33,7 +34,7 @@ PARTS = {
         "logs", "traces", "audit", "importing-users", "moving-in", "moving-in-from-others", "moving-out", "benchmarks",
     ],
     "Security": ["security", "security/promises", "security/model", "security/supply-chain", "reporting"],
-    "To change it": ["architecture", "decisions/README", "contributing", "changelog"],
+    "To change it": ["architecture", "decisions/README", "contributing", "conduct", "changelog"],
     "More": [],
 }  # fmt: skip
 TITLES = {"tour": "Tour", "decisions/README": "Decisions"}
