@@ -57,6 +57,8 @@ def _examine() -> Iterator[Finding]:
         yield Finding("settings", "fail", str(reason), "Nothing else was looked at.")
         return
     yield Finding("settings", "ok", "They make sense.")
+    for warning in settings.warnings:
+        yield Finding("settings", "warn", warning)
     try:
         keys = settings.with_master_key()
     except CannotStart as reason:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from doorward.settings.values import LOOPBACK
 from doorward.storage.redis.address import without_secrets
 from doorward.stores import migrate
 
+log = logging.getLogger(__name__)
+
 _SCHEMES = {"http": "http", "https": "https", "maintenance": "https", "metrics": "http"}
 
 
@@ -24,6 +27,8 @@ def serve() -> None:
     try:
         settings = Settings.read()
         logs.configure(settings.log_level, settings.log_format)
+        for warning in settings.warnings:
+            log.warning("a setting needs attention", extra={"reason": warning})
         settings.with_master_key()
         serving.check(settings)
         migrate(settings)

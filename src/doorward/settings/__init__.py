@@ -1,20 +1,26 @@
 """Every setting: name, type, default, why. Read once, here, and handed on as values.
 
 Settings come from the environment and from a `.env` file in the working directory; the environment wins. Each can also
-be given as `<NAME>_FILE`, the path of a file that holds it, which is how secrets should come.
+be given as `<NAME>_FILE`, the path of a file that holds it, which is how secrets should come. An empty value counts as
+not given.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from doorward.core.errors import CannotStart
 from doorward.settings import values
-from doorward.settings.keys import Keys, kept_keys, master_keys
-from doorward.settings.sources import environ, read_one, refuse_unknown, written
+from doorward.settings.keys import Keys, is_guessable, kept_keys, master_keys
+from doorward.settings.sources import Given, find
 from doorward.settings.values import POSTGRESQL, Network
+
+_GUESSABLE_LEGACY_KEY = (
+    "LEGACY_JWT_KEY was published or can be guessed: a copy of the predecessor's Redis is enough to forge tokens of "
+    "the sessions imported from it. Remove it when they have expired."
+)
 
 
 def _setting(read: Callable[[str], Any], default: str, why: str, *, secret: bool = False) -> Any:
@@ -25,12 +31,12 @@ def _setting(read: Callable[[str], Any], default: str, why: str, *, secret: bool
 class Settings:
     """What the service was told. `Settings.read()` is how to get one."""
 
-    host: str = _setting(values.text, "127.0.0.1", "Address to listen on. 0.0.0.0 for all, as in a container.")
+    host: str = _setting(values.host, "127.0.0.1", "Address to listen on. 0.0.0.0 for all, as in a container.")
     port: int = _setting(values.whole(0, 65535), "3000", "Port to listen on. 0 for any free one.")
     http_server: str = _setting(
-        values.choice("on", "off"), "on", "Speak plain HTTP on PORT. off: only the listeners that speak TLS."
+        values.switch, "on", "Speak plain HTTP on PORT. off: only the listeners that speak TLS."
     )
-    https_server: str = _setting(values.choice("on", "off"), "off", "Speak HTTPS on HTTPS_PORT.")
+    https_server: str = _setting(values.switch, "off", "Speak HTTPS on HTTPS_PORT.")
     https_port: int = _setting(values.whole(0, 65535), "3443", "Port for HTTPS. 0 for any free one.")
     https_cert: str = _setting(
         values.text,
@@ -190,7 +196,7 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         values.origins, "", "Origins whose browsers may call, separated by commas. Default: none but our own."
     )
-    docs: str = _setting(values.choice("on", "off"), "on", "Serve /docs and /openapi.json.")
+    docs: str = _setting(values.switch, "on", "Serve /docs and /openapi.json.")
     max_connections: int = _setting(
         values.whole(1, 1_000_000), "10000", "Open connections per worker; one more is answered 503 at once."
     )
@@ -222,18 +228,21 @@ class Settings:
     given_keys: Path | None = None
     """The file that JWT_KEY_FILE names: no setting of its own, since what is in it is `jwt_key`."""
 
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    """Sentences on what was given, for the log of the start."""
+
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":
         """Return the settings of this process; CannotStart, naming the setting and never its value, if one is wrong."""
-        given = environ(environment)
-        from_file = written(folder)
-        known = {item.name.upper(): item for item in _settings()}
-        refuse_unknown(known, from_file, given)
-        merged = {**from_file, **given}
-        file = merged.get("JWT_KEY_FILE")
-        values_read = {item.name: read_one(name, item, merged) for name, item in known.items()}
-        settings = cls(**values_read, given_keys=Path(file) if file else None)
+        found = find(_secrecy(), environment, folder)
+        settings = cls(
+            **{item.name: _parse(item, found.given.get(item.name.upper())) for item in _settings()},
+            given_keys=found.files.get("JWT_KEY"),
+            warnings=found.warnings,
+        )
         settings._refuse_contradictions()
+        if settings.legacy_jwt_key and is_guessable(settings.legacy_jwt_key):
+            return replace(settings, warnings=(*settings.warnings, _GUESSABLE_LEGACY_KEY))
         return settings
 
     def _refuse_contradictions(self) -> None:
@@ -285,6 +294,18 @@ class Settings:
 
 def _settings() -> "tuple[Field[Any], ...]":
     return tuple(item for item in fields(Settings) if item.metadata)
+
+
+def _secrecy() -> dict[str, bool]:
+    return {item.name.upper(): bool(item.metadata["secret"]) for item in _settings()}
+
+
+def _parse(item: "Field[Any]", given: Given | None) -> Any:
+    """Return the value of a setting, given or by default; CannotStart where it is wrong."""
+    try:
+        return item.metadata["read"](item.metadata["default"] if given is None else given.text)
+    except ValueError as error:
+        raise CannotStart(f"{item.name.upper()} has to be {error}.") from None
 
 
 def describe() -> list[dict[str, str]]:

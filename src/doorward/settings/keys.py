@@ -4,21 +4,31 @@ import base64
 import os
 import re
 import secrets
-import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from doorward.core.errors import CannotStart
-from doorward.settings.sources import content_of
+from doorward.settings.secret_files import mode_of, refuse_open_to_others
+from doorward.settings.sources import content_of, environ
 
 Keys = tuple[tuple[str, str], ...]
 """Number and key of each; the first signs, all verify."""
 
 _MIN_KEY_BYTES = 32
 _MIN_KEY_VARIETY = 10
-# What tutorials and compose files use, the predecessor's own default among them; compared without case and punctuation.
-_KNOWN_KEYS = re.compile(
-    r"changeme|changethis|replaceme|yoursecret|mysecret|supersecret|topsecret|secretkey|jwtsecret|jwtkey|password|"
-    r"insecure|example|default|qwerty|abcdefgh|0123456789abcdef|1234567890|deadbeef|shhhhh|keyboardcat|am3f13l4g"
+# Words of tutorials and compose files; compared without case and punctuation.
+_KNOWN_WORDS = re.compile(
+    r"changeme|changethis|replaceme|yoursecret|mysecret|supersecret|topsecret|secretkey|stringsecret|jwtsecret|jwtkey|"
+    r"password|insecure|example|default|qwerty|abcdefgh|0123456789abcdef|1234567890|deadbeef|shhhhh|keyboardcat|"
+    r"am3f13l4g"
+)
+# Parts of random keys that were published: the default of backend-auth, those of the tutorials of FastAPI and of
+# JWT libraries for Spring, and the examples of RFC 7515 and RFC 7520.
+_PUBLISHED = re.compile(
+    r"6ewpck6akixivgqgusar|09d25e094faa6ca2556c818166b7a956|404e635266556a586e3272357538782f|"
+    r"3f4428472b4b6250655368566d597033|5367566b59703373367639792f423f45|3cfa76ef14937c1c0ea519f8fc057a80|"
+    r"aym1sysppbydfgzld3umj1qzkobwvmkoqq|hjtxiz2usn5kbqfbttnwbpdmhkv8fjg"
 )
 
 
@@ -40,20 +50,47 @@ def master_keys(value: str) -> Keys:
             raise ValueError("keys with different numbers")
         _refuse_weak(key)
         keys.append((kid, key))
+    if value and not keys:
+        raise ValueError("one key or more")
     return tuple(keys)
 
 
 def _refuse_weak(key: str) -> None:
-    plain = re.sub(r"[^a-z0-9]", "", key.lower())
     if len(key.encode()) < _MIN_KEY_BYTES:
         raise ValueError("at least 32 bytes; make one with: openssl rand -base64 32")
-    if len(set(key)) < _MIN_KEY_VARIETY or _KNOWN_KEYS.search(plain) or _repeats(plain):
+    if is_guessable(key):
         raise ValueError("random, this one can be guessed; make one with: openssl rand -base64 32")
 
 
+def is_guessable(key: str) -> bool:
+    """Tell whether a key, of any length, was published, is made of known words, or hardly varies."""
+    plain = _plain(key)
+    # Of a key that is mostly punctuation, what is left tells nothing.
+    telling = [key, plain] if len(plain) * 2 > len(key) else [key]
+    return (
+        len(set(key)) < _MIN_KEY_VARIETY
+        or any(map(_repeats, telling))
+        or _PUBLISHED.search(plain) is not None
+        or any(_KNOWN_WORDS.search(_plain(text)) for text in (key, *_decoded(key)))
+    )
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
 def _repeats(text: str) -> bool:
-    # A text that occurs inside its own doubling before the end is made of repetitions.
-    return (text + text).find(text, 1) < len(text)
+    """Tell whether a text repeats a part of itself, or is one character for the most part."""
+    if max(map(text.count, set(text))) * 2 >= len(text):
+        return True
+    return any(text[period:] == text[:-period] for period in range(1, len(text) // 2 + 1))
+
+
+def _decoded(key: str) -> Iterator[str]:
+    """Yield the words that a key may be an encoding of: base64 and hexadecimal do not make them harder to guess."""
+    for decode in (base64.b64decode, base64.urlsafe_b64decode, bytes.fromhex):
+        with suppress(ValueError):
+            yield decode(key).decode("ascii")
 
 
 def kept_keys(path: Path) -> Keys:
@@ -70,20 +107,24 @@ def kept_keys(path: Path) -> Keys:
 def read_keys(path: Path) -> Keys:
     """Return the master keys of a file that the service keeps; CannotStart where it cannot be used."""
     try:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        if mode_of(path) & 0o077:
             raise CannotStart(f"JWT_KEY: {path} can be read by others; chmod 600 it.")
-        keys = master_keys(path.read_text(encoding="ascii"))
+        content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CannotStart(f"DATA_DIR: {path} cannot be made or read ({error.strerror}).") from error
+    except UnicodeDecodeError:
+        raise CannotStart(f"JWT_KEY: {path} does not hold a key, it is not UTF-8 text.") from None
+    if not content.strip():
+        raise CannotStart(f"JWT_KEY: {path} is empty.")
+    try:
+        return master_keys(content.strip())
     except ValueError as error:
         raise CannotStart(f"JWT_KEY: {path} does not hold a key, it has to be {error}.") from None
-    if not keys:
-        raise CannotStart(f"JWT_KEY: {path} is empty.")
-    return keys
 
 
 def given_keys(path: Path) -> Keys:
     """Return the master keys of the file that JWT_KEY_FILE names; CannotStart where it cannot be used."""
+    refuse_open_to_others("JWT_KEY_FILE", path, environ(None))
     try:
         return master_keys(content_of("JWT_KEY", path, secret=True).strip())
     except ValueError as error:

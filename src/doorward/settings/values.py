@@ -11,10 +11,21 @@ POSTGRESQL = ("postgresql://", "postgres://")
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+# SQLite's names for a database that lives as long as one connection.
+_NO_FILE = {"sqlite:///", "sqlite:///:memory:"}
+# The words of backend-auth for a switch.
+_SWITCH = {"enabled": "on", "disabled": "off"}
 
 
 def text(value: str) -> str:
     """Take it as it is."""
+    return value
+
+
+def host(value: str) -> str:
+    """Read an address to listen on; `*` is refused, since libraries differ in what it means."""
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", value):
+        raise ValueError("an address or a host name; 0.0.0.0 is every IPv4 address, :: every IPv6 address")
     return value
 
 
@@ -31,7 +42,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 def optional_port(value: str) -> int | None:
     """Read a port, or None for none."""
-    if value in {"", "off"}:
+    if value.lower() in {"", "off"}:
         return None
     try:
         return whole(0, 65535)(value)
@@ -50,22 +61,33 @@ def lifetime(value: str) -> int:
 
 def optional_lifetime(value: str) -> int | None:
     """Read seconds, or None for no end."""
-    return None if value in {"", "0", "off", "none"} else lifetime(value)
+    return None if value.lower() in {"", "0", "off", "none"} else lifetime(value)
 
 
 def choice(*options: str) -> Callable[[str], str]:
-    """Return what reads one of these words."""
+    """Return what reads one of these words, in any case."""
 
     def read(value: str) -> str:
-        if value not in options:
+        word = value.lower()
+        if word not in options:
             raise ValueError(f"one of {', '.join(options)}")
-        return value
+        return word
 
     return read
 
 
+def switch(value: str) -> str:
+    """Read `on` or `off`, or `enabled` or `disabled` as backend-auth spells them."""
+    return choice("on", "off")(_SWITCH.get(value.lower(), value))
+
+
 def _items(value: str) -> list[str]:
-    return [item for part in value.split(",") if (item := part.strip())]
+    # backend-auth removed quotes from the items of its white lists.
+    found = [item for part in value.split(",") if (item := part.strip(" \t\r\n\"'"))]
+    if value and not found:
+        # An empty list means "any" for some settings, so it must not come from a stray comma.
+        raise ValueError("a list with at least one item, or left out")
+    return found
 
 
 def names(value: str) -> tuple[str, ...]:
@@ -117,8 +139,8 @@ def hosts(value: str) -> tuple[str, ...]:
 def budget(value: str) -> tuple[int, int]:
     """Read a rate and a burst; 0 and 0 for none."""
     match = re.fullmatch(r"([0-9]{1,6})(?::([0-9]{1,7}))?", value)
-    if value == "off" or not match:
-        if value == "off":
+    if not match:
+        if value.lower() == "off":
             return 0, 0
         raise ValueError("requests a second and burst, such as 50:100, or off")
     rate = int(match[1])
@@ -129,7 +151,7 @@ def budget(value: str) -> tuple[int, int]:
 
 def database(value: str) -> str:
     """Read where accounts are kept."""
-    if value and not value.startswith(("sqlite:///", *POSTGRESQL)):
+    if value and (not value.startswith(("sqlite:///", *POSTGRESQL)) or value in _NO_FILE):
         raise ValueError("sqlite:///path/to/file.db or postgresql://user:password@host:port/database")
     return value
 

@@ -1,0 +1,60 @@
+"""Modes of the files that hold secrets, and what to do about one that others can read."""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from doorward.core.errors import CannotStart
+
+OTHERS = 0o007
+"""The bits of a mode that are about everybody but the owner and the group."""
+
+_ROOT = Path("/")
+# By Docker, Podman, and, in the environment, by Kubernetes and systemd-nspawn.
+_MARKS = (".dockerenv", "run/.containerenv")
+_VARIABLES = ("KUBERNETES_SERVICE_HOST", "container")
+
+
+def mode_of(path: Path) -> int:
+    """Return the permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def refuse_open_to_others(name: str, path: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """CannotStart where others can use a file that holds a secret; otherwise return the warnings it deserves.
+
+    A file on a read-only mount, such as a secret of a container engine, cannot be changed from inside; where no other
+    user runs in the container, nobody is there to read it either, and the start goes on with a warning. A file that is
+    missing is for its reader to complain about.
+    """
+    try:
+        if not mode_of(path) & OTHERS:
+            return ()
+        mounted = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return ()
+    if not mounted:
+        raise CannotStart(f"{name} can be read by everybody on this machine; chmod 600 it.")
+    todo = "set `mode: 0400` on the mounted secret (Kubernetes: `defaultMode: 0440`), or chmod 600 the file it is from"
+    if is_alone_in_container(environment):
+        return (f"{name} can be read by every user in this container; {todo}.",)
+    raise CannotStart(f"{name} can be read by everybody on this machine and is mounted read-only; {todo}.")
+
+
+def is_alone_in_container(environment: Mapping[str, str], root: Path = _ROOT) -> bool:
+    """Tell whether this is a container in which no process runs as another user, root excepted."""
+    if not any(name in environment for name in _VARIABLES) and not any((root / mark).exists() for mark in _MARKS):
+        return False
+    own = {0, os.geteuid()}
+    try:
+        return all(_owner(process) in own for process in (root / "proc").glob("[0-9]*"))
+    except OSError:
+        return False
+
+
+def _owner(process: Path) -> int:
+    try:
+        return process.stat().st_uid
+    except FileNotFoundError:
+        return 0  # it has ended meanwhile
