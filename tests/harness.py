@@ -214,7 +214,7 @@ class Process:
     url: str = ""
     port: int = 0
 
-    def start(self) -> Self:
+    def start(self, seconds: float = 20) -> Self:
         log = (self.folder / "log.txt").open("ab")
         begin = log.tell()
         base = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "COVERAGE_PROCESS_START"}}
@@ -236,7 +236,7 @@ class Process:
         if self.begun:
             self.begun(self.process.pid)
         workers = int(self.environment.get("WORKERS", "1"))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             said = (self.folder / "log.txt").read_bytes()[begin:].decode()
             if said.count('"event": "ready"') >= workers:

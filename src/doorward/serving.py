@@ -89,7 +89,9 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
     if config.workers > 1:
         if settings.metrics_port is not None or settings.metrics_white_list:
             share()
-        supervisor = Supervisor(config, listeners, lambda: _begun(config, listeners))
+        # A start waits for its database as long as the settings say.
+        patience = settings.worker_start_timeout + settings.database_wait
+        supervisor = Supervisor(config, listeners, lambda: _begun(config, listeners), patience=patience)
         supervisor.run()
         return not supervisor.failed
     try:

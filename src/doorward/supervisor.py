@@ -1,7 +1,8 @@
-"""Keeps workers alive: one that dies is followed by another, one that cannot start is tried again, ever more seldom."""
+"""Supervisor of the worker processes: restarts one that exits or stops answering, with pauses one that cannot start."""
 
 import logging
 import os
+import pickle
 import signal
 import socket
 from collections.abc import Callable
@@ -16,20 +17,38 @@ from doorward.http.metrics import forget
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 60
+_LAST_SECONDS = 0.5
 
 
 class Worker(Process):
-    """A worker process; `served` once it has said that it serves."""
+    """A worker process. `served` once it has answered that it serves."""
 
-    served = False
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        """Prepare a worker; `start` starts it, and its time to start runs from here."""
+        super().__init__(config, sockets)
+        self.served = False
+        self.began = monotonic()
+        self._is_asked = False
 
-    def is_alive(self, timeout: float = 5) -> bool:
-        """Tell whether it lives and answers within so many seconds."""
-        if not self.process.is_alive():
-            return False
+    def serves(self, timeout: float) -> bool | None:
+        """Tell whether it serves; None where it does not answer within so many seconds."""
         answer = self._healthcheck(timeout)
         self.served = self.served or answer is True
-        return answer is not None
+        return answer
+
+    def _healthcheck(self, timeout: float) -> bool | None:
+        # One question at a time: answers to earlier ones would hide that a worker has stopped answering.
+        try:
+            if not self._is_asked:
+                self.parent_conn.send(b"ping")
+                self._is_asked = True
+            if not self.parent_conn.poll(timeout):
+                return None
+            started: bool = self.parent_conn.recv()
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None
+        self._is_asked = False
+        return started
 
 
 def pause_after(failures: int) -> int:
@@ -45,9 +64,16 @@ class Supervisor(Multiprocess):
     others go on, whatever it is that keeps one more from starting.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], begin: Callable[[], Worker]) -> None:
-        """Supervise as many workers as `config` says; `begin` starts one."""
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], begin: Callable[[], Worker], *, patience: int
+    ) -> None:
+        """Supervise as many workers as `config` says; `begin` starts one, which has `patience` seconds until it serves.
+
+        A worker that has served is given `config.timeout_worker_healthcheck` seconds for each answer. A start takes
+        longer, since it imports and waits for stores, and competes for the CPU with the other workers.
+        """
         super().__init__(config, sockets)
+        self._patience = patience
         self.failed = False
         self._begin = begin
         self._all_served = False
@@ -69,8 +95,12 @@ class Supervisor(Multiprocess):
             if place in self._tried_at:
                 if monotonic() >= self._tried_at[place]:
                     self._replace(place)
-            elif not worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+            elif not worker.process.is_alive():
                 self._bury(place, worker)
+            elif late := self._late(worker):
+                # The end of a worker closes its pipe a moment before the process is over.
+                worker.process.join(_LAST_SECONDS)
+                self._bury(place, worker, late if worker.exitcode is None else 0)
             elif worker.served:
                 self._failures.pop(place, None)
         self._all_served = self._all_served or all(worker.served for worker in self._workers)
@@ -92,27 +122,40 @@ class Supervisor(Multiprocess):
             listener.close()
         super().terminate_all()
 
-    def _bury(self, place: int, worker: Worker) -> None:
-        """See to the end of a worker that died or hangs, and to its successor."""
+    def _late(self, worker: Worker) -> int:
+        """Return the seconds within which a worker should have answered, or served, and did not; 0 if it is in time."""
+        if worker.served:
+            seconds = self.config.timeout_worker_healthcheck
+            return seconds if worker.serves(seconds) is None else 0
+        return 0 if worker.serves(0) or monotonic() < worker.began + self._patience else self._patience
+
+    def _bury(self, place: int, worker: Worker, late: int = 0) -> None:
+        """Remove a worker that exited, or did not answer within `late` seconds, and see to its successor."""
         worker.kill()
         worker.join()
         if worker.pid is not None and "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # noqa: TID251 - set by `share`
             forget(worker.pid)
+        # An exit code of a worker that was killed from here says nothing.
+        fields = {"worker": place + 1, "pid": worker.pid, **({"seconds": late} if late else _exit_of(worker))}
         if worker.served:
-            log.warning("a worker ended, another one begins", extra={"pid": worker.pid, "code": worker.exitcode})
+            event = f"worker did not answer within {late} s" if late else "worker exited"
+            log.warning("%s, starting another", event, extra=fields)
             self._replace(place)
-        elif not self._all_served and (worker.exitcode or 0) > 0:
+        elif not late and not self._all_served and (worker.exitcode or 0) > 0:
             self.failed = True
             self.should_exit.set()
         else:
             failures = self._failures[place] = self._failures.get(place, 0) + 1
             pause = pause_after(failures)
             self._tried_at[place] = monotonic() + pause
-            log.error(
-                "a worker could not start, the others go on",
-                extra={"pid": worker.pid, "code": worker.exitcode, "again_in_seconds": pause},
-            )
+            event = f"worker did not serve within {late} s of its start" if late else "worker could not start"
+            log.error("%s, trying again; the others go on", event, extra={**fields, "again_in_seconds": pause})
 
     def _replace(self, place: int) -> None:
         self._tried_at.pop(place, None)
         self.processes[place] = self._workers[place] = self._begin()
+
+
+def _exit_of(worker: Worker) -> dict[str, int | str | None]:
+    code = worker.exitcode
+    return {"signal": signal.Signals(-code).name} if code is not None and code < 0 else {"code": code}

@@ -8,7 +8,12 @@ from harness import Process
 def workers_of(process: Process) -> list[int]:
     """Return the processes that serve, none of which is the one that was started."""
     assert process.process
-    children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
+    return workers_below(process.process.pid)
+
+
+def workers_below(supervisor: int) -> list[int]:
+    """Return the workers of the process that was started."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
     # Python starts one more beside them, which looks after resources they share.
     return [int(pid) for pid in children if b"spawn_main" in command_line(int(pid))]
 

@@ -183,6 +183,8 @@ def test_KR3_in_an_emergency_one_command_ends_every_session_on_every_worker(
 def test_KR6_a_worker_that_hangs_is_waited_for_until_its_successor_knows_the_keys(
     service: Process, operator: Operator
 ) -> None:
+    # Until the supervisor has heard that all serve: before that a worker has a minute.
+    time.sleep(3)
     os.kill(workers_of(service)[0], signal.SIGSTOP)
     answer = operator.run("key", "add")
     # The supervisor kills a worker that hangs and starts another one.

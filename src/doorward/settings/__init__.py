@@ -76,6 +76,12 @@ class Settings:
         "1",
         "Processes that share the port and the database; about one for each core is a good start.",
     )
+    worker_start_timeout: int = _setting(
+        values.whole(1, 3600),
+        "60",
+        "Seconds that one of several workers may take until it serves, besides DATABASE_WAIT. A later one is ended and "
+        "tried again.",
+    )
     data_dir: str = _setting(
         values.text, "./data", "Folder of the embedded database and of the master key made for it."
     )
