@@ -36,7 +36,7 @@ from doorward.http.guard import Guard, Rules
 from doorward.http.metrics import Exposition, Metrics, Sources
 from doorward.http.reference.openapi import describe
 from doorward.http.router import build_router
-from doorward.http.routes import EVERYWHERE, EXPRESS, SIZES
+from doorward.http.routes import ANY_HOST, EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
 from doorward.http.watch import Watch
 from doorward.http.wire import Proxies
@@ -169,7 +169,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     inner: ASGIApp = router
     if metrics:
         inner = Exposition(router, metrics, [apart], settings.metrics_white_list)
-    guard = Guard(inner, rules, SIZES, EVERYWHERE, watch=watch)
+    guard = Guard(inner, rules, SIZES, EVERYWHERE, ANY_HOST, watch=watch)
     return TracedApp(guard, traces) if traces else guard
 
 

@@ -68,7 +68,8 @@ class Endpoint:
     refusals look as RFC 6749 has it. `media` is the type of the answer, "" where it has no body, `status` its status,
     `tells` the headers that are its own; `also` has an answer for each other status that is no refusal. `permission` is
     what an API key needs to be let in; None: no key is. `largest` is the most bytes that a body may have. `everywhere`:
-    answers every method, and every path below its own. `lane`: ordinary requests are answered before the router, as
+    answers every method, and every path below its own. `any_host`: `ALLOWED_HOSTS` does not apply, since load balancers
+    and orchestrators check by address. `lane`: ordinary requests are answered before the router, as
     QUESTION, which is asked with every request of an application, or as LOGIN, which comes in floods, most of it
     to be refused.
     """
@@ -91,6 +92,7 @@ class Endpoint:
     permission: Permission | None = None
     largest: int = MAX_BODY
     everywhere: bool = False
+    any_host: bool = False
     lane: str = ""
 
     @property

@@ -26,10 +26,10 @@ class BadRequest(HttpRefusal):
 
 
 class BadHost(HttpRefusal):
-    """`Host` is missing, repeated, contradicts the request target, or names nobody we are (RFC 9112, section 3.2)."""
+    """`Host` is missing, repeated, malformed, not served, or contradicts the request target (RFC 9112, section 3.2)."""
 
     code = "bad_host"
-    sentence = "The Host header is missing, repeated or not served here"
+    sentence = "The Host header is missing, repeated, malformed or not served here"
     closing = True
 
 
@@ -154,7 +154,7 @@ class InternalError(HttpRefusal):
 
 
 class NotImplementedHere(HttpRefusal):
-    """The request wants to change the protocol, or a transfer coding, that is not spoken here."""
+    """The request demands a tunnel (`CONNECT`), which is not provided."""
 
     code = "not_implemented"
     sentence = "This protocol feature is not supported"

@@ -1,9 +1,12 @@
-"""What every request passes, whatever it asks for: size, Host, origin, path, request id, deadline, security headers."""
+"""Checks that every request passes: size, Host, origin, path, request id, deadline, security headers."""
 
 import asyncio
+import ipaddress
 import logging
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from urllib.parse import parse_qsl
 
@@ -30,6 +33,11 @@ HANDLER_SECONDS = 5.0
 _JSON_TYPES = {b"application/json", b"application/json;charset=utf-8"}
 _FORM_TYPES = {b"application/x-www-form-urlencoded", b"application/x-www-form-urlencoded;charset=utf-8"}
 _URL_TOKENS = {"token", "access_token"}
+# RFC 3986, section 3.2.2, but that a name is not empty (RFC 9110, section 4.2.1) and has an end.
+_HOST = re.compile(
+    rb"(?P<name>\[(?P<v6>[0-9A-Fa-f:.]+)\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\]"
+    rb"|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255})(?::[0-9]{0,5})?"
+)
 _PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
     (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
@@ -45,12 +53,35 @@ class Rules:
     origins: frozenset[bytes] = frozenset()
 
 
+def is_host(host: bytes) -> bool:
+    """Return whether a `Host` field is well-formed: a name or an address, and a port or none (RFC 9112, 3.2)."""
+    return host_is_served(host, frozenset())
+
+
 def host_is_served(host: bytes, hosts: frozenset[str]) -> bool:
-    """Tell whether a Host header names one of `hosts`, with or without a port."""
-    if not hosts:
-        return True
-    name = host.decode("latin-1").lower()
-    return name in hosts or name.rpartition(":")[0] in hosts
+    """Return whether a `Host` field is well-formed and one of `hosts`, with or without a port. No `hosts`: any."""
+    try:
+        whole, name = _parse_host(host)
+    except BadHost:
+        return False
+    return not hosts or whole in hosts or name in hosts
+
+
+@lru_cache(maxsize=1024)
+def _parse_host(host: bytes) -> tuple[str, str]:
+    """Return a `Host` field in lower case, with and without its port; BadHost where it is malformed.
+
+    Exceptions are not cached, so the cache holds nothing longer than the pattern admits.
+    """
+    found = _HOST.fullmatch(host)
+    if found is None:
+        raise BadHost
+    if found["v6"] is not None:
+        try:
+            ipaddress.IPv6Address(found["v6"].decode())
+        except ValueError:
+            raise BadHost from None
+    return host.decode().lower(), found["name"].decode().lower()
 
 
 def check_accept(accept: bytes | None, media: str) -> None:
@@ -139,6 +170,7 @@ class Guard:
         rules: Rules,
         sizes: Mapping[bytes, int],
         everywhere: Collection[str] = (),
+        any_host: Collection[str] = (),
         *,
         watch: Watch | None = None,
     ) -> None:
@@ -146,12 +178,13 @@ class Guard:
 
         At and below the paths `everywhere`, gateways ask about requests that are meant for an application behind them:
         Host, Origin, query and path are the application's, and say nothing that a rule of this service is about.
-        `watch` sees every answer.
+        `any_host` are the paths that answer whatever `Host` names, or without one. `watch` sees every answer.
         """
         self._app = app
         self._rules = rules
         self._sizes = sizes
         self._everywhere = tuple(f"{path}/" for path in everywhere)
+        self._any_host = frozenset(any_host)
         self._watch = watch or Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -203,23 +236,25 @@ class Guard:
             raise
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
         path = scope["raw_path"].decode("ascii", errors="replace")
         scope["path"] = path[:-1] if len(path) > 1 and path.endswith("/") else path
-        if len(hosts) != 1:
-            raise BadHost
         if f"{path}/".startswith(self._everywhere):
             # No browser gets here with a key, so neither rebinding nor a foreign page gains anything.
             return ()
-        if not host_is_served(hosts[0], self._rules.hosts):
+        # The protocol has seen that there is one `Host`, or that HTTP/1.0 may lack it.
+        host = headers.get(b"host")
+        if (
+            self._rules.hosts
+            and scope["path"] not in self._any_host
+            and (host is None or not host_is_served(host, self._rules.hosts))
+        ):
             raise BadHost
         if any(name in _URL_TOKENS for name in unique_query(scope["query_string"])):
             raise TokenInUrl
-        return self._check_origin(scope, headers, hosts[0])
+        return self._check_origin(scope, headers.get(b"origin"), host)
 
-    def _check_origin(self, scope: Scope, headers: dict[bytes, bytes], host: bytes) -> Headers:
-        origin = headers.get(b"origin")
-        if origin is None or origin == b"%s://%s" % (scope["scheme"].encode(), host):
+    def _check_origin(self, scope: Scope, origin: bytes | None, host: bytes | None) -> Headers:
+        if origin is None or (host and origin == b"%s://%s" % (scope["scheme"].encode(), host)):
             return ()
         if origin not in self._rules.origins:
             raise OriginNotAllowed

@@ -218,10 +218,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True, lane=QUESTION,
         media="", tells=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Tenant", "X-Auth-Scope", "X-Auth-Device"),
     ),
-    Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live),
+    Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live, any_host=True),
     Endpoint(
         "GET", "/health/ready", ops.ready, Proof.FREE, "Operations",
-        gives=schemas.Ready, also={HTTPStatus.SERVICE_UNAVAILABLE: schemas.Ready("unready", {"database": "away"})},
+        gives=schemas.Ready, any_host=True,
+        also={HTTPStatus.SERVICE_UNAVAILABLE: schemas.Ready("unready", {"database": "away"})},
     ),
     Endpoint("GET", "/openapi.json", ops.openapi, Proof.FREE, "Operations"),
     Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
@@ -235,6 +236,8 @@ EXPRESS: Mapping[tuple[bytes, bytes], Endpoint] = {
 EVERYWHERE: frozenset[str] = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.everywhere)
 """The paths at which, and below which, gateways ask about requests that are meant for somebody else."""
 
+ANY_HOST: frozenset[str] = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.any_host)
+"""The paths to which `ALLOWED_HOSTS` does not apply."""
 
 SIZES: Mapping[bytes, int] = {
     endpoint.path.encode(): endpoint.largest for endpoint in ENDPOINTS if endpoint.largest != MAX_BODY

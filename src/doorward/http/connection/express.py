@@ -16,7 +16,7 @@ from doorward.http import errors
 from doorward.http.connection.eager import Pending, start
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import DeadlineExceeded, InternalError
-from doorward.http.guard import MAX_BODY, Rules, host_is_served
+from doorward.http.guard import MAX_BODY, Rules, host_is_served, is_host
 from doorward.http.services import Services
 from doorward.http.watch import YES, Asked, Tally, Watch
 from doorward.http.wire import Answer, Call, Headers, Proxies, refuse
@@ -109,4 +109,4 @@ class ExpressLane:
 
 def _is_bare(fields: Mapping[bytes, bytes]) -> bool:
     # What else there is in the head of somebody else's request is not looked at here, nor on the long way.
-    return int(fields.get(b"content-length", 0)) == 0
+    return int(fields.get(b"content-length", 0)) == 0 and is_host(fields[b"host"])

@@ -1,25 +1,23 @@
-"""Which heads of requests can be read in more than one way, and are refused (RFC 9112; request smuggling)."""
+"""Checks of a request's head that another server could read differently (RFC 9112; request smuggling)."""
 
 from collections.abc import Mapping
 
 import httptools
 
-from doorward.http.errors import BadHost, BadRequest, HttpVersionNotSupported, NotImplementedHere
+from doorward.http.errors import BadHost, BadRequest, HttpVersionNotSupported
+from doorward.http.guard import is_host
 from doorward.http.wire import Headers
 
 _ONCE = (b"authorization", b"content-type", b"content-length", b"x-doorward-key")
 
 
-def judge(version: str, target: bytes, headers: Headers, *, upgrade: bool) -> Mapping[bytes, bytes]:
-    """Return the header fields by name; a Refusal where another server could take this head for something else."""
+def judge(version: str, target: bytes, headers: Headers) -> Mapping[bytes, bytes]:
+    """Return the header fields by name; a Refusal for a head that another server could read differently."""
     if version not in {"1.1", "1.0"}:
         raise HttpVersionNotSupported
-    if upgrade:
-        raise NotImplementedHere
     names = [name for name, _ in headers]
-    if names.count(b"host") != 1:
-        raise BadHost
     fields = dict(headers)
+    _check_host(version, fields.get(b"host"), names.count(b"host"))
     if b"transfer-encoding" in fields and (
         names.count(b"transfer-encoding") != 1
         or b"content-length" in fields
@@ -27,10 +25,27 @@ def judge(version: str, target: bytes, headers: Headers, *, upgrade: bool) -> Ma
     ):
         raise BadRequest
     if not target.startswith(b"/"):
-        _judge_absolute(target, fields[b"host"])
+        _judge_absolute(target, fields.get(b"host", b""))
     if any(names.count(name) > 1 for name in _ONCE):
         raise BadRequest
     return fields
+
+
+def without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
+    """Return the head of a request without its offer to change the protocol, which a server may ignore.
+
+    `Connection` may still name the missing field; that means nothing (RFC 9110, section 7.6.1).
+    """
+    lines = [b"%b: %b\r\n" % (name, value) for name, value in headers if name != b"upgrade"]
+    return b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version.encode(), b"".join(lines))
+
+
+def _check_host(version: str, host: bytes | None, count: int) -> None:
+    """RFC 9112, section 3.2: one well-formed `Host`, which only HTTP/1.0 may lack."""
+    if count == 0 and version == "1.0":
+        return
+    if count != 1 or host is None or not is_host(host):
+        raise BadHost
 
 
 def _judge_absolute(target: bytes, host: bytes) -> None:

@@ -10,11 +10,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from doorward.core.errors import Refusal
 from doorward.http.connection.door import Door
-from doorward.http.connection.head import judge
+from doorward.http.connection.head import judge, without_offer
 from doorward.http.errors import (
     BadRequest,
     HeadersTooLarge,
-    NotImplementedHere,
     PayloadTooLarge,
     TooManyConnections,
     UriTooLong,
@@ -59,14 +58,34 @@ class Intake(HttpToolsProtocol):
         self._fresh = False
         self._now = self.loop.time()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(self._refusal or NotImplementedHere())
-        except httptools.HttpParserError:
+            self._feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self._stopped:
                 self._refuse(self._refusal or BadRequest())
         if self._in_message:
             self._measure(data)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Feed the parser, over every offer to change the protocol, which is ignored (RFC 9110, section 7.8)."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._ignore_offer()
+                data = memoryview(data)[offer.args[0] :]
+            else:
+                return
+
+    def _ignore_offer(self) -> None:
+        """Begin the request again without its offer to change the protocol: the parser stops reading at one.
+
+        The parser has read its head and nothing behind it. A new one is given the same head without `Upgrade`, so the
+        framing of the body is decided by the same rules as ever.
+        """
+        head = without_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(head)
 
     def _measure(self, data: bytes) -> None:
         """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
@@ -118,15 +137,16 @@ class Intake(HttpToolsProtocol):
         self.scope["headers"] = headers
 
     def _judge_head(self) -> None:
+        version = self.parser.get_http_version()
         try:
-            fields = judge(self.parser.get_http_version(), self.url, self.headers, upgrade=self.parser.should_upgrade())
+            fields = judge(version, self.url, self.headers)
         except Refusal as refusal:
             self._object(refusal)
         path = self.url.partition(b"?")[0]
         self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
         if int(fields.get(b"content-length", 0)) > self._largest:
             self._object(PayloadTooLarge())
-        if b"expect" in fields:
+        if b"expect" in fields and version != "1.0":
             self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
 
     def on_body(self, body: bytes) -> None:

@@ -16,6 +16,7 @@ from doorward.http.endpoints import Endpoint
 from doorward.http.errors import (
     BadRequest,
     DeadlineExceeded,
+    NotImplementedHere,
     RequestTimeout,
     TooManyConnections,
 )
@@ -87,6 +88,10 @@ class DoorwardProtocol(Intake):
                 self._largest = self._limits.body
                 self._express, self._fields = recognised
                 return
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
+                self._object(NotImplementedHere())
+            return
         self._begin_cycle()
         self._judge_head()
         super().on_headers_complete()
@@ -115,7 +120,8 @@ class DoorwardProtocol(Intake):
         self.due = self._now + self._limits.handler_time
         endpoint = self._express
         if endpoint is None:
-            super().on_message_complete()
+            if not self.parser.should_upgrade():
+                super().on_message_complete()
             return
         self._express = None
         body = b"".join(self._body)
