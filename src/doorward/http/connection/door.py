@@ -31,6 +31,7 @@ class Limits:
     head: int = 16_384
     lines: int = 100
     body: int = MAX_BODY
+    extensions: int = 4096
     first_byte: float = 15.0
     head_time: float = 5.0
     body_time: float = 10.0

@@ -3,7 +3,7 @@
 Slow senders, header sizes and ambiguous framing can only be dealt with here: an ASGI application is called too late.
 """
 
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +18,11 @@ from doorward.http.errors import (
     TooManyConnections,
     UriTooLong,
 )
+
+_PIECE: Final = 4096
+_CHUNKED_PIECE: Final = 512
+_CHUNK_FRAMING: Final = 16
+"""Bytes of a chunk beside its data that need no explanation: its size and two line ends."""
 
 
 class Intake(HttpToolsProtocol):
@@ -39,6 +44,11 @@ class Intake(HttpToolsProtocol):
         self._body_size = 0
         self._fresh = False
         self._handed = False
+        self._chunked = False
+        self._chunks = 0
+        self._chunk_begins = False
+        self._beside = 0
+        self._unsettled = 0
         self._received = 0
         self._now = 0.0
 
@@ -58,8 +68,11 @@ class Intake(HttpToolsProtocol):
         self._fresh = False
         self._now = self.loop.time()
         try:
-            self._feed(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if len(data) > _PIECE or self._chunked:
+                self._feed_in_pieces(memoryview(data))
+            else:
+                self._feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refusal):
             if not self._stopped:
                 self._refuse(self._refusal or BadRequest())
         if self._in_message:
@@ -87,6 +100,34 @@ class Intake(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parser.feed_data(head)
 
+    def _feed_in_pieces(self, data: memoryview) -> None:
+        """Feed a little at a time, and count what chunks have beside their data in the pieces that lie inside a body.
+
+        The parser takes extensions of chunks (RFC 9112, section 7.1.1) without calling us.
+        """
+        start = 0
+        while start < len(data):
+            piece = data[start : start + (_CHUNKED_PIECE if self._chunked else _PIECE)]
+            inside, body, chunks = self._chunked and self.cycle, self._body_size, self._chunks
+            self._feed(piece)
+            if inside and self._chunked and inside is self.cycle:
+                explained = self._body_size - body + _CHUNK_FRAMING * (self._chunks - chunks)
+                self._count_beside(max(0, len(piece) - explained))
+            start += len(piece)
+
+    def _count_beside(self, size: int) -> None:
+        """Refuse too much beside the data of chunks.
+
+        What follows the size of a chunk counts once data has followed too. Otherwise it is the trailer section, which
+        has the limits of a head.
+        """
+        self._unsettled += size
+        if not self._chunk_begins:
+            self._beside += self._unsettled
+            self._unsettled = 0
+        if self._beside > self._limits.extensions:
+            self._object(BadRequest())
+
     def _measure(self, data: bytes) -> None:
         """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
         # Of a request that began in these bytes only the last line counts: before it may be other, whole requests.
@@ -104,7 +145,7 @@ class Intake(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self._in_head = self._in_message = self._fresh = True
-        self._handed = False
+        self._handed = self._chunked = False
         self._head_size = 0
         self._body_size = 0
         self._largest = self._limits.body
@@ -146,11 +187,21 @@ class Intake(HttpToolsProtocol):
         self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
         if int(fields.get(b"content-length", 0)) > self._largest:
             self._object(PayloadTooLarge())
+        if b"transfer-encoding" in fields:
+            self._chunked = True
+            self._beside = self._unsettled = 0
+            self._chunk_begins = False
         if b"expect" in fields and version != "1.0":
             self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
 
+    def on_chunk_header(self) -> None:
+        """Note that the size of a chunk was read; that of the last one is 0, and no data follows."""
+        self._chunks += 1
+        self._chunk_begins = True
+
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, up to the limit."""
+        self._chunk_begins = False
         self._bound(body)
         super().on_body(body)
 

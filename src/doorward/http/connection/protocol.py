@@ -121,6 +121,7 @@ class DoorwardProtocol(Intake):
         endpoint = self._express
         if endpoint is None:
             if not self.parser.should_upgrade():
+                self._chunked = False
                 super().on_message_complete()
             return
         self._express = None
