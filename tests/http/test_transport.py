@@ -965,6 +965,50 @@ def test_DU4_what_is_under_way_when_the_service_stops_is_finished(service: Servi
         exchange(service.port, request("GET", "/health/live"))
 
 
+@pytest.mark.parametrize("lane", [EXPRESS, ORDINARY])
+@pytest.mark.parametrize("cut", [1, 40])
+def test_T9_a_request_that_begins_before_the_service_stops_is_answered_and_the_client_told_that_it_ends(
+    service: Service, lane: str, cut: int
+) -> None:
+    tenant = service.tenant()
+    tenant.create()
+    guest = Guest(service, tenant, tenant.session())
+    sent = guest.verify() if lane == EXPRESS else guest.create("bob")
+    with wire(service.port) as arriving, wire(service.port) as idle:
+        arriving.send(sent[:cut])
+        idle.send(request("GET", "/health/live")).reply()
+        stopping = threading.Thread(target=service.stop)
+        stopping.start()
+        assert idle.is_closed()
+        answer = arriving.send(sent[cut:]).reply()
+        assert answer.status == 200
+        assert answer.header("connection") == "close"
+        assert arriving.is_closed()
+        stopping.join(10)
+        assert not stopping.is_alive()
+
+
+@pytest.mark.parametrize("lane", [EXPRESS, ORDINARY])
+def test_T9_requests_that_wait_when_the_service_stops_are_all_answered(service: Service, lane: str) -> None:
+    tenant = service.tenant()
+    tenant.create()
+    guest = Guest(service, tenant, tenant.session())
+    move_sessions_away(service, 0.3)
+    with wire(service.port) as busy, wire(service.port) as idle:
+        first = guest.verify() if lane == EXPRESS else guest.create("bob")
+        busy.send(first + guest.create("carol") + guest.create("dave"))
+        idle.send(request("GET", "/health/live")).reply()
+        stopping = threading.Thread(target=service.stop)
+        stopping.start()
+        assert idle.is_closed()
+        answers = [busy.reply() for _ in range(3)]
+        assert [answer.status for answer in answers] == [200] * 3
+        assert [answer.header("connection") for answer in answers] == [None, None, "close"]
+        assert busy.is_closed()
+        stopping.join(10)
+        assert not stopping.is_alive()
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_IN1_a_path_that_takes_more_takes_all_of_it_and_not_a_byte_beyond(tenant: Tenant, *, chunked: bool) -> None:
     tokens = ["x" * 8190] * 127

@@ -96,6 +96,8 @@ class DoorwardProtocol(Intake):
         self._judge_head()
         super().on_headers_complete()
         self._handed = True
+        if self._leaving:
+            self.cycle.keep_alive = False
 
     def _is_idle(self) -> bool:
         """Tell whether every request whose head has come is answered; `cycle` is that of the newest."""
@@ -154,7 +156,7 @@ class DoorwardProtocol(Intake):
         if self._closing or self.transport.is_closing():
             return
         self._send(answer, own_id, keep_alive=waiting.keep_alive)
-        if self.pipeline and not self.transport.is_closing():
+        if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             if not self.pipeline:
@@ -162,7 +164,8 @@ class DoorwardProtocol(Intake):
 
     def _send(self, answer: Answer, own_id: bytes, *, keep_alive: bool) -> None:
         self.server_state.total_requests += 1
-        close = self._leaving or not keep_alive
+        # While the process leaves, the newest of several requests closes the connection.
+        close = not keep_alive or (self._leaving and not self.pipeline)
         self.transport.write(write_as(answer, own_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
@@ -182,8 +185,6 @@ class DoorwardProtocol(Intake):
         if self.pipeline:
             # Whoever sends faster than we answer is read no further: what waits here takes memory.
             self.flow.pause_reading()
-        if self._leaving and not self.pipeline:
-            self.transport.close()
 
     def shutdown(self) -> None:
         """Close now if nothing is under way; otherwise finish what is and close then."""
