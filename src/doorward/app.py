@@ -29,6 +29,7 @@ from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
 from doorward.core.user_transfer import UserTransfer
 from doorward.core.users import Users
+from doorward.http.client_address import Proxies
 from doorward.http.connection.door import Door, Limits
 from doorward.http.connection.express import ExpressLane
 from doorward.http.connection.traced import TracedApp, traced
@@ -39,7 +40,6 @@ from doorward.http.router import build_router
 from doorward.http.routes import ANY_HOST, EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
 from doorward.http.watch import Watch
-from doorward.http.wire import Proxies
 from doorward.life import Chore, Life, attempt
 from doorward.machine import cores
 from doorward.master_keys import KeyFile, Presence

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from doorward.http.wire import Proxies, listed, neighbourhood
+from doorward.http.client_address import Proxies, listed, neighbourhood
 
 TRUSTED = Proxies(
     (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"), ipaddress.ip_network("192.0.2.1"))

@@ -11,9 +11,10 @@ import msgspec
 from doorward.core.errors import InvalidToken, NotAuthorized, Refusal, StoreUnavailable, ValidationFailed
 from doorward.core.model import Permission
 from doorward.http import errors
+from doorward.http.client_address import listed, neighbourhood
 from doorward.http.guard import MAX_BODY
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, listed, neighbourhood
+from doorward.http.wire import Answer, Call
 
 LARGE_BODY = 1 << 20
 

@@ -21,10 +21,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from doorward import __version__
 from doorward.core.durations import SECONDS, Durations
 from doorward.core.passwords import Passwords
+from doorward.http.client_address import Network, listed
 from doorward.http.connection.door import Door
 from doorward.http.errors import NotFound
 from doorward.http.watch import YES, Asked, Watch
-from doorward.http.wire import Network, listed
 
 PATH = "/metrics"
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"

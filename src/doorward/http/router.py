@@ -9,6 +9,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from doorward.core.errors import Refusal
+from doorward.http.client_address import Proxies
 from doorward.http.connection.maintenance import MAINTENANCE
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import HttpVersionNotSupported, MethodNotAllowed, NotFound
@@ -16,7 +17,7 @@ from doorward.http.guard import check_accept, check_content, check_form, unique_
 from doorward.http.handlers import ops
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, Proxies, by_name, refuse_oauth
+from doorward.http.wire import Answer, Call, by_name, refuse_oauth
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

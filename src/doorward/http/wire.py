@@ -1,11 +1,9 @@
-"""Read a body, write an answer; bearer, client address, request id: what a request and an answer are made of here."""
+"""Read a body, write an answer; bearer, request id: what a request and an answer are made of here."""
 
-import ipaddress
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from http import HTTPStatus
 from itertools import count
 from typing import NamedTuple, TypeVar
@@ -16,11 +14,11 @@ from doorward.core.errors import Fault, Refusal, TokenMissing, ValidationFailed
 from doorward.core.model import Caller, Kind, Permission, Session
 from doorward.http import errors
 from doorward.http.body import parse
+from doorward.http.client_address import Proxies
 from doorward.http.schemas import TokenBody
 from doorward.http.validation import validate
 
 Headers = Sequence[tuple[bytes, bytes]]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
@@ -120,57 +118,6 @@ def write_as(answer: Answer, own_id: bytes, date: Headers, *, close: bool = Fals
     head += b"".join([b"%b: %b\r\n" % pair for pair in answer.headers if not (close and pair[0] == b"connection")])
     begin = _STATUS_LINES[answer.status] + _SECURITY_LINES + b"x-request-id: "
     return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (begin, own_id, len(body), head, body)
-
-
-@dataclass(frozen=True, slots=True)
-class Proxies:
-    """Whose word on the client's address is believed."""
-
-    trusted: tuple[Network, ...] = ()
-
-    def client(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """Return the client's address: the rightmost one in X-Forwarded-For that is not a trusted proxy's.
-
-        Without trusted proxies, or where anything in the header is no address, it is the peer's.
-        """
-        if not self.trusted or not _inside(peer, self.trusted):
-            return peer
-        for hop in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
-            address = hop.strip()
-            if _parse_address(address) is None:
-                return peer
-            if not _inside(address, self.trusted):
-                return address
-        return peer
-
-
-@lru_cache(maxsize=4096)
-def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        return address.ipv4_mapped
-    return address
-
-
-def _inside(text: str, networks: Sequence[Network]) -> bool:
-    address = _parse_address(text)
-    return address is not None and any(address in network for network in networks)
-
-
-def listed(address: str, networks: Sequence[Network]) -> bool:
-    """Tell whether an address lies in one of the networks; an IPv4-mapped IPv6 address is the IPv4 one."""
-    return _inside(address, networks)
-
-
-def neighbourhood(address: str) -> str:
-    """Return what shares a budget with an address: itself, or its /64 for IPv6, which one customer gets as a whole."""
-    parsed = _parse_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
-    return str(parsed or address)
 
 
 def bearer(authorization: bytes | None) -> bytes | None:

@@ -13,13 +13,14 @@ from time import perf_counter
 
 from doorward.core.errors import Refusal
 from doorward.http import errors
+from doorward.http.client_address import Proxies
 from doorward.http.connection.eager import Pending, start
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import DeadlineExceeded, InternalError
 from doorward.http.guard import MAX_BODY, Rules, host_is_served, is_host
 from doorward.http.services import Services
 from doorward.http.watch import YES, Asked, Tally, Watch
-from doorward.http.wire import Answer, Call, Headers, Proxies, refuse
+from doorward.http.wire import Answer, Call, Headers, refuse
 
 log = logging.getLogger(__name__)
 

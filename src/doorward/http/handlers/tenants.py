@@ -9,6 +9,7 @@ from doorward.core.audit import read
 from doorward.core.errors import InvalidToken
 from doorward.core.model import Tenant
 from doorward.core.tenant_settings import settings_of
+from doorward.http.client_address import listed
 from doorward.http.errors import Forbidden
 from doorward.http.pages import page
 from doorward.http.schemas import (
@@ -27,7 +28,7 @@ from doorward.http.schemas import (
     TokenGiven,
 )
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, decoded, listed, reply
+from doorward.http.wire import Answer, Call, decoded, reply
 
 
 async def register(services: Services, call: Call) -> Answer:
