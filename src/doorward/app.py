@@ -36,6 +36,7 @@ from doorward.http.connection.traced import TracedApp, traced
 from doorward.http.guard import Guard, Rules
 from doorward.http.metrics import Exposition, Metrics, Sources
 from doorward.http.reference.openapi import describe
+from doorward.http.registration import RegistrationPolicy
 from doorward.http.router import build_router
 from doorward.http.routes import ANY_HOST, EVERYWHERE, EXPRESS, SIZES
 from doorward.http.services import Services
@@ -113,7 +114,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         throttle=throttle,
         activity=activity,
         checks=stores.checks,
-        registrars=settings.tenant_white_list,
+        registration=RegistrationPolicy(settings.tenant_white_list, any_host=not settings.allowed_hosts),
         unthrottled=settings.throttler_white_list,
         descriptions=describe(),
         public_url=settings.public_url or _own_url(settings),
@@ -168,8 +169,8 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     router.lifespan_context = Life(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router
     if metrics:
-        inner = Exposition(router, metrics, [apart], settings.metrics_white_list)
-    guard = Guard(inner, rules, SIZES, EVERYWHERE, ANY_HOST, watch=watch)
+        inner = Exposition(router, metrics, [apart], settings.metrics_white_list, proxies)
+    guard = Guard(inner, rules, SIZES, EVERYWHERE, ANY_HOST, watch=watch, proxies=proxies)
     return TracedApp(guard, traces) if traces else guard
 
 

@@ -1,7 +1,9 @@
 """Tenants register, log in, are recognised, log out (API.md, section 1)."""
 
+import logging
 from pathlib import Path
 
+import httpx
 import pytest
 from contract import (
     UUID,
@@ -187,6 +189,108 @@ def test_CF6_BF7_a_forwarded_address_does_not_open_the_white_list(store: dict[st
         headers = {"X-Forwarded-For": "192.0.2.1", "X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
         answer = service.client().post("/tenant", json={"email": email(), "password": PASSWORD}, headers=headers)
         assert_refused(answer, 403, "forbidden", "Forbidden")
+
+
+LOCAL_PROXIES: dict[str, dict[str, dict[str, str]]] = {
+    "127.0.0.1,10.0.0.0/8": {
+        "an address with a port": {"X-Forwarded-For": "203.0.113.9:51234"},
+        "IPv6 with a port": {"X-Forwarded-For": "[2001:db8::5]:51234"},
+        "an unreadable hop": {"X-Forwarded-For": "unknown"},
+        "an unreadable hop before a proxy": {"X-Forwarded-For": "x, 10.0.0.1"},
+        "no client at all": {},
+        "another header than the one that counts": {"Forwarded": "for=127.0.0.1"},
+        "the proxy as its own client": {"X-Forwarded-For": "127.0.0.1"},
+        "another loopback address": {"X-Forwarded-For": "127.0.0.2"},
+    },
+    "": {
+        "X-Forwarded-For": {"X-Forwarded-For": "203.0.113.9"},
+        "Forwarded": {"Forwarded": "for=203.0.113.9"},
+        "Via and X-Real-IP": {"Via": "1.1 proxy", "X-Real-IP": "203.0.113.9"},
+        "a client that claims loopback": {"X-Forwarded-For": "127.0.0.1"},
+        "DNS rebinding": {"Host": "evil.example"},
+        "DNS rebinding, with a port": {"Host": "evil.example:3000", "Origin": "http://evil.example:3000"},
+        "a name that begins like a local one": {"Host": "localhost.evil.example"},
+        "an address that is not local": {"Host": "192.0.2.1:3000"},
+    },
+}
+"""Requests that reach the service from loopback, by `TRUSTED_PROXIES`."""
+
+
+def registration(service: Service, **headers: str) -> httpx.Response:
+    return service.client().post("/tenant", json={"email": email(), "password": PASSWORD}, headers=headers)
+
+
+@pytest.mark.one_setup
+@pytest.mark.parametrize("trusted", LOCAL_PROXIES)
+def test_F1_S10_no_tenant_is_registered_through_a_local_proxy_that_is_not_configured_exactly(
+    store: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, trusted: str
+) -> None:
+    with running(read_settings(tmp_path, {**store, "TRUSTED_PROXIES": trusted})) as service:
+        for headers in LOCAL_PROXIES[trusted].values():
+            assert_refused(registration(service, **headers), 403, "forbidden", "Forbidden")
+    # Each reason is logged once, with the name of the setting that matters.
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert sum("TRUSTED_PROXIES" in sentence for sentence in said) == 1
+    assert sum("not in TENANT_WHITE_LIST" in sentence for sentence in said) == 1
+    assert sum("ALLOWED_HOSTS" in sentence for sentence in said) == (not trusted)
+
+
+@pytest.mark.one_setup
+@pytest.mark.parametrize("trusted", LOCAL_PROXIES)
+def test_S10_a_list_that_is_open_to_all_lets_everybody_register(
+    store: dict[str, str], tmp_path: Path, trusted: str
+) -> None:
+    settings = {**store, "TRUSTED_PROXIES": trusted, "TENANT_WHITE_LIST": "*"}
+    with running(read_settings(tmp_path, settings)) as service:
+        for kind, headers in LOCAL_PROXIES[trusted].items():
+            assert registration(service, **headers).status_code == 200, kind
+
+
+def test_S10_a_tenant_is_registered_from_loopback_under_a_loopback_host(shared: Service) -> None:
+    for host in ("localhost", "LOCALHOST:3000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:3000"):
+        assert registration(shared, Host=host).status_code == 200, host
+    for host in (
+        "localhost:x",
+        "localhost.",
+        "xlocalhost",
+        "127.0.0.1.evil.example",
+        "[::1",
+        "[::2]",
+        "::ffff:1.1.1.1",
+    ):
+        assert registration(shared, Host=host).status_code in {400, 403}, host
+
+
+@pytest.mark.one_setup
+def test_S10_a_host_that_is_allowed_may_be_used_to_register(store: dict[str, str], tmp_path: Path) -> None:
+    with running(read_settings(tmp_path, {**store, "ALLOWED_HOSTS": "auth.example.org"})) as service:
+        for host, status in {"auth.example.org": 200, "auth.example.org:443": 200, "evil.example": 400}.items():
+            assert registration(service, Host=host).status_code == status
+
+
+@pytest.mark.one_setup
+def test_S10_a_page_cannot_register_through_the_browser_of_a_listed_client(
+    store: dict[str, str], tmp_path: Path
+) -> None:
+    settings = {**store, "TENANT_WHITE_LIST": "203.0.113.0/24", "TRUSTED_PROXIES": "127.0.0.1"}
+    with running(read_settings(tmp_path, settings)) as service:
+        listed = {"X-Forwarded-For": "203.0.113.9"}
+        assert registration(service, **listed, Host="evil.example", Origin="http://evil.example").status_code == 403
+        assert registration(service, **listed, Host="auth.example.org").status_code == 200
+        assert registration(service, **listed, Host="203.0.113.1", Origin="http://203.0.113.1").status_code == 200
+
+
+@pytest.mark.one_setup
+def test_F1_an_unknown_client_is_unknown_in_the_audit_log(store: dict[str, str], tmp_path: Path) -> None:
+    settings = {**store, "TENANT_WHITE_LIST": "*", "TRUSTED_PROXIES": "127.0.0.1"}
+    with running(read_settings(tmp_path, settings)) as service:
+        tenant = fresh(service)
+        for number, hop in enumerate(("203.0.113.9:51234", "::ffff:203.0.113.9", "kanarienvogel")):
+            body = {"login": f"user-{number}", "email": "a@b", "password": "pw", "sub": "s"}
+            tenant.http.post("/user", json=body, headers={**tenant.headers, "X-Forwarded-For": hop})
+        events = tenant.get("/tenant/audit").json()["events"]
+        addresses = [event["ip"] for event in events if event["action"] == "user.create"]
+        assert addresses == ["unknown", "203.0.113.9", "203.0.113.9"]
 
 
 def test_a_tenant_logs_in_with_a_token_of_its_own_each_time(tenant: Tenant) -> None:

@@ -333,10 +333,29 @@ def test_BF10_budgets_survive_a_restart_and_are_shared(start: Start, clock: Turn
 def test_addresses_of_the_white_list_are_not_throttled(start: Start) -> None:
     service = start(THROTTLER_MAX="1", THROTTLER_WHITE_LIST="10.0.0.0/8, 127.0.0.1", TRUSTED_PROXIES="127.0.0.1")
     http = service.client()
-    assert statuses([unproven(service, http) for _ in range(20)]) == {401: 20}
-    for address, throttled in {"10.1.2.3": False, "::ffff:10.1.2.3": False, "11.1.2.3": True}.items():
+    for address, throttled in {
+        "10.1.2.3": False,
+        "::ffff:10.1.2.3": False,
+        "10.1.2.3:80": False,
+        "11.1.2.3": True,
+    }.items():
         answers = [unproven(service, http, **{"X-Forwarded-For": address}) for _ in range(3)]
         assert (429 in statuses(answers)) == throttled, address
+    direct = start(THROTTLER_MAX="1", THROTTLER_WHITE_LIST="10.0.0.0/8, 127.0.0.1")
+    assert statuses([unproven(direct) for _ in range(5)]) == {401: 5}
+
+
+def test_F1_S10_an_unknown_client_is_throttled_whatever_the_list_says_of_the_proxy(start: Start) -> None:
+    service = start(THROTTLER_MAX="1", THROTTLER_WHITE_LIST="127.0.0.1", TRUSTED_PROXIES="127.0.0.1")
+    http = service.client()
+    unreadable: list[dict[str, str]] = [{"X-Forwarded-For": hop} for hop in ("x", "203.0.113.9:x", "[::1", "127.0.0.1")]
+    answers = [unproven(service, http, **fields) for fields in [*unreadable, {}]]
+    assert statuses(answers) == {401: 1, 429: 4}
+    # A readable client is not charged for the unknown ones.
+    assert unproven(service, http, **{"X-Forwarded-For": "203.0.113.9:51234"}).status_code == 401
+    assert unproven(service, http, **{"X-Forwarded-For": "203.0.113.9:51235"}).status_code == 429
+    unconfigured = start(THROTTLER_MAX="1", THROTTLER_WHITE_LIST="127.0.0.1")
+    assert statuses([unproven(unconfigured, Via="1.1 proxy") for _ in range(3)]) == {401: 1, 429: 2}
 
 
 def test_a_least_distance_between_two_requests_is_kept(start: Start, clock: TurnableClock) -> None:

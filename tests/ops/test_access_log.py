@@ -32,7 +32,9 @@ def last(service: Service, caplog: pytest.LogCaptureFixture, count: int) -> dict
 
 def test_every_request_has_one_line_on_either_lane(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with running(read_settings(tmp_path, {"ACCESS_LOG": "on", "TRUSTED_PROXIES": "127.0.0.1"})) as service:
+    with running(
+        read_settings(tmp_path, {"ACCESS_LOG": "on", "TRUSTED_PROXIES": "127.0.0.1", "TENANT_WHITE_LIST": "*"})
+    ) as service:
         tenant = service.tenant()
         tenant.create()
         token = tenant.session()
@@ -57,6 +59,20 @@ def test_every_request_has_one_line_on_either_lane(tmp_path: Path, caplog: pytes
         line = last(service, caplog, 7)
         assert (line["status"], line["outcome"], line["lane"]) == (400, "bad_host", "protocol")
         assert len(lines(caplog)) == 7
+        assert {line["address"] for line in lines(caplog)} == {"198.51.100.7", "unknown"}
+
+
+def test_F1_a_request_that_is_refused_early_has_the_address_of_its_client(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with running(read_settings(tmp_path, {"ACCESS_LOG": "on", "TRUSTED_PROXIES": "127.0.0.1"})) as service:
+        for hop in (b"203.0.113.9:51234", b"[2001:db8::5]:80", b"::ffff:203.0.113.9", b"kanarienvogel"):
+            for refused in (b"GET /nowhere HTTP/1.1\r\nHost: a\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n"):
+                exchange(service.port, refused + b"X-Forwarded-For: " + hop + b"\r\nConnection: close\r\n\r\n")
+        service.eventually(lambda: len(lines(caplog)) >= 8)
+    addresses = [line["address"] for line in lines(caplog)]
+    assert addresses == [one for one in ("203.0.113.9", "2001:db8::5", "203.0.113.9", "unknown") for _ in range(2)]
 
 
 def test_PW11_a_line_repeats_nothing_that_the_sender_chose(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

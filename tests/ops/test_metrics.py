@@ -187,6 +187,21 @@ def test_for_everybody_else_there_are_no_metrics(tmp_path: Path) -> None:
             assert answer.status_code == 404
 
 
+def test_F1_S10_metrics_are_not_there_for_what_a_listed_proxy_forwards(tmp_path: Path) -> None:
+    forwarding: tuple[dict[str, str], ...] = (
+        {},
+        {"X-Forwarded-For": "x"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"Via": "1.1 proxy"},
+    )
+    with running(read_settings(tmp_path / "trusted", {**HERE, "TRUSTED_PROXIES": "127.0.0.1"})) as service:
+        answers = [service.client().get("/metrics", headers=fields) for fields in forwarding]
+        assert [answer.status_code for answer in answers] == [404, 404, 404, 404]
+    with running(read_settings(tmp_path / "unconfigured", HERE)) as service:
+        answers = [service.client().get("/metrics", headers=fields) for fields in forwarding]
+        assert [answer.status_code for answer in answers] == [200, 404, 404, 404]
+
+
 def test_PW11_no_tenant_login_or_token_is_in_the_metrics(tmp_path: Path) -> None:
     with running(read_settings(tmp_path, HERE)) as service:
         tenant = service.tenant()

@@ -11,7 +11,7 @@ import msgspec
 from doorward.core.errors import InvalidToken, NotAuthorized, Refusal, StoreUnavailable, ValidationFailed
 from doorward.core.model import Permission
 from doorward.http import errors
-from doorward.http.client_address import listed, neighbourhood
+from doorward.http.client_address import in_networks
 from doorward.http.guard import MAX_BODY
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call
@@ -124,6 +124,6 @@ async def respond(endpoint: Endpoint, services: Services, call: Call) -> Answer:
 
 
 async def _charge(services: Services, call: Call) -> None:
-    address = call.address
-    if not listed(address, services.unthrottled):
-        await services.throttle.address(neighbourhood(address))
+    client = call.client
+    if not in_networks(client, services.unthrottled):
+        await services.throttle.address(client.rate_limit_key)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from doorward.core.errors import Fault, Refusal, ValidationFailed
+from doorward.http.client_address import Proxies
 from doorward.http.errors import (
     BadHost,
     DeadlineExceeded,
@@ -173,12 +174,14 @@ class Guard:
         any_host: Collection[str] = (),
         *,
         watch: Watch | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         """Guard `app`; `sizes` are the paths that take a larger body than others, with the most bytes of it.
 
         At and below the paths `everywhere`, gateways ask about requests that are meant for an application behind them:
         Host, Origin, query and path are the application's, and say nothing that a rule of this service is about.
-        `any_host` are the paths that answer whatever `Host` names, or without one. `watch` sees every answer.
+        `any_host` are the paths that answer whatever `Host` names, or without one. `watch` sees every answer; `proxies` say
+        where a request came from that no handler has seen.
         """
         self._app = app
         self._rules = rules
@@ -186,6 +189,7 @@ class Guard:
         self._everywhere = tuple(f"{path}/" for path in everywhere)
         self._any_host = frozenset(any_host)
         self._watch = watch or Watch()
+        self._proxies = proxies or Proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -222,7 +226,7 @@ class Guard:
             passage.status,
             scope.get("outcome", outcome),
             seconds,
-            call or Stranger(passage.request_id, peer),
+            call or Stranger(passage.request_id, peer, scope["headers"], self._proxies),
         )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

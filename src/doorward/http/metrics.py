@@ -21,10 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from doorward import __version__
 from doorward.core.durations import SECONDS, Durations
 from doorward.core.passwords import Passwords
-from doorward.http.client_address import Network, listed
+from doorward.http.client_address import Network, Proxies, in_networks, open_to_all, parse_address
 from doorward.http.connection.door import Door
 from doorward.http.errors import NotFound
 from doorward.http.watch import YES, Asked, Watch
+from doorward.http.wire import by_name
 
 PATH = "/metrics"
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -229,13 +230,19 @@ class Exposition:
     """Answers /metrics to who comes over the listener for it, or from a listed address; for others it is not there."""
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, listeners: Sequence[Door], white_list: Sequence[Network]
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        listeners: Sequence[Door],
+        white_list: Sequence[Network],
+        proxies: Proxies,
     ) -> None:
         """Stand before `app`; `listeners` are the doors behind which there is nothing else."""
         self._app = app
         self._metrics = metrics
         self._listeners = listeners
         self._white_list = white_list
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -243,9 +250,8 @@ class Exposition:
             await self._app(scope, receive, send)
             return
         apart = any(scope["state"]["door"] is door for door in self._listeners)
-        peer = scope["client"][0] if scope["client"] else ""
         asked = scope["method"] == "GET" and scope["path"] == PATH
-        if asked and (apart or listed(peer, self._white_list)):
+        if asked and (apart or self._is_listed(scope)):
             scope["template"] = PATH
             body = self._metrics.text()
             headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", b"%d" % len(body))]
@@ -255,6 +261,14 @@ class Exposition:
             raise NotFound(scope["method"], scope["path"])
         else:
             await self._app(scope, receive, send)
+
+    def _is_listed(self, scope: Scope) -> bool:
+        if open_to_all(self._white_list):
+            return True
+        peer = scope["client"][0] if scope["client"] else ""
+        client = self._proxies.client(peer, by_name(scope["headers"]))
+        # What a proxy forwards is refused, whatever it says of its client: monitoring connects directly.
+        return client.listable == parse_address(peer) and in_networks(client, self._white_list)
 
 
 def share() -> None:

@@ -1,6 +1,5 @@
 """What handlers may ask: the use cases, wired by the composition root."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +17,8 @@ from doorward.core.throttle import Throttle
 from doorward.core.user_passwords import UserPasswords
 from doorward.core.user_transfer import UserTransfer
 from doorward.core.users import Users
+from doorward.http.client_address import Network
+from doorward.http.registration import RegistrationPolicy
 from doorward.http.wire import Call
 
 
@@ -31,7 +32,7 @@ class Descriptions:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases. `checks` ask each store whether it answers; `registrars` may register tenants.
+    """The use cases. `checks` ask each store whether it answers. Clients in `unthrottled` are not rate-limited.
 
     `public_url` is where clients find the service; `forward_auth_cookie` may carry a token to gateways, unless empty.
     """
@@ -50,8 +51,8 @@ class Services:
     throttle: Throttle
     activity: Activity
     checks: Mapping[str, Callable[[], Awaitable[object]]]
-    registrars: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-    unthrottled: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    registration: RegistrationPolicy
+    unthrottled: tuple[Network, ...]
     descriptions: Descriptions
     public_url: str = ""
     forward_auth_cookie: str = ""

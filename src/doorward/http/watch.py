@@ -10,6 +10,8 @@ from time import monotonic
 from typing import NamedTuple, Protocol
 
 from doorward.core.durations import Durations
+from doorward.http.client_address import Proxies
+from doorward.http.wire import Headers, by_name
 
 log = logging.getLogger("doorward.access")
 
@@ -45,11 +47,21 @@ class Sender(Protocol):
 
 
 class Stranger(NamedTuple):
-    """The sender of a request that was answered before anybody looked at what it asks."""
+    """The sender of a request that was answered before anybody looked at what it asks.
+
+    `headers` are those that had arrived by then, `peer` is the socket's address.
+    """
 
     request_id: str = ""
-    address: str = ""
+    peer: str = ""
+    headers: Headers = ()
+    proxies: Proxies = Proxies()
     tenant_id: str = ""
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        return self.proxies.resolve(self.peer, by_name(self.headers)).text
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from doorward.core.errors import Fault, Refusal, TokenMissing, ValidationFailed
 from doorward.core.model import Caller, Kind, Permission, Session
 from doorward.http import errors
 from doorward.http.body import parse
-from doorward.http.client_address import Proxies
+from doorward.http.client_address import ClientAddress, Proxies
 from doorward.http.schemas import TokenBody
 from doorward.http.validation import validate
 
@@ -168,9 +168,14 @@ class Call:
         return bearer(self.headers.get(b"authorization"))
 
     @property
-    def address(self) -> str:
-        """The client's address."""
+    def client(self) -> ClientAddress:
+        """The client's address, determined when it is needed: verification does without."""
         return self.proxies.client(self.peer, self.headers)
+
+    @property
+    def address(self) -> str:
+        """The client's address, for logs and audit entries."""
+        return self.client.text
 
     def by(self, session: Session | None = None) -> Caller:
         """Return who asks, for the audit log: the tenant, or the key, behind `session`."""

@@ -10,6 +10,9 @@ ANYONE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 POSTGRESQL = ("postgresql://", "postgres://")
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
+# The prefix of IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) is ::ffff:0:0/96.
+_MAPPED_BITS = 96
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # SQLite's names for a database that lives as long as one connection.
 _NO_FILE = {"sqlite:///", "sqlite:///:memory:"}
@@ -103,10 +106,18 @@ def networks(value: str) -> tuple[Network, ...]:
             found += ANYONE
             continue
         try:
-            found.append(ipaddress.ip_network(item, strict=False))
+            found.append(_unmapped(ipaddress.ip_network(item, strict=False)))
         except ValueError:
             raise ValueError("addresses or networks (CIDR) separated by commas, or * for any") from None
     return tuple(found)
+
+
+def _unmapped(network: Network) -> Network:
+    """Return the IPv4 network of IPv4-mapped IPv6 addresses, since that is how addresses are compared."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
 def origins(value: str) -> tuple[str, ...]:

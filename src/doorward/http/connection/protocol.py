@@ -259,7 +259,9 @@ class DoorwardProtocol(Intake):
         if not self._has_answered():
             answer = refuse(refusal)
             own_id = request_id(dict(self.headers or ()).get(b"x-request-id"))
-            stranger = Stranger(own_id.decode(), self.client[0] if self.client else "")
+            stranger = Stranger(
+                own_id.decode(), self.client[0] if self.client else "", self.headers or (), self._lane.proxies
+            )
             self._lane.watch.saw(_UNREAD, answer.status, refusal.code, 0.0, stranger)
             self.transport.write(write_as(answer, own_id, self.server_state.default_headers, close=True))
         self.due = self.loop.time() + self._limits.linger

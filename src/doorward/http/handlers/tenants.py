@@ -9,8 +9,6 @@ from doorward.core.audit import read
 from doorward.core.errors import InvalidToken
 from doorward.core.model import Tenant
 from doorward.core.tenant_settings import settings_of
-from doorward.http.client_address import listed
-from doorward.http.errors import Forbidden
 from doorward.http.pages import page
 from doorward.http.schemas import (
     Done,
@@ -33,8 +31,7 @@ from doorward.http.wire import Answer, Call, decoded, reply
 
 async def register(services: Services, call: Call) -> Answer:
     """Register a tenant and open its first session."""
-    if not call.maintained and not listed(call.address, services.registrars):
-        raise Forbidden
+    services.registration.admit(call)
     body = call.read(NewTenantBody)
     tenant, token = await services.tenants.register(call.by(), body.email, body.password)
     return reply(TenantCreated(tenant.id, tenant.email, tenant.login, token))

@@ -1,0 +1,67 @@
+"""Permission to register tenants: by the client's address, and safe from DNS rebinding."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from doorward.http.client_address import Address, Network, in_networks, open_to_all, parse_address
+from doorward.http.errors import Forbidden
+from doorward.http.log_limit import LogLimit
+from doorward.http.wire import Call
+
+log = logging.getLogger(__name__)
+
+_LOCALHOST = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationPolicy:
+    """Clients that may register tenants: those in `networks`, and all of the maintenance listener.
+
+    `any_host` says that `ALLOWED_HOSTS` is unset. Then a web page could resolve its own name to this machine and let a
+    visitor's browser register a tenant from an address in the list. The `Host` header tells: it names the page's host.
+    """
+
+    networks: tuple[Network, ...]
+    any_host: bool = True
+    log_limit: LogLimit = field(default_factory=LogLimit)
+
+    def admit(self, call: Call) -> None:
+        """Return where the client may register a tenant; otherwise raise Forbidden and log why, rarely."""
+        if call.maintained or open_to_all(self.networks):
+            return
+        client = call.client
+        if not in_networks(client, self.networks):
+            if self.log_limit.permits("address"):
+                log.warning(
+                    "registration refused: the client's address is not in TENANT_WHITE_LIST",
+                    extra={"address": client.text, "peer": call.peer, "request_id": call.request_id},
+                )
+            raise Forbidden
+        assert client.listable  # noqa: S101 - a list that is not open contains known addresses only
+        if self.any_host and not _is_own_host(call.headers, client.listable):
+            if self.log_limit.permits("host"):
+                log.warning(
+                    "registration refused: the Host header does not name this machine (DNS rebinding); "
+                    "list the names of the service in ALLOWED_HOSTS",
+                    extra={"address": client.text, "request_id": call.request_id},
+                )
+            raise Forbidden
+
+
+def _is_own_host(headers: Mapping[bytes, bytes], client: Address) -> bool:
+    """Return whether a request from this address, of a browser or not, is addressed to a host that no page can claim.
+
+    From loopback, that is loopback. From elsewhere it is any IP address; programs other than browsers, which send no
+    `Origin` of the same host, may use names.
+    """
+    host = headers.get(b"host", b"")
+    address = _host_address(host.decode("latin-1").lower())
+    if client.is_loopback:
+        return address is not None and address.is_loopback
+    return address is not None or not headers.get(b"origin", b"").endswith(b"://%b" % host)
+
+
+def _host_address(host: str) -> Address | None:
+    name, _, port = host.partition(":")
+    return parse_address(f"127.0.0.1:{port}" if port else "127.0.0.1") if name == _LOCALHOST else parse_address(host)
