@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from doorward.core.audit import AuditTrail
 from doorward.core.ports import Entry
+from doorward.storage.database import Step
 from made import NOW, Workers, made_event
 
 
@@ -115,3 +116,35 @@ async def test_AU3_a_clock_that_was_set_back_does_not_make_a_sweep_lose_what_is_
     assert NOW + 2000 in left
     assert NOW + 1000 in left
     assert (await AuditTrail(log).check(tenant_id)).broken_at is None
+
+
+async def test_T5_a_sweep_of_one_chain_moves_the_base_of_no_other(workers: Workers) -> None:
+    log, old, young = workers.one.audit, str(uuid4()), str(uuid4())
+    while await log.sweep(NOW + 10_000, limit=1000):
+        pass
+    for number in range(3):
+        await log.record(made_event(old, at=NOW + number))
+    # An entry of the same number that is young enough to stay.
+    for number in range(3):
+        await log.record(made_event(young, at=NOW + 5_000 + number))
+    while await workers.other.audit.sweep(NOW + 2, limit=10):
+        pass
+    assert (await log.base(old))[0] == 2
+    assert await log.base(young) == (0, "")
+    for tenant_id, entries in ((old, 1), (young, 3)):
+        chain = await AuditTrail(log).check(tenant_id)
+        assert (chain.entries, chain.broken_at) == (entries, None)
+
+
+async def test_T5_a_base_never_moves_back(workers: Workers) -> None:
+    tenant_id = str(uuid4())
+    for number in range(5):
+        await workers.one.audit.record(made_event(tenant_id, at=NOW + number))
+    entries = await whole(workers, tenant_id)
+    # What two workers do whose sweeps overlap: the one that looked first writes last.
+    for number in (4, 2):
+        await workers.one.database.write(Step("move_base", {"tenant_id": tenant_id, "number": number}))
+    assert await workers.other.audit.base(tenant_id) == (4, entries[3].hash)
+    await workers.one.database.write(Step("sweep_audit", {"tenant_id": tenant_id, "number": 4}))
+    chain = await AuditTrail(workers.other.audit).check(tenant_id)
+    assert (chain.entries, chain.broken_at) == (1, None)

@@ -225,3 +225,68 @@ async def test_KR4_what_says_nothing_any_more_is_not_inherited(workers: Workers,
     await counters.inherit(key, f"{key}-unknown", now=now)
     for _ in range(3):
         await fail(counters, key, now)
+
+
+# --- bystanders: what is done to one name is done to no other -----------------------------------------------------
+
+
+async def waits(counters: Counters, key: str, now: int) -> int:
+    """Return the wait that a name has, and leave it as it is."""
+    verdict = await counters.reserve(key, RULE, now=now)
+    if not verdict.wait:
+        await counters.release(key)
+    return verdict.wait
+
+
+async def test_T2_a_right_secret_forgets_the_failures_of_its_own_name_only(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    bystander = f"{key}-bystander"
+    for name in (key, bystander):
+        for _ in range(RULE.free + 1):
+            await counters.settle(name, RULE, now=NOW)
+    await elsewhere.forget(key)
+    assert await waits(counters, key, NOW) == 0
+    assert await waits(counters, bystander, NOW) == RULE.first
+
+
+async def test_T2_reservations_of_a_bystander_survive_what_others_conclude(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    bystander = f"{key}-bystander"
+    for _ in range(RULE.free):
+        assert await counters.reserve(bystander, RULE, now=NOW) == Verdict(0)
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    await elsewhere.release(key)
+    await elsewhere.forget(key)
+    assert (await elsewhere.reserve(bystander, RULE, now=NOW)).busy
+
+
+async def test_T2_releasing_twice_gives_back_one_reservation(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    for _ in range(3):
+        await elsewhere.release(key)
+    verdicts = [await counters.reserve(key, RULE, now=NOW) for _ in range(RULE.free + 1)]
+    assert verdicts.count(Verdict(0)) == RULE.free
+
+
+async def test_T2_inheriting_leaves_the_reservations_of_a_bystander(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    former, bystander = f"{key}-former", f"{key}-bystander"
+    await fail(counters, former, NOW)
+    for _ in range(RULE.free):
+        assert await counters.reserve(bystander, RULE, now=NOW) == Verdict(0)
+    await elsewhere.inherit(key, former, now=NOW)
+    assert (await counters.reserve(bystander, RULE, now=NOW)).busy
+
+
+async def test_T2_an_expired_name_passes_no_failure_on_to_one_that_counts(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    former, later = f"{key}-former", NOW + RULE.memory
+    for _ in range(RULE.free + 1):
+        await counters.settle(former, RULE, now=NOW)
+    await fail(counters, key, later)
+    await elsewhere.inherit(key, former, now=later)
+    for _ in range(RULE.free - 1):
+        await fail(counters, key, later)
+    assert await waits(counters, key, later) == 0
