@@ -5,6 +5,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, cast
 
+from doorward.core.errors import Overloaded
 from doorward.core.ports import Claimed
 from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.http.services import Services
@@ -76,6 +77,23 @@ def gate_logins(service: Service) -> GatedPasswords:
     gated = GatedPasswords(authentication.passwords)
     put(authentication, "passwords", gated)
     return gated
+
+
+class OverloadedPasswords:
+    """The real passwords, of which none is hashed: who asks is held until a gate is opened, and is refused then."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.asked = threading.Event()
+        self.opened = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def hash(self, password: str, *, group: str) -> str:  # noqa: ARG002 - as the real one
+        self.asked.set()
+        await asyncio.to_thread(self.opened.wait, 20)
+        raise Overloaded(retry_after=1)
 
 
 class HeldHasher:

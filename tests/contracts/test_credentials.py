@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from doorward.core.model import Event
 from doorward.core.ports import ApiKey, ResetCode
 from made import NOW, Workers, kept_tenant, made_event, make_user
@@ -133,6 +135,46 @@ async def test_TI3_a_code_is_taken_by_its_own_tenant_only(workers: Workers) -> N
     assert await workers.other.reset_codes.take(theirs.id, code.digest) is None
     assert await workers.other.reset_codes.take(mine.id, b"nothing") is None
     assert await workers.other.reset_codes.take(mine.id, code.digest) == code
+
+
+async def test_S14_a_code_that_was_taken_is_put_back_and_taken_once_more(workers: Workers) -> None:
+    tenant = await kept_tenant(workers.one.accounts)
+    code, bystander = make_code(tenant.id, str(uuid4())), make_code(tenant.id, str(uuid4()))
+    for one in (code, bystander):
+        await workers.one.reset_codes.add(one)
+        assert await workers.other.reset_codes.take(tenant.id, one.digest) == one
+    await workers.other.reset_codes.put_back(code)
+    assert await workers.one.reset_codes.take(tenant.id, code.digest) == code
+    assert await workers.one.reset_codes.take(tenant.id, code.digest) is None
+    assert await workers.one.reset_codes.take(tenant.id, bystander.digest) is None
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["unused", "taken"])
+async def test_S14_a_voided_code_is_not_put_back_over_a_newer_one(workers: Workers, *, is_taken: bool) -> None:
+    tenant = await kept_tenant(workers.one.accounts)
+    user_id = str(uuid4())
+    older, newer = make_code(tenant.id, user_id), make_code(tenant.id, user_id)
+    await workers.one.reset_codes.add(older)
+    assert await workers.one.reset_codes.take(tenant.id, older.digest) == older
+    await workers.other.reset_codes.add(newer)
+    if is_taken:
+        assert await workers.other.reset_codes.take(tenant.id, newer.digest) == newer
+    await workers.one.reset_codes.put_back(older)
+    assert await workers.other.reset_codes.take(tenant.id, older.digest) is None
+    await workers.other.reset_codes.put_back(newer)
+    assert await workers.other.reset_codes.take(tenant.id, newer.digest) == newer
+
+
+async def test_S14_a_code_is_not_put_back_once_its_user_is_gone(workers: Workers) -> None:
+    tenant = await kept_tenant(workers.one.accounts)
+    user = make_user(tenant.id)
+    assert await workers.one.accounts.add_user(user)
+    code = make_code(tenant.id, user.id)
+    await workers.one.reset_codes.add(code)
+    assert await workers.other.reset_codes.take(tenant.id, code.digest) == code
+    assert await workers.other.accounts.delete_user(tenant.id, user.id)
+    await workers.one.reset_codes.put_back(code)
+    assert await workers.other.reset_codes.take(tenant.id, code.digest) is None
 
 
 async def test_a_users_code_goes_with_the_user(workers: Workers) -> None:

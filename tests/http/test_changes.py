@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from harness import Service, Tenant
+from inside import OverloadedPasswords, services
+from inside import put as put_part
 
 USER = {"email": "bob@example.org", "password": "pw", "sub": "s"}
 
@@ -161,6 +163,27 @@ def test_PW9_a_code_dies_with_a_newer_one_and_with_a_change_of_the_password(tena
     assert tenant.post("/auth/reset", {"code": second, "password": "x"}).status_code == 401
     assert tenant.login("bob", "changed").status_code == 200
     assert tenant.post("/user/nobody/password/reset", {}).status_code == 404
+
+
+def test_S14_PW9_a_code_voided_while_it_is_redeemed_in_vain_stays_void(service: Service) -> None:
+    tenant = service.tenant()
+    put(tenant, "bob")
+    first = tenant.post("/user/bob/password/reset", {}).json()["code"]
+    users = services(service).users
+    real, overloaded = users.passwords, OverloadedPasswords(users.passwords)
+    put_part(users, "passwords", overloaded)
+    with ThreadPoolExecutor(1) as pool:
+        redeemed = pool.submit(tenant.post, "/auth/reset", {"code": first, "password": "x"})
+        assert overloaded.asked.wait(10)
+        second = tenant.post("/user/bob/password/reset", {}).json()["code"]
+        overloaded.opened.set()
+        assert redeemed.result(10).status_code == 503
+    # Nobody asked for a newer one this time, so this one is as good as before.
+    assert tenant.post("/auth/reset", {"code": second, "password": "x"}).status_code == 503
+    put_part(users, "passwords", real)
+    assert tenant.post("/auth/reset", {"code": first, "password": "x"}).status_code == 401
+    assert tenant.post("/auth/reset", {"code": second, "password": "y"}).status_code == 200
+    assert tenant.login("bob", "y").status_code == 200
 
 
 def test_PW9_two_uses_of_a_code_at_once_have_one_winner(tenant: Tenant) -> None:

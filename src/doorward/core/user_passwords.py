@@ -113,7 +113,7 @@ class UserPasswords:
             await self._set(caller, user, password, keep=None, gone=InvalidResetCode())
         except Refusal as refusal:
             if not isinstance(refusal, InvalidResetCode):
-                await self.codes.add(found)
+                await self.codes.put_back(found)
             raise
 
     async def _set(self, caller: Caller, user: User, password: str, *, keep: Session | None, gone: Refusal) -> None:

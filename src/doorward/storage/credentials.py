@@ -56,10 +56,20 @@ class RelationalResetCodes:
 
     async def take(self, tenant_id: str, digest: bytes) -> ResetCode | None:
         """See `ResetCodes.take`."""
-        [rows] = await self._db.write(Step("take_reset_code", {"tenant_id": tenant_id, "digest": digest}))
-        return ResetCode._make(rows[0]) if rows else None
+        values = {"tenant_id": tenant_id, "digest": digest, "spent": _spent(digest)}
+        [rows] = await self._db.write(Step("take_reset_code", values))
+        return ResetCode(digest, *rows[0]) if rows else None
+
+    async def put_back(self, code: ResetCode) -> None:
+        """See `ResetCodes.put_back`."""
+        await self._db.write(Step("put_back_reset_code", {**code._asdict(), "spent": _spent(code.digest)}))
 
     async def sweep(self, now: int, *, limit: int) -> int:
         """See `ResetCodes.sweep`."""
         [swept] = await self._db.write(Step("sweep_reset_codes", {"now": now, "limit": limit}))
         return len(swept)
+
+
+def _spent(digest: bytes) -> bytes:
+    """Return what a code that was taken is kept under: longer than every digest, so no code leads to it."""
+    return digest + b"spent"

@@ -436,8 +436,12 @@ SET digest = excluded.digest, tenant_id = excluded.tenant_id, credentials = excl
     expires_at = excluded.expires_at
 
 -- name: take_reset_code
-DELETE FROM reset_codes WHERE tenant_id = :tenant_id AND digest = :digest
-RETURNING digest, tenant_id, user_id, credentials, expires_at
+-- The row stays until it expires, so that a code which is put back can tell whether a newer one took its place.
+UPDATE reset_codes SET digest = :spent WHERE tenant_id = :tenant_id AND digest = :digest
+RETURNING tenant_id, user_id, credentials, expires_at
+
+-- name: put_back_reset_code
+UPDATE reset_codes SET digest = :digest WHERE tenant_id = :tenant_id AND user_id = :user_id AND digest = :spent
 
 -- name: forget_reset_codes
 DELETE FROM reset_codes WHERE user_id = :id

@@ -78,7 +78,11 @@ class ResetCodes(Protocol):
         ...
 
     async def take(self, tenant_id: str, digest: bytes) -> ResetCode | None:
-        """Return a code of the tenant and forget it. Of two callers at once, one gets it."""
+        """Return a code of the tenant, which is good no more. Of two callers at once, one gets it."""
+        ...
+
+    async def put_back(self, code: ResetCode) -> None:
+        """Make a code that was taken good again, unless a newer one of the same user was added meanwhile."""
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:
