@@ -1,6 +1,7 @@
 """Where tests reach into a running service: to count what it did, or to break what only breaks by accident."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Coroutine
 from typing import Any, cast
@@ -51,6 +52,29 @@ def move_sessions_away(service: Service, seconds: float) -> None:
     """Let every look-up of a session take `seconds` longer."""
     door = services(service).sessions
     put(door, "sessions", DistantSessions(door.sessions, seconds))
+
+
+class StaggeredPolicies:
+    """The real store of sessions, which lets every other policy wait a moment before it counts."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self._waits = itertools.cycle([0.05, 0])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def demand(self, tenant_id: str, policy: Any) -> None:
+        await asyncio.sleep(next(self._waits))
+        await self._real.demand(tenant_id, policy)
+
+
+def stagger_policies(service: Service) -> None:
+    """Let policies that are demanded apart from their tenant's change overtake one another."""
+    door, accounts = services(service).sessions, cast("Any", services(service).tenants.accounts)
+    put(door, "sessions", StaggeredPolicies(door.sessions))
+    if accounts._elsewhere is not None:
+        put(accounts, "_elsewhere", StaggeredPolicies(accounts._elsewhere))
 
 
 class GatedPasswords:

@@ -11,7 +11,7 @@ import pytest
 
 from doorward.core.identity import canonical
 from doorward.core.model import Event, Origin, User
-from doorward.core.ports import Accounts, Found
+from doorward.core.ports import Accounts, Found, Policy
 from harness import read_settings
 from made import NOW, Workers, claimed, kept_tenant, made_event, make_tenant, make_user, user_session
 from rows import Rows
@@ -451,6 +451,35 @@ async def test_a_tenant_is_changed_only_as_it_was_last_seen(workers: Workers) ->
     assert await told(workers, tenant.id) == ["changed"]
     assert await elsewhere.tenant_by_email(tenant.email) == replace(new, version=2)
     assert not await accounts.change_tenant(make_tenant())
+
+
+async def test_S13_settings_and_the_policy_that_counts_are_changed_as_one(workers: Workers) -> None:
+    tenant, bystander = await kept_tenant(workers.one.accounts), await kept_tenant(workers.one.accounts)
+    session, theirs = (user_session(one.id, str(uuid4())) for one in (tenant, bystander))
+    for one in (session, theirs):
+        await workers.one.sessions.open(one, cap=None)
+
+    async def choose(number: int) -> bool:
+        accounts = workers.accounts[number % 2]
+        before = await accounts.tenant_by_id(tenant.id)
+        assert before
+        idle = 10_000 + number
+        after = replace(before, settings=json.dumps({"sessionIdle": idle}))
+        return await accounts.change_tenant(after, policy=Policy(idle=idle, version=before.version + 1))
+
+    for start in range(0, 40, 8):
+        assert any(await asyncio.gather(*(choose(start + number) for number in range(8))))
+        kept, found = (
+            await workers.other.accounts.tenant_by_id(tenant.id),
+            await workers.one.sessions.find(claimed(session)),
+        )
+        assert kept
+        assert found
+        assert json.loads(kept.settings) == {"sessionIdle": found.idle}
+    stale = replace(tenant, settings=json.dumps({"sessionIdle": 1}))
+    assert not await workers.one.accounts.change_tenant(stale, policy=Policy(idle=1, version=99))
+    assert await workers.one.sessions.find(claimed(session)) == found
+    assert await workers.one.sessions.find(claimed(theirs)) == theirs
 
 
 async def test_events_are_told_only_where_the_change_happened(workers: Workers) -> None:

@@ -1,9 +1,13 @@
 """A tenant sees and changes what counts for it, its password, and itself."""
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import httpx
 import pytest
 
 from harness import PASSWORD, Service, Tenant, read_settings, running
+from inside import carry_out, services, stagger_policies
 
 
 def choose(tenant: Tenant, **settings: object) -> httpx.Response:
@@ -72,6 +76,26 @@ def test_settings_that_make_no_sense_are_refused_and_nothing_changes(tenant: Ten
     assert answer.status_code == 422
     assert answer.json()["error"]["details"][0]["path"][0] == "settings"
     assert tenant.get("/tenant").json() == before
+
+
+def test_S13_parallel_changes_leave_the_settings_shown_and_those_that_count_the_same(service: Service) -> None:
+    tenant = service.tenant()
+    tenant.create("alice")
+    user = verified(tenant, tenant.session("alice"))
+    sessions = services(service).sessions.sessions
+    stagger_policies(service)
+    clients = [Tenant(service.client(), tenant.id, tenant.email, PASSWORD, tenant.token) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(60, 80, 2):
+            list(pool.map(lambda number: choose(clients[number % 2], sessionIdle=number), range(start, start + 2)))
+            shown = tenant.get("/tenant").json()["settings"]["sessionIdle"]
+            [device] = carry_out(service, sessions.list_user(tenant.id, user["id"], limit=2))
+            assert device.session.idle == shown * 1000
+
+
+def verified(tenant: Tenant, token: str) -> dict[str, Any]:
+    claims: dict[str, Any] = tenant.verify(token).json()["decoded"]
+    return claims
 
 
 def test_TK17_a_shorter_lifetime_counts_at_once_for_sessions_that_are_open(service: Service) -> None:

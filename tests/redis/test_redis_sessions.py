@@ -202,6 +202,37 @@ async def test_a_policy_that_was_demanded_first_is_not_undone_by_an_opening_that
         assert await stores.sessions.find(claimed(session)) == session._replace(idle=7_000)
 
 
+async def test_S13_of_two_policies_the_newer_version_counts_in_whichever_order_they_arrive(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        session, theirs = user_session(), user_session()
+        for known in (session, theirs):
+            await one.sessions.open(known, cap=None)
+        await one.sessions.demand(session.tenant_id, Policy(idle=3_000, version=3))
+        await other.sessions.demand(session.tenant_id, Policy(idle=2_000, version=2))
+        assert await other.sessions.find(claimed(session)) == session._replace(idle=3_000)
+        assert await other.sessions.find(claimed(theirs)) == theirs
+
+
+async def test_S13_a_login_brings_in_a_newer_policy_that_never_arrived_and_no_older_one(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        session = user_session()
+        await one.sessions.open(session, cap=None, policy=Policy(idle=2_000, version=2))
+        later = [user_session(session.tenant_id) for _ in range(3)]
+        await other.sessions.open(later[0], cap=None, policy=Policy(idle=1_000, version=1))
+        assert await one.sessions.find(claimed(session)) == session._replace(idle=2_000)
+        await other.sessions.open(later[1], cap=None, policy=Policy(idle=3_000, version=3))
+        await other.sessions.open(later[2], cap=None, policy=Policy(idle=2_000, version=2))
+        assert await one.sessions.find(claimed(session)) == session._replace(idle=3_000)
+        await one.sessions.end_users_of(session.tenant_id)
+        again = user_session(session.tenant_id)
+        await one.sessions.open(again, cap=None, policy=Policy(idle=2_000, version=2))
+        assert await one.sessions.find(claimed(again)) == again._replace(idle=3_000)
+
+
 async def test_nothing_that_ended_stays_in_redis(
     any_redis: str, opened: Opener, request: pytest.FixtureRequest
 ) -> None:

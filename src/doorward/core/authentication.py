@@ -95,7 +95,7 @@ class Authentication:
         issued = await self.sessions.open_user(
             user,
             attempt.device_id,
-            terms=self.house.terms(settings_of(tenant), refresh=refresh),
+            terms=self.house.terms(tenant, refresh=refresh),
             origin=origin,
             events=[event(caller, self.clock(), "user.login", subject=user.id)],
         )

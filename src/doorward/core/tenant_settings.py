@@ -59,10 +59,12 @@ class House:
 
     lifetimes: Lifetimes
 
-    def terms(self, chosen: TenantSettings, *, refresh: bool) -> Terms:
+    def terms(self, tenant: Tenant, *, refresh: bool) -> Terms:
         """Return what a new session of one of the tenant's users is opened under."""
+        chosen = settings_of(tenant)
         counts = self.counts(chosen)
-        return Terms(counts.session_lifetime, counts.sessions_per_user, policy(chosen), refresh)
+        holds = policy(chosen, version=tenant.version)
+        return Terms(counts.session_lifetime, counts.sessions_per_user, holds, refresh)
 
     def counts(self, chosen: TenantSettings) -> Counting:
         """Return what counts for a tenant that has chosen this."""
@@ -74,9 +76,9 @@ class House:
         )
 
 
-def policy(chosen: TenantSettings) -> Policy:
-    """Return what holds for the sessions that the tenant's users have already."""
-    return Policy(idle=_milliseconds(chosen.session_idle), lifetime=_milliseconds(chosen.session_lifetime))
+def policy(chosen: TenantSettings, *, version: int) -> Policy:
+    """Return what holds for the sessions that the tenant's users have already; `version` is the tenant's."""
+    return Policy(_milliseconds(chosen.session_idle), _milliseconds(chosen.session_lifetime), version)
 
 
 def _milliseconds(seconds: int | None) -> int | None:

@@ -60,8 +60,9 @@ class Tenants:
             before = await self._found(caller.tenant_id)
             chosen = _merge(settings_of(before), changes)
             after = replace(before, settings=write(chosen))
-            if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), "tenant.settings")]):
-                await self.sessions.sessions.demand(caller.tenant_id, policy(chosen))
+            changed = event(caller, self.clock(), "tenant.settings")
+            holds = policy(chosen, version=before.version + 1)
+            if await self.accounts.change_tenant(after, events=[changed], policy=holds):
                 return after
         raise Conflict
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from doorward.core.identity import canonical
 from doorward.core.model import Tenant, User
-from doorward.core.ports import Ending, Events, Found, Sessions
+from doorward.core.ports import Ending, Events, Found, Policy, Sessions
 from doorward.storage.database import Database, Row, Step, happened
-from doorward.storage.sessions import end
+from doorward.storage.sessions import demanding, end
 
 _BATCH = 500
 # Behind every login: nothing of this character is visible, so no login holds it.
@@ -63,7 +63,9 @@ class RelationalAccounts:
         row = {"id": tenant.id, "credentials": tenant.credentials, "password_hash": password_hash}
         return await self._write("set_tenant_hash", row)
 
-    async def change_tenant(self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None) -> bool:
+    async def change_tenant(
+        self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None, policy: Policy | None = None
+    ) -> bool:
         """See `Accounts.change_tenant`."""
         row = {
             "id": tenant.id,
@@ -73,7 +75,14 @@ class RelationalAccounts:
             "disabled": int(tenant.disabled),
             "version": tenant.version,
         }
-        return await self._write("change_tenant", row, events, ends)
+        if policy is None:
+            return await self._write("change_tenant", row, events, ends)
+        if self._elsewhere is None:
+            return await self._write("change_tenant", row, events, ends, demanding(tenant.id, policy))
+        changed = await self._write("change_tenant", row, events, ends)
+        if changed:
+            await self._elsewhere.demand(tenant.id, policy)
+        return changed
 
     async def delete_tenant(self, tenant_id: str, *, events: Events = ()) -> bool:
         """See `Accounts.delete_tenant`."""
@@ -224,10 +233,15 @@ class RelationalAccounts:
             await self._db.write(*steps[start : start + _BATCH])
 
     async def _write(
-        self, statement: str, values: Mapping[str, object], events: Events = (), ends: Ending | None = None
+        self,
+        statement: str,
+        values: Mapping[str, object],
+        events: Events = (),
+        ends: Ending | None = None,
+        *also: Step,
     ) -> bool:
         endings = await self._end(ends)
-        rows, *_ = await self._db.write(Step(statement, values, vital=True), *endings, *happened(events))
+        rows, *_ = await self._db.write(Step(statement, values, vital=True), *also, *endings, *happened(events))
         return bool(rows)
 
     async def _end(self, ends: Ending | None) -> list[Step]:

@@ -87,6 +87,11 @@ def _ending(owner: str, keep: Session | None) -> list[Step]:
     return [*steps, Step("note_ended", {"owner": owner})]
 
 
+def demanding(tenant_id: str, policy: Policy) -> Step:
+    """Return the step that lets a policy count for the sessions of a tenant's users."""
+    return Step("demand", {"owner": _users_realm(tenant_id), "fresh": _fresh(), **policy._asdict()})
+
+
 def _fresh() -> int:
     return secrets.randbits(63)
 
@@ -245,8 +250,7 @@ class RelationalSessions:
 
     async def demand(self, tenant_id: str, policy: Policy) -> None:
         """See `Sessions.demand`."""
-        values = {"owner": _users_realm(tenant_id), "fresh": _fresh(), **policy._asdict()}
-        await self._db.write(Step("demand", values))
+        await self._db.write(demanding(tenant_id, policy))
 
     async def sweep(self, now: int, *, limit: int) -> int:
         """See `Sessions.sweep`."""

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from doorward.core.model import Tenant, User
 from doorward.core.ports.audit import Events
-from doorward.core.ports.sessions import Ending
+from doorward.core.ports.sessions import Ending, Policy
 
 
 class Found(NamedTuple):
@@ -43,10 +43,15 @@ class Accounts(Protocol):
         """Replace the stored hash of an unchanged password; False where the password has changed meanwhile."""
         ...
 
-    async def change_tenant(self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None) -> bool:
+    async def change_tenant(
+        self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None, policy: Policy | None = None
+    ) -> bool:
         """Keep a tenant's hash, credentials, settings and disabled as they are in `tenant`, and count its version up.
 
-        False, and nothing kept, where its version is not that of `tenant` any more, or it is gone.
+        False, and nothing kept, where its version is not that of `tenant` any more, or it is gone. `policy` counts for
+        its users' sessions from then on: in the same transaction, or, where sessions are kept in another store, right
+        after it, unless a newer one counts there already. StoreUnavailable may mean that only the first was done; the
+        next login brings the other store up to date.
         """
         ...
 

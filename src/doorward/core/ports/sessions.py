@@ -19,10 +19,15 @@ class Claimed(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What a tenant demands of its users' sessions, in milliseconds; None: nothing."""
+    """What a tenant demands of its users' sessions, in milliseconds; None: nothing.
+
+    `version` is the tenant's own since it chose this, so that a store can tell a newer policy from an older one; 0 is
+    unknown.
+    """
 
     idle: int | None = None
     lifetime: int | None = None
+    version: int = 0
 
 
 class Ending(NamedTuple):
@@ -59,7 +64,8 @@ class Sessions(Protocol):
     ) -> None:
         """Keep a session. Of its owner's sessions at most `cap` stay, the oldest go, whatever runs in parallel.
 
-        `policy` is the tenant's, for a store that knows none yet; where it does know one, its own stays.
+        `policy` is the tenant's, for a store that knows none yet; where it does know one, its own stays unless that
+        is of an older version.
         """
         ...
 
@@ -123,7 +129,10 @@ class Sessions(Protocol):
         ...
 
     async def demand(self, tenant_id: str, policy: Policy) -> None:
-        """Let a tenant's policy count from now on, for the sessions its users have and for new ones."""
+        """Let a tenant's policy count from now on, for the sessions its users have and for new ones.
+
+        In a store that is not the tenants' own, a policy of a newer version that counts already stays.
+        """
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:

@@ -73,6 +73,11 @@ def realm_of(tenant_id: str) -> bytes:
     return b"dw:{%b}:users" % _bytes(tenant_id)
 
 
+def policy_version_of(tenant_id: str) -> bytes:
+    """Return where the version of the policy lies that counts in a tenant's realm."""
+    return realm_of(tenant_id) + b":version"
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
@@ -89,7 +94,7 @@ def moment(at: int | None) -> str:
 
 def written(policy: Policy) -> str:
     """Return a policy as it is written in a realm."""
-    return "".join(_UNSET if value is None else f"{value:015}" for value in policy)
+    return "".join(_UNSET if value is None else f"{value:015}" for value in (policy.idle, policy.lifetime))
 
 
 class Epoch(NamedTuple):

@@ -6,19 +6,24 @@
 -- Times are the caller's, in digits of one width, so that they compare as text. Lifetimes in Redis collect garbage only.
 
 -- name: draw_realm
--- KEYS realm. ARGV fresh epoch, until, lifetime in ms or '', idle and lifetime of the policy.
+-- KEYS realm, and where the policy has a version, the version that counts. ARGV fresh epoch, until, lifetime in ms or '',
+-- idle and lifetime of the policy, its version or 0, how long that is kept in ms.
 local held = redis.call('GET', KEYS[1])
 local value = ARGV[1] .. ARGV[2] .. ARGV[4]
 local ttl = tonumber(ARGV[3])
+local newer = KEYS[2] and tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[5])
 if held then
-  if string.sub(held, 33, 47) >= ARGV[2] then return held end
   -- A realm that was ended before anything was opened in it knows of no policy yet.
-  local policy = #held > 47 and string.sub(held, 48) or ARGV[4]
-  value = string.sub(held, 1, 32) .. ARGV[2] .. policy
+  local policy = #held > 47 and not newer and string.sub(held, 48) or ARGV[4]
+  local until_ = string.sub(held, 33, 47)
+  if until_ < ARGV[2] then until_ = ARGV[2] end
+  value = string.sub(held, 1, 32) .. until_ .. policy
+  if value == held and not newer then return held end
   local left = redis.call('PTTL', KEYS[1])
   if left == -1 then ttl = nil elseif ttl then ttl = math.max(ttl, left) end
 end
 if ttl then redis.call('SET', KEYS[1], value, 'PX', ttl) else redis.call('SET', KEYS[1], value) end
+if newer then redis.call('SET', KEYS[2], ARGV[5], 'PX', ARGV[6]) end
 return value
 
 -- name: open
@@ -118,12 +123,16 @@ redis.call('SET', KEYS[1], ARGV[3] .. string.rep('0', 15) .. string.sub(held, 48
 return 1
 
 -- name: demand
--- KEYS realm. ARGV fresh epoch, policy, lifetime in ms where there is none yet.
+-- KEYS as for `draw_realm`. ARGV fresh epoch, policy, its version or 0, lifetime in ms where there is none yet.
+if KEYS[2] then
+  if tonumber(redis.call('GET', KEYS[2]) or '0') > tonumber(ARGV[3]) then return 0 end
+  redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+end
 local held = redis.call('GET', KEYS[1])
 if held then
   redis.call('SET', KEYS[1], string.sub(held, 1, 47) .. ARGV[2], 'KEEPTTL')
 else
-  redis.call('SET', KEYS[1], ARGV[1] .. string.rep('0', 15) .. ARGV[2], 'PX', ARGV[3])
+  redis.call('SET', KEYS[1], ARGV[1] .. string.rep('0', 15) .. ARGV[2], 'PX', ARGV[4])
 end
 return 0
 

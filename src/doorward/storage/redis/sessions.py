@@ -31,6 +31,7 @@ from doorward.storage.redis.records import (
     names_of,
     pack,
     places_of,
+    policy_version_of,
     realm_of,
     written,
 )
@@ -81,7 +82,8 @@ class RedisSessions:
         realm = b""
         if _is_users(session):
             draw = _SCRIPTS["draw_realm"].on(
-                [realm_of(session.tenant_id)], fresh(self._clock()), until, kept, written(policy)
+                _realm_keys(session.tenant_id, policy),
+                *(fresh(self._clock()), until, kept, written(policy), policy.version, _DEMAND_KEPT),
             )
             [value] = await self._redis.run(draw)
             realm = Epoch.read(value).name
@@ -248,10 +250,8 @@ class RedisSessions:
 
     async def demand(self, tenant_id: str, policy: Policy) -> None:
         """See `Sessions.demand`."""
-        await self._redis.run(
-            _SCRIPTS["demand"].on([realm_of(tenant_id)], fresh(self._clock()), written(policy), _DEMAND_KEPT),
-            ending=True,
-        )
+        arguments = fresh(self._clock()), written(policy), policy.version, _DEMAND_KEPT
+        await self._redis.run(_SCRIPTS["demand"].on(_realm_keys(tenant_id, policy), *arguments), ending=True)
 
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis removes by itself what has expired
         """See `Sessions.sweep`."""
@@ -271,6 +271,11 @@ class RedisSessions:
 
 def _is_users(session: Session) -> bool:
     return OWNERS[Kind(session.kind)] == Kind.USER
+
+
+def _realm_keys(tenant_id: str, policy: Policy) -> list[bytes]:
+    realm = realm_of(tenant_id)
+    return [realm, policy_version_of(tenant_id)] if policy.version else [realm]
 
 
 def _claimed_user(session: Session) -> Claimed:
