@@ -55,6 +55,63 @@ async def test_a_user_comes_back_as_it_was_kept(workers: Workers, scope: str | N
     assert await elsewhere.user_by_login(tenant.id, "álice 🦉") == user
 
 
+async def test_F14_the_time_an_address_was_verified_is_kept_by_every_way_to_write_and_read_a_user(
+    workers: Workers,
+) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    users = [make_user(tenant.id, login=f"known-{at}", email_verified_at=at) for at in (None, NOW, 0)]
+    assert await accounts.add_user(users[0])
+    assert await accounts.add_users(users[1:]) == [True, True]
+    expected = sorted(users, key=lambda user: user.login)
+    assert [await elsewhere.user_by_id(tenant.id, user.id) for user in users] == users
+    assert [await elsewhere.user_by_login(tenant.id, user.login) for user in users] == users
+    assert await elsewhere.list_users(tenant.id, after="", limit=10) == expected
+    assert (await elsewhere.search_users(tenant.id, part="known", after="", limit=10)).users == expected
+    assert await accounts.change_user(replace(users[0], email_verified_at=NOW + 5))
+    assert await accounts.change_user(replace(users[1], email_verified_at=None))
+    times = {user.login: user.email_verified_at for user in await elsewhere.list_users(tenant.id, after="", limit=10)}
+    assert times == {"known-None": NOW + 5, f"known-{NOW}": None, "known-0": 0}
+
+
+@pytest.mark.parametrize(
+    ("email", "verified_at", "keep", "expected"),
+    [
+        ("user@example.org", None, True, NOW),
+        ("user@example.org", NOW + 9, True, NOW),
+        ("user@example.org", None, False, None),
+        ("user@example.org", NOW + 9, False, NOW + 9),
+        ("User@example.org", None, True, None),
+        ("other@example.org", None, True, None),
+        ("other@example.org", NOW + 9, True, NOW + 9),
+    ],
+)
+async def test_ML19_a_user_that_is_put_again_stays_verified_with_the_same_address_only(
+    workers: Workers, email: str, verified_at: int | None, *, keep: bool, expected: int | None
+) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant, theirs = await kept_tenant(accounts), await kept_tenant(accounts)
+    for login, owner in (("ida", tenant), ("bystander", tenant), ("ida", theirs)):
+        first = make_user(owner.id, login=login, email_verified_at=NOW)
+        assert (await accounts.put_user(first)).email_verified_at == NOW
+    again = make_user(tenant.id, login="IDA", email=email, email_verified_at=verified_at)
+    assert (await elsewhere.put_user(again, keep_verified=keep)).email_verified_at == expected
+    found = {
+        (user.tenant_id, user.login): user.email_verified_at
+        for owner in (tenant, theirs)
+        for user in await accounts.list_users(owner.id, after="", limit=10)
+    }
+    assert found == {(tenant.id, "IDA"): expected, (tenant.id, "bystander"): NOW, (theirs.id, "ida"): NOW}
+
+
+async def test_F14_a_put_of_an_unverified_user_takes_the_proof_that_comes_with_it(workers: Workers) -> None:
+    accounts, _ = workers.accounts
+    tenant = await kept_tenant(accounts)
+    assert (await accounts.put_user(make_user(tenant.id, login="jo"))).email_verified_at is None
+    proven = await accounts.put_user(make_user(tenant.id, login="jo", email_verified_at=NOW + 3))
+    assert proven.email_verified_at == NOW + 3
+
+
 async def test_TI3_a_user_is_found_by_its_own_tenant_only(workers: Workers) -> None:
     accounts, _ = workers.accounts
     mine, theirs = await kept_tenant(accounts), await kept_tenant(accounts)

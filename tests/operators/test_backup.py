@@ -1,5 +1,6 @@
 """Backups taken while the service is written to, and put back without anything coming back to life."""
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,40 @@ def test_BK3_a_backup_holds_no_secret_in_clear(
         assert secret not in text
     if passphrase:
         assert tenant.id.encode() not in file.read_bytes()
+
+
+def restored_users(folder: Path, file: Path, tenant: Tenant) -> dict[str, object]:
+    there = Operator(folder, {})
+    there.do("restore", str(file), "--yes")
+    lines = there.do("user", "export", "--tenant", tenant.email).stdout.splitlines()
+    return {user["login"]: user.get("emailVerified") for user in map(json.loads, lines)}
+
+
+def test_F14_a_backup_keeps_whose_address_is_verified(operator: Operator, tenant: Tenant, tmp_path: Path) -> None:
+    tenant.create("alice", emailVerified=True)
+    tenant.create("bob")
+    operator.do("backup", str(tmp_path / "backup"))
+    assert restored_users(tmp_path / "other", tmp_path / "backup", tenant) == {"alice": True, "bob": None}
+
+
+def test_UP1_a_backup_from_before_a_column_was_added_is_restored_without_it(
+    operator: Operator, tenant: Tenant, tmp_path: Path
+) -> None:
+    from doorward.storage.backup import Reader, Writer
+
+    tenant.create("alice", emailVerified=True)
+    operator.do("backup", str(tmp_path / "backup"))
+    with (tmp_path / "backup").open("rb") as new, (tmp_path / "old").open("wb") as old:
+        reader = Reader(new)
+        writer = Writer(old, schema=7, taken_at=reader.header.taken_at, passphrase=None)
+        for table, columns, rows in reader.frames(None):
+            if table == "users":
+                place = columns.index("email_verified_at")
+                writer.add(table, columns[:place] + columns[place + 1 :], [[*r[:place], *r[place + 1 :]] for r in rows])
+            else:
+                writer.add(table, columns, rows)
+        writer.end()
+    assert restored_users(tmp_path / "other", tmp_path / "old", tenant) == {"alice": None}
 
 
 def break_byte(raw: bytes) -> bytes:

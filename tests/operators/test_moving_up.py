@@ -45,6 +45,7 @@ def test_tokens_go_on_and_what_was_ended_stays_ended(tmp_path: Path, target: str
         tenant, sessions = fill(service)
         tenant.logout(sessions[0])
         key = tenant.post("/tenant/key", {"name": "ci", "permissions": ["verify"]}).json()["key"]
+        tenant.http.patch("/user/user7", json={"emailVerified": True}, headers=tenant.headers)
     operator = Operator(tmp_path, {})
     words = ("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     first = operator.read(*words)
@@ -57,6 +58,7 @@ def test_tokens_go_on_and_what_was_ended_stays_ended(tmp_path: Path, target: str
         answer = moved.http.post("/auth/verify", json=body, headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 200
         assert moved.login("user7").status_code == 200
+        assert [moved.get(f"/user/{login}").json().get("emailVerified") for login in ("user7", "user8")] == [True, None]
         moved.logout(sessions[1])
         assert moved.verify(sessions[1]).status_code == 400
     there = Operator(tmp_path, {"DATABASE_URL": target})

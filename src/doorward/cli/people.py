@@ -83,7 +83,8 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
         one = await desk.users.get(caller, login)
         devices = await desk.devices.of_user(caller, login)
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
-        return {**_row(one), **more, "has_password": bool(one.password_hash), "sessions": len(devices)}
+        verified = {"email_verified": moment(one.email_verified_at)}
+        return {**_row(one), **verified, **more, "has_password": bool(one.password_hash), "sessions": len(devices)}
 
     show_one(at_desk(work), as_json=as_json)
 

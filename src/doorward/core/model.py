@@ -69,7 +69,8 @@ class User:
     `scope` is JSON text in the one spelling tokens use, or None where it was never given; `null` is a scope too.
     `metadata` is likewise, but never in a token. A user without a password has an empty `password_hash`.
     `credentials` counts changes of the password and of `disabled`, so that a login in flight can tell that it was
-    overtaken; `version` counts every change.
+    overtaken; `version` counts every change. `email_verified_at` is the time at which `email` was verified, None where
+    it was not or that is not known.
     """
 
     id: str
@@ -84,6 +85,7 @@ class User:
     registration_date: int
     last_activity: int
     metadata: str | None = None
+    email_verified_at: int | None = None
     disabled: bool = False
     version: int = 1
 

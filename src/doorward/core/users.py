@@ -26,7 +26,10 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What a tenant says of a user. `scope` and `metadata` are JSON text, or None where none was given."""
+    """What a tenant says of a user. `scope` and `metadata` are JSON text, or None where none was given.
+
+    `email_verified` is whether the tenant vouches for the e-mail address; None where it does not say.
+    """
 
     login: str
     email: str
@@ -35,12 +38,17 @@ class NewUser:
     company: str | None = None
     scope: str | None = None
     metadata: str | None = None
+    email_verified: bool | None = None
 
 
 class Changes(TypedDict, total=False):
-    """What of a user is to be changed; what is absent stays."""
+    """What of a user is to be changed; what is absent stays, except that another `email` is not verified.
+
+    `email_verified` is whether the tenant vouches for the e-mail address; None where it does not say.
+    """
 
     email: str
+    email_verified: bool | None
     sub: str
     company: str | None
     scope: str | None
@@ -84,12 +92,13 @@ class Users:
             return user
         if not self.replace_existing:
             raise LoginExists
-        return await self._replace(caller, user)
+        return await self._replace(caller, user, new)
 
     async def put(self, caller: Caller, new: NewUser) -> Kept:
         """Create a user, or replace what is known of it; id, dates, and whether it is disabled stay.
 
-        Its sessions end where the password is another one than before; otherwise they go on.
+        Its sessions end where the password is another one than before; otherwise they go on. A verified e-mail address
+        stays verified unless it changes or `email_verified` is False.
         """
         tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
@@ -102,18 +111,26 @@ class Users:
         created = event(caller, user.registration_date, "user.create", subject=user.id)
         if await self.accounts.add_user(user, events=[created]):
             return Kept(user, created=True)
-        return Kept(await self._replace(caller, user), created=False)
+        return Kept(await self._replace(caller, user, new), created=False)
 
     async def _revise(self, caller: Caller, before: User, new: NewUser) -> User:
-        changes = Changes(email=new.email, sub=new.sub, company=new.company, scope=new.scope, metadata=new.metadata)
+        changes = Changes(
+            email=new.email,
+            email_verified=new.email_verified,
+            sub=new.sub,
+            company=new.company,
+            scope=new.scope,
+            metadata=new.metadata,
+        )
         return await self._apply(caller, before.login, changes, None)
 
-    async def _replace(self, caller: Caller, user: User) -> User:
+    async def _replace(self, caller: Caller, user: User, new: NewUser) -> User:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
         subject = before.id if before else user.id
         replaced = event(caller, user.registration_date, "user.replace", subject=subject)
         ends = Ending(caller.tenant_id, subject)
-        kept = await self.accounts.put_user(user, events=[replaced], ends=ends)
+        keep_verified = new.email_verified is not False
+        kept = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], ends=ends)
         await self.sessions.sessions.end_user(caller.tenant_id, kept.id)
         await self.throttle.pardon(caller.tenant_id, kept.login)
         return kept
@@ -139,11 +156,13 @@ class Users:
 
     async def _apply(self, caller: Caller, login: str, changes: Changes, secret: str | None) -> User:
         fields: dict[str, Any] = {**changes}
+        verified = fields.pop("email_verified", None)
         if secret is not None:
             fields["password_hash"] = secret
         for _ in range(_TRIES):
             before = await self._found(caller.tenant_id, login)
             after = replace(before, **fields)
+            after = replace(after, email_verified_at=_verified_at(before, after.email, self.clock(), verified=verified))
             over = secret is not None or (after.disabled and not before.disabled)
             after = replace(after, credentials=before.credentials + over)
             ends = Ending(caller.tenant_id, before.id) if over else None
@@ -219,6 +238,7 @@ class Users:
             registration_date=now,
             last_activity=now,
             metadata=new.metadata,
+            email_verified_at=now if new.email_verified else None,
         )
 
 
@@ -228,6 +248,13 @@ def _action(before: User, after: User, secret: str | None) -> str:
     if after.disabled != before.disabled:
         return "user.disable" if after.disabled else "user.enable"
     return "user.change"
+
+
+def _verified_at(before: User, email: str, now: int, *, verified: bool | None) -> int | None:
+    """Return the time at which `email`, the address a user has from now on, was verified."""
+    # Compared to the letter: an address that only looks the same may be somebody else's mailbox.
+    kept = before.email_verified_at if email == before.email and verified is not False else None
+    return now if verified and kept is None else kept
 
 
 def _names(tenant: Tenant) -> tuple[str, str]:

@@ -174,6 +174,13 @@ TenantId = Annotated[
 SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])]
 Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
 YesNo = Annotated[bool, Flag()]
+EmailVerified = Annotated[
+    YesNo,
+    Meta(
+        description="Whether you vouch for the e-mail address. Without it, another address counts as not verified.",
+        examples=[True],
+    ),
+]
 Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.", examples=[86_400])]
 Code = Annotated[
     str,

@@ -33,6 +33,7 @@ def shown(user: User) -> UserShown:
         registrationDate=user.registration_date,
         lastActivity=user.last_activity,
         metadata=UNSET if user.metadata is None else msgspec.Raw(user.metadata.encode()),
+        emailVerified=user.email_verified_at is not None or UNSET,
         disabled=user.disabled or UNSET,
     )
 

@@ -26,6 +26,7 @@ NEUTRAL: Mapping[str, Any] = {
     "tenant": "false",
     "current": "Wrong-Horse-9",
     "metadata": {"a": 1},
+    "emailVerified": True,
     "disabled": False,
     "refresh": True,
     "ip": "192.0.2.1",

@@ -122,10 +122,13 @@ class RelationalAccounts:
         added = {number: bool(result) for number, result in zip(order, results, strict=False)}
         return [added[number] for number in range(len(rows))]
 
-    async def put_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> User:
+    async def put_user(
+        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: Ending | None = None
+    ) -> User:
         """See `Accounts.put_user`."""
         endings = await self._end(ends)
-        [row], *_ = await self._db.write(Step("put_user", _user_row(user)), *endings, *happened(events))
+        values = _user_row(user) | {"keep_verified": int(keep_verified)}
+        [row], *_ = await self._db.write(Step("put_user", values), *endings, *happened(events))
         return _user(row)
 
     async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
@@ -283,6 +286,7 @@ def _user_row(user: User) -> dict[str, Any]:
         "registration_date": user.registration_date,
         "last_activity": user.last_activity,
         "metadata": user.metadata,
+        "email_verified_at": user.email_verified_at,
         "disabled": int(user.disabled),
     }
 

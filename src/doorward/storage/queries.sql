@@ -79,32 +79,38 @@ DELETE FROM departed WHERE tenant_id = :tenant_id
 
 -- name: add_user
 INSERT INTO users (id, tenant_id, login, login_key, email, company, sub, scope,
-                   password_hash, credentials, registration_date, last_activity, metadata, disabled, version)
+                   password_hash, credentials, registration_date, last_activity, metadata, email_verified_at,
+                   disabled, version)
 VALUES (:id, :tenant_id, :login, :login_key, :email, :company, :sub, :scope,
-        :password_hash, :credentials, :registration_date, :last_activity, :metadata, :disabled, 1)
+        :password_hash, :credentials, :registration_date, :last_activity, :metadata, :email_verified_at,
+        :disabled, 1)
 ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: put_user
 INSERT INTO users (id, tenant_id, login, login_key, email, company, sub, scope,
-                   password_hash, credentials, registration_date, last_activity, metadata, disabled, version)
+                   password_hash, credentials, registration_date, last_activity, metadata, email_verified_at,
+                   disabled, version)
 VALUES (:id, :tenant_id, :login, :login_key, :email, :company, :sub, :scope,
-        :password_hash, :credentials, :registration_date, :last_activity, :metadata, :disabled, 1)
+        :password_hash, :credentials, :registration_date, :last_activity, :metadata, :email_verified_at,
+        :disabled, 1)
 ON CONFLICT (tenant_id, login_key) DO UPDATE
 SET login = excluded.login, email = excluded.email, company = excluded.company, sub = excluded.sub,
     scope = excluded.scope, password_hash = excluded.password_hash, credentials = users.credentials + 1,
-    metadata = excluded.metadata, version = users.version + 1
+    metadata = excluded.metadata, version = users.version + 1,
+    email_verified_at = CASE WHEN users.email = excluded.email AND CAST(:keep_verified AS BIGINT) = 1
+        THEN COALESCE(users.email_verified_at, excluded.email_verified_at) ELSE excluded.email_verified_at END
 RETURNING id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
-          metadata, disabled, version
+          metadata, email_verified_at, disabled, version
 
 -- name: user_by_login
 SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
-       metadata, disabled, version
+       metadata, email_verified_at, disabled, version
 FROM users WHERE tenant_id = :tenant_id AND login_key = :login_key
 
 -- name: user_by_id
 SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
-       metadata, disabled, version
+       metadata, email_verified_at, disabled, version
 FROM users WHERE id = :id AND tenant_id = :tenant_id
 
 -- name: tenants_of_users
@@ -112,7 +118,7 @@ SELECT id, tenant_id FROM users WHERE id IN (:ids)
 
 -- name: list_users
 SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
-       metadata, disabled, version
+       metadata, email_verified_at, disabled, version
 FROM users WHERE tenant_id = :tenant_id AND login_key > :after
 ORDER BY login_key LIMIT :limit
 
@@ -123,7 +129,7 @@ SELECT login_key FROM users WHERE tenant_id = :tenant_id AND login_key > :after 
 -- name: walk_users
 -- What is looked through is in an index; whole rows are read of those only that are found.
 SELECT u.id, u.tenant_id, u.login, u.email, u.company, u.sub, u.scope, u.password_hash, u.credentials,
-       u.registration_date, u.last_activity, u.metadata, u.disabled, u.version
+       u.registration_date, u.last_activity, u.metadata, u.email_verified_at, u.disabled, u.version
 FROM (SELECT login_key FROM users
       WHERE tenant_id = :tenant_id AND login_key > :after AND login_key <= :last AND login_key LIKE :pattern ESCAPE '\'
       ORDER BY login_key LIMIT :limit) AS found
@@ -140,7 +146,7 @@ FROM searched_tenants t WHERE t.tenant_id = :tenant_id AND t.taken IS NULL
 
 -- name: search_users
 SELECT u.id, u.tenant_id, u.login, u.email, u.company, u.sub, u.scope, u.password_hash, u.credentials,
-       u.registration_date, u.last_activity, u.metadata, u.disabled, u.version
+       u.registration_date, u.last_activity, u.metadata, u.email_verified_at, u.disabled, u.version
 FROM (SELECT login_key FROM (
           SELECT login_key FROM pieces
           WHERE tenant = (SELECT number FROM searched_tenants WHERE tenant_id = :tenant_id)
@@ -194,7 +200,8 @@ RETURNING login_key
 -- name: change_user
 UPDATE users
 SET email = :email, company = :company, sub = :sub, scope = :scope, password_hash = :password_hash,
-    credentials = :credentials, metadata = :metadata, disabled = :disabled, version = version + 1
+    credentials = :credentials, metadata = :metadata, email_verified_at = :email_verified_at, disabled = :disabled,
+    version = version + 1
 WHERE id = :id AND tenant_id = :tenant_id AND version = :version
 RETURNING id
 

@@ -77,10 +77,13 @@ class Accounts(Protocol):
         """Keep new users of one tenant in one transaction; for each, False where its canonical login was taken."""
         ...
 
-    async def put_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> User:
+    async def put_user(
+        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: Ending | None = None
+    ) -> User:
         """Keep a user; one that has its canonical login keeps id and registration date and takes over the rest.
 
-        Returns what is kept now. `credentials` is one more than before.
+        Returns what is kept now. `credentials` is one more than before. With `keep_verified`, an e-mail address that
+        stays the same, to the letter, stays verified as of the time it was.
         """
         ...
 

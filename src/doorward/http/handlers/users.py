@@ -67,6 +67,8 @@ async def change(services: Services, call: Call) -> Answer:
     changes = Changes()
     if body.email is not UNSET:
         changes["email"] = body.email
+    if body.emailVerified is not UNSET:
+        changes["email_verified"] = body.emailVerified
     if body.sub is not UNSET:
         changes["sub"] = body.sub
     if body.company is not UNSET:
@@ -123,4 +125,5 @@ def _new(login: str, body: NewUserBody | PutUserBody) -> NewUser:
         company=None if body.company is UNSET else body.company,
         scope=None if body.scope is UNSET else text(body.scope),
         metadata=None if body.metadata is UNSET else text(body.metadata),
+        email_verified=None if body.emailVerified is UNSET else body.emailVerified,
     )

@@ -10,6 +10,7 @@ from doorward.http.fields import (
     Company,
     Email,
     EmailShown,
+    EmailVerified,
     Login,
     LoginShown,
     Metadata,
@@ -37,6 +38,7 @@ class NewUserBody(msgspec.Struct):
     company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+    emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
 
 
 class LoginOfPath(msgspec.Struct):
@@ -54,12 +56,14 @@ class PutUserBody(msgspec.Struct):
     company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+    emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
 
 
 class UserChangesBody(msgspec.Struct):
     """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
 
     email: Email | UnsetType = UNSET
+    emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
     sub: Sub | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     company: Company | UnsetType | None = UNSET
@@ -90,6 +94,10 @@ class UserShown(msgspec.Struct, kw_only=True):
     metadata: Annotated[
         msgspec.Raw | UnsetType,
         Meta(description="Absent where none was given.", extra_json_schema={"examples": [{"plan": "gold"}]}),
+    ] = UNSET
+    emailVerified: Annotated[  # noqa: N815 - the published name
+        bool | UnsetType,
+        Meta(description="Whether the e-mail address was verified. Absent unless it is true.", examples=[True]),
     ] = UNSET
     disabled: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
 
