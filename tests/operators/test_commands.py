@@ -56,6 +56,43 @@ def test_an_address_is_taken_once(operator: Operator, tenant: Tenant) -> None:
     assert (answer.exit_code, answer.stderr) == (1, "This tenant's email already exists\n")
 
 
+POOR = {
+    "weak": "must contain a lowercase letter, an uppercase letter and a digit",
+    "Aa1": "length must be at least 6 characters long",
+    "ALL-UPPER-9": "must contain a lowercase letter, an uppercase letter and a digit",
+    "Aa1" + "x" * 254: "length must be less than or equal to 256 characters long",
+}
+
+
+@pytest.mark.parametrize("password", POOR, ids=lambda password: f"{password[:11]!a} {len(password)}")
+def test_N3_an_operator_gives_tenants_passwords_by_the_rule_of_the_api(
+    operator: Operator, tenant: Tenant, password: str
+) -> None:
+    api = tenant.http.post("/tenant", json={"email": fresh_email(), "password": password})
+    assert api.status_code == 422
+    said = "; ".join(detail["message"] for detail in api.json()["error"]["details"])
+    assert POOR[password] in said
+    address = fresh_email()
+    for words in (("create", address), ("password", tenant.email)):
+        answer = operator.run("tenant", *words, typed=password + "\n")
+        assert (answer.exit_code, answer.stderr) == (1, said + "\n")
+    assert operator.run("tenant", "show", address).exit_code == 1
+    assert tenant.get("/tenant").status_code == 200, "the refused password ended the tenant's sessions"
+    login = tenant.http.post("/tenant/login", json={"email": tenant.email, "password": PASSWORD})
+    assert login.status_code == 200
+
+
+def test_N3_an_operator_gives_no_user_a_password_that_no_login_could_present(
+    operator: Operator, tenant: Tenant
+) -> None:
+    tenant.create("alice")
+    token = tenant.session("alice")
+    answer = operator.run("user", "password", "alice", "--tenant", tenant.email, typed="x" * 257 + "\n")
+    assert answer.exit_code == 1
+    assert answer.stderr == '"password" length must be less than or equal to 256 characters long\n'
+    assert tenant.verify(token).status_code == 200
+
+
 @pytest.mark.parametrize("where", ["standard input", "file"])
 def test_CF5_a_password_comes_from_a_file_or_standard_input(
     operator: Operator, tenant: Tenant, tmp_path: Path, where: str

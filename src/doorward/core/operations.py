@@ -8,6 +8,7 @@ from doorward.core.audit import SERVICE, event
 from doorward.core.errors import Conflict, TenantExists
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, Event, Tenant
+from doorward.core.password_policy import require, tenant_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, AuditLog, Clock, Ending, Sessions
 from doorward.core.throttle import TENANTS, Throttle
@@ -47,7 +48,11 @@ class Operations:
             after = canonical(page[-1].email)
 
     async def create(self, email: str, password: str) -> Tenant:
-        """Create a tenant, which has no session yet; TenantExists where the address is taken."""
+        """Create a tenant, which has no session yet; TenantExists where the address is taken.
+
+        ValidationFailed for a password that does not meet the tenants' rule.
+        """
+        require(tenant_rule(password))
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         secret = await self.passwords.hash(password, group=TENANTS)
@@ -58,7 +63,11 @@ class Operations:
         return tenant
 
     async def set_password(self, tenant: Tenant, password: str) -> None:
-        """Give a tenant a new password, forgive its failures, and end its own sessions; NoSuchTenant, Conflict."""
+        """Give a tenant a new password, forgive its failures, and end its own sessions; NoSuchTenant, Conflict.
+
+        ValidationFailed for a password that does not meet the tenants' rule.
+        """
+        require(tenant_rule(password))
         secret = await self.passwords.hash(password, group=TENANTS)
         for _ in range(_TRIES):
             before = await self.find(tenant.id)

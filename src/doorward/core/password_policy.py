@@ -1,4 +1,4 @@
-"""What a tenant may demand of its users' new passwords: length, classes of characters, nothing that is tried first.
+"""Rules for new passwords: the bounds of all, the published rule for tenants, the policy of a tenant for its users.
 
 NIST SP 800-63B (section 3.1.1.2) asks for length and a blocklist and against classes; a tenant chooses.
 """
@@ -8,11 +8,17 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
-from doorward.core.errors import Fault
+from doorward.core.errors import Fault, ValidationFailed
 from doorward.core.identity import canonical
+from doorward.core.passwords import MAX_CHARACTERS
 from doorward.core.tenant_settings import PasswordPolicy
 
+SHORTEST_OF_TENANT = 6
+"""The fewest characters of a tenant's password."""
+
+_CLASSES = "must contain a lowercase letter, an uppercase letter and a digit"
 _SHORTEST_WORD = 4
 _LONGEST_PERIOD = 4
 _ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop")
@@ -20,19 +26,49 @@ _EDGES = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 _LEET = str.maketrans("@4310$57", "aaeiosst")
 
 
-def faults(policy: PasswordPolicy, password: str, context: Iterable[str]) -> list[Fault]:
-    """Return what a policy has against a password. `context` is what its guesser knows: login, e-mail, tenant."""
-    found: list[Fault] = []
+class Shortcoming(NamedTuple):
+    """A rule that a password does not meet: its name, the sentence without the field's name, and its limit."""
+
+    rule: str
+    text: str
+    limit: int | None = None
+
+
+def tenant_rule(password: str) -> list[Shortcoming]:
+    """Return which parts of the published rule for tenants' passwords one does not meet."""
+    found: list[Shortcoming] = []
+    if len(password) < SHORTEST_OF_TENANT:
+        text = f"length must be at least {SHORTEST_OF_TENANT} characters long"
+        found.append(Shortcoming("string.min", text, SHORTEST_OF_TENANT))
+    if not has_classes(password):
+        found.append(Shortcoming("string.regex.base", _CLASSES))
+    return found + _oversize(password)
+
+
+def user_rule(policy: PasswordPolicy, password: str, context: Iterable[str]) -> list[Shortcoming]:
+    """Return which parts of a tenant's policy a password of one of its users does not meet.
+
+    `context` is what an attacker who guesses knows: login, e-mail address, tenant.
+    """
+    found = _oversize(password)
+    if found:
+        return found
     normal = unicodedata.normalize("NFC", password)
     if policy.min_length is not None and len(normal) < policy.min_length:
-        text = f'"password" length must be at least {policy.min_length} characters long'
-        found.append(Fault(["password"], "password_too_short", text, policy.min_length))
+        text = f"length must be at least {policy.min_length} characters long"
+        found.append(Shortcoming("password_too_short", text, policy.min_length))
     if policy.require_classes and not has_classes(normal):
-        text = '"password" must contain a lowercase letter, an uppercase letter and a digit'
-        found.append(Fault(["password"], "password_too_simple", text))
+        found.append(Shortcoming("password_too_simple", _CLASSES))
     if policy.block_common and (reason := guessable(normal, context)):
-        found.append(Fault(["password"], "password_too_common", f'"password" {reason}'))
+        found.append(Shortcoming("password_too_common", reason))
     return found
+
+
+def require(shortcomings: Iterable[Shortcoming], field: str = "password") -> None:
+    """Raise ValidationFailed for `field` where there are shortcomings."""
+    faults = [Fault([field], rule, f'"{field}" {text}', limit) for rule, text, limit in shortcomings]
+    if faults:
+        raise ValidationFailed(faults)
 
 
 def has_classes(password: str) -> bool:
@@ -58,6 +94,13 @@ def guessable(password: str, context: Iterable[str]) -> str:
         if not plain.replace(word, "").strip("0123456789-_.!? "):
             return "is made of the login, the e-mail address or the tenant's name"
     return ""
+
+
+def _oversize(password: str) -> list[Shortcoming]:
+    if len(password) <= MAX_CHARACTERS:
+        return []
+    text = f"length must be less than or equal to {MAX_CHARACTERS} characters long"
+    return [Shortcoming("string.max", text, MAX_CHARACTERS)]
 
 
 @cache

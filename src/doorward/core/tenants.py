@@ -8,6 +8,7 @@ import msgspec
 from doorward.core.audit import SERVICE, event
 from doorward.core.errors import Conflict, NotAuthorized, TenantExists
 from doorward.core.model import Caller, Session, Tenant
+from doorward.core.password_policy import require, tenant_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
 from doorward.core.proof import CurrentPassword
@@ -33,8 +34,9 @@ class Tenants:
     async def register(self, caller: Caller, email: str, password: str) -> tuple[Tenant, str]:
         """Register a tenant and return it with its first token; TenantExists where the address is taken.
 
-        `caller` says where the request came from.
+        `caller` says where the request came from. ValidationFailed for a password that does not meet the tenants' rule.
         """
+        require(tenant_rule(password))
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         password_hash = await self.passwords.hash(password, group=TENANTS)
@@ -69,8 +71,10 @@ class Tenants:
     async def change_password(self, caller: Caller, current: str, password: str, keep: Session) -> None:
         """Set a new password for the calling tenant that proves the current one; its other sessions end.
 
-        IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded.
+        IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded, ValidationFailed for a password
+        that does not meet the tenants' rule.
         """
+        require(tenant_rule(password))
         await self.throttle.write(caller.tenant_id)
         before = await self._prove(caller, current, "tenant.password")
         secret = await self.passwords.hash(password, group=TENANTS)

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import uuid4
 
 from doorward.core.audit import event
-from doorward.core.errors import Conflict, LoginExists, LoginNotFound, ValidationFailed
+from doorward.core.errors import Conflict, LoginExists, LoginNotFound
 from doorward.core.hash_formats import bcrypt_cost
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, Tenant, User
-from doorward.core.password_policy import faults
+from doorward.core.password_policy import require, user_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, Clock, Ending
 from doorward.core.sessions import SessionDoor
-from doorward.core.tenant_settings import settings_of
+from doorward.core.tenant_settings import PasswordPolicy, settings_of
 from doorward.core.throttle import Throttle
 
 LAST_PAGE = "0"
@@ -212,9 +212,8 @@ class Users:
         if bcrypt_cost(password) is not None:
             return password
         tenant = await self.accounts.tenant_by_id(tenant_id)
-        against = faults(settings_of(tenant).password_policy, password, (*context, *_names(tenant))) if tenant else []
-        if against:
-            raise ValidationFailed(against)
+        policy = settings_of(tenant).password_policy if tenant else PasswordPolicy()
+        require(user_rule(policy, password, (*context, *_names(tenant))))
         return await self.passwords.hash(password, group=tenant_id)
 
     async def _found(self, tenant_id: str, login: str) -> User:
@@ -257,8 +256,8 @@ def _verified_at(before: User, email: str, now: int, *, verified: bool | None) -
     return now if verified and kept is None else kept
 
 
-def _names(tenant: Tenant) -> tuple[str, str]:
-    return tenant.email, tenant.email.rpartition("@")[2].partition(".")[0]
+def _names(tenant: Tenant | None) -> tuple[str, ...]:
+    return (tenant.email, tenant.email.rpartition("@")[2].partition(".")[0]) if tenant else ()
 
 
 def _write_cursor(last: str) -> str:

@@ -1,11 +1,13 @@
 """The types of the fields that come in and go out, each with its rules and its words."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, bcrypt_cost
 from doorward.core.identity import canonical, is_email, is_visible
+from doorward.core.password_policy import SHORTEST_OF_TENANT, tenant_rule
 from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
 from doorward.http.validation import AnyJson, Flag, Text, Whole
 
@@ -19,9 +21,8 @@ PAGE = 100
 LONGEST_PAGE = 500
 SEARCH_SHORTEST = 3
 SEARCH_LONGEST = 120
-_TENANT_PASSWORD_SHORTEST = 6
 
-_Found = list[tuple[str, str, int | None]]
+_Found = Sequence[tuple[str, str, int | None]]
 
 
 def _name(value: str) -> _Found:
@@ -44,29 +45,12 @@ def _email(value: str) -> _Found:
     return _canonical(value) if is_email(value) else [("string.email", "must be a valid email", None)]
 
 
-def _password(value: str) -> _Found:
-    if len(value.encode()) > MAX_BYTES:
-        return [("string.max", f"must not take more than {MAX_BYTES} bytes", MAX_BYTES)]
-    return []
-
-
 def _user_password(value: str) -> _Found:
     cost = bcrypt_cost(value)
     if cost is not None and not BCRYPT_MIN_COST <= cost <= BCRYPT_MAX_COST:
         text = f"must be a bcrypt hash with a cost from {BCRYPT_MIN_COST} to {BCRYPT_MAX_COST}"
         return [("string.hash", text, BCRYPT_MAX_COST)]
-    return _password(value)
-
-
-def _tenant_password(value: str) -> _Found:
-    found: _Found = []
-    if len(value) < _TENANT_PASSWORD_SHORTEST:
-        text = f"length must be at least {_TENANT_PASSWORD_SHORTEST} characters long"
-        found.append(("string.min", text, _TENANT_PASSWORD_SHORTEST))
-    if not (any(c.islower() for c in value) and any(c.isupper() for c in value) and any(c.isdecimal() for c in value)):
-        text = "must contain a lowercase letter, an uppercase letter and a digit"
-        found.append(("string.regex.base", text, None))
-    return found + _password(value)
+    return []
 
 
 # The JSON spelling of a password may be six times its bytes; its own limit is the rule.
@@ -116,7 +100,7 @@ Ip = Annotated[
 KeyName = Annotated[Line, Meta(description="What the key is for.", examples=["gateway"])]
 Password = Annotated[
     str,
-    Text(MAX_CHARACTERS, _HEAVY, _password),
+    Text(MAX_CHARACTERS, _HEAVY),
     Meta(
         min_length=1,
         max_length=MAX_CHARACTERS,
@@ -136,9 +120,9 @@ UserPassword = Annotated[
 ]
 TenantPassword = Annotated[
     str,
-    Text(MAX_CHARACTERS, _HEAVY, _tenant_password),
+    Text(MAX_CHARACTERS, _HEAVY, tenant_rule),
     Meta(
-        min_length=_TENANT_PASSWORD_SHORTEST,
+        min_length=SHORTEST_OF_TENANT,
         max_length=MAX_CHARACTERS,
         description="With a lowercase letter, an uppercase letter and a digit.",
         extra_json_schema={"format": "password"},

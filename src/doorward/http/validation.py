@@ -22,7 +22,7 @@ class Text:
 
     longest: int
     heaviest: int
-    faults: Callable[[str], list[tuple[str, str, int | None]]] = lambda _: []
+    faults: Callable[[str], Sequence[tuple[str, str, int | None]]] = lambda _: []
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _read_items(value: Any, rule: Items, path: Sequence[str], faults: list[Fault
     return [_read(item, rule.each, [*path, str(index)], faults) for index, item in enumerate(value)]
 
 
-def _check(rule: Rule, value: Any) -> list[tuple[str, str, int | None]]:
+def _check(rule: Rule, value: Any) -> Sequence[tuple[str, str, int | None]]:
     if isinstance(rule, Text):
         return _check_text(rule, value)
     if isinstance(rule, AnyJson):
@@ -177,7 +177,7 @@ def _check(rule: Rule, value: Any) -> list[tuple[str, str, int | None]]:
     return [] if isinstance(value, bool) else [("boolean.base", "must be true or false", None)]
 
 
-def _check_text(rule: Text, value: Any) -> list[tuple[str, str, int | None]]:
+def _check_text(rule: Text, value: Any) -> Sequence[tuple[str, str, int | None]]:
     if not isinstance(value, str):
         return [("string.base", "must be a string", None)]
     if not value:
