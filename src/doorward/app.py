@@ -86,8 +86,8 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     current = CurrentPassword(passwords, throttle, stores.audit)
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
-    house = House(lifetimes)
-    users = Users(accounts, door, passwords, throttle, clock, settings.existing_login == "replace")
+    house = House(lifetimes, settings.legacy_ready_hashes == "on")
+    users = Users(accounts, door, passwords, throttle, house, clock, settings.existing_login == "replace")
     services = Services(
         sessions=door,
         tenants=Tenants(accounts, stores.keys, door, passwords, current, throttle, clock),

@@ -195,7 +195,9 @@ def fill(server: Server, tenants: int) -> list[User]:
     for _ in range(tenants):
         email = f"{uuid4().hex}@example.org"
         tenant = call(server, "/tenant", {"email": email, "password": PASSWORD})
-        body = {"login": f"user-{uuid4().hex}", "email": email, "password": _READY, "sub": "customer-17"}
+        # Another implementation of the API need not know hashes.
+        secret = {"passwordHash": _READY} if server.settings else {"password": "pw"}
+        body = {"login": f"user-{uuid4().hex}", "email": email, **secret, "sub": "customer-17"}
         call(server, "/user", {**body, "scope": ["read", "write"]}, tenant["token"])
         login = {"login": body["login"], "password": "pw", "deviceId": "laptop"}
         issued = call(server, "/auth", login, tenant["token"])

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from faults.client import Client, Lost, Reply, ready_hash
+from faults.client import Client, Lost, Reply, ready_hash, secret
 from harness import PASSWORD
 
 YES = frozenset({True})
@@ -118,7 +118,7 @@ class Customer:
         theirs = self.journal.tokens_of(login, YES)
         self.journal.passwords[login] = (former, new)
         self.journal.tokens.update(dict.fromkeys(theirs, IN_DOUBT))
-        changed = self.happened(await self.client.ask("PATCH", f"/user/{login}", {"password": HASHES[new]}))
+        changed = self.happened(await self.client.ask("PATCH", f"/user/{login}", secret(HASHES[new])))
         self.journal.passwords[login] = (new,) if changed else (former,)
         self.journal.tokens.update(dict.fromkeys(theirs, NO if changed else YES))
 

@@ -39,7 +39,7 @@ async def create_until_gone(client: Client, name: str, done: list[str]) -> None:
 async def send_half_a_request(
     port: int, token: str, login: str
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
-    body = f'{{"login": "{login}", "email": "u@example.org", "password": "{HASH}", "sub": "s"}}'.encode()
+    body = f'{{"login": "{login}", "email": "u@example.org", "passwordHash": "{HASH}", "sub": "s"}}'.encode()
     head = (
         f"POST /user HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

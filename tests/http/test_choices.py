@@ -36,6 +36,7 @@ def test_a_tenant_sees_what_counts_for_it(service: Service) -> None:
             "sessionsPerUser": 100,
             "tenantSessionLifetime": None,
             "passwordPolicy": {"minLength": None, "requireClasses": False, "blockCommon": False},
+            "readyHashes": False,
         },
     }
 

@@ -308,7 +308,7 @@ def test_TI6_nothing_but_the_published_fields_can_be_set(tenant: Tenant, other: 
         "tenant_id": other.id,
         "isTenant": True,
         "role": "admin",
-        "passwordHash": "$2b$04$" + "a" * 53,
+        "email_verified_at": 1,
         "password_hash": "$2b$04$" + "a" * 53,
         "credentials": 99,
         "created_at": 1,

@@ -138,7 +138,7 @@ def overtaken(tenant: Tenant, change: Callable[[], httpx.Response], delay: float
 def test_TK15_a_login_in_flight_does_not_outlive_the_deletion_of_its_user(tenant: Tenant, delay: float) -> None:
     ready = slow_hash("old")
     for _ in range(3):
-        tenant.create("alice", ready)
+        tenant.create("alice", passwordHash=ready)
         answer = overtaken(tenant, lambda: tenant.delete("alice"), delay)
         if answer.status_code == 200:
             assert tenant.verify(answer.json()["accessToken"]).status_code == 400
@@ -154,8 +154,8 @@ def test_TK15_a_login_in_flight_does_not_outlive_the_password_it_was_made_with(
     tenant = fresh(replacing)
     ready, quick = slow_hash("old"), bcrypt.hashpw(b"new", bcrypt.gensalt(4)).decode()
     for _ in range(3):
-        tenant.create("alice", ready)
-        answer = overtaken(tenant, lambda: tenant.create("alice", quick), delay)
+        tenant.create("alice", passwordHash=ready)
+        answer = overtaken(tenant, lambda: tenant.create("alice", passwordHash=quick), delay)
         if answer.status_code == 200:
             assert tenant.verify(answer.json()["accessToken"]).status_code == 400
         else:

@@ -159,27 +159,6 @@ def test_any_visible_login_can_be_kept_used_and_deleted(tenant: Tenant, login: s
     assert logins(tenant) == []
 
 
-def test_PW3_a_well_formed_bcrypt_string_is_a_ready_hash(tenant: Tenant) -> None:
-    import bcrypt
-
-    ready = bcrypt.hashpw(b"the real one", bcrypt.gensalt(4)).decode()
-    for login, prefix in (("a", "$2a$"), ("b", "$2b$"), ("y", "$2y$")):
-        answer = tenant.create(login, prefix + ready[4:])
-        assert answer.status_code == 200
-        assert ready[7:] not in answer.text
-        assert tenant.login(login, prefix + ready[4:]).status_code == 403
-        # The first login renews the hash; the second finds the new one.
-        assert [tenant.login(login, "the real one").status_code for _ in range(2)] == [200, 200]
-        assert tenant.login(login, prefix + ready[4:]).status_code == 403
-        assert tenant.login(login, "the real one!").status_code == 403
-
-
-@pytest.mark.parametrize("cost", ["00", "03", "15", "16", "31", "99"])
-def test_PW3_a_ready_hash_of_hostile_cost_is_refused(tenant: Tenant, cost: str) -> None:
-    message = '"password" must be a bcrypt hash with a cost from 4 to 14'
-    assert faults(tenant.create("alice", f"$2b${cost}$" + "a" * 53)) == [message]
-
-
 @pytest.mark.parametrize(
     "password",
     [
@@ -193,10 +172,13 @@ def test_PW3_a_ready_hash_of_hostile_cost_is_refused(tenant: Tenant, cost: str) 
         "$2b$10$" + "a" * 52,
         "$2b$10$" + "a" * 54,
         "$2b$10$" + "a" * 53 + "\n",
+        "$2a$10$BiO39ybNjFS1P5m7fL9/ZuWw5pgADUVO3Yw21rWAdeHXxCKqxb/o6",
+        "$2b$00$" + "a" * 53,
+        "$2y$31$" + "a" * 53,
         "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2g",
     ],
 )
-def test_PW3_any_other_string_is_a_password_whatever_its_length(tenant: Tenant, password: str) -> None:
+def test_PW3_any_string_is_a_password_whatever_its_length_and_form(tenant: Tenant, password: str) -> None:
     assert tenant.create("alice", password).status_code == 200
     assert tenant.login("alice", password).status_code == 200
     assert tenant.login("alice", password + "!").status_code == 403
@@ -355,15 +337,6 @@ class TestReplacing:
         for owner, token in bystanders:
             assert owner.verify(token).status_code == 200
         assert other.login("alice", "old").status_code == 200
-
-    def test_a_ready_hash_replaces_a_password_too(self, service: Service) -> None:
-        import bcrypt
-
-        tenant = fresh(service)
-        tenant.create("alice", "old")
-        tenant.create("alice", bcrypt.hashpw(b"new", bcrypt.gensalt(4)).decode())
-        assert tenant.login("alice", "old").status_code == 403
-        assert tenant.login("alice", "new").status_code == 200
 
     def test_who_was_locked_out_gets_in_with_the_password_that_its_tenant_set(self, service: Service) -> None:
         tenant = fresh(service)

@@ -23,6 +23,7 @@ from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, peppers
 from doorward.core.tokens import Codec
@@ -105,7 +106,7 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
         throttle = Throttle(stores.counters, clock, peppers(masters.values()), _NO_BUDGETS)
         accounts, keys = stores.accounts, stores.keys
         current = CurrentPassword(passwords, throttle, stores.audit)
-        users = Users(accounts, door, passwords, throttle, clock)
+        users = Users(accounts, door, passwords, throttle, House(lifetimes), clock)
         desk = Desk(
             settings,
             stores,

@@ -20,8 +20,15 @@ def fingerprint(session_id: str) -> str:
     return hashlib.sha256(session_id.encode()).hexdigest()[:16]
 
 
-def event(
-    caller: Caller, at: int, action: str, *, subject: str = "", session: Session | None = None, refused: str = ""
+def event(  # noqa: PLR0913 - an entry has as many fields
+    caller: Caller,
+    at: int,
+    action: str,
+    *,
+    subject: str = "",
+    session: Session | None = None,
+    refused: str = "",
+    detail: str = "",
 ) -> Event:
     """Return the event of something that `caller` did, or, with the reason of a refusal, tried in vain."""
     return Event(
@@ -35,6 +42,7 @@ def event(
         address=caller.address,
         request_id=caller.request_id,
         reason=refused,
+        detail=detail,
     )
 
 

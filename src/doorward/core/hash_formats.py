@@ -48,17 +48,22 @@ Compare = Callable[[bytes], bool]
 
 
 class UnfitHash(Exception):  # noqa: N818 - a refusal, told by its code
-    """A text that cannot be kept as a password hash. It is not said again in `sentence`."""
+    """A text that cannot be kept as a password hash. It is not said again in `sentence`.
+
+    `rule` is the sentence without its subject.
+    """
 
     code: ClassVar[str] = "hash_unreadable"
-    sentence: ClassVar[str] = "The password hash is of no known format, or not well-formed"
+    rule: ClassVar[str] = "is of no known format, or not well-formed"
+    sentence: ClassVar[str] = f"The password hash {rule}"
 
 
 class CostlyHash(UnfitHash):
     """A well-formed hash that would take too much memory or time to compare with."""
 
     code = "hash_too_costly"
-    sentence = "The password hash demands more memory or time than is allowed"
+    rule = "demands more memory or time than is allowed"
+    sentence = f"The password hash {rule}"
 
 
 def read(text: str) -> Compare:

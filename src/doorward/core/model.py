@@ -157,7 +157,8 @@ class Event(NamedTuple):
     """Something that happened and that the audit log keeps (OWASP Logging). Holds no secret, and no name in clear.
 
     `subject` is the id of whom or what it happened to; `session` a fingerprint of the session's id; `outcome` is
-    "success" or "failure", `reason` the code of the refusal, if there was one.
+    "success" or "failure", `reason` the code of the refusal, if there was one. `detail` is "hash" where a password hash
+    was given instead of a password.
     """
 
     at: int
@@ -170,3 +171,4 @@ class Event(NamedTuple):
     address: str = ""
     request_id: str = ""
     reason: str = ""
+    detail: str = ""

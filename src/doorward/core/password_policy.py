@@ -11,6 +11,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from doorward.core.errors import Fault, ValidationFailed
+from doorward.core.hash_formats import UnfitHash, read
 from doorward.core.identity import canonical
 from doorward.core.passwords import MAX_CHARACTERS
 from doorward.core.tenant_settings import PasswordPolicy
@@ -62,6 +63,15 @@ def user_rule(policy: PasswordPolicy, password: str, context: Iterable[str]) -> 
     if policy.block_common and (reason := guessable(normal, context)):
         found.append(Shortcoming("password_too_common", reason))
     return found
+
+
+def hash_rule(text: str) -> list[Shortcoming]:
+    """Return why a text cannot be stored as a password hash that was made elsewhere."""
+    try:
+        read(text)
+    except UnfitHash as unfit:
+        return [Shortcoming(unfit.code, unfit.rule)]
+    return []
 
 
 def require(shortcomings: Iterable[Shortcoming], field: str = "password") -> None:

@@ -21,7 +21,8 @@ class PasswordPolicy(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
 class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A tenant's choices, as they are kept: JSON with the published names. Times in seconds; None: the service's own.
 
-    `session_lifetime` and `session_idle` bound its users' sessions, `tenant_session_lifetime` its own.
+    `session_lifetime` and `session_idle` bound its users' sessions, `tenant_session_lifetime` its own. With
+    `ready_hashes`, a bcrypt string in the password of a new user is a hash, as for the predecessor's newest version.
     """
 
     session_lifetime: int | None = None
@@ -29,6 +30,7 @@ class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     sessions_per_user: int | None = None
     tenant_session_lifetime: int | None = None
     password_policy: PasswordPolicy = PasswordPolicy()
+    ready_hashes: bool | None = None
 
 
 _read = msgspec.json.Decoder(TenantSettings).decode
@@ -51,6 +53,7 @@ class Counting(NamedTuple):
     session_idle: int | None
     sessions_per_user: int | None
     tenant_session_lifetime: int | None
+    ready_hashes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class House:
     """Puts a tenant's choices and the service's own together."""
 
     lifetimes: Lifetimes
+    ready_hashes: bool = False
 
     def terms(self, tenant: Tenant, *, refresh: bool) -> Terms:
         """Return what a new session of one of the tenant's users is opened under."""
@@ -73,6 +77,7 @@ class House:
             session_idle=chosen.session_idle,
             sessions_per_user=chosen.sessions_per_user or self.lifetimes.per_user,
             tenant_session_lifetime=chosen.tenant_session_lifetime or self.lifetimes.tenant,
+            ready_hashes=self.ready_hashes if chosen.ready_hashes is None else chosen.ready_hashes,
         )
 
 

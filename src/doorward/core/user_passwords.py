@@ -121,7 +121,7 @@ class UserPasswords:
         now = await self.accounts.user_by_id(caller.tenant_id, user.id)
         if now is None or now.credentials != user.credentials:
             raise gone
-        after = replace(now, password_hash=secret, credentials=now.credentials + 1)
+        after = replace(now, password_hash=secret.hash, credentials=now.credentials + 1)
         told = event(caller, self.clock(), "user.password", subject=user.id)
         ends = Ending(caller.tenant_id, user.id, keep)
         if not await self.accounts.change_user(after, events=[told], ends=ends):

@@ -83,7 +83,8 @@ class UserTransfer:
         new = {login: row for login, row in first.items() if login not in known}
         if new and not dry_run:
             # Somebody else may have taken a login meanwhile; what the store says counts.
-            told = event(caller, self.clock(), "users.import", subject=f"{len(new)} users")
+            detail = "hash" if any(row.password_hash for row in new.values()) else ""
+            told = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
             users = [self._user(caller.tenant_id, row) for row in new.values()]
             kept = await self.accounts.add_users(users, events=[told])
             new = {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}

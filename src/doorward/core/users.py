@@ -11,17 +11,36 @@ from doorward.core.errors import Conflict, LoginExists, LoginNotFound
 from doorward.core.hash_formats import bcrypt_cost
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, Tenant, User
-from doorward.core.password_policy import require, user_rule
+from doorward.core.password_policy import hash_rule, require, user_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, Clock, Ending
 from doorward.core.sessions import SessionDoor
-from doorward.core.tenant_settings import PasswordPolicy, settings_of
+from doorward.core.tenant_settings import House, PasswordPolicy, settings_of
 from doorward.core.throttle import Throttle
 
 LAST_PAGE = "0"
 """The cursor that ends a list, and that may begin one: as the predecessor's."""
 
 _TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordHash:
+    """A hash of a user's password that was made elsewhere, in a form that `hash_formats` reads."""
+
+    text: str
+
+
+class Secret(NamedTuple):
+    """The hash to store for a user; `given` where the caller gave it instead of a password."""
+
+    hash: str
+    given: bool = False
+
+    @property
+    def detail(self) -> str:
+        """What the audit log says of it."""
+        return "hash" if self.given else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class NewUser:
 
     login: str
     email: str
-    password: str
+    password: str | PasswordHash
     sub: str
     company: str | None = None
     scope: str | None = None
@@ -54,7 +73,7 @@ class Changes(TypedDict, total=False):
     scope: str | None
     metadata: str | None
     disabled: bool
-    password: str
+    password: str | PasswordHash
 
 
 class Kept(NamedTuple):
@@ -72,27 +91,33 @@ class Users:
     sessions: SessionDoor
     passwords: Passwords
     throttle: Throttle
+    house: House
     clock: Clock
     replace_existing: bool = False
 
-    async def create(self, caller: Caller, new: NewUser) -> User:
+    async def create(self, caller: Caller, new: NewUser, *, as_predecessor: bool = False) -> User:
         """Create a user of the calling tenant.
 
-        A password that is a well-formed bcrypt string is taken as a ready hash. Raises LoginExists where the login is
-        taken; with `replace_existing` the user keeps its id, gets the new password and attributes, and all of its
-        sessions end before this returns. ValidationFailed where the tenant's policy has something against the password.
+        Raises LoginExists where the login is taken; with `replace_existing` the user keeps its id, gets the new
+        password and attributes, and all of its sessions end before this returns. ValidationFailed for a password that
+        the tenant's policy refuses, or a hash that is unreadable or too costly.
+
+        With `as_predecessor`, a password that is a well-formed bcrypt string is a hash where the settings of the tenant
+        or of the service say so.
         """
         tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
         if not self.replace_existing and await self.accounts.user_by_login(tenant_id, new.login):
             raise LoginExists
-        user = self._user(tenant_id, new, await self.secret(tenant_id, new.password, new.login, new.email))
-        created = event(caller, user.registration_date, "user.create", subject=user.id)
+        password = await self._as_predecessor(tenant_id, new.password) if as_predecessor else new.password
+        secret = await self.secret(tenant_id, password, new.login, new.email)
+        user = self._user(tenant_id, new, secret)
+        created = event(caller, user.registration_date, "user.create", subject=user.id, detail=secret.detail)
         if await self.accounts.add_user(user, events=[created]):
             return user
         if not self.replace_existing:
             raise LoginExists
-        return await self._replace(caller, user, new)
+        return await self._replace(caller, user, new, secret)
 
     async def put(self, caller: Caller, new: NewUser) -> Kept:
         """Create a user, or replace what is known of it; id, dates, and whether it is disabled stay.
@@ -103,15 +128,19 @@ class Users:
         tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
         before = await self.accounts.user_by_login(tenant_id, new.login)
-        if before is not None:
-            match = await self.passwords.match(new.password, before.password_hash, group=tenant_id)
-            if match.right:
-                return Kept(await self._revise(caller, before, new), created=False)
-        user = self._user(tenant_id, new, await self.secret(tenant_id, new.password, new.login, new.email))
-        created = event(caller, user.registration_date, "user.create", subject=user.id)
+        if before is not None and await self._is_current(before, new.password):
+            return Kept(await self._revise(caller, before, new), created=False)
+        secret = await self.secret(tenant_id, new.password, new.login, new.email)
+        user = self._user(tenant_id, new, secret)
+        created = event(caller, user.registration_date, "user.create", subject=user.id, detail=secret.detail)
         if await self.accounts.add_user(user, events=[created]):
             return Kept(user, created=True)
-        return Kept(await self._replace(caller, user, new), created=False)
+        return Kept(await self._replace(caller, user, new, secret), created=False)
+
+    async def _is_current(self, user: User, password: str | PasswordHash) -> bool:
+        if isinstance(password, PasswordHash):
+            return password.text == user.password_hash
+        return (await self.passwords.match(password, user.password_hash, group=user.tenant_id)).right
 
     async def _revise(self, caller: Caller, before: User, new: NewUser) -> User:
         changes = Changes(
@@ -124,10 +153,10 @@ class Users:
         )
         return await self._apply(caller, before.login, changes, None)
 
-    async def _replace(self, caller: Caller, user: User, new: NewUser) -> User:
+    async def _replace(self, caller: Caller, user: User, new: NewUser, secret: Secret) -> User:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
         subject = before.id if before else user.id
-        replaced = event(caller, user.registration_date, "user.replace", subject=subject)
+        replaced = event(caller, user.registration_date, "user.replace", subject=subject, detail=secret.detail)
         ends = Ending(caller.tenant_id, subject)
         keep_verified = new.email_verified is not False
         kept = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], ends=ends)
@@ -143,8 +172,8 @@ class Users:
     async def change(self, caller: Caller, login: str, **changes: Unpack[Changes]) -> User:
         """Change some of what is known of a user; LoginNotFound where there is none.
 
-        A new password, or `disabled`, ends all of its sessions before this returns. ValidationFailed where the tenant's
-        policy has something against the password.
+        A new password, or `disabled`, ends all of its sessions before this returns. ValidationFailed for a password
+        that the tenant's policy refuses, or a hash that is unreadable or too costly.
         """
         await self.throttle.write(caller.tenant_id)
         user = await self._found(caller.tenant_id, login)
@@ -154,11 +183,11 @@ class Users:
             secret = await self.secret(caller.tenant_id, password, user.login, changes.get("email", user.email))
         return await self._apply(caller, login, changes, secret)
 
-    async def _apply(self, caller: Caller, login: str, changes: Changes, secret: str | None) -> User:
+    async def _apply(self, caller: Caller, login: str, changes: Changes, secret: Secret | None) -> User:
         fields: dict[str, Any] = {**changes}
         verified = fields.pop("email_verified", None)
         if secret is not None:
-            fields["password_hash"] = secret
+            fields["password_hash"] = secret.hash
         for _ in range(_TRIES):
             before = await self._found(caller.tenant_id, login)
             after = replace(before, **fields)
@@ -166,7 +195,8 @@ class Users:
             over = secret is not None or (after.disabled and not before.disabled)
             after = replace(after, credentials=before.credentials + over)
             ends = Ending(caller.tenant_id, before.id) if over else None
-            told = event(caller, self.clock(), _action(before, after, secret), subject=before.id)
+            action, detail = _action(before, after, secret), secret.detail if secret else ""
+            told = event(caller, self.clock(), action, subject=before.id, detail=detail)
             if await self.accounts.change_user(after, events=[told], ends=ends):
                 if over:
                     await self.sessions.sessions.end_user(caller.tenant_id, before.id)
@@ -207,14 +237,28 @@ class Users:
         await self.sessions.sessions.end_user(tenant_id, user.id)
         await self.sessions.sessions.forget_users([user.id])
 
-    async def secret(self, tenant_id: str, password: str, *context: str) -> str:
-        """Return the hash to keep for a new password: a ready one as it is, any other after the tenant's policy."""
-        if bcrypt_cost(password) is not None:
-            return password
+    async def secret(self, tenant_id: str, password: str | PasswordHash, *context: str) -> Secret:
+        """Return the hash to store for a new password, or a given hash, after the rules for either.
+
+        `context` is what an attacker who guesses knows of the user. ValidationFailed.
+        """
+        if isinstance(password, PasswordHash):
+            require(hash_rule(password.text), "passwordHash")
+            return Secret(password.text, given=True)
         tenant = await self.accounts.tenant_by_id(tenant_id)
         policy = settings_of(tenant).password_policy if tenant else PasswordPolicy()
         require(user_rule(policy, password, (*context, *_names(tenant))))
-        return await self.passwords.hash(password, group=tenant_id)
+        return Secret(await self.passwords.hash(password, group=tenant_id))
+
+    async def _as_predecessor(self, tenant_id: str, password: str | PasswordHash) -> str | PasswordHash:
+        """Return a well-formed bcrypt string as a hash, where the tenant's settings or the service's say so."""
+        if isinstance(password, PasswordHash) or bcrypt_cost(password) is None:
+            return password
+        tenant = await self.accounts.tenant_by_id(tenant_id)
+        if tenant is None or not self.house.counts(settings_of(tenant)).ready_hashes:
+            return password
+        require(hash_rule(password))
+        return PasswordHash(password)
 
     async def _found(self, tenant_id: str, login: str) -> User:
         user = await self.accounts.user_by_login(tenant_id, login)
@@ -222,7 +266,7 @@ class Users:
             raise LoginNotFound
         return user
 
-    def _user(self, tenant_id: str, new: NewUser, password_hash: str) -> User:
+    def _user(self, tenant_id: str, new: NewUser, secret: Secret) -> User:
         now = self.clock()
         return User(
             id=str(uuid4()),
@@ -232,7 +276,7 @@ class Users:
             company=new.company,
             sub=new.sub,
             scope=new.scope,
-            password_hash=password_hash,
+            password_hash=secret.hash,
             credentials=1,
             registration_date=now,
             last_activity=now,
@@ -241,7 +285,7 @@ class Users:
         )
 
 
-def _action(before: User, after: User, secret: str | None) -> str:
+def _action(before: User, after: User, secret: Secret | None) -> str:
     if secret is not None:
         return "user.password"
     if after.disabled != before.disabled:

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, bcrypt_cost
+from doorward.core.hash_formats import LONGEST as LONGEST_HASH
 from doorward.core.identity import canonical, is_email, is_visible
-from doorward.core.password_policy import SHORTEST_OF_TENANT, tenant_rule
+from doorward.core.password_policy import SHORTEST_OF_TENANT, hash_rule, tenant_rule
 from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
 from doorward.http.validation import AnyJson, Flag, Text, Whole
 
@@ -43,14 +43,6 @@ def _canonical(value: str) -> _Found:
 
 def _email(value: str) -> _Found:
     return _canonical(value) if is_email(value) else [("string.email", "must be a valid email", None)]
-
-
-def _user_password(value: str) -> _Found:
-    cost = bcrypt_cost(value)
-    if cost is not None and not BCRYPT_MIN_COST <= cost <= BCRYPT_MAX_COST:
-        text = f"must be a bcrypt hash with a cost from {BCRYPT_MIN_COST} to {BCRYPT_MAX_COST}"
-        return [("string.hash", text, BCRYPT_MAX_COST)]
-    return []
 
 
 # The JSON spelling of a password may be six times its bytes; its own limit is the rule.
@@ -108,14 +100,15 @@ Password = Annotated[
         extra_json_schema={"format": "password"},
     ),
 ]
-UserPassword = Annotated[
+PasswordHash = Annotated[
     str,
-    Text(MAX_CHARACTERS, _HEAVY, _user_password),
+    Text(LONGEST_HASH, LONGEST_HASH, hash_rule),
     Meta(
         min_length=1,
-        max_length=MAX_CHARACTERS,
-        description="A well-formed bcrypt string (60 characters) is taken as a ready hash; all else is a password.",
-        extra_json_schema={"format": "password"},
+        max_length=LONGEST_HASH,
+        description="A hash that another system made of a password, as that system spells it: see the guide to "
+        "importing users. No password policy can judge it.",
+        examples=["$2b$12$ZxV8bqN1uYtR5cO7dE9fGeWm3kPqLsJhTgUiYbNaXoVrCzKdMwEf2"],
     ),
 ]
 TenantPassword = Annotated[

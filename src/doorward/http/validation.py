@@ -70,6 +70,18 @@ class Fields:
     strict: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Two optional fields of a schema, as its `ALTERNATIVES`: a body has one of them, never both.
+
+    Unless `required`, it may have neither. What is missing is reported as `first`.
+    """
+
+    first: str
+    second: str
+    required: bool = True
+
+
 Rule = Text | AnyJson | Whole | Flag | Items | OneOf | Fields
 _Faults = Iterator[Fault]
 
@@ -128,6 +140,11 @@ def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[Fault]) -> A
     return value
 
 
+def alternatives(schema: type[msgspec.Struct]) -> Alternatives | None:
+    """Return the alternatives of a schema, if it has any."""
+    return getattr(schema, "ALTERNATIVES", None)
+
+
 def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fault]) -> Any:
     if not isinstance(value, dict):
         faults.append(Fault(path, "object.base", f'"{path[-1] if path else "value"}" must be an object'))
@@ -135,11 +152,14 @@ def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fau
     before = len(faults)
     found: dict[str, Any] = {}
     known: set[str] = set()
+    either = alternatives(rule.schema)
     for attribute, name, inner, required, nullable in _fields(rule.schema):
         known.add(name)
         if name not in value:
-            if required:
+            if required or (either and either.required and name == either.first and either.second not in value):
                 faults.append(Fault([*path, name], "any.required", f'"{name}" is required'))
+        elif either and name == either.second and either.first in value:
+            faults.append(Fault([*path, name], "object.xor", f'"{name}" is not allowed together with "{either.first}"'))
         elif value[name] is None and nullable:
             found[attribute] = None
         else:

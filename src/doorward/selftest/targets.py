@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from doorward.http.endpoints import Endpoint
+from doorward.http.validation import alternatives
 
 NEUTRAL: Mapping[str, Any] = {
     "password": "Wrong-Horse-9",
@@ -121,8 +122,9 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
         raise CannotAim(f"{named(endpoint)} does not say what it takes: give it `takes` in ENDPOINTS.")
     body = None
     if endpoint.takes is not None:
-        fields = msgspec.structs.fields(endpoint.takes)
-        body = {field.encode_name: value("field", field.encode_name) for field in fields}
+        either = alternatives(endpoint.takes)
+        fields = [field.encode_name for field in msgspec.structs.fields(endpoint.takes)]
+        body = {name: value("field", name) for name in fields if either is None or name != either.second}
     return path, body, {name: value("query parameter", name) for name in endpoint.query}
 
 

@@ -147,6 +147,12 @@ class Settings:
         "What POST /user does with a login that exists: reject it (409), or replace the user's password and attributes "
         "and end its sessions.",
     )
+    legacy_ready_hashes: str = _setting(
+        values.choice("on", "off"),
+        "off",
+        "Take a bcrypt string in the password of POST /user for a hash, as the predecessor's newest version did; "
+        "tenants may choose otherwise.",
+    )
     login_errors: str = _setting(
         values.choice("distinct", "uniform"),
         "distinct",

@@ -74,6 +74,7 @@ async def change(services: Services, call: Call) -> Answer:
         session_idle=chosen.sessionIdle,
         sessions_per_user=chosen.sessionsPerUser,
         tenant_session_lifetime=chosen.tenantSessionLifetime,
+        ready_hashes=chosen.readyHashes,
     )
     if chosen.passwordPolicy is not UNSET:
         changes["password_policy"] = _given(
@@ -127,6 +128,7 @@ def _shown(services: Services, tenant: Tenant) -> TenantShown:
             sessionsPerUser=counts.sessions_per_user,
             tenantSessionLifetime=counts.tenant_session_lifetime,
             passwordPolicy=PasswordPolicyShown(policy.min_length, policy.require_classes, policy.block_common),
+            readyHashes=counts.ready_hashes,
         ),
     )
 
@@ -142,4 +144,5 @@ def _event(found: dict[str, Any]) -> EventShown:
         ip=found.get("address", UNSET),
         requestId=found.get("request_id", UNSET),
         reason=found.get("reason", UNSET),
+        detail=found.get("detail", UNSET),
     )

@@ -2,11 +2,11 @@
 
 from http import HTTPStatus
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from doorward.core.errors import Fault
 from doorward.core.user_passwords import Kept, Passage
-from doorward.core.users import Changes, NewUser, read_cursor
+from doorward.core.users import Changes, NewUser, PasswordHash, read_cursor
 from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST
 from doorward.http.pages import page
 from doorward.http.rows import shown, text
@@ -30,7 +30,7 @@ async def create(services: Services, call: Call) -> Answer:
     """Create a user of the calling tenant."""
     caller = await services.caller(call)
     body = call.read(NewUserBody)
-    return reply(shown(await services.users.create(caller, _new(body.login, body))))
+    return reply(shown(await services.users.create(caller, _new(body.login, body), as_predecessor=True)))
 
 
 async def index(services: Services, call: Call) -> Answer:
@@ -79,8 +79,9 @@ async def change(services: Services, call: Call) -> Answer:
         changes["metadata"] = None if body.metadata is None else text(body.metadata)
     if body.disabled is not UNSET:
         changes["disabled"] = body.disabled
-    if body.password is not UNSET:
-        changes["password"] = body.password
+    password = _password(body)
+    if password is not UNSET:
+        changes["password"] = password
     return reply(shown(await services.users.change(caller, call.path["login"], **changes)))
 
 
@@ -116,11 +117,17 @@ async def delete(services: Services, call: Call) -> Answer:
     return reply(Done())
 
 
+def _password(body: NewUserBody | PutUserBody | UserChangesBody) -> str | PasswordHash | UnsetType:
+    return body.password if body.passwordHash is UNSET else PasswordHash(body.passwordHash)
+
+
 def _new(login: str, body: NewUserBody | PutUserBody) -> NewUser:
+    password = _password(body)
+    assert password is not UNSET  # noqa: S101 - the schema requires one of the two
     return NewUser(
         login=login,
         email=body.email,
-        password=body.password,
+        password=password,
         sub=body.sub,
         company=None if body.company is UNSET else body.company,
         scope=None if body.scope is UNSET else text(body.scope),

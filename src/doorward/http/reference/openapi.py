@@ -23,6 +23,7 @@ from doorward.http.reference.prose import (
 )
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Descriptions
+from doorward.http.validation import Alternatives, alternatives
 
 _SEGMENT = re.compile(r"\{(\w+)\}")
 _FORM = "application/x-www-form-urlencoded"
@@ -70,12 +71,20 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
     taken = [endpoint.takes for endpoint in endpoints if endpoint.takes]
     given = [kind for endpoint in endpoints for kind in (endpoint.gives, *map(type, endpoint.also.values())) if kind]
     _, found = msgspec.json.schema_components([*taken, *given], ref_template=SCHEMA + "{name}")
+    for kind in taken:
+        if either := alternatives(kind):
+            found[kind.__name__] |= _exclusive(either)
     for name in found.keys() - {kind.__name__ for kind in taken}:
         # What has a default is optional for those who send; whoever gets an answer finds it there.
         for part, schema in found[name].get("properties", {}).items():
             if schema.pop("default", msgspec.UNSET) is not msgspec.UNSET:
                 found[name]["required"].append(part)
     return {"Error": ERROR, "OAuthError": OAUTH_ERROR, "ValidationError": FAULTS, **dict(sorted(found.items()))}
+
+
+def _exclusive(either: Alternatives) -> Json:
+    first, second = ({"required": [name]} for name in (either.first, either.second))
+    return {"oneOf": [first, second]} if either.required else {"not": {"required": [either.first, either.second]}}
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:

@@ -42,8 +42,10 @@ them. Clients may prove themselves with HTTP Basic: the id of an API key, and th
 NOTES: Mapping[str, str] = {
     "tenants_register": "Allowed from the addresses in `TENANT_WHITE_LIST`, at first from the machine itself.",
     "tenants_verify": "A token that is dead, foreign or a user's is refused like garbage.",
-    "users_create": """A login that exists is refused, or replaced where `EXISTING_LOGIN=replace` is set: then the user
-keeps its id, gets the new password and attributes, and all of its sessions end.""",
+    "users_create": """A user has a `password` or a `passwordHash`. A bcrypt string in `password` is a password like any
+other, unless the tenant's setting `readyHashes`, or `LEGACY_READY_HASHES` of the service, makes it a hash. A login that
+exists is refused, or replaced where `EXISTING_LOGIN=replace` is set: then the user keeps its id, gets the new password
+and attributes, and all of its sessions end.""",
     "users_index": """In the order of their logins. To get the next page, send `nextCursor` as `cursor`. A page of a
 search may be short, or empty, though it is not the last: only `nextCursor` says so.""",
     "transfer_take": """Nothing is hashed: each hash is compared as it is at the user's first login, and replaced then.
@@ -57,9 +59,11 @@ one more ends the oldest. With `LOGIN_ERRORS=uniform`, `login_refused` stands fo
     "auth_logout": "When this is answered, no process accepts the token any more. A second time it is refused.",
     "users_show": "The password is in no answer, nor is its hash.",
     "users_put": """201 where the user is new, 200 where it was there: then it keeps its id and dates, and whether it is
-disabled. A password that is not its present one ends all of its sessions. Sending the same again is harmless.""",
+disabled. A password that is not its present one ends all of its sessions. Sending the same password again is harmless;
+a `passwordHash` replaces the password again once the user has logged in, because a login renews the stored hash.""",
     "users_change": """What is absent stays. `null` removes `company` and `metadata`. `disabled: true` ends the sessions
-and refuses logins; a new `password` ends the sessions. A new `scope` is in tokens from the next login on.""",
+and refuses logins; a new `password` or `passwordHash` ends the sessions. A new `email` is not verified unless
+`emailVerified` is true. A new `scope` is in tokens from the next login on.""",
     "users_change_password": """The user proves the current password; a wrong one counts as a failed login. All other
 sessions end; that of `keepToken`, a live token of the same user, goes on.""",
     "users_offer_reset": """The code is good for ten minutes and one use; an earlier one is void. Doorward sends nothing
@@ -78,7 +82,7 @@ own sessions end too, the asking one included; API keys stay.""",
     "tenants_show": "`settings` is what counts: the tenant's choice, or the service's where it made none.",
     "tenants_change": """What is absent stays; `null` goes back to the service's own. Unknown settings are faults.
 `sessionLifetime` and `sessionIdle` count at once, for open sessions too, `sessionsPerUser` and `tenantSessionLifetime`
-from the next login on, `passwordPolicy` for new passwords.""",
+from the next login on, `passwordPolicy` for new passwords, `readyHashes` for new users.""",
     "tenants_change_password": "A wrong `current` counts as a failed login. The asking session and API keys go on.",
     "tenants_delete": """When this is answered, no token or API key of the tenant is accepted. Its users, sessions, keys
 and audit trail are removed within a minute or two. A wrong password counts as a failed login.""",

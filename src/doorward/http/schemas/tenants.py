@@ -121,6 +121,18 @@ class SettingsBody(msgspec.Struct):
     passwordPolicy: (  # noqa: N815 - the published name
         Annotated[PasswordPolicyBody, Fields(PasswordPolicyBody)] | UnsetType
     ) = UNSET
+    readyHashes: (  # noqa: N815 - the published name
+        Annotated[
+            YesNo,
+            Meta(
+                description="Take a bcrypt string in the `password` of `POST /user` for a hash, as the newest version "
+                "of backend-auth does.",
+                examples=[False],
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
 
 
 class TenantChangesBody(msgspec.Struct):
@@ -151,6 +163,9 @@ class SettingsShown(msgspec.Struct):
         int | None, Meta(description="Of the tenant's own sessions.", examples=[2_592_000])
     ]
     passwordPolicy: PasswordPolicyShown  # noqa: N815 - the published name
+    readyHashes: Annotated[  # noqa: N815 - the published name
+        bool, Meta(description="A bcrypt string in the `password` of `POST /user` is a hash.", examples=[False])
+    ]
 
 
 class TenantShown(msgspec.Struct):
@@ -195,6 +210,9 @@ class EventShown(msgspec.Struct):
         str | UnsetType, Meta(description="`X-Request-Id` of the answer.", examples=["5f2c9a1e-1"])
     ] = UNSET
     reason: Annotated[str | UnsetType, Meta(description="Why it failed.", examples=["password"])] = UNSET
+    detail: Annotated[
+        str | UnsetType, Meta(description="`hash`: a password hash was given, not a password.", examples=["hash"])
+    ] = UNSET
 
 
 class EventPage(msgspec.Struct):

@@ -1,6 +1,6 @@
 """A user: made, shown, changed, its password."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,23 +17,27 @@ from doorward.http.fields import (
     Milliseconds,
     NextCursor,
     Password,
+    PasswordHash,
     Scope,
     Sub,
     SubShown,
     TenantId,
     Token,
     UserId,
-    UserPassword,
     YesNo,
 )
+from doorward.http.validation import Alternatives
 
 
-class NewUserBody(msgspec.Struct):
-    """A user to be."""
+class NewUserBody(msgspec.Struct, kw_only=True):
+    """A new user, with a password or a hash of one."""
+
+    ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash")
 
     login: Login
     email: Email
-    password: UserPassword
+    password: Password | UnsetType = UNSET
+    passwordHash: PasswordHash | UnsetType = UNSET  # noqa: N815 - the published name
     sub: Sub
     company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
@@ -47,11 +51,14 @@ class LoginOfPath(msgspec.Struct):
     login: Login
 
 
-class PutUserBody(msgspec.Struct):
-    """All of a user but its login, which is in the path."""
+class PutUserBody(msgspec.Struct, kw_only=True):
+    """All of a user but its login, which is in the path, with a password or a hash of one."""
+
+    ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash")
 
     email: Email
-    password: UserPassword
+    password: Password | UnsetType = UNSET
+    passwordHash: PasswordHash | UnsetType = UNSET  # noqa: N815 - the published name
     sub: Sub
     company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
@@ -62,6 +69,8 @@ class PutUserBody(msgspec.Struct):
 class UserChangesBody(msgspec.Struct):
     """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
 
+    ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash", required=False)
+
     email: Email | UnsetType = UNSET
     emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
     sub: Sub | UnsetType = UNSET
@@ -71,7 +80,8 @@ class UserChangesBody(msgspec.Struct):
     disabled: (
         Annotated[YesNo, Meta(description="true ends the sessions and refuses logins.", examples=[True])] | UnsetType
     ) = UNSET
-    password: UserPassword | UnsetType = UNSET
+    password: Password | UnsetType = UNSET
+    passwordHash: PasswordHash | UnsetType = UNSET  # noqa: N815 - the published name
 
 
 class UserShown(msgspec.Struct, kw_only=True):
