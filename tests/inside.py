@@ -121,20 +121,20 @@ class OverloadedPasswords:
 
 
 class HeldHasher:
-    """The real hasher, which notes whose turn it is, and lets nobody go on before it is told to."""
+    """The real hasher, which notes whose turn it is, and holds every comparison until it is released."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
         self.order: list[str] = []
         self.released = threading.Event()
 
-    def match(self, password: str, stored: str | None) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def compare(self, password: str, against: Any) -> Any:
         self.order.append(password)
         assert self.released.wait(20)
-        return self._real.match(password, stored)
-
-    def hash(self, password: str) -> Any:
-        return self._real.hash(password)
+        return self._real.compare(password, against)
 
 
 def carry_out(service: Service, coroutine: Coroutine[Any, Any, Any]) -> Any:

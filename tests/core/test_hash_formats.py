@@ -1,15 +1,16 @@
 import json
 import re
 from pathlib import Path
-from time import monotonic
+from time import monotonic, thread_time
 
+import argon2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.core import hash_formats
-from doorward.core.hash_formats import CostlyHash, UnfitHash
-from doorward.core.passwords import Hasher, Match
+from doorward.core.hash_formats import Cost, CostlyHash, UnfitHash
+from doorward.core.passwords import Comparison, Hasher, Match
 from harness import CHEAP
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "hashes.json").read_text())
@@ -118,7 +119,7 @@ REALISTIC = [
 
 @pytest.mark.parametrize("text", REALISTIC)
 def test_PW8_the_cost_that_systems_have_by_default_is_accepted(text: str) -> None:
-    assert callable(hash_formats.read(text))
+    assert callable(hash_formats.read(text).compare)
 
 
 UNREADABLE = [
@@ -173,7 +174,7 @@ def test_a_hash_that_is_damaged_is_refused_or_harmless(vector: dict[str, str], d
     end = data.draw(st.integers(start, min(len(text), start + 3)))
     damaged = text[:start] + data.draw(st.text("0123456789$=,.{}AZaz/+-_\u00e9 \0", max_size=3)) + text[end:]
     try:
-        compare = hash_formats.read(damaged)
+        compare = hash_formats.read(damaged).compare
     except UnfitHash:
         return
     # Larger numbers may have come of it: what is read is compared only where it stays quick.
@@ -183,8 +184,6 @@ def test_a_hash_that_is_damaged_is_refused_or_harmless(vector: dict[str, str], d
 
 def test_a_ready_hash_is_compared_with_the_exact_bytes_and_an_argon2id_hash_in_normal_form() -> None:
     composed, decomposed = "\u00e9", "e\u0301"
-    import argon2
-
     for kind, alike in ((argon2.Type.I, False), (argon2.Type.ID, True)):
         stored = argon2.PasswordHasher(1, 64, 1, type=kind).hash(composed)
         assert HASHER.match(composed, stored).right
@@ -201,3 +200,98 @@ def test_PW2_what_bcrypt_cannot_see_is_never_right_unless_it_was_hashed_before()
     stored = "bcrypt_sha256$" + bcrypt.hashpw(pre, bcrypt.gensalt(4)).decode()
     assert HASHER.match(password, stored).right
     assert not HASHER.match(password[:-1] + "b", stored).right
+
+
+def mcf(power: int, block: int, lanes: int) -> str:
+    """Return a hash in the spelling of crypt(3)."""
+    digits = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    numbers = "".join(digits[number >> 6 * place & 63] for number in (block, lanes) for place in range(5))
+    return f"$7${digits[power]}{numbers}salt${'.' * 43}"
+
+
+def scrypt_forms(power: int, block: int) -> list[str]:
+    """Return hashes of N = 2^power in every format of scrypt."""
+    return [
+        f"$scrypt$ln={power},r={block},p=1${SALT}${DIGEST}",
+        f"$scrypt$ln={1 << power},r={block},p=1${SALT}${DIGEST}",
+        f"scrypt${1 << power}$salt${block}$1${DIGEST}",
+        f"$firebase-scrypt$ln={power},r={block}${SALT}${DIGEST}${DIGEST}$Bw",
+        mcf(power, block, 1),
+    ]
+
+
+@pytest.mark.parametrize("text", [*scrypt_forms(20, 1), *scrypt_forms(16, 1)])
+def test_S8_a_scrypt_hash_beyond_the_bound_of_RFC_7914_is_no_hash(text: str) -> None:
+    with pytest.raises(UnfitHash) as refused:
+        hash_formats.read(text)
+    assert refused.value.code == "hash_unreadable"
+    assert HASHER.match("pw", text) == Match(right=False)
+
+
+@pytest.mark.parametrize("text", scrypt_forms(15, 1))
+def test_S8_a_scrypt_hash_at_the_bound_is_compared(text: str) -> None:
+    assert hash_formats.read(text).compare(b"pw") is False
+
+
+@pytest.mark.parametrize(("power", "block", "lanes"), [(1, 32_768, 1), (1, 1, 32_768), (5, 32, 1024), (10, 1, 1024)])
+def test_S8_no_accepted_parameters_are_too_much_for_the_library(power: int, block: int, lanes: int) -> None:
+    text = f"$scrypt$ln={power},r={block},p={lanes}${SALT}${DIGEST}"
+    assert hash_formats.read(text).compare(b"pw") is False
+
+
+def test_S8_a_comparison_that_fails_is_no_match_and_is_logged_without_the_hash(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_secret: bytes) -> bool:
+        raise ValueError("CANARY")
+
+    against = Comparison("$scrypt$CANARY", fail, Cost("scrypt/27", 0.1))
+    assert HASHER.compare("pw", against) == Match(right=False)
+    [record] = caplog.records
+    assert "cannot be computed" in record.message
+    assert (record.__dict__["algorithm"], record.__dict__["error"]) == ("scrypt/27", "ValueError")
+    assert "CANARY" not in repr(record.__dict__)
+
+
+# --- cost ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 16])
+def test_S1_a_hash_of_many_lanes_is_computed_by_one_thread(lanes: int) -> None:
+    stored = argon2.PasswordHasher(1, 16_384, lanes).hash("pw")
+    comparison = HASHER.parse(stored)
+    began, cpu_began = monotonic(), thread_time()
+    assert comparison.compare(b"pw")
+    # By lanes in threads of their own, this thread would only wait.
+    assert thread_time() - cpu_began > 0.3 * HASHER.parse(stored).cost.seconds
+    assert monotonic() - began >= thread_time() - cpu_began
+
+
+@pytest.mark.parametrize("kind", argon2.Type)
+@pytest.mark.parametrize("version", [16, 19])
+def test_argon2_of_every_kind_and_version_matches_what_the_library_made(kind: argon2.Type, version: int) -> None:
+    stored = argon2.low_level.hash_secret(b"pw", b"sixteen bytes of", 2, 256, 2, 32, kind, version).decode()
+    for text in {stored, stored.replace("$v=16", "")} if version == 16 else {stored}:
+        assert HASHER.match("pw", text).right
+        assert not HASHER.match("pw ", text).right
+
+
+COSTS = [
+    (f"$argon2id$v=19$m=19456,t=2,p=1${SALT}${DIGEST}", "argon2/25", 0.0195, 19_456 << 10),
+    (f"$argon2id$v=19$m=65536,t=3,p=4${SALT}${DIGEST}", "argon2/27", 0.0983, 65_536 << 10),
+    (f"$2b$12${BCRYPT}", "bcrypt", 0.2458, 0),
+    (f"bcrypt_sha256$$2b$04${BCRYPT}", "bcrypt", 0.00096, 0),
+    (f"$scrypt$ln=14,r=8,p=1${SALT}${DIGEST}", "scrypt/25", 0.0393, 128 * 8 * (16_384 + 3)),
+    (f"pbkdf2_sha256$1200000$salt${DIGEST}", "pbkdf2/sha256", 0.3, 0),
+    (f"$pbkdf2-sha512$i=210000${SALT}${'A' * 86}", "pbkdf2/sha512", 0.126, 0),
+    (f"$pbkdf2-sha1$i=20000,l=64${SALT}${'A' * 86}", "pbkdf2/sha1", 0.02, 0),
+]
+
+
+@pytest.mark.parametrize(("text", "algorithm", "seconds", "memory"), COSTS)
+def test_S1_the_cost_of_a_hash_comes_from_its_parameters(
+    text: str, algorithm: str, seconds: float, memory: int
+) -> None:
+    cost = hash_formats.read(text).cost
+    assert (cost.algorithm, cost.memory) == (algorithm, memory)
+    assert cost.seconds == pytest.approx(seconds, rel=0.01)

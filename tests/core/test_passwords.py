@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import Overloaded
-from doorward.core.hash_formats import LEGACY, bcrypt_cost
-from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.hash_formats import LEGACY, Cost, bcrypt_cost
+from doorward.core.passwords import Argon2Parameters, Comparison, Hasher, Match, Passwords
 from harness import CHEAP
 
 HASHER = Hasher(CHEAP)
@@ -301,24 +301,29 @@ async def test_OV1_no_more_hashes_run_at_once_than_there_are_threads(held: HeldH
 
 
 async def test_OV1_who_would_wait_too_long_is_refused_before_a_hash_is_begun(held: HeldHasher) -> None:
-    passwords = Passwords(held, threads=1, patience=0.1)
-    tasks = [asyncio.create_task(passwords.hash("pw", group="shop")) for _ in range(4)]
+    passwords = Passwords(held, threads=1, patience=2.0)
+    tasks = [asyncio.create_task(passwords.hash("pw", group="shop")) for _ in range(600)]
     await until(lambda: held.running == 1)
-    # One is hashed and three wait; at 30 ms each a fourth would wait 120 ms.
-    for _ in range(3):
+    # At 5 ms, the least that a hash counts as, 400 are two seconds of work.
+    refused = [task for task in tasks if task.done()]
+    assert 190 <= len(refused) <= 200
+    for task in refused:
         with pytest.raises(Overloaded) as refusal:
-            await passwords.match("pw", None, group="shop")
-        assert refusal.value.retry_after == 1
+            await task
+        assert refusal.value.retry_after == 2
+    with pytest.raises(Overloaded):
+        passwords.check_room("shop")
+    passwords.check_room("another")
     assert passwords.hashed == 1
     held.go.set()
-    await asyncio.gather(*tasks)
-    assert passwords.hashed == 4
+    await asyncio.gather(*(task for task in tasks if task not in refused))
+    assert passwords.hashed == 600 - len(refused)
     assert not (await passwords.match("pw", None, group="shop")).right
     passwords.close()
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
-async def test_OV1_a_caller_that_goes_away_keeps_its_seat_until_the_thread_is_free(
+async def test_OV1_a_caller_that_goes_away_keeps_its_slot_until_the_thread_is_free(
     held: HeldHasher, times: int
 ) -> None:
     passwords = Passwords(held, threads=1, patience=60)
@@ -364,7 +369,106 @@ async def test_OV2_hashing_threads_give_way_to_everything_else(held: HeldHasher)
     passwords.close()
 
 
-async def test_an_accident_in_a_thread_reaches_the_caller_and_frees_the_seat() -> None:
+class HeldComparisons(Hasher):
+    """A cheap hasher whose comparisons of one password begin when they are told to end."""
+
+    def __init__(self) -> None:
+        super().__init__(CHEAP)
+        self.go = threading.Event()
+        self.held = 0
+        self.niceness: set[int] = set()
+
+    def compare(self, password: str, against: Comparison) -> Match:
+        if password == "held":
+            self.held += 1
+            self.niceness.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            assert self.go.wait(30)
+        return super().compare(password, against)
+
+
+COSTLY = bcrypted(b"held")
+"""Many times as dear as the hashes of a cheap hasher."""
+
+
+@pytest.fixture
+def comparisons() -> Iterator[HeldComparisons]:
+    hasher = HeldComparisons()
+    yield hasher
+    hasher.go.set()
+
+
+async def test_S1_hashes_that_cost_far_more_than_our_own_run_one_at_a_time_beside_the_threads(
+    comparisons: HeldComparisons,
+) -> None:
+    passwords = Passwords(comparisons, threads=1, patience=60)
+    costly = [asyncio.create_task(passwords.match("held", COSTLY, group=f"tenant-{n}")) for n in range(3)]
+    await until(lambda: comparisons.held == 1)
+    for _ in range(3):
+        assert (await passwords.match("pw", HASHER.hash("pw"), group="victim")).right
+        passwords.check_room("victim")
+    assert (comparisons.held, passwords.seats_taken, passwords.waiting) == (1, 1, 2)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert comparisons.niceness == {min(own + 15, 19)}
+    comparisons.go.set()
+    assert [match.right for match in await asyncio.gather(*costly)] == [True] * 3
+    passwords.close()
+
+
+async def test_S1_a_hash_that_costs_little_more_than_our_own_needs_no_extra_thread(
+    comparisons: HeldComparisons,
+) -> None:
+    stored = Hasher(Argon2Parameters(memory=64, passes=3, lanes=1)).hash("held")
+    passwords = Passwords(comparisons, threads=2, patience=60)
+    tasks = [asyncio.create_task(passwords.match("held", stored, group="shop")) for _ in range(3)]
+    await until(lambda: comparisons.held == 2)
+    await a_moment()
+    assert (comparisons.held, passwords.waiting) == (2, 1)
+    comparisons.go.set()
+    await asyncio.gather(*tasks)
+    passwords.close()
+
+
+async def test_S1_the_memory_of_large_hashes_in_flight_is_bounded_whatever_the_threads() -> None:
+    class Held(HeldComparisons):
+        def __init__(self) -> None:
+            super().__init__()
+            # As on a machine where even a hash of 64 MiB is no costly one.
+            self.costs.observe(Cost("argon2/27", 1.0), 0.001)
+
+    hasher = Held()
+    large = f"$argon2id$v=19$m=65536,t=1,p=1${'c2l4dGVlbiBieXRlcyBvZg'}${'A' * 43}"
+    passwords = Passwords(hasher, threads=8, patience=60)
+    tasks = [asyncio.create_task(passwords.match("held", large, group="shop")) for _ in range(5)]
+    await until(lambda: hasher.held == 2)
+    await a_moment()
+    # Two of 64 MiB are all that is shared; what needs none of it goes on.
+    assert (hasher.held, passwords.seats_taken, passwords.waiting) == (2, 2, 3)
+    assert (await passwords.match("pw", HASHER.hash("pw"), group="victim")).right
+    hasher.go.set()
+    await asyncio.gather(*tasks)
+    passwords.close()
+
+
+async def test_S1_hashes_with_several_lanes_are_computed_in_parallel_and_charged_by_the_time_of_the_thread() -> None:
+    hasher = Hasher(Argon2Parameters(memory=19_456, passes=2, lanes=4))
+    assert hasher.costs.seconds(hasher.costs.native) > 0.005
+    stored = hasher.hash("pw")
+    assert hasher.match("pw", stored) == Match(right=True)
+    assert hasher.match("no", stored) == Match(right=False)
+    passwords = Passwords(hasher, threads=1)
+    assert (await passwords.match("pw", stored, group="shop")).right
+    assert not (await passwords.match("pw", None, group="shop")).right
+    passwords.close()
+
+
+async def test_asking_for_room_hashes_nothing() -> None:
+    passwords = Passwords(HASHER, threads=1)
+    passwords.check_room("a")
+    assert passwords.hashed == 0
+    passwords.close()
+
+
+async def test_an_accident_in_a_thread_reaches_the_caller_and_frees_the_slot() -> None:
     class Broken(Hasher):
         def hash(self, password: str) -> str:
             raise MemoryError(len(password))

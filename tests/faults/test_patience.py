@@ -1,41 +1,41 @@
-"""Nobody waits for a seat longer than was promised, however wrong the estimate was, and no seat gets lost over it."""
+"""Nobody waits for a slot longer than was promised, however wrong the estimate was, and no slot gets lost over it."""
 
 import asyncio
 
 import pytest
 
 from doorward.core.errors import Overloaded
-from doorward.core.fairness import FairSeats
+from doorward.core.fairness import FairSemaphore
 
 
-async def sit(seats: FairSeats, group: str, until: asyncio.Event) -> None:
-    async with seats.seat(group):
+async def sit(slots: FairSemaphore, group: str, until: asyncio.Event) -> None:
+    async with slots.acquire(group, 0.001):
         await until.wait()
 
 
 async def test_OV1_who_has_waited_too_long_is_refused_although_the_estimate_let_it_in() -> None:
-    seats = FairSeats(1, patience=0.05, service_time=0.001)
+    slots = FairSemaphore(1, patience=0.05)
     slow = asyncio.Event()
-    first = asyncio.create_task(sit(seats, "a", slow))
+    first = asyncio.create_task(sit(slots, "a", slow))
     await asyncio.sleep(0)
-    late = [asyncio.create_task(sit(seats, group, slow)) for group in "aabb"]
+    late = [asyncio.create_task(sit(slots, group, slow)) for group in "aabb"]
     for waiting in late:
         with pytest.raises(Overloaded) as refusal:
             await asyncio.wait_for(waiting, 5)
         assert refusal.value.retry_after == 1
-    assert seats.waiting == 0
+    assert slots.waiting == 0
     slow.set()
     await first
-    await asyncio.wait_for(sit(seats, "c", slow), 5)
+    await asyncio.wait_for(sit(slots, "c", slow), 5)
 
 
 @pytest.mark.parametrize("served_first", [False, True], ids=["while waiting", "in the moment it is served"])
-async def test_OV1_who_goes_away_takes_no_seat_along(*, served_first: bool) -> None:
-    seats = FairSeats(1, patience=5, service_time=0.001)
+async def test_OV1_who_goes_away_takes_no_slot_along(*, served_first: bool) -> None:
+    slots = FairSemaphore(1, patience=5)
     first_over, never = asyncio.Event(), asyncio.Event()
-    first = asyncio.create_task(sit(seats, "a", first_over))
+    first = asyncio.create_task(sit(slots, "a", first_over))
     await asyncio.sleep(0)
-    leaver = asyncio.create_task(sit(seats, "a", never))
+    leaver = asyncio.create_task(sit(slots, "a", never))
     await asyncio.sleep(0)
     if served_first:
         first_over.set()
@@ -43,7 +43,7 @@ async def test_OV1_who_goes_away_takes_no_seat_along(*, served_first: bool) -> N
     leaver.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaver
-    assert seats.waiting == 0
+    assert slots.waiting == 0
     first_over.set()
     await first
-    await asyncio.wait_for(sit(seats, "b", first_over), 5)
+    await asyncio.wait_for(sit(slots, "b", first_over), 5)

@@ -157,8 +157,7 @@ def test_TI8_a_flood_of_one_tenants_logins_leaves_another_its_turn(service: Serv
     other.create("alice", "mine")
     passwords: Any = services(service).authentication.passwords
     held = passwords._hasher = HeldHasher(passwords._hasher)
-    passwords._seats._patience = 60.0
-    threads: int = passwords._seats._seats
+    threads: int = passwords._ordinary.threads._max_workers
 
     def flood(number: int) -> int:
         client = Tenant(service.client(), tenant.id, tenant.email, "", tenant.token)
@@ -166,7 +165,7 @@ def test_TI8_a_flood_of_one_tenants_logins_leaves_another_its_turn(service: Serv
 
     def wait_for(waiting: int) -> None:
         deadline = time.monotonic() + 10
-        while passwords._seats.waiting < waiting:
+        while passwords.waiting < waiting:
             assert time.monotonic() < deadline
             time.sleep(0.005)
 

@@ -1,98 +1,269 @@
-"""A fixed number of seats that tenants take in turn, so that one tenant's flood leaves the others their share."""
+"""A few slots for CPU-bound work, shared between groups in CPU seconds: start-time fair queueing.
+
+Each group has a virtual time, the CPU seconds that its work has taken. A free slot goes to the group with the least.
+A group that starts to wait gets the virtual time of the work that runs now, so unused time is not saved up; and a group
+that had more than others keeps that debt although its queue is empty, which round robin with deficits would forget. See
+P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from time import perf_counter
+from dataclasses import dataclass, field
+from time import monotonic
 
 from doorward.core.errors import Overloaded
 
 
-class FairSeats:
-    """Hands out `seats` seats; who has to wait, waits in its own group's line, and groups are served round robin.
+@dataclass(eq=False, slots=True)
+class Job:
+    """Work of one group, as far as the queue has to know it.
 
-    A newcomer whose wait would be longer than `patience` seconds is refused with `Overloaded` before it costs
-    anything, and so is one who has waited that long because the estimate was wrong. The estimate counts only those who
-    would be served before it, so a group with an empty line is still let in while another group's line is full.
+    `cost` is its expected CPU time in seconds, `memory` the bytes it holds while it runs. Whoever runs it sets `spent`
+    to the CPU seconds it took.
     """
 
-    def __init__(self, seats: int, *, patience: float, service_time: float) -> None:
-        """Start with every seat free; `service_time` is a first guess, in seconds, corrected by measurement."""
-        self._free = seats
-        self._seats = seats
+    group: str
+    cost: float
+    memory: int = 0
+    spent: float | None = None
+    started: bool = False
+    ready: "asyncio.Future[None] | None" = None
+
+
+class MemoryBudget:
+    """Bytes that running jobs may hold together. A job that is larger than all of it runs when no other holds any.
+
+    The first job that does not fit gets what becomes free before any other does, so smaller ones cannot starve it.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Start with `size` bytes free."""
+        self._size = size
+        self._first: Job | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self.held = 0
+
+    def on_release(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a job that waits for memory may fit by now."""
+        self._listeners.append(listener)
+
+    def take(self, job: Job) -> bool:
+        """Reserve the memory of a job; False where it has to wait."""
+        if not job.memory:
+            return True
+        if self._first is not job:
+            if self._first is not None:
+                return False
+            self._first = job
+        if self.held and self.held + job.memory > self._size:
+            return False
+        self._first = None
+        self.held += job.memory
+        return True
+
+    def release(self, job: Job) -> None:
+        """Return what the job holds."""
+        if job.memory:
+            self.held -= job.memory
+            self._notify()
+
+    def withdraw(self, job: Job) -> None:
+        """Forget a job that waits no more."""
+        if self._first is job:
+            self._first = None
+            self._notify()
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+@dataclass(slots=True)
+class _Flow:
+    """Jobs of one group. `used` is its virtual time, `backlog` the cost of what waits."""
+
+    used: float
+    waiting: deque[Job] = field(default_factory=deque)
+    backlog: float = 0.0
+    running: int = 0
+
+
+class FairQueue:
+    """The order of jobs; synchronous, and without a clock of its own."""
+
+    def __init__(self, slots: int, memory: MemoryBudget | None = None) -> None:
+        """Run at most `slots` jobs at a time, within `memory`, which other queues may share."""
+        self._slots = slots
+        self._memory = memory or MemoryBudget(0)
+        self._flows: dict[str, _Flow] = {}
+        self._running: dict[Job, float] = {}
+        self._now = 0.0
+        self.waiting = 0
+
+    @property
+    def running(self) -> int:
+        """Number of jobs that run."""
+        return len(self._running)
+
+    def add(self, job: Job) -> None:
+        """Queue a job behind the others of its group."""
+        flow = self._flows.get(job.group)
+        if flow is None:
+            flow = self._flows[job.group] = _Flow(self._now)
+        elif not flow.waiting:
+            flow.used = max(flow.used, self._now)
+        flow.waiting.append(job)
+        flow.backlog += job.cost
+        self.waiting += 1
+
+    def start(self, at: float) -> Job | None:
+        """Take the job that is next, with its memory, and mark it as running since `at`; None where none can run."""
+        if self.running >= self._slots:
+            return None
+        for flow in sorted((flow for flow in self._flows.values() if flow.waiting), key=lambda flow: flow.used):
+            job = flow.waiting[0]
+            if self._memory.take(job):
+                job.started = True
+                self._running[job] = at
+                self._leave(flow, job)
+                self._now = max(self._now, flow.used)
+                flow.used += job.cost
+                flow.running += 1
+                self._forget()
+                return job
+        return None
+
+    def finish(self, job: Job) -> None:
+        """Free the slot and the memory of a running job, and charge its group what it really took."""
+        flow = self._flows[job.group]
+        if job.spent is not None:
+            flow.used += job.spent - job.cost
+        flow.running -= 1
+        del self._running[job]
+        self._forget()
+        self._memory.release(job)
+
+    def withdraw(self, job: Job) -> None:
+        """Remove a job that waits."""
+        self._leave(self._flows[job.group], job)
+        self._forget()
+        self._memory.withdraw(job)
+
+    def work_ahead(self, group: str, at: float) -> float:
+        """Return the CPU seconds per slot that would be spent before a new job of the group could start.
+
+        Counted are what runs, the group's own queue, and of the queues of others only what comes before.
+        """
+        if self.running < self._slots:
+            return 0.0
+        own = self._flows.get(group)
+        backlog = own.backlog if own else 0.0
+        turn = max(own.used, self._now) + backlog if own else self._now
+        ahead = backlog + sum(max(0.0, job.cost - (at - since)) for job, since in self._running.items())
+        for flow in self._flows.values():
+            if flow is not own and flow.waiting and flow.used <= turn:
+                ahead += min(flow.backlog, turn - flow.used + flow.waiting[0].cost)
+        return ahead / self._slots
+
+    def _leave(self, flow: _Flow, job: Job) -> None:
+        flow.waiting.remove(job)
+        flow.backlog = flow.backlog - job.cost if flow.waiting else 0.0
+        self.waiting -= 1
+
+    def _forget(self) -> None:
+        """Forget groups without work and without debt; all of them when nothing is left to do."""
+        if not self.waiting and not self._running:
+            self._flows.clear()
+            self._now = 0.0
+            return
+        gone = [
+            group
+            for group, flow in self._flows.items()
+            if not flow.waiting and not flow.running and flow.used <= self._now
+        ]
+        for group in gone:
+            del self._flows[group]
+
+
+class FairSemaphore:
+    """Admits jobs to `slots` slots in the order of a `FairQueue`.
+
+    A job with more than `patience` CPU seconds of work ahead of it is refused with `Overloaded` at once, and one that
+    has waited `patience` seconds all the same when they are over. Work of a group that waits in vain costs others
+    nothing: a group with an empty queue is admitted while another one's is full.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        *,
+        patience: float,
+        memory: MemoryBudget | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Start with every slot free; `clock` tells seconds."""
+        self._queue = FairQueue(slots, memory)
         self._patience = patience
-        self._service_time = service_time
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        self._clock = clock
+        if memory:
+            memory.on_release(self._dispatch)
 
     @property
     def waiting(self) -> int:
-        """How many are waiting for a seat."""
-        return sum(map(len, self._lines.values()))
+        """Number of jobs that wait."""
+        return self._queue.waiting
 
     @property
-    def taken(self) -> int:
-        """How many seats somebody has."""
-        return self._seats - self._free
-
-    def _before(self, group: str) -> int:
-        own = len(self._lines.get(group, ()))
-        return sum(min(len(line), own + 1) for name, line in self._lines.items() if name != group) + own
-
-    @asynccontextmanager
-    async def seat(self, group: str) -> AsyncIterator[None]:
-        """Wait for a seat and hold it; Overloaded where the wait would be too long."""
-        if self._free:
-            self._free -= 1
-        else:
-            await self._wait(group)
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            # An eighth of each new measurement: settles within some dozen services, ignores single outliers.
-            self._service_time += (perf_counter() - started - self._service_time) / 8
-            self._free += 1
-            self._next()
+    def running(self) -> int:
+        """Number of jobs that run."""
+        return self._queue.running
 
     def check(self, group: str) -> None:
-        """Raise Overloaded where a newcomer of the group would be refused now; take nothing."""
-        if self._free:
-            return
-        estimate = (self._before(group) + 1) * self._service_time / self._seats
-        if estimate > self._patience:
-            raise Overloaded(retry_after=max(1, round(estimate)))
+        """Raise Overloaded where a new job of the group would be refused now; reserve nothing."""
+        ahead = self._queue.work_ahead(group, self._clock())
+        if ahead > self._patience:
+            raise Overloaded(retry_after=max(1, round(ahead)))
 
-    async def _wait(self, group: str) -> None:
+    @asynccontextmanager
+    async def acquire(self, group: str, cost: float, memory: int = 0) -> AsyncIterator[Job]:
+        """Wait for a slot, and hold it while the context is open; Overloaded where the wait would be too long."""
         self.check(group)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(group, deque()).append(turn)
+        job = Job(group, cost, memory)
+        self._queue.add(job)
+        self._dispatch()
+        if not job.started:
+            await self._wait(job)
         try:
-            await asyncio.wait([turn], timeout=self._patience)
+            yield job
+        finally:
+            self._finish(job)
+
+    async def _wait(self, job: Job) -> None:
+        job.ready = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait([job.ready], timeout=self._patience)
         except asyncio.CancelledError:
-            if turn.done():
-                self._free += 1
-                self._next()
+            if not job.started:
+                self._withdraw(job)
             else:
-                self._leave(group, turn)
+                job.spent = 0.0
+                self._finish(job)
             raise
-        if not turn.done():
-            self._leave(group, turn)
+        if not job.started:
+            self._withdraw(job)
             raise Overloaded(retry_after=max(1, round(self._patience)))
 
-    def _leave(self, group: str, turn: "asyncio.Future[None]") -> None:
-        line = self._lines[group]
-        line.remove(turn)
-        if not line:
-            del self._lines[group]
+    def _finish(self, job: Job) -> None:
+        self._queue.finish(job)
+        self._dispatch()
 
-    def _next(self) -> None:
-        while self._free and self._lines:
-            group, line = next(iter(self._lines.items()))
-            turn = line.popleft()
-            # The group goes to the end of the round, or leaves it when nobody of it waits.
-            del self._lines[group]
-            if line:
-                self._lines[group] = line
-            self._free -= 1
-            turn.set_result(None)
+    def _withdraw(self, job: Job) -> None:
+        self._queue.withdraw(job)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        while job := self._queue.start(self._clock()):
+            if job.ready:
+                job.ready.set_result(None)

@@ -1,6 +1,7 @@
-"""Password hashes as other systems write them: read strictly, held against bounds, compared.
+"""Password hashes in the formats of other systems: strict parsing, cost bounds, comparison.
 
-Reading costs next to nothing; comparing costs what whoever made the hash chose, up to the bounds below.
+Parsing costs microseconds. A comparison costs what the maker of the hash chose, up to the bounds below; `Cost` is the
+estimate of it.
 """
 
 import base64
@@ -9,11 +10,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-import argon2
 import bcrypt
-from argon2.low_level import Type, verify_secret
+from argon2.exceptions import HashingError
+from argon2.low_level import Type, core, error_to_str, ffi
 
 LONGEST = 1024
 """The most characters a hash may have."""
@@ -44,7 +45,27 @@ _ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLAIN = str.maketrans("-_.", "+/+")
 
 Compare = Callable[[bytes], bool]
-"""Tells whether the bytes of a password are right; computes exactly one hash."""
+"""Tells whether the bytes of a password are right; computes exactly one hash, in the calling thread alone."""
+
+
+class Cost(NamedTuple):
+    """Estimated cost of one comparison: CPU seconds on a reference machine, and bytes of memory.
+
+    The reference is one x86-64 core at 19 ms for argon2id with 19 MiB and two passes. The figures of one `algorithm`
+    are off by about the same factor on another machine, so measurements of one hash correct the estimates of others
+    (`core/hash_costs.py`).
+    """
+
+    algorithm: str
+    seconds: float
+    memory: int = 0
+
+
+class StoredHash(NamedTuple):
+    """A parsed password hash."""
+
+    compare: Compare
+    cost: Cost
 
 
 class UnfitHash(Exception):  # noqa: N818 - a refusal, told by its code
@@ -66,8 +87,8 @@ class CostlyHash(UnfitHash):
     sentence = f"The password hash {rule}"
 
 
-def read(text: str) -> Compare:
-    """Return how to compare a password with this hash; UnfitHash or CostlyHash where it never will be."""
+def read(text: str) -> StoredHash:
+    """Parse a password hash; UnfitHash or CostlyHash where no password will ever be compared with it."""
     if len(text) > LONGEST or not text.isascii():
         raise UnfitHash
     for form, reader in _FORMS:
@@ -83,27 +104,42 @@ def bcrypt_cost(text: str) -> int | None:
     return int(form[1]) if form else None
 
 
-def _argon2(found: re.Match[str]) -> Compare:
+def _argon2(found: re.Match[str]) -> StoredHash:
     memory, passes, lanes = int(found["m"]), int(found["t"]), int(found["p"])
     if memory > ARGON2_MEMORY or memory * passes > ARGON2_WORK or lanes > ARGON2_LANES:
         raise CostlyHash
     if not passes or not lanes or memory < 8 * lanes:
         raise UnfitHash
-    _bytes(found["salt"], range(8, 129))
-    _bytes(found["hash"], _DIGESTS)
-    text, kind = found["text"].encode(), Type[found["kind"].upper()]
+    salt, digest = _bytes(found["salt"], range(8, 129)), _bytes(found["hash"], _DIGESTS)
+    kind, version = Type[found["kind"].upper()], int(found["version"] or 16)
 
     def compare(secret: bytes) -> bool:
-        try:
-            return verify_secret(text, secret, kind)
-        except argon2.exceptions.VerificationError:
-            return False
+        # The context only points at these three; they live as long as this call.
+        out = ffi.new("uint8_t[]", len(digest))
+        given = ffi.new("uint8_t[]", secret)
+        salted = ffi.new("uint8_t[]", salt)
+        context = ffi.new("argon2_context *")
+        context.out, context.outlen = out, len(digest)
+        context.pwd, context.pwdlen = given, len(secret)
+        context.salt, context.saltlen = salted, len(salt)
+        context.version, context.t_cost, context.m_cost = version, passes, memory
+        # One thread whatever the lanes: argon2-cffi's own functions start one for each lane, up to 16 for one login.
+        context.lanes, context.threads = lanes, 1
+        code = core(context, kind.value)
+        if code != 0:  # ARGON2_OK
+            raise HashingError(error_to_str(code))
+        return hmac.compare_digest(bytes(ffi.buffer(out)), digest)
 
-    return compare
+    return StoredHash(compare, Cost(_sized("argon2", memory << 10), 5e-7 * memory * passes, memory << 10))
 
 
-def _bcrypt(found: re.Match[str]) -> Compare:
-    text = _bounded(found["text"])
+def _sized(algorithm: str, memory: int) -> str:
+    """Return the name under which hashes of about this much memory are measured: caches make small ones cheaper."""
+    return f"{algorithm}/{memory.bit_length()}"
+
+
+def _bcrypt(found: re.Match[str]) -> StoredHash:
+    text, cost = _bounded(found["text"])
     prehashed = found["prehash"] is not None
 
     def compare(secret: bytes) -> bool:
@@ -116,31 +152,31 @@ def _bcrypt(found: re.Match[str]) -> Compare:
             return False
         return right and len(given) <= BCRYPT_MAX_BYTES
 
-    return compare
+    return StoredHash(compare, cost)
 
 
-def _bcrypt_legacy(found: re.Match[str]) -> Compare:
-    text = _bounded(found["text"])
+def _bcrypt_legacy(found: re.Match[str]) -> StoredHash:
+    text, cost = _bounded(found["text"])
 
     def compare(secret: bytes) -> bool:
         # The predecessor hashed the bytes and a NUL, over and over until 72 of them: what comes after counted for
         # nothing, and its users log in with such passwords today. The hash that replaces this one is of all of it.
         return bcrypt.checkpw(secret[:BCRYPT_MAX_BYTES], text.encode())
 
-    return compare
+    return StoredHash(compare, cost)
 
 
-def _bounded(text: str) -> str:
-    """Return a bcrypt string whose cost lies within the bounds."""
+def _bounded(text: str) -> tuple[str, Cost]:
+    """Return a bcrypt string whose cost lies within the bounds, and that cost."""
     cost = bcrypt_cost(text)
     if cost is None or cost < BCRYPT_MIN_COST:
         raise UnfitHash
     if cost > BCRYPT_MAX_COST:
         raise CostlyHash
-    return text
+    return text, Cost("bcrypt", 6e-5 * (1 << cost))
 
 
-def _scrypt(found: re.Match[str]) -> Compare:
+def _scrypt(found: re.Match[str]) -> StoredHash:
     power = int(found["ln"])
     # Ory writes N itself there; no system has ever used an N as small as 31.
     count = 1 << power if power <= _LARGEST_LN else power
@@ -148,12 +184,12 @@ def _scrypt(found: re.Match[str]) -> Compare:
     return _scrypted(count, int(found["r"]), int(found["p"]), salt, digest)
 
 
-def _scrypt_django(found: re.Match[str]) -> Compare:
+def _scrypt_django(found: re.Match[str]) -> StoredHash:
     digest = _bytes(found["hash"], _DIGESTS)
     return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), found["salt"].encode(), digest)
 
 
-def _scrypt_mcf(found: re.Match[str]) -> Compare:
+def _scrypt_mcf(found: re.Match[str]) -> StoredHash:
     power, block, lanes = (_little_endian(found[name]) for name in ("ln", "r", "p"))
     digest = b"".join(
         _little_endian(found["hash"][start : start + 4]).to_bytes(3, "little") for start in range(0, 43, 4)
@@ -165,27 +201,35 @@ def _little_endian(text: str) -> int:
     return sum(_ITOA64.index(character) << 6 * place for place, character in enumerate(text))
 
 
-def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes) -> Compare:
-    derive = _derive_scrypt(count, block, lanes, salt, len(digest))
-    return lambda secret: hmac.compare_digest(derive(secret), digest)
+def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes) -> StoredHash:
+    derive, cost = _derive_scrypt(count, block, lanes, salt, len(digest))
+    return StoredHash(lambda secret: hmac.compare_digest(derive(secret), digest), cost)
 
 
-def _derive_scrypt(count: int, block: int, lanes: int, salt: bytes, size: int) -> Callable[[bytes], bytes]:
-    memory = 128 * count * block
-    if memory > SCRYPT_MEMORY or count * block * lanes > SCRYPT_WORK:
+def _derive_scrypt(count: int, block: int, lanes: int, salt: bytes, size: int) -> tuple[Callable[[bytes], bytes], Cost]:
+    if 128 * count * block > SCRYPT_MEMORY or count * block * lanes > SCRYPT_WORK:
         raise CostlyHash
     if count <= 1 or count & (count - 1) or not block or not lanes or len(salt) not in _SALTS:
         raise UnfitHash
-    most = memory + 128 * block * lanes + (1 << 20)
-    return lambda secret: hashlib.scrypt(secret, salt=salt, n=count, r=block, p=lanes, maxmem=most, dklen=size)
+    if count.bit_length() > 16 * block:
+        # RFC 7914, section 2: N < 2^(128 r / 8). No scrypt computes such a hash.
+        raise UnfitHash
+    # OpenSSL counts the blocks of all lanes and two more beside the N of the table.
+    memory = 128 * block * (count + lanes + 2)
+
+    def derive(secret: bytes) -> bytes:
+        return hashlib.scrypt(secret, salt=salt, n=count, r=block, p=lanes, maxmem=memory + (1 << 20), dklen=size)
+
+    # The blocks are made by PBKDF2, which is most of it where N is small.
+    return derive, Cost(_sized("scrypt", memory), (3e-7 * count + 3e-6) * block * lanes, memory)
 
 
-def _firebase(found: re.Match[str]) -> Compare:
+def _firebase(found: re.Match[str]) -> StoredHash:
     salt = _bytes(found["salt"], _SALTS) + _bytes(found["separator"], range(65))
     signer, digest = _bytes(found["signer"], _DIGESTS), _bytes(found["hash"], _DIGESTS)
     # A shift by a hostile number would be the attack itself.
     count = 1 << min(int(found["ln"]), _LARGEST_LN)
-    derive = _derive_scrypt(count, int(found["r"]), 1, salt, 32)
+    derive, cost = _derive_scrypt(count, int(found["r"]), 1, salt, 32)
 
     def compare(secret: bytes) -> bool:
         # Only users that come from Firebase need AES, so only the first of them loads it.
@@ -194,10 +238,10 @@ def _firebase(found: re.Match[str]) -> Compare:
         cipher = Cipher(algorithms.AES(derive(secret)), modes.CTR(bytes(16)))
         return hmac.compare_digest(cipher.encryptor().update(signer), digest)
 
-    return compare
+    return StoredHash(compare, cost)
 
 
-def _pbkdf2(found: re.Match[str]) -> Compare:
+def _pbkdf2(found: re.Match[str]) -> StoredHash:
     size = found.groupdict().get("size")
     digest = _bytes(found["hash"], _DIGESTS)
     if size is not None and int(size) != len(digest):
@@ -205,27 +249,35 @@ def _pbkdf2(found: re.Match[str]) -> Compare:
     return _derived(found["name"] or "sha1", int(found["i"]), _bytes(found["salt"], _SALTS), digest)
 
 
-def _pbkdf2_django(found: re.Match[str]) -> Compare:
+def _pbkdf2_django(found: re.Match[str]) -> StoredHash:
     return _derived(found["name"], int(found["i"]), found["salt"].encode(), _bytes(found["hash"], _DIGESTS))
 
 
-def _derived(name: str, iterations: int, salt: bytes, digest: bytes) -> Compare:
+def _derived(name: str, iterations: int, salt: bytes, digest: bytes) -> StoredHash:
     size = len(digest)
-    if iterations * -(-size // hashlib.new(name).digest_size) > PBKDF2_WORK:
+    work = iterations * -(-size // hashlib.new(name).digest_size)
+    if work > PBKDF2_WORK:
         raise CostlyHash
     if not iterations or len(salt) not in _SALTS:
         raise UnfitHash
-    return lambda secret: hmac.compare_digest(hashlib.pbkdf2_hmac(name, secret, salt, iterations, size), digest)
+    seconds = (6e-7 if name == "sha512" else 2.5e-7) * work
+
+    def compare(secret: bytes) -> bool:
+        return hmac.compare_digest(hashlib.pbkdf2_hmac(name, secret, salt, iterations, size), digest)
+
+    return StoredHash(compare, Cost(f"pbkdf2/{name}", seconds))
 
 
-def _salted(found: re.Match[str]) -> Compare:
+def _salted(found: re.Match[str]) -> StoredHash:
     name = {"SSHA": "sha1", "SSHA256": "sha256", "SSHA512": "sha512"}[found["name"].upper()]
     raw = _bytes(found["hash"], range(1024))
     size = hashlib.new(name).digest_size
     digest, salt = raw[:size], raw[size:]
     if len(salt) not in _SALTS:
         raise UnfitHash
-    return lambda secret: hmac.compare_digest(hashlib.new(name, secret + salt).digest(), digest)
+    return StoredHash(
+        lambda secret: hmac.compare_digest(hashlib.new(name, secret + salt).digest(), digest), Cost("digest", 1e-6)
+    )
 
 
 def _bytes(text: str, sizes: range) -> bytes:
@@ -248,8 +300,8 @@ def _form(pattern: str, flags: re.RegexFlag = re.ASCII) -> re.Pattern[str]:
 
 
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Compare]], ...] = (
-    (_form(r"(?:argon2)?(?P<text>\$argon2(?P<kind>id|i|d)(?:\$v=(?:16|19))?\$m=#m,t=#t,p=#p\$@salt\$@hash)"), _argon2),
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], StoredHash]], ...] = (
+    (_form(r"(?:argon2)?\$argon2(?P<kind>id|i|d)(?:\$v=(?P<version>16|19))?\$m=#m,t=#t,p=#p\$@salt\$@hash"), _argon2),
     (_form(r"(?:bcrypt\$|bcrypt_(?P<prehash>sha256)\$)?(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"), _bcrypt),
     (_form(r"\$backend-auth(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"), _bcrypt_legacy),
     (_form(r"\$scrypt\$ln=#ln,r=#r,p=#p\$@salt\$@hash"), _scrypt),
