@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from bench import machine
-from bench.figures import FIGURES, QUICK, Bench, Effort, measure
+from bench.figures import FIGURES, measure
 from bench.report import as_text, write
+from bench.results import QUICK, Bench, Effort
 
 _DOCS = Path(__file__).parents[2] / "docs"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from bench.figures import Line
+from bench.results import Line
 
 _ROW, _TOP, _LABELS, _BARS, _VALUES = 34, 52, 250, 380, 150
 _STYLE = """

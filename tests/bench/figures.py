@@ -7,10 +7,9 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time, sleep
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import httpx
@@ -18,6 +17,8 @@ import httpx
 import redis
 from bench import machine
 from bench.load import Refused, Stream, Target, beside, constant, saturate
+from bench.neighbours import neighbours
+from bench.results import Bench, Effort, Figure, Line, Ratio
 from bench.servers import (
     SETUPS,
     SQLITE,
@@ -26,7 +27,6 @@ from bench.servers import (
     asking_in_batches,
     doorward,
     fill,
-    foreign,
     log_in_again,
     logging_in,
     noop,
@@ -42,8 +42,6 @@ from doorward.stores import choose, place_of
 from harness import read_settings
 from made import user_session
 
-# Each may ask 1000 times a second by default, and the load has to stay below all of them together.
-_TENANTS = 32
 _IDLE_RATE = 500
 _FLOOD = 50
 _IN_FLIGHT = 32
@@ -66,87 +64,10 @@ for n = 1, ARGV[2] - 1 do
   redis.call('SET', KEYS[1] .. '-' .. n, value, 'PX', left)
   redis.call('ZADD', KEYS[2], n, ARGV[1] .. '-' .. n)
 end"""
-_NEW = 96
-"""Logins of each tenant's user: times the tenants, more tokens than a process keeps in parts."""
 _MEGABYTE = 1e6
 _ALLOWED_MEGABYTES = 60
 _REST = 7.0
 """Seconds after which the memory of the last hash has been given back."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to measure: rounds of every contender, seconds of every round, tenants to spread the load over, and so on."""
-
-    rounds: int = 7
-    seconds: float = 3.0
-    tenants: int = _TENANTS
-    logins: int = _NEW
-    requests: int = 100_000
-    sessions: int = 100_000
-    idle: int = 10_000
-    slow: int = 500
-
-
-QUICK = Effort(rounds=3, seconds=1.0, requests=10_000, sessions=10_000)
-
-
-class Line(NamedTuple):
-    """One line of a figure: the median of its rounds, and the least and greatest of them."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    note: str = ""
-
-    @classmethod
-    def of(cls, name: str, values: Sequence[float], note: str = "") -> "Line":
-        return cls(name, statistics.median(values), min(values), max(values), note)
-
-
-class Ratio(NamedTuple):
-    """How two lines compare, and what is aimed at. Less is better unless `at_least`."""
-
-    name: str
-    value: float
-    target: float | None = None
-    at_least: bool = False
-
-
-@dataclass
-class Figure:
-    """What one measurement found."""
-
-    name: str
-    title: str
-    unit: str
-    how: str
-    lines: list[Line]
-    ratios: list[Ratio]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "title": self.title,
-            "unit": self.unit,
-            "how": self.how,
-            "lines": [line._asdict() for line in self.lines],
-            "ratios": [ratio._asdict() for ratio in self.ratios],
-        }
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every figure is given: a folder for data, how much effort to spend, and whom else to measure."""
-
-    folder: Path
-    effort: Effort
-    against: str = ""
-    pid: int | None = None
-
-    def others(self) -> list[Server]:
-        return [foreign(self.against, self.pid)] if self.against else []
 
 
 class _Contender(NamedTuple):
@@ -565,6 +486,7 @@ FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "login": login,
     "flood": flood,
     "crowd": crowd,
+    "neighbours": neighbours,
     "start": start,
     "memory": memory,
 }

@@ -13,6 +13,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter, sleep
@@ -125,12 +126,14 @@ def _busy(target: Target, seconds: float, connections: int) -> Load:
 @dataclass
 class Stream:
     """Requests at a constant rate. `latencies` are seconds from when a request was due, whether or not it could be sent
-    then: a server that stalls is charged for everything it kept waiting (no coordinated omission).
+    then: a server that stalls is charged for everything it kept waiting (no coordinated omission). An answer that is no
+    success counts as `penalty` seconds, where one is given: a client that is refused fast has still been served nothing.
     """
 
     target: Target
     rate: float
     connections: int
+    penalty: float | None = None
     latencies: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     unanswered: int = 0
@@ -175,7 +178,9 @@ class _Sender:
             self._answers[number] = answer
             return
         status = int(answer[9:12])
-        self.stream.latencies.append(perf_counter() - self._started.pop(number))
+        waited = perf_counter() - self._started.pop(number)
+        refused = self.stream.penalty is not None and status != HTTPStatus.OK
+        self.stream.latencies.append(self.stream.penalty or 0.0 if refused else waited)
         self.stream.statuses[status] = self.stream.statuses.get(status, 0) + 1
         self._free.append(number)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chart import bars, number
-from bench.figures import Figure, Line, Ratio
+from bench.results import Figure, Line, Ratio
 
 _BEGIN = "<!-- measured: everything below, up to the end of it, is written by `make bench` -->"
 _END = "<!-- end of what was measured -->"

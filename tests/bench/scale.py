@@ -17,9 +17,9 @@ import click
 import httpx
 
 from bench import machine
-from bench.figures import Bench, Effort, Figure, Line, Ratio
 from bench.load import saturate
 from bench.report import as_text, write
+from bench.results import Bench, Effort, Figure, Line, Ratio
 from bench.servers import SQLITE, Server, call, doorward, fill, verifying
 from doorward.settings import Settings
 from doorward.storage.accounts import RelationalAccounts

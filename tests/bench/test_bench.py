@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench import load, machine, report
-from bench.figures import FIGURES, Bench, Effort, measure
+from bench.figures import FIGURES, measure
+from bench.results import Bench, Effort
 from bench.servers import SQLITE, doorward, fill, foreign, verifying
 
 TINY = Effort(rounds=1, seconds=0.5, tenants=16, logins=2, requests=200, sessions=20)
