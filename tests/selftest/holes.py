@@ -2,6 +2,8 @@
 
 import base64
 import json
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -240,3 +242,43 @@ def spelled_anew(asked: Asked) -> Asked:
 def unpadded(asked: Asked) -> Asked:
     """The padding of a token does not matter."""
     return replace(spelled_anew(asked), body=spelled_anew(asked).body.replace(b'="', b'"'))
+
+
+def one_at_a_time(which: Callable[[Asked], bool], seconds: float = 0.4) -> Callable[[], Hole]:
+    """Some requests take long, and all others wait for them."""
+
+    def make() -> Hole:
+        busy = threading.Lock()
+
+        def hole(asked: Asked, forward: Forward) -> Said:
+            with busy:
+                if which(asked):
+                    time.sleep(seconds)
+            return forward(asked)
+
+        return hole
+
+    return make
+
+
+def refusing_beside(which: Callable[[Asked], bool]) -> Callable[[], Hole]:
+    """While some requests are under way, all others are refused."""
+
+    def make() -> Hole:
+        busy = threading.Semaphore(1)
+
+        def hole(asked: Asked, forward: Forward) -> Said:
+            if which(asked):
+                with busy:
+                    time.sleep(0.4)
+                    return forward(asked)
+            if asked.path == "/auth" and not busy.acquire(blocking=False):
+                return replace(forward(Asked("GET", "/health/live", {}, b"")), status=503, body=b"{}")
+            said = forward(asked)
+            if asked.path == "/auth":
+                busy.release()
+            return said
+
+        return hole
+
+    return make

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -68,9 +69,10 @@ def _forward(port: int) -> Forward:
 
 
 @contextlib.contextmanager
-def relaying(port: int, hole: Hole = tight) -> Iterator[str]:
-    """Relay to the service at `port`, through a hole, and yield the URL to ask."""
+def relaying(port: int, hole: Hole = tight, *, one_body: bool = False) -> Iterator[str]:
+    """Relay to the service at `port`, through a hole, and yield the URL to ask; with `one_body`, bodies one by one."""
     forward = _forward(port)
+    reading: AbstractContextManager[object] = threading.Lock() if one_body else contextlib.nullcontext()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -78,7 +80,8 @@ def relaying(port: int, hole: Hole = tight) -> Iterator[str]:
         def _relay(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(self.command, self.path, headers, self.rfile.read(length))
+            with reading:
+                asked = Asked(self.command, self.path, headers, self.rfile.read(length))
             said = hole(asked, forward)
             if said is None:
                 self.close_connection = True

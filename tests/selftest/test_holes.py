@@ -25,6 +25,9 @@ from selftest.relay import Asked, Forward, Hole, Said, relaying, tight
 
 pytestmark = pytest.mark.slow
 
+QUIET = [check for check in CATALOGUE if not check.load]
+"""Everything but what loads the service, which takes longer than all the rest."""
+
 EVERYTHING: Callable[[Asked], bool] = lambda _: True  # noqa: E731 - a value of the tables below
 
 
@@ -34,12 +37,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-def client(url: str, patience: float = 20) -> Client:
+def client(url: str, patience: float = 20, timeout: float = 10) -> Client:
     parts = urlsplit(url)
-    return Client(Place(str(parts.hostname), int(parts.port or 0)), rate=0, patience=patience)
+    return Client(Place(str(parts.hostname), int(parts.port or 0)), timeout, rate=0, patience=patience)
 
 
-def tried(url: str, catalogue: Sequence[Check] = CATALOGUE, patience: float = 20) -> dict[str, Finding]:
+def tried(url: str, catalogue: Sequence[Check] = QUIET, patience: float = 20) -> dict[str, Finding]:
     findings: list[Finding] = []
     examine(Stand(client(url, patience)), findings.append, catalogue)
     return {finding.check: finding for finding in findings}
@@ -59,7 +62,7 @@ def test_TI1_TK14_TR5_a_service_without_a_hole_withstands_everything(service: Se
     with relaying(service.port) as url:
         findings = tried(url)
     assert {finding for finding in findings.values() if finding.state is not State.PASSED} == set()
-    assert list(findings) == [*(check.name for check in CATALOGUE), LAST.name]
+    assert list(findings) == [*(check.name for check in QUIET), LAST.name]
 
 
 HOLES: list[tuple[str, str, Callable[[], Hole]]] = [
@@ -355,6 +358,46 @@ def test_no_two_checks_have_one_name_and_each_shows_a_promise_in_the_promises_ow
     assert len(names) == len(set(names))
     assert {promise for check in (*CATALOGUE, LAST) for promise in check.promises} == set(PROMISES)
     assert {promise.id: promise.says for promise in promises() if promise.id in PROMISES} == dict(PROMISES)
+
+
+def test_TI8_beside_noisy_neighbours_a_sound_service_answers_and_says_how_fast(service: Service) -> None:
+    findings = tried(service.url, [check for check in CATALOGUE if check.load])
+    by_state = {
+        finding.check: (finding.state, finding.why) for finding in findings.values() if finding.check != LAST.name
+    }
+    untried = [name for name, (state, _) in by_state.items() if state is State.NOT_TRIED]
+    assert untried == ["Requests go on beside a neighbour that holds TLS connections without a handshake"]
+    for name, (state, why) in by_state.items():
+        if name not in untried:
+            assert state is State.PASSED, why
+            assert re.fullmatch(r"Alone verify [\d.]+ ms, login [\d.]+ ms; beside the attack verify .* ms.", why)
+
+
+@pytest.mark.parametrize(
+    ("neighbour", "hole"),
+    [
+        ("expensive", holes.one_at_a_time(lambda asked: b'"dear-' in asked.body and asked.path == "/auth")),
+        ("are refused", holes.one_at_a_time(lambda asked: len(asked.body) > 1_000_000)),
+        ("do not exist", holes.one_at_a_time(lambda asked: asked.path == "/tenant/login")),
+        ("expensive", holes.refusing_beside(lambda asked: b'"dear-' in asked.body and asked.path == "/auth")),
+    ],
+)
+def test_TI8_a_service_in_which_a_neighbour_holds_up_the_others_fails(
+    service: Service, neighbour: str, hole: Callable[[], Hole]
+) -> None:
+    with relaying(service.port, hole()) as url:
+        findings = tried(url, matching(f"beside a neighbour that .*{neighbour}"))
+    [name] = failed(findings)
+    assert re.search(r"waits too long|of another tenant was answered 503", findings[name].why)
+
+
+def test_TI8_a_service_that_reads_bodies_before_credentials_one_by_one_fails(service: Service) -> None:
+    findings: dict[str, Finding] = {}
+    with relaying(service.port, one_body=True) as url:
+        stand = Stand(client(url, timeout=2))
+        examine(stand, lambda finding: findings.update({finding.check: finding}), matching("half sent"))
+    [name] = failed(findings)
+    assert "There was no answer" in findings[name].why
 
 
 def test_TI1_nobody_elses_tenant_is_touched(tmp_path: Path) -> None:

@@ -60,10 +60,15 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str) -> st
     show_default=True,
     help="Requests a second that prove no tenant; the default stays below THROTTLER_MAX. 0: as many as it can.",
 )
+@click.option(
+    "--no-load",
+    is_flag=True,
+    help="Leave out the checks that load the service for some seconds, as a noisy neighbour would.",
+)
 @click.option("--verbose", is_flag=True, help="List also what passed.")
 @as_json
 def selftest(
-    *, url: str, tenants: Iterable[str] | None, verbose: bool, as_json: bool, **how: str | float | None
+    *, url: str, tenants: Iterable[str] | None, no_load: bool, verbose: bool, as_json: bool, **how: str | float | None
 ) -> None:
     """Attack a running installation with two throw-away tenants, and tell what it withstood.
 
@@ -77,7 +82,8 @@ def selftest(
     findings: list[Finding] = []
     # Whoever stops it by a signal gets its tenants removed as well.
     before = signal.signal(signal.SIGTERM, _interrupt)
-    bar = click.progressbar(length=len(CATALOGUE) + 1, label="Attacking", file=sys.stderr)
+    catalogue = [check for check in CATALOGUE if not (no_load and check.load)]
+    bar = click.progressbar(length=len(catalogue) + 1, label="Attacking", file=sys.stderr)
     with bar if sys.stderr.isatty() and not as_json else nullcontext() as progress:
 
         def tell(finding: Finding) -> None:
@@ -89,7 +95,7 @@ def selftest(
 
         stopped = ""
         try:
-            examine(stand, tell)
+            examine(stand, tell, catalogue)
         except CannotRun as reason:
             stopped = f"The self test cannot be run. {reason}"
         except KeyboardInterrupt:

@@ -136,7 +136,8 @@ class Client:
             time.sleep(max(0.0, self._next - time.monotonic()))
             self._next = time.monotonic() + 1 / self.rate
 
-    def _open(self) -> http.client.HTTPConnection:
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection of its own, which opens with its first request."""
         if self.place.tls:
             return http.client.HTTPSConnection(
                 self.place.host, self.place.port, timeout=self.timeout, context=self.place.tls
@@ -147,7 +148,7 @@ class Client:
         self, method: str, target: str, content: bytes | None, headers: Mapping[str, str], *, fresh: bool
     ) -> Answer:
         if fresh:
-            connection = self._open()
+            connection = self.connect()
             try:
                 return self._once(connection, method, target, content, headers)
             except (OSError, http.client.HTTPException) as error:
@@ -155,7 +156,7 @@ class Client:
             finally:
                 connection.close()
         used = self._connection is not None
-        self._connection = self._connection or self._open()
+        self._connection = self._connection or self.connect()
         try:
             return self._once(self._connection, method, target, content, headers)
         except (OSError, http.client.HTTPException) as error:

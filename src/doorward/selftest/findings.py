@@ -15,6 +15,7 @@ PROMISES: Mapping[str, str] = {
     "TI4": "Identifiers made to look like keys, patterns or paths reach nobody else's data.",
     "TI5": "A tenant that is named anywhere but in the credential counts for nothing.",
     "TI6": "What a body may not set, it does not set.",
+    "TI8": "A flood of one tenant's requests, or of a stranger's, leaves the other tenants their turn.",
     "TI9": "A cursor or an id of another tenant is of no use.",
     "TK1": "HS256 is the only algorithm; a token can ask for no other, and for none.",
     "TK3": "Nothing in a token names, carries or fetches the key it is checked with.",
@@ -56,7 +57,7 @@ class State(StrEnum):
 
 
 class Finding(NamedTuple):
-    """How a check ended, and why, where it did not pass."""
+    """How a check ended, and why where it did not pass, or what it measured where it did."""
 
     check: str
     promises: tuple[str, ...]
@@ -66,12 +67,14 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to look at: `run` raises Failed or NotTried, or says nothing. The first promise is the main one.
+    """Something to look at: `run` raises Failed or NotTried, or returns figures. The first promise is the main one.
 
-    `harmless` ones only read, so they come first; where one of them fails, tenants may not be apart.
+    `harmless` ones only read, so they come first; where one of them fails, tenants may not be apart. `load` ones load
+    the service for a second or two.
     """
 
     name: str
     promises: tuple[str, ...]
-    run: Callable[[Stand], None]
+    run: Callable[[Stand], str | None]
     harmless: bool = False
+    load: bool = False

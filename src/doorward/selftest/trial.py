@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from doorward.selftest.checks import answers, apart, doors, endings, matrix, tokens
+from doorward.selftest.checks import answers, apart, doors, endings, matrix, neighbours, tokens
 from doorward.selftest.client import Away, Held
 from doorward.selftest.findings import Check, Finding, State
 from doorward.selftest.stand import CannotRun, Stand
@@ -19,6 +19,7 @@ _ALL = (
     *tokens.checks(),
     *endings.checks(),
     *answers.checks(),
+    *neighbours.checks(),
     *answers.closing_checks(),
 )
 
@@ -49,7 +50,7 @@ def examine(stand: Stand, tell: Tell, catalogue: Sequence[Check] = CATALOGUE) ->
 
 def _judge(check: Check, stand: Stand) -> Finding:
     try:
-        check.run(stand)
+        measured = check.run(stand)
     except Failed as reason:
         return Finding(check.name, check.promises, State.FAILED, _sentence(reason))
     except NotTried as reason:
@@ -64,7 +65,7 @@ def _judge(check: Check, stand: Stand) -> Finding:
         # An answer of another shape than the published one is a finding like any other.
         said = f"An answer has another shape than the published one ({type(error).__name__})."
         return Finding(check.name, check.promises, State.FAILED, said)
-    return Finding(check.name, check.promises, State.PASSED)
+    return Finding(check.name, check.promises, State.PASSED, measured or "")
 
 
 def _answers(stand: Stand) -> bool:

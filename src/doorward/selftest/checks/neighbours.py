@@ -1,0 +1,211 @@
+"""Noisy neighbours: one tenant or a stranger wastes what all share, and another tenant's requests are timed.
+
+Each attack lasts a second or two and is small: at most 3 expensive hashes, 4 MB a second of bodies, or 40 connections
+at a time. Only gross differences count, since networks and other clients disturb the times as well.
+"""
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import NamedTuple
+from uuid import uuid4
+
+from doorward.selftest.client import Away, Client, Held
+from doorward.selftest.findings import Check
+from doorward.selftest.stand import Stand
+from doorward.selftest.verdicts import NotTried, demand
+
+_VERIFIES, _LOGINS = 20, 8
+_PAUSE = 0.03
+"""Seconds between two of the victim's requests, so that they meet an attack that comes in bursts."""
+_SHARE = 0.8
+"""The share of the victim's requests that is answered within the time that counts; a median hides bursts."""
+_TIMES, _MORE = 5.0, 0.05
+"""That time may be so many times the one without the attack, and so many seconds more."""
+_LEAD = 0.4
+"""Seconds that an attack runs before the victim's requests are timed."""
+_MEGABYTE = 1 << 20
+_HELD = 40
+_DEAR_USERS = 30
+# No password matches it: what counts is that comparing takes half a second or more.
+_DEAR_HASH = f"pbkdf2_sha256$2000000$selftest${'A' * 43}="
+_SUCCESS = range(200, 300)
+
+Attack = Callable[[Stand, threading.Event], list[threading.Thread]]
+
+
+class _Times(NamedTuple):
+    """Seconds within which most of the victim's verifications and logins are answered."""
+
+    verify: float
+    login: float
+
+    def __str__(self) -> str:
+        return f"verify {self.verify * 1e3:.1f} ms, login {self.login * 1e3:.1f} ms"
+
+
+def _time(stand: Stand) -> _Times:
+    """Time the victim's requests; Failed where one of them is refused."""
+    victim = stand.victim
+    password = f"timed-{uuid4().hex}"
+    login = f"timed-{uuid4().hex}"
+    victim.tenant.create(login, password)
+    requests: dict[str, tuple[int, str, dict[str, str]]] = {
+        "verify": (_VERIFIES, "/auth/verify", {"token": victim.token}),
+        "login": (_LOGINS, "/auth", {"login": login, "password": password, "deviceId": "laptop"}),
+    }
+    found: dict[str, float] = {}
+    try:
+        for name, (many, path, body) in requests.items():
+            seconds = []
+            for _ in range(many):
+                began = time.perf_counter()
+                answer = victim.tenant.ask("POST", path, body, patient=False)
+                seconds.append(time.perf_counter() - began)
+                demand(answer.status in _SUCCESS, f"POST {path} of another tenant was answered {answer}")
+                time.sleep(_PAUSE)
+            found[name] = sorted(seconds)[int(_SHARE * many)]
+    finally:
+        victim.tenant.ask("DELETE", f"/user/{login}")
+        victim.known = victim.state()
+    return _Times(**found)
+
+
+@contextlib.contextmanager
+def _under(attack: Attack, stand: Stand) -> Iterator[None]:
+    """Run an attack; its threads have ended afterwards."""
+    over = threading.Event()
+    threads = attack(stand, over)
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(_LEAD)
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(stand.client.timeout)
+
+
+def _again_and_again(over: threading.Event, pause: float, act: Callable[[], object]) -> threading.Thread:
+    """Return a thread that does something until the attack is over, with `pause` seconds in between."""
+
+    def run() -> None:
+        while not over.is_set():
+            # What becomes of the attacker's own requests is looked at by other checks.
+            with contextlib.suppress(Away, Held, OSError, http.client.HTTPException):
+                act()
+            over.wait(pause)
+
+    return threading.Thread(target=run, daemon=True)
+
+
+def _own_client(stand: Stand) -> Client:
+    """Return a client for one thread of an attack; its answers are noted nowhere."""
+    return Client(stand.client.place, timeout=stand.client.timeout, rate=stand.client.rate, patience=0)
+
+
+def _log_in_with_dear_hashes(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+    tenant = stand.attacker.tenant
+    logins = [f"dear-{number}-{uuid4().hex}" for number in range(_DEAR_USERS)]
+    tenant.made.update(logins)
+    users = [
+        {"login": login, "email": "user@selftest.invalid", "sub": login, "passwordHash": _DEAR_HASH} for login in logins
+    ]
+    if tenant.must("POST", "/users/import", {"users": users})["created"] != _DEAR_USERS:
+        raise NotTried("Users with expensive hashes were not imported.")
+    left = iter(logins * 4)
+
+    def log_in(client: Client) -> None:
+        body = {"login": next(left, logins[0]), "password": "wrong", "deviceId": "laptop"}
+        client.ask("POST", "/auth", body, tenant.bearer, patient=False)
+
+    return [_again_and_again(over, 0.01, partial(log_in, _own_client(stand))) for _ in range(3)]
+
+
+def _send_refused_bodies(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+    key = {"Authorization": f"Bearer {stand.attacker.lesser['verify']}", "Content-Type": "application/json"}
+    body = b'{"tokens":[' + b",".join([b"{}"] * ((_MEGABYTE - 64) // 3)) + b"]}"
+    client = _own_client(stand)
+    return [
+        _again_and_again(
+            over, 0.25, lambda: client.ask("POST", "/auth/verify/batch", body, key, fresh=True, patient=False)
+        )
+    ]
+
+
+def _hold_unfinished_bodies(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+    client = _own_client(stand)
+    half = b'{"tokens":[' + b" " * (_MEGABYTE // 2)
+
+    def hold() -> None:
+        connection = client.connect()
+        try:
+            connection.putrequest("POST", f"{client.place.prefix}/auth/verify/batch")
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("Content-Length", str(_MEGABYTE))
+            connection.endheaders()
+            connection.send(half)
+            over.wait(client.timeout)
+        finally:
+            connection.close()
+
+    return [_again_and_again(over, 0.25, hold) for _ in range(_HELD)]
+
+
+def _hold_silent_handshakes(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+    place = stand.client.place
+    if place.tls is None:
+        raise NotTried("There is no TLS here.")
+
+    def hold() -> None:
+        with socket.create_connection((place.host, place.port), stand.client.timeout):
+            over.wait(stand.client.timeout)
+
+    return [_again_and_again(over, 0.25, hold) for _ in range(_HELD)]
+
+
+def _log_in_as_made_up_tenants(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+    client = _own_client(stand)
+
+    def log_in() -> None:
+        body = {"email": f"{uuid4().hex}@selftest.invalid", "password": f"Wrong-{uuid4().hex}"}
+        client.ask("POST", "/tenant/login", body, charged=True, patient=False)
+
+    return [_again_and_again(over, 0.0 if client.rate else 0.05, log_in)]
+
+
+_ATTACKS: dict[str, Attack] = {
+    "logs in users whose imported hashes are expensive": _log_in_with_dear_hashes,
+    "sends large bodies that are refused": _send_refused_bodies,
+    "holds large bodies half sent, without a credential": _hold_unfinished_bodies,
+    "holds TLS connections without a handshake": _hold_silent_handshakes,
+    "logs in as tenants that do not exist": _log_in_as_made_up_tenants,
+}
+
+
+def checks() -> Iterator[Check]:
+    """Yield a check for each attack."""
+    for words, attack in _ATTACKS.items():
+        yield Check(f"Requests go on beside a neighbour that {words}", ("TI8",), partial(_compare, attack), load=True)
+
+
+def _compare(attack: Attack, stand: Stand) -> str:
+    """Time the victim alone and under attack; return both as a sentence. Failed where the difference is gross."""
+    alone = _time(stand)
+    under: AbstractContextManager[None] = _under(attack, stand)
+    try:
+        with under:
+            beside = _time(stand)
+    finally:
+        stand.attacker.tidy()
+    figures = f"Alone {alone}; beside the attack {beside}."
+    for name in _Times._fields:
+        before, now = getattr(alone, name), getattr(beside, name)
+        demand(now <= _TIMES * before + _MORE, f"Another tenant waits too long. {figures}")
+    return figures
