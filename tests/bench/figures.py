@@ -18,6 +18,7 @@ import redis
 from bench import machine
 from bench.load import Refused, Stream, Target, beside, constant, saturate
 from bench.neighbours import neighbours
+from bench.refreshing import refresh
 from bench.results import Bench, Effort, Figure, Line, Ratio
 from bench.servers import (
     SETUPS,
@@ -484,6 +485,7 @@ FIGURES: dict[str, Callable[[Bench], Figure]] = {
     "batch": batch,
     "ending": ending,
     "login": login,
+    "refresh": refresh,
     "flood": flood,
     "crowd": crowd,
     "neighbours": neighbours,
