@@ -14,7 +14,7 @@ SHARED := --dist loadscope --no-loadscope-reorder
 TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench bench-scale torture promises client image docs lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench bench-guard bench-scale torture promises client image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ check: lint types architecture coverage ## Format, lint, types, architecture, te
 
 bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+
+bench-guard: .venv/tests ## Count the instructions of verify, login and refresh, and fail where they grew by 5 %
+	@PYTHONPATH=tests $(BIN)/python -m bench.guard $(BENCH)
 
 bench-scale: .venv/dev ## Fill a database with millions of rows, and measure what they cost
 	@PYTHONPATH=tests $(BIN)/python -m bench.scale $(BENCH)

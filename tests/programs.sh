@@ -3,7 +3,7 @@
 # Elsewhere it says what is missing, and those tests say so too.
 set -euo pipefail
 missing=()
-for program in strace nginx caddy haproxy promtool; do
+for program in strace nginx caddy haproxy promtool valgrind; do
     PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null && continue
     [ "$program" = promtool ] && program=prometheus # the package that it is in
     missing+=("$program")
