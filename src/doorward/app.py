@@ -38,7 +38,7 @@ from doorward.http.metrics import Exposition, Metrics, Sources
 from doorward.http.reference.openapi import describe
 from doorward.http.registration import RegistrationPolicy
 from doorward.http.router import build_router
-from doorward.http.routes import ANY_HOST, EVERYWHERE, EXPRESS, SIZES
+from doorward.http.routes import EXPRESS, PATHS
 from doorward.http.services import Services
 from doorward.http.watch import Watch
 from doorward.life import Chore, Life, attempt
@@ -127,7 +127,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     connections = Door(
         traced(lane, traces) if traces else lane,
         parts.limits or Limits(connections=settings.max_connections),
-        SIZES,
+        PATHS.sizes,
     )
 
     apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
@@ -170,7 +170,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     inner: ASGIApp = router
     if metrics:
         inner = Exposition(router, metrics, [apart], settings.metrics_white_list, proxies)
-    guard = Guard(inner, rules, SIZES, EVERYWHERE, ANY_HOST, watch=watch, proxies=proxies)
+    guard = Guard(inner, rules, PATHS, watch=watch, proxies=proxies)
     return TracedApp(guard, traces) if traces else guard
 
 

@@ -54,6 +54,21 @@ class Rules:
     origins: frozenset[bytes] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class PathRules:
+    """Paths that are treated differently, as the table of endpoints says.
+
+    `sizes` are the paths that take a larger body than others, with the most bytes of it. At and below the paths
+    `everywhere`, gateways ask about requests that are meant for an application behind them: Host, Origin, query and
+    path are the application's, and no rule of this service concerns them. `any_host` are the paths that answer any
+    `Host`, or none.
+    """
+
+    sizes: Mapping[bytes, int]
+    everywhere: Collection[str] = ()
+    any_host: Collection[str] = ()
+
+
 def is_host(host: bytes) -> bool:
     """Return whether a `Host` field is well-formed: a name or an address, and a port or none (RFC 9112, 3.2)."""
     return host_is_served(host, frozenset())
@@ -169,25 +184,17 @@ class Guard:
         self,
         app: ASGIApp,
         rules: Rules,
-        sizes: Mapping[bytes, int],
-        everywhere: Collection[str] = (),
-        any_host: Collection[str] = (),
+        paths: PathRules,
         *,
         watch: Watch | None = None,
         proxies: Proxies | None = None,
     ) -> None:
-        """Guard `app`; `sizes` are the paths that take a larger body than others, with the most bytes of it.
-
-        At and below the paths `everywhere`, gateways ask about requests that are meant for an application behind them:
-        Host, Origin, query and path are the application's, and say nothing that a rule of this service is about.
-        `any_host` are the paths that answer whatever `Host` names, or without one. `watch` sees every answer; `proxies` say
-        where a request came from that no handler has seen.
-        """
+        """Guard `app`. `watch` sees every answer; `proxies` locate the client of a request that reaches no handler."""
         self._app = app
         self._rules = rules
-        self._sizes = sizes
-        self._everywhere = tuple(f"{path}/" for path in everywhere)
-        self._any_host = frozenset(any_host)
+        self._sizes = paths.sizes
+        self._everywhere = tuple(f"{path}/" for path in paths.everywhere)
+        self._any_host = frozenset(paths.any_host)
         self._watch = watch or Watch()
         self._proxies = proxies or Proxies()
 

@@ -31,7 +31,7 @@ from doorward.core.model import Permission
 from doorward.http import examples, schemas
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof
 from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated
-from doorward.http.guard import MAX_BODY
+from doorward.http.guard import MAX_BODY, PathRules
 from doorward.http.handlers import auth, gateway, keys, oauth, ops, sessions, tenants, transfer, users
 from doorward.http.watch import LOGIN, QUESTION
 
@@ -233,13 +233,9 @@ EXPRESS: Mapping[tuple[bytes, bytes], Endpoint] = {
 }
 """What is asked most often, by method and target: answered before the router, by the same handlers."""
 
-EVERYWHERE: frozenset[str] = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.everywhere)
-"""The paths at which, and below which, gateways ask about requests that are meant for somebody else."""
-
-ANY_HOST: frozenset[str] = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.any_host)
-"""The paths to which `ALLOWED_HOSTS` does not apply."""
-
-SIZES: Mapping[bytes, int] = {
-    endpoint.path.encode(): endpoint.largest for endpoint in ENDPOINTS if endpoint.largest != MAX_BODY
-}
-"""The paths that take a larger body than others."""
+PATHS = PathRules(
+    sizes={endpoint.path.encode(): endpoint.largest for endpoint in ENDPOINTS if endpoint.largest != MAX_BODY},
+    everywhere=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.everywhere),
+    any_host=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.any_host),
+)
+"""The paths to which other rules apply than to most."""
