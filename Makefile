@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := src tests clients deploy
+SOURCES := src tests clients deploy tools
 # How many tests run at a time. A module's tests stay together: they share a service.
 SIDE_BY_SIDE ?= 3
 # In the order of tests/conftest.py, which is not that of how many tests a module has.
