@@ -231,3 +231,30 @@ def test_a_large_file_takes_no_more_memory_than_a_few(tmp_path: Path) -> None:
     few, many = peak(1000), peak(count)
     # Kilobytes: the rows take more than a tenth of one each in the file alone, and several when they are read.
     assert many - few < count / 4
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".ndjson"])
+def test_F9_F10_F11_rows_with_names_that_no_user_is_given_are_refused_and_counted(
+    tmp_path: Path, shop: Tenant, ending: str
+) -> None:
+    names = ["..", "%2e", "bob ", " ", "b  b", "bo\u034fb", "bob\u200d", "bob\ufe0f"]
+    users = [{"login": name, "email": "a@b", "sub": "s"} for name in names]
+    users += [ALICE, {"login": "carol", "email": "c\u034f@example.org", "sub": "s"}]
+    refused = tmp_path / "refused.ndjson"
+    answer = run(
+        tmp_path,
+        "import",
+        "--tenant",
+        EMAIL,
+        "--json",
+        "--refused",
+        str(refused),
+        str(write(tmp_path / f"u{ending}", users)),
+    )
+    assert answer.exit_code == 3
+    found = json.loads(answer.stdout)
+    assert (found["rows"], found["created"], found["refused"]) == (10, 1, 9)
+    told = [json.loads(line) for line in refused.read_text().splitlines()]
+    assert [one["row"] for one in told] == [1, 2, 3, 4, 5, 6, 7, 8, 10]
+    assert {one["code"] for one in told} == {"validation_error"}
+    assert [user["login"] for user in shop.get("/user").json()["users"]] == ["alice"]

@@ -302,7 +302,6 @@ UNSEEN = {
     "a bidi override": "\u202e",
     "a bidi isolate": "\u2066",
     "a zero-width space": "\u200b",
-    "a zero-width joiner": "\u200d",
     "a byte order mark": "\ufeff",
     "a soft hyphen": "\u00ad",
     "a line separator": "\u2028",
@@ -364,7 +363,7 @@ def test_IN5_two_spellings_of_one_canonical_form_are_one_login(tenant: Tenant, o
     assert tenant.verify(tenant.session(other, "pw")).json()["decoded"]["login"] == one
 
 
-@pytest.mark.parametrize(("one", "other"), [("аlice", "alice"), ("alice ", "alice"), ("a.lice", "alice"), ("a+b", "a")])
+@pytest.mark.parametrize(("one", "other"), [("аlice", "alice"), ("a lice", "alice"), ("a.lice", "alice"), ("a+b", "a")])
 def test_IN5_names_that_only_look_alike_are_two_logins(tenant: Tenant, one: str, other: str) -> None:
     assert tenant.create(one, "pw").status_code == 200
     assert tenant.create(other, "pw").status_code == 200

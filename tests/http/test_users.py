@@ -150,7 +150,7 @@ def test_deleting_a_login_that_is_not_there_says_so(tenant: Tenant, login: str) 
     assert logins(tenant) == ["alice"]
 
 
-@pytest.mark.parametrize("login", ["a/b", "a%b", "a b", "ü+?#&;=", "100%", "..", "a\\b", "@", "日本語"])
+@pytest.mark.parametrize("login", ["a/b", "a%b", "a b", "ü+?#&;=", "100%", "..b", "a\\b", "@", "日本語"])
 def test_any_visible_login_can_be_kept_used_and_deleted(tenant: Tenant, login: str) -> None:
     assert tenant.create(login).json()["login"] == login
     assert tenant.verify(tenant.session(login)).json()["decoded"]["login"] == login

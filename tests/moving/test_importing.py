@@ -273,6 +273,9 @@ ODD: Mapping[str, tuple[dict[str, Any], Sort]] = {
     "large": ({"scope": "x" * 6_000}, Sort.LARGE_SCOPE),
     "zero\u200bwidth": ({}, Sort.CANNOT_LOG_IN),
     "l" * 257: ({}, Sort.CANNOT_LOG_IN),
+    "bob ": ({}, Sort.ODD_NAME),
+    "..": ({}, Sort.ODD_NAME),
+    "bo\u034fb": ({}, Sort.ODD_NAME),
     "undefined": ({"login": ..., "email": ...}, Sort.NAMELESS),
 }
 

@@ -51,6 +51,16 @@ def test_a_tenant_that_was_created_can_log_in(operator: Operator, shared: Servic
     assert [one["email"] for one in operator.read("tenant", "show", shown["id"])] == [address]
 
 
+@pytest.mark.one_setup
+@pytest.mark.parametrize(
+    "address", ["sh\u034fop@example.org", "shop\u200b@example.org", "shop@example.org ", "a" * 245 + "@example.org"]
+)
+def test_F10_F11_a_tenant_gets_no_address_that_looks_like_another(operator: Operator, address: str) -> None:
+    answer = operator.run("tenant", "create", address, typed=PASSWORD + "\n")
+    assert answer.exit_code == 2
+    assert "not an e-mail address" in answer.stderr
+
+
 def test_an_address_is_taken_once(operator: Operator, tenant: Tenant) -> None:
     answer = operator.run("tenant", "create", tenant.email.upper(), typed=PASSWORD + "\n")
     assert (answer.exit_code, answer.stderr) == (1, "This tenant's email already exists\n")

@@ -18,7 +18,7 @@ from doorward.core.audit import AuditTrail
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
 from doorward.core.errors import CannotStart, Refusal, ValidationFailed
-from doorward.core.identity import is_email
+from doorward.core.identity import email_faults
 from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.proof import CurrentPassword
@@ -221,8 +221,8 @@ def confirmed(question: str, *, yes: bool) -> None:
 
 
 def email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Return an e-mail address that a tenant may have (a click callback)."""
-    if not is_email(value) or len(value) > 256:  # noqa: PLR2004 - as the API's
+    """Return an e-mail address that a tenant may be given (a click callback)."""
+    if email_faults(value):
         raise click.BadParameter("not an e-mail address.")
     return value
 

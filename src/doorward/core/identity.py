@@ -1,10 +1,59 @@
-"""When two spellings of a name are the same name, and which names are refused."""
+"""Names: when two spellings are one name, and which names are accepted.
 
+Identifiers (logins, e-mail addresses, device ids) are held to stricter rules than free text: two of them that look
+alike are two owners that look alike. The rules apply where a name is given. A name that exists already can be used,
+changed and removed, whatever they say.
+"""
+
+import re
 import unicodedata
+from collections.abc import Iterator
+from itertools import islice
+from urllib.parse import unquote
 
-# Control characters, format characters (bidi overrides, zero-width), lone surrogates, private use, and the two
-# Unicode line separators: none of them can be seen, so two names that differ only in them would look alike.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+from doorward.core.characters import (
+    has_invisible,
+    has_invisible_in_text,
+    has_stray_space,
+    has_unstable,
+    is_white_space,
+)
+from doorward.core.errors import Fault, ValidationFailed
+
+MOST_CHARACTERS = 256
+MOST_BYTES = 512
+MOST_CANONICAL_BYTES = 1024
+
+NameFault = tuple[str, str, int | None]
+"""A broken rule of names: its type, the rest of a sentence that begins with the field's name, and a limit or None."""
+
+_CHARACTERS: NameFault = (
+    "string.max",
+    f"length must be less than or equal to {MOST_CHARACTERS} characters long",
+    MOST_CHARACTERS,
+)
+_BYTES: NameFault = ("string.max", f"must not take more than {MOST_BYTES} bytes", MOST_BYTES)
+_CANONICAL: NameFault = (
+    "string.max",
+    f"must not take more than {MOST_CANONICAL_BYTES} bytes in its canonical form (NFKC, casefolded)",
+    MOST_CANONICAL_BYTES,
+)
+_EMPTY: NameFault = ("any.empty", "is not allowed to be empty", None)
+_INVISIBLE: NameFault = ("string.visible", "must not contain invisible characters", None)
+_UNSTABLE: NameFault = (
+    "string.stable",
+    "must not contain characters so new that their canonical form differs between versions of Unicode",
+    None,
+)
+_SPACE: NameFault = ("string.space", "must not begin or end with white space, or have more than one in a row", None)
+_SEGMENT: NameFault = (
+    "string.segment",
+    "must not have a path segment that URL normalisation removes: one or two dots, or an empty one at either end",
+    None,
+)
+_EMAIL: NameFault = ("string.email", "must be a valid email", None)
+
+_SLASHES = re.compile(r"[/\\]")
 
 
 def canonical(name: str) -> str:
@@ -12,27 +61,99 @@ def canonical(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
-def is_visible(name: str) -> bool:
-    """Tell whether neither `name` nor its canonical form holds a character that cannot be seen."""
-    if name.isascii():
-        return name.isprintable()
-    return not any(unicodedata.category(c) in _INVISIBLE for c in name + canonical(name))
+def check_login(login: str) -> None:
+    """Return where a user may be given this login; ValidationFailed otherwise."""
+    _raise("login", login_faults(login))
 
 
-def is_email(address: str) -> bool:
-    """Tell whether `address` may be an e-mail address, by the predecessor's lenient rule.
+def check_email(address: str) -> None:
+    """Return where a tenant or a user may be given this e-mail address; ValidationFailed otherwise."""
+    _raise("email", email_faults(address))
 
-    `a@localhost`, IP literals and internationalised addresses pass; `test.test.com` does not.
+
+def login_faults(login: str) -> list[NameFault]:
+    """Return the first rule that a new login breaks, as a list of one; an empty list where it may be given."""
+    return list(islice(_login_faults(login), 1))
+
+
+def email_faults(address: str) -> list[NameFault]:
+    """Return the first rule that a new e-mail address breaks, as a list of one; an empty list where it may be given.
+
+    The shape is judged by the predecessor's lenient rule: `a@localhost`, IP literals and internationalised addresses
+    pass; `test.test.com` does not.
     """
+    found = list(islice(_identifier_faults(address), 1))
+    if found and found[0][0] in {"string.max", "any.empty"}:
+        return found
+    return [_EMAIL] if found or not _has_email_shape(address) else []
+
+
+def existing_email_faults(address: str) -> list[NameFault]:
+    """Return what excludes that any tenant has this e-mail address: rules that held before those of identifiers did."""
+    return [_EMAIL] if has_invisible_in_text(address) or not _has_email_shape(address) else []
+
+
+def device_faults(device: str) -> list[NameFault]:
+    """Return the first rule that a device id breaks, as a list of one; an empty list where it may be given."""
+    return [_INVISIBLE] if has_invisible(device) else []
+
+
+def text_faults(text: str) -> list[NameFault]:
+    """Return the first rule that free text breaks, as a list of one; an empty list where it may be given."""
+    return [_INVISIBLE] if has_invisible_in_text(text) else []
+
+
+def _raise(field: str, faults: list[NameFault]) -> None:
+    if faults:
+        raise ValidationFailed([Fault([field], rule, f'"{field}" {text}', limit) for rule, text, limit in faults])
+
+
+def _login_faults(login: str) -> Iterator[NameFault]:
+    yield from _identifier_faults(login)
+    if _has_removed_segment(login):
+        yield _SEGMENT
+
+
+def _identifier_faults(name: str) -> Iterator[NameFault]:
+    if not name:
+        yield _EMPTY
+    if len(name) > MOST_CHARACTERS:
+        yield _CHARACTERS
+    if has_invisible(name):
+        yield _INVISIBLE
+    if has_unstable(name):
+        yield _UNSTABLE
+    if has_stray_space(name):
+        yield _SPACE
+    if len(name.encode()) > MOST_BYTES:
+        yield _BYTES
+    # One character may become eighteen: indexes and cursors hold the canonical form, so that is what is bounded.
+    if not name.isascii() and len(canonical(name).encode()) > MOST_CANONICAL_BYTES:
+        yield _CANONICAL
+
+
+def _has_removed_segment(login: str) -> bool:
+    """Return whether a login, as a segment of a path, would be removed or become another one in some client or proxy.
+
+    URL parsers take `.` and `..` away, percent-encoded ones too (WHATWG URL, RFC 3986 section 6.2.2.3); proxies that
+    decode a path merge slashes. Doorward itself takes a path with a slash at its end for the one without.
+    """
+    before, text = "", login
+    while text != before:
+        before, text = text, canonical(unquote(text))
+    segments = _SLASHES.split(text)
+    return not segments[0] or not segments[-1] or not {".", ".."}.isdisjoint(segments)
+
+
+def _has_email_shape(address: str) -> bool:
     local, at, domain = address.rpartition("@")
+    quoted = local.startswith('"') and local.endswith('"')
     return bool(
         at
         and local
         and domain
-        and is_visible(address)
-        and not any(c.isspace() for c in domain)
+        and not any(map(is_white_space, domain))
         and not domain.startswith(".")
         and ".." not in domain
-        and ("@" not in local or (local.startswith('"') and local.endswith('"')))
-        and (not any(c.isspace() for c in local) or (local.startswith('"') and local.endswith('"')))
+        and (quoted or ("@" not in local and not any(map(is_white_space, local))))
     )

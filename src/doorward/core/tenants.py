@@ -7,6 +7,7 @@ import msgspec
 
 from doorward.core.audit import SERVICE, event
 from doorward.core.errors import Conflict, NotAuthorized, TenantExists
+from doorward.core.identity import check_email
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.password_policy import require, tenant_rule
 from doorward.core.passwords import Passwords
@@ -32,10 +33,12 @@ class Tenants:
     clock: Clock
 
     async def register(self, caller: Caller, email: str, password: str) -> tuple[Tenant, str]:
-        """Register a tenant and return it with its first token; TenantExists where the address is taken.
+        """Register a tenant and return it with its first token.
 
-        `caller` says where the request came from. ValidationFailed for a password that does not meet the tenants' rule.
+        `caller` says where the request came from. TenantExists where the address is taken; ValidationFailed for an
+        address or a password that no tenant may be given.
         """
+        check_email(email)
         require(tenant_rule(password))
         if await self.accounts.tenant_by_email(email):
             raise TenantExists

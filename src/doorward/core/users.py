@@ -9,7 +9,7 @@ from uuid import uuid4
 from doorward.core.audit import event
 from doorward.core.errors import Conflict, LoginExists, LoginNotFound
 from doorward.core.hash_formats import bcrypt_cost
-from doorward.core.identity import canonical
+from doorward.core.identity import canonical, check_email, check_login
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.password_policy import hash_rule, require, user_rule
 from doorward.core.passwords import Passwords
@@ -99,13 +99,16 @@ class Users:
         """Create a user of the calling tenant.
 
         Raises LoginExists where the login is taken; with `replace_existing` the user keeps its id, gets the new
-        password and attributes, and all of its sessions end before this returns. ValidationFailed for a password that
-        the tenant's policy refuses, or a hash that is unreadable or too costly.
+        password and attributes, and all of its sessions end before this returns. ValidationFailed for a login or an
+        e-mail address that no user may be given, a password that the tenant's policy refuses, or a hash that is
+        unreadable or too costly.
 
         With `as_predecessor`, a password that is a well-formed bcrypt string is a hash where the settings of the tenant
         or of the service say so.
         """
         tenant_id = caller.tenant_id
+        check_login(new.login)
+        check_email(new.email)
         await self.throttle.write(tenant_id)
         if not self.replace_existing and await self.accounts.user_by_login(tenant_id, new.login):
             raise LoginExists
@@ -123,12 +126,16 @@ class Users:
         """Create a user, or replace what is known of it; id, dates, and whether it is disabled stay.
 
         Its sessions end where the password is another one than before; otherwise they go on. A verified e-mail address
-        stays verified unless it changes or `email_verified` is False.
+        stays verified unless it changes or `email_verified` is False. ValidationFailed as for `create`, but for the
+        login of a user that exists.
         """
         tenant_id = caller.tenant_id
+        check_email(new.email)
         await self.throttle.write(tenant_id)
         before = await self.accounts.user_by_login(tenant_id, new.login)
-        if before is not None and await self._is_current(before, new.password):
+        if before is None:
+            check_login(new.login)
+        elif await self._is_current(before, new.password):
             return Kept(await self._revise(caller, before, new), created=False)
         secret = await self.secret(tenant_id, new.password, new.login, new.email)
         user = self._user(tenant_id, new, secret)
@@ -172,9 +179,10 @@ class Users:
     async def change(self, caller: Caller, login: str, **changes: Unpack[Changes]) -> User:
         """Change some of what is known of a user; LoginNotFound where there is none.
 
-        A new password, or `disabled`, ends all of its sessions before this returns. ValidationFailed for a password
-        that the tenant's policy refuses, or a hash that is unreadable or too costly.
+        A new password, or `disabled`, ends all of its sessions before this returns. ValidationFailed as for `create`.
         """
+        if "email" in changes:
+            check_email(changes["email"])
         await self.throttle.write(caller.tenant_id)
         user = await self._found(caller.tenant_id, login)
         password = changes.pop("password", None)

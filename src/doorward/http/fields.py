@@ -1,19 +1,23 @@
 """The types of the fields that come in and go out, each with its rules and its words."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from doorward.core.hash_formats import LONGEST as LONGEST_HASH
-from doorward.core.identity import canonical, is_email, is_visible
+from doorward.core.identity import (
+    MOST_BYTES,
+    MOST_CHARACTERS,
+    device_faults,
+    email_faults,
+    existing_email_faults,
+    login_faults,
+    text_faults,
+)
 from doorward.core.password_policy import SHORTEST_OF_TENANT, hash_rule, tenant_rule
 from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
 from doorward.http.validation import AnyJson, Flag, Text, Whole
 
-NAME_CHARACTERS = 256
-NAME_BYTES = 512
-CANONICAL_BYTES = 1024
 SCOPE_BYTES = 4096
 SCOPE_DEPTH = 8
 MOST_TOKENS = 500
@@ -22,66 +26,46 @@ LONGEST_PAGE = 500
 SEARCH_SHORTEST = 3
 SEARCH_LONGEST = 120
 
-_Found = Sequence[tuple[str, str, int | None]]
-
-
-def _name(value: str) -> _Found:
-    return [] if is_visible(value) else [("string.visible", "must not contain invisible characters", None)]
-
-
-def _login(value: str) -> _Found:
-    return _name(value) or _canonical(value)
-
-
-def _canonical(value: str) -> _Found:
-    # One character may become eighteen: indexes and cursors hold the canonical form, so that is what is bounded.
-    if value.isascii() or len(canonical(value).encode()) <= CANONICAL_BYTES:
-        return []
-    text = f"must not take more than {CANONICAL_BYTES} bytes in its canonical form (NFKC, casefolded)"
-    return [("string.max", text, CANONICAL_BYTES)]
-
-
-def _email(value: str) -> _Found:
-    return _canonical(value) if is_email(value) else [("string.email", "must be a valid email", None)]
-
-
 # The JSON spelling of a password may be six times its bytes; its own limit is the rule.
 _HEAVY = 6 * MAX_BYTES
 
+_NAME = Meta(min_length=1, max_length=MOST_CHARACTERS)
+
 Email = Annotated[
     str,
-    Text(NAME_CHARACTERS, NAME_BYTES, _email),
+    Text(MOST_CHARACTERS, MOST_BYTES, email_faults),
+    _NAME,
     Meta(
-        min_length=1,
-        max_length=NAME_CHARACTERS,
         description="Need not be unique among users. An address without a dot, such as a@localhost, is one.",
         examples=["alice@example.org"],
     ),
 ]
-TenantEmail = Annotated[
-    Email, Meta(description="Unique among tenants, whatever its case.", examples=["shop@example.org"])
-]
+_TENANT_EMAIL = Meta(description="Unique among tenants, whatever its case.", examples=["shop@example.org"])
+TenantEmail = Annotated[Email, _TENANT_EMAIL]
+ExistingTenantEmail = Annotated[str, Text(MOST_CHARACTERS, MOST_BYTES, existing_email_faults), _NAME, _TENANT_EMAIL]
 Login = Annotated[
     str,
-    Text(NAME_CHARACTERS, NAME_BYTES, _login),
+    Text(MOST_CHARACTERS, MOST_BYTES, login_faults),
+    _NAME,
     Meta(
-        min_length=1,
-        max_length=NAME_CHARACTERS,
-        description="Unique inside the tenant by its NFKC-casefolded form.",
+        description="Unique inside the tenant by its NFKC-casefolded form. No invisible characters; no white space at "
+        "its ends, and no two in a row; no path segment that URLs remove, such as `..`.",
         examples=["alice"],
     ),
 ]
+ExistingLogin = Annotated[
+    str,
+    Text(MOST_CHARACTERS, MOST_BYTES, text_faults),
+    _NAME,
+    Meta(description="The user's login, in any spelling of the same NFKC-casefolded form.", examples=["alice"]),
+]
 DeviceId = Annotated[
     str,
-    Text(NAME_CHARACTERS, NAME_BYTES, _name),
-    Meta(
-        min_length=1,
-        max_length=NAME_CHARACTERS,
-        description="Any name for the device; need not be unique.",
-        examples=["laptop"],
-    ),
+    Text(MOST_CHARACTERS, MOST_BYTES, device_faults),
+    _NAME,
+    Meta(description="Any name for the device, without invisible characters; need not be unique.", examples=["laptop"]),
 ]
-Line = Annotated[str, Text(NAME_CHARACTERS, NAME_BYTES, _name), Meta(min_length=1, max_length=NAME_CHARACTERS)]
+Line = Annotated[str, Text(MOST_CHARACTERS, MOST_BYTES, text_faults), _NAME]
 Sub = Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
 Company = Annotated[
     Line, Meta(description="Whom the user works for, or whatever you keep there.", examples=["Example Ltd"])
@@ -189,10 +173,10 @@ Metadata = Annotated[
 ]
 UserAgent = Annotated[
     str,
-    Text(NAME_CHARACTERS * 4, NAME_BYTES * 4),
+    Text(MOST_CHARACTERS * 4, MOST_BYTES * 4),
     Meta(
         min_length=1,
-        max_length=NAME_CHARACTERS * 4,
+        max_length=MOST_CHARACTERS * 4,
         description="The user's `User-Agent`, as you know it.",
         examples=["Mozilla/5.0 (X11; Linux x86_64)"],
     ),

@@ -5,13 +5,23 @@ their values alone, an object or a bare UUID, since a device may be named so tha
 """
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, LEGACY, bcrypt_cost
-from doorward.core.identity import canonical, is_email, is_visible
+from doorward.core.identity import (
+    MOST_CANONICAL_BYTES,
+    MOST_CHARACTERS,
+    NameFault,
+    canonical,
+    email_faults,
+    existing_email_faults,
+    login_faults,
+    text_faults,
+)
 from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.signing import spell
 from doorward.moving.report import Sort
@@ -22,8 +32,6 @@ TENANTS = "auth_tenant:"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
 _USUAL_COST = 10
-_NAME_CHARACTERS = 256
-_CANONICAL_BYTES = 1024
 _SCOPE_BYTES = 5_000
 _DIGITS = 13
 
@@ -99,8 +107,7 @@ def read_tenant(row: Row, now: int) -> Read:
         raise Unreadable from error
     _refuse(record.id, record.email)
     secret, remarks = _secret(record.passwordHash)
-    if not is_email(record.email) or len(record.email) > _NAME_CHARACTERS:
-        remarks = (*remarks, Sort.CANNOT_LOG_IN)
+    remarks = (*remarks, *_name_remarks(record.email, existing_email_faults, email_faults))
     return Read(Tenant(record.id, record.email, secret, credentials=1, created_at=now), remarks)
 
 
@@ -121,8 +128,7 @@ def read_user(row: Row) -> Read:
     secret, remarks = _secret(record.password)
     if record.login is UNSET:
         remarks = (*remarks, Sort.NAMELESS)
-    if not is_visible(login) or len(login) > _NAME_CHARACTERS:
-        remarks = (*remarks, Sort.CANNOT_LOG_IN)
+    remarks = (*remarks, *_name_remarks(login, text_faults, login_faults))
     if scope is not None and len(scope.encode()) > _SCOPE_BYTES:
         remarks = (*remarks, Sort.LARGE_SCOPE)
     user = User(
@@ -176,8 +182,17 @@ def _refuse(identity: str, *texts: str) -> None:
     if not _UUID.fullmatch(identity):
         raise Unreadable
     for text in texts:
-        if "\0" in text or not _is_text(text) or len(canonical(text).encode()) > _CANONICAL_BYTES:
+        if "\0" in text or not _is_text(text) or len(canonical(text).encode()) > MOST_CANONICAL_BYTES:
             raise Unreadable
+
+
+def _name_remarks(
+    name: str, existing: Callable[[str], list[NameFault]], new: Callable[[str], list[NameFault]]
+) -> tuple[Sort, ...]:
+    """Return what is to be said of a login or address, by the rules of existing names and by those of new ones."""
+    if existing(name) or len(name) > MOST_CHARACTERS:
+        return (Sort.CANNOT_LOG_IN,)
+    return (Sort.ODD_NAME,) if new(name) else ()
 
 
 def _is_text(text: str) -> bool:

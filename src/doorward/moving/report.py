@@ -19,6 +19,7 @@ class Sort(Enum):
     HOSTILE_HASH = "its hash has a cost that is refused: imported without a password"
     UNUSUAL_HASH = "its hash was not made by the source: imported, and renewed at the first login like every other"
     CANNOT_LOG_IN = "its name is one that logins are refused with: imported, its sessions go on, but no new one opens"
+    ODD_NAME = "its name is one that no new account is given, since it looks like another or URLs change it: imported"
     NAMELESS = "it has no login: imported under the one it is kept by"
     LOST_TENANT = "tokens or users of it are left but not its record: imported under an address that stands for it"
     LARGE_SCOPE = "its scope is so large that its tokens are refused for their length: imported"

@@ -13,7 +13,6 @@ from doorward.http.rows import shown, text
 from doorward.http.schemas import (
     CodeGiven,
     Done,
-    LoginOfPath,
     NewUserBody,
     PasswordChangeBody,
     PutUserBody,
@@ -22,7 +21,6 @@ from doorward.http.schemas import (
     UserPage,
 )
 from doorward.http.services import Services
-from doorward.http.validation import validate
 from doorward.http.wire import Answer, Call, reply
 
 
@@ -54,9 +52,7 @@ async def show(services: Services, call: Call) -> Answer:
 async def put(services: Services, call: Call) -> Answer:
     """Create a user of the calling tenant, or replace what is known of it."""
     caller = await services.caller(call)
-    login = call.path["login"]
-    validate({"login": login}, LoginOfPath)
-    user, created = await services.users.put(caller, _new(login, call.read(PutUserBody)))
+    user, created = await services.users.put(caller, _new(call.path["login"], call.read(PutUserBody)))
     return reply(shown(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 

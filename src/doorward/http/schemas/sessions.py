@@ -11,11 +11,11 @@ from doorward.http.fields import (
     Audience,
     DeviceId,
     DeviceShown,
+    ExistingLogin,
     Expiry,
     Ip,
     IssuedAt,
     LifeLeft,
-    Login,
     LoginShown,
     Milliseconds,
     Password,
@@ -38,7 +38,7 @@ class LoginBody(msgspec.Struct):
     from everybody else's. `ip` and `userAgent` are kept with the session.
     """
 
-    login: Login
+    login: ExistingLogin
     password: Password
     deviceId: DeviceId  # noqa: N815 - the published name
     refresh: Annotated[YesNo, Meta(description="Give a refresh token too, and a short-lived access token.")] = False

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from doorward.http.fields import (
     Audience,
+    ExistingTenantEmail,
     IssuedAt,
     Milliseconds,
     NextCursor,
@@ -34,7 +35,7 @@ class NewTenantBody(msgspec.Struct):
 class TenantLoginBody(msgspec.Struct):
     """A tenant's e-mail address and password."""
 
-    email: TenantEmail
+    email: ExistingTenantEmail
     password: Password
 
 
