@@ -13,9 +13,12 @@ import pytest
 
 from doorward.cli import doctor
 from doorward.core.clock import system_clock
+from doorward.settings import Settings
 from doorward.storage.database import Server
+from doorward.stores import choose, migrate
 from doorward.stores import servers as about
-from harness import Service, read_settings
+from harness import PASSWORD, Service, read_settings
+from made import make_tenant, make_user
 from operators.desk import Operator
 from ops.certificates import Authority
 from redis_servers import own_redis
@@ -25,7 +28,9 @@ from servers import apart
 def test_a_healthy_installation_has_no_failure(operator: Operator, shared: Service) -> None:
     told = operator.read("doctor")
     found = {one["name"]: one["state"] for one in told}
-    assert {"settings", "master key", "schema", "database", "disk", "hashing", "workers", "open files"} <= set(found)
+    assert {"settings", "master key", "schema", "database", "disk", "hashing", "names", "workers", "open files"} <= set(
+        found
+    )
     settings = shared.settings
     assert ("clock" in found) == bool(settings.on_postgresql or settings.redis_url)
     assert ("sessions" in found) == bool(settings.redis_url)
@@ -44,6 +49,53 @@ def test_stores_say_what_they_are(shared: Service) -> None:
     if shared.settings.redis_url:
         assert found["sessions"].product.split()[0] in {"Redis", "Valkey"}
         assert not found["sessions"].evicts
+
+
+def test_F9_F10_F11_names_that_no_new_account_would_get_are_reported(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {})
+    operator.do("tenant", "create", "shop@example.org", typed=f"{PASSWORD}\n")
+    assert found_names(operator) == ("ok", "None of 1 names would be refused as a new one.")
+    odd = ["bob ", "..", "bo\u034fb", *(f"user-{number} " for number in range(20))]
+    keep_names(read_settings(tmp_path), "a\u034f@example.org", [*odd, "bob", "alice"])
+    state, said = found_names(operator)
+    assert state == "warn"
+    assert said.startswith("24 of 27 names would be refused as new ones: ")
+    assert r"'a\u034f@example.org'" in said
+    assert r"'bo\u034fb' of 'a\u034f@example.org'" in said
+    assert "'..' of " in said
+    # The first few are named, and nothing is printed that cannot be seen.
+    assert said.count(" of ") == 5
+    assert said.endswith(" and 19 more.")
+    assert said.isascii()
+
+
+def test_F11_the_doctor_looks_at_a_bounded_number_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_MOST_NAMES", 500)
+    migrate(read_settings(tmp_path))
+    keep_names(read_settings(tmp_path), "shop@example.org", [" ", *(f"user-{number}" for number in range(600))])
+    assert found_names(Operator(tmp_path, {})) == (
+        "warn",
+        "1 of the first 500 names would be refused as new ones: ' ' of 'shop@example.org'.",
+    )
+
+
+def found_names(operator: Operator) -> tuple[str, str]:
+    [found] = [one for one in operator.read("doctor") if one["name"] == "names"]
+    return found["state"], found["said"]
+
+
+def keep_names(settings: Settings, email: str, logins: list[str]) -> None:
+    """Keep a tenant and its users as an earlier version did."""
+
+    async def work() -> None:
+        stores = choose(settings)
+        await stores.open()
+        tenant = make_tenant(email=email)
+        assert await stores.accounts.add_tenant(tenant)
+        assert all(await stores.accounts.add_users([make_user(tenant.id, login=login) for login in logins]))
+        await stores.close()
+
+    apart(work())
 
 
 class Sick(NamedTuple):

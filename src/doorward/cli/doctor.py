@@ -18,6 +18,7 @@ from doorward.cli.desk import PROBLEM, as_json, example, read_settings, show
 from doorward.cli.finding import Finding
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
+from doorward.core.operations import NameSurvey, survey_names
 from doorward.core.passwords import Argon2Parameters, Hasher
 from doorward.machine import cores
 from doorward.settings import Settings
@@ -32,6 +33,8 @@ _NO_SPACE = 64 << 20
 _OTHERS = 0o077
 _SPARE_FILES = 256
 _TRIES = 3
+_MOST_NAMES = 50_000
+_NAMES_SHOWN = 5
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -86,6 +89,7 @@ async def _stores(settings: Settings) -> list[Finding]:
         await stores.open()
         try:
             took = {name: await _quickest(check) for name, check in stores.checks.items()}
+            names = await survey_names(stores.accounts, most=_MOST_NAMES, examples=_NAMES_SHOWN)
         finally:
             await stores.close()
         about = await servers(settings)
@@ -94,7 +98,10 @@ async def _stores(settings: Settings) -> list[Finding]:
     except Refusal:
         todo = "Look at the servers, and at the network in between."
         return [Finding("stores", "fail", "One of them was there and answers no more.", todo)]
-    return [finding for name in took for finding in _store(settings, name, took[name], about[name])]
+    return [
+        *(finding for name in took for finding in _store(settings, name, took[name], about[name])),
+        _names(names),
+    ]
 
 
 async def _quickest(check: Callable[[], Awaitable[object]]) -> float:
@@ -121,6 +128,18 @@ def _store(settings: Settings, name: str, took: float, server: Server) -> Iterat
         skew = abs(server.clock - system_clock())
         todo = "Let both follow a time server (NTP)." if skew > _CLOCK_SKEW else ""
         yield Finding("clock", "fail" if todo else "ok", f"{skew} ms from the clock of {server.product}.", todo)
+
+
+def _names(found: NameSurvey) -> Finding:
+    examined = f"{found.examined} names" if found.complete else f"the first {found.examined} names"
+    if not found.refused:
+        return Finding("names", "ok", f"None of {examined} would be refused as a new one.")
+    # Escaped, since what is wrong with them is that they cannot be seen.
+    shown = [ascii(email) if login is None else f"{login!a} of {email!a}" for email, login in found.examples]
+    others = found.refused - len(shown)
+    more = f" and {others} more" if others else ""
+    said = f"{found.refused} of {examined} would be refused as new ones: {', '.join(shown)}{more}."
+    return Finding("names", "warn", said, "They still work; give them other names.")
 
 
 def _disks(settings: Settings) -> Iterator[Finding]:

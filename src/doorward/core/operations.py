@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import uuid4
 
 from doorward.core.audit import SERVICE, event
 from doorward.core.errors import Conflict, TenantExists
-from doorward.core.identity import canonical
+from doorward.core.identity import canonical, check_email, email_faults, login_faults
 from doorward.core.model import Caller, Event, Tenant
 from doorward.core.password_policy import require, tenant_rule
 from doorward.core.passwords import Passwords
@@ -50,8 +51,9 @@ class Operations:
     async def create(self, email: str, password: str) -> Tenant:
         """Create a tenant, which has no session yet; TenantExists where the address is taken.
 
-        ValidationFailed for a password that does not meet the tenants' rule.
+        ValidationFailed for an address or a password that no tenant may be given.
         """
+        check_email(email)
         require(tenant_rule(password))
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
@@ -96,6 +98,49 @@ class Operations:
     async def note(self, done: Event) -> None:
         """Keep in the service's own log what was done to it (the events below)."""
         await self.audit.record(done)
+
+
+class NameSurvey(NamedTuple):
+    """Existing names that no new account would be given, among the `examined`; `complete` if those are all there are.
+
+    `examples` are the first few of the `refused`: a tenant's address, and a login or None for the address itself.
+    """
+
+    examined: int
+    complete: bool
+    refused: int
+    examples: list[tuple[str, str | None]]
+
+
+async def survey_names(accounts: Accounts, *, most: int, examples: int) -> NameSurvey:
+    """Look at tenants' addresses and users' logins, `most` of them at most.
+
+    A tenant's logins come in the order of their canonical forms, in which spaces, dots and slashes are first.
+    """
+    examined, refused, found = 0, 0, list[tuple[str, str | None]]()
+    async for tenant_email, login in _names(accounts):
+        if examined == most:
+            return NameSurvey(examined, complete=False, refused=refused, examples=found)
+        examined += 1
+        if email_faults(tenant_email) if login is None else login_faults(login):
+            refused += 1
+            if len(found) < examples:
+                found.append((tenant_email, login))
+    return NameSurvey(examined, complete=True, refused=refused, examples=found)
+
+
+async def _names(accounts: Accounts) -> AsyncIterator[tuple[str, str | None]]:
+    """Yield each tenant's address, and then its users' logins."""
+    after_tenant = ""
+    while tenants := await accounts.list_tenants(after=after_tenant, limit=_PAGE):
+        for tenant in tenants:
+            yield tenant.email, None
+            after = ""
+            while users := await accounts.list_users(tenant.id, after=after, limit=_PAGE):
+                for user in users:
+                    yield tenant.email, user.login
+                after = canonical(users[-1].login)
+        after_tenant = canonical(tenants[-1].email)
 
 
 def operator(tenant_id: str = SERVICE) -> Caller:
