@@ -62,7 +62,7 @@ class NotAuthenticated(HttpRefusal):
 
 
 class Forbidden(HttpRefusal):
-    """The caller's address may not register tenants (`TENANT_WHITE_LIST`)."""
+    """This address may not register tenants (`TENANT_WHITE_LIST`)."""
 
     code = "forbidden"
     sentence = "Forbidden"

@@ -69,7 +69,8 @@ class Settings:
     metrics_white_list: tuple[Network, ...] = _setting(
         values.networks,
         "",
-        "Addresses that may GET /metrics on the other listeners, as addresses or CIDR. Default: none.",
+        "Addresses that may GET /metrics on the other listeners, as addresses or CIDR; directly, not through a proxy. "
+        "Default: none.",
     )
     workers: int = _setting(
         values.whole(1, 64),
@@ -200,7 +201,7 @@ class Settings:
         values.lifetime, "90d", "How long the audit log is kept, in seconds or as 90d. Older entries are removed."
     )
     trusted_proxies: tuple[Network, ...] = _setting(
-        values.networks, "", "Proxies whose X-Forwarded-For is believed, as addresses or CIDR. Default: none."
+        values.networks, "", "Proxies whose X-Forwarded-For names the client, as addresses or CIDR. Default: none."
     )
     allowed_hosts: tuple[str, ...] = _setting(
         values.hosts, "", "Host names that requests may be addressed to, separated by commas. Default: any."

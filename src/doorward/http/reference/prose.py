@@ -40,7 +40,8 @@ them. Clients may prove themselves with HTTP Basic: the id of an API key, and th
 """What an endpoint of this tag is about."""
 
 NOTES: Mapping[str, str] = {
-    "tenants_register": "Allowed from the addresses in `TENANT_WHITE_LIST`, at first from the machine itself.",
+    "tenants_register": """Allowed from the addresses in `TENANT_WHITE_LIST`, at first from the machine itself. A
+request through a proxy that is not in `TRUSTED_PROXIES`, or that names no readable client, is refused.""",
     "tenants_verify": "A token that is dead, foreign or a user's is refused like garbage.",
     "users_create": """A user has a `password` or a `passwordHash`. A bcrypt string in `password` is a password like any
 other, unless the tenant's setting `readyHashes`, or `LEGACY_READY_HASHES` of the service, makes it a hash. A login that
