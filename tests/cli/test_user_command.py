@@ -234,7 +234,7 @@ def test_a_large_file_takes_no_more_memory_than_a_few(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".json", ".ndjson"])
-def test_F9_F10_F11_rows_with_names_that_no_user_is_given_are_refused_and_counted(
+def test_IN5_F9_F10_F11_rows_with_names_that_no_user_is_given_are_refused_and_counted(
     tmp_path: Path, shop: Tenant, ending: str
 ) -> None:
     names = ["..", "%2e", "bob ", " ", "b  b", "bo\u034fb", "bob\u200d", "bob\ufe0f"]

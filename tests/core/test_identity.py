@@ -139,7 +139,7 @@ def test_IN5_a_name_with_something_invisible_in_it_is_refused(name: str, frame: 
     assert email_faults(f"{text}@example.org")
 
 
-def test_F10_every_default_ignorable_character_is_refused_in_every_identifier() -> None:
+def test_IN5_F10_every_default_ignorable_character_is_refused_in_every_identifier() -> None:
     assert len(DEFAULT_IGNORABLE) == 4174
     for character in DEFAULT_IGNORABLE:
         for name in (f"bo{character}b", f"{character}bob", f"bob{character}", character):
@@ -150,11 +150,11 @@ def test_F10_every_default_ignorable_character_is_refused_in_every_identifier() 
 
 
 @pytest.mark.parametrize("blank", ["\u2800", "\U00013441", "\U00013442", "\U00016fe4", "\U0001d159"], ids=ascii)
-def test_F10_characters_without_ink_are_refused_in_identifiers(blank: str) -> None:
+def test_IN5_F10_characters_without_ink_are_refused_in_identifiers(blank: str) -> None:
     assert broken(login_faults(f"bob{blank}")) == [VISIBLE_RULE]
 
 
-def test_F10_the_table_says_what_this_python_says_of_the_characters_that_it_knows() -> None:
+def test_IN5_F10_the_table_says_what_this_python_says_of_the_characters_that_it_knows() -> None:
     refused = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
     for character in EVERY_CHARACTER:
         category = unicodedata.category(character)
@@ -164,7 +164,7 @@ def test_F10_the_table_says_what_this_python_says_of_the_characters_that_it_know
     assert known == WHITE_SPACE == members(unicode_data.WHITE_SPACE)
 
 
-def test_F33_characters_are_judged_by_the_table_and_not_by_the_python_that_runs() -> None:
+def test_IN5_F33_characters_are_judged_by_the_table_and_not_by_the_python_that_runs() -> None:
     assert tuple(map(int, unicode_data.UNICODE_VERSION.split("."))) >= (18, 0, 0)
     # Nag Mundari (15.0), an ideograph of extension I (15.1), a face (16.0).
     for name in ("\U0001e4d0\U0001e4d1", "\U0002ebf0", "\U0001fae9"):
@@ -174,7 +174,7 @@ def test_F33_characters_are_judged_by_the_table_and_not_by_the_python_that_runs(
         assert broken(text_faults(name)) == broken(login_faults(name)) == [VISIBLE_RULE], ascii(name)
 
 
-def test_F33_a_login_keeps_its_canonical_form_under_every_supported_python() -> None:
+def test_IN5_F33_a_login_keeps_its_canonical_form_under_every_supported_python() -> None:
     # A capital that has a small letter since 16.0, a small letter that is composed since 16.0, a mark since 16.0.
     for new in ("\U00010d50", "\U000113c5", "\u0897"):
         assert broken(login_faults(f"a{new}")) == [STABLE_RULE], ascii(new)
@@ -206,14 +206,14 @@ NOT_JOINED = {
 
 
 @pytest.mark.parametrize("kind", JOINED)
-def test_F10_F33_joiners_are_accepted_where_rfc_5892_allows_them(kind: str) -> None:
+def test_IN5_F10_F33_joiners_are_accepted_where_rfc_5892_allows_them(kind: str) -> None:
     assert login_faults(JOINED[kind]) == device_faults(JOINED[kind]) == text_faults(JOINED[kind]) == []
     assert email_faults(f"{JOINED[kind]}@example.org") == []
     assert "\u200c" in canonical(JOINED[kind]) or "\u200d" in canonical(JOINED[kind])
 
 
 @pytest.mark.parametrize("kind", NOT_JOINED)
-def test_F10_joiners_are_refused_in_identifiers_elsewhere(kind: str) -> None:
+def test_IN5_F10_joiners_are_refused_in_identifiers_elsewhere(kind: str) -> None:
     assert broken(login_faults(NOT_JOINED[kind])) == broken(device_faults(NOT_JOINED[kind])) == [VISIBLE_RULE]
     assert email_faults(f"{NOT_JOINED[kind]}@example.org")
 
@@ -230,7 +230,7 @@ def test_F10_joiners_are_refused_in_identifiers_elsewhere(kind: str) -> None:
     ],
     ids=ascii,
 )
-def test_F33_free_text_may_hold_joiners_inside_words_and_emoji(text: str) -> None:
+def test_IN5_F33_free_text_may_hold_joiners_inside_words_and_emoji(text: str) -> None:
     assert text_faults(text) == []
 
 
@@ -239,12 +239,12 @@ def test_F33_free_text_may_hold_joiners_inside_words_and_emoji(text: str) -> Non
     ["\u200c", "\u200da", "a\u200d", "a \u200db", "a\u200d b", "a\u200d\u200db", "a\u200c\u200db", "a\u3000\u200cb"],
     ids=ascii,
 )
-def test_F33_joiners_elsewhere_are_invisible(text: str) -> None:
+def test_IN5_F33_joiners_elsewhere_are_invisible(text: str) -> None:
     assert broken(text_faults(text)) == [VISIBLE_RULE]
 
 
 @pytest.mark.parametrize("space", sorted(VISIBLE_SPACE), ids=ascii)
-def test_F11_white_space_stands_alone_and_inside(space: str) -> None:
+def test_IN5_F11_white_space_stands_alone_and_inside(space: str) -> None:
     for name in (
         f"bob{space}",
         f"{space}bob",
@@ -299,7 +299,7 @@ DOTS = [
 
 
 @pytest.mark.parametrize("login", DOTS, ids=ascii)
-def test_F9_a_login_that_urls_remove_or_change_is_refused(login: str) -> None:
+def test_IN5_F9_a_login_that_urls_remove_or_change_is_refused(login: str) -> None:
     [(rule, sentence, limit)] = login_faults(login)
     assert (rule, limit) == (SEGMENT_RULE, None)
     assert device_faults(login) == text_faults(login) == []
@@ -326,7 +326,7 @@ def test_F9_a_login_that_urls_remove_or_change_is_refused(login: str) -> None:
     ],
     ids=ascii,
 )
-def test_F9_a_login_that_merely_looks_like_one_is_accepted(login: str) -> None:
+def test_IN5_F9_a_login_that_merely_looks_like_one_is_accepted(login: str) -> None:
     assert login_faults(login) == []
 
 

@@ -67,7 +67,7 @@ def shop(shared: Service) -> Tenant:
 
 @pytest.mark.one_setup
 @pytest.mark.parametrize("login", REFUSED, ids=ascii)
-def test_F9_F10_F11_no_new_user_gets_such_a_login(shop: Tenant, login: str) -> None:
+def test_IN5_F9_F10_F11_no_new_user_gets_such_a_login(shop: Tenant, login: str) -> None:
     message = f'"login" {REFUSED[login]}'
     for answer in (shop.create(login), put(shop, login)):
         assert faults(answer) == [message]
@@ -81,7 +81,7 @@ def test_F9_F10_F11_no_new_user_gets_such_a_login(shop: Tenant, login: str) -> N
 
 
 @pytest.mark.one_setup
-def test_F9_F10_F11_all_faults_of_a_body_are_still_listed(shop: Tenant) -> None:
+def test_IN5_F9_F10_F11_all_faults_of_a_body_are_still_listed(shop: Tenant) -> None:
     answer = shop.post("/user", {"login": "..", "email": "bo\u034fb@example.org", "sub": "\u200c"})
     assert faults(answer) == [
         f'"login" {SEGMENT}',
@@ -91,7 +91,7 @@ def test_F9_F10_F11_all_faults_of_a_body_are_still_listed(shop: Tenant) -> None:
     ]
 
 
-def test_F9_F10_F11_a_user_with_such_a_login_goes_on_as_before(shared: Service, shop: Tenant) -> None:
+def test_IN5_F9_F10_F11_a_user_with_such_a_login_goes_on_as_before(shared: Service, shop: Tenant) -> None:
     shop.create("bob")
     existing(shared, shop, *ODD)
     assert sorted(logins(shop)) == sorted([*ODD, "bob"])
@@ -113,7 +113,7 @@ def test_F9_F10_F11_a_user_with_such_a_login_goes_on_as_before(shared: Service, 
     assert shop.session("bob")
 
 
-def test_F10_a_tenant_with_such_an_address_goes_on_as_before(shared: Service, shop: Tenant) -> None:
+def test_IN5_F10_a_tenant_with_such_an_address_goes_on_as_before(shared: Service, shop: Tenant) -> None:
     address = f"bo\u034fb-{uuid4().hex}@example.org"
     body = {"email": address, "password": PASSWORD}
     assert faults(shop.http.post("/tenant", json=body)) == ['"email" must be a valid email']
@@ -126,7 +126,7 @@ def test_F10_a_tenant_with_such_an_address_goes_on_as_before(shared: Service, sh
 
 
 @pytest.mark.one_setup
-def test_F10_device_ids_are_identifiers_too(shop: Tenant) -> None:
+def test_IN5_F10_device_ids_are_identifiers_too(shop: Tenant) -> None:
     shop.create("alice")
     for device in ("lap\u034ftop", "laptop\ufe0f", "\u3164", "laptop\u200b", "\u2800", "a\u200db"):
         assert faults(shop.login(device=device)) == [f'"deviceId" {VISIBLE}']
@@ -140,7 +140,7 @@ FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f\u200d\U0001f52
 NEW = "\U0001fae9\U0002ebf0"
 
 
-def test_F33_names_of_people_are_written_as_they_are(shop: Tenant) -> None:
+def test_IN5_F33_names_of_people_are_written_as_they_are(shop: Tenant) -> None:
     for number, text in enumerate((PERSIAN, FAMILY, NEW)):
         more: dict[str, Any] = {"company": text, "sub": text, "metadata": {"name": text, text: [text]}, "scope": text}
         created = shop.create(f"user-{number}", **more)

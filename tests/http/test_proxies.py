@@ -59,7 +59,7 @@ UNREADABLE = [
 @pytest.mark.parametrize(
     ("spelled", "address"), [(spelled, address) for address, every in SPELLINGS.items() for spelled in every]
 )
-def test_F1_an_address_is_read_with_and_without_a_port(spelled: str, address: str) -> None:
+def test_BF7_F1_an_address_is_read_with_and_without_a_port(spelled: str, address: str) -> None:
     assert str(parse_address(spelled)) == address
     client = TRUSTED.client("10.0.0.1", forwarded(f"198.51.100.7,  {spelled}\t, 10.9.9.9:80"))
     assert client.text == address
@@ -69,7 +69,7 @@ def test_F1_an_address_is_read_with_and_without_a_port(spelled: str, address: st
 
 @pytest.mark.parametrize("hop", UNREADABLE, ids=ascii)
 @pytest.mark.parametrize("frame", ["{}", "203.0.113.9, {}", "203.0.113.9,{}, 10.9.9.9", "127.0.0.1,{}"])
-def test_F1_a_hop_that_cannot_be_parsed_makes_the_client_unknown(hop: str, frame: str) -> None:
+def test_BF7_F1_a_hop_that_cannot_be_parsed_makes_the_client_unknown(hop: str, frame: str) -> None:
     assert parse_address(hop) is None
     client = TRUSTED.client("10.0.0.1", forwarded(frame.format(hop)))
     assert client == ClientAddress(UNKNOWN, "unknown:10.0.0.1", None)
@@ -86,7 +86,7 @@ def test_F1_a_hop_that_cannot_be_parsed_makes_the_client_unknown(hop: str, frame
     ],
     ids=ascii,
 )
-def test_S10_a_trusted_proxy_that_names_no_client_makes_the_client_unknown(hops: str | None) -> None:
+def test_BF7_S10_a_trusted_proxy_that_names_no_client_makes_the_client_unknown(hops: str | None) -> None:
     client = TRUSTED.client(
         "10.0.0.1", {**forwarded(hops), b"x-real-ip": b"203.0.113.9", b"forwarded": b"for=203.0.113.9"}
     )
@@ -95,7 +95,7 @@ def test_S10_a_trusted_proxy_that_names_no_client_makes_the_client_unknown(hops:
 
 
 @pytest.mark.parametrize("name", sorted(FORWARDING_HEADERS))
-def test_S10_BF7_a_forwarding_header_without_a_trusted_proxy_takes_the_peer_off_every_list(name: bytes) -> None:
+def test_BF7_S10_a_forwarding_header_without_a_trusted_proxy_takes_the_peer_off_every_list(name: bytes) -> None:
     for proxies in (Proxies(), TRUSTED):
         plain = proxies.client("127.0.0.1", {b"host": b"x"})
         assert in_networks(plain, EVERYWHERE)
@@ -133,7 +133,7 @@ def test_BF7_the_client_is_the_rightmost_address_that_is_no_trusted_proxy(
     assert TRUSTED.client(peer, forwarded(hops)).text == client
 
 
-def test_S10_the_operator_is_warned_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
+def test_BF7_S10_the_operator_is_warned_once_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
     proxies = Proxies(TRUSTED.trusted)
     for _ in range(5):
         assert proxies.client("203.0.113.1", {b"via": b"1.1 x"}).text == "203.0.113.1"

@@ -345,7 +345,7 @@ def test_addresses_of_the_white_list_are_not_throttled(start: Start) -> None:
     assert statuses([unproven(direct) for _ in range(5)]) == {401: 5}
 
 
-def test_F1_S10_an_unknown_client_is_throttled_whatever_the_list_says_of_the_proxy(start: Start) -> None:
+def test_BF7_F1_S10_an_unknown_client_is_throttled_whatever_the_list_says_of_the_proxy(start: Start) -> None:
     service = start(THROTTLER_MAX="1", THROTTLER_WHITE_LIST="127.0.0.1", TRUSTED_PROXIES="127.0.0.1")
     http = service.client()
     unreadable: list[dict[str, str]] = [{"X-Forwarded-For": hop} for hop in ("x", "203.0.113.9:x", "[::1", "127.0.0.1")]

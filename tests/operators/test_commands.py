@@ -55,7 +55,7 @@ def test_a_tenant_that_was_created_can_log_in(operator: Operator, shared: Servic
 @pytest.mark.parametrize(
     "address", ["sh\u034fop@example.org", "shop\u200b@example.org", "shop@example.org ", "a" * 245 + "@example.org"]
 )
-def test_F10_F11_a_tenant_gets_no_address_that_looks_like_another(operator: Operator, address: str) -> None:
+def test_IN5_F10_F11_a_tenant_gets_no_address_that_looks_like_another(operator: Operator, address: str) -> None:
     answer = operator.run("tenant", "create", address, typed=PASSWORD + "\n")
     assert answer.exit_code == 2
     assert "not an e-mail address" in answer.stderr

@@ -51,7 +51,7 @@ def test_stores_say_what_they_are(shared: Service) -> None:
         assert not found["sessions"].evicts
 
 
-def test_F9_F10_F11_names_that_no_new_account_would_get_are_reported(tmp_path: Path) -> None:
+def test_IN5_F9_F10_F11_names_that_no_new_account_would_get_are_reported(tmp_path: Path) -> None:
     operator = Operator(tmp_path, {})
     operator.do("tenant", "create", "shop@example.org", typed=f"{PASSWORD}\n")
     assert found_names(operator) == ("ok", "None of 1 names would be refused as a new one.")
@@ -69,7 +69,7 @@ def test_F9_F10_F11_names_that_no_new_account_would_get_are_reported(tmp_path: P
     assert said.isascii()
 
 
-def test_F11_the_doctor_looks_at_a_bounded_number_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_IN5_F11_the_doctor_looks_at_a_bounded_number_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_MOST_NAMES", 500)
     migrate(read_settings(tmp_path))
     keep_names(read_settings(tmp_path), "shop@example.org", [" ", *(f"user-{number}" for number in range(600))])

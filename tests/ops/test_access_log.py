@@ -62,7 +62,7 @@ def test_every_request_has_one_line_on_either_lane(tmp_path: Path, caplog: pytes
         assert {line["address"] for line in lines(caplog)} == {"198.51.100.7", "unknown"}
 
 
-def test_F1_a_request_that_is_refused_early_has_the_address_of_its_client(
+def test_BF7_F1_a_request_that_is_refused_early_has_the_address_of_its_client(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -187,7 +187,7 @@ def test_for_everybody_else_there_are_no_metrics(tmp_path: Path) -> None:
             assert answer.status_code == 404
 
 
-def test_F1_S10_metrics_are_not_there_for_what_a_listed_proxy_forwards(tmp_path: Path) -> None:
+def test_BF7_F1_S10_metrics_are_not_there_for_what_a_listed_proxy_forwards(tmp_path: Path) -> None:
     forwarding: tuple[dict[str, str], ...] = (
         {},
         {"X-Forwarded-For": "x"},

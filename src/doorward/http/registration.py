@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from doorward.http.client_address import Address, Network, in_networks, open_to_all, parse_address
 from doorward.http.errors import Forbidden
@@ -31,22 +32,25 @@ class RegistrationPolicy:
         if call.maintained or open_to_all(self.networks):
             return
         client = call.client
-        if not in_networks(client, self.networks):
-            if self.log_limit.permits("address"):
-                log.warning(
-                    "registration refused: the client's address is not in TENANT_WHITE_LIST",
-                    extra={"address": client.text, "peer": call.peer, "request_id": call.request_id},
-                )
-            raise Forbidden
-        assert client.listable  # noqa: S101 - a list that is not open contains known addresses only
-        if self.any_host and not _is_own_host(call.headers, client.listable):
-            if self.log_limit.permits("host"):
-                log.warning(
-                    "registration refused: the Host header does not name this machine (DNS rebinding); "
-                    "list the names of the service in ALLOWED_HOSTS",
-                    extra={"address": client.text, "request_id": call.request_id},
-                )
-            raise Forbidden
+        if client.listable is None:
+            self._refuse(
+                call,
+                "registration refused: the client's address is in doubt, so it is not in TENANT_WHITE_LIST; "
+                "check TRUSTED_PROXIES",
+            )
+        elif not in_networks(client, self.networks):
+            self._refuse(call, "registration refused: the client's address is not in TENANT_WHITE_LIST")
+        elif self.any_host and not _is_own_host(call.headers, client.listable):
+            self._refuse(
+                call,
+                "registration refused: Host does not name this machine (DNS rebinding); "
+                "list the names of the service in ALLOWED_HOSTS",
+            )
+
+    def _refuse(self, call: Call, reason: str) -> NoReturn:
+        if self.log_limit.permits(reason):
+            log.warning(reason, extra={"address": call.address, "peer": call.peer, "request_id": call.request_id})
+        raise Forbidden
 
 
 def _is_own_host(headers: Mapping[bytes, bytes], client: Address) -> bool:
