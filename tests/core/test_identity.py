@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core import unicode_data
-from doorward.core.errors import ValidationFailed
+from doorward.core.errors import Shortcoming, ValidationFailed
 from doorward.core.identity import (
     canonical,
     check_email,
@@ -108,7 +108,7 @@ VISIBLE_RULE, STABLE_RULE, SPACE_RULE, SEGMENT_RULE = (
 EVERY_CHARACTER = [chr(point) for point in range(0x110000)]
 
 
-def broken(faults: list[tuple[str, str, int | None]]) -> list[str]:
+def broken(faults: list[Shortcoming]) -> list[str]:
     return [rule for rule, _, _ in faults]
 
 

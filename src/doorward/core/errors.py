@@ -3,7 +3,7 @@
 Which HTTP status each one becomes is decided in one table, `doorward.http.errors`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 
@@ -186,6 +186,14 @@ class Fault(NamedTuple):
     limit: int | None = None
 
 
+class Shortcoming(NamedTuple):
+    """A rule that a value does not meet: its name, the sentence without the field's name, and its limit."""
+
+    rule: str
+    text: str
+    limit: int | None = None
+
+
 class ValidationFailed(Refusal):
     """A body or a query is not what the endpoint takes; all that is wrong is listed, in field order."""
 
@@ -196,3 +204,10 @@ class ValidationFailed(Refusal):
         """Refuse with every fault found."""
         super().__init__()
         self.faults = tuple(faults)
+
+
+def require(shortcomings: Iterable[Shortcoming], field: str) -> None:
+    """Raise ValidationFailed for `field` where there are shortcomings."""
+    faults = [Fault([field], rule, f'"{field}" {text}', limit) for rule, text, limit in shortcomings]
+    if faults:
+        raise ValidationFailed(faults)

@@ -18,40 +18,32 @@ from doorward.core.characters import (
     has_unstable,
     is_white_space,
 )
-from doorward.core.errors import Fault, ValidationFailed
+from doorward.core.errors import Shortcoming, require
 
 MOST_CHARACTERS = 256
 MOST_BYTES = 512
 MOST_CANONICAL_BYTES = 1024
 
-NameFault = tuple[str, str, int | None]
-"""A broken rule of names: its type, the rest of a sentence that begins with the field's name, and a limit or None."""
-
-_CHARACTERS: NameFault = (
-    "string.max",
-    f"length must be less than or equal to {MOST_CHARACTERS} characters long",
-    MOST_CHARACTERS,
+_EMPTY = Shortcoming("any.empty", "is not allowed to be empty")
+_CHARACTERS = Shortcoming(
+    "string.max", f"length must be less than or equal to {MOST_CHARACTERS} characters long", MOST_CHARACTERS
 )
-_BYTES: NameFault = ("string.max", f"must not take more than {MOST_BYTES} bytes", MOST_BYTES)
-_CANONICAL: NameFault = (
+_BYTES = Shortcoming("string.max", f"must not take more than {MOST_BYTES} bytes", MOST_BYTES)
+_CANONICAL = Shortcoming(
     "string.max",
     f"must not take more than {MOST_CANONICAL_BYTES} bytes in its canonical form (NFKC, casefolded)",
     MOST_CANONICAL_BYTES,
 )
-_EMPTY: NameFault = ("any.empty", "is not allowed to be empty", None)
-_INVISIBLE: NameFault = ("string.visible", "must not contain invisible characters", None)
-_UNSTABLE: NameFault = (
-    "string.stable",
-    "must not contain characters so new that their canonical form differs between versions of Unicode",
-    None,
+_INVISIBLE = Shortcoming("string.visible", "must not contain invisible characters")
+_UNSTABLE = Shortcoming(
+    "string.stable", "must not contain characters so new that their canonical form differs between versions of Unicode"
 )
-_SPACE: NameFault = ("string.space", "must not begin or end with white space, or have more than one in a row", None)
-_SEGMENT: NameFault = (
+_SPACE = Shortcoming("string.space", "must not begin or end with white space, or have more than one in a row")
+_SEGMENT = Shortcoming(
     "string.segment",
     "must not have a path segment that URL normalisation removes: one or two dots, or an empty one at either end",
-    None,
 )
-_EMAIL: NameFault = ("string.email", "must be a valid email", None)
+_EMAIL = Shortcoming("string.email", "must be a valid email")
 
 _SLASHES = re.compile(r"[/\\]")
 
@@ -63,58 +55,53 @@ def canonical(name: str) -> str:
 
 def check_login(login: str) -> None:
     """Return where a user may be given this login; ValidationFailed otherwise."""
-    _raise("login", login_faults(login))
+    require(login_faults(login), "login")
 
 
 def check_email(address: str) -> None:
     """Return where a tenant or a user may be given this e-mail address; ValidationFailed otherwise."""
-    _raise("email", email_faults(address))
+    require(email_faults(address), "email")
 
 
-def login_faults(login: str) -> list[NameFault]:
+def login_faults(login: str) -> list[Shortcoming]:
     """Return the first rule that a new login breaks, as a list of one; an empty list where it may be given."""
     return list(islice(_login_faults(login), 1))
 
 
-def email_faults(address: str) -> list[NameFault]:
+def email_faults(address: str) -> list[Shortcoming]:
     """Return the first rule that a new e-mail address breaks, as a list of one; an empty list where it may be given.
 
     The shape is judged by the predecessor's lenient rule: `a@localhost`, IP literals and internationalised addresses
     pass; `test.test.com` does not.
     """
     found = list(islice(_identifier_faults(address), 1))
-    if found and found[0][0] in {"string.max", "any.empty"}:
+    if found and found[0].rule in {"string.max", "any.empty"}:
         return found
     return [_EMAIL] if found or not _has_email_shape(address) else []
 
 
-def existing_email_faults(address: str) -> list[NameFault]:
+def existing_email_faults(address: str) -> list[Shortcoming]:
     """Return what excludes that any tenant has this e-mail address: rules that held before those of identifiers did."""
     return [_EMAIL] if has_invisible_in_text(address) or not _has_email_shape(address) else []
 
 
-def device_faults(device: str) -> list[NameFault]:
+def device_faults(device: str) -> list[Shortcoming]:
     """Return the first rule that a device id breaks, as a list of one; an empty list where it may be given."""
     return [_INVISIBLE] if has_invisible(device) else []
 
 
-def text_faults(text: str) -> list[NameFault]:
+def text_faults(text: str) -> list[Shortcoming]:
     """Return the first rule that free text breaks, as a list of one; an empty list where it may be given."""
     return [_INVISIBLE] if has_invisible_in_text(text) else []
 
 
-def _raise(field: str, faults: list[NameFault]) -> None:
-    if faults:
-        raise ValidationFailed([Fault([field], rule, f'"{field}" {text}', limit) for rule, text, limit in faults])
-
-
-def _login_faults(login: str) -> Iterator[NameFault]:
+def _login_faults(login: str) -> Iterator[Shortcoming]:
     yield from _identifier_faults(login)
     if _has_removed_segment(login):
         yield _SEGMENT
 
 
-def _identifier_faults(name: str) -> Iterator[NameFault]:
+def _identifier_faults(name: str) -> Iterator[Shortcoming]:
     if not name:
         yield _EMPTY
     if len(name) > MOST_CHARACTERS:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from doorward.core.audit import SERVICE, event
-from doorward.core.errors import Conflict, TenantExists
+from doorward.core.errors import Conflict, TenantExists, require
 from doorward.core.identity import canonical, check_email, email_faults, login_faults
 from doorward.core.model import Caller, Event, Tenant
-from doorward.core.password_policy import require, tenant_rule
+from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, AuditLog, Clock, Ending, Sessions
 from doorward.core.throttle import TENANTS, Throttle
@@ -54,7 +54,7 @@ class Operations:
         ValidationFailed for an address or a password that no tenant may be given.
         """
         check_email(email)
-        require(tenant_rule(password))
+        require(tenant_rule(password), "password")
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         secret = await self.passwords.hash(password, group=TENANTS)
@@ -69,7 +69,7 @@ class Operations:
 
         ValidationFailed for a password that does not meet the tenants' rule.
         """
-        require(tenant_rule(password))
+        require(tenant_rule(password), "password")
         secret = await self.passwords.hash(password, group=TENANTS)
         for _ in range(_TRIES):
             before = await self.find(tenant.id)

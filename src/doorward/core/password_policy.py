@@ -8,9 +8,8 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
 
-from doorward.core.errors import Fault, ValidationFailed
+from doorward.core.errors import Shortcoming
 from doorward.core.hash_formats import UnfitHash, read
 from doorward.core.identity import canonical
 from doorward.core.passwords import MAX_CHARACTERS
@@ -25,14 +24,6 @@ _LONGEST_PERIOD = 4
 _ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop")
 _EDGES = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 _LEET = str.maketrans("@4310$57", "aaeiosst")
-
-
-class Shortcoming(NamedTuple):
-    """A rule that a password does not meet: its name, the sentence without the field's name, and its limit."""
-
-    rule: str
-    text: str
-    limit: int | None = None
 
 
 def tenant_rule(password: str) -> list[Shortcoming]:
@@ -72,13 +63,6 @@ def hash_rule(text: str) -> list[Shortcoming]:
     except UnfitHash as unfit:
         return [Shortcoming(unfit.code, unfit.rule)]
     return []
-
-
-def require(shortcomings: Iterable[Shortcoming], field: str = "password") -> None:
-    """Raise ValidationFailed for `field` where there are shortcomings."""
-    faults = [Fault([field], rule, f'"{field}" {text}', limit) for rule, text, limit in shortcomings]
-    if faults:
-        raise ValidationFailed(faults)
 
 
 def has_classes(password: str) -> bool:

@@ -6,10 +6,10 @@ from uuid import uuid4
 import msgspec
 
 from doorward.core.audit import SERVICE, event
-from doorward.core.errors import Conflict, NotAuthorized, TenantExists
+from doorward.core.errors import Conflict, NotAuthorized, TenantExists, require
 from doorward.core.identity import check_email
 from doorward.core.model import Caller, Session, Tenant
-from doorward.core.password_policy import require, tenant_rule
+from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
 from doorward.core.proof import CurrentPassword
@@ -39,7 +39,7 @@ class Tenants:
         address or a password that no tenant may be given.
         """
         check_email(email)
-        require(tenant_rule(password))
+        require(tenant_rule(password), "password")
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         password_hash = await self.passwords.hash(password, group=TENANTS)
@@ -77,7 +77,7 @@ class Tenants:
         IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded, ValidationFailed for a password
         that does not meet the tenants' rule.
         """
-        require(tenant_rule(password))
+        require(tenant_rule(password), "password")
         await self.throttle.write(caller.tenant_id)
         before = await self._prove(caller, current, "tenant.password")
         secret = await self.passwords.hash(password, group=TENANTS)

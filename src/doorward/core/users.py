@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import uuid4
 
 from doorward.core.audit import event
-from doorward.core.errors import Conflict, LoginExists, LoginNotFound
+from doorward.core.errors import Conflict, LoginExists, LoginNotFound, require
 from doorward.core.hash_formats import bcrypt_cost
 from doorward.core.identity import canonical, check_email, check_login
 from doorward.core.model import Caller, Tenant, User
-from doorward.core.password_policy import hash_rule, require, user_rule
+from doorward.core.password_policy import hash_rule, user_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, Clock, Ending
 from doorward.core.sessions import SessionDoor
@@ -255,7 +255,7 @@ class Users:
             return Secret(password.text, given=True)
         tenant = await self.accounts.tenant_by_id(tenant_id)
         policy = settings_of(tenant).password_policy if tenant else PasswordPolicy()
-        require(user_rule(policy, password, (*context, *_names(tenant))))
+        require(user_rule(policy, password, (*context, *_names(tenant))), "password")
         return Secret(await self.passwords.hash(password, group=tenant_id))
 
     async def _as_predecessor(self, tenant_id: str, password: str | PasswordHash) -> str | PasswordHash:
@@ -265,7 +265,7 @@ class Users:
         tenant = await self.accounts.tenant_by_id(tenant_id)
         if tenant is None or not self.house.counts(settings_of(tenant)).ready_hashes:
             return password
-        require(hash_rule(password))
+        require(hash_rule(password), "password")
         return PasswordHash(password)
 
     async def _found(self, tenant_id: str, login: str) -> User:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from doorward.core.errors import Shortcoming
 from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, LEGACY, bcrypt_cost
 from doorward.core.identity import (
     MOST_CANONICAL_BYTES,
     MOST_CHARACTERS,
-    NameFault,
     canonical,
     email_faults,
     existing_email_faults,
@@ -187,7 +187,7 @@ def _refuse(identity: str, *texts: str) -> None:
 
 
 def _name_remarks(
-    name: str, existing: Callable[[str], list[NameFault]], new: Callable[[str], list[NameFault]]
+    name: str, existing: Callable[[str], list[Shortcoming]], new: Callable[[str], list[Shortcoming]]
 ) -> tuple[Sort, ...]:
     """Return what is to be said of a login or address, by the rules of existing names and by those of new ones."""
     if existing(name) or len(name) > MOST_CHARACTERS:
