@@ -70,7 +70,7 @@ def _hostile_names(stand: Stand) -> None:
         f"{victim.login}%",
         f"{victim.login[:-1]}_",
         f"x' OR login='{victim.login}",
-        f"../{victim.login}",
+        f"x/{victim.login}",
         f"{victim.tenant.id}:{victim.login}",
         str(victim.user["id"]),
     ):
