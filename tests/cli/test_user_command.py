@@ -27,6 +27,7 @@ ALICE = {
     "company": 'Ex "Ltd", Z\u00fcrich',
 }
 BOB = {"login": "bob", "email": "bob@example.org", "sub": "s-2", "disabled": True}
+CAROL = {"login": "carol", "email": "carol@example.org", "sub": "s-4", "emailVerified": True}
 BAD = {"login": "eve", "email": "nobody", "sub": "s-3"}
 
 
@@ -69,7 +70,8 @@ def test_users_of_a_file_log_in_with_the_passwords_they_had(tmp_path: Path, shop
     file = write(tmp_path / f"users{ending}", [ALICE, BOB])
     result = run(tmp_path, "import", "--tenant", EMAIL, "--json", str(file))
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == {"rows": 2, "created": 2, "exists": 0, "refused": 0, "dryRun": False}
+    counts = {"created": 2, "exists": 0, "refused": 0, "skipped": 0, "unconfirmed": 0}
+    assert json.loads(result.stdout) == {"rows": 2, **counts, "dryRun": False}
     found = shop.get("/user/alice").json()
     assert {name: found[name] for name in ("email", "sub", "scope", "company")} == {
         name: ALICE[name] for name in ("email", "sub", "scope", "company")
@@ -110,6 +112,40 @@ def test_refused_rows_end_with_3_and_are_told_in_a_file_of_the_owners(tmp_path: 
     ]
     assert told[0]["error"] == '"email" must be a valid email'
     assert len(shop.get("/user").json()["users"]) == 1
+
+
+@pytest.mark.parametrize("ending", [".csv", ".ndjson"])
+@pytest.mark.parametrize(
+    ("options", "note", "expected"),
+    [
+        ([], "1 with an e-mail address that was never verified: disabled (--unconfirmed disable).", (True, False)),
+        (
+            ["--unconfirmed", "admit"],
+            "1 with an e-mail address that was never verified: let in (--unconfirmed admit).",
+            (False, False),
+        ),
+        (
+            ["--unconfirmed", "skip"],
+            "1 with an e-mail address that was never verified: left out (--unconfirmed skip).",
+            (None, False),
+        ),
+    ],
+)
+def test_F14_users_whose_address_was_never_verified_come_in_as_the_operator_says(
+    tmp_path: Path, shop: Tenant, ending: str, options: list[str], note: str, expected: tuple[bool | None, bool | None]
+) -> None:
+    file = write(
+        tmp_path / f"users{ending}", [{**ALICE, "emailVerified": False}, {**BOB, "disabled": False}, {**CAROL}]
+    )
+    result = run(tmp_path, "import", "--tenant", EMAIL, *options, str(file))
+    assert (result.exit_code, result.stdout.splitlines()[1]) == (0, note)
+    users = {user["login"]: user for user in shop.get("/user").json()["users"]}
+    assert users["carol"]["emailVerified"] is True
+    assert all("emailVerified" not in users[login] for login in users if login != "carol")
+    found = tuple(users[login].get("disabled", False) if login in users else None for login in ("alice", "bob"))
+    assert found == expected
+    again = run(tmp_path, "import", "--tenant", EMAIL, "--json", *options, str(file))
+    assert json.loads(again.stdout)["unconfirmed"] == (1 if options[1:] == ["skip"] else 0)
 
 
 def test_an_export_holds_everybody_and_only_with_hashes_a_way_back(tmp_path: Path, service: Service) -> None:

@@ -133,6 +133,59 @@ def test_a_disabled_user_stays_out(tenant: Tenant) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "user_disabled")
 
 
+HASH = next(v for v in VECTORS if v["maker"] == "bcrypt")
+NEVER = {"passwordHash": HASH["hash"], "emailVerified": False}
+
+
+def logins_of(tenant: Tenant, *logins: str) -> list[str]:
+    """Return the code of each login's answer, "in" where it succeeds."""
+    answers = [tenant.login(login, HASH["password"]) for login in logins]
+    return ["in" if answer.status_code == 200 else answer.json()["code"] for answer in answers]
+
+
+def test_F14_users_whose_address_was_never_verified_come_in_disabled(tenant: Tenant) -> None:
+    found = take(
+        tenant,
+        row("never", **NEVER),
+        row("verified", **{**NEVER, "emailVerified": True}),
+        row("unknown", **{**NEVER, "emailVerified": None}),
+        row("silent", passwordHash=HASH["hash"]),
+    )
+    assert (found["created"], found["skipped"], found["unconfirmed"]) == (4, 0, 1)
+    assert [result.get("unconfirmed") for result in found["results"]] == [True, None, None, None]
+    assert logins_of(tenant, "never", "verified", "unknown", "silent") == ["user_disabled", "in", "in", "in"]
+    shown = {user["login"]: user.get("emailVerified") for user in tenant.get("/user").json()["users"]}
+    assert shown == {"never": None, "verified": True, "unknown": None, "silent": None}
+    tenant.http.patch("/user/never", json={"disabled": False}, headers=tenant.headers)
+    assert logins_of(tenant, "never") == ["in"]
+
+
+def test_F14_an_import_may_let_unconfirmed_users_in_or_leave_them_out(tenant: Tenant) -> None:
+    rows = [row("never", **NEVER), row("NEVER", **{**NEVER, "emailVerified": True}), row("out", **NEVER, disabled=True)]
+    admitted = take(tenant, *rows, query="?unconfirmed=admit&dryRun=true")
+    assert statuses(admitted) == [("never", "created", None), ("NEVER", "exists", None), ("out", "created", None)]
+    assert (admitted["unconfirmed"], hand_out(tenant)) == (2, [])
+    skipped = take(tenant, *rows, query="?unconfirmed=skip&dryRun=true")
+    assert statuses(skipped) == [("never", "skipped", None), ("NEVER", "created", None), ("out", "skipped", None)]
+    assert (skipped["created"], skipped["skipped"], skipped["unconfirmed"]) == (1, 2, 2)
+    assert take(tenant, *rows, query="?unconfirmed=skip")["created"] == 1
+    assert [user["login"] for user in hand_out(tenant)] == ["NEVER"]
+    assert logins_of(tenant, "never") == ["in"]
+    assert take(tenant, row("let-in", **NEVER), rows[2], query="?unconfirmed=admit")["created"] == 2
+    assert logins_of(tenant, "let-in", "out") == ["in", "user_disabled"]
+    assert take(tenant, row("let-in", **NEVER))["exists"] == 1
+    assert logins_of(tenant, "let-in") == ["in"]
+
+
+def test_F14_what_is_said_of_an_address_has_to_be_true_or_false(tenant: Tenant) -> None:
+    found = take(tenant, row("a", emailVerified="no"), row("b", emailVerified=1))
+    assert [result["error"] for result in found["results"]] == ['"emailVerified" must be true or false'] * 2
+    for query in ("?unconfirmed=", "?unconfirmed=Admit", "?unconfirmed=true"):
+        answer = tenant.post(f"/users/import{query}", {"users": [row()]})
+        assert faults(answer) == ['"unconfirmed" must be one of admit, disable, skip']
+    assert hand_out(tenant) == []
+
+
 def test_nobody_logs_in_as_a_user_without_a_hash_until_a_reset(tenant: Tenant) -> None:
     take(tenant, row(), row("bob", passwordHash=None))
     for login in ("alice", "bob"):
@@ -222,9 +275,11 @@ def test_what_was_exported_can_be_imported_by_another_tenant(tenant: Tenant, oth
         tenant,
         row(passwordHash=vector["hash"], scope=None, metadata={"a": [1, "\u00e9"]}, company="X"),
         row("bob", disabled=True),
+        row("carol", emailVerified=True),
     )
     first = hand_out(tenant, "?hashes=true")
-    assert take(other, *first)["created"] == 2
+    assert [user.get("emailVerified") for user in first] == [None, None, True]
+    assert take(other, *first)["created"] == 3
     second = hand_out(other, "?hashes=true")
     own = {"id", "tenant", "registrationDate", "lastActivity"}
     assert [{k: v for k, v in user.items() if k not in own} for user in second] == [

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from doorward.cli import main
 from doorward.core.model import User
 from doorward.core.passwords import Hasher
-from doorward.core.user_transfer import Unfit
+from doorward.core.user_transfer import Newcomer, Unfit
 from doorward.http.rows import read_row
 from doorward.moving import others
 from doorward.moving.others import UNREADABLE, FirebaseHashing
@@ -130,6 +130,174 @@ def test_what_else_a_system_knows_is_kept_beside(settings: Settings) -> None:
     )
     assert ann
     assert ann["scope"] == {"admin": True}
+
+
+def kratos(*addresses: Any, **traits: str) -> dict[str, Any]:
+    listed = [{"value": value, "verified": verified, "via": "email"} for value, verified in addresses]
+    return {"id": "k", "traits": {"email": "ann@example.org", **traits}, "verifiable_addresses": listed}
+
+
+def supabase(**columns: Any) -> dict[str, Any]:
+    return {"id": "s", "email": "ann@example.org", **columns}
+
+
+ANN = "ann@example.org"
+FIREBASE = FirebaseHashing.read(PARAMETERS.read_text()).reader()
+SAID: list[tuple[Any, dict[str, Any], bool | None]] = [
+    (others.kratos, kratos((ANN, True)), True),
+    (others.kratos, kratos((ANN, False)), False),
+    (others.kratos, kratos(("ANN@example.org", True)), True),
+    (others.kratos, kratos(("other@example.org", True)), None),
+    (others.kratos, kratos(("other@example.org", True), (ANN, False)), False),
+    (others.kratos, kratos(), None),
+    (others.kratos, {"id": "k", "traits": {"email": ANN}}, None),
+    (others.kratos, {**kratos((ANN, True)), "verifiable_addresses": [{"value": ANN}]}, False),
+    (others.kratos, {**kratos(("+49170", False)), "traits": {"username": "ann"}}, False),
+    (others.kratos, {**kratos(("+49170", True)), "traits": {"username": "ann"}}, None),
+    (others.supabase, supabase(email_confirmed_at="2024-01-01", confirmed_at="2024-01-01"), True),
+    (others.supabase, supabase(email_confirmed_at="", confirmed_at=""), False),
+    (others.supabase, supabase(email_confirmed_at=None), False),
+    (others.supabase, supabase(email_confirmed_at="", confirmed_at="2024-01-01", phone="4917"), False),
+    (others.supabase, supabase(confirmed_at="2024-01-01"), True),
+    (others.supabase, supabase(confirmed_at=""), False),
+    (others.supabase, supabase(), None),
+    (others.supabase, {"id": "s", "phone": "4917", "phone_confirmed_at": ""}, False),
+    (others.supabase, {"id": "s", "phone": "4917", "phone_confirmed_at": "2024-01-01"}, None),
+    (others.supabase, {"id": "s", "phone": "4917", "email_confirmed_at": ""}, None),
+    (others.keycloak, {"id": "e", "username": "ann", "email": ANN, "emailVerified": True}, True),
+    (others.keycloak, {"id": "e", "username": "ann", "email": ANN, "emailVerified": False}, False),
+    (others.keycloak, {"id": "e", "username": "ann", "email": ANN}, None),
+    (others.keycloak, {"id": "e", "username": "ann", "emailVerified": False}, None),
+    (FIREBASE, {"localId": "f", "email": ANN, "emailVerified": True}, True),
+    (FIREBASE, {"localId": "f", "email": ANN, "emailVerified": False}, False),
+    (FIREBASE, {"localId": "f", "email": ANN}, None),
+    (FIREBASE, {"localId": "f", "phoneNumber": "+4917", "emailVerified": False}, None),
+]
+
+
+@pytest.mark.parametrize(("reader", "entry", "expected"), SAID, ids=lambda one: getattr(one, "__name__", None))
+def test_F14_every_system_says_whether_an_address_was_verified(
+    reader: Any, entry: dict[str, Any], *, expected: bool | None
+) -> None:
+    row = reader(entry)
+    assert row.get("emailVerified") is expected
+    read = read_row(row)
+    assert isinstance(read, Newcomer)
+    assert read.email_verified is expected
+    assert not read.disabled
+
+
+def django(pk: Any, username: str, email: str) -> dict[str, Any]:
+    return {"model": "auth.user", "pk": pk, "fields": {"username": username, "email": email, "password": "!"}}
+
+
+def allauth(user: Any, email: Any, *, verified: Any) -> dict[str, Any]:
+    fields = {"user": user, "email": email, "verified": verified, "primary": True}
+    return {"model": "account.emailaddress", "pk": 1, "fields": fields}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        ([], None),
+        ([allauth(5, "Ann@example.org", verified=True)], True),
+        ([allauth(5, "ann@EXAMPLE.org", verified=True)], True),
+        ([allauth(5, "Ann@example.org", verified=False)], False),
+        ([allauth(5, "Ann@example.org", verified=None)], False),
+        ([allauth(5, "other@example.org", verified=True)], None),
+        ([allauth(5, "other@example.org", verified=True), allauth(5, "ann@example.org", verified=False)], False),
+        ([allauth(6, "Ann@example.org", verified=True)], None),
+        ([allauth(["ann"], "Ann@example.org", verified=True)], True),
+        ([allauth(["bob"], "Ann@example.org", verified=True)], None),
+        ([allauth(["5"], "Ann@example.org", verified=True)], None),
+        ([allauth(5, "\uff21nn@example.org", verified=True)], None),
+    ],
+)
+def test_F14_django_allauth_says_which_addresses_were_verified(addresses: list[Any], expected: object) -> None:
+    entries = [*addresses, django(5, "ann", "Ann@example.org")]
+    read = others.django_with(entries)
+    assert [read(one) for one in addresses] == [None] * len(addresses)
+    row = read(entries[-1])
+    assert row
+    assert row.get("emailVerified") is expected
+
+
+@pytest.mark.parametrize("system", ["kratos", "supabase", "keycloak", "firebase", "django"])
+@pytest.mark.parametrize("choice", [None, "admit", "skip"])
+def test_F14_unconfirmed_users_of_every_system_come_in_disabled_unless_the_operator_says_otherwise(
+    settings: Settings, tmp_path: Path, system: str, choice: str | None
+) -> None:
+    unconfirmed: dict[str, list[Any]] = {
+        "kratos": [kratos((ANN, False)), {**kratos(("ben@example.org", True), email="ben@example.org"), "id": "l"}],
+        "supabase": [
+            supabase(email_confirmed_at=None),
+            supabase(id="t", email="ben@example.org", email_confirmed_at="2024-01-01"),
+        ],
+        "keycloak": [
+            {"id": "e", "username": ANN, "email": ANN, "emailVerified": False},
+            {"id": "f", "username": "ben@example.org", "email": "ben@example.org", "emailVerified": True},
+        ],
+        "firebase": [
+            {"localId": "f", "email": ANN, "emailVerified": False},
+            {"localId": "g", "email": "ben@example.org", "emailVerified": True},
+        ],
+        "django": [
+            django(1, ANN, ANN),
+            django(2, "ben@example.org", "ben@example.org"),
+            allauth(1, ANN, verified=False),
+            allauth(2, "ben@example.org", verified=True),
+        ],
+    }
+    file = tmp_path / "some.json"
+    file.write_text(json.dumps(unconfirmed[system]))
+    options = ["--unconfirmed", choice] if choice else []
+    told = json.loads(run(system, file, *options, "--json", "--dry-run").stdout)
+    assert (told["rows"], told["unconfirmed"]) == (2, 1)
+    answer = run(system, file, *options)
+    assert answer.exit_code == 0, answer.output
+    treated = {None: "disabled (--unconfirmed disable)", "admit": "let in", "skip": "left out"}[choice]
+    assert f"1 with an e-mail address that was never verified: {treated}" in answer.stdout
+    found = users(settings)
+    assert {login: user.disabled for login, user in found.items()} == {
+        **({} if choice == "skip" else {ANN: choice is None}),
+        "ben@example.org": False,
+    }
+    assert [bool(user.email_verified_at) for user in found.values()] == [False] * (len(found) - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    ("reader", "entry", "missing"),
+    [
+        (others.kratos, {**kratos((ANN, True)), "credentials": {"password": {"identifiers": [ANN]}}}, "traits"),
+        (others.kratos, kratos((ANN, True)), "id"),
+        (FIREBASE, {"localId": "f", "email": ANN, "emailVerified": True}, "localId"),
+        (others.supabase, supabase(), "id"),
+        (others.keycloak, {"id": "e", "username": "ann", "email": ANN}, "id"),
+        (others.keycloak, {"id": "e", "username": "ann", "email": ANN}, "username"),
+        (others.django, {"id": 1, "username": "ann", "email": ANN, "password": "!"}, "id"),
+        (others.django, {"id": 1, "username": "ann", "email": ANN, "password": "!"}, "password"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else getattr(one, "__name__", ""),
+)
+def test_T9_an_entry_without_what_names_its_user_is_none(reader: Any, entry: dict[str, Any], missing: str) -> None:
+    assert reader(entry)
+    with pytest.raises(UNREADABLE):
+        reader({name: value for name, value in entry.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("system", "entry"),
+    [("firebase", {"email": ANN, "emailVerified": True}), ("kratos", {"id": "k", "verifiable_addresses": []})],
+)
+def test_T9_a_firebase_user_without_localId_and_a_kratos_one_without_traits_are_refused(
+    settings: Settings, tmp_path: Path, system: str, entry: dict[str, Any]
+) -> None:
+    file = tmp_path / "some.json"
+    file.write_text(json.dumps([entry]))
+    answer = run(system, file, "--json")
+    assert answer.exit_code == 3
+    assert [one["code"] for one in json.loads(answer.stdout)["refusals"]] == ["unreadable_entry"]
+    assert users(settings) == {}
 
 
 def test_an_entry_that_is_none_refuses_itself_and_no_other(settings: Settings, tmp_path: Path) -> None:

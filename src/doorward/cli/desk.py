@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -28,6 +28,7 @@ from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, peppers
 from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswords
+from doorward.core.user_transfer import Unconfirmed
 from doorward.core.users import Users
 from doorward.master_keys import CannotChange
 from doorward.settings import Settings
@@ -225,6 +226,21 @@ def email(_context: click.Context, _parameter: click.Parameter, value: str) -> s
     if email_faults(value):
         raise click.BadParameter("not an e-mail address.")
     return value
+
+
+UNCONFIRMED: Mapping[str, Any] = {
+    "type": click.Choice([one.value for one in Unconfirmed]),
+    "default": Unconfirmed.DISABLE.value,
+    "show_default": True,
+    "help": "New users whose e-mail address was never verified: let them in, disable them, or leave them out.",
+}
+"""An option of commands that import users."""
+
+
+def unconfirmed_note(count: int, treatment: Unconfirmed) -> str:
+    """Return what became of so many unconfirmed users, for people."""
+    done = {Unconfirmed.ADMIT: "let in", Unconfirmed.DISABLE: "disabled", Unconfirmed.SKIP: "left out"}[treatment]
+    return f"{count} with an e-mail address that was never verified: {done} (--unconfirmed {treatment})."
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line, for scripts.")

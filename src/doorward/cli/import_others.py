@@ -7,15 +7,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-from doorward.cli.desk import example
+from doorward.cli.desk import UNCONFIRMED, example, unconfirmed_note
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Caller
-from doorward.core.user_transfer import Newcomer, Outcome, Unfit, UserTransfer
+from doorward.core.user_transfer import Newcomer, Outcome, Unconfirmed, Unfit, UserTransfer
 from doorward.http.rows import read_row
 from doorward.moving import others
 from doorward.moving.others import UNREADABLE, FirebaseHashing, Reader
@@ -27,9 +27,21 @@ _REFUSED = 3
 _NO_USER = Unfit("unreadable_entry", "The entry is none that this system writes")
 
 
-def _command(name: str, reader: Callable[..., Reader], about: str, *options: Any) -> click.Command:
-    def run(file: Path, email: str, *, dry_run: bool, as_json: bool, **more: Any) -> None:
-        _bring_in(reader(**more), file, email, dry_run=dry_run, as_json=as_json)
+class _Wanted(NamedTuple):
+    """What the options of an import say."""
+
+    email: str
+    unconfirmed: Unconfirmed
+    dry_run: bool
+    as_json: bool
+
+
+def _command(name: str, reader_for: Callable[..., Reader], about: str, *options: Any) -> click.Command:
+    """Return a command; `reader_for` is given the entries of the file and the values of `options`."""
+
+    def run(file: Path, email: str, unconfirmed: str, *, dry_run: bool, as_json: bool, **more: Any) -> None:
+        wanted = _Wanted(email, Unconfirmed(unconfirmed), dry_run, as_json)
+        _bring_in(lambda entries: reader_for(entries, **more), file, wanted)
 
     return click.Command(
         name,
@@ -42,6 +54,7 @@ def _command(name: str, reader: Callable[..., Reader], about: str, *options: Any
             click.Option(
                 ["--tenant", "email"], required=True, help="E-mail address of the tenant they become users of."
             ),
+            click.Option(["--unconfirmed"], **UNCONFIRMED),
             click.Option(["--dry-run"], is_flag=True, help="Only tell what would happen."),
             click.Option(["--json", "as_json"], is_flag=True, help="Report as JSON, for scripts."),
             *options,
@@ -49,7 +62,7 @@ def _command(name: str, reader: Callable[..., Reader], about: str, *options: Any
     )
 
 
-def _firebase(parameters: Path) -> Reader:
+def _firebase(_entries: Iterable[Any], parameters: Path) -> Reader:
     try:
         return FirebaseHashing.read(parameters.read_text(encoding="utf-8")).reader()
     except ValueError as error:
@@ -64,29 +77,28 @@ _PARAMETERS = click.Option(
 )
 
 COMMANDS = (
-    _command("kratos", lambda: others.kratos, "Bring in identities of Ory Kratos, from FILE as its API lists them."),
-    _command("supabase", lambda: others.supabase, "Bring in auth.users of Supabase Auth, from FILE as CSV or JSON."),
+    _command("kratos", lambda _: others.kratos, "Bring in identities of Ory Kratos, from FILE as its API lists them."),
+    _command("supabase", lambda _: others.supabase, "Bring in auth.users of Supabase Auth, from FILE as CSV or JSON."),
     _command(
-        "keycloak", lambda: others.keycloak, "Bring in the users of a Keycloak realm, from FILE as it exports them."
+        "keycloak", lambda _: others.keycloak, "Bring in the users of a Keycloak realm, from FILE as it exports them."
     ),
     _command("firebase", _firebase, "Bring in the users of Firebase, from FILE as auth:export writes it.", _PARAMETERS),
-    _command(
-        "django", lambda: others.django, "Bring in auth_user of Django, from FILE as CSV or as dumpdata writes it."
-    ),
+    _command("django", others.django_with, "Bring in auth_user of Django, from FILE as CSV or as dumpdata writes it."),
 )
 
 
-def _bring_in(reader: Reader, file: Path, email: str, *, dry_run: bool, as_json: bool) -> None:
+def _bring_in(reader_for: Callable[[list[Any]], Reader], file: Path, wanted: _Wanted) -> None:
     try:
-        rows = list(_read(reader, _entries(file)))
+        entries = _entries(file)
+        rows = list(_read(reader_for(entries), entries))
         settings = Settings.read()
         migrate(settings)
-        outcomes = asyncio.run(_take(settings, email, rows, dry_run=dry_run))
+        outcomes = asyncio.run(_take(settings, rows, wanted))
     except (CannotStart, Refusal) as reason:
         why = reason.sentence if isinstance(reason, Refusal) else str(reason)
         click.secho(f"doorward cannot import. {why.rstrip('.')}.", err=True, fg="red")
         sys.exit(1)
-    _tell(outcomes, dry_run=dry_run, as_json=as_json)
+    _tell(outcomes, wanted)
     if any(outcome.unfit for outcome in outcomes):
         sys.exit(_REFUSED)
 
@@ -118,34 +130,40 @@ def _read(reader: Reader, entries: Iterable[Any]) -> Iterable[Newcomer | Unfit]:
             yield read_row(row)
 
 
-async def _take(settings: Settings, email: str, rows: list[Newcomer | Unfit], *, dry_run: bool) -> list[Outcome]:
+async def _take(settings: Settings, rows: list[Newcomer | Unfit], wanted: _Wanted) -> list[Outcome]:
     stores = choose(settings)
     await stores.open()
     try:
-        tenant = await stores.accounts.tenant_by_email(email)
+        tenant = await stores.accounts.tenant_by_email(wanted.email)
         if tenant is None:
             raise CannotStart("--tenant: there is no tenant of this e-mail address.")
         transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
         outcomes: list[Outcome] = []
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
-            outcomes += await transfer.take(Caller(tenant.id, "operator"), part, dry_run=dry_run)
+            outcomes += await transfer.take(
+                Caller(tenant.id, "operator"), part, unconfirmed=wanted.unconfirmed, dry_run=wanted.dry_run
+            )
         return outcomes
     finally:
         await stores.close()
 
 
-def _tell(outcomes: list[Outcome], *, dry_run: bool, as_json: bool) -> None:
+def _tell(outcomes: list[Outcome], wanted: _Wanted) -> None:
     counts = Counter(str(outcome.status) for outcome in outcomes)
     refused = [
         {"row": number, "login": outcome.login, "code": outcome.unfit.code, "error": outcome.unfit.sentence}
         for number, outcome in enumerate(outcomes, start=1)
         if outcome.unfit
     ]
-    if as_json:
-        click.echo(json.dumps({"rows": len(outcomes), **counts, "dryRun": dry_run, "refusals": refused}))
+    unconfirmed = sum(outcome.unconfirmed for outcome in outcomes)
+    if wanted.as_json:
+        told = {"rows": len(outcomes), **counts, "unconfirmed": unconfirmed}
+        click.echo(json.dumps({**told, "dryRun": wanted.dry_run, "refusals": refused}))
         return
-    would = "would be " if dry_run else ""
+    would = "would be " if wanted.dry_run else ""
     click.echo(f"{len(outcomes)} users: " + ", ".join(f"{count} {would}{what}" for what, count in counts.items()))
+    if unconfirmed:
+        click.echo(unconfirmed_note(unconfirmed, wanted.unconfirmed))
     for one in refused:
         click.echo(f"  {one['row']}. {one['login']!r}: {one['error']}")

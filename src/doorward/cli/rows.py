@@ -12,7 +12,7 @@ from doorward.http.body import parse
 
 _PIECE = 1 << 16
 _LONGEST_ROW = 1 << 20
-_JSON_CELLS = ("scope", "metadata", "disabled")
+_JSON_CELLS = ("scope", "metadata", "disabled", "emailVerified")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 

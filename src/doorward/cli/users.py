@@ -13,12 +13,12 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
-from doorward.cli.desk import example
+from doorward.cli.desk import UNCONFIRMED, example, unconfirmed_note
 from doorward.cli.rows import ENDINGS, UnreadableFile, UnreadableRow, read_rows
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Caller
-from doorward.core.user_transfer import Newcomer, Outcome, Status, Unfit, UserTransfer
+from doorward.core.user_transfer import Newcomer, Outcome, Status, Unconfirmed, Unfit, UserTransfer
 from doorward.http.rows import read_row, write_lines
 from doorward.settings import Settings
 from doorward.stores import Stores, choose
@@ -44,8 +44,10 @@ class _Report:
     """What became of the rows so far."""
 
     dry_run: bool
+    unconfirmed: Unconfirmed
     refused_file: IO[str] | None
     counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
+    never_verified: int = 0
 
     @property
     def rows(self) -> int:
@@ -54,6 +56,7 @@ class _Report:
     def add(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             self.counts[outcome.status] += 1
+            self.never_verified += outcome.unconfirmed
             if outcome.unfit is not None and self.refused_file is not None:
                 told = {"row": self.rows, "login": outcome.login, "code": outcome.unfit.code}
                 self.refused_file.write(json.dumps({**told, "error": outcome.unfit.sentence}) + "\n")
@@ -61,25 +64,31 @@ class _Report:
     def show(self, *, as_json: bool) -> None:
         counts: dict[str, Any] = {str(status): count for status, count in self.counts.items()}
         if as_json:
-            click.echo(json.dumps({"rows": self.rows, **counts, "dryRun": self.dry_run}))
+            found = {"rows": self.rows, **counts, "unconfirmed": self.never_verified}
+            click.echo(json.dumps({**found, "dryRun": self.dry_run}))
             return
         would = " would be" if self.dry_run else ""
+        if not counts[Status.SKIPPED]:
+            del counts[Status.SKIPPED]
         click.echo(f"{self.rows} rows:{would} {', '.join(f'{count} {status}' for status, count in counts.items())}.")
+        if self.never_verified:
+            click.echo(unconfirmed_note(self.never_verified, self.unconfirmed))
 
 
 @user.command("import", epilog=example("doorward user import users.csv --tenant shop@example.org --dry-run"))
 @click.option("--tenant", "email", required=True, help="E-mail address of the tenant whose users they become.")
+@click.option("--unconfirmed", **UNCONFIRMED)
 @click.option("--dry-run", is_flag=True, help="Only tell what would happen.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts.")
 @click.option(
     "--refused", type=click.Path(dir_okay=False, path_type=Path), help="Write a line of JSON here for each refused row."
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def take(file: Path, email: str, refused: Path | None, *, dry_run: bool, as_json: bool) -> None:
+def take(file: Path, email: str, unconfirmed: str, refused: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """Create users from FILE: .csv, .json (an array), or .ndjson, with the fields of POST /users/import.
 
     A login that exists is left as it is, so an import that was interrupted is continued by giving the same file again.
-    Cells of the CSV columns scope, metadata and disabled are JSON; an empty cell is no value.
+    Cells of the CSV columns scope, metadata, emailVerified and disabled are JSON; an empty cell is no value.
 
     Exit codes: 0 every row was created or existed already, 1 the stores or the file cannot be read or written (what was
     created stays), 2 wrong use, 3 some rows were refused.
@@ -88,7 +97,8 @@ def take(file: Path, email: str, refused: Path | None, *, dry_run: bool, as_json
     if ending not in ENDINGS:
         raise click.BadParameter(f"its name has to end in {', '.join(ENDINGS)}", param_hint="FILE")
     with ExitStack() as opened:
-        report = _Report(dry_run, opened.enter_context(_open_private(refused, "w")) if refused else None)
+        treatment = Unconfirmed(unconfirmed)
+        report = _Report(dry_run, treatment, opened.enter_context(_open_private(refused, "w")) if refused else None)
         raw = opened.enter_context(file.open("rb"))
         bar = opened.enter_context(
             click.progressbar(length=file.stat().st_size, file=sys.stderr, hidden=not sys.stderr.isatty())
@@ -99,7 +109,7 @@ def take(file: Path, email: str, refused: Path | None, *, dry_run: bool, as_json
             transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
             rows = map(_read, read_rows(raw, ending))
             while batch := list(islice(rows, _BATCH)):
-                report.add(await transfer.take(caller, batch, dry_run=dry_run))
+                report.add(await transfer.take(caller, batch, unconfirmed=treatment, dry_run=dry_run))
                 bar.update(raw.tell() - bar.pos)
 
         try:

@@ -23,7 +23,10 @@ _AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """A user of another system. `scope` and `metadata` are JSON text; a `password_hash` of "" lets nobody log in."""
+    """A user of another system. `scope` and `metadata` are JSON text; a `password_hash` of "" lets nobody log in.
+
+    `email_verified` is whether that system has verified the e-mail address; None where it does not say.
+    """
 
     login: str
     email: str
@@ -33,6 +36,15 @@ class Newcomer:
     scope: str | None = None
     metadata: str | None = None
     disabled: bool = False
+    email_verified: bool | None = None
+
+
+class Unconfirmed(StrEnum):
+    """Treatment of new users whose e-mail address their system never verified, by its own account."""
+
+    ADMIT = "admit"
+    DISABLE = "disable"
+    SKIP = "skip"
 
 
 class Unfit(NamedTuple):
@@ -49,14 +61,19 @@ class Status(StrEnum):
     CREATED = "created"
     EXISTS = "exists"
     REFUSED = "refused"
+    SKIPPED = "skipped"
 
 
 class Outcome(NamedTuple):
-    """What became of a row, and why it was refused, if it was."""
+    """What became of a row, and why it was refused, if it was.
+
+    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
+    """
 
     status: Status
     login: str | None
     unfit: Unfit | None = None
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +84,26 @@ class UserTransfer:
     audit: AuditLog
     clock: Clock
 
-    async def take(self, caller: Caller, rows: Sequence[Newcomer | Unfit], *, dry_run: bool = False) -> list[Outcome]:
+    async def take(
+        self,
+        caller: Caller,
+        rows: Sequence[Newcomer | Unfit],
+        *,
+        unconfirmed: Unconfirmed = Unconfirmed.DISABLE,
+        dry_run: bool = False,
+    ) -> list[Outcome]:
         """Keep new users of the calling tenant in one transaction; return what became of each row, in their order.
 
         A login that is taken, in the store or by an earlier row, in any spelling of its canonical form, exists already:
         that user is left as it is, so the same rows may be given again. A hash of no known format, or of hostile cost,
         refuses its row and no other. With `dry_run` nothing is kept, and the outcomes are what they would be.
+
+        `unconfirmed` decides on users whose `email_verified` is False: they are disabled unless it says otherwise.
         """
         judged = [_judge(row) for row in rows]
         first: dict[str, Newcomer] = {}
         for row in judged:
-            if isinstance(row, Newcomer):
+            if isinstance(row, Newcomer) and not _is_skipped(row, unconfirmed):
                 first.setdefault(canonical(row.login), row)
         known = await self._known(caller.tenant_id, first)
         new = {login: row for login, row in first.items() if login not in known}
@@ -85,10 +111,10 @@ class UserTransfer:
             # Somebody else may have taken a login meanwhile; what the store says counts.
             detail = "hash" if any(row.password_hash for row in new.values()) else ""
             told = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
-            users = [self._user(caller.tenant_id, row) for row in new.values()]
+            users = [self._user(caller.tenant_id, row, unconfirmed) for row in new.values()]
             kept = await self.accounts.add_users(users, events=[told])
             new = {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}
-        return [_outcome(row, new) for row in judged]
+        return [_outcome(row, new, unconfirmed) for row in judged]
 
     async def hand_out(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
         """Yield all users of the calling tenant, some at a time, by canonical login; the log says that it happened.
@@ -115,7 +141,7 @@ class UserTransfer:
             await asyncio.sleep(0)
         return known
 
-    def _user(self, tenant_id: str, row: Newcomer) -> User:
+    def _user(self, tenant_id: str, row: Newcomer, unconfirmed: Unconfirmed) -> User:
         now = self.clock()
         return User(
             id=str(uuid4()),
@@ -130,7 +156,8 @@ class UserTransfer:
             registration_date=now,
             last_activity=now,
             metadata=row.metadata,
-            disabled=row.disabled,
+            email_verified_at=now if row.email_verified else None,
+            disabled=row.disabled or (row.email_verified is False and unconfirmed is Unconfirmed.DISABLE),
         )
 
 
@@ -143,8 +170,15 @@ def _judge(row: Newcomer | Unfit) -> Newcomer | Unfit:
     return row
 
 
-def _outcome(row: Newcomer | Unfit, new: dict[str, Newcomer]) -> Outcome:
+def _is_skipped(row: Newcomer, unconfirmed: Unconfirmed) -> bool:
+    return row.email_verified is False and unconfirmed is Unconfirmed.SKIP
+
+
+def _outcome(row: Newcomer | Unfit, new: dict[str, Newcomer], unconfirmed: Unconfirmed) -> Outcome:
     if isinstance(row, Unfit):
         return Outcome(Status.REFUSED, row.login, row)
-    is_new = new.get(canonical(row.login)) is row
-    return Outcome(Status.CREATED if is_new else Status.EXISTS, row.login)
+    if _is_skipped(row, unconfirmed):
+        return Outcome(Status.SKIPPED, row.login, unconfirmed=True)
+    if new.get(canonical(row.login)) is not row:
+        return Outcome(Status.EXISTS, row.login)
+    return Outcome(Status.CREATED, row.login, unconfirmed=row.email_verified is False)

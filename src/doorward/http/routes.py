@@ -106,7 +106,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, TooManyRequests),
-        schemas.UsersBody, schemas.UsersImported, query=("dryRun",), example=examples.NEWCOMERS,
+        schemas.UsersBody, schemas.UsersImported, query=("dryRun", "unconfirmed"), example=examples.NEWCOMERS,
         permission=Permission.USERS_WRITE, largest=LARGE_BODY,
     ),
     Endpoint(

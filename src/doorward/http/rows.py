@@ -58,6 +58,7 @@ def read_row(row: Any) -> Newcomer | Unfit:
         scope=None if user.scope is UNSET else text(user.scope),
         metadata=None if user.metadata is UNSET else text(user.metadata),
         disabled=user.disabled is True,
+        email_verified=user.emailVerified if isinstance(user.emailVerified, bool) else None,
     )
 
 

@@ -205,6 +205,13 @@ class Call:
             raise ValidationFailed([Fault([name], "boolean.base", f'"{name}" must be true or false')])
         return value == "true"
 
+    def choice(self, name: str, options: tuple[str, ...], default: str) -> str:
+        """Return a query parameter that is one of the options, `default` where it is absent; ValidationFailed."""
+        value = self.query.get(name, default)
+        if value not in options:
+            raise ValidationFailed([Fault([name], "any.only", f'"{name}" must be one of {", ".join(options)}')])
+        return value
+
     def read(self, schema: type[Schema]) -> Schema:
         """Return the body as a `schema`; MalformedJson, or ValidationFailed with all that is wrong."""
         return validate(parse(self.body), schema)

@@ -6,7 +6,8 @@ cannot make sense of raises one of UNREADABLE. Whether a row will do is judged w
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 Entry = Mapping[str, Any]
@@ -17,6 +18,7 @@ UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 """What a reader may raise over an entry that is none of its system's."""
 
 _TRUE = {"t", "true", "1", "yes"}
+_ALLAUTH = "account.emailaddress"
 
 
 def kratos(entry: Entry) -> Row | None:
@@ -34,7 +36,13 @@ def kratos(entry: Entry) -> Row | None:
         secret=(password.get("config") or {}).get("hashed_password"),
         metadata=metadata,
         disabled=entry.get("state") == "inactive",
+        verified=_kratos_verified(entry.get("verifiable_addresses") or (), traits.get("email")),
     )
+
+
+def _kratos_verified(addresses: Iterable[Entry], email: str | None) -> bool | None:
+    own = [one for one in addresses if not email or _is_same_address(one["value"], email)]
+    return any(one.get("verified") is True for one in own) if own else None
 
 
 def supabase(entry: Entry) -> Row | None:
@@ -50,7 +58,15 @@ def supabase(entry: Entry) -> Row | None:
         secret=entry.get("encrypted_password"),
         metadata=metadata,
         disabled=bool(entry.get("banned_until")),
+        verified=_supabase_verified(entry),
     )
+
+
+def _supabase_verified(entry: Entry) -> bool | None:
+    # `confirmed_at` is all that old versions have. In newer ones it is set when either address is confirmed.
+    own = "email_confirmed_at" if entry.get("email") else "phone_confirmed_at"
+    name = own if own in entry else "confirmed_at"
+    return bool(entry[name]) if name in entry else None
 
 
 def keycloak(entry: Entry) -> Row | None:
@@ -63,6 +79,7 @@ def keycloak(entry: Entry) -> Row | None:
         secret=next((_keycloak_hash(one) for one in entry.get("credentials") or () if one["type"] == "password"), None),
         metadata={name: entry.get(name) for name in names},
         disabled=entry.get("enabled") is False,
+        verified=_flag(entry, "emailVerified"),
     )
 
 
@@ -78,6 +95,44 @@ def _keycloak_hash(credential: Entry) -> str:
         name = "pbkdf2-sha1" if algorithm == "pbkdf2" else algorithm
         return f"${name}$i={data['hashIterations']}${salt}${value}"
     return str(value)
+
+
+class _Address(NamedTuple):
+    """An e-mail address of django-allauth. `owner` is a user, by "id" or, in an export with natural keys, by "name"."""
+
+    owner: tuple[str, str]
+    email: str
+    verified: bool
+
+    @classmethod
+    def read(cls, entry: Entry) -> "_Address":
+        fields = entry["fields"]
+        user = fields["user"]
+        owner = ("name", str(user[0])) if isinstance(user, list) else ("id", str(user))
+        return cls(owner, fields["email"].strip(), fields["verified"] is True)
+
+
+def django_with(entries: Iterable[Any]) -> Reader:
+    """Return a reader for the users among entries that may hold e-mail addresses of django-allauth as well."""
+    addresses: dict[tuple[str, str], list[_Address]] = {}
+    for entry in entries:
+        with suppress(*UNREADABLE):
+            if entry.get("model") == _ALLAUTH:
+                address = _Address.read(entry)
+                addresses.setdefault(address.owner, []).append(address)
+
+    def read(entry: Entry) -> Row | None:
+        if entry.get("model") == _ALLAUTH:
+            _Address.read(entry)
+            return None
+        row = django(entry)
+        if row is None:
+            return None
+        owned = [*addresses.get(("id", row["sub"]), ()), *addresses.get(("name", row["login"]), ())]
+        own = [one.verified for one in owned if _is_same_address(one.email, row["email"])]
+        return {**row, "emailVerified": any(own)} if own else row
+
+    return read
 
 
 def django(entry: Entry) -> Row | None:
@@ -127,7 +182,7 @@ class FirebaseHashing(NamedTuple):
                 digest = _standard(entry["passwordHash"])
                 secret = f"$firebase-scrypt${cost}${_standard(entry['salt'])}${digest}${self.signer}${self.separator}"
             name = entry.get("email") or entry.get("phoneNumber") or entry["localId"]
-            names = ("displayName", "phoneNumber", "photoUrl", "emailVerified", "providerUserInfo")
+            names = ("displayName", "phoneNumber", "photoUrl", "providerUserInfo")
             return _row(
                 login=name,
                 email=entry.get("email"),
@@ -135,6 +190,7 @@ class FirebaseHashing(NamedTuple):
                 secret=secret,
                 metadata={name: entry.get(name) for name in names},
                 disabled=entry.get("disabled") is True,
+                verified=_flag(entry, "emailVerified"),
                 scope=_json(entry.get("customAttributes")),
             )
 
@@ -145,13 +201,32 @@ def _standard(text: str) -> str:
     return text.replace("-", "+").replace("_", "/")
 
 
+def _flag(entry: Entry, name: str) -> bool | None:
+    """Return what an entry says of its e-mail address, None where it has no address or does not say."""
+    found = entry.get(name)
+    return found if isinstance(found, bool) and entry.get("email") else None
+
+
+def _is_same_address(one: str, other: str) -> bool:
+    # Systems lower the case of addresses to compare them. Beyond ASCII that makes one of different mailboxes.
+    return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())
+
+
 def _json(value: Any) -> Any:
     """Return a value that CSV holds as JSON text, and JSON as itself."""
     return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value or None
 
 
 def _row(  # noqa: PLR0913 - a row has as many fields
-    *, login: Any, email: Any, sub: Any, secret: Any, metadata: Entry, disabled: bool, scope: Any = None
+    *,
+    login: Any,
+    email: Any,
+    sub: Any,
+    secret: Any,
+    metadata: Entry,
+    disabled: bool,
+    verified: bool | None = None,
+    scope: Any = None,
 ) -> Row:
     # Every user here has an address; one that nobody can be given stands for those that have none.
     row: Row = {"login": login, "email": email or f"{sub}@users.invalid", "sub": sub}
@@ -161,4 +236,7 @@ def _row(  # noqa: PLR0913 - a row has as many fields
         row["metadata"] = known
     if scope is not None:
         row["scope"] = scope
+    # An address that only stands for a missing one cannot be verified; whom it belongs to may be unconfirmed.
+    if verified is False or (verified and email):
+        row["emailVerified"] = verified
     return {**row, "disabled": True} if disabled else row

@@ -39,6 +39,7 @@ NEUTRAL: Mapping[str, Any] = {
     "token_type_hint": "access_token",
     "users": [{"login": "eve", "email": "eve@example.org", "sub": "sub-e"}],
     "dryRun": "true",
+    "unconfirmed": "disable",
     "hashes": "false",
 }
 """Fields that name nobody: the same for both arms of a comparison. The passwords are nobody's."""

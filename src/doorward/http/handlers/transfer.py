@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import UNSET
 
 from doorward.core.model import Caller, Permission
-from doorward.core.user_transfer import Newcomer, Outcome, Status, Unfit
+from doorward.core.user_transfer import Newcomer, Outcome, Status, Unconfirmed, Unfit
 from doorward.http.rows import read_row, write_lines
 from doorward.http.schemas import RowOutcome, UsersBody, UsersImported
 from doorward.http.services import Services
@@ -23,6 +23,7 @@ async def take(services: Services, call: Call) -> Answer:
     """Take over users of another system, with the hashes of their passwords."""
     caller = await services.caller(call)
     dry_run = call.flag("dryRun")
+    unconfirmed = Unconfirmed(call.choice("unconfirmed", tuple(Unconfirmed), Unconfirmed.DISABLE))
     given: list[Any] = call.read(UsersBody).users
     await services.throttle.bulk(caller.tenant_id)
     rows: list[Newcomer | Unfit] = []
@@ -30,13 +31,15 @@ async def take(services: Services, call: Call) -> Answer:
         rows += [read_row(row) for row in given[start : start + _AT_ONCE]]
         # Whoever waits for a small answer has a turn in between.
         await asyncio.sleep(0)
-    outcomes = await services.transfer.take(caller, rows, dry_run=dry_run)
+    outcomes = await services.transfer.take(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
     found = [outcome.status for outcome in outcomes]
     return reply(
         UsersImported(
             found.count(Status.CREATED),
             found.count(Status.EXISTS),
             found.count(Status.REFUSED),
+            found.count(Status.SKIPPED),
+            sum(outcome.unconfirmed for outcome in outcomes),
             [_told(outcome) for outcome in outcomes],
         )
     )
@@ -61,5 +64,5 @@ async def _pieces(services: Services, caller: Caller, *, hashes: bool) -> AsyncI
 def _told(outcome: Outcome) -> RowOutcome:
     login = UNSET if outcome.login is None else outcome.login
     if outcome.unfit is None:
-        return RowOutcome(login=login, status=outcome.status)
+        return RowOutcome(login=login, status=outcome.status, unconfirmed=outcome.unconfirmed or UNSET)
     return RowOutcome(login=login, status=outcome.status, code=outcome.unfit.code, error=outcome.unfit.sentence)

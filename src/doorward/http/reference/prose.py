@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from doorward.core.errors import ValidationFailed
+from doorward.core.user_transfer import Unconfirmed
 from doorward.core.users import LAST_PAGE
 from doorward.http.errors import STATUS
 from doorward.http.fields import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
@@ -50,7 +51,9 @@ and attributes, and all of its sessions end.""",
     "users_index": """In the order of their logins. To get the next page, send `nextCursor` as `cursor`. A page of a
 search may be short, or empty, though it is not the last: only `nextCursor` says so.""",
     "transfer_take": """Nothing is hashed: each hash is compared as it is at the user's first login, and replaced then.
-A login that exists is left as it is, so the same body may be sent again. With `dryRun` nothing is kept.""",
+A login that exists is left as it is, so the same body may be sent again. With `dryRun` nothing is kept. A user whose
+`emailVerified` is false comes in disabled, unless `unconfirmed` says otherwise; one that has no `emailVerified` does
+not.""",
     "transfer_hand_out": """A line of JSON for each user, in the order of their logins, in chunks: an answer without its
 last chunk is not whole. With `hashes` each line has a `passwordHash`; a key needs `users:write` as well then.""",
     "users_delete": "When this is answered, no process accepts a token of the user any more.",
@@ -118,6 +121,10 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
     "dryRun": (
         "Only tell what would happen.",
         {"type": "string", "enum": ["true", "false"], "default": "false"},
+    ),
+    "unconfirmed": (
+        "New users with `emailVerified: false`: let them in, disable them, or leave them out.",
+        {"type": "string", "enum": list(Unconfirmed), "default": Unconfirmed.DISABLE},
     ),
     "hashes": (
         "With the hashes of the passwords.",

@@ -39,6 +39,18 @@ class ImportedUser(msgspec.Struct):
     company: Company | UnsetType | None = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
+    emailVerified: (  # noqa: N815 - the published name
+        Annotated[
+            YesNo,
+            Meta(
+                description="Whether the other system has verified the e-mail address. Users with false come in "
+                "disabled, unless `unconfirmed` says otherwise.",
+                examples=[True],
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
     disabled: Annotated[YesNo, Meta(description="Whether it may not log in.", examples=[False])] | UnsetType = UNSET
 
 
@@ -62,7 +74,10 @@ class UserExported(UserShown, kw_only=True):
 
 
 class RowOutcome(msgspec.Struct, kw_only=True):
-    """What became of a row. `login` is absent where the row has none; `code` and `error` say why it was refused."""
+    """What became of a row. `login` is absent where the row has none; `code` and `error` say why it was refused.
+
+    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
+    """
 
     login: LoginShown | UnsetType = UNSET
     status: Annotated[Status, Meta(description="What became of it.", examples=["created"])]
@@ -70,6 +85,7 @@ class RowOutcome(msgspec.Struct, kw_only=True):
         str | UnsetType, Meta(description="Why it was refused, for programs.", examples=["hash_unreadable"])
     ] = UNSET
     error: Annotated[str | UnsetType, Meta(description="Why, for people.", examples=[UnfitHash.sentence])] = UNSET
+    unconfirmed: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
 
 
 class UsersImported(msgspec.Struct):
@@ -78,4 +94,12 @@ class UsersImported(msgspec.Struct):
     created: Annotated[int, Meta(description="Users that are new.", examples=[1])]
     exists: Annotated[int, Meta(description="Users that were there already.", examples=[0])]
     refused: Annotated[int, Meta(description="Rows that cannot be users.", examples=[0])]
+    skipped: Annotated[int, Meta(description="Users that `unconfirmed=skip` left out.", examples=[0])]
+    unconfirmed: Annotated[
+        int,
+        Meta(
+            description="Of those that are new or left out: users whose e-mail address was never verified.",
+            examples=[0],
+        ),
+    ]
     results: Annotated[list[RowOutcome], Meta(description="In the order of the rows.")]
