@@ -36,9 +36,9 @@ def test_the_report_counts_and_names_and_holds_no_secret(predecessor: Predecesso
     answer = run(predecessor.url)
     assert answer.exit_code == 0, answer.output
     lines = [line.strip() for line in answer.stdout.splitlines()]
-    for line in ("2  tenants added", "12  users added", "19  sessions added", "'undefined' of tenant "):
+    for line in ("2  tenants added", "12  users added", "16  sessions added", "'undefined' of tenant "):
         assert any(said.startswith(line) for said in lines), line
-    assert "3  orphan: a session whose user is gone" in answer.stdout
+    assert "3  orphan_dropped: a session whose user was deleted" in answer.stdout
     secrets = [row["value"] for row in DUMP["keys"] if row["kind"] == "session"]
     for secret in [*secrets, JWT_KEY, KEY, "$2a$", "pppp"]:
         assert secret not in answer.output
@@ -46,6 +46,19 @@ def test_the_report_counts_and_names_and_holds_no_secret(predecessor: Predecesso
     assert again["dryRun"] is False
     assert again["counts"]["users known"] == 12
     assert "users added" not in again["counts"]
+
+
+def test_S15_sessions_of_deleted_users_go_on_only_where_the_operator_says_so(predecessor: Predecessor) -> None:
+    predecessor.load_dump()
+    dropped = json.loads(run(predecessor.url, "--dry-run", "--json").stdout)
+    assert json.loads(run(predecessor.url, "--dry-run", "--json", "--orphans", "drop").stdout) == dropped
+    kept = json.loads(run(predecessor.url, "--json", "--orphans", "keep").stdout)
+    found = [
+        {one["code"]: one["count"] for one in report["findings"] if "orphan" in one["code"]}
+        for report in (dropped, kept)
+    ]
+    assert found == [{"orphan_dropped": 3}, {"orphan": 3}]
+    assert kept["counts"]["sessions added"] == dropped["counts"]["sessions added"] + 3
 
 
 def test_a_dry_run_reports_the_same_and_keeps_nothing(predecessor: Predecessor, folder: Path) -> None:
@@ -107,4 +120,4 @@ def test_a_terminal_sees_progress(predecessor: Predecessor, folder: Path) -> Non
     os.close(ours)
     assert "Importing" in seen
     assert "100%" in seen
-    assert json.loads(done.stdout)["counts"]["sessions added"] == 19
+    assert json.loads(done.stdout)["counts"]["sessions added"] == 16

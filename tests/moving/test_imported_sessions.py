@@ -36,7 +36,7 @@ def http(tmp_path: Path, predecessor: Predecessor) -> Iterator[httpx.Client]:
     """A client of a service that took over the dump; it carries the first tenant's imported token."""
     settings = read_settings(tmp_path, {**COMPAT, "FORWARD_AUTH_COOKIE": "session"})
     predecessor.load_dump()
-    bring_in(settings, predecessor)
+    bring_in(settings, predecessor, keep_orphans=True)
     with running(settings) as service:
         yield client(service, TENANT_TOKENS[ONE][0])
 

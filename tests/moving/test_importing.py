@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from doorward.core.audit import fingerprint
 from doorward.core.errors import CannotStart
 from doorward.core.hash_formats import LEGACY
 from doorward.core.model import Kind, Session, Tenant, User
@@ -90,14 +91,14 @@ def test_the_dump_is_brought_in_whole_and_the_report_names_its_oddities(
         "users added": 12,
         "sessions read": 19,
         "sessions known": 0,
-        "sessions added": 19,
+        "sessions added": 16,
     }
     gone, replaced = "0e3d570b-0a8e-4738-95e9-89cdb5a5fe33", "806924da-59cb-4c60-9177-2a14599f8b1a"
     assert {sort: sorted(names) for sort, names in found(report).items()} == {
         Sort.NO_HASH: ["broken60"],
         Sort.UNUSUAL_HASH: ["erin@example.com"],
         Sort.NAMELESS: ["undefined"],
-        Sort.ORPHAN: [
+        Sort.ORPHAN_DROPPED: [
             f"{gone}d1795460363901",
             f"{replaced}before-overwrite1795460364147",
             f"{replaced}d1795460363224",
@@ -133,14 +134,15 @@ def test_a_second_run_changes_nothing_and_a_later_one_adds_what_is_new(
     before = everything(settings)
     clock.turn(seconds=3_600)
     report = bring_in(settings, predecessor, clock=clock)
-    assert (report.counts["users known"], report.counts["sessions known"]) == (12, 19)
+    assert (report.counts["users known"], report.counts["sessions known"]) == (12, 16)
+    assert {sort: len(names) for sort, names in found(report).items()} == {Sort.HELD_BACK: 3}
     assert not any(count for what, count in report.counts.items() if what.endswith("added"))
     assert everything(settings) == before
     one = DUMP["tenants"][0]["id"]
     new = keep_user(predecessor, "new", one, registrationDate=clock.now)
     name = keep_session(predecessor, new, at=clock.now)
     clock.turn(seconds=60)
-    for chosen, read in (({"catch_up": True}, 1), ({}, 20)):
+    for chosen, read in (({"catch_up": True, "keep_orphans": True}, 1), ({}, 20)):
         report = bring_in(settings, predecessor, clock=clock, **chosen)
         assert report.counts["sessions read"] == read
         assert report.counts["users added"] == (read == 1)
@@ -148,7 +150,7 @@ def test_a_second_run_changes_nothing_and_a_later_one_adds_what_is_new(
         there = session(settings, name)
         assert there
         assert (there.tenant_id, there.user_id, there.device_id) == (one, new, "d")
-    assert not [sort for sort in report.findings if sort is not Sort.NO_HASH]
+    assert set(report.findings) == {Sort.HELD_BACK}
 
 
 def everything(settings: Settings) -> list[tuple[Any, ...]]:
@@ -201,12 +203,16 @@ def test_what_was_changed_here_wins_and_what_ended_here_does_not_come_back(
     assert sum(name.endswith("d1700000000000") for name in held) == 2
 
 
-def test_a_catch_up_follows_the_source_in_what_was_not_touched_here(
-    settings: Settings, predecessor: Predecessor, clock: TurnableClock
+@pytest.mark.parametrize("keep", [False, True], ids=["drop", "keep"])
+def test_S15_T8_a_catch_up_follows_the_source_in_what_was_not_touched_here_and_tells_the_log(
+    settings: Settings, predecessor: Predecessor, clock: TurnableClock, *, keep: bool
 ) -> None:
     keep_tenant(predecessor)
+    keep_tenant(predecessor, "other@example.org", other := str(uuid4()))
     ids = {login: keep_user(predecessor, login) for login in ("again", "gone", "kept", "out", "used")}
     names = {login: keep_session(predecessor, user_id) for login, user_id in ids.items()}
+    bystander = keep_session(predecessor, keep_user(predecessor, "gone", other))
+    second = keep_session(predecessor, ids["out"], "second")
     bring_in(settings, predecessor, clock=clock)
     used = user(settings, "used")
     assert used
@@ -215,7 +221,8 @@ def test_a_catch_up_follows_the_source_in_what_was_not_touched_here(
     again = keep_user(predecessor, "again", registrationDate=clock.now, lastActivity=clock.now)
     predecessor.redis.delete(f"auth_{SHOP}:gone", f"auth_{SHOP}:used", f"auth_{names['out']}")
     keep_user(predecessor, "kept", id=ids["kept"], lastActivity=clock.now)
-    report = bring_in(settings, predecessor, clock=clock, catch_up=True)
+    before = {tenant_id: len(trail(settings, tenant_id)) for tenant_id in (SHOP, other)}
+    report = bring_in(settings, predecessor, clock=clock, catch_up=True, keep_orphans=keep)
     now = {login: user(settings, login) for login in ids}
     assert now["again"]
     assert now["again"].id == again
@@ -224,23 +231,48 @@ def test_a_catch_up_follows_the_source_in_what_was_not_touched_here(
     assert now["kept"]
     assert now["kept"].last_activity == clock.now
     alive = {login: session(settings, name) is not None for login, name in names.items()}
-    assert alive == {"again": True, "gone": True, "kept": True, "out": False, "used": True}
+    assert alive == {"again": keep, "gone": keep, "kept": True, "out": False, "used": True}
+    assert session(settings, second)
+    assert session(settings, bystander)
     assert {sort: set(rows) for sort, rows in found(report).items()} == {
         Sort.REPLACED: {"again"},
         Sort.GONE: {names["out"], "gone"},
     }
+    told = trail(settings, SHOP)[before[SHOP] :]
+    # The batch in which "again" was read has an event of its own, without a subject.
+    assert {(one["action"], one.get("subject"), one.get("session")) for one in told if one.get("subject")} == {
+        ("user.delete", ids["again"], None),
+        ("users.import", again, None),
+        ("session.revoke", ids["out"], fingerprint(names["out"])),
+        ("user.delete", ids["gone"], None),
+    }
+    assert len(told) == 5
+    assert {(one["actor"], one["outcome"], one["at"]) for one in told} == {("operator", "success", clock.now)}
+    assert trail(settings, other)[before[other] :] == []
 
 
-def test_logins_that_differ_only_in_case_cannot_both_be_kept_but_both_stay_logged_in(
-    settings: Settings, predecessor: Predecessor
+def trail(settings: Settings, tenant_id: str) -> list[dict[str, Any]]:
+    """Return the events of a tenant's log, oldest first."""
+
+    async def read(stores: Stores) -> list[dict[str, Any]]:
+        entries = await stores.audit.page(tenant_id, before=None, limit=500)
+        return [json.loads(entry.text) for entry in reversed(entries)]
+
+    return with_stores(settings, read)
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["drop", "keep"])
+def test_logins_that_differ_only_in_case_cannot_both_be_kept(
+    settings: Settings, predecessor: Predecessor, *, keep: bool
 ) -> None:
     keep_tenant(predecessor)
-    names = [keep_session(predecessor, keep_user(predecessor, login)) for login in ("Bob", "bob")]
-    report = bring_in(settings, predecessor)
+    names = {login: keep_session(predecessor, keep_user(predecessor, login)) for login in ("Bob", "bob")}
+    report = bring_in(settings, predecessor, keep_orphans=keep)
     there = user(settings, "BOB")
     assert there
     assert [there.login, *found(report)[Sort.LOGIN_CONFLICT]] in (["Bob", "bob"], ["bob", "Bob"])
-    assert all(session(settings, name) for name in names)
+    alive = {login for login, name in names.items() if session(settings, name)}
+    assert alive == ({"Bob", "bob"} if keep else {there.login})
 
 
 def test_tenants_whose_address_is_taken_or_whose_record_is_lost_go_on_under_one_that_stands_for_it(
@@ -362,12 +394,22 @@ def test_TK17_a_users_session_has_an_end_and_a_tenants_has_none(
     assert found(report) == {Sort.ENDLESS: [endless]}
 
 
-def test_orphans_can_be_left_behind(settings: Settings, predecessor: Predecessor) -> None:
+def test_S15_sessions_of_deleted_users_are_not_opened(settings: Settings, predecessor: Predecessor) -> None:
     keep_tenant(predecessor)
+    live = keep_session(predecessor, keep_user(predecessor, "alice"))
     name = keep_session(predecessor, str(uuid4()))
-    report = bring_in(settings, predecessor, keep_orphans=False)
+    report = bring_in(settings, predecessor)
     assert found(report) == {Sort.ORPHAN_DROPPED: [name]}
     assert session(settings, name) is None
+    assert session(settings, live)
+
+
+def test_sessions_of_deleted_users_can_be_let_go_on(settings: Settings, predecessor: Predecessor) -> None:
+    keep_tenant(predecessor)
+    name = keep_session(predecessor, str(uuid4()))
+    report = bring_in(settings, predecessor, keep_orphans=True)
+    assert found(report) == {Sort.ORPHAN: [name]}
+    assert session(settings, name)
 
 
 def test_an_empty_source_is_refused_and_ends_nothing(

@@ -25,7 +25,7 @@ def swapped(store: dict[str, str], module_folder: Path) -> Iterator[Service]:
     settings = read_settings(module_folder, {**store, **COMPAT})
     with redis_server() as predecessor:
         predecessor.load_dump()
-        bring_in(settings, predecessor)
+        bring_in(settings, predecessor, keep_orphans=True)
     with running(settings) as service:
         yield service
 

@@ -47,9 +47,9 @@ for command in import_others.COMMANDS:
 @click.option(
     "--orphans",
     type=click.Choice(["keep", "drop"]),
-    default="keep",
+    default="drop",
     show_default=True,
-    help="Sessions whose user is gone there: they go on for the tenant that asks first, or end.",
+    help="Sessions whose user was deleted there: drop ends them, keep lets them go on for the tenant that asks first.",
 )
 @click.option("--name", default="backend-auth", help="Tells several of them apart that are brought into one Doorward.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts.")

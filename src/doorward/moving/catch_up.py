@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from doorward.core.identity import canonical
-from doorward.core.model import Kind, Session, Tenant
+from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Clock
 from doorward.moving import backend_auth
 from doorward.moving.report import Report, Sort
@@ -15,12 +15,16 @@ _SESSIONS_OF_A_USER = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """Removes users, and ends users' sessions, that came from the source, are as they came, and are gone there."""
+    """Removes users, and ends users' sessions, that came from the source, are as they came, and are gone there.
+
+    The sessions of a removed user end with it, unless `keep_orphans` lets them go on.
+    """
 
     source: Source
     target: Target
     clock: Clock
     report: Report
+    keep_orphans: bool = False
 
     async def run(self) -> None:
         """Go through all tenants."""
@@ -36,16 +40,21 @@ class CatchUp:
             there = await self.source.values([backend_auth.user_key(user) for user in users])
             for user, value in zip(users, there, strict=True):
                 devices = await sessions.list_user(tenant.id, user.id, limit=_SESSIONS_OF_A_USER)
-                await self._sessions([device.session for device in devices])
-                if value is None and backend_auth.is_untouched(user) and user.password_hash:
-                    told = [told_by_operator(self.clock(), tenant.id, "user.delete", user.id)]
-                    await accounts.delete_user(tenant.id, user.id, events=told)
+                await self._sessions(user, [device.session for device in devices])
+                if value is None and backend_auth.is_untouched(user):
+                    if not self.keep_orphans:
+                        await sessions.end_user(tenant.id, user.id)
+                    deleted = told_by_operator(self.clock(), tenant.id, "user.delete", user.id)
+                    await accounts.delete_user(tenant.id, user.id, events=[deleted])
                     self.report.find(Sort.GONE, tenant.id, user.login)
             after = canonical(users[-1].login)
 
-    async def _sessions(self, sessions: Sequence[Session]) -> None:
+    async def _sessions(self, user: User, sessions: Sequence[Session]) -> None:
         imported = [session for session in sessions if session.kind == Kind.IMPORTED_USER]
         there = await self.source.values([backend_auth.session_key(session) for session in imported])
         for session, value in zip(imported, there, strict=True):
-            if value is None and await self.target.sessions.close(session):
+            if value is not None:
+                continue
+            closed = told_by_operator(self.clock(), user.tenant_id, "session.revoke", user.id, session)
+            if await self.target.sessions.close(session, events=[closed]):
                 self.report.find(Sort.GONE, session.tenant_id, session.id)

@@ -65,7 +65,7 @@ class Importer:
             await self._take_sessions([row for row in rows if backend_auth.is_session(row.value)])
             self.progress(len(keys))
         if self.choices.catch_up and last is not None:
-            await CatchUp(self.source, self.target, self.clock, self.report).run()
+            await CatchUp(self.source, self.target, self.clock, self.report, self.choices.keep_orphans).run()
         await self.target.imports.note(self.choices.name, begun)
         return self.report
 
@@ -180,7 +180,9 @@ class Importer:
         if there.login != user.login or not backend_auth.is_untouched(there) or self._is_old(user.registration_date):
             self.report.find(Sort.LOGIN_CONFLICT, user.tenant_id, user.login)
             return False
-        # The source keeps one record to a login, so the other one is gone. Its sessions go on there, and here.
+        # The source keeps one record to a login, so the other one is gone. Its sessions go on there.
+        if not self.choices.keep_orphans:
+            await self.target.sessions.end_user(there.tenant_id, there.id)
         await accounts.delete_user(
             there.tenant_id, there.id, events=[told_by_operator(self.clock(), there.tenant_id, "user.delete", there.id)]
         )

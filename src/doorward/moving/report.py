@@ -11,10 +11,10 @@ MOST_NAMED = 1_000
 class Sort(Enum):
     """What there may be to say of a row, and what it means."""
 
-    LOGIN_CONFLICT = "its login, in whatever case, is another user's: not imported, its sessions go on as orphans"
+    LOGIN_CONFLICT = "its login, in whatever case, is another user's: not imported, and its sessions count as orphans"
     TENANT_CONFLICT = "its address, in whatever case, is another tenant's: imported under one that stands for it"
     UNREADABLE = "not what the source keeps there, or longer than can be kept: not imported"
-    HELD_BACK = "not here although an earlier import must have seen it, so it was ended or deleted here: not imported"
+    HELD_BACK = "not here although an earlier import must have seen it, so it ended, or was left out: not imported"
     NO_HASH = "its password is no hash: imported without one, it can log in after a reset only"
     HOSTILE_HASH = "its hash has a cost that is refused: imported without a password"
     UNUSUAL_HASH = "its hash was not made by the source: imported, and renewed at the first login like every other"
@@ -23,8 +23,8 @@ class Sort(Enum):
     NAMELESS = "it has no login: imported under the one it is kept by"
     LOST_TENANT = "tokens or users of it are left but not its record: imported under an address that stands for it"
     LARGE_SCOPE = "its scope is so large that its tokens are refused for their length: imported"
-    ORPHAN = "a session whose user is gone: it goes on, for the tenant that asks about it first"
-    ORPHAN_DROPPED = "a session whose user is gone: not imported"
+    ORPHAN = "a session whose user was deleted: it goes on, for the tenant that asks about it first"
+    ORPHAN_DROPPED = "a session whose user was deleted: not imported"
     ENDLESS = "a user's session without an end: it was given one"
     REPLACED = "created anew at the source since the last import: replaced"
     GONE = "gone at the source since the last import: removed, or ended, here"

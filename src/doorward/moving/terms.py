@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from doorward.core.audit import event
-from doorward.core.model import Caller, Event
+from doorward.core.model import Caller, Event, Session
 from doorward.core.ports import Accounts, Imports, Sessions
 from doorward.moving.backend_auth import Row
 
@@ -45,13 +45,13 @@ class Choices:
     """What an operator may choose.
 
     `name` tells sources apart that are imported into one Doorward. `lifetime` (seconds) is for users' sessions without
-    an end. `keep_orphans` lets sessions go on whose user is gone at the source. `catch_up` skips sessions that the last
-    run has seen, and ends or removes here what has ended or was removed at the source since.
+    an end. `keep_orphans` lets sessions go on whose user was deleted at the source. `catch_up` skips sessions that the
+    last run has seen, and ends or removes here what has ended or was removed at the source since.
     """
 
     name: str = "backend-auth"
     lifetime: int = 604_800
-    keep_orphans: bool = True
+    keep_orphans: bool = False
     catch_up: bool = False
 
 
@@ -60,6 +60,6 @@ def parts(rows: Sequence[Value], size: int = PAGE) -> list[Sequence[Value]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def told_by_operator(at: int, tenant_id: str, action: str, subject: str = "") -> Event:
-    """Return what an import tells the tenant's log; `at` in milliseconds."""
-    return event(Caller(tenant_id, "operator"), at, action, subject=subject)
+def told_by_operator(at: int, tenant_id: str, action: str, subject: str = "", session: Session | None = None) -> Event:
+    """Return the event of something that an import did, for the tenant's log; `at` in milliseconds."""
+    return event(Caller(tenant_id, "operator"), at, action, subject=subject, session=session)
