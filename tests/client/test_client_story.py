@@ -160,6 +160,72 @@ def test_users_are_created_shown_changed_and_removed(doorward: Doorward, tenant:
             gone("alice")
 
 
+HASH = "pbkdf2_sha256$1000$cLPlMZ4ulBcRV6kW60irsd$BHcut5T+k2UPooTdCVnLuiCD0cWYHJG/Ic5IUIkesTY="
+HASHED = "correct horse battery staple"
+
+
+def test_C4_users_are_created_and_changed_with_hashes_that_were_made_elsewhere(doorward: Doorward) -> None:
+    doorward.users.create("post", "a@localhost", None, "s", password_hash=HASH)
+    doorward.users.put("put", "a@localhost", None, "s", password_hash=HASH)
+    doorward.users.create("patch", "a@localhost", "old", "s")
+    doorward.users.patch("patch", password_hash=HASH)
+    for login in ("post", "put", "patch"):
+        doorward.login(login, HASHED, "laptop")
+        with pytest.raises(IncorrectPassword):
+            doorward.login(login, HASH, "laptop")
+    with pytest.raises(ValidationFailed, match="passwordHash"):
+        doorward.users.create("both", "a@localhost", "pw", "s", password_hash=HASH)
+    with pytest.raises(ValidationFailed, match="password"):
+        doorward.users.put("neither", "a@localhost", None, "s")
+    event = next(doorward.audit(limit=1))
+    assert (event.action, event.detail) == ("user.login", None)
+    assert [event.detail for event in doorward.audit() if event.action == "user.password"] == ["hash"]
+
+
+def test_C4_a_tenant_chooses_how_bcrypt_strings_of_new_users_are_read(doorward: Doorward) -> None:
+    string = "$2b$04$d3l/URSb2YNzoQLFtZP47O0bhHp17oHyMjgL5OJrnBARYuPJobDS6"
+    assert doorward.tenant.get().settings.ready_hashes is False
+    doorward.users.create("string", "a@localhost", string, "s")
+    doorward.login("string", string, "laptop")
+    assert doorward.tenant.settings(ready_hashes=True).settings.ready_hashes is True
+    doorward.users.create("hash", "a@localhost", string, "s")
+    doorward.login("hash", "pw", "laptop")
+    assert doorward.tenant.settings(ready_hashes=None).settings.ready_hashes is False
+
+
+def test_F14_a_tenant_says_and_sees_whose_address_is_verified(doorward: Doorward) -> None:
+    assert doorward.users.create("alice", "a@localhost", "pw", "s", email_verified=True).email_verified is True
+    assert doorward.users.create("bob", "b@localhost", "pw", "s").email_verified is False
+    assert doorward.users.put("alice", "a@localhost", "pw", "s").user.email_verified is True
+    assert doorward.users.patch("alice", email="new@localhost").email_verified is False
+    assert doorward.users.patch("alice", email_verified=True).email_verified is True
+    assert [user.email_verified for user in doorward.users.export_users()] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("unconfirmed", "status", "disabled"),
+    [("disable", "created", True), ("admit", "created", False), ("skip", "skipped", None)],
+)
+def test_F14_users_whose_address_was_never_verified_come_in_as_the_tenant_says(
+    doorward: Doorward, unconfirmed: Any, status: str, *, disabled: bool | None
+) -> None:
+    users = [
+        ImportUser("never", "n@localhost", "s", password_hash=HASH, email_verified=False),
+        ImportUser("verified", "v@localhost", "s", password_hash=HASH, email_verified=True),
+        ImportUser("unknown", "u@localhost", "s", password_hash=HASH),
+    ]
+    report = doorward.users.import_users(users, unconfirmed=unconfirmed)
+    assert [(one.status, one.unconfirmed) for one in report.results] == [
+        (status, True),
+        ("created", False),
+        ("created", False),
+    ]
+    assert (report.unconfirmed, report.skipped) == (1, int(status == "skipped"))
+    found = {user.login: (user.disabled, user.email_verified) for user in doorward.users.iterate()}
+    assert found.pop("never", (None, False)) == (disabled, False)
+    assert found == {"verified": (False, True), "unknown": (False, False)}
+
+
 @pytest.mark.parametrize("login", ["a/b", "a b", "ü?#", "%2e%2e", "...", "tenant:x", "a\\b", "+", "a;b=c"])
 def test_any_login_is_one_segment_of_a_path(doorward: Doorward, login: str) -> None:
     made = doorward.users.create(login, "a@localhost", "pw", "s")

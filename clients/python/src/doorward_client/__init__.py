@@ -56,6 +56,7 @@ from doorward_client.values import (
     Tenant,
     TenantClaims,
     Tokens,
+    Unconfirmed,
     User,
     UserPage,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "TooManyKeys",
     "TooManyRequests",
     "Unavailable",
+    "Unconfirmed",
     "User",
     "UserDisabled",
     "UserNotFound",

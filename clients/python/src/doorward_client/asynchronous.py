@@ -29,6 +29,7 @@ from doorward_client.values import (
     Tenant,
     TenantClaims,
     Tokens,
+    Unconfirmed,
     User,
     UserPage,
 )
@@ -93,18 +94,31 @@ class AsyncUsers:
         self,
         login: str,
         email: str,
-        password: str,
+        password: str | None,
         sub: str,
         *,
+        password_hash: str | None = None,
         company: str | None = None,
         scope: Any = UNSET,
         metadata: Any = UNSET,
+        email_verified: bool | Unset = UNSET,
     ) -> User:
         """Create a user. `scope` is any JSON and is copied into every token; `metadata` into none.
 
+        `password` is always a password. For a hash that another system made of one, give None and `password_hash`.
         Raises LoginExists, ValidationFailed. It is never sent twice after a failure that leaves its fate open.
         """
-        call = calls.create_user(login, email, password, sub, company=company, scope=scope, metadata=metadata)
+        call = calls.create_user(
+            login,
+            email,
+            password,
+            sub,
+            password_hash=password_hash,
+            company=company,
+            scope=scope,
+            metadata=metadata,
+            email_verified=email_verified,
+        )
         return await self._sender.send(call)
 
     async def get(self, login: str) -> User:
@@ -115,15 +129,31 @@ class AsyncUsers:
         self,
         login: str,
         email: str,
-        password: str,
+        password: str | None,
         sub: str,
         *,
+        password_hash: str | None = None,
         company: str | None = None,
         scope: Any = UNSET,
         metadata: Any = UNSET,
+        email_verified: bool | Unset = UNSET,
     ) -> Put:
-        """Create a user, or replace what is known of it: it keeps its id, and its sessions end."""
-        call = calls.put_user(login, email, password, sub, company=company, scope=scope, metadata=metadata)
+        """Create a user, or replace what is known of it: it keeps its id.
+
+        Its sessions end if the password is another one than before. `password` and `password_hash` are as in `create`.
+        Another `email` is not verified unless `email_verified` is True.
+        """
+        call = calls.put_user(
+            login,
+            email,
+            password,
+            sub,
+            password_hash=password_hash,
+            company=company,
+            scope=scope,
+            metadata=metadata,
+            email_verified=email_verified,
+        )
         return await self._sender.send(call)
 
     async def patch(
@@ -137,10 +167,13 @@ class AsyncUsers:
         metadata: Any = UNSET,
         disabled: bool | Unset = UNSET,
         password: str | Unset = UNSET,
+        password_hash: str | Unset = UNSET,
+        email_verified: bool | Unset = UNSET,
     ) -> User:
         """Change what is named and leave the rest. None removes `company` and `metadata`.
 
-        `disabled=True` and a new password end the user's sessions. Raises LoginNotFound.
+        `disabled=True` and a new password or hash end the user's sessions. Another `email` is not verified unless
+        `email_verified` is True. Raises LoginNotFound.
         """
         call = calls.patch_user(
             login,
@@ -151,6 +184,8 @@ class AsyncUsers:
             metadata=metadata,
             disabled=disabled,
             password=password,
+            password_hash=password_hash,
+            email_verified=email_verified,
         )
         return await self._sender.send(call)
 
@@ -197,9 +232,14 @@ class AsyncUsers:
         """Set a password by a code and end the user's sessions. Raises InvalidResetCode, ValidationFailed."""
         await self._sender.send(calls.reset(code, password))
 
-    async def import_users(self, users: Sequence[ImportUser], *, dry_run: bool = False) -> ImportReport:
-        """Bring in up to 1,000 users with their password hashes. Who exists already is left alone and reported."""
-        return await self._sender.send(calls.import_users(users, dry_run=dry_run))
+    async def import_users(
+        self, users: Sequence[ImportUser], *, unconfirmed: Unconfirmed = "disable", dry_run: bool = False
+    ) -> ImportReport:
+        """Import up to 1,000 users with their password hashes. Existing users are left alone and reported.
+
+        `unconfirmed` decides on users with `email_verified=False`: "disable" them, "admit" or "skip" them.
+        """
+        return await self._sender.send(calls.import_users(users, unconfirmed=unconfirmed, dry_run=dry_run))
 
     async def export_users(self, *, hashes: bool = False) -> AsyncIterator[ExportedUser]:
         """Stream all users. Raises Unavailable where the stream breaks off: what came until then is not all."""
@@ -272,10 +312,12 @@ class AsyncTenantAccount:
         sessions_per_user: int | Unset | None = UNSET,
         tenant_session_lifetime: int | Unset | None = UNSET,
         password_policy: Mapping[str, int | bool | None] | None = None,
+        ready_hashes: bool | Unset | None = UNSET,
     ) -> Tenant:
         """Change the settings that are named. Times in seconds; None: as the service has it, for `session_idle` off.
 
-        `password_policy` takes any of `min_length`, `require_classes`, `block_common`.
+        `password_policy` takes any of `min_length`, `require_classes`, `block_common`. `ready_hashes` makes a bcrypt
+        string in the `password` of `users.create` a hash.
         """
         call = calls.choose(
             password_policy,
@@ -283,6 +325,7 @@ class AsyncTenantAccount:
             session_idle=session_idle,
             sessions_per_user=sessions_per_user,
             tenant_session_lifetime=tenant_session_lifetime,
+            ready_hashes=ready_hashes,
         )
         return await self._sender.send(call)
 

@@ -330,20 +330,34 @@ def live() -> Call[None]:
     return Call("GET", "/health/live", _nothing, quick=True)
 
 
-def create_user(
-    login: str, email: str, password: str, sub: str, *, company: str | None, scope: Any, metadata: Any
-) -> Call[values.User]:
-    """Create a user."""
-    body = _given(
+def _user(
+    email: str,
+    password: str | None,
+    sub: str,
+    *,
+    password_hash: str | None,
+    company: str | None,
+    scope: Any,
+    metadata: Any,
+    email_verified: bool | Unset,
+    login: str | Unset = UNSET,
+) -> bytes:
+    return _given(
         login=login,
         email=email,
-        password=password,
+        password=_or_unset(password),
+        password_hash=_or_unset(password_hash),
         sub=sub,
         company=_or_unset(company),
         scope=scope,
         metadata=metadata,
+        email_verified=email_verified,
     )
-    return Call("POST", "/user", partial(_value, values.User), body)
+
+
+def create_user(login: str, email: str, password: str | None, sub: str, **more: Any) -> Call[values.User]:
+    """Create a user."""
+    return Call("POST", "/user", partial(_value, values.User), _user(email, password, sub, login=login, **more))
 
 
 def get_user(login: str) -> Call[values.User]:
@@ -351,12 +365,9 @@ def get_user(login: str) -> Call[values.User]:
     return Call("GET", f"/user/{_segment('login', login)}", partial(_value, values.User), question=True)
 
 
-def put_user(
-    login: str, email: str, password: str, sub: str, *, company: str | None, scope: Any, metadata: Any
-) -> Call[values.Put]:
+def put_user(login: str, email: str, password: str | None, sub: str, **more: Any) -> Call[values.Put]:
     """Create or replace a user."""
-    body = _given(email=email, password=password, sub=sub, company=_or_unset(company), scope=scope, metadata=metadata)
-    return Call("PUT", f"/user/{_segment('login', login)}", _put, body)
+    return Call("PUT", f"/user/{_segment('login', login)}", _put, _user(email, password, sub, **more))
 
 
 def patch_user(login: str, **changes: Any) -> Call[values.User]:
@@ -397,6 +408,7 @@ class ImportUser:
     """A user that comes from elsewhere, with the hash of its password as it was kept there.
 
     `password_hash` is in PHC or modular crypt format. Without one the user has no password until it is reset.
+    `email_verified` is whether the e-mail address was verified there; None where that is not known.
     """
 
     login: str
@@ -406,9 +418,12 @@ class ImportUser:
     company: str | None = None
     scope: Any = UNSET
     metadata: Any = UNSET
+    email_verified: bool | None = None
 
 
-def import_users(users: Sequence[ImportUser], *, dry_run: bool) -> Call[values.ImportReport]:
+def import_users(
+    users: Sequence[ImportUser], *, unconfirmed: values.Unconfirmed, dry_run: bool
+) -> Call[values.ImportReport]:
     """Bring users in."""
     listed = [
         json.loads(
@@ -420,11 +435,13 @@ def import_users(users: Sequence[ImportUser], *, dry_run: bool) -> Call[values.I
                 company=_or_unset(user.company),
                 scope=user.scope,
                 metadata=user.metadata,
+                email_verified=_or_unset(user.email_verified),
             )
         )
         for user in users
     ]
-    path = _query("/users/import", dry_run="true" if dry_run else None)
+    other = None if unconfirmed == "disable" else unconfirmed
+    path = _query("/users/import", dry_run="true" if dry_run else None, unconfirmed=other)
     return Call("POST", path, partial(_value, values.ImportReport), _given(users=listed))
 
 

@@ -68,6 +68,7 @@ class User:
     scope: Any = None
     metadata: Any = None
     disabled: bool = False
+    email_verified: bool = False
 
 
 class Put(NamedTuple):
@@ -107,17 +108,26 @@ class ExportedUser:
     scope: Any = None
     metadata: Any = None
     disabled: bool = False
+    email_verified: bool = False
     password_hash: str | None = field(default=None, repr=False)
+
+
+Unconfirmed = Literal["disable", "admit", "skip"]
+"""Treatment of imported users whose e-mail address was never verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one user of an import: "created", "exists" or "refused" with its reason."""
+    """What became of one user of an import: "created", "exists", "skipped", or "refused" with its reason.
+
+    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
+    """
 
     login: str
     status: str
     code: str | None = None
     error: str | None = None
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,8 @@ class ImportReport:
     created: int
     refused: int
     results: tuple[Imported, ...]
+    skipped: int = 0
+    unconfirmed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,7 @@ class Settings:
     sessions_per_user: int | None
     tenant_session_lifetime: int | None
     password_policy: PasswordPolicy
+    ready_hashes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +242,10 @@ class SessionList:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id."""
+    """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id.
+
+    `detail` is "hash" where a password hash was given instead of a password.
+    """
 
     at: int
     action: str
@@ -240,6 +256,7 @@ class Event:
     ip: str | None = None
     request_id: str | None = None
     reason: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
