@@ -166,7 +166,10 @@ def test_a_user_is_listed_shown_and_found_by_part_of_its_login(operator: Operato
     assert [one["login"] for one in operator.read("user", "list", *words)] == ["alice", "alina", "bob"]
     assert [one["login"] for one in operator.read("user", "list", *words, "--search", "ALI")] == ["alice", "alina"]
     [shown] = operator.read("user", "show", "alice", *words)
-    assert (shown["sessions"], shown["has_password"]) == (1, True)
+    assert (shown["sessions"], shown["has_password"], shown["email_verified"]) == (1, True, None)
+    tenant.http.patch("/user/bob", json={"emailVerified": True}, headers=tenant.headers)
+    [verified] = operator.read("user", "show", "bob", *words)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", verified["email_verified"])
     table = operator.do("user", "list", *words).stdout
     assert table.splitlines()[0].split() == ["ID", "LOGIN", "EMAIL", "REGISTERED", "LAST_ACTIVITY", "DISABLED"]
     assert "argon2" not in table + str(shown)
