@@ -28,7 +28,7 @@ _NO_USER = Unfit("unreadable_entry", "The entry is none that this system writes"
 
 
 class _Wanted(NamedTuple):
-    """What the options of an import say."""
+    """Options of an import."""
 
     email: str
     unconfirmed: Unconfirmed
@@ -158,8 +158,8 @@ def _tell(outcomes: list[Outcome], wanted: _Wanted) -> None:
     ]
     unconfirmed = sum(outcome.unconfirmed for outcome in outcomes)
     if wanted.as_json:
-        told = {"rows": len(outcomes), **counts, "unconfirmed": unconfirmed}
-        click.echo(json.dumps({**told, "dryRun": wanted.dry_run, "refusals": refused}))
+        found = {"rows": len(outcomes), **counts, "unconfirmed": unconfirmed}
+        click.echo(json.dumps({**found, "dryRun": wanted.dry_run, "refusals": refused}))
         return
     would = "would be " if wanted.dry_run else ""
     click.echo(f"{len(outcomes)} users: " + ", ".join(f"{count} {would}{what}" for what, count in counts.items()))

@@ -236,7 +236,7 @@ def _row(  # noqa: PLR0913 - a row has as many fields
         row["metadata"] = known
     if scope is not None:
         row["scope"] = scope
-    # An address that only stands for a missing one cannot be verified; whom it belongs to may be unconfirmed.
+    # A stand-in for a missing address cannot be verified, but its user may be unconfirmed.
     if verified is False or (verified and email):
         row["emailVerified"] = verified
     return {**row, "disabled": True} if disabled else row
