@@ -63,6 +63,7 @@ def test_PW3_C4_a_client_that_registers_a_bcrypt_string_logs_in_with_it(tenant: 
     assert tenant.login("carol", string).status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("on", [False, True], ids=["off", "on"])
 def test_PW3_C4_no_way_to_change_a_password_takes_a_hash_for_one(tenant: Tenant, way: str, *, on: bool) -> None:

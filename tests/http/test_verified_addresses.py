@@ -36,6 +36,7 @@ def test_F14_a_tenant_vouches_for_an_address_and_it_is_shown_wherever_the_user_i
     assert refused.json()["error"]["details"][0]["message"] == '"emailVerified" must be true or false'
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("change", [put, patch])
 @pytest.mark.parametrize(
     ("more", "expected"),

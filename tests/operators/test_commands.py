@@ -74,6 +74,7 @@ POOR = {
 }
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("password", POOR, ids=lambda password: f"{password[:11]!a} {len(password)}")
 def test_N3_an_operator_gives_tenants_passwords_by_the_rule_of_the_api(
     operator: Operator, tenant: Tenant, password: str
