@@ -18,7 +18,7 @@ from doorward.core.devices import Devices
 from doorward.core.legacy_tokens import ImportingCodec
 from doorward.core.memory import prepare_to_serve
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
-from doorward.core.ports import Clock
+from doorward.core.ports import Backoff, Clock
 from doorward.core.proof import CurrentPassword
 from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Lifetimes, SessionDoor
@@ -81,8 +81,13 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
     codec = _codec(settings, masters)
     door = SessionDoor(stores.sessions, codec, clock, lifetimes)
-    throttle = Throttle(stores.counters, clock, peppers(masters.values()), _budgets(settings))
-    passwords = Passwords(Hasher(hashing), threads=settings.hash_threads or _hash_threads(settings.workers))
+    hash_queue_seconds = settings.hash_queue_timeout / 1000
+    throttle = Throttle(stores.counters, clock, peppers(masters.values()), _budgets(settings), _backoff(settings))
+    passwords = Passwords(
+        Hasher(hashing),
+        threads=settings.hash_threads or _hash_threads(settings.workers),
+        patience=hash_queue_seconds,
+    )
     current = CurrentPassword(passwords, throttle, stores.audit)
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
     activity = Activity(accounts, stores.sessions, stores.keys, clock)
@@ -126,7 +131,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     lane = ExpressLane(EXPRESS, services, proxies, rules, watch)
     connections = Door(
         traced(lane, traces) if traces else lane,
-        parts.limits or Limits(connections=settings.max_connections),
+        parts.limits or Limits(connections=settings.max_connections, hash_queue_time=hash_queue_seconds),
         PATHS.sizes,
     )
 
@@ -165,7 +170,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_REST_SECONDS, passwords.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )
-    router = build_router(services, proxies, docs=settings.docs == "on")
+    router = build_router(services, proxies, docs=settings.docs == "on", hash_queue_seconds=hash_queue_seconds)
     router.lifespan_context = Life(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router
     if metrics:
@@ -249,6 +254,11 @@ def _budgets(settings: Settings) -> Budgets:
         write=_budget(*settings.budget_write),
         login=_budget(*settings.budget_login),
     )
+
+
+def _backoff(settings: Settings) -> Backoff:
+    # A reservation outlives the deadline of the request that made it, or more guesses would be in flight than may be.
+    return Backoff(lease=settings.hash_queue_timeout + 10_000)
 
 
 def _budget(rate: int, burst: int) -> Budget:

@@ -104,7 +104,7 @@ def test_OV1_OV2_a_flood_of_logins_is_partly_served_partly_refused_and_verify_go
             # And as soon as it is over, it is over.
             assert (await shop.login("alice")).status == 200
 
-    with serving(tmp_path, {**store, **QUIET}) as process:
+    with serving(tmp_path, {**store, **QUIET, "HASH_QUEUE_TIMEOUT": "1000"}) as process:
         asyncio.run(story())
     assert {status for status, _ in answers} <= {200, 403, 404, 429, 503}
     assert answers[200, ""] > 0, "nobody who was right got in"

@@ -8,7 +8,14 @@ from typing import Any
 
 import msgspec
 
-from doorward.core.errors import InvalidToken, NotAuthorized, Refusal, StoreUnavailable, ValidationFailed
+from doorward.core.errors import (
+    InvalidToken,
+    NotAuthorized,
+    Overloaded,
+    Refusal,
+    StoreUnavailable,
+    ValidationFailed,
+)
 from doorward.core.model import Permission
 from doorward.http import errors
 from doorward.http.client_address import in_networks
@@ -68,11 +75,12 @@ class Endpoint:
     may be refused with, `example` a body to take. `form` says that the body is a form instead of JSON, and that
     refusals look as RFC 6749 has it. `media` is the type of the answer, "" where it has no body, `status` its status,
     `tells` the headers that are its own; `also` has an answer for each other status that is no refusal. `permission` is
-    what an API key needs to be let in; None: no key is. `largest` is the most bytes that a body may have. `everywhere`:
-    answers every method, and every path below its own. `any_host`: `ALLOWED_HOSTS` does not apply, since load balancers
-    and orchestrators check by address. `lane`: ordinary requests are answered before the router, as
-    QUESTION, which is asked with every request of an application, or as LOGIN, which comes in floods, most of it
-    to be refused.
+    what an API key needs to be let in; None: no key is. `largest` is the most bytes that a body may have. `hashes`: it
+    computes password hashes; it may be refused with Overloaded, and has a longer deadline, since it may have to wait
+    for a thread. `everywhere`: answers every method, and every path below its own. `any_host`: `ALLOWED_HOSTS` does not
+    apply, since load balancers and orchestrators check by address. `lane`: ordinary requests are answered before the
+    router, as QUESTION, which is asked with every request of an application, or as LOGIN, which comes in floods, most
+    of it to be refused.
     """
 
     method: str
@@ -92,6 +100,7 @@ class Endpoint:
     form: bool = False
     permission: Permission | None = None
     largest: int = MAX_BODY
+    hashes: bool = False
     everywhere: bool = False
     any_host: bool = False
     lane: str = ""
@@ -106,7 +115,8 @@ class Endpoint:
         """Everything this endpoint may say no with: what is its own first, then what every request shares."""
         # Segments that are no UTF-8 name nothing.
         nothing = (errors.NotFound,) if "{" in self.path else ()
-        return tuple(dict.fromkeys((*self.refuses, *nothing, *GENERAL)))
+        busy = (Overloaded,) if self.hashes else ()
+        return tuple(dict.fromkeys((*self.refuses, *busy, *nothing, *GENERAL)))
 
 
 async def respond(endpoint: Endpoint, services: Services, call: Call) -> Answer:

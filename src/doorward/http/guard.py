@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 16_384
 HANDLER_SECONDS = 5.0
+"""Deadline of a handler; one that hashes gets this much beyond the longest wait for a thread."""
+
 _JSON_TYPES = {b"application/json", b"application/json;charset=utf-8"}
 _FORM_TYPES = {b"application/x-www-form-urlencoded", b"application/x-www-form-urlencoded;charset=utf-8"}
 _URL_TOKENS = {"token", "access_token"}
@@ -237,7 +239,7 @@ class Guard:
         )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = asyncio.timeout(HANDLER_SECONDS)
+        deadline = scope["deadline"] = asyncio.timeout(HANDLER_SECONDS)
         try:
             async with deadline:
                 await self._app(scope, receive, _in_time(send, deadline))
@@ -245,6 +247,9 @@ class Guard:
             if deadline.expired():
                 raise DeadlineExceeded(retry_after=1) from None
             raise
+        finally:
+            # From here on it is not the handler that takes the time.
+            scope["deadline"] = None
 
     def _check_head(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
         path = scope["raw_path"].decode("ascii", errors="replace")

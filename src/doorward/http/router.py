@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -25,8 +26,10 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 class Place:
     """A path and what can be done there (an ASGI application)."""
 
-    def __init__(self, endpoints: list[Endpoint], services: Services, proxies: Proxies) -> None:
-        """Serve the endpoints of one path."""
+    def __init__(
+        self, endpoints: list[Endpoint], services: Services, proxies: Proxies, *, hash_queue_seconds: float
+    ) -> None:
+        """Serve the endpoints of one path; `hash_queue_seconds` is how long a hash may wait for a thread."""
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
         if "GET" in self._endpoints:
             self._endpoints["HEAD"] = self._endpoints["GET"]
@@ -36,6 +39,7 @@ class Place:
         self._allow = ", ".join(sorted({*self._endpoints, "OPTIONS"}))
         self._services = services
         self._proxies = proxies
+        self._hash_queue_seconds = hash_queue_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised for the guard to write."""
@@ -85,6 +89,9 @@ class Place:
             MAINTENANCE in scope["state"],
         )
         scope["call"] = call
+        if endpoint.hashes:
+            deadline: asyncio.Timeout = scope["deadline"]
+            deadline.reschedule((deadline.when() or 0.0) + self._hash_queue_seconds)
         return await respond(endpoint, self._services, call)
 
 
@@ -136,15 +143,16 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:  # noqa:
     raise NotFound(scope["method"], scope["path"])
 
 
-def build_router(services: Services, proxies: Proxies, *, docs: bool) -> Router:
+def build_router(services: Services, proxies: Proxies, *, docs: bool, hash_queue_seconds: float) -> Router:
     """Return the router over every endpoint; without `docs`, those that describe the API are not there."""
+    place = partial(Place, services=services, proxies=proxies, hash_queue_seconds=hash_queue_seconds)
     paths: dict[str, list[Endpoint]] = {}
     for endpoint in ENDPOINTS:
         if docs or endpoint.handler not in {ops.openapi, ops.docs}:
             paths.setdefault(endpoint.path, []).append(endpoint)
-    routes = [Route(path, Place(endpoints, services, proxies)) for path, endpoints in paths.items()]
+    routes = [Route(path, place(endpoints)) for path, endpoints in paths.items()]
     routes += [
-        Route(f"{path}/{{rest:path}}", Place(endpoints, services, proxies))
+        Route(f"{path}/{{rest:path}}", place(endpoints))
         for path, endpoints in paths.items()
         if any(endpoint.everywhere for endpoint in endpoints)
     ]

@@ -15,7 +15,6 @@ from doorward.core.errors import (
     LoginNotFound,
     LoginRefused,
     NotAuthorized,
-    Overloaded,
     PermissionDenied,
     SessionNotFound,
     TenantExists,
@@ -38,19 +37,19 @@ from doorward.http.watch import LOGIN, QUESTION
 _PROVEN = (NotAuthorized, PermissionDenied)
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
-_SLOW = (TooManyRequests, TooManyAttempts, Overloaded)
-_LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_SLOW)
+_GUESSED = (TooManyRequests, TooManyAttempts)
+_LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_GUESSED)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/tenant", tenants.register, Proof.NONE, "Tenants",
-        (*_BODY, Forbidden, TenantExists, TooManyRequests, Overloaded),
-        schemas.NewTenantBody, schemas.TenantCreated, example=examples.TENANT,
+        (*_BODY, Forbidden, TenantExists, TooManyRequests),
+        schemas.NewTenantBody, schemas.TenantCreated, example=examples.TENANT, hashes=True,
     ),
     Endpoint(
         "POST", "/tenant/login", tenants.login, Proof.NONE, "Tenants",
-        (*_BODY, IncorrectCredentials, TooManyRequests, TooManyAttempts, Overloaded),
-        schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT, lane=LOGIN,
+        (*_BODY, IncorrectCredentials, TooManyRequests, TooManyAttempts),
+        schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT, lane=LOGIN, hashes=True,
     ),
     Endpoint(
         "POST", "/tenant/verify", tenants.verify, Proof.TOKEN, "Tenants",
@@ -62,8 +61,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/user", users.create, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, LoginExists, TooManyRequests, Overloaded),
+        (*_BODY, *_PROVEN, LoginExists, TooManyRequests),
         schemas.NewUserBody, schemas.UserShown, example=examples.USER, permission=Permission.USERS_WRITE,
+        hashes=True,
     ),
     Endpoint(
         "GET", "/user", users.index, Proof.TENANT, "Users",
@@ -78,6 +78,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST", "/auth", auth.login, Proof.TENANT, "Sessions",
         (*_BODY, *_PROVEN, *_LOGIN),
         schemas.LoginBody, schemas.AccessGiven, example=examples.LOGIN, permission=Permission.SESSIONS, lane=LOGIN,
+        hashes=True,
     ),
     Endpoint(
         "POST", "/auth/verify", auth.verify, Proof.TENANT, "Sessions",
@@ -94,14 +95,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "PUT", "/user/{login}", users.put, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, Conflict, TooManyRequests, Overloaded),
+        (*_BODY, *_PROVEN, Conflict, TooManyRequests),
         schemas.PutUserBody, schemas.UserShown, example=examples.PUT_USER, permission=Permission.USERS_WRITE,
-        also={HTTPStatus.CREATED: examples.USER_SHOWN},
+        also={HTTPStatus.CREATED: examples.USER_SHOWN}, hashes=True,
     ),
     Endpoint(
         "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, LoginNotFound, Conflict, TooManyRequests, Overloaded),
+        (*_BODY, *_PROVEN, LoginNotFound, Conflict, TooManyRequests),
         schemas.UserChangesBody, schemas.UserShown, example=examples.USER_CHANGES, permission=Permission.USERS_WRITE,
+        hashes=True,
     ),
     Endpoint(
         "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
@@ -116,8 +118,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/user/{login}/password", users.change_password, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, LoginNotFound, IncorrectPassword, UserDisabled, InvalidToken, Conflict, *_SLOW),
+        (*_BODY, *_PROVEN, LoginNotFound, IncorrectPassword, UserDisabled, InvalidToken, Conflict, *_GUESSED),
         schemas.PasswordChangeBody, schemas.Done, example=examples.NEW_PASSWORD, permission=Permission.USERS_WRITE,
+        hashes=True,
     ),
     Endpoint(
         "POST", "/user/{login}/password/reset", users.offer_reset, Proof.TENANT, "Users",
@@ -125,8 +128,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/auth/reset", users.reset, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, InvalidResetCode, TooManyRequests, Overloaded),
-        schemas.ResetBody, schemas.Done, example=examples.RESET, permission=Permission.USERS_WRITE,
+        (*_BODY, *_PROVEN, InvalidResetCode, TooManyRequests),
+        schemas.ResetBody, schemas.Done, example=examples.RESET, permission=Permission.USERS_WRITE, hashes=True,
     ),
     Endpoint(
         "POST", "/auth/refresh", sessions.refresh, Proof.TENANT, "Sessions",
@@ -171,14 +174,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/tenant/password", tenants.change_password, Proof.TENANT, "Tenants",
-        (*_BODY, *_PROVEN, IncorrectPassword, Conflict, *_SLOW),
+        (*_BODY, *_PROVEN, IncorrectPassword, Conflict, *_GUESSED),
         schemas.TenantPasswordBody, schemas.Done,
-        example=examples.NEW_TENANT_PASSWORD,
+        example=examples.NEW_TENANT_PASSWORD, hashes=True,
     ),
     Endpoint(
         "DELETE", "/tenant", tenants.delete, Proof.TENANT, "Tenants",
-        (*_BODY, *_PROVEN, IncorrectPassword, *_SLOW),
-        schemas.FarewellBody, schemas.Done, example=examples.FAREWELL,
+        (*_BODY, *_PROVEN, IncorrectPassword, *_GUESSED),
+        schemas.FarewellBody, schemas.Done, example=examples.FAREWELL, hashes=True,
     ),
     Endpoint(
         "POST", "/tenant/key", keys.create, Proof.TENANT, "API keys",

@@ -226,6 +226,12 @@ class Settings:
         "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers; a container's "
         "limit counts.",
     )
+    hash_queue_timeout: int = _setting(
+        values.whole(100, 20_000),
+        "5000",
+        "Milliseconds that a password may wait for a thread, and milliseconds of CPU time that may be ahead of it on "
+        "each thread; a request beyond that is answered 503.",
+    )
     access_log: str = _setting(
         values.choice("on", "errors", "off"),
         "errors",

@@ -25,7 +25,7 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes, times in seconds."""
+    """Sizes in bytes, times in seconds. `hash_queue_time` is added to the time of a handler that hashes."""
 
     target: int = 8192
     head: int = 16_384
@@ -36,6 +36,7 @@ class Limits:
     head_time: float = 5.0
     body_time: float = 10.0
     handler_time: float = 6.0
+    hash_queue_time: float = 5.0
     idle: float = 75.0
     linger: float = 1.0
     connections: int = 10_000

@@ -54,6 +54,7 @@ class DoorwardProtocol(Intake):
         self._fields = _NO_FIELDS
         self._body: list[bytes] = []
         self._task: Pending[Answer] | None = None
+        self._task_due = 0.0
         self._answering: RequestResponseCycle | None = None
         self._unread: Unread | None = None
 
@@ -143,6 +144,9 @@ class DoorwardProtocol(Intake):
         if answer is not None:
             self._send(answer, own_id, keep_alive=keep_alive)
         elif task is not None:
+            if endpoint.hashes:
+                self.due += self._limits.hash_queue_time
+            self._task_due = self.due
             waiting = _Waiting(keep_alive=keep_alive)
             self.cycle = waiting  # type: ignore[assignment]
             self._task = task
@@ -200,6 +204,9 @@ class DoorwardProtocol(Intake):
             self.transport.abort()
         elif self._in_message and not self._stopped:
             self._refuse(RequestTimeout())
+        elif (handler_due := self._handler_due()) > self.loop.time():
+            # `due` was of a request that came behind the one that is being answered, or of one with less time.
+            self.due = handler_due
         elif self._task is not None:
             self._task.cancel()
         elif self._is_read():
@@ -209,6 +216,16 @@ class DoorwardProtocol(Intake):
             self.transport.abort()
         else:
             self.transport.close()
+
+    def _handler_due(self) -> float:
+        """Return until when the request that is being answered may take; 0 where that is not for its handler to say."""
+        if self._task is not None:
+            return self._task_due
+        answering: Any = self._answering
+        deadline = answering.scope.get("deadline") if answering else None
+        until = deadline.when() if deadline else None
+        # The guard answers first, so that the client gets its sentence.
+        return until + 1 if until is not None and not self._is_idle() else 0.0
 
     def _is_read(self) -> bool:
         """Tell whether a long answer is under way and its client has read some of it since this was asked last."""
