@@ -16,6 +16,7 @@ from doorward.core.authentication import Authentication
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
 from doorward.core.legacy_tokens import ImportingCodec
+from doorward.core.login_timing import LoginTiming
 from doorward.core.memory import prepare_to_serve
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Backoff, Clock
@@ -112,8 +113,8 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
             refreshing,
             stores.audit,
             clock,
+            LoginTiming(accounts, passwords, clock, settings.login_failure_time / 1000),
             settings.login_errors == "uniform",
-            settings.login_failure_time / 1000,
         ),
         transfer=UserTransfer(accounts, stores.audit, clock),
         throttle=throttle,

@@ -170,6 +170,17 @@ async def test_a_users_hash_is_renewed_unless_the_password_changed_meanwhile(wor
     )
 
 
+async def test_S7_hashes_are_listed_of_the_users_of_one_tenant(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    mine, theirs = await kept_tenant(accounts), await kept_tenant(accounts)
+    for number, stored in enumerate(["first", "", "third"]):
+        await accounts.add_user(make_user(mine.id, login=f"user-{number}", password_hash=stored))
+    await accounts.add_user(make_user(theirs.id, login="user-1", password_hash="theirs"))
+    assert await elsewhere.list_password_hashes(mine.id, after="", limit=10) == ["first", "", "third"]
+    assert await elsewhere.list_password_hashes(mine.id, after="user-0", limit=1) == [""]
+    assert await elsewhere.list_password_hashes(mine.id, after="user-2", limit=10) == []
+
+
 async def test_pages_go_through_all_users_in_one_order_on_every_store(workers: Workers) -> None:
     accounts, _ = workers.accounts
     tenant = await kept_tenant(accounts)

@@ -1,5 +1,7 @@
 """Nobody finds out who exists, neither by answers nor by a stopwatch (PROMISES.md, section 2.4)."""
 
+import base64
+import hashlib
 import math
 import os
 import statistics
@@ -8,11 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import argon2
 import bcrypt
 import httpx
 import pytest
 from contract import assert_refused, email, essence, fresh
 
+from doorward.core.passwords import Argon2Parameters, Hasher
 from harness import KEY, PASSWORD, Tenant, TurnableClock, read_settings, running, serving
 
 ATTEMPTS = 300 if os.environ.get("DOORWARD_TORTURE") else 20
@@ -180,3 +184,44 @@ def test_EN2_how_long_a_refused_login_takes_does_not_depend_on_its_reason(
         assert not distinguishable(arms["unknown"], arms[name]), medians
     difference = abs(statistics.median(known_tenant) - statistics.median(arms["tenant"]))
     assert difference < 0.05 * statistics.median(arms["tenant"]), medians
+
+
+def django(password: str, iterations: int) -> str:
+    digest = hashlib.pbkdf2_hmac("sha256", password.encode(), b"saltsaltsalt", iterations)
+    return f"pbkdf2_sha256${iterations}$saltsaltsalt${base64.b64encode(digest).decode()}"
+
+
+FOREIGN: dict[str, Callable[[], str]] = {
+    "bcrypt 12": lambda: bcrypt.hashpw(b"pw", bcrypt.gensalt(12)).decode(),
+    "bcrypt 13": lambda: bcrypt.hashpw(b"pw", bcrypt.gensalt(13)).decode(),
+    "argon2-cffi": lambda: argon2.PasswordHasher(3, 65_536, 4).hash("pw"),
+    "Django": lambda: django("pw", 1_000_000),
+}
+COSTLY_ATTEMPTS = 100 if os.environ.get("DOORWARD_TORTURE") else 6
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_EN2_S7_a_refusal_takes_as_long_as_the_costliest_hash_of_the_tenant_whoever_is_refused(tmp_path: Path) -> None:
+    environment = {"JWT_KEY": KEY, "LOGIN_ERRORS": "uniform", "LOGIN_FAILURE_TIME": "200"}
+    with serving(tmp_path, environment) as process, httpx.Client(base_url=process.url, timeout=30) as http:
+        tenant, bystander = Tenant.register(http, email()), Tenant.register(http, email())
+        kinds = {**{name: make() for name, make in FOREIGN.items()}, "usual": Hasher(Argon2Parameters()).hash("pw")}
+        users = [
+            {"login": f"{name}-{n}", "email": "a@b", "sub": "s", "passwordHash": stored}
+            for name, stored in kinds.items()
+            for n in range(COSTLY_ATTEMPTS)
+        ]
+        assert tenant.post("/users/import", {"users": users}).json()["created"] == len(users)
+        # The first guess of all is at a name that there is not: nothing was compared with a costly hash yet.
+        first = stopwatch(partial(tenant.login, "nobody", "wrong"), 401)
+        arms: dict[str, list[float]] = {name: [] for name in ("unknown", *kinds)}
+        for number in range(COSTLY_ATTEMPTS):
+            for name, took in arms.items():
+                took.append(stopwatch(partial(tenant.login, f"{name}-{number}", "wrong"), 401))
+        quick = stopwatch(partial(bystander.login, "nobody", "wrong"), 401)
+    medians = {name: round(statistics.median(took) * 1000, 1) for name, took in arms.items()}
+    assert not [name for name in kinds if distinguishable(arms["unknown"], arms[name])], medians
+    assert first > 0.3, "nothing is known of stored hashes before one is compared with"
+    assert quick < 0.8 * statistics.median(arms["unknown"]), "another tenant's users are refused as late"

@@ -1,6 +1,5 @@
 """Who are you: the logins of tenants and of their users."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -15,6 +14,7 @@ from doorward.core.errors import (
     UserDisabled,
     UserNotFound,
 )
+from doorward.core.login_timing import LoginTiming
 from doorward.core.model import Caller, Event, Origin, Session, Tenant, User
 from doorward.core.passwords import Passwords, Proof
 from doorward.core.ports import UNKNOWN, Accounts, AuditLog, Clock
@@ -51,8 +51,7 @@ class LoggedIn(NamedTuple):
 class Authentication:
     """Checks passwords and opens sessions.
 
-    `uniform` gives one refusal for unknown users and wrong passwords. `failure_time` is how many seconds a refused
-    login takes at least, so that hashes of different cost (a decoy, a ready bcrypt hash) look alike to a stopwatch.
+    `uniform` gives one refusal for unknown users and wrong passwords. `timing` gives all refusals the same time.
     """
 
     accounts: Accounts
@@ -63,8 +62,8 @@ class Authentication:
     refreshing: Refreshing
     audit: AuditLog
     clock: Clock
+    timing: LoginTiming
     uniform: bool = False
-    failure_time: float = 0.2
 
     async def login_user(
         self, caller: Caller, attempt: Attempted, *, origin: Origin = UNKNOWN, refresh: bool = False
@@ -82,10 +81,12 @@ class Authentication:
         )
         if user is None or not proof.match.right:
             subject = user.id if user else self.throttle.alias(tenant_id, login)
-            await self._failed(started, event(caller, self.clock(), "user.login", subject=subject, refused="password"))
+            failure = event(caller, self.clock(), "user.login", subject=subject, refused="password")
+            await self._failed(tenant_id, started, failure)
             raise self._refusal(user)
         if user.disabled:
-            await self._failed(started, event(caller, self.clock(), "user.login", subject=user.id, refused="disabled"))
+            failure = event(caller, self.clock(), "user.login", subject=user.id, refused="disabled")
+            await self._failed(tenant_id, started, failure)
             raise UserDisabled
         if proof.renewed:
             await _try(self.accounts.set_user_hash(user, proof.renewed))
@@ -129,7 +130,7 @@ class Authentication:
         if tenant is None or not proof.match.right or tenant.disabled:
             # Nobody's log has room for an address that is nobody's.
             told = [event(caller, self.clock(), "tenant.login", refused="password")] if tenant else []
-            await self._failed(started, *told)
+            await self._failed(TENANTS, started, *told)
             raise IncorrectCredentials
         if proof.renewed:
             await _try(self.accounts.set_tenant_hash(tenant, proof.renewed))
@@ -144,11 +145,11 @@ class Authentication:
             raise IncorrectCredentials
         return issued
 
-    async def _failed(self, started: float, *events: Event) -> None:
+    async def _failed(self, realm: str, started: float, *events: Event) -> None:
         """Note a failure, and let it take as long as every other."""
         if events:
             await self.audit.record(*events)
-        await asyncio.sleep(max(0.0, started + self.failure_time - monotonic()))
+        await self.timing.delay(realm, started)
 
     async def _prove(
         self,
@@ -170,6 +171,7 @@ class Authentication:
             stored = account.password_hash if account else None
             proof = await self.passwords.prove(password, stored, group=realm)
             attempt.right = proof.match.right
+        self.timing.note(realm, proof.cost)
         return account, proof
 
     def _refusal(self, user: User | None) -> Refusal:

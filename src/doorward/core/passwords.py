@@ -124,6 +124,12 @@ class Hasher:
             compare = partial(self._verify, stored)
         return Comparison(stored, compare, cost)
 
+    def cost(self, stored: str | None) -> Cost:
+        """Return what a comparison with a stored hash costs, or with the decoy in its place."""
+        if stored and stored.startswith(self._own):
+            return self.costs.native
+        return self.parse(stored).cost
+
     def compare(self, password: str, against: Comparison) -> Match:
         """Compare a password with a parsed hash; always exactly one hash is computed, the decoy's included.
 
@@ -250,6 +256,10 @@ class Passwords:
     def check_room(self, group: str) -> None:
         """Raise Overloaded where one of the service's own hashes would have too much work ahead; reserve nothing."""
         self._ordinary.slots.check(group)
+
+    def cost(self, stored: str | None) -> Cost:
+        """Return what a comparison with a stored hash costs, or with the decoy in its place."""
+        return self._hasher.cost(stored)
 
     def duration(self, cost: Cost) -> float:
         """Return how many seconds a comparison of this cost takes once it has a thread, on a machine as busy as now."""

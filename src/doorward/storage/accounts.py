@@ -154,6 +154,11 @@ class RelationalAccounts:
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
         return [_user(row) for row in await self._db.scan("list_users", values)]
 
+    async def list_password_hashes(self, tenant_id: str, *, after: str, limit: int) -> list[str]:
+        """See `Accounts.list_password_hashes`."""
+        values = {"tenant_id": tenant_id, "after": after, "limit": limit}
+        return [row[0] for row in await self._db.scan("list_password_hashes", values)]
+
     async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> Found:
         """See `Accounts.search_users`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit, "pattern": f"%{_literal(part)}%"}

@@ -122,6 +122,9 @@ SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credenti
 FROM users WHERE tenant_id = :tenant_id AND login_key > :after
 ORDER BY login_key LIMIT :limit
 
+-- name: list_password_hashes
+SELECT password_hash FROM users WHERE tenant_id = :tenant_id AND login_key > :after ORDER BY login_key LIMIT :limit
+
 -- name: login_ahead
 -- The login so many steps after another one; none where the tenant has not as many.
 SELECT login_key FROM users WHERE tenant_id = :tenant_id AND login_key > :after ORDER BY login_key LIMIT 1 OFFSET :steps

@@ -110,6 +110,10 @@ class Accounts(Protocol):
         """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login)."""
         ...
 
+    async def list_password_hashes(self, tenant_id: str, *, after: str, limit: int) -> list[str]:
+        """Return the password hashes of the users that `list_users` would return; "" of one without a password."""
+        ...
+
     async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> Found:
         """Return up to `limit` users like `list_users`, those whose canonical login contains `part`, literally.
 
