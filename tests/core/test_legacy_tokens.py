@@ -116,6 +116,23 @@ def test_claims_that_do_not_fit_their_session_are_refused_though_they_are_signed
     assert not accepts(sign({**USER_CLAIMS, **FAULTS[fault]}, KEY))
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {**USER_CLAIMS, **FAULTS[fault]}
+        for fault in ("another user", "another session", "another device", "another time")
+    ]
+    + [{**USER_CLAIMS, "id": "x" * 3000, "jti": f"{'x' * 3000}dev:with:colons{IAT}"}],
+)
+def test_S17_a_token_whose_session_is_not_named_after_it_is_refused_before_any_store(claims: dict[str, Any]) -> None:
+    assert CODEC.parse_user(sign(claims, KEY).encode()) is None
+
+
+@pytest.mark.parametrize("claims", [{**TENANT_CLAIMS, "jti": "another"}, {**TENANT_CLAIMS, "id": OTHER}])
+def test_S17_so_is_a_tenants(claims: dict[str, Any]) -> None:
+    assert CODEC.parse_tenant(sign(claims, KEY).encode()) is None
+
+
 @pytest.mark.parametrize("name", ["id", "jti", "iat", "deviceId", "aud", "exp"])
 def test_a_user_token_without_a_claim_it_always_makes_is_refused(name: str) -> None:
     assert not accepts(sign(without(USER_CLAIMS, name), KEY))
@@ -218,15 +235,17 @@ def test_TK6_native_and_imported_sessions_are_not_interchangeable() -> None:
     for kind in (Kind.USER, Kind.TENANT, Kind.KEY, Kind.IMPORTED_TENANT):
         assert not accepts(legacy, USER._replace(kind=kind))
     native = UserClaims(
-        BOB, "bob", SHOP, {}, USER.device_id or "", "s", "doorward", USER.id, NOW // 1000, NOW // 1000 + 9
+        BOB, "bob", SHOP, {}, USER.device_id or "", "s", "doorward", "x" * 22, NOW // 1000, NOW // 1000 + 9
     )
-    own = USER._replace(kind=Kind.USER)
+    own = USER._replace(kind=Kind.USER, id="x" * 22)
+    imported = own._replace(kind=Kind.IMPORTED_USER)
     token = CODEC.sign(native, own)
     assert accepts(token, own)
-    assert not accepts(token, USER)
-    assert not accepts(CODEC.sign(native, USER), USER)
-    claims = TenantClaims(SHOP, "tenant:x@y", "doorward", TENANT.id, NOW // 1000, isTenant=True)
-    assert not accepts(CODEC.sign(claims, TENANT), TENANT)
+    assert not accepts(token, imported)
+    assert not accepts(CODEC.sign(native, imported), imported)
+    claims = TenantClaims(SHOP, "tenant:x@y", "doorward", "x" * 22, NOW // 1000, isTenant=True)
+    session = TENANT._replace(id="x" * 22)
+    assert not accepts(CODEC.sign(claims, session), session)
     assert CODEC.parse_tenant(legacy.encode()) is None
     assert CODEC.parse_user(sign(TENANT_CLAIMS, KEY).encode()) is None
 

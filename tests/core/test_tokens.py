@@ -705,6 +705,22 @@ def test_TK9_an_oversized_token_is_refused_before_anything_in_it_is_looked_at(si
         codec.parse_user(Untouchable(TOKEN))
 
 
+NO_IDS = ["", "x" * 37, "x" * 5000, "{}", "a}b", "a b", "a:b", "a\x00", "ä", "*", "../x"]
+
+
+@pytest.mark.parametrize("made_up", NO_IDS, ids=lambda text: ascii(text[:8]))
+def test_S17_a_token_with_an_id_of_another_form_is_refused_before_any_store(made_up: str) -> None:
+    for claims, parse in ((USER_CLAIMS, CODEC.parse_user), (TENANT_CLAIMS, CODEC.parse_tenant)):
+        assert parse(forge(claims=claims)) is not None
+        assert parse(forge(claims={**claims, "id": made_up})) is None
+        assert parse(forge(claims={**claims, "jti": made_up})) is None
+
+
+@pytest.mark.parametrize("length", [21, 23, 36])
+def test_S17_a_sessions_id_has_its_length(length: int) -> None:
+    assert CODEC.parse_user(forge(claims={**USER_CLAIMS, "jti": "x" * length})) is None
+
+
 def test_TK2_what_was_true_with_one_session_is_not_true_with_another() -> None:
     codec = Codec({"1": MASTER}, "doorward")
     token = issue()

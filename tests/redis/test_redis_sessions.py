@@ -10,7 +10,8 @@ import pytest
 from doorward.core.model import Event, Kind, Origin, Session, Tenant
 from doorward.core.ports import ApiKey, Claimed, Policy
 from doorward.storage.credentials import RelationalApiKeys
-from doorward.storage.redis.records import names_of
+from doorward.storage.redis import records
+from doorward.storage.redis.records import Names, names_of
 from doorward.storage.redis.scripts import Command
 from doorward.storage.redis.sessions import Durable, RedisSessions
 from doorward.stores import Stores
@@ -53,6 +54,30 @@ async def test_what_was_never_opened_is_not_found_and_spoils_no_other_answer(
         strangers = [Claimed(unknown, session.user_id or "", Kind.USER), Claimed(session.id, unknown, Kind.USER)]
         found = await asyncio.gather(*(stores.sessions.find(one) for one in [*strangers, claimed(session)]))
         assert found == [None, None, session]
+
+
+async def test_S17_made_up_owners_are_not_remembered_and_those_of_sessions_are(any_redis: str, opened: Opener) -> None:
+    async with opened(any_redis) as stores:
+        tenant = tenant_session()
+        user = user_session(tenant.tenant_id)
+        await stores.sessions.open(tenant, cap=None)
+        await stores.sessions.open(user, cap=None)
+        records._known.clear()
+        for _ in range(50):
+            made_up = Claimed(secrets.token_urlsafe(16), str(uuid4()), Kind.USER)
+            stranger = Claimed(secrets.token_urlsafe(16), str(uuid4()), Kind.TENANT)
+            assert await stores.sessions.find_pair(stranger, made_up) == (None, None)
+            assert await stores.sessions.find_many([stranger, made_up]) == [None, None]
+        assert not records._known
+        records._read.cache_clear()
+        assert await stores.sessions.find_pair(claimed(tenant), claimed(user)) == (tenant, user)
+        assert {owner for _, owner in records._known} == {tenant.tenant_id, user.user_id}
+
+
+def test_S17_the_owners_that_are_remembered_are_bounded() -> None:
+    for number in range(5000):
+        Names.of(Kind.USER, f"user-{number}")
+    assert len(records._known) == records._REMEMBERED
 
 
 async def test_a_session_of_another_kind_or_owner_is_none_of_the_claimed(any_redis: str, opened: Opener) -> None:

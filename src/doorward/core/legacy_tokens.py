@@ -15,7 +15,7 @@ import msgspec
 
 from doorward.core.model import Kind, Session
 from doorward.core.signing import decode_segment, encode_segment, mac
-from doorward.core.tokens import MAX_TOKEN, Claims, Codec, Parsed, TenantClaims, UserClaims
+from doorward.core.tokens import MAX_TOKEN, OWNER_ID, Claims, Codec, Parsed, TenantClaims, UserClaims
 
 _HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT"}')
 
@@ -72,6 +72,9 @@ class ImportingCodec(Codec):
             claims = _user(text) if decoder is self._users else _tenant(text)
         except (NotBase64, ValueError, RecursionError):
             return None
+        device = claims.deviceId if isinstance(claims, UserClaims) else None
+        if OWNER_ID.fullmatch(claims.id) is None or claims.jti != session_id(claims.id, device, claims.iat):
+            return None
         return Parsed("", claims, text, signed, signature)  # type: ignore[arg-type]  # the decoder says which
 
     def _check_imported(self, parsed: Parsed[UserClaims] | Parsed[TenantClaims], session: Session, now: int) -> bool:
@@ -87,7 +90,7 @@ class ImportingCodec(Codec):
             and hmac.compare_digest(parsed.signature, encode_segment(mac(self._begin + session.key, parsed.signed)))
             and fits
             and claims.id == owner
-            and claims.jti == session.id == session_id(claims.id, device, claims.iat)
+            and claims.jti == session.id
             and not session.is_over(now)
             and _encode(_parts.decode(parsed.payload)) == parsed.payload
         )

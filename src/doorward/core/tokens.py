@@ -8,6 +8,7 @@ Pure: no I/O, no clock. Times in claims are seconds (RFC 7519, section 2, Numeri
 """
 
 import hmac
+import re
 from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -25,6 +26,12 @@ _REMEMBERED = 2048
 
 LEEWAY = 30
 """Seconds that `iat` may lie ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
+
+
+OWNER_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
+"""A tenant's or user's id, a UUID, as far as its form matters."""
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 class UserClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
@@ -152,9 +159,13 @@ class Codec:
                 return None
         try:
             text = decode_segment(payload)
-            return Parsed(kid, decoder.decode(text), text, signed, signature)
+            claims = decoder.decode(text)
         except (NotBase64, ValueError, RecursionError):
             return None
+        # Before a store looks for them: nothing that is longer than a real id gets into keys and caches.
+        if OWNER_ID.fullmatch(claims.id) is None or _SESSION_ID.fullmatch(claims.jti) is None:
+            return None
+        return Parsed(kid, claims, text, signed, signature)
 
     def check(self, parsed: Parsed[UserClaims] | Parsed[TenantClaims], session: Session, now: int) -> bool:
         """Tell whether this is the live token of `session`: MAC, spelling, audience, kind, owner and times.

@@ -20,16 +20,26 @@ _BARE = _EPOCH + 15
 
 
 class Names(NamedTuple):
-    """The keys of an owner's sessions; they share the hash tag of the owner's id, and so a slot."""
+    """The keys of an owner's sessions; they share the hash tag of the owner's id, and so a slot.
+
+    `users` is the epoch of all users of the owner, where that is a tenant.
+    """
 
     epoch: bytes
     listed: bytes
     sessions: bytes
+    users: bytes
 
     @staticmethod
     def of(kind: str, owner_id: str) -> "Names":
-        """Return the names of a tenant's own sessions, of a user's, or of a tenant's API keys."""
-        return _names(_whose(kind), owner_id)
+        """Return the names of a tenant's own sessions, of a user's, or of a tenant's API keys: of one that exists."""
+        return _remembered(_whose(kind), owner_id)
+
+    @staticmethod
+    def claimed(claimed: Claimed) -> "Names":
+        """Return the names of an owner that is claimed. They are not remembered: there may be no such owner."""
+        whose = _whose(claimed.kind)
+        return _known.get((whose, claimed.owner_id)) or _spelled(whose, claimed.owner_id)
 
     def session(self, session_id: str) -> bytes:
         """Return where a session is."""
@@ -41,19 +51,32 @@ class Names(NamedTuple):
 
 
 _USER, _IMPORTED_USER, _KEY = Kind.USER.value, Kind.IMPORTED_USER.value, Kind.KEY.value
+_TENANT = b"tenant"
 
 
 def _whose(kind: str) -> bytes:
     """Return how the kind of an owner is spelled: what `OWNERS` says, without the hash of an enumeration's member."""
     if kind in (_USER, _IMPORTED_USER):
         return b"user"
-    return b"keys" if kind == _KEY else b"tenant"
+    return b"keys" if kind == _KEY else _TENANT
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _names(whose: bytes, owner_id: str) -> Names:
-    base = b"dw:{%b}:%b" % (_bytes(owner_id), whose)
-    return Names(base, base + b":index", base + b":session:")
+_known: dict[tuple[bytes, str], Names] = {}
+
+
+def _remembered(whose: bytes, owner_id: str) -> Names:
+    names = _known.get((whose, owner_id))
+    if names is None:
+        if len(_known) >= _REMEMBERED:
+            del _known[next(iter(_known))]
+        names = _known[whose, owner_id] = _spelled(whose, owner_id)
+    return names
+
+
+def _spelled(whose: bytes, owner_id: str) -> Names:
+    owner = b"dw:{%b}:" % _bytes(owner_id)
+    base = owner + whose
+    return Names(base, base + b":index", base + b":session:", owner + b"users")
 
 
 def names_of(session: Session) -> Names:
@@ -63,14 +86,13 @@ def names_of(session: Session) -> Names:
 
 def places_of(claimed: Claimed) -> tuple[bytes, bytes]:
     """Return where a session that is claimed would be, and where its epoch."""
-    names = _names(_whose(claimed.kind), claimed.owner_id)
+    names = Names.claimed(claimed)
     return names.session(claimed.session_id), names.epoch
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def realm_of(tenant_id: str) -> bytes:
-    """Return the epoch of all users of a tenant."""
-    return b"dw:{%b}:users" % _bytes(tenant_id)
+    """Return the epoch of all users of a tenant that exists."""
+    return _remembered(_TENANT, tenant_id).users
 
 
 def policy_version_of(tenant_id: str) -> bytes:
@@ -216,11 +238,14 @@ def _read(value: bytes) -> Stored:
     )
     whose = _whose(session.kind)
     is_users = whose == _whose(_USER)
+    owner_id = session.user_id if is_users else session.tenant_id
+    # It exists, so the next token of the same owner finds its names spelled.
+    _remembered(whose, owner_id or "")
     return Stored(
         value[40:72],
         value[72:_HEAD],
         session,
         Origin(rest.ip, rest.user_agent),
-        (whose, session.user_id if is_users else session.tenant_id, session.id),
+        (whose, owner_id, session.id),
         realm_of(session.tenant_id) if is_users else b"",
     )

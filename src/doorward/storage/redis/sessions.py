@@ -128,8 +128,9 @@ class RedisSessions:
 
     async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
         """See `Sessions.find_pair`."""
-        realm = realm_of(tenant.owner_id)
-        keys = (*places_of(tenant), *places_of(user), realm)
+        names = Names.claimed(tenant)
+        realm = names.users
+        keys = (names.session(tenant.session_id), names.epoch, *places_of(user), realm)
         own, epoch, users, users_epoch, demanded = await self._redis.get(keys)
         if own is not None and users is not None:
             theirs, subject = Stored.read(own), Stored.read(users)
