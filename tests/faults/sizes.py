@@ -37,6 +37,8 @@ WORKER_DEATHS = 20 if TORTURE else 1
 
 FLOOD_SECONDS = 60 if TORTURE else 5
 FLOOD_CLIENTS = 200
+COSTLY_LOGINS = 60 if TORTURE else 8
+"""Logins of a tenant beside another one whose hashes are costly."""
 HALF_BODIES = 1000
 SLOW_CLIENTS = 500 if TORTURE else 200
 VERIFIES = 10_000

@@ -1,20 +1,25 @@
 """More than it can do: what is accepted is answered, the rest is refused at once, and memory stays where it was."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import itertools
 import resource
+import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import argon2
+import bcrypt
 import pytest
 
 from faults.client import Client, Lost, clients, ready_hash, together
 from faults.figures import say
-from faults.sizes import FLOOD_CLIENTS, FLOOD_SECONDS, HALF_BODIES, SLOW_CLIENTS, TORTURE, VERIFIES
-from harness import Process, serving
+from faults.sizes import COSTLY_LOGINS, FLOOD_CLIENTS, FLOOD_SECONDS, HALF_BODIES, SLOW_CLIENTS, TORTURE, VERIFIES
+from harness import PASSWORD, Process, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -111,6 +116,72 @@ def test_OV1_OV2_a_flood_of_logins_is_partly_served_partly_refused_and_verify_go
     assert answers[404, "user_not_found"] > 0
     assert answers[503, "overloaded"] > answers[200, ""], "that was no flood"
     assert len(latencies) > FLOOD_SECONDS, "verify hardly answered"
+
+
+def _pbkdf2() -> str:
+    digest = hashlib.pbkdf2_hmac("sha256", b"pw", b"saltsalt", 2_000_000)
+    return f"pbkdf2_sha256$2000000$saltsalt${base64.b64encode(digest).decode()}"
+
+
+COSTLY: dict[str, tuple[Callable[[], str], int]] = {
+    "PBKDF2 of 2 M iterations": (_pbkdf2, 3),
+    "bcrypt of cost 10, from 16 connections": (lambda: bcrypt.hashpw(b"pw", bcrypt.gensalt(10)).decode(), 16),
+    "argon2 of 128 MiB and 16 lanes": (lambda: argon2.PasswordHasher(2, 131_072, 16).hash("pw"), 3),
+}
+
+
+@pytest.mark.parametrize(("make", "connections"), COSTLY.values(), ids=COSTLY)
+def test_S1_costly_hashes_of_one_tenant_leave_another_its_logins(
+    make: Callable[[], str], connections: int, tmp_path: Path
+) -> None:
+    over = asyncio.Event()
+    refused: Counter[int] = Counter()
+
+    async def attack(client: Client, number: int) -> None:
+        for guess in itertools.count(number, connections):
+            answer = await client.login(f"user-{guess % 100}")
+            refused[answer.status] += 1
+            if over.is_set():
+                return
+            await asyncio.sleep(0.02 if answer.status == 503 else 0)
+
+    async def log_in(victim: Client) -> list[float]:
+        times = []
+        for _ in range(COSTLY_LOGINS):
+            begin = time.monotonic()
+            assert (await victim.login("alice")).status == 200
+            times.append(time.monotonic() - begin)
+            tenant = {"email": "victim@example.org", "password": PASSWORD}
+            assert (await victim.ask("POST", "/tenant/login", tenant)).status == 200
+        return times
+
+    async def story() -> None:
+        async with clients(process.port, 1) as [victim], clients(process.port, connections) as crowd:
+            await victim.register("victim@example.org")
+            await victim.create("alice", "pw")
+            await crowd[0].register("attacker@example.org")
+            stored = make()
+            users = [{"login": f"user-{n}", "email": "a@b", "sub": "s", "passwordHash": stored} for n in range(100)]
+            for start in range(0, 100, 25):
+                body = {"users": users[start : start + 25]}
+                assert (await crowd[0].ask("POST", "/users/import", body)).status == 200
+            alone, base = await log_in(victim), memory(process)
+            attacks = []
+            for number, client in enumerate(crowd):
+                client.token = crowd[0].token
+                attacks.append(asyncio.create_task(attack(client, number)))
+            await asyncio.sleep(1)
+            beside, grown = await log_in(victim), memory(process, "VmHWM") - base
+            over.set()
+            await asyncio.gather(*attacks)
+            say(f"victim alone {statistics.median(alone):.3f} s, beside {statistics.median(beside):.3f} s, {refused}")
+            assert statistics.median(beside) < 8 * statistics.median(alone) + 0.1
+            # Its own thread's hash, and what imported ones may take together.
+            assert grown < HASH_MEMORY + (128 + 48) * MIB
+            assert refused.keys() <= {200, 503}
+
+    with serving(tmp_path, QUIET) as process:
+        asyncio.run(story())
 
 
 def test_OV5_a_thousand_half_sent_bodies_cost_their_bytes_and_no_more(store: dict[str, str], tmp_path: Path) -> None:
