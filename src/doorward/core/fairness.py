@@ -20,8 +20,8 @@ from doorward.core.errors import Overloaded
 class Job:
     """Work of one group, as far as the queue has to know it.
 
-    `cost` is its expected CPU time in seconds, `memory` the bytes it holds while it runs. Whoever runs it sets `spent`
-    to the CPU seconds it took.
+    `cost` is its expected CPU time in seconds, `memory` the bytes it holds while it runs. `spent` is set to the CPU
+    seconds that it took.
     """
 
     group: str
@@ -191,8 +191,8 @@ class FairSemaphore:
     """Admits jobs to `slots` slots in the order of a `FairQueue`.
 
     A job with more than `patience` CPU seconds of work ahead of it is refused with `Overloaded` at once, and one that
-    has waited `patience` seconds all the same when they are over. Work of a group that waits in vain costs others
-    nothing: a group with an empty queue is admitted while another one's is full.
+    has waited `patience` seconds all the same when they are over. A group with an empty queue is admitted while the
+    queue of another group is full.
     """
 
     def __init__(

@@ -123,7 +123,7 @@ def _argon2(found: re.Match[str]) -> StoredHash:
         context.pwd, context.pwdlen = given, len(secret)
         context.salt, context.saltlen = salted, len(salt)
         context.version, context.t_cost, context.m_cost = version, passes, memory
-        # One thread whatever the lanes: argon2-cffi's own functions start one for each lane, up to 16 for one login.
+        # One thread for all lanes: argon2-cffi's own functions start one for each, up to 16 for one login.
         context.lanes, context.threads = lanes, 1
         code = core(context, kind.value)
         if code != 0:  # ARGON2_OK

@@ -144,9 +144,9 @@ class Hasher:
             right = against.compare((unicodedata.normalize("NFC", password) if ours else password).encode())
         except UnicodeEncodeError:
             return Match(right=False)
-        except Exception as error:  # noqa: BLE001 - a login that is refused is counted, one that fails is not
+        except Exception as error:  # noqa: BLE001 - a wrong password is counted as a failure, an error 500 is not
             log.warning(
-                "stored password hash cannot be computed, login refused",
+                "password comparison failed, treated as a wrong password",
                 extra={"algorithm": against.cost.algorithm, "error": type(error).__name__},
             )
             return Match(right=False)
@@ -189,7 +189,7 @@ class Passwords:
 
     `threads` threads compute the service's own hashes and those that cost little more. Hashes of other systems that
     cost more than five of them run one at a time on an extra thread of lower priority, so that no login waits for the
-    slot of such a hash. Within either pool a group gets its share whatever the others do (`core/fairness.py`).
+    slot of such a hash. Within either pool each group has its share (`core/fairness.py`).
 
     The memory of hashes larger than the service's own is bounded for both pools together.
 
