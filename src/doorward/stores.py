@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doorward.core.clock import system_clock
-from doorward.core.ports import Accounts, ApiKeys, AuditLog, Clock, Counters, Imports, ResetCodes, Revocations, Sessions
+from doorward.core.ports import (
+    Accounts,
+    ApiKeys,
+    AuditLog,
+    Backoff,
+    Clock,
+    Counters,
+    Imports,
+    ResetCodes,
+    Revocations,
+    Sessions,
+)
 from doorward.settings import Settings
 from doorward.storage.about import server_of
 from doorward.storage.accounts import RelationalAccounts
@@ -39,6 +50,7 @@ if TYPE_CHECKING:
     from doorward.storage.redis.client import Redis
 
 _SWEEP_BATCH = 200
+_BACKOFF = Backoff()
 _INDEX_BATCH = 20
 _PAUSE = 0.01
 _REDIS_SECONDS = 10.0
@@ -76,6 +88,7 @@ class Stores:
         batches: tuple[Callable[[], Awaitable[int]], ...] = (
             lambda: self.sessions.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.counters.sweep(now, limit=_SWEEP_BATCH),
+            lambda: self.counters.evict(_BACKOFF, now=now, limit=_SWEEP_BATCH),
             lambda: self.reset_codes.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.revocations.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.audit.sweep(old, limit=_SWEEP_BATCH),

@@ -290,3 +290,96 @@ async def test_T2_an_expired_name_passes_no_failure_on_to_one_that_counts(worker
     for _ in range(RULE.free - 1):
         await fail(counters, key, later)
     assert await waits(counters, key, later) == 0
+
+
+# --- what strangers leave behind ----------------------------------------------------------------------------------
+
+
+async def failures(counters: Counters, key: str, now: int, rule: Backoff = RULE) -> int:
+    """Return how many failures of a name are remembered, fewer than the free ones; they stay as they are."""
+    reserved = 0
+    while reserved < rule.free and not (await counters.reserve(key, rule, now=now)).wait:
+        reserved += 1
+    for _ in range(reserved):
+        await counters.release(key)
+    return rule.free - reserved
+
+
+@pytest.mark.parametrize(("count", "life"), [(1, 10_000), (2, 20_000), (3, 25_000)])
+async def test_S5_failures_are_remembered_the_longer_the_more_there_are(
+    workers: Workers, key: str, count: int, life: int
+) -> None:
+    counters, elsewhere = workers.counters
+    rule = RULE._replace(free=4, memory_each=10_000, memory=25_000)
+    # Two names, since asking reserves, which keeps a counter for the lease.
+    for name in (key, f"{key}-later"):
+        for step in range(count):
+            await fail(counters, name, NOW + step, rule)
+    last = NOW + count - 1
+    assert await failures(elsewhere, key, last + life - 1, rule) == count
+    assert await failures(elsewhere, f"{key}-later", last + life, rule) == 0
+
+
+async def test_S5_three_failures_a_day_are_the_most_that_is_never_slowed_down(workers: Workers, key: str) -> None:
+    counters, _ = workers.counters
+    now, guesses = NOW, 0
+    while now < NOW + 30 * 86_400_000:
+        for _ in range(Backoff().free):
+            await fail(counters, key, now, Backoff())
+            guesses += 1
+        now += Backoff().memory_each * Backoff().free
+    assert guesses <= 99
+
+
+async def test_S5_a_full_realm_gives_up_the_newest_of_the_fewest_failures_first(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    rule, realm, later = RULE._replace(unknown=4), uuid4().hex, NOW + 20_000
+    for name, count, at in (("a", 1, NOW), ("b", 1, NOW + 1_000), ("c", 1, NOW + 2_000), ("two", 2, NOW + 3_000)):
+        for _ in range(count):
+            await counters.settle(key + name, rule, now=at, unknown_in=realm)
+    for name in ("fresh-1", "fresh-2"):
+        await counters.settle(key + name, rule, now=later, unknown_in=realm)
+    await counters.settle(f"{key}known", rule, now=NOW + 2_500)
+    await counters.settle(f"{key}elsewhere", rule, now=NOW + 2_500, unknown_in=uuid4().hex)
+    evicted = 0
+    while found := await counters.evict(rule, now=later, limit=1):
+        evicted += found
+    assert evicted == 2
+    left = {"a": 1, "b": 0, "c": 0, "two": 2, "fresh-1": 1, "fresh-2": 1, "known": 1, "elsewhere": 1}
+    assert {name: await failures(elsewhere, key + name, later) for name in left} == left
+    assert await elsewhere.evict(rule, now=later, limit=10) == 0
+
+
+async def test_S5_where_all_are_fresh_the_newest_go(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    rule, realm = RULE._replace(unknown=2), uuid4().hex
+    for number in range(5):
+        await counters.settle(f"{key}{number}", rule, now=NOW + 1_000 * number, unknown_in=realm)
+    while await counters.evict(rule, now=NOW + 5_000, limit=10):
+        continue
+    assert [await failures(elsewhere, f"{key}{number}", NOW + 5_000) for number in range(5)] == [1, 1, 0, 0, 0]
+
+
+async def test_S5_the_counter_of_an_account_is_never_given_up(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    rule, realm = RULE._replace(unknown=0), uuid4().hex
+    # The name of an account that there is only since the first failure.
+    await counters.settle(key, rule, now=NOW, unknown_in=realm)
+    await elsewhere.settle(key, rule, now=NOW)
+    await counters.settle(f"{key}-unknown", rule, now=NOW, unknown_in=realm)
+    while await counters.evict(rule, now=NOW, limit=10):
+        continue
+    assert await failures(elsewhere, key, NOW) == 2
+    assert await failures(elsewhere, f"{key}-unknown", NOW) == 0
+
+
+async def test_S5_what_is_forgotten_anyway_pushes_nothing_out(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    rule, realm, later = RULE._replace(unknown=2, memory_each=50_000), uuid4().hex, NOW + 60_000
+    for name, at in (("old-1", NOW), ("old-2", NOW), ("new-1", NOW + 30_000), ("new-2", NOW + 40_000)):
+        await counters.settle(key + name, rule, now=at, unknown_in=realm)
+    while await elsewhere.sweep(later, limit=100):
+        continue
+    while await counters.evict(rule, now=later, limit=10):
+        continue
+    assert [await failures(elsewhere, f"{key}new-{number}", later) for number in (1, 2)] == [1, 1]

@@ -320,9 +320,9 @@ async def test_BF3_right_passwords_in_parallel_wait_for_one_another_and_all_pass
 class SlowCounters(RelationalCounters):
     """Counters whose failures take a while to be written, as they do on a network."""
 
-    async def settle(self, key: str, rule: Backoff, *, now: int) -> None:
+    async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
         await asyncio.sleep(0.01)
-        await super().settle(key, rule, now=now)
+        await super().settle(key, rule, now=now, unknown_in=unknown_in)
 
 
 async def test_BF2_a_client_that_hangs_up_after_a_wrong_password_does_not_get_its_failure_back(

@@ -14,7 +14,7 @@ import pytest
 from doorward.core.ports import Backoff
 from doorward.settings import Settings
 from harness import KEY, PASSWORD, Service, Tenant, TurnableClock, read_settings, running
-from inside import services
+from inside import carry_out, services
 
 RULE = Backoff()
 AT_ONCE = RULE.free + 1
@@ -82,6 +82,11 @@ def right_tenant(tenant: Tenant) -> httpx.Response:
 
 def nobody(tenant: Tenant) -> httpx.Response:
     return tenant.login("nobody", "wrong")
+
+
+def no_tenant(tenant: Tenant) -> httpx.Response:
+    body = {"email": f"nobody-{tenant.email}", "password": "Wrong-Password-1"}
+    return tenant.http.post("/tenant/login", json=body)
 
 
 Ask = Callable[[Tenant], httpx.Response]
@@ -154,6 +159,31 @@ def test_EN3_unknown_logins_slow_down_just_the_same(tenant: Tenant, clock: Turna
         return seen
 
     assert curve(nobody) == curve(wrong_user)
+
+
+def test_S5_EN3_names_that_belong_to_no_account_make_room_and_the_others_stay(service: Service, tenant: Tenant) -> None:
+    tenant.create("alice")
+    asks = (wrong_user, wrong_tenant, nobody, no_tenant)
+    for _ in range(AT_ONCE):
+        assert {ask(tenant).status_code for ask in asks} == {401, 403, 404}
+    assert {ask(tenant).status_code for ask in asks} == {429}
+    counters = services(service).throttle.counters
+    assert service.clock
+    evicted = counters.evict(RULE._replace(unknown=0), now=service.clock(), limit=10)
+    assert carry_out(service, evicted) == 2
+    assert [ask(tenant).status_code for ask in asks] == [429, 429, 404, 401]
+
+
+@pytest.mark.parametrize("ask", [nobody, no_tenant, wrong_user], ids=["no user", "no tenant", "user"])
+def test_S5_counters_of_made_up_names_expire_in_hours(tenant: Tenant, clock: TurnableClock, ask: Ask) -> None:
+    tenant.create("alice")
+    for _ in range(2):
+        for _ in range(RULE.free):
+            assert ask(tenant).status_code != 429
+        clock.turn(milliseconds=RULE.free * RULE.memory_each)
+    for _ in range(AT_ONCE):
+        assert ask(tenant).status_code != 429
+    assert ask(tenant).status_code == 429
 
 
 @pytest.mark.parametrize(("wrong", "right"), SECRETS)

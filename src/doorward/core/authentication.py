@@ -168,6 +168,7 @@ class Authentication:
             if known and (account is None or account.id != known.user_id):
                 # Somebody else's session proves nothing here, so no password will do.
                 account = None
+            attempt.known = account is not None
             stored = account.password_hash if account else None
             proof = await self.passwords.prove(password, stored, group=realm)
             attempt.right = proof.match.right

@@ -56,11 +56,15 @@ def _seconds(milliseconds: int) -> int:
 
 
 class Attempt:
-    """One attempt at a secret. Unless told that it was right or wrong, it ends as never made."""
+    """One attempt at a secret. Without a verdict in `right` it ends as never made.
+
+    `known` is False where the name belongs to no account: the counters of such names are bounded in number.
+    """
 
     def __init__(self) -> None:
         """Begin undecided."""
         self.right: bool | None = None
+        self.known = True
 
 
 @dataclass(slots=True)
@@ -184,7 +188,7 @@ class Throttle:
             yield attempt
         finally:
             # Shielded: a client that hangs up must not get its failure back.
-            await asyncio.shield(self._conclude(key, attempt))
+            await asyncio.shield(self._conclude(key, realm, attempt))
 
     async def _reserve(self, key: str) -> None:
         waited, pause = 0.0, _POLL
@@ -198,13 +202,14 @@ class Throttle:
             waited += pause
             pause = min(pause * 1.5, _LONGEST_POLL)
 
-    async def _conclude(self, key: str, attempt: Attempt) -> None:
+    async def _conclude(self, key: str, realm: str, attempt: Attempt) -> None:
         if attempt.right is None:
             await self.counters.release(key)
         elif attempt.right:
             await self.counters.forget(key)
         else:
-            await self.counters.settle(key, self.backoff, now=self.clock())
+            unknown_in = "" if attempt.known else self.alias(realm, "")
+            await self.counters.settle(key, self.backoff, now=self.clock(), unknown_in=unknown_in)
 
     async def pardon(self, realm: str, name: str) -> None:
         """Forget the failures of a name: its secret was replaced by who owns it."""

@@ -10,6 +10,7 @@ class RelationalCounters:
     def __init__(self, database: Database) -> None:
         """Keep counters in `database`."""
         self._db = database
+        self._grown: set[str] = set()
 
     async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
         """See `Counters.take`."""
@@ -31,7 +32,7 @@ class RelationalCounters:
             return Verdict(blocked_until - now)
         return Verdict(rule.first, busy=True)
 
-    async def settle(self, key: str, rule: Backoff, *, now: int) -> None:
+    async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
         """See `Counters.settle`."""
         values = {
             "key": key,
@@ -39,11 +40,15 @@ class RelationalCounters:
             "free": rule.free,
             "first": rule.first,
             "longest": rule.longest,
-            "doublings": (rule.longest // rule.first).bit_length(),
+            "doublings": rule.doublings,
             "cap": rule.cap,
             "memory": rule.memory,
+            "memory_once": min(rule.memory_each, rule.memory),
+            "unknown_in": unknown_in,
         }
         await self._db.write(Step("settle", values))
+        if unknown_in:
+            self._grown.add(unknown_in)
 
     async def release(self, key: str) -> None:
         """See `Counters.release`."""
@@ -61,6 +66,27 @@ class RelationalCounters:
             Step("inherit_attempts", {"key": key, "former": former}),
             Step("drop_attempts", {"key": former}),
         )
+
+    async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:
+        """See `Counters.evict`."""
+        evicted = 0
+        while self._grown and evicted < limit:
+            realm = self._grown.pop()
+            try:
+                evicted += await self._evict_from(realm, rule, now, limit - evicted)
+            finally:
+                if evicted >= limit:
+                    self._grown.add(realm)
+        return evicted
+
+    async def _evict_from(self, realm: str, rule: Backoff, now: int, limit: int) -> int:
+        [[count]] = await self._db.scan("count_unknown", {"realm": realm})
+        if count <= rule.unknown:
+            return 0
+        values = {"realm": realm, "most": rule.unknown, "limit": limit, "fresh": now - rule.longest}
+        step = Step("evict_unknown", {**values, "memory_once": min(rule.memory_each, rule.memory)})
+        [evicted] = await self._db.write(step)
+        return len(evicted)
 
     async def sweep(self, now: int, *, limit: int) -> int:
         """See `Counters.sweep`."""

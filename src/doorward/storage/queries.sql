@@ -351,8 +351,8 @@ RETURNING failures
 SELECT failures, blocked_until FROM attempts WHERE key = :key
 
 -- name: settle
-INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
-VALUES (:key, 1, 0, 0, 0, CAST(:now AS BIGINT) + CAST(:memory AS BIGINT))
+INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at, unknown_in)
+VALUES (:key, 1, 0, 0, 0, CAST(:now AS BIGINT) + CAST(:memory_once AS BIGINT), :unknown_in)
 ON CONFLICT (key) DO UPDATE
 SET failures = attempts.failures + 1,
     pending = CASE WHEN attempts.pending > 0 THEN attempts.pending - 1 ELSE 0 END,
@@ -360,7 +360,11 @@ SET failures = attempts.failures + 1,
         WHEN attempts.failures < CAST(:free AS BIGINT) THEN 0
         WHEN attempts.failures >= :free + CAST(:doublings AS BIGINT) THEN CAST(:longest AS BIGINT)
         ELSE CAST(:first AS BIGINT) * (1 << CAST(attempts.failures - :free AS INTEGER)) END,
-    expires_at = :now + CASE WHEN attempts.failures + 1 >= :cap THEN 100 * :memory ELSE :memory END
+    expires_at = :now + CASE
+        WHEN attempts.failures + 1 >= :cap THEN 100 * CAST(:memory AS BIGINT)
+        WHEN :memory_once * (attempts.failures + 1) < :memory THEN :memory_once * (attempts.failures + 1)
+        ELSE :memory END,
+    unknown_in = excluded.unknown_in
 
 -- name: release
 UPDATE attempts SET pending = pending - 1 WHERE key = :key AND pending > 0
@@ -375,8 +379,8 @@ UPDATE attempts SET failures = 0, blocked_until = 0, pending = pending - 1 WHERE
 UPDATE attempts SET pending = 0 WHERE key = :key AND expires_at > :now RETURNING key
 
 -- name: inherit_attempts
-INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
-SELECT CAST(:key AS TEXT), failures, 0, 0, blocked_until, expires_at FROM attempts WHERE key = :former
+INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at, unknown_in)
+SELECT CAST(:key AS TEXT), failures, 0, 0, blocked_until, expires_at, unknown_in FROM attempts WHERE key = :former
 ON CONFLICT (key) DO UPDATE
 SET failures = attempts.failures + excluded.failures,
     blocked_until = CASE
@@ -387,6 +391,18 @@ SET failures = attempts.failures + excluded.failures,
 
 -- name: drop_attempts
 DELETE FROM attempts WHERE key = :key
+
+-- name: count_unknown
+SELECT count(*) FROM attempts WHERE unknown_in = :realm AND unknown_in <> ''
+
+-- name: evict_unknown
+-- Behind the first :most stand those that go. What a counter expires at says when it failed last.
+DELETE FROM attempts WHERE key IN (
+    SELECT key FROM attempts WHERE unknown_in = :realm AND unknown_in <> ''
+    ORDER BY CASE WHEN expires_at - CAST(:memory_once AS BIGINT) * failures > :fresh THEN 0 ELSE 1 END,
+             failures DESC, expires_at
+    LIMIT :limit OFFSET :most)
+RETURNING key
 
 -- name: sweep_budgets
 DELETE FROM budgets WHERE key IN (SELECT key FROM budgets WHERE full_at <= :now LIMIT :limit) RETURNING key

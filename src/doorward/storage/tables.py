@@ -30,6 +30,7 @@ TABLES = (
     "audit_chains",
     "audit",
     "imports",
+    "probes",
 )
 """In an order in which every row finds what it refers to."""
 

@@ -14,7 +14,14 @@ class Verdict(NamedTuple):
 
 
 class Backoff(NamedTuple):
-    """How failures slow an identity down. Times in milliseconds."""
+    """How failures slow an identity down. Times in milliseconds.
+
+    The first `free` failures demand no wait, the next one `first`, and each after it twice as much, up to `longest`.
+
+    Failures are forgotten when the last one is `memory_each` times their number old, at the latest after `memory`; from
+    `cap` on, after 100 times `memory`. With the defaults this admits three guesses a day for good, which is what 99
+    failures in every 30 days come to. `unknown` is the number of counters a realm may have of names without an account.
+    """
 
     free: int = 4
     first: int = 1_000
@@ -22,6 +29,13 @@ class Backoff(NamedTuple):
     cap: int = 100
     lease: int = 10_000
     memory: int = 30 * 86_400_000
+    memory_each: int = 8 * 3_600_000
+    unknown: int = 10_000
+
+    @property
+    def doublings(self) -> int:
+        """How often the wait doubles before it is the longest."""
+        return (self.longest // self.first).bit_length()
 
 
 class Counters(Protocol):
@@ -42,8 +56,11 @@ class Counters(Protocol):
         """
         ...
 
-    async def settle(self, key: str, rule: Backoff, *, now: int) -> None:
-        """Turn a reservation into a failure: the wait before the next attempt doubles beyond the free ones."""
+    async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
+        """Turn a reservation into a failure: the wait before the next attempt doubles beyond the free ones.
+
+        `unknown_in` is the realm of a name that belongs to no account, empty for the name of an account.
+        """
         ...
 
     async def release(self, key: str) -> None:
@@ -56,6 +73,16 @@ class Counters(Protocol):
 
     async def inherit(self, key: str, former: str, *, now: int) -> None:
         """Count on under `key` what failed under its former name, of which nothing is left; blocks go on as well."""
+        ...
+
+    async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:
+        """Remove up to `limit` counters of unknown names from realms that have more than `rule.unknown` of them.
+
+        Returns how many were removed. Those of the fewest failures go first, of these the newest, so that no flood of
+        made-up names pushes out what was counted before it. One whose last failure is younger than `rule.longest` goes
+        only where there is no older one: a counter that vanished at once would tell that its name is unknown. Counters
+        of accounts are never removed.
+        """
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:

@@ -29,18 +29,25 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expires - now + tonumber(AR
 return {1, failures, blocked}
 
 -- name: settle
--- KEYS attempts. ARGV now, free, first, longest, doublings, cap, memory, slack.
+-- KEYS attempts. ARGV now, free, first, longest, doublings, cap, memory, memory of one failure, 1 for an unknown name,
+-- slack. Returns the failures. Fields that say nothing are left out, since most counters have one failure.
 local now, free, longest, memory = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[7])
 local held = redis.call('HMGET', KEYS[1], 'failures', 'pending')
 local failures, pending = tonumber(held[1] or '0'), tonumber(held[2] or '0')
 local wait = 0
 if failures >= free + tonumber(ARGV[5]) then wait = longest
 elseif failures >= free then wait = tonumber(ARGV[3]) * 2 ^ (failures - free) end
-if failures + 1 >= tonumber(ARGV[6]) then memory = 100 * memory end
-redis.call('HSET', KEYS[1], 'failures', failures + 1, 'pending', math.max(pending - 1, 0),
-  'blocked', string.format('%.0f', now + wait), 'expires', string.format('%.0f', now + memory))
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', memory + tonumber(ARGV[8])))
-return 0
+failures = failures + 1
+if failures >= tonumber(ARGV[6]) then memory = 100 * memory
+else memory = math.min(memory, tonumber(ARGV[8]) * failures) end
+redis.call('HSET', KEYS[1], 'failures', failures, 'expires', string.format('%.0f', now + memory))
+if pending > 1 then redis.call('HSET', KEYS[1], 'pending', pending - 1)
+else redis.call('HDEL', KEYS[1], 'pending', 'lease') end
+if wait > 0 then redis.call('HSET', KEYS[1], 'blocked', string.format('%.0f', now + wait))
+else redis.call('HDEL', KEYS[1], 'blocked') end
+if ARGV[9] == '1' then redis.call('HSET', KEYS[1], 'unknown', 1) else redis.call('HDEL', KEYS[1], 'unknown') end
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', memory + tonumber(ARGV[10])))
+return failures
 
 -- name: release
 -- KEYS attempts.
@@ -52,6 +59,38 @@ return 0
 if tonumber(redis.call('HGET', KEYS[1], 'pending') or '0') <= 1 then return redis.call('DEL', KEYS[1]) end
 redis.call('HINCRBY', KEYS[1], 'pending', -1)
 return redis.call('HSET', KEYS[1], 'failures', 0, 'blocked', 0)
+
+-- name: evict
+-- KEYS attempts. 1 where it was the counter of an unknown name.
+return redis.call('HEXISTS', KEYS[1], 'unknown') == 1 and redis.call('DEL', KEYS[1]) or 0
+
+-- name: surplus
+-- KEYS index of the unknown names of a realm. ARGV now, memory of one failure, memory, how young is fresh, how many names
+-- there may be, how many to return, cap; times in seconds. Returns names that are too many, and forgets them.
+-- Scores put fewer failures first, and of these the newer ones.
+local function score(failures, at) return string.format('%.0f', failures * 2 ^ 33 + 2 ^ 33 - 1 - at) end
+local most, cap = tonumber(ARGV[5]), tonumber(ARGV[7])
+if redis.call('ZCARD', KEYS[1]) <= most then return {} end
+local now, once, memory, fresh = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+for failures = 1, cap - 1 do
+  local last = now - math.min(memory, once * failures)
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], score(failures, last), score(failures, 0))
+end
+local surplus = math.min(redis.call('ZCARD', KEYS[1]) - most, tonumber(ARGV[6]))
+local names = {}
+for failures = 1, cap do
+  if #names >= surplus then break end
+  local old = {score(failures, now - fresh), score(failures, 0)}
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], old[1], old[2], 'LIMIT', 0, surplus - #names)) do
+    names[#names + 1] = name
+  end
+end
+if #names > 0 then redis.call('ZREM', KEYS[1], unpack(names)) end
+if #names < surplus then
+  local newest = redis.call('ZPOPMIN', KEYS[1], surplus - #names)
+  for n = 1, #newest, 2 do names[#names + 1] = newest[n] end
+end
+return names
 
 -- name: surrender
 -- KEYS attempts. Returns failures, until when they block, and when they expire, of what is gone now.

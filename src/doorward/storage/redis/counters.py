@@ -1,12 +1,19 @@
-"""Counters (see the port), but for `inherit` one script on one key each. Redis removes what says nothing any more."""
+"""Counters (see the port), but for `inherit` and `evict` one script on one key each.
+
+Redis removes what says nothing any more. Which counters are of unknown names is in an index for each realm. `evict`
+writes it, so that no attempt has a trip more, nor takes longer for a name that is unknown.
+"""
+
+from collections import defaultdict
 
 from doorward.core.ports import Backoff, Verdict
 from doorward.storage.redis.client import Redis
 from doorward.storage.redis.link import Reply
-from doorward.storage.redis.scripts import load_scripts
+from doorward.storage.redis.scripts import Command, load_scripts
 
 _SCRIPTS = load_scripts("counters.lua")
 _SLACK = 60_000
+_BATCH = 500
 
 
 class RedisCounters:
@@ -15,6 +22,7 @@ class RedisCounters:
     def __init__(self, redis: Redis) -> None:
         """Keep counters in `redis`."""
         self._redis = redis
+        self._unknown: dict[str, dict[str, int]] = defaultdict(dict)
 
     async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
         """See `Counters.take`."""
@@ -33,12 +41,13 @@ class RedisCounters:
             return Verdict(blocked_until - now)
         return Verdict(rule.first, busy=True)
 
-    async def settle(self, key: str, rule: Backoff, *, now: int) -> None:
+    async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
         """See `Counters.settle`."""
-        doublings = (rule.longest // rule.first).bit_length()
-        await self._run(
-            "settle", key, now, rule.free, rule.first, rule.longest, doublings, rule.cap, rule.memory, _SLACK
-        )
+        waits = rule.free, rule.first, rule.longest, rule.doublings, rule.cap
+        lives = rule.memory, rule.memory_each, int(bool(unknown_in)), _SLACK
+        failures = await self._run("settle", key, now, *waits, *lives)
+        if unknown_in:
+            self._unknown[unknown_in][key] = _score(failures, now)
 
     async def release(self, key: str) -> None:
         """See `Counters.release`."""
@@ -54,11 +63,56 @@ class RedisCounters:
         if expires_at > now:
             await self._run("inherit", key, now, failures, blocked_until, expires_at, _SLACK)
 
+    async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:
+        """See `Counters.evict`."""
+        evicted = 0
+        while self._unknown and evicted < limit:
+            realm, scores = self._unknown.popitem()
+            try:
+                await self._index(realm, scores, rule)
+                found = await self._evict_from(realm, rule, now, limit - evicted)
+            except BaseException:
+                self._unknown[realm] = {**scores, **self._unknown[realm]}
+                raise
+            evicted += found
+            if found:
+                # There may be more of them.
+                self._unknown.setdefault(realm, {})
+        return evicted
+
+    async def _index(self, realm: str, scores: dict[str, int], rule: Backoff) -> None:
+        index, entries = _index_of(realm), list(scores.items())
+        for start in range(0, len(entries), _BATCH):
+            words = [word for key, score in entries[start : start + _BATCH] for word in (score, key)]
+            await self._redis.run(
+                Command(index, ("ZADD", index, *words)), Command(index, ("PEXPIRE", index, rule.memory + _SLACK))
+            )
+
+    async def _evict_from(self, realm: str, rule: Backoff, now: int, limit: int) -> int:
+        times = [time // 1000 for time in (now, rule.memory_each, rule.memory, rule.longest)]
+        step = _SCRIPTS["surplus"].on([_index_of(realm)], *times, rule.unknown, limit, rule.cap)
+        [keys] = await self._redis.run(step)
+        await self._redis.run(*(_SCRIPTS["evict"].on([_place("attempts", key.decode())]) for key in keys))
+        return len(keys)
+
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - there is nothing left to do
         """See `Counters.sweep`."""
         return 0
 
     async def _run(self, script: str, key: str, *arguments: int) -> Reply:
         kind = "budget" if script == "take" else "attempts"
-        [reply] = await self._redis.run(_SCRIPTS[script].on([f"dw:{kind}:{key}".encode()], *arguments))
+        [reply] = await self._redis.run(_SCRIPTS[script].on([_place(kind, key)], *arguments))
         return reply
+
+
+def _place(kind: str, key: str) -> bytes:
+    return f"dw:{kind}:{key}".encode()
+
+
+def _index_of(realm: str) -> bytes:
+    return f"dw:unknown:{realm}".encode()
+
+
+def _score(failures: int, now: int) -> int:
+    """Return where a counter stands in its index, as `surplus` reads it."""
+    return (failures << 33) + (1 << 33) - 1 - now // 1000

@@ -1,0 +1,16 @@
+-- The realm of a counter whose name belongs to no account, as a pseudonym; empty for the counter of an account.
+
+ALTER TABLE attempts ADD COLUMN unknown_in TEXT NOT NULL DEFAULT '';
+
+CREATE INDEX attempts_of_unknown_names ON attempts (unknown_in) WHERE unknown_in <> '';
+
+-- How many bytes the entries of a trail have. NULL: not counted yet.
+
+ALTER TABLE audit_chains ADD COLUMN bytes BIGINT;
+
+-- What is written to see whether the database takes writes, and when that was.
+
+CREATE TABLE probes (
+    name TEXT PRIMARY KEY,
+    at   BIGINT NOT NULL
+) ${CLUSTERED};
