@@ -53,12 +53,25 @@ class TurnableClock:
 
     def __init__(self) -> None:
         self.now = 1_800_000_000_000
+        self.passed = 0
 
     def __call__(self) -> int:
         return self.now
 
+    def monotonic(self) -> int:
+        """The time that has passed, whatever the clock was set to."""
+        return self.passed
+
     def turn(self, *, seconds: float = 0, milliseconds: int = 0) -> None:
-        self.now += int(seconds * 1000) + milliseconds
+        """Let time pass."""
+        by = int(seconds * 1000) + milliseconds
+        assert by >= 0, "time passes in one direction: `set_by` sets the clock"
+        self.now += by
+        self.passed += by
+
+    def set_by(self, *, seconds: float) -> None:
+        """Set the clock forward or back, without any time passing."""
+        self.now += int(seconds * 1000)
 
 
 @dataclass
@@ -78,7 +91,7 @@ class Service:
     def start(self) -> Self:
         parts = Parts(hashing=CHEAP, limits=self.limits)
         if self.clock:
-            parts = replace(parts, clock=self.clock)
+            parts = replace(parts, clock=self.clock, monotonic=self.clock.monotonic)
         self.app = build(self.settings, parts)
         config = uvicorn.Config(
             self.app,

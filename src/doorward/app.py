@@ -13,7 +13,7 @@ from doorward.core.activity import Activity
 from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
-from doorward.core.clock import system_clock
+from doorward.core.clock import monotonic_clock, system_clock
 from doorward.core.devices import Devices
 from doorward.core.legacy_tokens import ImportingCodec
 from doorward.core.login_timing import LoginTiming
@@ -61,9 +61,10 @@ _WATCH_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What tests turn or make cheap, and nothing else: the clock, the cost of a hash, the sizes and times of HTTP."""
+    """What tests turn or make cheap, and nothing else: the clocks, the cost of a hash, the sizes and times of HTTP."""
 
     clock: Clock = system_clock
+    monotonic: Clock = monotonic_clock
     hashing: Argon2Parameters | None = None
     limits: Limits | None = None
 
@@ -83,7 +84,14 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     codec = _codec(settings, masters)
     door = SessionDoor(stores.sessions, codec, clock, lifetimes)
     hash_queue_seconds = settings.hash_queue_timeout / 1000
-    throttle = Throttle(stores.counters, clock, peppers(masters.values()), _budgets(settings), _backoff(settings))
+    throttle = Throttle(
+        stores.counters,
+        clock,
+        peppers(masters.values()),
+        _budgets(settings),
+        _backoff(settings),
+        monotonic=parts.monotonic,
+    )
     passwords = Passwords(
         Hasher(hashing),
         threads=settings.hash_threads or _hash_threads(settings.workers),

@@ -383,3 +383,77 @@ async def test_S5_what_is_forgotten_anyway_pushes_nothing_out(workers: Workers, 
     while await counters.evict(rule, now=later, limit=10):
         continue
     assert [await failures(elsewhere, f"{key}new-{number}", later) for number in (1, 2)] == [1, 1]
+
+
+# --- a clock that is set back -------------------------------------------------------------------------------------
+
+STEPS = {"10 s": 10_000, "2 h": 7_200_000, "30 d": 30 * 86_400_000}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_F2_a_budget_used_up_before_the_clock_was_set_back_is_full(workers: Workers, key: str, step: int) -> None:
+    counters, elsewhere = workers.counters
+    while await counters.take(key, period=200, burst=5, now=NOW + step) == 0:
+        continue
+    assert [await elsewhere.take(key, period=200, burst=5, now=NOW) for _ in range(6)] == [0, 0, 0, 0, 0, 200]
+    assert await counters.take(key, period=200, burst=5, now=NOW + 200) == 0
+
+
+@pytest.mark.parametrize("behind", [1, 500, 1_500, 2_000])
+@pytest.mark.parametrize("burst", [1, 5])
+async def test_F2_BF10_a_worker_whose_clock_is_behind_gets_nothing_out_of_a_budget_that_is_used_up(
+    workers: Workers, key: str, behind: int, burst: int
+) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(burst):
+        assert await counters.take(key, period=200, burst=burst, now=NOW + behind) == 0
+    for _ in range(3):
+        assert 0 < await elsewhere.take(key, period=200, burst=burst, now=NOW) <= 200 * burst
+        assert await counters.take(key, period=200, burst=burst, now=NOW + behind) == 200
+
+
+@pytest.mark.parametrize("failed", [4, 8])
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_F2_a_wait_begun_before_the_clock_was_set_back_is_over(
+    workers: Workers, key: str, step: int, failed: int
+) -> None:
+    counters, elsewhere = workers.counters
+    rule = RULE._replace(cap=9, longest=7_000)
+    for _ in range(failed):
+        await counters.settle(key, rule, now=NOW + step)
+    own = rule.wait(failed)
+    assert await counters.reserve(key, rule, now=NOW + step) == Verdict(own)
+    assert await elsewhere.reserve(key, rule, now=NOW) == Verdict(0)
+    await elsewhere.settle(key, rule, now=NOW)
+    assert (await counters.reserve(key, rule, now=NOW)).wait == rule.wait(failed + 1), "the failures were forgotten"
+
+
+@pytest.mark.parametrize("behind", [1, 500, 2_000])
+async def test_F2_BF2_a_worker_whose_clock_is_behind_does_not_cut_a_wait_short(
+    workers: Workers, key: str, behind: int
+) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(RULE.free + 1):
+        await counters.settle(key, RULE, now=NOW + behind)
+    assert await elsewhere.reserve(key, RULE, now=NOW) == Verdict(RULE.first)
+    assert (await elsewhere.reserve(key, RULE, now=NOW + RULE.first + behind)).wait == 0
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_F2_reservations_left_behind_before_the_clock_was_set_back_are_forgotten(
+    workers: Workers, key: str, step: int
+) -> None:
+    counters, elsewhere = workers.counters
+    rule = RULE._replace(lease=5_000)
+    for _ in range(rule.free):
+        assert await counters.reserve(key, rule, now=NOW + step) == Verdict(0)
+    assert (await counters.reserve(key, rule, now=NOW + step)).busy
+    assert (await counters.reserve(key, rule, now=NOW + step - 2_000)).busy, "clocks may be apart by that"
+    assert await elsewhere.reserve(key, rule, now=NOW) == Verdict(0)
+
+
+async def test_F2_BF1_a_clock_that_is_set_back_does_not_lift_the_cap(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(RULE.cap):
+        await counters.settle(key, RULE, now=NOW + 7_200_000)
+    assert (await elsewhere.reserve(key, RULE, now=NOW)).wait > 0

@@ -19,7 +19,7 @@ PEPPERS = peppers([b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="])
 @pytest.fixture
 def throttle(counters: RelationalCounters, clock: TurnableClock) -> Throttle:
     """A throttle whose attempts do not wait for others in flight."""
-    return Throttle(counters, clock, PEPPERS, patience=0)
+    return Throttle(counters, clock, PEPPERS, patience=0, monotonic=clock.monotonic)
 
 
 async def refused(asking: Awaitable[object]) -> int:
@@ -162,6 +162,24 @@ async def test_BF12_questions_have_their_own_budget_of_a_thousand_a_second(
         throttle.ask("tenant-a")
     with pytest.raises(TooManyRequests):
         throttle.ask("tenant-a")
+
+
+@pytest.mark.parametrize("step", [-30 * 86_400, -7_200, -10, 7_200])
+async def test_F2_waits_in_memory_are_of_time_that_passes_whatever_the_clock_is_set_to(
+    throttle: Throttle, clock: TurnableClock, step: int
+) -> None:
+    throttle.budgets = Budgets(verify=Budget(1_000, 2), address=Budget(1_000, 2), spacing=500)
+    for _ in range(2):
+        throttle.ask("tenant-a")
+    await throttle.address(ADDRESS)
+    clock.set_by(seconds=step)
+    with pytest.raises(TooManyRequests) as refusal:
+        throttle.ask("tenant-a")
+    assert refusal.value.retry_after == 1
+    assert await refused(throttle.address(ADDRESS)) == 1
+    clock.turn(seconds=1)
+    throttle.ask("tenant-a")
+    await throttle.address(ADDRESS)
 
 
 # --- attempts -----------------------------------------------------------------------------------------------------

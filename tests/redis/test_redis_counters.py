@@ -70,7 +70,8 @@ async def test_BF11_without_counters_an_address_has_its_budget_in_this_process(
 ) -> None:
     async with opened(redis_server.url) as stores:
         clock = TurnableClock()
-        throttle = Throttle(stores.counters, clock, (b"pepper",), Budgets(address=Budget(200, 5)))
+        budgets = Budgets(address=Budget(200, 5))
+        throttle = Throttle(stores.counters, clock, (b"pepper",), budgets, monotonic=clock.monotonic)
         await throttle.address("192.0.2.1")
         redis_server.kill()
         asked = (throttle.address("192.0.2.1") for _ in range(50))

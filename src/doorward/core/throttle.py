@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from doorward.core.clock import monotonic_clock
 from doorward.core.errors import StoreUnavailable, TooManyAttempts, TooManyRequests
 from doorward.core.identity import canonical
 from doorward.core.ports import Backoff, Clock, Counters
@@ -74,7 +75,8 @@ class Throttle:
     What was counted under the other ones, of former keys or of the next one, is counted on when a name is used.
 
     `patience` is how many seconds an attempt waits for others in flight, since right passwords in parallel are no
-    attack; only then is it refused.
+    attack; only then is it refused. `clock` is for what is stored, `monotonic` for waits in memory, which no change of
+    the clock may lengthen.
     """
 
     counters: Counters
@@ -83,6 +85,7 @@ class Throttle:
     budgets: Budgets = field(default_factory=Budgets)
     backoff: Backoff = field(default_factory=Backoff)
     patience: float = 2.0
+    monotonic: Clock = monotonic_clock
     _denied: dict[str, int] = field(default_factory=dict)
     _local: dict[str, int] = field(default_factory=dict)
 
@@ -94,11 +97,11 @@ class Throttle:
         spacing = f"spacing:{address}"
         if self.budgets.spacing:
             # Asked before the budget is charged, since a refused request must not use anything up.
-            self._refuse_known(spacing, self.clock())
+            self._refuse_known(spacing)
         await self._take_somewhere(f"address:{address}", self.budgets.address)
         if self.budgets.spacing:
             await self._take_somewhere(spacing, Budget(self.budgets.spacing, 1))
-            self._remember(spacing, self.clock() + self.budgets.spacing)
+            self._remember(spacing, self.budgets.spacing)
 
     async def write(self, tenant_id: str) -> None:
         """Charge a change of a tenant's users to the tenant."""
@@ -120,7 +123,7 @@ class Throttle:
     def _take_here(self, key: str, budget: Budget, amount: int = 1) -> None:
         if not budget.burst:
             return
-        now = self.clock()
+        now = self.monotonic()
         full_at = max(self._local.get(key, 0), now) + budget.period * amount
         if full_at - now > budget.period * budget.burst:
             raise TooManyRequests(retry_after=_seconds(full_at - now - budget.period * budget.burst))
@@ -137,12 +140,11 @@ class Throttle:
     async def _take(self, key: str, budget: Budget) -> None:
         if not budget.burst:
             return
-        now = self.clock()
         # A refusal holds until its moment whoever asks, so until then nobody has to be asked.
-        self._refuse_known(key, now)
-        wait = await self.counters.take(key, period=budget.period, burst=budget.burst, now=now)
+        self._refuse_known(key)
+        wait = await self.counters.take(key, period=budget.period, burst=budget.burst, now=self.clock())
         if wait > 0:
-            self._remember(key, now + wait)
+            self._remember(key, wait)
             raise TooManyRequests(retry_after=_seconds(wait))
         self._denied.pop(key, None)
 
@@ -154,16 +156,16 @@ class Throttle:
         """Hide names with the first of these from now on, without forgetting what was counted before."""
         self.peppers = tuple(dict.fromkeys([*peppers, *self.peppers]))
 
-    def _refuse_known(self, key: str, now: int) -> None:
-        wait = self._denied.get(key, 0) - now
-        if wait > 0:
+    def _refuse_known(self, key: str) -> None:
+        until = self._denied.get(key)
+        if until is not None and (wait := until - self.monotonic()) > 0:
             raise TooManyRequests(retry_after=_seconds(wait))
 
-    def _remember(self, key: str, until: int) -> None:
+    def _remember(self, key: str, wait: int) -> None:
+        now = self.monotonic()
         if len(self._denied) >= _REMEMBERED_DENIALS:
-            now = self.clock()
             self._denied = {known: at for known, at in self._denied.items() if at > now}
-        self._denied[key] = until
+        self._denied[key] = now + wait
 
     def key(self, realm: str, name: str) -> str:
         """Return the counter of a name in a realm."""

@@ -1,6 +1,6 @@
 """Counters (see the port), each operation one upsert."""
 
-from doorward.core.ports import Backoff, Verdict
+from doorward.core.ports import APART, Backoff, Verdict, furthest
 from doorward.storage.database import Database, Step
 
 
@@ -14,37 +14,28 @@ class RelationalCounters:
 
     async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
         """See `Counters.take`."""
-        taken, state = await self._db.write(
-            Step("take", {"key": key, "period": period, "burst": burst, "now": now}), Step("budget", {"key": key})
-        )
-        return 0 if taken else max(1, state[0][0] + period - now - period * burst)
+        whole = period * burst
+        values = {"key": key, "period": period, "burst": burst, "now": now, "furthest": furthest(period, burst)}
+        taken, state = await self._db.write(Step("take", values), Step("budget", {"key": key}))
+        return 0 if taken else min(whole, max(1, state[0][0] + period - now - whole))
 
     async def reserve(self, key: str, rule: Backoff, *, now: int) -> Verdict:
         """See `Counters.reserve`."""
-        values = {"key": key, "now": now, "lease": rule.lease, "cap": rule.cap, "free": rule.free}
-        reserved, state = await self._db.write(Step("reserve", values), Step("attempts", {"key": key}))
-        if reserved:
-            return Verdict(0)
-        failures, blocked_until = state[0]
-        if failures >= rule.cap:
-            return Verdict(rule.longest)
-        if blocked_until > now:
-            return Verdict(blocked_until - now)
-        return Verdict(rule.first, busy=True)
+        values = {"key": key, "now": now, "apart": APART, "doublings": rule.doublings, **rule._asdict()}
+        reserved, [[failures, blocked_until]] = await self._db.write(
+            Step("reserve", values), Step("attempts", {"key": key})
+        )
+        return Verdict(0) if reserved else rule.refused(failures, blocked_until, now)
 
     async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
         """See `Counters.settle`."""
         values = {
             "key": key,
             "now": now,
-            "free": rule.free,
-            "first": rule.first,
-            "longest": rule.longest,
             "doublings": rule.doublings,
-            "cap": rule.cap,
-            "memory": rule.memory,
             "memory_once": min(rule.memory_each, rule.memory),
             "unknown_in": unknown_in,
+            **rule._asdict(),
         }
         await self._db.write(Step("settle", values))
         if unknown_in:

@@ -323,28 +323,38 @@ DELETE FROM ended WHERE NOT EXISTS (
     WHERE s.owner = ended.owner AND e.owner IS NULL)
 
 -- name: take
--- GCRA: full_at is when the budget will be full again; one more has to leave it within `burst` periods of now.
+-- GCRA: full_at is when the budget will be full again; one more has to leave it within `burst` periods of now. Beyond
+-- :furthest it does not count.
 INSERT INTO budgets (key, full_at) VALUES (:key, CAST(:now AS BIGINT) + CAST(:period AS BIGINT))
 ON CONFLICT (key) DO UPDATE
-SET full_at = CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period
-WHERE CASE WHEN budgets.full_at > :now THEN budgets.full_at ELSE :now END + :period <= :now + :period * CAST(:burst AS BIGINT)
+SET full_at = CASE WHEN budgets.full_at > :now AND budgets.full_at <= :now + CAST(:furthest AS BIGINT)
+                   THEN budgets.full_at ELSE :now END + :period
+WHERE CASE WHEN budgets.full_at > :now AND budgets.full_at <= :now + :furthest THEN budgets.full_at ELSE :now END + :period
+    <= :now + :period * CAST(:burst AS BIGINT)
 RETURNING full_at
 
 -- name: budget
 SELECT full_at FROM budgets WHERE key = :key
 
 -- name: reserve
+-- A block and a lease that lie further ahead than their own length, and :apart, do not count.
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
 VALUES (:key, 0, 1, CAST(:now AS BIGINT) + CAST(:lease AS BIGINT), 0, :now + :lease)
 ON CONFLICT (key) DO UPDATE
 SET failures = CASE WHEN attempts.expires_at <= :now THEN 0 ELSE attempts.failures END,
-    pending = CASE WHEN attempts.lease_until <= :now THEN 1 ELSE attempts.pending + 1 END,
+    pending = CASE
+        WHEN attempts.lease_until <= :now OR attempts.lease_until > :now + :lease + CAST(:apart AS BIGINT) THEN 1
+        ELSE attempts.pending + 1 END,
     lease_until = :now + :lease,
     blocked_until = CASE WHEN attempts.expires_at <= :now THEN 0 ELSE attempts.blocked_until END,
     expires_at = CASE WHEN attempts.expires_at > :now + :lease THEN attempts.expires_at ELSE :now + :lease END
 WHERE attempts.expires_at <= :now
-   OR (attempts.blocked_until <= :now AND attempts.failures < :cap
-       AND (attempts.lease_until <= :now OR attempts.pending = 0 OR attempts.pending < :free - attempts.failures))
+   OR (attempts.failures < :cap
+       AND (attempts.failures <= :free OR attempts.blocked_until <= :now OR attempts.blocked_until > :now + :apart + CASE
+                WHEN attempts.failures > :free + CAST(:doublings AS BIGINT) THEN CAST(:longest AS BIGINT)
+                ELSE CAST(:first AS BIGINT) * (1 << CAST(attempts.failures - 1 - :free AS INTEGER)) END)
+       AND (attempts.lease_until <= :now OR attempts.lease_until > :now + :lease + :apart
+            OR attempts.pending = 0 OR attempts.pending < :free - attempts.failures))
 RETURNING failures
 
 -- name: attempts

@@ -7,13 +7,14 @@ either. All times are milliseconds since the Unix epoch, by the caller's clock, 
 from doorward.core.ports.accounts import Accounts, Found
 from doorward.core.ports.audit import AuditLog, Entry, Events
 from doorward.core.ports.clock import Clock
-from doorward.core.ports.counters import Backoff, Counters, Verdict
+from doorward.core.ports.counters import APART, Backoff, Counters, Verdict, furthest
 from doorward.core.ports.credentials import ApiKey, ApiKeys, ResetCode, ResetCodes
 from doorward.core.ports.imports import Imports
 from doorward.core.ports.revocations import Revocation, Revocations
 from doorward.core.ports.sessions import NO_POLICY, UNKNOWN, Claimed, Ending, Policy, Sessions
 
 __all__ = [
+    "APART",
     "NO_POLICY",
     "UNKNOWN",
     "Accounts",
@@ -36,4 +37,5 @@ __all__ = [
     "Revocations",
     "Sessions",
     "Verdict",
+    "furthest",
 ]

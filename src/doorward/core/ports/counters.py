@@ -2,6 +2,19 @@
 
 from typing import NamedTuple, Protocol
 
+APART = 2_000
+"""How many milliseconds the clocks of two workers may be apart: as far as `doorward doctor` lets them be."""
+
+
+def furthest(period: int, burst: int) -> int:
+    """Return how many milliseconds ahead a budget's time may lie before it is taken for one of a clock since set back.
+
+    A budget that is used up lies `period * burst` ahead. What the clocks of workers differ by, and the time that a
+    statement takes to reach the store, must not fill it, so it may lie further ahead by that.
+    """
+    whole = period * burst
+    return whole + max(whole - period, APART)
+
 
 class Verdict(NamedTuple):
     """Whether an attempt may go on.
@@ -37,14 +50,35 @@ class Backoff(NamedTuple):
         """How often the wait doubles before it is the longest."""
         return (self.longest // self.first).bit_length()
 
+    def wait(self, failures: int) -> int:
+        """Return the wait that so many failures in a row demand."""
+        beyond = failures - self.free
+        if beyond <= 0:
+            return 0
+        return self.longest if beyond > self.doublings else self.first << (beyond - 1)
+
+    def refused(self, failures: int, blocked_until: int, now: int) -> Verdict:
+        """Return why a counter of this state refuses an attempt."""
+        if failures >= self.cap:
+            return Verdict(self.longest)
+        own = self.wait(failures)
+        if own and now < blocked_until <= now + own + APART:
+            return Verdict(min(blocked_until - now, own))
+        return Verdict(self.first, busy=True)
+
 
 class Counters(Protocol):
-    """Budgets and failures; may be lost in a power cut, never by a restart. Every method is one atomic step."""
+    """Budgets and failures; may be lost in a power cut, never by a restart. Every method is one atomic step.
+
+    A stored time that lies further ahead than the rule it comes from can put it, and `APART` beyond, is of before the
+    clock was set back. It does not count.
+    """
 
     async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
         """Take one from a budget that refills one each `period` ms and holds `burst` (GCRA).
 
-        Returns 0 if there was one, else after how many milliseconds there will be one. A refused take costs nothing.
+        Returns 0 if there was one, else after how many milliseconds there will be one, at most `period * burst`. A
+        refused take costs nothing. A budget whose stored time is more than `furthest` ahead is full.
         """
         ...
 

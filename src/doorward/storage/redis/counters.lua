@@ -2,30 +2,40 @@
 -- Lua writes large numbers with an exponent, hence the formats.
 
 -- name: take
--- KEYS budget. ARGV now, period, burst, slack. GCRA: the value is when the budget will be full again.
+-- KEYS budget. ARGV now, period, burst, how far ahead the value may lie to count, slack. GCRA: the value is when the
+-- budget will be full again.
 local now, period = tonumber(ARGV[1]), tonumber(ARGV[2])
-local full = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + period
-local wait = full - now - period * tonumber(ARGV[3])
-if wait > 0 then return wait end
-redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', string.format('%.0f', full - now + tonumber(ARGV[4])))
+local full, whole = tonumber(redis.call('GET', KEYS[1]) or '0'), period * tonumber(ARGV[3])
+if full < now or full > now + tonumber(ARGV[4]) then full = now end
+full = full + period
+local wait = full - now - whole
+if wait > 0 then return math.min(wait, whole) end
+redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', string.format('%.0f', full - now + tonumber(ARGV[5])))
 return 0
 
 -- name: reserve
--- KEYS attempts. ARGV now, lease, cap, free, slack. Returns 1, or 0 with failures and until when they block.
-local now, lease, cap, free = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- KEYS attempts. ARGV now, free, first, longest, doublings, cap, lease, how far clocks may be apart, slack. Returns 1, or
+-- 0 with failures and until when they block. A block and a lease that lie further ahead than their own length, and what
+-- clocks may be apart, do not count.
+local now, free, cap = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
+local lease, apart = tonumber(ARGV[7]), tonumber(ARGV[8])
 local held = redis.call('HMGET', KEYS[1], 'failures', 'pending', 'lease', 'blocked', 'expires')
 local failures, pending = tonumber(held[1] or '0'), tonumber(held[2] or '0')
 local leased, blocked, expires = tonumber(held[3] or '0'), tonumber(held[4] or '0'), tonumber(held[5] or '0')
+if leased <= now or leased > now + lease + apart then pending = 0 end
+local wait = 0
+if failures > free + tonumber(ARGV[5]) then wait = tonumber(ARGV[4])
+elseif failures > free then wait = tonumber(ARGV[3]) * 2 ^ (failures - 1 - free) end
 if expires <= now then
   failures, blocked = 0, 0
-elseif blocked > now or failures >= cap or (leased > now and pending > 0 and pending >= free - failures) then
+elseif failures >= cap or (wait > 0 and blocked > now and blocked <= now + wait + apart)
+  or (pending > 0 and pending >= free - failures) then
   return {0, failures, blocked}
 end
-if leased <= now then pending = 0 end
 expires = math.max(expires, now + lease)
 redis.call('HSET', KEYS[1], 'failures', failures, 'pending', pending + 1, 'lease', string.format('%.0f', now + lease),
   'blocked', string.format('%.0f', blocked), 'expires', string.format('%.0f', expires))
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expires - now + tonumber(ARGV[5])))
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expires - now + tonumber(ARGV[9])))
 return {1, failures, blocked}
 
 -- name: settle

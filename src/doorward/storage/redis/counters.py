@@ -6,7 +6,7 @@ writes it, so that no attempt has a trip more, nor takes longer for a name that 
 
 from collections import defaultdict
 
-from doorward.core.ports import Backoff, Verdict
+from doorward.core.ports import APART, Backoff, Verdict, furthest
 from doorward.storage.redis.client import Redis
 from doorward.storage.redis.link import Reply
 from doorward.storage.redis.scripts import Command, load_scripts
@@ -26,20 +26,13 @@ class RedisCounters:
 
     async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
         """See `Counters.take`."""
-        return int(await self._run("take", key, now, period, burst, _SLACK))
+        return int(await self._run("take", key, now, period, burst, furthest(period, burst), _SLACK))
 
     async def reserve(self, key: str, rule: Backoff, *, now: int) -> Verdict:
         """See `Counters.reserve`."""
-        reserved, failures, blocked_until = await self._run(
-            "reserve", key, now, rule.lease, rule.cap, rule.free, _SLACK
-        )
-        if reserved:
-            return Verdict(0)
-        if failures >= rule.cap:
-            return Verdict(rule.longest)
-        if blocked_until > now:
-            return Verdict(blocked_until - now)
-        return Verdict(rule.first, busy=True)
+        waits = rule.free, rule.first, rule.longest, rule.doublings, rule.cap
+        reserved, failures, blocked_until = await self._run("reserve", key, now, *waits, rule.lease, APART, _SLACK)
+        return Verdict(0) if reserved else rule.refused(failures, blocked_until, now)
 
     async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
         """See `Counters.settle`."""
