@@ -43,7 +43,7 @@ from doorward.http.routes import EXPRESS, PATHS
 from doorward.http.services import Services
 from doorward.http.watch import Watch
 from doorward.life import Chore, Life, attempt
-from doorward.machine import cores
+from doorward.machine import cores, possible_connections
 from doorward.master_keys import KeyFile, Presence
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
@@ -83,7 +83,6 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
     codec = _codec(settings, masters)
     door = SessionDoor(stores.sessions, codec, clock, lifetimes)
-    hash_queue_seconds = settings.hash_queue_timeout / 1000
     throttle = Throttle(
         stores.counters,
         clock,
@@ -95,7 +94,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     passwords = Passwords(
         Hasher(hashing),
         threads=settings.hash_threads or _hash_threads(settings.workers),
-        patience=hash_queue_seconds,
+        patience=settings.hash_queue_timeout / 1000,
     )
     current = CurrentPassword(passwords, throttle, stores.audit)
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
@@ -140,7 +139,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     lane = ExpressLane(EXPRESS, services, proxies, rules, watch)
     connections = Door(
         traced(lane, traces) if traces else lane,
-        parts.limits or Limits(connections=settings.max_connections, hash_queue_time=hash_queue_seconds),
+        parts.limits or _limits(settings),
         PATHS.sizes,
     )
 
@@ -272,6 +271,12 @@ def _backoff(settings: Settings) -> Backoff:
 
 def _budget(rate: int, burst: int) -> Budget:
     return Budget(1000 // max(1, rate), burst)
+
+
+def _limits(settings: Settings) -> Limits:
+    connections = possible_connections(settings.max_connections)
+    share = settings.max_connections_per_address or max(1, connections // 2)
+    return Limits(connections=connections, share=share, hash_queue_time=settings.hash_queue_timeout / 1000)
 
 
 def _hash_threads(workers: int) -> int:

@@ -1,11 +1,14 @@
-"""What of the machine is this process's own: its cores, as far as a container's limit leaves them."""
+"""Resources of the machine that this process may use: cores, within a container's limit, and open files."""
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 _ROOT = Path("/")
+SPARE_FILES = 256
+"""Open files beside those of connections: stores, logs, libraries."""
 
 
 def cores(root: Path = _ROOT) -> int:
@@ -15,6 +18,20 @@ def cores(root: Path = _ROOT) -> int:
     `root` is the root of the file system, in which the control groups are looked for (Linux, both versions).
     """
     return max(1, min([len(os.sched_getaffinity(0)), *map(int, _limits(root))]))
+
+
+def allow_files(wanted: int) -> None:
+    """Raise the limit of open files to `wanted`, as far as the hard limit permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def possible_connections(wanted: int) -> int:
+    """Return how many of the `wanted` connections the limit of open files has room for."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - SPARE_FILES, soft // 2))
 
 
 def _limits(root: Path) -> Iterator[float]:

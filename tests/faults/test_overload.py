@@ -297,7 +297,8 @@ def test_OV4_the_service_may_open_as_many_files_as_it_has_connections(store: dic
     # What an operator's shell gives: far fewer than the connections that one worker takes.
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        process = Process(tmp_path, {**store, "MAX_CONNECTIONS": "300"}).start()
+        many = {"MAX_CONNECTIONS": "300", "MAX_CONNECTIONS_PER_ADDRESS": "300"}
+        process = Process(tmp_path, {**store, **many}).start()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:

@@ -1,6 +1,8 @@
-"""The one timer of all connections: it comes to each of them every second, and keeps nobody waiting meanwhile."""
+"""The registry of connections: its timer, who makes room for whom, and what addresses may hold."""
 
 import asyncio
+import ipaddress
+from collections import Counter
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,6 +10,9 @@ import pytest
 
 from doorward.http.connection.door import Door, Limits
 from doorward.http.connection.express import ExpressLane
+from doorward.http.guard import Rules
+from doorward.http.services import Services
+from doorward.http.wire import Proxies
 
 MANY = 1100
 
@@ -18,21 +23,39 @@ class Guest:
 
     due: float = 0.0
     told: int = 0
+    evicted: int = 0
+    silent: bool = False
+    idle: bool = True
 
     def overdue(self) -> None:
         self.told += 1
 
+    def is_silent(self) -> bool:
+        return self.silent
+
+    def is_idle(self) -> bool:
+        return self.idle
+
+    def evict(self) -> None:
+        self.evicted += 1
+
+
+def made(limits: Limits, *proxies: str) -> Door:
+    trusted = Proxies(tuple(ipaddress.ip_network(proxy) for proxy in proxies))
+    # No guest asks for anything, so there are no services.
+    return Door(ExpressLane({}, cast("Services", None), trusted, Rules()), limits)
+
 
 @pytest.fixture
 def door() -> Door:
-    return Door(cast("ExpressLane", None), Limits())  # no guest asks for anything
+    return made(Limits())
 
 
 async def test_connections_are_looked_after_some_at_a_time_and_all_of_them_once(door: Door) -> None:
     loop = asyncio.get_running_loop()
     guests = [Guest() for _ in range(MANY)]
     patient = Guest(due=float("inf"))
-    door.connections.update([*guests, patient])
+    door.connections.update(dict.fromkeys([*guests, patient], ""))
     most, rounds = 0, 0
     while any(guest.told == 0 for guest in guests):
         before = sum(guest.told for guest in guests)
@@ -48,7 +71,7 @@ async def test_connections_are_looked_after_some_at_a_time_and_all_of_them_once(
 
 async def test_a_connection_that_is_gone_before_its_turn_is_told_nothing(door: Door) -> None:
     guests = [Guest() for _ in range(MANY)]
-    door.connections.update(guests)
+    door.connections.update(dict.fromkeys(guests, ""))
     door._look_after(asyncio.get_running_loop())
     gone = [guest for guest in guests if not guest.told]
     door.connections.clear()
@@ -60,9 +83,88 @@ async def test_a_connection_that_is_gone_before_its_turn_is_told_nothing(door: D
 
 async def test_the_timer_comes_to_everybody_in_a_crowd(door: Door) -> None:
     guests = [Guest() for _ in range(MANY)]
-    door.connections.update(guests)
+    door.connections.update(dict.fromkeys(guests, ""))
     door.open(asyncio.get_running_loop())
     async with asyncio.timeout(30):
         while not all(guest.told for guest in guests):  # noqa: ASYNC110 - nobody says that it happened
             await asyncio.sleep(0.05)
     door.close()
+
+
+def test_S19_the_oldest_silent_one_makes_room_then_the_longest_idle() -> None:
+    door = made(Limits(connections=4))
+    served, silent, older, busy = Guest(due=50), Guest(silent=True), Guest(due=20), Guest(due=1, idle=False)
+    for guest in (served, older, silent, busy):
+        assert door.enter(guest, "192.0.2.1", now=0)
+    newcomers = [Guest(idle=False) for _ in range(3)]
+    for newcomer, gone in zip(newcomers, (silent, older, served), strict=True):
+        assert door.enter(newcomer, "192.0.2.1", now=1)
+        assert gone.evicted == 1
+        assert gone not in door.connections
+    assert not door.enter(Guest(), "192.0.2.1", now=2)
+    assert busy.evicted == 0
+    assert len(door.connections) == 5
+
+
+def test_S19_whoever_spoke_after_it_was_found_idle_is_not_closed() -> None:
+    door = made(Limits(connections=300))
+    guests = [Guest(due=number) for number in range(300)]
+    for guest in guests:
+        assert door.enter(guest, "", now=0)
+    assert door.enter(Guest(idle=False), "", now=0)
+    assert guests[0].evicted == 1
+    guests[1].idle = False
+    guests[2].due = 1_000
+    door.leave(guests[3])
+    for _ in range(2):
+        assert door.enter(Guest(idle=False), "", now=0)
+    assert [guest.evicted for guest in guests[1:5]] == [0, 0, 0, 1]
+
+
+def test_S19_where_nobody_is_idle_not_every_newcomer_costs_a_search() -> None:
+    class Searched(Guest):
+        asked = 0
+
+        def is_idle(self) -> bool:
+            Searched.asked += 1
+            return False
+
+    door = made(Limits(connections=500))
+    for _ in range(500):
+        assert door.enter(Searched(), "", now=0)
+    for _ in range(100):
+        assert not door.enter(Guest(idle=False), "", now=10)
+    assert Searched.asked <= 500
+    assert not door.enter(Guest(idle=False), "", now=10.2)
+    assert Searched.asked <= 1_000
+    assert door.is_overrun()
+
+
+def test_S19_shares_are_those_of_addresses_and_of_networks_of_IPv6() -> None:
+    door = made(Limits(share=2), "10.0.0.0/8", "fd00::/8")
+    asked = {
+        "192.0.2.1": 2,
+        "::ffff:192.0.2.1": 0,
+        "192.0.2.2": 2,
+        "2001:db8::1": 2,
+        "2001:db8::ffff:1": 0,
+        "2001:db8:0:1::1": 2,
+        "10.1.2.3": 5,
+        "fd00::1": 5,
+        "": 5,
+    }
+    found: Counter[str] = Counter()
+    guests: dict[str, list[Guest]] = {}
+    for address in asked:
+        for _ in range(5):
+            guest = Guest(idle=False)
+            found[address] += door.enter(guest, address, now=0)
+            guests.setdefault(address, []).append(guest)
+    assert dict(found) == asked
+    # A refused one gives nothing back, an accepted one its place.
+    door.leave(guests["192.0.2.1"][4])
+    assert not door.enter(Guest(), "192.0.2.1", now=0)
+    door.leave(guests["192.0.2.1"][0])
+    door.leave(guests["192.0.2.1"][0])
+    assert door.enter(Guest(), "192.0.2.1", now=0)
+    assert not door.enter(Guest(), "192.0.2.1", now=0)

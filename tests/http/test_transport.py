@@ -17,7 +17,7 @@ from doorward.http import guard
 from doorward.http.connection.door import Limits
 from harness import Service, Tenant, read_settings, running
 from inside import move_sessions_away, put, services
-from rawhttp import HungUpError, Reply, Wire, exchange, request, wire
+from rawhttp import HungUpError, Reply, exchange, request, wire
 
 pytestmark = pytest.mark.one_setup
 
@@ -890,25 +890,6 @@ def test_who_expects_to_be_told_to_go_on_with_too_much_is_told_not_to(guest: Gue
     with wire(guest.service.port) as connection:
         assert connection.send(request("POST", "/auth", fields)).reply().status == 413
         assert connection.is_closed()
-
-
-def test_OV4_one_connection_too_many_is_told_so_and_the_others_go_on(store: dict[str, str], tmp_path: Path) -> None:
-    with running(read_settings(tmp_path, store), limits=Limits(connections=3, linger=0.1)) as service:
-        held = [Wire(service.port) for _ in range(3)]
-        for connection in held:
-            assert connection.send(request("GET", "/health/live")).reply().status == 200
-        with wire(service.port) as connection:
-            answer = connection.reply()
-            assert (answer.status, answer.code) == (503, "too_many_connections")
-            assert answer.header("retry-after") == "1"
-            assert_well_dressed(answer)
-            assert connection.is_closed()
-        for connection in held:
-            assert connection.send(request("GET", "/health/live")).reply().status == 200
-        held.pop().close()
-        assert _eventually(lambda: exchange(service.port, request("GET", "/health/live")).status == 200)
-        for connection in held:
-            connection.close()
 
 
 def _eventually(happens: Callable[[], bool], within: float = 10.0) -> bool:

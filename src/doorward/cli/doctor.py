@@ -20,7 +20,7 @@ from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.operations import NameSurvey, survey_names
 from doorward.core.passwords import Argon2Parameters, Hasher
-from doorward.machine import cores
+from doorward.machine import SPARE_FILES, cores
 from doorward.settings import Settings
 from doorward.storage.database import Server
 from doorward.stores import choose, migrate, servers
@@ -31,7 +31,6 @@ _SLOW_HASH = 500.0
 _LITTLE_SPACE = 1 << 30
 _NO_SPACE = 64 << 20
 _OTHERS = 0o077
-_SPARE_FILES = 256
 _TRIES = 3
 _MOST_NAMES = 50_000
 _NAMES_SHOWN = 5
@@ -187,7 +186,7 @@ def _limits(settings: Settings) -> Iterator[Finding]:
     todo = "Set WORKERS to the cores at most." if many else ""
     yield Finding("workers", "warn" if many else "ok", f"{settings.workers} on {cores()} cores.", todo)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    wanted = settings.max_connections + _SPARE_FILES
+    wanted = settings.max_connections + SPARE_FILES
     few = hard != resource.RLIM_INFINITY and hard < wanted
     todo = f"MAX_CONNECTIONS needs {wanted}: raise the limit, or lower the setting." if few else ""
     yield Finding("open files", "warn" if few else "ok", f"The limit is {hard}.", todo)

@@ -162,7 +162,7 @@ class NotImplementedHere(HttpRefusal):
 
 
 class TooManyConnections(HttpRefusal):
-    """Every connection that may be open is open."""
+    """All connections that may be open are busy, or the client's address holds its share of them."""
 
     code = "too_many_connections"
     sentence = "Too many open connections, try again shortly"

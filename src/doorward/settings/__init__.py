@@ -211,7 +211,14 @@ class Settings:
     )
     docs: str = _setting(values.switch, "on", "Serve /docs and /openapi.json.")
     max_connections: int = _setting(
-        values.whole(1, 1_000_000), "10000", "Open connections per worker; one more is answered 503 at once."
+        values.whole(1, 1_000_000),
+        "10000",
+        "Open connections per worker. One more closes the connection that has been idle for the longest time.",
+    )
+    max_connections_per_address: int = _setting(
+        values.whole(0, 1_000_000),
+        "0",
+        "Open connections of one address per worker, TRUSTED_PROXIES excepted. 0: half of MAX_CONNECTIONS.",
     )
     hash_memory: int = _setting(
         values.whole(19_456, 65_536),

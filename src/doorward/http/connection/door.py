@@ -1,16 +1,25 @@
-"""What the connections of one process share: limits, the lane, and the timer that cuts off what takes too long."""
+"""Registry of the open connections of one process: how many there may be, and a timer for their deadlines."""
 
 import asyncio
+import heapq
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Protocol
 
 from doorward.http.connection.express import ExpressLane
 from doorward.http.guard import MAX_BODY
+from doorward.http.wire import listed, neighbourhood
 
 _EVERY = 1.0
 _AT_A_TIME = 250
+_CANDIDATES = 256
+_SEARCH_EVERY = 0.1
+_REFUSALS = 64
+"""Connections beyond the limit that are told why they are refused; any more are just closed."""
+_by_deadline = attrgetter("due")
 
 
 class Connection(Protocol):
@@ -22,16 +31,33 @@ class Connection(Protocol):
         """Be told that the deadline has passed."""
         ...
 
+    def is_silent(self) -> bool:
+        """Return whether its client has sent nothing so far, or is owed nothing any more."""
+        ...
+
+    def is_idle(self) -> bool:
+        """Return whether every request was answered, so that nothing is lost when it is closed."""
+        ...
+
+    def evict(self) -> None:
+        """Close it at once."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes, times in seconds. `hash_queue_time` is added to the time of a handler that hashes."""
+    """Sizes in bytes, times in seconds.
+
+    `hash_queue_time` is added to the time of a handler that hashes. `share` is the most connections of one address, None
+    for no such limit.
+    """
 
     target: int = 8192
     head: int = 16_384
     lines: int = 100
     body: int = MAX_BODY
     extensions: int = 4096
+    handshake: float = 5.0
     first_byte: float = 15.0
     head_time: float = 5.0
     body_time: float = 10.0
@@ -40,12 +66,13 @@ class Limits:
     idle: float = 75.0
     linger: float = 1.0
     connections: int = 10_000
+    share: int | None = None
     pipeline: int = 256
 
 
 @dataclass(slots=True)
 class Door:
-    """What the connections of one process share. A single timer looks after all of them once a second, some at a time.
+    """The connections of one process, and what they share. A timer looks after some of them at a time.
 
     `sizes` are the paths that take a larger body than others, with the most bytes of it.
     """
@@ -53,7 +80,12 @@ class Door:
     lane: ExpressLane
     limits: Limits = field(default_factory=Limits)
     sizes: Mapping[bytes, int] = field(default_factory=dict)
-    connections: set[Connection] = field(default_factory=set)
+    connections: dict[Connection, str] = field(default_factory=dict)
+    """Every open connection, with the address whose share it counts for; "" for none."""
+    _shares: dict[str, int] = field(default_factory=dict)
+    _silent: dict[Connection, None] = field(default_factory=dict)
+    _idle: deque[tuple[float, Connection]] = field(default_factory=deque)
+    _searched: float = -math.inf
     _left: list[Connection] = field(default_factory=list)
     _pause: float = _EVERY
     _timer: asyncio.TimerHandle | None = None
@@ -66,6 +98,63 @@ class Door:
         """Stop looking after connections."""
         if self._timer:
             self._timer.cancel()
+
+    def enter(self, connection: Connection, peer: str, now: float) -> bool:
+        """Register a connection of this address; return whether there is room for it.
+
+        When all connections that may be open are open, one that has sent nothing yet is closed for it, the oldest
+        first; without one, that which has been idle for the longest time. A connection without room is registered too,
+        so that it has a deadline, but it counts for no share.
+        """
+        key = "" if self.limits.share is None or self._is_proxy(peer) else neighbourhood(peer)
+        share = self._shares.get(key, 0)
+        has_room = not key or self.limits.share is None or share < self.limits.share
+        while has_room and len(self.connections) >= self.limits.connections:
+            has_room = self.evict_idle(now)
+        if key and has_room:
+            self._shares[key] = share + 1
+        self.connections[connection] = key if has_room else ""
+        self._silent[connection] = None
+        return has_room
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection. One that is not registered, or no longer, is no error."""
+        key = self.connections.pop(connection, "")
+        self._silent.pop(connection, None)
+        if key:
+            self._shares[key] -= 1
+            if not self._shares[key]:
+                del self._shares[key]
+
+    def evict_idle(self, now: float) -> bool:
+        """Close a connection that serves nobody now; return whether there was one."""
+        while self._silent:
+            connection = next(iter(self._silent))
+            del self._silent[connection]
+            if connection.is_silent():
+                return self._evict(connection)
+        if not self._idle and now >= self._searched + _SEARCH_EVERY:
+            # Among ten thousand this takes milliseconds, so it finds many, and is not repeated at once.
+            self._searched = now
+            idle = (connection for connection in self.connections if connection.is_idle())
+            self._idle.extend((one.due, one) for one in heapq.nsmallest(_CANDIDATES, idle, key=_by_deadline))
+        while self._idle:
+            due, connection = self._idle.popleft()
+            if connection.due == due and connection in self.connections and connection.is_idle():
+                return self._evict(connection)
+        return False
+
+    def _evict(self, connection: Connection) -> bool:
+        self.leave(connection)
+        connection.evict()
+        return True
+
+    def is_overrun(self) -> bool:
+        """Return whether so many connections are being refused that there is no room to answer another one."""
+        return len(self.connections) > self.limits.connections + _REFUSALS
+
+    def _is_proxy(self, peer: str) -> bool:
+        return not peer or listed(peer, self.lane.proxies.trusted)
 
     def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
         # Ten thousand in one go would keep everybody waiting for milliseconds, and longer where many are overdue.

@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from doorward.core.errors import Refusal
+from doorward.http.connection.door import Connection
 from doorward.http.connection.eager import Pending
 from doorward.http.connection.intake import Intake
 from doorward.http.connection.unread import Unread
@@ -43,7 +44,9 @@ class _Waiting:
 
 
 class DoorwardProtocol(Intake):
-    """One connection."""
+    """One connection. `predecessor` is what it was registered as while its TLS handshake went on."""
+
+    predecessor: Connection | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what uvicorn gives."""
@@ -61,14 +64,19 @@ class DoorwardProtocol(Intake):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or say at once that there are too many."""
         super().connection_made(transport)
-        self._door.connections.add(self)
-        self.due = self.loop.time() + self._limits.first_byte
-        if len(self._door.connections) > self._limits.connections:
-            self._refuse(TooManyConnections(retry_after=1))
+        now = self.loop.time()
+        self.due = now + self._limits.first_byte
+        if self.predecessor is not None:
+            self._door.leave(self.predecessor)
+        if not self._door.enter(self, self.client[0] if self.client else "", now):
+            if self._door.is_overrun():
+                self.evict()
+            else:
+                self._refuse(TooManyConnections(retry_after=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection. What its last request changes, changes all the same."""
-        self._door.connections.discard(self)
+        self._door.leave(self)
         self._closing = True
         super().connection_lost(exc)
 
@@ -100,14 +108,14 @@ class DoorwardProtocol(Intake):
         if self._leaving:
             self.cycle.keep_alive = False
 
-    def _is_idle(self) -> bool:
+    def _is_answered(self) -> bool:
         """Tell whether every request whose head has come is answered; `cycle` is that of the newest."""
         cycle: Any = self.cycle
         return cycle is None or cycle.response_complete
 
     def _may_answer_at_once(self) -> bool:
         # A client that does not read its answers goes the way that stops reading its requests.
-        return self._is_idle() and not self.flow.write_paused
+        return self._is_answered() and not self.flow.write_paused
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, for whichever lane the request is on."""
@@ -195,8 +203,21 @@ class DoorwardProtocol(Intake):
         self._leaving = True
         if not self._in_message and self._task is None:
             super().shutdown()
-        elif not self._is_idle():
+        elif not self._is_answered():
             self.cycle.keep_alive = False
+
+    def is_silent(self) -> bool:
+        """Return whether nothing has come from the client so far, or nothing more is read from it."""
+        return self._closing or not self._now
+
+    def is_idle(self) -> bool:
+        """Return whether no request is under way: nothing is lost when the connection is closed."""
+        return not self._in_message and self._task is None and self._is_answered()
+
+    def evict(self) -> None:
+        """Close now, in favour of another connection."""
+        self._closing = True
+        self.transport.abort()
 
     def overdue(self) -> None:
         """Cut off what takes too long: an idle connection silently, a slow sender with 408, a slow answer with 503."""
@@ -211,7 +232,7 @@ class DoorwardProtocol(Intake):
             self._task.cancel()
         elif self._is_read():
             self.due = self.loop.time() + self._limits.handler_time
-        elif not self._is_idle():
+        elif not self._is_answered():
             # The guard's deadline has long answered; then it is the client who does not read.
             self.transport.abort()
         else:
@@ -261,12 +282,12 @@ class DoorwardProtocol(Intake):
         if self._closing or self._stopped:
             return
         own = self._in_message and self._handed
-        if not self._is_idle() and not own:
+        if not self._is_answered() and not own:
             # An answer now would be taken for that of an earlier request, which is still being answered.
             self._stop_reading()
             return
         self._closing = True
-        if not self._is_idle():
+        if not self._is_answered():
             cycle = self.cycle
             cycle.disconnected = True
             cycle.message_event.set()
@@ -290,7 +311,7 @@ class DoorwardProtocol(Intake):
 
     def _has_answered(self) -> bool:
         """Tell whether the request that is still arriving was answered on its head alone: one request, one answer."""
-        return self._in_message and self._handed and self._is_idle()
+        return self._in_message and self._handed and self._is_answered()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence is the same for everybody
         """Refuse what uvicorn itself objects to, in the one shape of every error."""
