@@ -1,10 +1,9 @@
-"""Serves: one process, or several that share their ports, kept alive and let go of gently."""
+"""Serving: one process, or several that share their ports, restarted when they fail and stopped gracefully."""
 
 import asyncio
 import logging
 import multiprocessing.process
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -20,9 +19,11 @@ from uvicorn.server import ServerState
 
 from doorward import logs
 from doorward.core.errors import CannotStart
+from doorward.http.connection.listener import Listener
 from doorward.http.connection.maintenance import MaintenanceProtocol
 from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.http.metrics import share
+from doorward.machine import SPARE_FILES, allow_files, possible_connections
 from doorward.settings import Settings
 from doorward.supervisor import Supervisor, Worker
 from doorward.tls import maintenance_context, public_context
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 _BACKLOG = 2048
 _DRAIN_SECONDS = 30
 _IDLE_SECONDS = 75
-_SPARE_FILES = 256
 # OWASP and Mozilla: two years, for all names below this one.
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
@@ -82,7 +82,13 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
 
     The sockets are those of `ports`, in its order.
     """
-    _allow_files(settings.max_connections + _SPARE_FILES)
+    allow_files(settings.max_connections + SPARE_FILES)
+    possible = possible_connections(settings.max_connections)
+    if possible < settings.max_connections:
+        log.warning(
+            "the limit on open files allows fewer connections than MAX_CONNECTIONS",
+            extra={"max_connections": settings.max_connections, "connections": possible},
+        )
     # uvicorn ends what it has to end and then lets the signal happen; to be asked to stop is no failure.
     signal.signal(signal.SIGTERM, _stopped)
     config = Config("doorward.app:from_environment", settings)
@@ -159,8 +165,7 @@ class Server(uvicorn.Server):
         self._secure = ServerState()
         self._secure.connections = self.server_state.connections
         self._secure.tasks = self.server_state.tasks
-        self._encrypted: dict[str, tuple[socket.socket, asyncio.AbstractServer]] = {}
-        self._reloading: asyncio.Task[None] | None = None
+        self._listeners: dict[str, Listener] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen."""
@@ -171,10 +176,9 @@ class Server(uvicorn.Server):
         except CannotStart as reason:
             log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
             sys.exit(STARTUP_FAILURE)
-        await super().startup([purposes["http"]] if "http" in purposes else [])
+        await super().startup([])
         for purpose, listener in purposes.items():
-            if purpose != "http":
-                await self._listen(purpose, listener, contexts.get(purpose))
+            self._listen(purpose, listener, contexts.get(purpose))
         if contexts and threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
 
@@ -191,31 +195,32 @@ class Server(uvicorn.Server):
         except CannotStart as reason:
             log.error("the old certificates stay", extra={"reason": str(reason)})  # noqa: TRY400 - likewise
             return
-        self._reloading = asyncio.get_running_loop().create_task(self._replace(contexts))
-
-    async def _replace(self, contexts: dict[str, ssl.SSLContext]) -> None:
         for purpose, context in contexts.items():
-            listener, old = self._encrypted[purpose]
-            await self._listen(purpose, listener, context)
-            self.servers.remove(old)  # type: ignore[arg-type]
-            old.close()
+            self._listeners[purpose].context = context
         log.info("certificates read", extra={"pid": os.getpid()})
 
-    async def _listen(self, purpose: str, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-        # On a copy of the socket: the old server can be closed, and whoever has connected is accepted by the new one.
-        server = await asyncio.get_running_loop().create_server(
-            self._protocol(purpose), sock=listener.dup(), ssl=context, backlog=self.config.backlog
+    def _listen(self, purpose: str, given: socket.socket, context: ssl.SSLContext | None) -> None:
+        connections = self.lifespan.state["door"]
+        listener = Listener(
+            purpose,
+            given.dup(),
+            door=self.lifespan.state["metrics"] if purpose == "metrics" else connections,
+            spare=connections,
+            make=self._protocol(purpose),
+            handshakes=self.server_state.connections,
+            context=context,
         )
-        self._encrypted[purpose] = listener, server
-        self.servers.append(server)
+        listener.start(self.config.backlog)
+        self._listeners[purpose] = listener
+        self.servers.append(listener)  # type: ignore[arg-type]
 
-    def _protocol(self, purpose: str) -> Callable[[], asyncio.Protocol]:
-        given = {"config": self.config, "server_state": self._secure, "app_state": self.lifespan.state}
+    def _protocol(self, purpose: str) -> Callable[[], DoorwardProtocol]:
+        state = self.server_state if purpose in {"http", "metrics"} else self._secure
+        given: dict[str, Any] = {"config": self.config, "server_state": state, "app_state": self.lifespan.state}
         if purpose == "maintenance":
             return partial(MaintenanceProtocol, frozenset(self.config.settings.maintain_tls_ca_cn), **given)
         if purpose == "metrics":
-            state = {**self.lifespan.state, "door": self.lifespan.state["metrics"]}
-            return partial(DoorwardProtocol, config=self.config, server_state=self.server_state, app_state=state)
+            given["app_state"] = {**self.lifespan.state, "door": self.lifespan.state["metrics"]}
         return partial(DoorwardProtocol, **given)
 
 
@@ -252,11 +257,3 @@ def _follow(supervisor: multiprocessing.process.BaseProcess) -> None:
 
 def _stopped(_signal: int, _frame: object) -> NoReturn:
     sys.exit(0)
-
-
-def _allow_files(wanted: int) -> None:
-    """Raise the limit of open files, as far as it may be raised, to what the connections need."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
