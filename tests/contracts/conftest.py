@@ -1,9 +1,16 @@
 """The contracts run on every set-up of stores that the HTTP suite runs on, and on a Cluster."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from contracts.bystanders import Bystanders
+from doorward.stores import choose
+from harness import read_settings
+from made import Workers
 from servers import Servers
 from setups import CONTRACTED
 
@@ -18,3 +25,27 @@ def setup(request: pytest.FixtureRequest) -> str:
 def store(setup: str, servers: Servers) -> Iterator[dict[str, str]]:
     with CONTRACTED[setup](servers) as settings:
         yield settings
+
+
+@pytest.fixture(scope="module")
+def settled(store: dict[str, str], module_folder: Path) -> tuple[Bystanders, dict[str, Any]]:
+    """Bystanders in the stores of this module, and what is to be seen of them."""
+
+    async def settle() -> tuple[Bystanders, dict[str, Any]]:
+        bystanders, stores = Bystanders(), choose(read_settings(module_folder, store))
+        await stores.open()
+        try:
+            await bystanders.settle(stores)
+            return bystanders, await bystanders.look(stores)
+        finally:
+            await stores.close()
+
+    return asyncio.run(settle())
+
+
+@pytest.fixture(autouse=True)
+async def bystanders(settled: tuple[Bystanders, dict[str, Any]], workers: Workers) -> AsyncIterator[None]:
+    """Hold each test to leaving everything that is none of its business as it was."""
+    yield
+    there, before = settled
+    assert await there.look(workers.one) == before
