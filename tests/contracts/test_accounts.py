@@ -222,8 +222,9 @@ async def test_IN7_a_search_is_literal(workers: Workers, part: str, expected: li
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search tenants of a hundred users as those of a million are searched."""
-    for name, value in (("_FEW_LOGINS", 10), ("_MOST_CANDIDATES", 15), ("_MOST_STEPS", 20)):
+    """Search tenants of a hundred users as those of a million are searched, and take each tenant by itself."""
+    bounds = {"_FEW_LOGINS": 10, "_MOST_CANDIDATES": 15, "_MOST_STEPS": 20, "_TENANTS_TOGETHER": 1}
+    for name, value in bounds.items():
         monkeypatch.setattr(f"doorward.storage.accounts.{name}", value)
 
 
@@ -309,6 +310,39 @@ async def test_TI3_a_search_finds_nothing_of_another_tenant(workers: Workers) ->
     await brought_in(elsewhere)
     assert await searched(elsewhere, other["other-1"].tenant_id, "045") == []
     assert await searched(elsewhere, other["other-1"].tenant_id, "er-17") == ["other-17"]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", ["brought in", "too long for pieces", "waiting"])
+async def test_T6_matches_of_another_tenant_take_no_place_on_a_page(workers: Workers, kind: str) -> None:
+    accounts, elsewhere = workers.accounts
+    mine, theirs = [(await kept_users(accounts, [f"b-{n:02}" for n in range(40)]))["b-00"].tenant_id for _ in range(2)]
+    await brought_in(elsewhere)
+    tail = "x" * 100 if kind == "too long for pieces" else ""
+    # All of theirs come before all of mine, and they are more than a page.
+    assert all(await accounts.add_users([make_user(theirs, login=f"a-person-{n:02}{tail}") for n in range(20)]))
+    matches = [make_user(mine, login=f"z-person-{n:02}{tail}") for n in range(12)]
+    assert all(await accounts.add_users(matches))
+    if kind != "waiting":
+        await brought_in(elsewhere)
+    assert await elsewhere.search_users(mine, part="person", after="", limit=6) == Found(matches[:6])
+
+
+@pytest.mark.usefixtures("small")
+async def test_T6_users_of_a_former_version_are_brought_in_of_every_tenant(
+    workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers
+) -> None:
+    accounts, elsewhere = workers.accounts
+    tenants = [(await kept_users(accounts, LOGINS))[LOGINS[0]].tenant_id for _ in range(2)]
+    ids = ", ".join(f"'{tenant_id}'" for tenant_id in tenants)
+    # As the migration leaves it.
+    Rows(read_settings(module_folder, store), servers).run(
+        f"UPDATE searched_tenants SET taken = '' WHERE tenant_id IN ({ids})",
+        f"DELETE FROM unindexed WHERE tenant_id IN ({ids})",
+    )
+    await brought_in(accounts)
+    for tenant_id in tenants:
+        assert await searched(elsewhere, tenant_id, "045") == ["person-045@example.org", "zz-person-045"]
 
 
 @pytest.mark.usefixtures("small")
@@ -550,6 +584,36 @@ async def test_S13_settings_and_the_policy_that_counts_are_changed_as_one(worker
     assert await workers.one.sessions.find(claimed(theirs)) == theirs
 
 
+async def test_T1_a_change_of_one_tenant_leaves_every_other_as_it_was(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    changed, neighbour = await kept_tenant(accounts), await kept_tenant(accounts)
+    assert (changed.version, changed.credentials) == (neighbour.version, neighbour.credentials)
+    assert await accounts.set_tenant_hash(changed, "renewed")
+    assert await elsewhere.tenant_by_id(neighbour.id) == neighbour
+    # Both have the same version again, as all tenants have that were never changed.
+    assert await accounts.set_tenant_hash(neighbour, "renewed too")
+    neighbour = replace(neighbour, password_hash="renewed too", version=2)
+    new = replace(
+        changed, password_hash="other", credentials=2, settings='{"sessionIdle":60}', disabled=True, version=2
+    )
+    assert await accounts.change_tenant(new)
+    assert await elsewhere.tenant_by_id(changed.id) == replace(new, version=3)
+    assert await elsewhere.tenant_by_id(neighbour.id) == neighbour
+
+
+async def test_T1_a_change_of_one_user_leaves_every_other_as_it_was(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    changed, neighbour = make_user(tenant.id), make_user(tenant.id)
+    assert all(await accounts.add_users([changed, neighbour]))
+    assert await accounts.set_user_hash(changed, "renewed")
+    assert await elsewhere.user_by_id(tenant.id, neighbour.id) == neighbour
+    assert await accounts.set_user_hash(neighbour, "renewed too")
+    neighbour = replace(neighbour, password_hash="renewed too", version=2)
+    assert await accounts.change_user(replace(changed, sub="new", disabled=True, version=2))
+    assert await elsewhere.user_by_id(tenant.id, neighbour.id) == neighbour
+
+
 async def test_events_are_told_only_where_the_change_happened(workers: Workers) -> None:
     accounts, elsewhere = workers.accounts
     tenant = make_tenant()
@@ -618,14 +682,18 @@ async def test_tenants_are_listed_page_by_page_by_their_canonical_address(worker
 
 async def test_a_deleted_tenant_is_found_no_more_and_its_address_is_free_at_once(workers: Workers) -> None:
     accounts, elsewhere = workers.accounts
-    tenant = await kept_tenant(accounts)
+    tenant, neighbour = await kept_tenant(accounts), await kept_tenant(accounts)
     deleted = await asyncio.gather(*(workers.accounts[n % 2].delete_tenant(tenant.id) for n in range(6)))
     assert sum(deleted) == 1
     assert await elsewhere.tenant_by_id(tenant.id) is None
+    assert await elsewhere.tenant_by_id(neighbour.id) == neighbour
     assert await elsewhere.tenant_by_email(tenant.email) is None
     assert not await elsewhere.change_tenant(tenant)
     assert not await elsewhere.set_tenant_hash(tenant, "revived")
-    assert tenant.id not in {one.id for one in await accounts.list_tenants(after="", limit=10_000)}
+    assert await elsewhere.change_tenant(neighbour)
+    listed = {one.id for one in await accounts.list_tenants(after="", limit=10_000)}
+    assert tenant.id not in listed
+    assert neighbour.id in listed
     again = make_tenant(email=tenant.email)
     assert await elsewhere.add_tenant(again)
     assert await accounts.tenant_by_email(tenant.email) == again

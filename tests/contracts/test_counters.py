@@ -216,15 +216,20 @@ async def test_KR4_of_many_who_inherit_at_once_one_does(workers: Workers, key: s
 
 
 async def test_KR4_what_says_nothing_any_more_is_not_inherited(workers: Workers, key: str) -> None:
-    counters, _ = workers.counters
+    counters, elsewhere = workers.counters
     former = f"{key}-former"
     for step in range(5):
         await fail(counters, former, NOW + 10_000 * step)
     now = NOW + 50_000 + RULE.memory
-    await counters.inherit(key, former, now=now)
-    await counters.inherit(key, f"{key}-unknown", now=now)
-    for _ in range(3):
+    # One failure of its own, so that anything inherited is added to what is still remembered.
+    await fail(counters, key, now)
+    await elsewhere.inherit(key, former, now=now)
+    await elsewhere.inherit(key, f"{key}-unknown", now=now)
+    for _ in range(2):
         await fail(counters, key, now)
+    assert await elsewhere.reserve(key, RULE, now=now) == Verdict(0)
+    await counters.settle(key, RULE, now=now)
+    assert await elsewhere.reserve(key, RULE, now=now) == Verdict(RULE.first)
 
 
 # --- bystanders: what is done to one name is done to no other -----------------------------------------------------

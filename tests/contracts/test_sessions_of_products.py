@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from doorward.core.model import Device, Kind, Origin, Session
-from doorward.core.ports import Claimed, Policy
+from doorward.core.ports import Claimed, Policy, Sessions
+from harness import read_settings
 from made import NOW, Workers, claimed, key_session, made_event, tenant_session, user_session
+from rows import Rows
+from servers import Servers
 
 
 async def alive(workers: Workers, session: Session) -> bool:
@@ -271,3 +275,73 @@ async def test_a_session_that_ended_with_others_had_ended_already(workers: Worke
         assert await elsewhere.rotate(session, NOW + 1) is None
         assert not await elsewhere.close(session, events=[made_event(tenant_id)])
     assert await told(workers, tenant_id) == 0
+
+
+async def test_T3_a_rotation_of_one_session_leaves_every_other_at_its_generation(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    rotated, sister = (user_session(tenant_id, user_id)._replace(generation=1) for _ in range(2))
+    neighbour = user_session(tenant_id, str(uuid4()))._replace(generation=1)
+    for session in (rotated, sister, neighbour):
+        await store.open(session, cap=None)
+    assert await elsewhere.rotate(rotated, NOW + 1)
+    assert await store.find_many([claimed(sister), claimed(neighbour)]) == [sister, neighbour]
+    assert await store.rotate(sister, NOW + 2)
+
+
+ENDED: dict[str, Callable[[Sessions, Session], Any]] = {
+    "with the user's": lambda store, session: store.end_user(session.tenant_id, session.user_id or ""),
+    "with all of the tenant's": lambda store, session: store.end_users_of(session.tenant_id),
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+async def test_T7_an_ended_session_is_not_listed_renewed_or_ended_again_beside_a_new_one(
+    workers: Workers, how: str
+) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    ended, living = (user_session(tenant_id, user_id, at=NOW + n)._replace(generation=1) for n in range(2))
+    await store.open(ended, cap=None)
+    await ENDED[how](store, ended)
+    await elsewhere.open(living, cap=None)
+    assert [device.session for device in await elsewhere.list_user(tenant_id, user_id, limit=10)] == [living]
+    assert await store.rotate(ended, NOW + 2) is None
+    assert not await store.close(ended, events=[made_event(tenant_id)])
+    assert await told(workers, tenant_id) == 0
+    assert await elsewhere.find(claimed(living)) == living
+
+
+async def test_T7_ended_sessions_do_not_count_towards_the_cap(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    # Newer than those that follow, as after a clock that was set back.
+    ended = [user_session(tenant_id, user_id, at=NOW + 100 + n) for n in range(2)]
+    for session in ended:
+        await store.open(session, cap=None)
+    await store.end_user(tenant_id, user_id)
+    living = [user_session(tenant_id, user_id, at=NOW + n) for n in range(2)]
+    for session in living:
+        await elsewhere.open(session, cap=2)
+    assert [await alive(workers, session) for session in living] == [True, True]
+
+
+async def test_T7_a_sweep_leaves_of_what_ended_only_the_session_that_was_kept(
+    workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers
+) -> None:
+    if workers.one.redis is not None:
+        pytest.skip("Redis removes sessions as they end, and has no table of them.")
+    sessions, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    kept, *ended = (user_session(tenant_id, user_id, expires_at=None) for _ in range(4))
+    neighbour = user_session(tenant_id, str(uuid4()), expires_at=None)
+    for session in (kept, *ended, neighbour):
+        await sessions.open(session, cap=None)
+    await sessions.end_user(tenant_id, user_id, keep=kept)
+    rows = Rows(read_settings(module_folder, store), servers)
+    assert len(rows.run(f"SELECT id FROM sessions WHERE tenant_id = '{tenant_id}'")) == 5
+    while await elsewhere.sweep(NOW, limit=2):
+        pass
+    left = rows.run(f"SELECT id FROM sessions WHERE tenant_id = '{tenant_id}'")
+    assert {row[0] for row in left} == {kept.id, neighbour.id}
+    assert [await alive(workers, session) for session in (kept, neighbour)] == [True, True]
