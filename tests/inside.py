@@ -3,13 +3,15 @@
 import asyncio
 import itertools
 import threading
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, cast
 
 from doorward.core.errors import Overloaded
+from doorward.core.model import Session
 from doorward.core.ports import Claimed
 from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.http.services import Services
+from doorward.storage.database import Step
 from harness import Service
 
 
@@ -77,6 +79,26 @@ def stagger_policies(service: Service) -> None:
         put(accounts, "_elsewhere", StaggeredPolicies(accounts._elsewhere))
 
 
+class EndedMeanwhile:
+    """The real store of sessions, in which a session ends just before it is rotated."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def rotate(self, session: Session, now: int) -> Any:
+        assert await self._real.close(session)
+        return await self._real.rotate(session, now)
+
+
+def end_sessions_before_they_are_rotated(service: Service) -> None:
+    """Let every refresh find that its session has ended after the token was checked."""
+    door = services(service).sessions
+    put(door, "sessions", EndedMeanwhile(door.sessions))
+
+
 class GatedPasswords:
     """The real passwords, whose comparisons keep what they found to themselves until a gate is opened."""
 
@@ -118,6 +140,32 @@ class OverloadedPasswords:
         self.asked.set()
         await asyncio.to_thread(self.opened.wait, 20)
         raise Overloaded(retry_after=1)
+
+
+class GatedDatabase:
+    """The real database, which holds back writes with one of some statements until a gate is opened."""
+
+    def __init__(self, real: Any, statements: Collection[str]) -> None:
+        self._real = real
+        self._statements = statements
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def write(self, *steps: Step) -> Any:
+        if any(step.statement in self._statements for step in steps):
+            self.reached.set()
+            await asyncio.to_thread(self.opened.wait, 20)
+        return await self._real.write(*steps)
+
+
+def gate_writes(service: Service, *statements: str) -> GatedDatabase:
+    """Hold back every change of an account by one of these statements just before it is written."""
+    accounts: Any = services(service).users.accounts
+    gated = accounts._db = GatedDatabase(accounts._db, statements)
+    return gated
 
 
 class HeldHasher:

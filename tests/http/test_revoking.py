@@ -10,7 +10,7 @@ import pytest
 
 from doorward.core.model import Caller, Permission
 from harness import PASSWORD, Service, Tenant, running
-from inside import HeldHasher, carry_out, gate_logins, services
+from inside import HeldHasher, carry_out, gate_logins, gate_writes, services
 
 Act = Callable[[Tenant], httpx.Response]
 USER = {"email": "user@example.org", "sub": "sub-1"}
@@ -150,6 +150,62 @@ def test_TK15_a_tenants_login_in_flight_does_not_outlive_its_password(service: S
         answer = late.result(10)
     assert answer.status_code == 401
     assert tenant.get("/user").status_code == 200
+
+
+@pytest.mark.parametrize("change", CREDENTIAL_CHANGES)
+def test_T4_a_login_with_the_old_password_before_the_commit_of_a_change_is_ended_by_it(
+    service: Service, change: str
+) -> None:
+    tenant = service.tenant()
+    tenant.create("alice", "pw", **USER)
+    gate = gate_writes(service, "change_user", "put_user", "delete_user", "delete_tenant")
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(CREDENTIAL_CHANGES[change], tenant)
+        assert gate.reached.wait(10)
+        # Where sessions are in Redis they have been ended by now, and the old password is still right.
+        early = Tenant(service.client(), tenant.id, tenant.email, "", tenant.token)
+        if change == "the tenant deleted":
+            body = {"email": tenant.email, "password": PASSWORD}
+            early.token = early.http.post("/tenant/login", json=body).json()["token"]
+        token = early.session("alice", "pw")
+        gate.opened.set()
+        assert changing.result(10).status_code == 200
+    assert early.verify(token).status_code == (401 if change == "the tenant deleted" else 400)
+
+
+def test_T4_a_tenants_login_before_the_commit_of_its_new_password_is_ended_by_it(service: Service) -> None:
+    tenant = service.tenant()
+    gate = gate_writes(service, "change_tenant")
+    with ThreadPoolExecutor(1) as pool:
+        change = {"current": PASSWORD, "password": "Another-Horse-7"}
+        changing = pool.submit(tenant.post, "/tenant/password", change)
+        assert gate.reached.wait(10)
+        http = service.client()
+        token = http.post("/tenant/login", json={"email": tenant.email, "password": PASSWORD}).json()["token"]
+        gate.opened.set()
+        assert changing.result(10).status_code == 200
+    assert http.get("/user", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    assert tenant.get("/user").status_code == 200
+
+
+def test_T4_logins_before_the_commit_of_disabling_a_tenant_are_ended_by_it(service: Service) -> None:
+    tenant = service.tenant()
+    tenant.create("alice", "pw")
+    gate = gate_writes(service, "change_tenant")
+    disable = services(service).tenants.disable
+    with ThreadPoolExecutor(1) as pool:
+        disabling = pool.submit(carry_out, service, disable(Caller(tenant.id, "operator"), disabled=True))
+        assert gate.reached.wait(10)
+        early = Tenant(service.client(), tenant.id, tenant.email, "", "")
+        body = {"email": tenant.email, "password": PASSWORD}
+        early.token = early.http.post("/tenant/login", json=body).json()["token"]
+        token = early.session("alice", "pw")
+        gate.opened.set()
+        disabling.result(10)
+    carry_out(service, disable(Caller(tenant.id, "operator"), disabled=False))
+    assert early.get("/user").status_code == 401
+    tenant.token = tenant.http.post("/tenant/login", json=body).json()["token"]
+    assert tenant.verify(token).status_code == 400
 
 
 def test_TI8_a_flood_of_one_tenants_logins_leaves_another_its_turn(service: Service) -> None:
