@@ -1,5 +1,7 @@
 """A tenant sees and ends its users' sessions, and asks about many tokens at once."""
 
+import pytest
+
 from harness import Service, Tenant
 
 
@@ -27,6 +29,20 @@ def test_sessions_are_listed_newest_first_with_what_the_tenant_said_of_them(serv
     service.clock.turn(seconds=604_800 - 4)
     assert [session["deviceId"] for session in tenant.get("/user/alice/sessions").json()["sessions"]] == ["laptop"]
     assert tenant.get("/user/nobody/sessions").status_code == 404
+
+
+@pytest.mark.one_setup
+@pytest.mark.parametrize(
+    ("agent", "status"),
+    [("", 422), ("x" * 1024, 200), ("x" * 1025, 422), ("🦉" * 512, 200), ("🦉" * 513, 422)],
+    ids=["none", "1024 characters", "1025 characters", "2048 bytes", "2052 bytes"],
+)
+def test_T9_a_user_agent_is_kept_up_to_its_maximum_and_refused_beyond(tenant: Tenant, agent: str, status: int) -> None:
+    tenant.create("alice")
+    body = {"login": "alice", "password": "pw", "deviceId": "phone", "userAgent": agent}
+    assert tenant.post("/auth", body).status_code == status
+    kept = [session["userAgent"] for session in tenant.get("/user/alice/sessions").json()["sessions"]]
+    assert kept == ([agent] if status == 200 else [])
 
 
 def test_TK14_one_session_a_device_or_all_of_them_end_at_once(tenant: Tenant) -> None:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from harness import Service, Tenant
+from inside import end_sessions_before_they_are_rotated
 
 
 def log_in(tenant: Tenant, login: str = "alice") -> dict[str, str]:
@@ -142,6 +143,15 @@ def test_TK14_a_refresh_token_dies_with_its_session_and_its_user(tenant: Tenant)
     assert refresh(tenant, ended["refreshToken"]).status_code == 401
     tenant.http.patch("/user/alice", json={"disabled": True}, headers=tenant.headers)
     assert refresh(tenant, disabled["refreshToken"]).status_code == 401
+
+
+def test_T9_a_refresh_whose_session_ends_after_its_token_was_checked_is_refused(
+    service: Service, alone: Tenant
+) -> None:
+    pair = log_in(alone)
+    end_sessions_before_they_are_rotated(service)
+    answer = refresh(alone, pair["refreshToken"])
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_refresh_token")
 
 
 def test_a_new_token_says_what_is_true_of_the_user_now(tenant: Tenant) -> None:

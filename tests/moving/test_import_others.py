@@ -359,6 +359,16 @@ def test_no_entry_breaks_a_reader_in_another_way(reader: Any, entry: Any) -> Non
     assert isinstance(read_row(row), Unfit)
 
 
+def test_T9_an_entry_without_what_identifies_it_is_unreadable() -> None:
+    firebase = others.FirebaseHashing.read(PARAMETERS.read_text()).reader()
+    kratos_entry = json.loads((FIXTURES / "kratos.json").read_text())[0]
+    firebase_entry = json.loads((FIXTURES / "firebase.json").read_text())["users"][0]
+    for reader, entry, name in ((others.kratos, kratos_entry, "traits"), (firebase, firebase_entry, "localId")):
+        assert reader(entry)
+        with pytest.raises(UNREADABLE):
+            reader({key: value for key, value in entry.items() if key != name})
+
+
 def test_firebase_parameters_have_to_be_whole(tmp_path: Path, settings: Settings) -> None:
     assert FirebaseHashing.read(PARAMETERS.read_text()).rounds == 8
     half = tmp_path / "half.txt"
