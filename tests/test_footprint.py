@@ -88,14 +88,19 @@ def test_the_memory_of_a_hash_is_given_back_when_no_other_came_for_a_while() -> 
     assert again > twice + HASH / 2, "this does not see the memory of a hash at all"
 
 
-def test_an_allocator_of_another_kind_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has", [True, False], ids=["glibc", "another"])
+def test_an_allocator_of_another_kind_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch, *, has: bool) -> None:
     thresholds = gc.get_threshold()
-    monkeypatch.setattr(memory, "_LIBRARY", SimpleNamespace())
+    asked: list[str] = []
+    functions = {name: lambda *_, name=name: asked.append(name) for name in ("mallopt", "malloc_trim")}
+    monkeypatch.setattr(memory, "_LIBRARY", SimpleNamespace(**(functions if has else {})))
     try:
         memory.prepare_to_serve()
+        assert gc.get_threshold() > thresholds
         memory.give_back()
     finally:
         gc.set_threshold(*thresholds)
+    assert asked == (list(functions) if has else [])
 
 
 def test_a_connection_that_was_reset_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import pytest
 from doorward.core.ports import Backoff
 from doorward.storage.sqlite import connect, migrate
 from doorward.storage.statements import load_statements
+from harness import read_settings
 from made import NOW, Workers, user_session
+from rows import Rows
+from servers import Servers
 
 
 async def test_OV6_expired_sessions_and_idle_counters_leave_no_row(workers: Workers) -> None:
     if workers.one.redis is not None:
-        # Redis removes both by itself, by the machine's clock, which no test can turn.
-        return
+        pytest.skip("Redis removes both by itself, by the machine's clock: the test below says so of every key.")
     store, tenant_id, user_id = workers.one.sessions, str(uuid4()), str(uuid4())
     expired = [user_session(tenant_id, user_id, expires_at=NOW - 1) for _ in range(3)]
     for session in expired:
@@ -27,6 +29,23 @@ async def test_OV6_expired_sessions_and_idle_counters_leave_no_row(workers: Work
     assert await store.list_user(tenant_id, user_id, limit=10) == []
     assert await workers.one.database.read("budget", {"key": key}) == []
     assert await workers.one.database.read("attempts", {"key": key}) == []
+
+
+async def test_OV6_redis_is_told_to_remove_sessions_and_counters_by_itself(
+    workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers
+) -> None:
+    if workers.one.redis is None:
+        pytest.skip("A database removes nothing by itself: the test above sweeps it.")
+    key, lasting = uuid4().hex, user_session(str(uuid4()), str(uuid4()), expires_at=None)
+    brief = user_session(str(uuid4()), str(uuid4()), expires_at=NOW + 60_000)
+    for session in (brief, lasting):
+        await workers.one.sessions.open(session, cap=None)
+    await workers.one.counters.take(key, period=100, burst=1, now=NOW)
+    await workers.one.counters.settle(key, Backoff(), now=NOW)
+    rows = Rows(read_settings(module_folder, store), servers)
+    assert rows.kept_for_good(brief.id, brief.user_id or "", key) == []
+    # A session that never expires stays, so this would see one that did.
+    assert rows.kept_for_good(lasting.id) == ["sessions", "sessions"]
 
 
 @pytest.mark.parametrize("statement", ["sweep_expired_sessions", "sweep_ended_sessions", "forget_ended"])

@@ -85,11 +85,10 @@ def test_an_unknown_path_is_repeated_only_where_that_is_harmless(shared: Service
     assert_refused(shared.client().get(path), 404, "not_found", "Cannot find this path")
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for path in PATHS for method in METHODS if method not in allowed(path)]
+)
 def test_TR4_a_wrong_method_is_405_and_Allow_lists_the_right_ones(shared: Service, method: str, path: str) -> None:
-    if method in allowed(path):
-        return
     answer = shared.client().request(method, place(path))
     assert_refused(answer, 405, "method_not_allowed", "This method is not allowed here")
     assert answer.headers["allow"].split(", ") == allowed(path)

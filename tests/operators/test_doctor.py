@@ -145,7 +145,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_wrong_is_found(tmp_path: Path, name: str) -> None:
     sick = SICK[name]
     if name.startswith("more connections") and os.sysconf("SC_OPEN_MAX") > 1_000_256:
-        return
+        pytest.skip("This machine lets a process open more files than the largest MAX_CONNECTIONS needs.")
     answer = Operator(tmp_path, sick.settings).run("doctor")
     assert answer.exit_code == sick.code, answer.output
     [line] = [line for line in answer.stdout.splitlines() if line[6:].startswith(sick.about)]
