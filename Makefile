@@ -14,7 +14,7 @@ SHARED := --dist loadscope --no-loadscope-reorder
 TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench bench-guard bench-scale torture promises client image docs lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench bench-guard bench-scale mutants torture promises client image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ bench-guard: .venv/tests ## Count the instructions of verify, login and refresh,
 bench-scale: .venv/dev ## Fill a database with millions of rows, and measure what they cost
 	@PYTHONPATH=tests $(BIN)/python -m bench.scale $(BENCH)
 
+mutants: .venv/dev ## Change one condition at a time and see that a test fails: every condition of SQL and Lua, a sample of Python
+	@PYTHONPATH=tests $(BIN)/python -m mutants $(MUTANTS)
+
 # There are wheels of the fuzzer for few platforms; without it its tests are skipped, and the summary says so.
 .venv/fuzz: requirements/fuzz.txt .venv/tests
 	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt || echo "The fuzzer cannot be installed here."
@@ -100,6 +103,7 @@ torture: .venv/fuzz ## Run every test in its long form, an hour and a half on tw
 	$(BIN)/python -m pytest --numprocesses 2 $(SHARED) --quiet --session-timeout=$(TORTURE_SECONDS) \
 		-m "not alone" $(TRIED)/torture.json || failed=1; \
 	$(BIN)/python -m pytest --session-timeout=$(TORTURE_SECONDS) -m alone $(TRIED)/torture-alone.json || failed=1; \
+	PYTHONPATH=tests $(BIN)/python -m mutants || failed=1; \
 	PYTHONPATH=tests $(BIN)/python -m promises.page --long build/promises/torture.json build/promises/torture-alone.json; \
 	exit $$failed
 
