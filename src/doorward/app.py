@@ -178,7 +178,9 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_REST_SECONDS, passwords.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )
-    router = build_router(services, proxies, docs=settings.docs == "on", hash_queue_seconds=hash_queue_seconds)
+    router = build_router(
+        services, proxies, docs=settings.docs == "on", hash_queue_seconds=settings.hash_queue_timeout / 1000
+    )
     router.lifespan_context = Life(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router
     if metrics:

@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 
+from doorward.http.client_address import Proxies
 from doorward.http.connection.door import Door, Limits
 from doorward.http.connection.express import ExpressLane
 from doorward.http.guard import Rules
 from doorward.http.services import Services
-from doorward.http.wire import Proxies
 
 MANY = 1100
 

@@ -125,6 +125,11 @@ class Proxies:
         listable = address if FORWARDING_HEADERS.isdisjoint(headers) else None
         return ClientAddress(str(address), _rate_limit_key(address), listable)
 
+    def is_trusted(self, peer: str) -> bool:
+        """Return whether `peer`, the address of a socket, is a trusted proxy's."""
+        address = parse_address(peer)
+        return address is not None and _contains(self.trusted, address)
+
     def _forwarded(self, hops: str) -> ClientAddress | None:
         for hop in reversed(hops.split(",")):
             address = parse_address(hop.strip(" \t"))
@@ -196,6 +201,12 @@ def _contains(networks: Sequence[Network], address: Address) -> bool:
 
 def _unknown(peer: str) -> ClientAddress:
     return ClientAddress(UNKNOWN, f"{UNKNOWN}:{peer}", None)
+
+
+def peer_key(peer: str) -> str:
+    """Return the name under which connections from `peer`, the address of a socket, are counted."""
+    address = parse_address(peer)
+    return peer if address is None else _rate_limit_key(address)
 
 
 def in_networks(client: ClientAddress, networks: Sequence[Network]) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
+from doorward.http.client_address import peer_key
 from doorward.http.connection.express import ExpressLane
 from doorward.http.guard import MAX_BODY
-from doorward.http.wire import listed, neighbourhood
 
 _EVERY = 1.0
 _AT_A_TIME = 250
@@ -48,8 +48,8 @@ class Connection(Protocol):
 class Limits:
     """Sizes in bytes, times in seconds.
 
-    `hash_queue_time` is added to the time of a handler that hashes. `share` is the most connections of one address, None
-    for no such limit.
+    `hash_queue_time` is added to the time of a handler that hashes. `share` is the most connections of one address,
+    None for no such limit.
     """
 
     target: int = 8192
@@ -106,7 +106,7 @@ class Door:
         first; without one, that which has been idle for the longest time. A connection without room is registered too,
         so that it has a deadline, but it counts for no share.
         """
-        key = "" if self.limits.share is None or self._is_proxy(peer) else neighbourhood(peer)
+        key = "" if self.limits.share is None or self._is_proxy(peer) else peer_key(peer)
         share = self._shares.get(key, 0)
         has_room = not key or self.limits.share is None or share < self.limits.share
         while has_room and len(self.connections) >= self.limits.connections:
@@ -154,7 +154,7 @@ class Door:
         return len(self.connections) > self.limits.connections + _REFUSALS
 
     def _is_proxy(self, peer: str) -> bool:
-        return not peer or listed(peer, self.lane.proxies.trusted)
+        return not peer or self.lane.proxies.is_trusted(peer)
 
     def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
         # Ten thousand in one go would keep everybody waiting for milliseconds, and longer where many are overdue.

@@ -246,7 +246,7 @@ class DoorwardProtocol(Intake):
         deadline = answering.scope.get("deadline") if answering else None
         until = deadline.when() if deadline else None
         # The guard answers first, so that the client gets its sentence.
-        return until + 1 if until is not None and not self._is_idle() else 0.0
+        return until + 1 if until is not None and not self._is_answered() else 0.0
 
     def _is_read(self) -> bool:
         """Tell whether a long answer is under way and its client has read some of it since this was asked last."""
