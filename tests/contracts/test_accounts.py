@@ -86,7 +86,7 @@ async def test_F14_the_time_an_address_was_verified_is_kept_by_every_way_to_writ
         ("other@example.org", NOW + 9, True, NOW + 9),
     ],
 )
-async def test_ML19_a_user_that_is_put_again_stays_verified_with_the_same_address_only(
+async def test_F14_a_user_that_is_put_again_stays_verified_with_the_same_address_only(
     workers: Workers, email: str, verified_at: int | None, *, keep: bool, expected: int | None
 ) -> None:
     accounts, elsewhere = workers.accounts

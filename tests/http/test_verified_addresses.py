@@ -52,7 +52,7 @@ def test_F14_a_tenant_vouches_for_an_address_and_it_is_shown_wherever_the_user_i
         ({"email": "\uff42ob@example.org"}, None),
     ],
 )
-def test_ML19_another_address_is_not_verified_unless_the_tenant_vouches_for_it(
+def test_F14_another_address_is_not_verified_unless_the_tenant_vouches_for_it(
     tenant: Tenant, change: Change, more: dict[str, object], *, expected: bool | None
 ) -> None:
     put(tenant, emailVerified=True)
@@ -62,7 +62,7 @@ def test_ML19_another_address_is_not_verified_unless_the_tenant_vouches_for_it(
 
 
 @pytest.mark.parametrize("password", ["pw", "another"])
-def test_ML19_what_is_put_again_keeps_the_proof_of_the_same_address_whatever_the_password(
+def test_F14_what_is_put_again_keeps_the_proof_of_the_same_address_whatever_the_password(
     tenant: Tenant, password: str
 ) -> None:
     put(tenant, emailVerified=True)
@@ -85,7 +85,7 @@ def test_F14_other_changes_leave_the_address_as_it_was_verified(tenant: Tenant) 
     assert patch(tenant, emailVerified=True).json()["emailVerified"] is True
 
 
-def test_ML19_replacing_an_existing_login_keeps_the_proof_of_the_same_address_only(
+def test_F14_replacing_an_existing_login_keeps_the_proof_of_the_same_address_only(
     store: dict[str, str], tmp_path: Path, clock: TurnableClock
 ) -> None:
     with running(read_settings(tmp_path, {**store, "EXISTING_LOGIN": "replace"}), clock) as service:
