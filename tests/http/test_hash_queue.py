@@ -109,7 +109,7 @@ def test_S21_requests_that_do_not_hash_keep_their_deadline(hurried: Service) -> 
     assert_refused(
         tenant.verify(tenant.token), 503, "deadline_exceeded", "The request took too long to answer, try again shortly"
     )
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 7
 
 
 def test_S21_a_login_that_waits_for_longer_than_the_queue_allows_is_told_that_the_service_is_busy(

@@ -56,6 +56,11 @@ class LoginTiming:
 
     async def delay(self, realm: str, started: float) -> None:
         """Return when a refused login of the realm that began at `started` (`time.monotonic`) has taken its time."""
+        takes = await self.duration(realm)
+        await asyncio.sleep(takes - (monotonic() - started))
+
+    async def duration(self, realm: str) -> float:
+        """Return how many seconds a refused login of the realm has to take now."""
         known, now = self._of(realm), self.clock()
         if known.sampled_at is None or now - known.sampled_at > _SAMPLED_EVERY:
             known.sampled_at = now
@@ -63,7 +68,7 @@ class LoginTiming:
         takes = 0.0
         if known.cost and now - known.seen_at <= _REMEMBERED_FOR:
             takes = _MARGIN * self.passwords.duration(known.cost)
-        await asyncio.sleep(max(self.least, min(takes, _LONGEST)) - (monotonic() - started))
+        return max(self.least, min(takes, _LONGEST))
 
     async def _sample(self, realm: str) -> None:
         after = secrets.choice(string.ascii_lowercase + string.digits)
