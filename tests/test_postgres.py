@@ -339,7 +339,7 @@ async def test_TI7_a_connection_that_served_one_tenant_carries_nothing_over_to_t
                 )
             )
             assert set(left) <= {"", None}
-        await stores.accounts.touch_users({users[0].id: NOW + 1})
+        await stores.accounts.touch_users({users[0].id: NOW + 1}, now=NOW)
         assert await database_._trip(lambda connection: connection.fetchval("SELECT count(*) FROM users")) == 0
 
 

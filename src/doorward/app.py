@@ -13,7 +13,7 @@ from doorward.core.activity import Activity
 from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
-from doorward.core.clock import monotonic_clock, system_clock
+from doorward.core.clock import ClockWatch, monotonic_clock, system_clock
 from doorward.core.devices import Devices
 from doorward.core.legacy_tokens import ImportingCodec
 from doorward.core.login_timing import LoginTiming
@@ -81,7 +81,8 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     stores = choose(settings, clock, traces.store if traces else None)
     accounts = stores.accounts
     lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-    codec = _codec(settings, masters)
+    watch_clock = ClockWatch(clock, parts.monotonic, _clock_was_set)
+    codec = _codec(settings, masters, watch_clock)
     door = SessionDoor(stores.sessions, codec, clock, lifetimes)
     throttle = Throttle(
         stores.counters,
@@ -151,19 +152,18 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         if metrics:
             metrics.tick(every=_TICK_SECONDS)
 
-    async def sweep() -> None:
-        await stores.sweep(clock, audit_retention=settings.audit_retention)
-
     watch_keys, leave = _follow_keys(KeyFile.of(settings), codec, throttle)
 
     async def begin() -> None:
         await stores.open()
+        await attempt(lambda: _look_back(stores, clock))
         for one in doors:
             one.open(asyncio.get_running_loop())
         watch_keys()
 
     async def end() -> None:
         await attempt(lambda: activity.flush(everything=True))
+        await attempt(lambda: stores.probes.write(clock()))
         leave()
         for one in doors:
             one.close()
@@ -172,8 +172,9 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
 
     chores = (
         Chore(_TICK_SECONDS, tick),
+        Chore(_TICK_SECONDS, _later(watch_clock.look)),
         Chore(_FLUSH_SECONDS, activity.flush),
-        Chore(_SWEEP_SECONDS, sweep),
+        Chore(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
         Chore(_SWEEP_SECONDS, stores.index),
         Chore(_REST_SECONDS, passwords.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
@@ -198,6 +199,31 @@ def from_environment() -> ASGIApp:
     return build(settings, traces=tracing.start(telemetry()))
 
 
+def _sweeping(stores: Stores, clock: Clock, watch: ClockWatch, retention: int) -> Callable[[], Awaitable[None]]:
+    async def sweep() -> None:
+        # A clock that was set far forward may be set back: what is over by it is refused, but not removed yet.
+        if watch.is_settled():
+            await stores.sweep(clock, audit_retention=retention)
+
+    return sweep
+
+
+async def _look_back(stores: Stores, clock: Clock) -> None:
+    """Log whether the clock was set back while no process of the service ran; leave the time for the next start."""
+    step = await stores.probes.claim_step(clock())
+    if step:
+        _clock_was_set(-step)
+    await stores.probes.write(clock())
+
+
+def _clock_was_set(by: int) -> None:
+    seconds = abs(by) / 1000
+    if by < 0:
+        log.warning("the clock was set back; stored times that lie ahead no longer count", extra={"seconds": seconds})
+    else:
+        log.warning("the clock was set forward; nothing expired is removed for an hour", extra={"seconds": seconds})
+
+
 def _metrics(settings: Settings, sources: Sources) -> Metrics | None:
     return Metrics(sources) if settings.metrics_port is not None or settings.metrics_white_list else None
 
@@ -208,10 +234,13 @@ async def _close(stores: Stores, traces: Traces | None) -> None:
         await traces.close()
 
 
-def _codec(settings: Settings, masters: dict[str, bytes]) -> Codec:
+def _codec(settings: Settings, masters: dict[str, bytes], clock: ClockWatch) -> Codec:
     if settings.legacy_jwt_key:
-        return ImportingCodec(masters, settings.jwt_audience, settings.legacy_jwt_key)
-    return Codec(masters, settings.jwt_audience)
+        codec: Codec = ImportingCodec(masters, settings.jwt_audience, settings.legacy_jwt_key)
+    else:
+        codec = Codec(masters, settings.jwt_audience)
+    codec.follow_clock(clock.since)
+    return codec
 
 
 def _own_url(settings: Settings) -> str:

@@ -32,6 +32,7 @@ from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
 from doorward.storage.database import Database, Server
 from doorward.storage.imports import RelationalImports
 from doorward.storage.postgres.address import Address as PostgresAddress
+from doorward.storage.probes import Probes
 from doorward.storage.redis.address import Address as RedisAddress
 from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
@@ -72,6 +73,7 @@ class Stores:
     revocations: Revocations
     imports: Imports
     checks: Mapping[str, Callable[[], Awaitable[object]]]
+    probes: Probes
     database: Database
     traffic: Traffic
     redis: "Redis | None" = None
@@ -85,6 +87,7 @@ class Stores:
     async def sweep(self, clock: Clock, *, audit_retention: int) -> None:
         """Remove what says nothing any more, in small batches; `audit_retention` is in seconds."""
         now, old = clock(), clock() - audit_retention * 1000
+        await self.probes.write(now)
         batches: tuple[Callable[[], Awaitable[int]], ...] = (
             lambda: self.sessions.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.counters.sweep(now, limit=_SWEEP_BATCH),
@@ -146,6 +149,7 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         revocations=RelationalRevocations(database),
         imports=RelationalImports(database),
         checks={"database": lambda: database.read("ping", {})},
+        probes=Probes(database),
         database=bare,
         traffic=Traffic(database, sessions, pool),
     )

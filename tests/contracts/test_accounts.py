@@ -440,8 +440,8 @@ async def test_activity_moves_forward_only(workers: Workers) -> None:
     users = [make_user((await kept_tenant(accounts)).id) for _ in range(2)]
     for user in users:
         assert await accounts.add_user(user)
-    await accounts.touch_users({users[0].id: NOW + 10, users[1].id: NOW + 20})
-    await elsewhere.touch_users({users[0].id: NOW + 5, users[1].id: NOW + 30})
+    await accounts.touch_users({users[0].id: NOW + 10, users[1].id: NOW + 20}, now=NOW)
+    await elsewhere.touch_users({users[0].id: NOW + 5, users[1].id: NOW + 30}, now=NOW)
     moved = [await accounts.user_by_id(user.tenant_id, user.id) for user in users]
     assert moved == [replace(users[0], last_activity=NOW + 10), replace(users[1], last_activity=NOW + 30)]
 
@@ -454,11 +454,11 @@ async def test_DU11_activity_resurrects_nobody(workers: Workers) -> None:
         assert await accounts.add_user(user)
     seen = {user.id: NOW + 1 for user in users}
     await asyncio.gather(
-        accounts.touch_users(seen),
+        accounts.touch_users(seen, now=NOW),
         *(elsewhere.delete_user(tenant.id, user.id) for user in users),
-        elsewhere.touch_users(seen),
+        elsewhere.touch_users(seen, now=NOW),
     )
-    await accounts.touch_users(seen)
+    await accounts.touch_users(seen, now=NOW)
     assert await accounts.list_users(tenant.id, after="", limit=100) == []
 
 
@@ -472,7 +472,7 @@ async def test_many_users_are_touched_at_once_by_two_workers_without_standing_in
     ahead = {user.id: NOW + 7 for user in users}
     await asyncio.gather(
         *(
-            store.touch_users(dict(order))
+            store.touch_users(dict(order), now=NOW)
             for store in (accounts, elsewhere)
             for order in (ahead.items(), reversed(ahead.items()))
         )
@@ -509,7 +509,7 @@ async def test_a_user_is_changed_only_as_it_was_last_seen(workers: Workers) -> N
     assert await elsewhere.change_user(replace(new, version=2, company=None, scope=None, metadata=None, disabled=False))
     kept = replace(new, version=3, company=None, scope=None, metadata=None, disabled=False)
     assert await accounts.user_by_id(tenant.id, user.id) == kept
-    await elsewhere.touch_users({user.id: NOW + 9})
+    await elsewhere.touch_users({user.id: NOW + 9}, now=NOW)
     assert await accounts.change_user(replace(kept, sub="activity is no change"))
     moved = await accounts.user_by_id(tenant.id, user.id)
     assert moved

@@ -97,9 +97,9 @@ async def test_the_last_use_of_a_key_moves_forward_only_and_resurrects_none(work
     for key in (one, other, gone):
         assert await workers.one.keys.add(key, cap=10)
     assert await workers.one.keys.delete(tenant.id, gone.id)
-    await workers.one.keys.touch({one.id: NOW + 10, other.id: NOW + 20, gone.id: NOW + 30})
-    await workers.other.keys.touch({one.id: NOW + 5, other.id: NOW + 25})
-    await workers.other.keys.touch({})
+    await workers.one.keys.touch({one.id: NOW + 10, other.id: NOW + 20, gone.id: NOW + 30}, now=NOW)
+    await workers.other.keys.touch({one.id: NOW + 5, other.id: NOW + 25}, now=NOW)
+    await workers.other.keys.touch({}, now=NOW)
     assert await workers.one.keys.of_tenant(tenant.id) == [
         one._replace(last_used=NOW + 10),
         other._replace(last_used=NOW + 25),

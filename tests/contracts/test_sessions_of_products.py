@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.model import Device, Kind, Origin, Session
+from doorward.core.model import AHEAD, Device, Kind, Origin, Session
 from doorward.core.ports import Claimed, Policy, Sessions
 from harness import read_settings
 from made import NOW, Workers, claimed, key_session, made_event, tenant_session, user_session
@@ -98,9 +98,9 @@ async def test_a_sighting_moves_forward_only_and_revives_nothing(workers: Worker
         await store.open(session, cap=None)
     await store.close(closed)
     await store.end_user(tenant_id, ended.user_id or "")
-    await store.touch([(one, NOW + 10), (other, NOW + 20), (closed, NOW + 30), (ended, NOW + 30)])
-    await elsewhere.touch([(other, NOW + 15), (one, NOW + 12)])
-    await elsewhere.touch([])
+    await store.touch([(one, NOW + 10), (other, NOW + 20), (closed, NOW + 30), (ended, NOW + 30)], now=NOW)
+    await elsewhere.touch([(other, NOW + 15), (one, NOW + 12)], now=NOW)
+    await elsewhere.touch([], now=NOW)
     found = await store.find_many([claimed(session) for session in (one, other, closed, ended)])
     assert [session and session.seen_at for session in found] == [NOW + 12, NOW + 20, None, None]
 
@@ -111,7 +111,7 @@ async def test_many_sightings_by_two_workers_stand_in_nobodys_way(workers: Worke
     await asyncio.gather(*(workers.one.sessions.open(session, cap=None) for session in sessions))
     seen = [(session, NOW + 5) for session in sessions]
     await asyncio.gather(
-        *(store.touch(order) for store in workers.sessions for order in (seen, seen[::-1])),
+        *(store.touch(order, now=NOW) for store in workers.sessions for order in (seen, seen[::-1])),
         *(workers.other.sessions.close(session) for session in sessions[:20]),
     )
     left = await workers.one.sessions.list_user(tenant_id, user_id, limit=100)
@@ -345,3 +345,34 @@ async def test_T7_a_sweep_leaves_of_what_ended_only_the_session_that_was_kept(
     left = rows.run(f"SELECT id FROM sessions WHERE tenant_id = '{tenant_id}'")
     assert {row[0] for row in left} == {kept.id, neighbour.id}
     assert [await alive(workers, session) for session in (kept, neighbour)] == [True, True]
+@pytest.mark.parametrize("step", [AHEAD + 1, 7_200_000])
+async def test_F2_a_session_seen_before_the_clock_was_set_back_is_seen_now(workers: Workers, step: int) -> None:
+    store, elsewhere = workers.sessions
+    one, other = (user_session(str(uuid4()), str(uuid4()))._replace(seen_at=NOW + step) for _ in range(2))
+    for session in (one, other):
+        await store.open(session, cap=None)
+    await elsewhere.touch([(one, NOW)], now=NOW)
+    assert await store.find(claimed(one)) == one._replace(seen_at=NOW)
+    assert await store.find(claimed(other)) == other
+    # What clocks differ by moves nothing back.
+    await store.touch([(one, NOW + 10)], now=NOW + 10)
+    await elsewhere.touch([(one, NOW - AHEAD + 20)], now=NOW - AHEAD + 20)
+    assert await store.find(claimed(one)) == one._replace(seen_at=NOW + 10)
+
+
+async def test_F2_where_there_are_too_many_those_of_before_the_clock_was_set_back_go_first(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    ahead = [user_session(tenant_id, user_id, at=NOW + 7_200_000 + number) for number in range(2)]
+    old, bystander = (
+        user_session(tenant_id, user_id, at=NOW - 10),
+        user_session(tenant_id, str(uuid4()), at=NOW + 10**9),
+    )
+    for session in (*ahead, old, bystander):
+        await store.open(session, cap=3)
+    new = [user_session(tenant_id, user_id, at=NOW + number) for number in range(3)]
+    for session, left in zip(new, ([ahead[1], old, new[0]], [old, *new[:2]], new), strict=True):
+        await elsewhere.open(session, cap=3)
+        listed = await store.list_user(tenant_id, user_id, limit=9)
+        assert {device.session.id for device in listed} == {one.id for one in left}
+    assert await alive(workers, bystander)

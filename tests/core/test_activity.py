@@ -26,13 +26,13 @@ class Watched(RelationalAccounts):
         self.down = False
         self.gate: asyncio.Event | None = None
 
-    async def touch_users(self, seen: Mapping[str, int]) -> None:
+    async def touch_users(self, seen: Mapping[str, int], *, now: int) -> None:
         if self.gate:
             await self.gate.wait()
         if self.down:
             raise StoreUnavailable
         self.writes.append(dict(seen))
-        await super().touch_users(seen)
+        await super().touch_users(seen, now=now)
 
 
 class Seen(Activity):
@@ -190,14 +190,35 @@ async def test_DU11_who_was_deleted_does_not_come_back(activity: Seen, accounts:
     assert await last_seen(accounts, "bob") == clock()
 
 
-async def test_activity_never_moves_back(activity: Seen, accounts: Watched, clock: TurnableClock) -> None:
+async def test_activity_does_not_move_back_where_clocks_differ(
+    activity: Seen, accounts: Watched, clock: TurnableClock
+) -> None:
     clock.turn(seconds=100)
-    await accounts.touch_users({"alice": clock()})
+    await accounts.touch_users({"alice": clock()}, now=clock())
     newest = clock()
-    clock.set_by(seconds=-50)
+    clock.set_by(seconds=-20)
     await activity.see("alice")
     await activity.flush()
     assert await last_seen(accounts) == newest
+
+
+@pytest.mark.parametrize("step", [-7_200, -30 * 86_400])
+async def test_F2_who_is_seen_after_the_clock_was_set_back_was_last_seen_then(
+    activity: Seen, accounts: Watched, clock: TurnableClock, step: int
+) -> None:
+    clock.turn(seconds=100)
+    for name in ("alice", "bob"):
+        await activity.see(name)
+    await activity.flush()
+    before = await last_seen(accounts, "bob")
+    clock.set_by(seconds=step)
+    await activity.see("alice")
+    await activity.flush()
+    assert await last_seen(accounts) == clock()
+    session = await activity.store.find(Claimed("session of alice", "alice", Kind.USER))
+    assert session
+    assert session.seen_at == clock()
+    assert await last_seen(accounts, "bob") == before, "it was not seen since"
 
 
 async def test_a_tenants_own_session_is_nobodys_activity(activity: Seen, accounts: Watched) -> None:

@@ -564,8 +564,41 @@ def test_TK7_an_iat_in_the_future_or_insane_is_refused(value: object, session: S
 
 @pytest.mark.parametrize("session", [USER, TENANT], ids=["user", "tenant"])
 def test_TK7_a_clock_that_lags_by_the_leeway_is_forgiven(session: Session) -> None:
-    assert accepts(issue(session), session, now=NOW - LEEWAY)
-    assert not accepts(issue(session), session, now=NOW - LEEWAY - 1)
+    claims = {**(USER_CLAIMS if session is USER else TENANT_CLAIMS), "iat": NOW + 1}
+    token = forge(claims=claims, session=session)
+    assert accepts(token, session, now=NOW + 1 - LEEWAY)
+    assert not accepts(token, session, now=NOW - LEEWAY)
+
+
+@pytest.mark.parametrize("step", [10, 7_200, 30 * 86_400], ids=["10 s", "2 h", "30 d"])
+@pytest.mark.parametrize("session", [USER, TENANT], ids=["user", "tenant"])
+def test_F2_TK7_after_the_clock_was_set_back_a_token_is_as_good_as_its_session(session: Session, step: int) -> None:
+    claims = USER_CLAIMS if session is USER else TENANT_CLAIMS
+    assert accepts(issue(session), session, now=NOW - step)
+    later = forge(claims={**claims, "iat": NOW + LEEWAY + 1}, session=session)
+    assert not accepts(later, session, now=NOW - step), "it is dated later than its session"
+    refreshed = session._replace(refreshed_at=(NOW + 60) * 1000)
+    assert accepts(later, refreshed, now=NOW - step)
+
+
+@pytest.mark.parametrize("step", [7_200, 30 * 86_400], ids=["2 h", "30 d"])
+def test_F2_TK17_a_session_lives_no_longer_from_when_the_clock_was_set_back_than_at_first(step: int) -> None:
+    codec, since = Codec({"1": MASTER}, "doorward"), (NOW - step) * 1000
+    codec.follow_clock(lambda: since)
+    brief = USER._replace(expires_at=(NOW + 3600) * 1000, seen_at=NOW * 1000)
+    token = issue(brief, exp=NOW + 3600)
+    for session, life in (
+        (brief, 3600),
+        (brief._replace(idle=60_000), 60),
+        (brief._replace(lifetime=600_000), 600),
+        # It was used since, so it is idle since then.
+        (brief._replace(idle=60_000, seen_at=since + 50_000), 110),
+    ):
+        assert accepts(token, session, codec=codec, now=NOW - step + life - 1)
+        assert not accepts(token, session, codec=codec, now=NOW - step + life)
+    key = Session("k", Kind.KEY, "tenant-a", None, None, b"d" * 32, NOW * 1000, (NOW + 3600) * 1000, seen_at=NOW * 1000)
+    assert not codec.is_over(key, (NOW + 3599) * 1000)
+    assert not codec.is_over(key, (NOW - step) * 1000 + 3_600_000), "its end is a date that the tenant chose"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ CALLS: dict[str, Callable[[Stores], Awaitable[Any]]] = {
     "close": lambda stores: stores.sessions.close(user_session()),
     "end_user": lambda stores: stores.sessions.end_user(USER.tenant_id, USER.user_id or ""),
     "end_users_of": lambda stores: stores.sessions.end_users_of(USER.tenant_id),
-    "touch": lambda stores: stores.sessions.touch([(USER, NOW)]),
+    "touch": lambda stores: stores.sessions.touch([(USER, NOW)], now=NOW),
     "take": lambda stores: stores.counters.take("key", period=1, burst=1, now=NOW),
     "reserve": lambda stores: stores.counters.reserve("key", Backoff(), now=NOW),
     "ready": lambda stores: stores.checks["sessions"](),

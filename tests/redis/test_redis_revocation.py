@@ -251,7 +251,9 @@ async def test_DU9_whoever_gives_up_shifts_nobody_elses_answer(any_redis: str, o
                 (session, asyncio.ensure_future(stores.sessions.find_pair(claimed(tenant), claimed(session))))
                 for session in users
             ]
-            touches = [asyncio.ensure_future(stores.sessions.touch([(s, NOW)])) for s in whims.sample(users, 20)]
+            touches = [
+                asyncio.ensure_future(stores.sessions.touch([(s, NOW)], now=NOW)) for s in whims.sample(users, 20)
+            ]
             await asyncio.sleep(whims.random() / 200)
             for question in [*(q for _, q in questions), *touches]:
                 if whims.random() < 0.5:

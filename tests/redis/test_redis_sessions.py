@@ -196,8 +196,8 @@ async def test_activity_moves_forward_only_and_resurrects_nothing(any_redis: str
         await stores.sessions.open(session, cap=None)
         await stores.sessions.open(gone, cap=None)
         await stores.sessions.close(gone)
-        await stores.sessions.touch([(session, NOW + 500), (gone, NOW + 500)])
-        await stores.sessions.touch([(session, NOW + 400)])
+        await stores.sessions.touch([(session, NOW + 500), (gone, NOW + 500)], now=NOW)
+        await stores.sessions.touch([(session, NOW + 400)], now=NOW)
         assert await stores.sessions.find(claimed(session)) == session._replace(seen_at=NOW + 500)
         assert await stores.sessions.find(claimed(gone)) is None
 

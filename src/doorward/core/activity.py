@@ -1,6 +1,6 @@
 """Seen now, written later, never resurrects."""
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import AHEAD, Kind, Session
 from doorward.core.ports import Accounts, ApiKeys, Clock, Sessions
 
 _AT_MOST_EVERY = 60_000
@@ -31,7 +31,7 @@ class Activity:
         if session.id in self._writing:
             # The store says so only when it is written.
             session = session._replace(seen_at=self._writing[session.id][1])
-        if now >= _due_at(session):
+        if _is_due(session, now):
             self._due[session.id] = (session, now)
         elif len(self._later) < _REMEMBERED:
             self._later[session.id] = (session, now)
@@ -40,7 +40,7 @@ class Activity:
         """Write down what was seen and is due; on `StoreUnavailable` it stays remembered for the next time."""
         now = self._clock()
         for session_id, (session, at) in list(self._later.items()):
-            if everything or session_id in self._due or now >= _due_at(session):
+            if everything or session_id in self._due or _is_due(session, now):
                 del self._later[session_id]
                 self._put(session, at)
         seen, self._due = self._due, {}
@@ -48,7 +48,7 @@ class Activity:
             return
         self._writing = seen
         try:
-            await self._write(list(seen.values()))
+            await self._write(list(seen.values()), now)
         except BaseException:
             for session, at in seen.values():
                 self._put(session, at)
@@ -60,7 +60,7 @@ class Activity:
         _, known = self._due.get(session.id, (session, 0))
         self._due[session.id] = (session, max(at, known))
 
-    async def _write(self, seen: list[tuple[Session, int]]) -> None:
+    async def _write(self, seen: list[tuple[Session, int]], now: int) -> None:
         users: dict[str, int] = {}
         keys: dict[str, int] = {}
         for session, at in seen:
@@ -69,12 +69,15 @@ class Activity:
             elif session.kind == Kind.KEY:
                 keys[session.id] = at
         if users:
-            await self._accounts.touch_users(users)
+            await self._accounts.touch_users(users, now=now)
         if keys:
-            await self._keys.touch(keys)
+            await self._keys.touch(keys, now=now)
         # Last, since a session that says it was seen just now is not written again for a while.
-        await self._sessions.touch(seen)
+        await self._sessions.touch(seen, now=now)
 
 
-def _due_at(session: Session) -> int:
-    return session.seen_at + (_AT_MOST_EVERY if session.idle is None else min(_AT_MOST_EVERY, session.idle // 4))
+def _is_due(session: Session, now: int) -> bool:
+    if session.seen_at > now + AHEAD:
+        # Last seen before the clock was set back: until that is put right, the session is never idle.
+        return True
+    return now - session.seen_at >= (_AT_MOST_EVERY if session.idle is None else min(_AT_MOST_EVERY, session.idle // 4))

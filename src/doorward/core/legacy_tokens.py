@@ -91,7 +91,7 @@ class ImportingCodec(Codec):
             and fits
             and claims.id == owner
             and claims.jti == session.id
-            and not session.is_over(now)
+            and not self.is_over(session, now)
             and _encode(_parts.decode(parsed.payload)) == parsed.payload
         )
 

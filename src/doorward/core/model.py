@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+AHEAD = 30_000
+"""How many milliseconds a stored time may lie ahead of the clock, since machines differ. One further ahead was stored
+before the clock was set back."""
 
 
 class Kind(StrEnum):
@@ -125,6 +129,18 @@ class Session(NamedTuple):
             or (self.idle is not None and now - self.seen_at >= self.idle)
             or (self.lifetime is not None and now - self.created_at >= self.lifetime)
         )
+
+    def counted_from(self, since: int, now: int) -> Self:
+        """Return the session with the times that lie ahead of `now` moved to `since`, when the clock was set back.
+
+        It was opened, or seen, before that. So it lives no longer from then on than it would have lived at first. The
+        end of an API key is the tenant's choice and stays.
+        """
+        latest, found = now + AHEAD, self
+        if self.created_at > latest and self.kind != Kind.KEY:
+            end = None if self.expires_at is None else self.expires_at - (self.created_at - since)
+            found = found._replace(created_at=since, expires_at=end)
+        return found._replace(seen_at=since) if self.seen_at > latest else found
 
 
 class Origin(NamedTuple):

@@ -16,7 +16,7 @@ import msgspec
 from doorward.core.audit import event
 from doorward.core.errors import InvalidRefreshToken
 from doorward.core.model import Caller, Kind, Session, User
-from doorward.core.ports import Accounts, Claimed, Clock
+from doorward.core.ports import APART, Accounts, Claimed, Clock
 from doorward.core.sessions import SessionDoor
 
 GRACE = 10_000
@@ -72,7 +72,11 @@ class Refreshing:
         now = self.clock()
         if claims.generation == session.generation:
             session = await self.sessions.sessions.rotate(session, now) or await self._find(claims)
-        if session is None or session.is_over(now):
+        if session is None or self.sessions.codec.is_over(session, now):
+            raise InvalidRefreshToken
+        if claims.generation == session.generation - 1 and session.refreshed_at > now + APART:
+            # The clock was set back since, so the age of the newest token is not known: too much to answer the one
+            # before it, too little to end the session.
             raise InvalidRefreshToken
         if claims.generation != session.generation - 1 or now - session.refreshed_at > GRACE:
             reused = event(caller, now, "session.reuse", subject=claims.user_id, session=session, refused="reuse")
@@ -87,7 +91,7 @@ class Refreshing:
         """Return the live session of a true refresh token that is its newest one, else None."""
         claims = _parse(token)
         session = await self._find(claims) if claims else None
-        if claims is None or session is None or session.is_over(self.clock()):
+        if claims is None or session is None or self.sessions.codec.is_over(session, self.clock()):
             return None
         genuine = hmac.compare_digest(token.encode(), self._token(claims.kid, session, claims.generation).encode())
         return session if genuine and claims.generation == session.generation else None

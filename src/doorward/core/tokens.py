@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import AHEAD, Kind, Session
 from doorward.core.signing import decode_segment, encode_segment, mac, signing_key, spell
 
 MAX_TOKEN = 8192
@@ -24,7 +24,7 @@ MAX_TOKEN = 8192
 _REMEMBERED = 2048
 """True tokens of each kind kept in parts: some 2.5 kB each."""
 
-LEEWAY = 30
+LEEWAY = AHEAD // 1000
 """Seconds that `iat` may lie ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
 
 
@@ -98,6 +98,7 @@ class Codec:
         """Prepare the few headers that will ever be accepted."""
         self.audience = audience
         self._look: Callable[[], object] = _look_nowhere
+        self._since: Callable[[], int] | None = None
         self._users = msgspec.json.Decoder(UserClaims)
         self._tenants = msgspec.json.Decoder(TenantClaims)
         # Tokens that were found true before, taken apart. It is arithmetic that is remembered, nothing of a session:
@@ -118,6 +119,17 @@ class Codec:
     def look_again_with(self, look: Callable[[], object]) -> None:
         """Before a token of an unknown master key is refused, call `look`, which may `adopt` it."""
         self._look = look
+
+    def follow_clock(self, since: Callable[[], int]) -> None:
+        """Count the times of sessions that are dated ahead from `since()`, when the clock was last set back."""
+        self._since = since
+
+    def is_over(self, session: Session, now: int) -> bool:
+        """Tell whether the session's time is up, as `Session.is_over` does, also where it is dated ahead."""
+        latest = now + AHEAD
+        if (session.created_at > latest or session.seen_at > latest) and self._since is not None:
+            session = session.counted_from(self._since(), now)
+        return session.is_over(now)
 
     def knows(self, kid: str) -> bool:
         """Tell whether a master key of this id verifies, after another look if need be."""
@@ -184,8 +196,11 @@ class Codec:
         seconds = now // 1000
         holds = (
             claims.aud == self.audience
-            and claims.iat <= seconds + LEEWAY
-            and not session.is_over(now)
+            and (claims.iat <= seconds + LEEWAY or _is_as_dated(claims.iat, session))
+            # As `is_over` has it, which is called only where a time lies ahead: a call is a tenth of a check.
+            and not (
+                session.is_over(now) if session.seen_at <= now >= session.created_at else self.is_over(session, now)
+            )
             and (
                 _user_holds(claims, session, seconds)
                 if type(claims) is UserClaims
@@ -229,6 +244,15 @@ class Codec:
 
     def _signature(self, kid: str, session: Session, signed: bytes) -> bytes:
         return encode_segment(mac(signing_key(self._masters[kid], session), signed))
+
+
+def _is_as_dated(iat: int, session: Session) -> bool:
+    """Tell whether a token is no younger than its session says, which was opened or refreshed by this service.
+
+    The store holds a time that lies ahead only where the clock was set back since: the token is ours, and as good as
+    its session. One that is dated later than its session has another origin (RFC 8725, section 3.8).
+    """
+    return iat * 1000 <= max(session.created_at, session.refreshed_at)
 
 
 # Looking a member up in its enumeration costs as much as comparing four fields.

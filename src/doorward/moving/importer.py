@@ -134,7 +134,8 @@ class Importer:
         known = await self._tenants_of(list(read))
         if known:
             self.report.count("users known", len(known))
-            await self.target.accounts.touch_users({user_id: read[user_id][0].last_activity for user_id in known})
+            seen = {user_id: read[user_id][0].last_activity for user_id in known}
+            await self.target.accounts.touch_users(seen, now=self.clock())
         new = sorted((user for user, _ in read.values() if user.id not in known), key=lambda user: user.tenant_id)
         groups = [
             (tenant_id, part)

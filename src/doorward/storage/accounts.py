@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from doorward.core.identity import canonical
-from doorward.core.model import Tenant, User
+from doorward.core.model import AHEAD, Tenant, User
 from doorward.core.ports import Ending, Events, Found, Policy, Sessions
 from doorward.storage.database import Database, Row, Step, happened
 from doorward.storage.sessions import demanding, end
@@ -233,10 +233,11 @@ class RelationalAccounts:
         )
         return bool(deleted)
 
-    async def touch_users(self, seen: Mapping[str, int]) -> None:
+    async def touch_users(self, seen: Mapping[str, int], *, now: int) -> None:
         """See `Accounts.touch_users`."""
         # Sorted, so that two processes that touch the same users lock them in the same order.
-        steps = [Step("touch_user", {"id": user_id, "seen": at}) for user_id, at in sorted(seen.items())]
+        latest = now + AHEAD
+        steps = [Step("touch_user", {"id": user, "seen": at, "latest": latest}) for user, at in sorted(seen.items())]
         for start in range(0, len(steps), _BATCH):
             await self._db.write(*steps[start : start + _BATCH])
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from doorward.core.model import AHEAD
 from doorward.core.ports import ApiKey, Events, ResetCode
 from doorward.storage.database import Database, Step, happened
 
@@ -36,9 +37,10 @@ class RelationalApiKeys:
         deleted, *_ = await self._db.write(step, *happened(events))
         return bool(deleted)
 
-    async def touch(self, seen: Mapping[str, int]) -> None:
+    async def touch(self, seen: Mapping[str, int], *, now: int) -> None:
         """See `ApiKeys.touch`."""
-        steps = [Step("touch_api_key", {"id": key_id, "seen": at}) for key_id, at in sorted(seen.items())]
+        latest = now + AHEAD
+        steps = [Step("touch_api_key", {"id": key, "seen": at, "latest": latest}) for key, at in sorted(seen.items())]
         for start in range(0, len(steps), _BATCH):
             await self._db.write(*steps[start : start + _BATCH])
 

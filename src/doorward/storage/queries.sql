@@ -4,6 +4,15 @@
 -- name: ping
 SELECT 1
 
+-- name: write_probe
+INSERT INTO probes (name, at) VALUES (:name, :now) ON CONFLICT (name) DO UPDATE SET at = excluded.at
+
+-- name: probe
+SELECT at FROM probes WHERE name = :name
+
+-- name: replace_probe
+UPDATE probes SET at = :now WHERE name = :name AND at = :written RETURNING name
+
 -- name: add_tenant
 INSERT INTO tenants (id, email, email_key, password_hash, credentials, created_at)
 VALUES (:id, :email, :email_key, :password_hash, :credentials, :created_at)
@@ -217,7 +226,7 @@ RETURNING id
 DELETE FROM users WHERE id = :id AND tenant_id = :tenant_id RETURNING id
 
 -- name: touch_user
-UPDATE users SET last_activity = :seen WHERE id = :id AND last_activity < :seen
+UPDATE users SET last_activity = :seen WHERE id = :id AND (last_activity < :seen OR last_activity > :latest)
 
 -- name: lock_epoch
 -- Draws an owner's epoch unless it has one; the update that changes nothing makes openings of one owner queue up here.
@@ -248,7 +257,7 @@ WHERE id = :id AND tenant_id = ''
 DELETE FROM sessions WHERE id IN (
     SELECT id FROM sessions
     WHERE owner = :owner AND epoch = (SELECT epoch FROM epochs WHERE owner = :owner)
-    ORDER BY created_at DESC, id DESC LIMIT 1000000000 OFFSET :cap)
+    ORDER BY CASE WHEN created_at > :latest THEN 1 ELSE 0 END, created_at DESC, id DESC LIMIT 1000000000 OFFSET :cap)
 
 -- name: find_sessions
 SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,
@@ -275,7 +284,7 @@ WHERE id = :id AND generation = :generation AND EXISTS (
 RETURNING id
 
 -- name: touch_session
-UPDATE sessions SET seen_at = :seen WHERE id = :id AND seen_at < :seen
+UPDATE sessions SET seen_at = :seen WHERE id = :id AND (seen_at < :seen OR seen_at > :latest)
 
 -- name: close_session
 DELETE FROM sessions WHERE id = :id AND EXISTS (
@@ -462,7 +471,8 @@ WHERE k.tenant_id = :tenant_id AND k.id = :id
 DELETE FROM api_keys WHERE tenant_id = :tenant_id AND id = :id RETURNING id
 
 -- name: touch_api_key
-UPDATE api_keys SET last_used = :seen WHERE id = :id AND (last_used IS NULL OR last_used < :seen)
+UPDATE api_keys SET last_used = :seen
+WHERE id = :id AND (last_used IS NULL OR last_used < :seen OR last_used > :latest)
 
 -- name: add_reset_code
 INSERT INTO reset_codes (user_id, digest, tenant_id, credentials, expires_at)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from doorward.core.errors import StoreUnavailable
-from doorward.core.model import OWNERS, Device, Kind, Origin, Session
+from doorward.core.model import AHEAD, OWNERS, Device, Kind, Origin, Session
 from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Ending, Events, Policy
 from doorward.storage.database import Database, Step, happened
 
@@ -120,7 +120,8 @@ class RelationalSessions:
             Step("open_session", {**_row(session), **origin._asdict(), "owner": owner, "realm": realm}, vital=True),
         ]
         if cap is not None:
-            steps.append(Step("evict_sessions", {"owner": owner, "cap": cap}))
+            latest = session.created_at + AHEAD
+            steps.append(Step("evict_sessions", {"owner": owner, "cap": cap, "latest": latest}))
         for _ in range(_OPEN_TRIES):
             # The realm may be ended between two statements; then nothing was opened, and the next try draws again.
             if (await self._db.write(*steps, *happened(events)))[2]:
@@ -200,10 +201,11 @@ class RelationalSessions:
         [rows] = await self._db.write(Step("rotate_session", values))
         return session._replace(generation=session.generation + 1, refreshed_at=now, seen_at=now) if rows else None
 
-    async def touch(self, seen: Sequence[tuple[Session, int]]) -> None:
+    async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
         """See `Sessions.touch`."""
         # Sorted, so that two processes that touch the same sessions lock them in the same order.
-        steps = [Step("touch_session", {"id": key, "seen": at}) for key, at in sorted((s.id, at) for s, at in seen)]
+        places, latest = sorted((session.id, at) for session, at in seen), now + AHEAD
+        steps = [Step("touch_session", {"id": key, "seen": at, "latest": latest}) for key, at in places]
         for start in range(0, len(steps), _BATCH):
             await self._db.write(*steps[start : start + _BATCH])
 

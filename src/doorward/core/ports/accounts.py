@@ -140,6 +140,9 @@ class Accounts(Protocol):
         """
         ...
 
-    async def touch_users(self, seen: Mapping[str, int]) -> None:
-        """Move `last_activity` of these user ids forward, never back. Who is gone stays gone."""
+    async def touch_users(self, seen: Mapping[str, int], *, now: int) -> None:
+        """Move `last_activity` of these user ids forward; back only where it lies further ahead of `now` than `AHEAD`.
+
+        Users that are gone stay gone.
+        """
         ...

@@ -55,8 +55,8 @@ class ApiKeys(Protocol):
         """Forget a key; False where the tenant has none of this id."""
         ...
 
-    async def touch(self, seen: Mapping[str, int]) -> None:
-        """Move `last_used` of these key ids forward, never back."""
+    async def touch(self, seen: Mapping[str, int], *, now: int) -> None:
+        """Move `last_used` of these key ids forward; back only where it lies further ahead of `now` than `AHEAD`."""
         ...
 
 

@@ -64,6 +64,8 @@ class Sessions(Protocol):
     ) -> None:
         """Keep a session. Of its owner's sessions at most `cap` stay, the oldest go, whatever runs in parallel.
 
+        One that is dated more than `AHEAD` later than this one is of before the clock was set back, and goes first.
+
         `policy` is the tenant's, for a store that knows none yet; where it does know one, its own stays unless that
         is of an older version.
         """
@@ -100,8 +102,11 @@ class Sessions(Protocol):
         """Count the session's generation up by one, at `now`; None where it is not that of `session` any more."""
         ...
 
-    async def touch(self, seen: Sequence[tuple[Session, int]]) -> None:
-        """Move `seen_at` of these sessions forward, never back. What was ended stays ended."""
+    async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
+        """Move `seen_at` of these sessions forward; back only where it lies further ahead of `now` than `AHEAD`.
+
+        What was ended stays ended.
+        """
         ...
 
     async def close(self, session: Session, *, events: Events = ()) -> bool:

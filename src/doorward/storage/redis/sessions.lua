@@ -28,7 +28,8 @@ return value
 
 -- name: open
 -- KEYS epoch, session, index. ARGV fresh epoch, until, lifetime in ms or '', head, realm's epoch or '' for the owner's,
--- tail, id, opened at or '' for none of the index, cap or '', what the keys of the owner's sessions begin with.
+-- tail, id, opened at or '' for none of the index, cap or '', what the keys of the owner's sessions begin with, after what
+-- moment a session is one of before the clock was set back: those go first.
 local held = redis.call('GET', KEYS[1])
 local epoch, until_, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local longest = ttl
@@ -49,9 +50,12 @@ if longest then redis.call('PEXPIRE', KEYS[3], longest) else redis.call('PERSIST
 local evicted = {}
 local over = ARGV[9] ~= '' and redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[9]) or 0
 if over > 0 then
-  local oldest = redis.call('ZPOPMIN', KEYS[3], over)
-  for n = 1, #oldest, 2 do
-    local key = ARGV[10] .. oldest[n]
+  local surplus = redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[11], '+inf', 'LIMIT', 0, over)
+  for _, id in ipairs(surplus) do redis.call('ZREM', KEYS[3], id) end
+  local oldest = #surplus < over and redis.call('ZPOPMIN', KEYS[3], over - #surplus) or {}
+  for n = 1, #oldest, 2 do surplus[#surplus + 1] = oldest[n] end
+  for _, id in ipairs(surplus) do
+    local key = ARGV[10] .. id
     local gone = redis.call('GET', key)
     if gone then
       evicted[#evicted + 1] = gone
@@ -62,9 +66,9 @@ end
 return evicted
 
 -- name: touch
--- KEYS session. ARGV seen_at.
+-- KEYS session. ARGV seen_at, after what moment the one that is held is of before the clock was set back.
 local seen = redis.call('GETRANGE', KEYS[1], 0, 14)
-if seen ~= '' and seen < ARGV[1] then
+if seen ~= '' and (seen < ARGV[1] or seen > ARGV[2]) then
   redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
 end
 return 0

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from doorward.core.model import OWNERS, Device, Kind, Origin, Session
+from doorward.core.model import AHEAD, OWNERS, Device, Kind, Origin, Session
 from doorward.core.ports import (
     NO_POLICY,
     UNKNOWN,
@@ -92,7 +92,8 @@ class RedisSessions:
         place = names.session(session.id)
         # Of sessions that Redis forgets by itself only those are indexed that are listed and counted.
         indexed = session.created_at if _is_users(session) or session.expires_at is None else ""
-        arguments = (realm, rest, session.id, indexed, "" if cap is None else cap, names.sessions)
+        latest = f"({session.created_at + AHEAD}"
+        arguments = (realm, rest, session.id, indexed, "" if cap is None else cap, names.sessions, latest)
         opening = _SCRIPTS["open"].on(
             [names.epoch, place, names.listed], fresh(self._clock()), until, kept, head, *arguments
         )
@@ -200,9 +201,10 @@ class RedisSessions:
         [rotated] = await self._redis.run(step, ending=True)
         return session._replace(generation=after, refreshed_at=now, seen_at=now) if rotated else None
 
-    async def touch(self, seen: Sequence[tuple[Session, int]]) -> None:
+    async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
         """See `Sessions.touch`."""
-        steps = [_SCRIPTS["touch"].on([names_of(s).session(s.id)], moment(at)) for s, at in seen]
+        latest = moment(now + AHEAD)
+        steps = [_SCRIPTS["touch"].on([names_of(s).session(s.id)], moment(at), latest) for s, at in seen]
         for start in range(0, len(steps), _BATCH):
             await self._redis.run(*steps[start : start + _BATCH])
 

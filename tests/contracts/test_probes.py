@@ -1,0 +1,25 @@
+"""What is written to see whether a database takes writes, and what it says of the clock."""
+
+import asyncio
+
+import pytest
+
+from doorward.core.model import AHEAD
+from made import NOW, Workers
+
+
+@pytest.mark.parametrize("step", [AHEAD + 1, 7_200_000, 30 * 86_400_000])
+async def test_F2_one_of_several_workers_is_told_by_how_much_the_clock_was_set_back(
+    workers: Workers, step: int
+) -> None:
+    await workers.one.probes.write(NOW)
+    probes = (workers.one.probes, workers.other.probes)
+    told = await asyncio.gather(*(probes[number % 2].claim_step(NOW - step) for number in range(6)))
+    assert sorted(told) == [0] * 5 + [step]
+    assert await workers.other.probes.claim_step(NOW - step) == 0
+
+
+@pytest.mark.parametrize("step", [-1_000_000, 0, AHEAD])
+async def test_time_that_passed_and_clocks_that_differ_are_no_step(workers: Workers, step: int) -> None:
+    await workers.one.probes.write(NOW)
+    assert await workers.other.probes.claim_step(NOW - step) == 0
