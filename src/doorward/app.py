@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 _FLUSH_SECONDS = 2.0
+_URGENT_SECONDS = 0.05
 _SWEEP_SECONDS = 30.0
 _REST_SECONDS = 3.0
 _WATCH_SECONDS = 0.2
@@ -99,7 +100,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     )
     current = CurrentPassword(passwords, throttle, stores.audit)
     refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
-    activity = Activity(accounts, stores.sessions, stores.keys, clock)
+    activity = _activity(stores, clock, codec)
     house = House(lifetimes, settings.legacy_ready_hashes == "on")
     users = Users(accounts, door, passwords, throttle, house, clock, settings.existing_login == "replace")
     services = Services(
@@ -174,6 +175,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_TICK_SECONDS, tick),
         Chore(_TICK_SECONDS, _later(watch_clock.look)),
         Chore(_FLUSH_SECONDS, activity.flush),
+        Chore(_URGENT_SECONDS, activity.flush_urgent),
         Chore(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
         Chore(_SWEEP_SECONDS, stores.index),
         Chore(_REST_SECONDS, passwords.rest),
@@ -241,6 +243,12 @@ def _codec(settings: Settings, masters: dict[str, bytes], clock: ClockWatch) -> 
         codec = Codec(masters, settings.jwt_audience)
     codec.follow_clock(clock.since)
     return codec
+
+
+def _activity(stores: Stores, clock: Clock, codec: Codec) -> Activity:
+    activity = Activity(stores.accounts, stores.sessions, stores.keys, clock)
+    codec.follow_activity(activity.last_seen)
+    return activity
 
 
 def _own_url(settings: Settings) -> str:

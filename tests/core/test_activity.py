@@ -9,7 +9,7 @@ import pytest
 from doorward.core.activity import Activity
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.ports import Claimed
+from doorward.core.ports import Claimed, Policy
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.credentials import RelationalApiKeys
 from doorward.storage.sessions import RelationalSessions
@@ -177,6 +177,40 @@ async def test_a_failed_flush_remembers_for_the_next_one(
     assert await last_seen(accounts, "bob") == (clock() if seen_meanwhile else seen)
     await activity.flush()
     assert len(accounts.writes) == 1
+
+
+async def test_S16_what_is_urgent_is_written_at_once_and_nothing_else(
+    activity: Seen, accounts: Watched, database: SqliteDatabase, clock: TurnableClock
+) -> None:
+    await RelationalSessions(database).demand("tenant-a", Policy(idle=10_000))
+    for name in ("alice", "bob"):
+        await activity.see(name)
+    await activity.flush()
+    urgent = asyncio.create_task(activity.flush_urgent())
+    clock.turn(milliseconds=4_999)
+    await activity.see("alice")
+    await asyncio.sleep(0.05)
+    assert not urgent.done()
+    clock.turn(milliseconds=1)
+    await activity.see("bob")
+    await urgent
+    assert await last_seen(accounts, "bob") == clock()
+    assert await last_seen(accounts, "alice") == clock() - 1, "it was due"
+    # It is not urgent any more.
+    again = asyncio.create_task(activity.flush_urgent())
+    await activity.see("bob")
+    await asyncio.sleep(0.05)
+    assert not again.done()
+    again.cancel()
+
+
+async def test_S16_a_use_is_known_here_until_the_store_knows_it(activity: Seen, clock: TurnableClock) -> None:
+    clock.turn(seconds=1)
+    await activity.see("alice")
+    assert activity.last_seen("session of alice") == clock()
+    assert activity.last_seen("session of bob") == 0
+    await activity.flush()
+    assert activity.last_seen("session of alice") == 0
 
 
 async def test_DU11_who_was_deleted_does_not_come_back(activity: Seen, accounts: Watched, clock: TurnableClock) -> None:

@@ -1,12 +1,16 @@
 """A tenant sees and changes what counts for it, its password, and itself."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
-from harness import PASSWORD, Service, Tenant, read_settings, running
+from doorward.core.sessions import Lifetimes
+from doorward.core.tenant_settings import House, TenantSettings, policy
+from harness import PASSWORD, Service, Tenant, TurnableClock, read_settings, running
 from inside import carry_out, services, stagger_policies
 
 
@@ -60,6 +64,7 @@ def test_a_patch_changes_the_settings_it_names_and_null_takes_them_back(tenant: 
         {"sessionLifetime": 1.5},
         {"sessionLifetime": True},
         {"sessionIdle": -1},
+        {"sessionIdle": 4},
         {"sessionsPerUser": 0},
         {"sessionsPerUser": 100_001},
         {"passwordPolicy": None},
@@ -133,6 +138,46 @@ def test_TK17_an_idle_session_ends_and_one_that_is_used_does_not(service: Servic
     assert tenant.verify(idle).status_code == 400
     service.clock.turn(seconds=40)
     assert tenant.verify(used).status_code == 400
+
+
+def test_S16_TK17_a_session_in_use_never_dies_of_the_shortest_idle_time(service: Service) -> None:
+    tenant = service.tenant()
+    assert service.clock
+    tenant.create("alice")
+    assert choose(tenant, sessionIdle=5).json()["settings"]["sessionIdle"] == 5
+    used, idle = tenant.session("alice"), tenant.session("alice")
+    # Just before the end, and just after it: the first use cannot be in the store when the second one comes.
+    for seconds in (4.9, 0.2, 4.9, 0.2, 1, 1, 1, 1, 1, 1, 4.9, 4.9, 4.9):
+        service.clock.turn(seconds=seconds)
+        assert tenant.verify(used).status_code == 200
+    assert tenant.verify(idle).status_code == 400
+    service.clock.turn(seconds=5)
+    assert tenant.verify(used).status_code == 400
+
+
+def test_S16_the_use_of_a_session_that_is_about_to_be_idle_is_told_to_other_workers(
+    store: dict[str, str], tmp_path: Path, clock: TurnableClock
+) -> None:
+    settings = read_settings(tmp_path, store)
+    with running(settings, clock) as one, running(settings, clock) as other:
+        tenant = one.tenant(f"{uuid4().hex}@example.org")
+        elsewhere = Tenant(other.client(), tenant.id, tenant.email, tenant.password, tenant.token)
+        tenant.create("alice")
+        choose(tenant, sessionIdle=5)
+        token = tenant.session("alice")
+        for asked in (tenant, elsewhere, tenant):
+            clock.turn(seconds=4.9)
+            assert asked.verify(token).status_code == 200
+            one.eventually(lambda: clock.now in last_seen(tenant))
+        clock.turn(seconds=0.2)
+        assert elsewhere.verify(token).status_code == 200
+
+
+def test_S16_an_idle_time_chosen_when_shorter_ones_could_be_counts_as_the_shortest() -> None:
+    chosen = TenantSettings(session_idle=1)
+    assert policy(chosen, version=1).idle == 5_000
+    assert House(Lifetimes()).counts(chosen).session_idle == 5
+    assert policy(TenantSettings(), version=1).idle is None
 
 
 def test_TK16_a_tenants_own_cap_counts_at_the_next_login(tenant: Tenant) -> None:

@@ -1,5 +1,7 @@
 """Seen now, written later, never resurrects."""
 
+import asyncio
+
 from doorward.core.model import AHEAD, Kind, Session
 from doorward.core.ports import Accounts, ApiKeys, Clock, Sessions
 
@@ -12,7 +14,8 @@ class Activity:
 
     A session is written at most once a minute, whichever worker sees it, because the session says itself when it was
     last written; one that ends when idle, four times within that time. A sighting in between is written when it is
-    due, unless too many are remembered already: then `seen_at` is a minute old at worst.
+    due, unless too many are remembered already: then `seen_at` is a minute old at worst. The use of a session whose
+    idle time is half over is urgent: another worker might refuse the next one.
     """
 
     def __init__(self, accounts: Accounts, sessions: Sessions, keys: ApiKeys, clock: Clock) -> None:
@@ -24,6 +27,8 @@ class Activity:
         self._due: dict[str, tuple[Session, int]] = {}
         self._later: dict[str, tuple[Session, int]] = {}
         self._writing: dict[str, tuple[Session, int]] = {}
+        self._flushing = asyncio.Lock()
+        self._urgent = asyncio.Event()
 
     def saw(self, session: Session) -> None:
         """Remember that the session was used now."""
@@ -33,11 +38,28 @@ class Activity:
             session = session._replace(seen_at=self._writing[session.id][1])
         if _is_due(session, now):
             self._due[session.id] = (session, now)
+            if session.idle is not None and now - session.seen_at >= session.idle // 2:
+                self._urgent.set()
         elif len(self._later) < _REMEMBERED:
             self._later[session.id] = (session, now)
 
+    def last_seen(self, session_id: str) -> int:
+        """Return when the session was last used here, as far as the store may not know it yet; 0 where it was not."""
+        kept = (sightings.get(session_id) for sightings in (self._due, self._later, self._writing))
+        return max((at for _, at in filter(None, kept)), default=0)
+
+    async def flush_urgent(self) -> None:
+        """Wait until an urgent use was seen, and write what is due."""
+        await self._urgent.wait()
+        await self.flush()
+
     async def flush(self, *, everything: bool = False) -> None:
-        """Write down what was seen and is due; on `StoreUnavailable` it stays remembered for the next time."""
+        """Write what was seen and is due; on `StoreUnavailable` it stays remembered for the next time."""
+        async with self._flushing:
+            self._urgent.clear()
+            await self._flush(everything=everything)
+
+    async def _flush(self, *, everything: bool) -> None:
         now = self._clock()
         for session_id, (session, at) in list(self._later.items()):
             if everything or session_id in self._due or _is_due(session, now):

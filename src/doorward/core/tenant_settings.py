@@ -9,6 +9,9 @@ from doorward.core.model import Tenant
 from doorward.core.ports import Policy
 from doorward.core.sessions import Lifetimes, Terms
 
+IDLE_SHORTEST = 5
+"""Seconds. Uses are recorded with a delay, so a session in use could not outlive a shorter idle time."""
+
 
 class PasswordPolicy(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What a user's new password has to satisfy. None, or False: nothing beyond not being empty."""
@@ -74,7 +77,7 @@ class House:
         """Return what counts for a tenant that has chosen this."""
         return Counting(
             session_lifetime=chosen.session_lifetime or self.lifetimes.user,
-            session_idle=chosen.session_idle,
+            session_idle=_idle(chosen),
             sessions_per_user=chosen.sessions_per_user or self.lifetimes.per_user,
             tenant_session_lifetime=chosen.tenant_session_lifetime or self.lifetimes.tenant,
             ready_hashes=self.ready_hashes if chosen.ready_hashes is None else chosen.ready_hashes,
@@ -83,7 +86,12 @@ class House:
 
 def policy(chosen: TenantSettings, *, version: int) -> Policy:
     """Return what holds for the sessions that the tenant's users have already; `version` is the tenant's."""
-    return Policy(_milliseconds(chosen.session_idle), _milliseconds(chosen.session_lifetime), version)
+    return Policy(_milliseconds(_idle(chosen)), _milliseconds(chosen.session_lifetime), version)
+
+
+def _idle(chosen: TenantSettings) -> int | None:
+    """Return the idle time that counts: one that was chosen when shorter ones could be is the shortest."""
+    return None if chosen.session_idle is None else max(IDLE_SHORTEST, chosen.session_idle)
 
 
 def _milliseconds(seconds: int | None) -> int | None:

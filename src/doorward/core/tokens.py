@@ -99,6 +99,7 @@ class Codec:
         self.audience = audience
         self._look: Callable[[], object] = _look_nowhere
         self._since: Callable[[], int] | None = None
+        self._last_seen: Callable[[str], int] | None = None
         self._users = msgspec.json.Decoder(UserClaims)
         self._tenants = msgspec.json.Decoder(TenantClaims)
         # Tokens that were found true before, taken apart. It is arithmetic that is remembered, nothing of a session:
@@ -124,11 +125,20 @@ class Codec:
         """Count the times of sessions that are dated ahead from `since()`, when the clock was last set back."""
         self._since = since
 
+    def follow_activity(self, last_seen: Callable[[str], int]) -> None:
+        """Count a session as used at `last_seen(id)`, which may not be in the store yet; 0 where that is not known."""
+        self._last_seen = last_seen
+
     def is_over(self, session: Session, now: int) -> bool:
-        """Tell whether the session's time is up, as `Session.is_over` does, also where it is dated ahead."""
+        """Tell whether the session's time is up, as `Session.is_over` does.
+
+        Beyond that it knows of sessions that are dated ahead, and of uses that are not in the store yet.
+        """
         latest = now + AHEAD
         if (session.created_at > latest or session.seen_at > latest) and self._since is not None:
             session = session.counted_from(self._since(), now)
+        if session.is_over(now) and session.idle is not None and self._last_seen is not None:
+            session = session._replace(seen_at=max(session.seen_at, self._last_seen(session.id)))
         return session.is_over(now)
 
     def knows(self, kid: str) -> bool:
@@ -197,9 +207,10 @@ class Codec:
         holds = (
             claims.aud == self.audience
             and (claims.iat <= seconds + LEEWAY or _is_as_dated(claims.iat, session))
-            # As `is_over` has it, which is called only where a time lies ahead: a call is a tenth of a check.
-            and not (
-                session.is_over(now) if session.seen_at <= now >= session.created_at else self.is_over(session, now)
+            # What `is_over` comes to as a rule, since calling it costs a tenth of a check.
+            and (
+                (session.seen_at <= now >= session.created_at and not session.is_over(now))
+                or not self.is_over(session, now)
             )
             and (
                 _user_holds(claims, session, seconds)

@@ -16,6 +16,7 @@ from doorward.core.identity import (
 )
 from doorward.core.password_policy import SHORTEST_OF_TENANT, hash_rule, tenant_rule
 from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
+from doorward.core.tenant_settings import IDLE_SHORTEST
 from doorward.http.validation import AnyJson, Flag, Text, Whole
 
 SCOPE_BYTES = 4096
@@ -143,6 +144,11 @@ EmailVerified = Annotated[
     ),
 ]
 Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.", examples=[86_400])]
+IdleSeconds = Annotated[
+    int,
+    Whole(IDLE_SHORTEST, 315_360_000),
+    Meta(ge=IDLE_SHORTEST, le=315_360_000, description="Seconds.", examples=[3600]),
+]
 Code = Annotated[
     str,
     Text(200, 800),

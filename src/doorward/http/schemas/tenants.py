@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from doorward.http.fields import (
     Audience,
     ExistingTenantEmail,
+    IdleSeconds,
     IssuedAt,
     Milliseconds,
     NextCursor,
@@ -103,7 +104,9 @@ class SettingsBody(msgspec.Struct):
         Annotated[Seconds, Meta(description="Of a user's session, from its login. Counts at once.")] | UnsetType | None
     ) = UNSET
     sessionIdle: (  # noqa: N815 - the published name
-        Annotated[Seconds, Meta(description="After so long without a question a user's session ends. Counts at once.")]
+        Annotated[
+            IdleSeconds, Meta(description="A user's session ends when it is not used for this long. Counts at once.")
+        ]
         | UnsetType
         | None
     ) = UNSET
