@@ -138,6 +138,13 @@ class KeyFile:
             os.close(folder)
 
 
+def check_folder(settings: Settings) -> None:
+    """CannotStart where workers could not say which keys they know, and have to."""
+    file = KeyFile.of(settings)
+    if file is not None and not file.given:
+        Presence(file.folder).check()
+
+
 class Presence:
     """Says, as long as its process lives, which keys that process knows: a locked file, whose lock dies with it."""
 
@@ -160,6 +167,19 @@ class Presence:
         self._file.truncate()
         self._file.write(fingerprint(keys))
         self._file.flush()
+
+    def check(self) -> None:
+        """CannotStart where no worker could say anything, because the folder cannot be written."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            draft = self._folder / f".{self._path.name}"
+            draft.touch()
+            draft.unlink()
+        except OSError as error:
+            raise CannotStart(
+                f"DATA_DIR: {self._folder} cannot be written ({error.strerror}); it has to belong to the user that "
+                "runs Doorward."
+            ) from error
 
     def end(self) -> None:
         """Be present no more."""

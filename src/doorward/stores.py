@@ -4,7 +4,8 @@ PostgreSQL and Redis bring drivers along that take megabytes: they are imported 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from doorward.core.ports import (
     Sessions,
 )
 from doorward.settings import Settings
+from doorward.settings.secret_files import mode_of
+from doorward.storage import sqlite
 from doorward.storage.about import server_of
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
@@ -37,7 +40,6 @@ from doorward.storage.redis.address import Address as RedisAddress
 from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
-from doorward.storage.sqlite import migrate as migrate_sqlite
 from doorward.storage.watched import (
     Meter,
     Span,
@@ -55,6 +57,8 @@ _BACKOFF = Backoff()
 _INDEX_BATCH = 20
 _PAUSE = 0.01
 _REDIS_SECONDS = 10.0
+# The group's and everybody's, as of the master key's file.
+_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +196,10 @@ async def servers(settings: Settings) -> dict[str, Server]:
     return found
 
 
-def migrate(settings: Settings) -> int:
+def migrate(settings: Settings, *, create: bool = True) -> int:
     """Bring the database to the newest schema before anything is served, and return its version.
 
-    CannotStart where that is impossible.
+    CannotStart where that is impossible, and, unless it may be created, where there is no database yet.
 
     A Redis is only looked at: whether it can be reached, and is fit to keep sessions.
     """
@@ -203,11 +207,54 @@ def migrate(settings: Settings) -> int:
         from doorward.storage.postgres import schema  # noqa: PLC0415 - see above
 
         address = PostgresAddress.read(settings.database_url)
-        version = asyncio.run(schema.prepare(address, wait=float(settings.database_wait)))
+        version = asyncio.run(schema.prepare(address, wait=float(settings.database_wait), create=create))
     else:
-        version = migrate_sqlite(settings.database_path)
+        version = sqlite.migrate(settings.database_path, create=create)
     if settings.redis_url:
         from doorward.storage.redis import start  # noqa: PLC0415 - see above
 
         asyncio.run(start.check(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
     return version
+
+
+def schema_of(settings: Settings) -> tuple[int, int]:
+    """Return the version of the schema, and the newest one that this program knows, changing nothing.
+
+    CannotStart where there is no database, or it must not be used as it is.
+    """
+    if settings.on_postgresql:
+        from doorward.storage.postgres import schema  # noqa: PLC0415 - see above
+
+        address = PostgresAddress.read(settings.database_url)
+        version = asyncio.run(schema.version_of(address, wait=float(settings.database_wait)))
+        return version, schema.newest_version()
+    return sqlite.version_of(settings.database_path), sqlite.newest_version()
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Accounts]:
+    """Open the accounts for reading alone, of the newest schema already; nothing is written. CannotStart."""
+    database: Database
+    if settings.on_postgresql:
+        from doorward.storage.postgres.database import PostgresDatabase  # noqa: PLC0415 - see above
+
+        wait = float(settings.database_wait)
+        database = PostgresDatabase(settings.database_url, size=1, wait=wait, is_prepared=True)
+    else:
+        database = sqlite.ReadOnlySqliteDatabase(settings.database_path)
+    await database.open()
+    try:
+        yield RelationalAccounts(database)
+    finally:
+        await database.close()
+
+
+def open_to_others(settings: Settings) -> list[Path]:
+    """Return the files of the embedded database that other users of the machine can read or write."""
+    if settings.on_postgresql:
+        return []
+    path = settings.database_path
+    files = [file for file in (path, *(Path(f"{path}-{end}") for end in ("wal", "shm"))) if file.exists()]
+    if not files or not mode_of(path.parent) & _OTHERS:
+        return []
+    return [file for file in files if mode_of(file) & _OTHERS]

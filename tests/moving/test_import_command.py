@@ -21,8 +21,9 @@ ENVIRONMENT = {"JWT_KEY": KEY, "LEGACY_JWT_KEY": JWT_KEY, "DATA_DIR": "data", "C
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory."""
+    """A working directory with a new installation in it."""
     monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["migrate"], env=ENVIRONMENT).exit_code == 0
     return tmp_path
 
 
@@ -63,8 +64,8 @@ def test_S15_sessions_of_deleted_users_go_on_only_where_the_operator_says_so(pre
 
 def test_a_dry_run_reports_the_same_and_keeps_nothing(predecessor: Predecessor, folder: Path) -> None:
     predecessor.load_dump()
-    dry = json.loads(run(predecessor.url, "--dry-run", "--json").stdout)
-    assert not (folder / "data").exists()
+    dry = json.loads(run(predecessor.url, "--dry-run", "--json", DATA_DIR="elsewhere").stdout)
+    assert not (folder / "elsewhere").exists()
     wet = json.loads(run(predecessor.url, "--json").stdout)
     assert dry == {**wet, "dryRun": True}
     assert run(predecessor.url, "--dry-run").stdout.startswith("A dry run: nothing was imported.\n")

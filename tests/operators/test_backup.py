@@ -162,10 +162,10 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("passphrase", [None, "correct horse"])
 def test_a_damaged_backup_changes_nothing(tmp_path: Path, name: str, passphrase: str | None) -> None:
     operator = Operator(tmp_path, {})
-    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
     file = tmp_path / "backup"
     operator.do("backup", str(file), *(["--encrypt"] if passphrase else []), typed=f"{passphrase}\n")
-    operator.do("tenant", "create", "b@example.org", typed=PASSWORD + "\n")
+    operator.do("tenant", "create", "--init", "b@example.org", typed=PASSWORD + "\n")
     file.write_bytes(DAMAGE[name](file.read_bytes()))
     answer = operator.run("restore", str(file), "--yes", typed=f"{passphrase}\n")
     assert answer.exit_code == 1, answer.output
@@ -175,6 +175,7 @@ def test_a_damaged_backup_changes_nothing(tmp_path: Path, name: str, passphrase:
 
 def test_another_passphrase_opens_nothing(tmp_path: Path) -> None:
     operator = Operator(tmp_path, {})
+    operator.do("migrate")
     operator.do("backup", str(tmp_path / "backup"), "--encrypt", typed="right\n")
     answer = operator.run("restore", str(tmp_path / "backup"), "--yes", typed="wrong\n")
     assert (answer.exit_code, answer.stderr) == (1, "The passphrase is another one, or the backup is damaged.\n")

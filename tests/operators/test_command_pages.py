@@ -29,7 +29,7 @@ def test_every_command_is_in_the_overview_and_none_that_does_not_exist() -> None
 
 def test_BK4_the_drill_of_the_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     operator = Operator(tmp_path / "live", {})
-    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
     operator.do("backup", str(tmp_path / "doorward.bak"))
     page = (DOCS / "backup.md").read_text().partition("## The drill")[2]
     lines = page.split("```")[1].strip().splitlines()

@@ -53,7 +53,7 @@ def test_stores_say_what_they_are(shared: Service) -> None:
 
 def test_IN5_F9_F10_F11_names_that_no_new_account_would_get_are_reported(tmp_path: Path) -> None:
     operator = Operator(tmp_path, {})
-    operator.do("tenant", "create", "shop@example.org", typed=f"{PASSWORD}\n")
+    operator.do("tenant", "create", "--init", "shop@example.org", typed=f"{PASSWORD}\n")
     assert found_names(operator) == ("ok", "None of 1 names would be refused as a new one.")
     odd = ["bob ", "..", "bo\u034fb", *(f"user-{number} " for number in range(20))]
     keep_names(read_settings(tmp_path), "a\u034f@example.org", [*odd, "bob", "alice"])
@@ -146,6 +146,7 @@ def test_what_is_wrong_is_found(tmp_path: Path, name: str) -> None:
     sick = SICK[name]
     if name.startswith("more connections") and os.sysconf("SC_OPEN_MAX") > 1_000_256:
         pytest.skip("This machine lets a process open more files than the largest MAX_CONNECTIONS needs.")
+    Operator(tmp_path, {}).do("migrate")
     answer = Operator(tmp_path, sick.settings).run("doctor")
     assert answer.exit_code == sick.code, answer.output
     [line] = [line for line in answer.stdout.splitlines() if line[6:].startswith(sick.about)]
@@ -163,6 +164,7 @@ def test_a_database_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
     operator = Operator(tmp_path, {})
     tmp_path.chmod(0o755)
     operator.do("migrate")
+    (tmp_path / "doorward.db").chmod(0o644)
     assert states(operator, "files") == [("warn", f"chmod 700 {tmp_path}.")]
     tmp_path.chmod(0o700)
     assert states(operator, "files") == [("ok", "")]
@@ -190,11 +192,12 @@ def nobody() -> Iterator[None]:
 
 
 def test_a_database_that_the_user_cannot_write_is_a_failure(open_folder: Path) -> None:
-    Operator(open_folder, {}).do("migrate")
+    settings = read_settings(open_folder)
+    migrate(settings)
     database = open_folder / "doorward.db"
     database.chmod(0o444)
     with nobody():
-        found = doctor._files(database)
+        found = doctor._files(settings)
         user = pwd.getpwuid(os.geteuid()).pw_name
     assert found.state == "fail"
     assert found.todo == f"If it serves as {user}: chown {user} {database}."
@@ -234,7 +237,7 @@ def test_a_store_is_judged_by_how_it_answers(tmp_path: Path, name: str) -> None:
     took, server, about_what, state = STORES[name]
     store = "sessions" if about_what == "sessions" else "database"
     settings = read_settings(tmp_path)
-    found = list(doctor._store(settings, store, took, server(system_clock())))
+    found = list(doctor._store(settings, store, server(system_clock())._replace(took=took)))
     assert ("fail" if any(one.state == "fail" for one in found) else "") == ("fail" if state == "fail" else "")
     [last] = [one for one in found if one.name == about_what][-1:]
     assert last.state == state
@@ -244,6 +247,7 @@ def test_a_store_is_judged_by_how_it_answers(tmp_path: Path, name: str) -> None:
 def test_a_redis_that_evicts_sessions_is_found(tmp_path: Path) -> None:
     with own_redis(maxmemory="100mb", maxmemory_policy="allkeys-lru") as server:
         operator = Operator(tmp_path, {"REDIS_URL": server.url})
+        operator.do("migrate")
         assert ("warn", "Set its maxmemory-policy to noeviction.") in states(operator, "sessions")
         assert [state for state, _ in states(operator, "clock")] == ["ok"]
 
@@ -275,6 +279,7 @@ def test_a_certificate_says_how_long_it_holds(tmp_path: Path, listener: str, nam
         },
     }[listener]
     operator = Operator(tmp_path / "data", settings)
+    operator.do("migrate")
     answer = operator.run("doctor")
     assert answer.exit_code == (3 if state == "fail" else 0), answer.output
     [(found, todo)] = states(operator, listener)

@@ -138,7 +138,7 @@ def test_what_is_killed_at_any_statement_leaves_the_target_as_it_was_and_begins_
 
 def test_a_server_that_ends_the_work_is_one_sentence_and_nothing_is_kept(tmp_path: Path, target: str) -> None:
     operator = Operator(tmp_path, {})
-    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
     there = Operator(tmp_path, {"DATABASE_URL": target})
     there.do("migrate")
 
@@ -162,7 +162,7 @@ def test_who_interrupts_it_is_told_what_is_left(tmp_path: Path, target: str, mon
         raise KeyboardInterrupt
 
     operator = Operator(tmp_path, {})
-    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
     monkeypatch.setattr("doorward.moving_up.copy_table", interrupt)
     answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     assert answer.exit_code == 1
@@ -172,8 +172,8 @@ def test_who_interrupts_it_is_told_what_is_left(tmp_path: Path, target: str, mon
 
 def test_a_target_of_somebody_else_is_left_as_it_is(tmp_path: Path, target: str) -> None:
     operator, there = Operator(tmp_path, {}), Operator(tmp_path, {"DATABASE_URL": target})
-    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
-    there.do("tenant", "create", "b@example.org", typed=PASSWORD + "\n")
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
+    there.do("tenant", "create", "--init", "b@example.org", typed=PASSWORD + "\n")
     answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     assert answer.exit_code == 1
     assert "1 tenants that the source has not" in answer.stderr

@@ -22,7 +22,7 @@ ROWS = 1200
 def folder(tmp_path: Path) -> Path:
     """An installation with more rows than are carried at once, and a backup of it."""
     operator = Operator(tmp_path, {})
-    operator.do("tenant", "create", "a@example.org", typed=PASSWORD + "\n")
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
     connection = connect(tmp_path / "doorward.db", busy=5)
     connection.executemany("INSERT INTO departed (tenant_id) VALUES (?)", [(f"t{number}",) for number in range(ROWS)])
     connection.close()

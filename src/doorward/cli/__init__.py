@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 cannot, 2 wrong use, 3 looked and found a problem. Results
 standard error.
 """
 
+import os
+
 import click
 
 from doorward import __version__
@@ -22,16 +24,21 @@ from doorward.cli import (
     tenants,
     users,
 )
+from doorward.cli.program import Program
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="doorward")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Doorward: self-hosted, multi-tenant authentication.
 
     Settings come from the environment and from .env; `doorward settings` lists them. The other commands work on the
     stores that the settings name, also while the service runs.
     """
+    # Whatever is written, by workers too, is for its owner alone.
+    before = os.umask(0o077)
+    context.call_on_close(lambda: os.umask(before))
 
 
 for command in users.user.commands.values():

@@ -43,7 +43,7 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None) -> None:
     """
     passphrase = read_secret("Passphrase", passphrase_file) if encrypt or passphrase_file else None
     settings = explained(read_settings)
-    schema = explained(lambda: migrate(settings))
+    schema = explained(lambda: migrate(settings, create=False))
     now = system_clock()
     place = explained(lambda: place_of(settings))
     try:
@@ -80,7 +80,7 @@ def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
         fail(str(reason))
     except Interrupted as reason:
         fail(f"{reason} Nothing was restored: the database is as it was.")
-    at_desk(lambda desk: _settle(desk, found))
+    at_desk(lambda desk: _settle(desk, found), create=True)
     done(
         f"Restored as of {moment(found.taken_at)}. Every session has ended; {found.stayed_deleted} tenants, users and "
         "API keys that were deleted since stayed deleted."

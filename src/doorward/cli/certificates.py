@@ -1,6 +1,5 @@
 """What the doctor looks at where the service speaks TLS: certificates that fit, and that hold for a while yet."""
 
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,13 +8,13 @@ from doorward.cli.desk import moment
 from doorward.cli.finding import Finding
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
+from doorward.settings.secret_files import OTHERS, mode_of
 from doorward.tls import maintenance_context, public_context
 
 _DAY = 86_400_000
 _SOON = 30 * _DAY
 # ACME's clients renew when a third of the time is left.
 _PART = 4
-_OTHERS = 0o007
 _RENEW = "Renew it, then send SIGHUP to the service."
 
 
@@ -53,7 +52,7 @@ def _own(name: str, certificate: str, key: str, now: int) -> Iterator[Finding]:
     terms = _terms(certificate)
     if not terms:
         return  # it cannot be used, which is said already
-    if _open_to_others(key):
+    if mode_of(Path(key)) & OTHERS:
         yield Finding(name, "warn", f"Others can read the key in {key}.", f"chmod 600 {key}.")
     for place, term in enumerate(terms):
         said, state, todo = _judged(term, now)
@@ -100,7 +99,3 @@ def _terms(file: str) -> list[_Term]:
         )
         for one in found
     ]
-
-
-def _open_to_others(file: str) -> bool:
-    return bool(stat.S_IMODE(Path(file).stat().st_mode) & _OTHERS)

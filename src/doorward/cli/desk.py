@@ -60,16 +60,17 @@ class Desk:
     audit: AuditTrail
 
 
-def at_desk(work: Callable[[Desk], Awaitable[Result]]) -> Result:
+def at_desk(work: Callable[[Desk], Awaitable[Result]], *, create: bool = False) -> Result:
     """Do `work` with the stores open, and return what it returns; ends the program, with a sentence, where it cannot.
 
-    The schema is brought up first, as a start of the service would.
+    The schema is brought up first, as a start of the service would. With `create`, a database and a master key are made
+    where there are none; otherwise that is where it cannot.
     """
 
     def run() -> Result:
         settings = read_settings()
-        masters = {kid: key.encode() for kid, key in settings.with_master_key()}
-        migrate(settings)
+        migrate(settings, create=create)
+        masters = {kid: key.encode() for kid, key in settings.with_master_key(create=create)}
         return asyncio.run(_work(settings, masters, work))
 
     return explained(run)

@@ -5,9 +5,8 @@ import os
 import pwd
 import resource
 import shutil
-import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
@@ -23,15 +22,13 @@ from doorward.core.passwords import Argon2Parameters, Hasher
 from doorward.machine import SPARE_FILES, cores
 from doorward.settings import Settings
 from doorward.storage.database import Server
-from doorward.stores import choose, migrate, servers
+from doorward.stores import open_to_others, reading, schema_of, servers
 
 _SLOW_STORE = 20.0
 _CLOCK_SKEW = 2_000
 _SLOW_HASH = 500.0
 _LITTLE_SPACE = 1 << 30
 _NO_SPACE = 64 << 20
-_OTHERS = 0o077
-_TRIES = 3
 _MOST_NAMES = 50_000
 _NAMES_SHOWN = 5
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -62,60 +59,43 @@ def _examine() -> Iterator[Finding]:
     for warning in settings.warnings:
         yield Finding("settings", "warn", warning)
     try:
-        keys = settings.with_master_key()
+        keys = settings.with_master_key(create=False)
     except CannotStart as reason:
         yield Finding("master key", "fail", str(reason))
     else:
         yield Finding("master key", "ok", f"{len(keys)}, number {keys[0][0]} signs.")
-    try:
-        version = migrate(settings)
-    except CannotStart as reason:
-        yield Finding("stores", "fail", str(reason), "The stores were not looked at further.")
-    else:
-        yield Finding("schema", "ok", f"Version {version} in {settings.database_place}.")
-        yield from asyncio.run(_stores(settings))
+    yield from _stores(settings)
     yield from certificates.examine(settings, system_clock())
     yield from _disks(settings)
-    if not settings.on_postgresql:
-        yield _files(settings.database_path)
+    if not settings.on_postgresql and settings.database_path.exists():
+        yield _files(settings)
     yield _hashing(settings)
     yield from _limits(settings)
 
 
-async def _stores(settings: Settings) -> list[Finding]:
-    stores = choose(settings)
+def _stores(settings: Settings) -> Iterator[Finding]:
+    """Look at the stores, and change nothing in them."""
     try:
-        await stores.open()
-        try:
-            took = {name: await _quickest(check) for name, check in stores.checks.items()}
-            names = await survey_names(stores.accounts, most=_MOST_NAMES, examples=_NAMES_SHOWN)
-        finally:
-            await stores.close()
-        about = await servers(settings)
+        version, newest = schema_of(settings)
+        found = asyncio.run(servers(settings))
     except CannotStart as reason:
-        return [Finding("stores", "fail", str(reason))]
-    except Refusal:
-        todo = "Look at the servers, and at the network in between."
-        return [Finding("stores", "fail", "One of them was there and answers no more.", todo)]
-    return [
-        *(finding for name in took for finding in _store(settings, name, took[name], about[name])),
-        _names(names),
-    ]
+        yield Finding("stores", "fail", str(reason), "The stores were not looked at further.")
+        return
+    said = f"Version {version} in {settings.database_place}."
+    if version > newest:
+        yield Finding("schema", "fail", said, f"This program knows only up to {newest}: install a newer one.")
+    else:
+        todo = f"The next start brings it to version {newest}: make a backup before." if version < newest else ""
+        yield Finding("schema", "warn" if todo else "ok", said, todo)
+    for name, server in found.items():
+        yield from _store(settings, name, server)
+    if version == newest:
+        yield _names_of(settings)
 
 
-async def _quickest(check: Callable[[], Awaitable[object]]) -> float:
-    """Return how many milliseconds a check takes; the quickest of some, since the first one opens connections."""
-    times = []
-    for _ in range(_TRIES):
-        begin = perf_counter()
-        await check()
-        times.append((perf_counter() - begin) * 1000)
-    return min(times)
-
-
-def _store(settings: Settings, name: str, took: float, server: Server) -> Iterator[Finding]:
-    todo = "Every verification waits that long: bring it nearer." if took > _SLOW_STORE else ""
-    yield Finding(name, "warn" if todo else "ok", f"{server.product} answers in {took:.2f} ms.", todo)
+def _store(settings: Settings, name: str, server: Server) -> Iterator[Finding]:
+    todo = "Every verification waits that long: bring it nearer." if server.took > _SLOW_STORE else ""
+    yield Finding(name, "warn" if todo else "ok", f"{server.product} answers in {server.took:.2f} ms.", todo)
     if server.evicts:
         said = "It ends sessions when its memory is full."
         yield Finding(name, "warn", said, "Set its maxmemory-policy to noeviction.")
@@ -127,6 +107,17 @@ def _store(settings: Settings, name: str, took: float, server: Server) -> Iterat
         skew = abs(server.clock - system_clock())
         todo = "Let both follow a time server (NTP)." if skew > _CLOCK_SKEW else ""
         yield Finding("clock", "fail" if todo else "ok", f"{skew} ms from the clock of {server.product}.", todo)
+
+
+def _names_of(settings: Settings) -> Finding:
+    async def look() -> NameSurvey:
+        async with reading(settings) as accounts:
+            return await survey_names(accounts, most=_MOST_NAMES, examples=_NAMES_SHOWN)
+
+    try:
+        return _names(asyncio.run(look()))
+    except (CannotStart, Refusal):
+        return Finding("names", "fail", "The database stopped answering.", "Look at it, and at the network in between.")
 
 
 def _names(found: NameSurvey) -> Finding:
@@ -154,22 +145,17 @@ def _disks(settings: Settings) -> Iterator[Finding]:
         yield Finding("disk", state, f"{free >> 20} MiB free in {folder}.", todo)
 
 
-def _files(database: Path) -> Finding:
-    files = [path for path in (database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))) if path.exists()]
-    for path in (database.parent, *files):
+def _files(settings: Settings) -> Finding:
+    database = settings.database_path
+    for path in (database.parent, database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))):
         if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
             user = pwd.getpwuid(os.geteuid()).pw_name
             return Finding(
                 "files", "fail", f"{user} cannot write {path}.", f"If it serves as {user}: chown {user} {path}."
             )
-    shut = not _mode(database.parent) & _OTHERS
-    if not shut and any(_mode(path) & _OTHERS for path in files):
+    if open_to_others(settings):
         return Finding("files", "warn", "Others can read the database.", f"chmod 700 {database.parent}.")
     return Finding("files", "ok", "The database is its owner's only.")
-
-
-def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
 
 
 def _hashing(settings: Settings) -> Finding:

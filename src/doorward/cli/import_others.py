@@ -92,7 +92,7 @@ def _bring_in(reader_for: Callable[[list[Any]], Reader], file: Path, wanted: _Wa
         entries = _entries(file)
         rows = list(_read(reader_for(entries), entries))
         settings = Settings.read()
-        migrate(settings)
+        migrate(settings, create=False)
         outcomes = asyncio.run(_take(settings, rows, wanted))
     except (CannotStart, Refusal) as reason:
         why = reason.sentence if isinstance(reason, Refusal) else str(reason)

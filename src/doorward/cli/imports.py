@@ -64,7 +64,7 @@ def backend_auth(*, redis_url: str, dry_run: bool, since_last: bool, orphans: st
         with tempfile.TemporaryDirectory() if dry_run else nullcontext() as folder:
             if folder:
                 settings = replace(settings, data_dir=folder, database_url="", redis_url="")
-            migrate(settings)
+            migrate(settings, create=dry_run)
             report = asyncio.run(_run(settings, redis_url, choices))
     except CannotStart as reason:
         click.secho(f"doorward cannot import. {reason}", err=True, fg="red")

@@ -23,6 +23,7 @@ from doorward.core.model import Event
 from doorward.core.operations import key_activated, key_added, key_retired
 from doorward.master_keys import KeyFile, activated, added, fingerprint, mark, present, retired
 from doorward.settings.keys import Keys, new_key
+from doorward.stores import migrate
 
 _PATIENCE = 10.0
 _POLL = 0.05
@@ -38,7 +39,7 @@ def key() -> None:
 def list_keys(*, as_json: bool) -> None:
     """List the master keys by number, with a mark that stands for each, and how many live workers know all of them."""
     settings = explained(read_settings)
-    keys = explained(settings.with_master_key)
+    keys = explained(lambda: settings.with_master_key(create=False))
     file = KeyFile.of(settings)
     show(
         (
@@ -92,7 +93,7 @@ def rotate(*, now: bool, yes: bool) -> None:
     file = KeyFile.of(settings)
     if file is None or file.given:
         return
-    newest = max((kid for kid, _ in explained(settings.with_master_key)), key=int)
+    newest = max((kid for kid, _ in explained(lambda: settings.with_master_key(create=False))), key=int)
     _change(lambda keys: activated(keys, newest), lambda at, *_: [key_activated(at, newest)])
     done("When the longest lifetime of a token (JWT_KEY_EXP) has passed: doorward key retire, with the old number.")
 
@@ -109,7 +110,7 @@ def _told_of_replacement(at: int, before: Keys, after: Keys) -> list[Event]:
 def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], list[Event]]) -> None:
     """Change the keys, wait until every worker works with them, and write it in the service's log."""
     settings = explained(read_settings)
-    before = explained(settings.with_master_key)
+    before = explained(lambda: settings.with_master_key(create=False))
     file = KeyFile.of(settings)
     if file is None or file.given:
         after = explained(lambda: change(before))
@@ -117,6 +118,8 @@ def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], li
         click.echo(line if file else f"JWT_KEY={line}")
         done(_given(file))
         return
+    # Without a database nothing is changed, since it could not be noted.
+    explained(lambda: migrate(settings, create=False))
     with file.held():
         before = explained(file.read)
         after = explained(lambda: change(before))

@@ -31,7 +31,7 @@ _BEGIN_ANEW = "Nothing of it is kept: the target is as it was. The same command 
 )
 @as_json
 def migrate(*, source: str | None, target: str | None, sessions_to_redis: bool, as_json: bool) -> None:
-    """Bring the schema up; with --from, carry everything to another database.
+    """Create the database or bring its schema up; with --from, carry everything to another database.
 
     Stop the service before, and start it with the new DATABASE_URL and the same JWT_KEY after: every token goes on.
     All is done in one transaction and proven by counts and checksums. What is interrupted, even by kill -9 or a power
@@ -44,7 +44,10 @@ def migrate(*, source: str | None, target: str | None, sessions_to_redis: bool, 
     if source is None:
         if target is not None or sessions_to_redis:
             raise click.UsageError("--to and --sessions-to-redis need --from.")
-        done(f"The schema has version {explained(lambda: bring_up(settings))}.")
+        version = explained(lambda: bring_up(settings))
+        if not settings.on_postgresql and not settings.redis_url:
+            explained(settings.with_master_key)
+        done(f"The schema has version {version}.")
         return
     if sessions_to_redis and not settings.redis_url:
         raise click.UsageError("--sessions-to-redis needs REDIS_URL.")

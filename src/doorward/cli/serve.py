@@ -11,10 +11,11 @@ import click
 
 from doorward import __version__, logs, serving
 from doorward.core.errors import CannotStart
+from doorward.master_keys import check_folder
 from doorward.settings import Settings
 from doorward.settings.values import LOOPBACK
 from doorward.storage.redis.address import without_secrets
-from doorward.stores import migrate
+from doorward.stores import migrate, open_to_others
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,12 @@ def serve() -> None:
         settings.with_master_key()
         serving.check(settings)
         migrate(settings)
+        check_folder(settings)
     except CannotStart as reason:
         click.secho(f"doorward cannot start. {reason}", err=True, fg="red")
         sys.exit(1)
+    for file in open_to_others(settings):
+        log.warning("other users can read the database", extra={"file": str(file), "remedy": f"chmod 600 {file}"})
     listeners = [_bind(settings, port) for port in serving.ports(settings)]
     _welcome(settings, listeners)
     try:

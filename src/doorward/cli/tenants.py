@@ -39,15 +39,16 @@ def _row(one: Tenant) -> dict[str, object]:
 )
 @click.argument("email", callback=email)
 @password_file
+@click.option("--init", is_flag=True, help="Create the database and the master key first, where there are none.")
 @as_json
-def create(*, email: str, password_file: str | None, as_json: bool) -> None:
+def create(*, email: str, password_file: str | None, init: bool, as_json: bool) -> None:
     """Create a tenant. Its password is asked for, or read from standard input or a file."""
     password = read_secret("Password", password_file)
 
     async def work(desk: Desk) -> Tenant:
         return await desk.operations.create(email, password)
 
-    show_one(_row(at_desk(work)), as_json=as_json)
+    show_one(_row(at_desk(work, create=init)), as_json=as_json)
 
 
 @tenant.command("list", epilog=example("doorward tenant list\ndoorward tenant list --json | jq -r .email"))

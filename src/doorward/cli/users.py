@@ -21,7 +21,7 @@ from doorward.core.model import Caller
 from doorward.core.user_transfer import Newcomer, Outcome, Status, Unconfirmed, Unfit, UserTransfer
 from doorward.http.rows import read_row, write_lines
 from doorward.settings import Settings
-from doorward.stores import Stores, choose
+from doorward.stores import Stores, choose, migrate
 
 _BATCH = 500
 _FAILED = 1
@@ -173,12 +173,14 @@ async def _operator(stores: Stores, email: str) -> Caller:
 def _run(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
     """Do something with the stores that the settings name; end with a sentence where that is impossible."""
 
-    async def run() -> Result:
-        async with _opened() as stores:
+    async def run(settings: Settings) -> Result:
+        async with _opened(settings) as stores:
             return await work(stores)
 
     try:
-        return asyncio.run(run())
+        settings = Settings.read()
+        migrate(settings, create=False)
+        return asyncio.run(run(settings))
     except CannotStart as reason:
         _fail(str(reason))
     except Refusal as refusal:
@@ -192,8 +194,8 @@ def _run(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[Stores]:
-    stores = choose(Settings.read())
+async def _opened(settings: Settings) -> AsyncIterator[Stores]:
+    stores = choose(settings)
     await stores.open()
     try:
         yield stores

@@ -305,8 +305,11 @@ class Settings:
         """The file of the master keys that the service makes for itself."""
         return Path(self.data_dir) / "master.key"
 
-    def with_master_key(self) -> Keys:
-        """Return the master keys; on the embedded database one is made, once, if none was given."""
+    def with_master_key(self, *, create: bool = True) -> Keys:
+        """Return the master keys; on the embedded database one is made, once, if none was given and it may be.
+
+        CannotStart where there is none.
+        """
         if self.jwt_key:
             return self.jwt_key
         if self.on_postgresql or self.redis_url:
@@ -315,7 +318,7 @@ class Settings:
                 f"JWT_KEY is missing: services that share a {store} share the key too; make one with: "
                 "openssl rand -base64 32."
             )
-        return kept_keys(self.kept_key)
+        return kept_keys(self.kept_key, create=create)
 
 
 def _settings() -> "tuple[Field[Any], ...]":

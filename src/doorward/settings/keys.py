@@ -93,11 +93,17 @@ def _decoded(key: str) -> Iterator[str]:
             yield decode(key).decode("ascii")
 
 
-def kept_keys(path: Path) -> Keys:
-    """Return the master keys of a file, which is made, with one key, where there is none; CannotStart as below."""
+def kept_keys(path: Path, *, create: bool = True) -> Keys:
+    """Return the master keys of a file, which is made, with one key, where there is none and it may be; CannotStart."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if create:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
+            if not create:
+                raise CannotStart(
+                    f"JWT_KEY is missing, and {path.absolute().parent} has no {path.name}: DATA_DIR names another "
+                    "place, or the service runs with a JWT_KEY that was not given here."
+                )
             _make_key(path)
     except OSError as error:
         raise CannotStart(f"DATA_DIR: {path} cannot be made or read ({error.strerror}).") from error

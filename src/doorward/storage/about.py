@@ -1,24 +1,63 @@
 """What a database says of itself, for an operator."""
 
 import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
+from time import perf_counter
 
+from doorward.core.errors import CannotStart
 from doorward.storage.database import Server
 from doorward.storage.postgres.address import Address
+from doorward.storage.sqlite import look
 
 _SECONDS = 5.0
+_TRIES = 3
 _ABOUT = """SELECT current_setting('server_version'),
 current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
 extract(epoch FROM clock_timestamp()) * 1000"""
 
 
 async def server_of(place: Path | Address) -> Server:
-    """Return what the database says of itself."""
+    """Return what the database says of itself, changing nothing; CannotStart where it does not answer."""
     if isinstance(place, Path):
-        return Server(f"SQLite {sqlite3.sqlite_version}")
-    server = await place.connect(seconds=_SECONDS)  # noqa: ASYNC240 - no Path here
+        return await _of_sqlite(place)
+    return await _of_postgresql(place)
+
+
+async def quickest(ask: Callable[[], Awaitable[object]]) -> float:
+    """Return how many milliseconds an answer takes, the quickest of some."""
+    times = []
+    for _ in range(_TRIES):
+        begin = perf_counter()
+        await ask()
+        times.append((perf_counter() - begin) * 1000)
+    return min(times)
+
+
+async def _of_sqlite(path: Path) -> Server:
     try:
-        version, connections, clock = await server.fetchrow(_ABOUT)
-    finally:
-        server.terminate()
-    return Server(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections)
+        with closing(look(path)) as connection:
+
+            async def ask() -> None:
+                connection.execute("SELECT id FROM tenants LIMIT 1").fetchall()
+
+            return Server(f"SQLite {sqlite3.sqlite_version}", took=await quickest(ask))
+    except sqlite3.Error as error:
+        raise CannotStart(f"DATABASE_URL: the database {path} cannot be read ({error}).") from error
+
+
+async def _of_postgresql(address: Address) -> Server:
+    from doorward.storage.postgres.faults import FAULTS  # noqa: PLC0415 - it brings the driver along
+
+    try:
+        server = await address.connect(seconds=_SECONDS)
+        try:
+            version, connections, clock = await server.fetchrow(_ABOUT)
+            took = await quickest(lambda: server.fetchval("SELECT 1"))
+        finally:
+            server.terminate()
+    except FAULTS as error:
+        reason = f"DATABASE_URL: {address.place} stopped answering ({type(error).__name__})."
+        raise CannotStart(reason) from error
+    return Server(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections, took=took)

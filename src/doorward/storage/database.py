@@ -14,13 +14,15 @@ class Server(NamedTuple):
     """What keeps things, as it describes itself: product and version, and what an operator may have to look after.
 
     `clock` is in milliseconds, None where it is this machine's; `connections` are those that it takes at once, None
-    where there is no telling; `evicts` says that it may remove what it keeps when its memory is full.
+    where there is no telling; `evicts` says that it may remove what it keeps when its memory is full; an answer `took`
+    so many milliseconds.
     """
 
     product: str
     clock: int | None = None
     connections: int | None = None
     evicts: bool = False
+    took: float = 0.0
 
 
 class Step(NamedTuple):

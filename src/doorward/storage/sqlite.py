@@ -8,12 +8,13 @@ fsync serves many callers. The file has to lie on a local disk (SQLite's locks d
 import asyncio
 import hashlib
 import logging
+import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -176,6 +177,28 @@ class SqliteDatabase:
             log.exception("the database refused to roll back")
 
 
+class ReadOnlySqliteDatabase(SqliteDatabase):
+    """Runs statements that read, and touches neither the file nor its folder."""
+
+    async def open(self) -> None:
+        """See `Database.open`."""
+        try:
+            self._reader, self._scanner = look(self._path), look(self._path)
+        except sqlite3.Error as error:
+            raise _cannot_open(self._path, error) from error
+        self._looking = self._reader.cursor()
+
+    async def write(self, *_: Step) -> list[list[Row]]:
+        """Refuse, as a database that cannot be written does."""
+        raise StoreUnavailable(retry_after=1)
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        self._scan_pool.shutdown()
+        self._reader.close()
+        self._scanner.close()
+
+
 def _deliver(done: "asyncio.Future[list[list[Row]]]", result: list[list[Row]] | Exception) -> None:
     if done.cancelled():
         return
@@ -203,18 +226,22 @@ def _fetch(connection: sqlite3.Connection, statement: Statement, values: Mapping
         raise _unavailable(error) from error
 
 
-def migrate(path: Path) -> int:
+def migrate(path: Path, *, create: bool = True) -> int:
     """Bring the file to the newest schema, each step in one transaction; return the version it has now.
 
     Safe when several processes start at once: one migrates, the others wait and find the work done. CannotStart where
-    the file is newer than this program: then nothing is touched.
+    the file is newer than this program, and nothing is touched; where it cannot be written; and, unless it may be
+    created, where there is none.
     """
     if sqlite3.sqlite_version_info < _MIN_VERSION:
         raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed.")
+    if not create:
+        _require(path)
     migrations = load_migrations("sqlite", _WORDS)
     newest = migrations[-1].version
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_read_only(path)
         connection = _connect_first(path, newest)
     except (OSError, sqlite3.Error) as error:
         raise _cannot_open(path, error) from error
@@ -227,6 +254,7 @@ def migrate(path: Path) -> int:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version={migration.version}")
             connection.execute("COMMIT")
+        _try_to_write(connection, newest)
     except sqlite3.Error as error:
         raise _cannot_open(path, error) from error
     finally:
@@ -234,8 +262,65 @@ def migrate(path: Path) -> int:
     return newest
 
 
+def version_of(path: Path) -> int:
+    """Return the version of the file's schema without touching anything, not even by opening it; CannotStart."""
+    _require(path)
+    try:
+        with closing(look(path)) as connection:
+            return _version(connection)
+    except sqlite3.Error as error:
+        raise _cannot_open(path, error) from error
+
+
+def newest_version() -> int:
+    """Return the newest version of the schema that this program knows."""
+    return load_migrations("sqlite", _WORDS)[-1].version
+
+
+def look(path: Path) -> sqlite3.Connection:
+    """Return a connection that neither changes the file nor makes others beside it."""
+    logs = [Path(f"{path}-{name}") for name in ("wal", "journal")]
+    # Where no log waits to be read, one would be made for this connection, unless it takes the file as it is.
+    how = "mode=ro" if any(log.exists() and log.stat().st_size for log in logs) else "mode=ro&immutable=1"
+    place = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def _require(path: Path) -> None:
+    if path.is_file() and path.stat().st_size:
+        return
+    raise CannotStart(
+        f"{path.absolute().parent} has no database {path.name}: DATA_DIR or DATABASE_URL names another place, or "
+        "nothing was started there yet; `doorward serve` and `doorward migrate` create it."
+    )
+
+
+def _refuse_read_only(path: Path) -> None:
+    # SQLite tells neither which of both it is, nor that waiting will not help.
+    for place in (path.parent, path):
+        if place.exists() and not os.access(place, os.W_OK, effective_ids=True):
+            raise _cannot_write(path, f"{place} is read-only")
+
+
+def _try_to_write(connection: sqlite3.Connection, version: int) -> None:
+    # A file that cannot be written can be opened, and even locked, all the same.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA user_version={version}")
+    connection.execute("ROLLBACK")
+
+
+def _cannot_write(path: Path, reason: object) -> CannotStart:
+    return CannotStart(
+        f"DATABASE_URL: the database {path} cannot be written ({reason}); its file and its folder have to be writable "
+        "for the user that runs Doorward."
+    )
+
+
 def _cannot_open(path: Path, error: Exception) -> CannotStart:
-    return CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({error}).")
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+        return _cannot_write(path, error)
+    reason = error.strerror if isinstance(error, OSError) else error
+    return CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({reason}).")
 
 
 def _refuse_newer(path: Path, connection: sqlite3.Connection, newest: int) -> None:
@@ -266,6 +351,9 @@ def _connect_first(path: Path, newest: int) -> sqlite3.Connection:
     while True:
         try:
             _look_first(path, newest)
+            # SQLite would make it with the mode that the process makes files with.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             return connect(path, busy=_BUSY_SECONDS)
         except sqlite3.OperationalError:
             if monotonic() > deadline:

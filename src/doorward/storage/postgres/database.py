@@ -54,10 +54,14 @@ _SET = "SELECT set_config($1, $2, true)"
 class PostgresDatabase:
     """Runs statements on a PostgreSQL server."""
 
-    def __init__(self, url: str, *, size: int, wait: float) -> None:
-        """Name the server, how many connections to it there may be, and how many seconds it may take to appear."""
+    def __init__(self, url: str, *, size: int, wait: float, is_prepared: bool = False) -> None:
+        """Name the server, how many connections to it there may be, and how many seconds it may take to appear.
+
+        With `is_prepared`, `open` takes the schema as it is.
+        """
         self._address = Address.read(url)
         self._wait = wait
+        self._is_prepared = is_prepared
         self._statements = load_statements("$")
         self._guarded: frozenset[str] = frozenset()
         self._pool = Pool(self._connect, size)
@@ -67,7 +71,8 @@ class PostgresDatabase:
 
     async def open(self) -> None:
         """See `Database.open`."""
-        await prepare(self._address, wait=self._wait)
+        if not self._is_prepared:
+            await prepare(self._address, wait=self._wait)
         rows = await self._trip(lambda connection: connection.fetch(_GUARDED))
         # What the server guards is the server's to say: a table guarded later needs no change here.
         tables = re.compile(rf"\b(?:{'|'.join(row[0] for row in rows)})\b")

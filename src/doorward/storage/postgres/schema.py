@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -21,22 +22,56 @@ _LOCK = 0x646F6F7277617264
 _CREATE_ROLE = "CREATE ROLE doorward LOGIN PASSWORD '...' NOSUPERUSER NOBYPASSRLS"
 
 
-async def prepare(address: Address, *, wait: float) -> int:
+async def prepare(address: Address, *, wait: float, create: bool = True) -> int:
     """Check the server and bring its schema to the newest version; return that.
 
     Waits up to `wait` seconds for a server that cannot be reached yet. Safe when several processes start at once: one
     migrates, the others wait and find the work done. A role that may not create tables is enough where nothing is left
     to do. CannotStart where the server must not be used, or its schema is newer than this program: then nothing is
-    touched.
+    touched. CannotStart, unless it may be created, where there is no schema either.
     """
+
+    async def work(connection: Any) -> int:
+        if not create:
+            await _require(connection, address)
+        return await _migrate(connection, load_migrations("postgresql", _WORDS))
+
+    return await _with_checked(address, wait, work)
+
+
+async def version_of(address: Address, *, wait: float) -> int:
+    """Check the server and return the version of its schema, changing nothing; CannotStart."""
+
+    async def work(connection: Any) -> int:
+        return await _require(connection, address)
+
+    return await _with_checked(address, wait, work)
+
+
+def newest_version() -> int:
+    """Return the newest version of the schema that this program knows."""
+    return load_migrations("postgresql", _WORDS)[-1].version
+
+
+async def _with_checked(address: Address, wait: float, work: Callable[[Any], Awaitable[int]]) -> int:
     connection = await _connect(address, wait)
     try:
         await _check(connection)
-        return await _migrate(connection, load_migrations("postgresql", _WORDS))
+        return await work(connection)
     except FAULTS as error:
         raise CannotStart(f"DATABASE_URL: {address.place} refused to be prepared ({_said(error)}).") from error
     finally:
         connection.terminate()
+
+
+async def _require(connection: Any, address: Address) -> int:
+    version = await _version(connection)
+    if not version:
+        raise CannotStart(
+            f"DATABASE_URL: the database at {address.place} holds nothing of Doorward's: it is another one, or nothing "
+            "was started on it yet; `doorward serve` and `doorward migrate` create its tables."
+        )
+    return version
 
 
 async def _connect(address: Address, wait: float) -> Any:

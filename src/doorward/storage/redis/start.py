@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from time import perf_counter
 
 from doorward.core.errors import CannotStart
 from doorward.storage.database import Server
@@ -55,7 +56,9 @@ def _refusal(place: Place, said: str) -> str:
 async def _check_one(address: Address, place: Place) -> Server:
     link = await Link.connect(*place, address.tls, address.greeting)
     try:
+        begin = perf_counter()
         replies = await link.run([("INFO", question) for question in _QUESTIONS])
+        took = (perf_counter() - begin) * 1000
     finally:
         link.close()
     said: dict[str, str] = {}
@@ -81,5 +84,9 @@ async def _check_one(address: Address, place: Place) -> Server:
     product = "Valkey" if "valkey_version" in said else "Redis"
     clock, most = (int(said.get(name, 0)) for name in ("server_time_usec", "maxclients"))
     return Server(
-        f"{product} {said.get('valkey_version', version)}", clock // 1000 or None, most or None, policy != "noeviction"
+        f"{product} {said.get('valkey_version', version)}",
+        clock // 1000 or None,
+        most or None,
+        policy != "noeviction",
+        took,
     )
