@@ -119,6 +119,20 @@ def test_CF5_a_password_comes_from_a_file_or_standard_input(
     assert tenant.http.get("/tenant", headers={"Authorization": f"Bearer {kept}"}).status_code == 401
 
 
+@pytest.mark.parametrize("where", ["standard input", "file"])
+def test_F28_a_byte_order_mark_is_no_part_of_a_password(
+    operator: Operator, tenant: Tenant, tmp_path: Path, where: str
+) -> None:
+    text = "\ufeff" + NEW + "\r\n"
+    if where == "file":
+        (tmp_path / "secret").write_bytes(text.encode())
+        operator.do("tenant", "password", tenant.email, "--password-file", str(tmp_path / "secret"))
+    else:
+        operator.do("tenant", "password", tenant.email, typed=text)
+    login = tenant.http.post("/tenant/login", json={"email": tenant.email, "password": NEW})
+    assert login.status_code == 200
+
+
 def test_CF5_no_command_takes_a_password_as_an_argument() -> None:
     for name, (_, command) in commands().items():
         for parameter in command.params:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,21 +196,32 @@ def moment(milliseconds: int | None) -> str | None:
 def read_secret(prompt: str, file: str | None) -> str:
     """Return a secret from a file, from standard input where that is no terminal, or from who types it twice.
 
-    Never from an argument: the arguments of a process can be read by everybody on a machine.
+    Never from an argument: the arguments of a process can be read by everybody on a machine. Of a file, the first line
+    without a byte order mark; a control character in it ends the program, since nobody could type it.
     """
     if file is not None and file != "-":
         try:
-            secret = Path(file).read_text(encoding="utf-8").partition("\n")[0]
-        except (OSError, UnicodeDecodeError) as error:
-            fail(f"{file} cannot be read ({type(error).__name__}).")
+            secret = _first_line(Path(file).read_bytes())
+        except OSError as error:
+            fail(f"{file} cannot be read ({error.strerror}).")
+        except UnicodeDecodeError:
+            fail(f"{file} is not UTF-8 text.")
     elif file == "-" or not sys.stdin.isatty():
-        secret = sys.stdin.readline()
+        try:
+            secret = _first_line(sys.stdin.buffer.readline())
+        except UnicodeDecodeError:
+            fail("Standard input is not UTF-8 text.")
     else:
         secret = str(click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))
-    secret = secret.rstrip("\r\n")
     if not secret:
         fail(f"The {prompt.lower()} is empty.")
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} or letter == "\ufeff" for letter in secret):
+        fail(f"The {prompt.lower()} has a control character in it.")
     return secret
+
+
+def _first_line(content: bytes) -> str:
+    return content.partition(b"\n")[0].removesuffix(b"\r").decode("utf-8-sig")
 
 
 def confirmed(question: str, *, yes: bool) -> None:

@@ -46,7 +46,7 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str) -> st
 @click.option("--key", metavar="FILE", help="Key (PEM) of that certificate. Default: it is in the same file.")
 @click.option(
     "--tenants",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     help='File of two empty tenants to use and remove: a line {"email": ..., "password": ...} each; - is standard '
     "input. Default: two are registered.",
 )
@@ -133,6 +133,8 @@ def _read(lines: Iterable[str]) -> Sequence[tuple[str, str]]:
     try:
         found = [json.loads(line) for line in lines if line.strip()]
         pairs = [(one["email"], one["password"]) for one in found]
+    except UnicodeDecodeError:
+        fail("The file of --tenants is not UTF-8 text.")
     except (ValueError, KeyError, TypeError):
         pairs = []
     if len(pairs) != 2 or not all(isinstance(word, str) for pair in pairs for word in pair):  # noqa: PLR2004 - two

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from doorward import __version__, logs, serving
+from doorward.cli.program import lose
 from doorward.core.errors import CannotStart
 from doorward.master_keys import check_folder
 from doorward.settings import Settings
@@ -40,7 +41,10 @@ def serve() -> None:
     for file in open_to_others(settings):
         log.warning("other users can read the database", extra={"file": str(file), "remedy": f"chmod 600 {file}"})
     listeners = [_bind(settings, port) for port in serving.ports(settings)]
-    _welcome(settings, listeners)
+    try:
+        _welcome(settings, listeners)
+    except OSError:
+        lose(sys.stdout)  # a banner that cannot be written is no reason not to serve
     try:
         if not serving.run(settings, listeners):
             sys.exit(1)

@@ -14,6 +14,7 @@ from typing import IO, Any, NoReturn, TypeVar
 import click
 
 from doorward.cli.desk import UNCONFIRMED, example, unconfirmed_note
+from doorward.cli.program import lose
 from doorward.cli.rows import ENDINGS, UnreadableFile, UnreadableRow, read_rows
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
@@ -149,6 +150,7 @@ def hand_out(file: Path | None, email: str, *, hashes: bool) -> None:
                 count += len(users)
                 if file is not None and sys.stderr.isatty():
                     click.echo(f"\r{count} users ...", nl=False, err=True)
+            output.flush()
         click.echo(f"\r{count} users.   " if sys.stderr.isatty() else f"{count} users.", err=True)
 
     _run(run)
@@ -188,7 +190,8 @@ def _run(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
     except UnreadableFile as reason:
         _fail(f"{reason}.")
     except OSError as error:
-        _fail(f"{error.strerror or error}.")
+        lose(sys.stdout)
+        _fail(f"The file or the output cannot be read or written ({error.strerror or error}).")
     except KeyboardInterrupt:
         _fail("Stopped. What was created stays; the same command continues.")
 
