@@ -74,30 +74,96 @@ def test_wrong_use_ends_with_2_and_says_how_to_use_it(words: list[str]) -> None:
     assert "Usage: " in answer.output
 
 
+SECRETS = {"JWT_KEY", "LEGACY_JWT_KEY", "DATABASE_URL", "REDIS_URL"}
+
+
+@pytest.mark.usefixtures("folder")
 def test_settings_lists_every_setting_with_default_and_meaning() -> None:
     answer = run("settings")
     assert answer.exit_code == 0
     listed = re.findall(r"^([A-Z_]+)=(.*)$", answer.output, re.MULTILINE)
-    assert listed == [(item["name"], item["default"]) for item in describe()]
+    shown = [(item["name"], "not set" if item["name"] in SECRETS else item["default"]) for item in describe()]
+    assert listed == shown
     flowing = " ".join(answer.output.split())
     for item in describe():
         assert item["meaning"] in flowing
     assert "<NAME>_FILE" in answer.output
 
 
+@pytest.mark.usefixtures("folder")
 def test_settings_as_json_are_for_scripts() -> None:
     answer = run("settings", "--json")
     assert answer.exit_code == 0
-    assert json.loads(answer.output) == describe()
+    told = json.loads(answer.output)
+    assert [{name: one[name] for name in ("name", "default", "meaning")} for one in told] == describe()
+    assert {one["source"] for one in told} == {"default"}
 
 
-def test_CF5_settings_never_show_what_is_set(folder: Path) -> None:
-    (folder / ".env").write_text(f"JWT_KEY={KEY}\nDATA_DIR={CANARY}\n")
-    for words in (["settings"], ["settings", "--json"], ["--help"]):
-        answer = run(*words, environment={"JWT_KEY": KEY, "DATABASE_URL": f"sqlite:///{CANARY}"})
-        assert answer.exit_code == 0
+def test_N9_settings_shows_what_is_in_effect_and_where_it_comes_from(folder: Path) -> None:
+    (folder / ".env").write_text("PORT=4000\nWORKERS=2\nHOST=\nLOG_LEVEL=debug\n")
+    (folder / "lists").write_text("\ufeff10.0.0.0/8,\n192.0.2.1\n", encoding="utf-8")
+    environment = {"PORT": "5000", "LOG_LEVEL": "", "TENANT_WHITE_LIST_FILE": "lists", "DATA_DIR": "elsewhere"}
+    answer = run("settings", "--json", environment=environment)
+    assert answer.exit_code == 0
+    told = {one["name"]: (one["value"], one["source"]) for one in json.loads(answer.output)}
+    assert told["PORT"] == ("5000", "environment")
+    assert told["WORKERS"] == ("2", ".env")
+    assert told["LOG_LEVEL"] == ("debug", ".env")
+    assert told["TENANT_WHITE_LIST"] == ("10.0.0.0/8, 192.0.2.1", "file")
+    assert told["DATA_DIR"] == ("elsewhere", "environment")
+    assert told["HOST"] == ("127.0.0.1", "default")
+    assert told["JWT_KEY"] == ("not set", "default")
+    lines = run("settings", environment=environment).output.splitlines()
+    assert "PORT=5000  (environment; default: 3000)" in lines
+    assert "HOST=127.0.0.1" in lines
+
+
+@pytest.mark.parametrize("where", ["environment", ".env", "file"])
+def test_CF5_N9_settings_say_of_a_secret_only_whether_it_is_set(folder: Path, where: str) -> None:
+    secrets = {"JWT_KEY": KEY, "DATABASE_URL": f"postgresql://u:{CANARY}@h/d", "REDIS_URL": f"redis://:{CANARY}@h"}
+    environment: dict[str, str | None] = {}
+    if where == "environment":
+        environment = {**secrets}
+    elif where == ".env":
+        (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
+        (folder / ".env").chmod(0o600)
+    else:
+        for name, value in secrets.items():
+            (folder / name).write_text(value)
+            (folder / name).chmod(0o600)
+            environment[f"{name}_FILE"] = str(folder / name)
+    for words in (["settings"], ["settings", "--json"], ["--help"], ["settings", "--help"]):
+        answer = run(*words, environment=environment)
+        assert answer.exit_code == 0, answer.output
         assert KEY not in answer.output
         assert CANARY not in answer.output
+    told = {one["name"]: one for one in json.loads(run("settings", "--json", environment=environment).output)}
+    assert {(told[name]["value"], told[name]["source"]) for name in secrets} == {("set", where)}
+    assert (told["LEGACY_JWT_KEY"]["value"], told["LEGACY_JWT_KEY"]["source"]) == ("not set", "default")
+
+
+REFUSED = {
+    "a bad value": (
+        {"PORT": CANARY, "WORKERS": "3"},
+        "PORT has to be a whole number",
+        {"PORT": "invalid", "WORKERS": "3"},
+    ),
+    "a short key": ({"JWT_KEY": CANARY}, "JWT_KEY has to be at least 32 bytes", {"JWT_KEY": "set"}),
+    "a mistyped name": ({"JWT_KEYS": CANARY}, "JWT_KEYS is not a setting", {"PORT": "3000"}),
+    "what contradicts itself": ({"HTTPS_SERVER": "on"}, "HTTPS_CERT is missing", {"HTTPS_SERVER": "on"}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.usefixtures("folder")
+def test_N9_settings_lists_them_and_says_what_would_keep_the_service_from_starting(name: str) -> None:
+    environment, sentence, shown = REFUSED[name]
+    answer = run("settings", "--json", environment=environment)
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith(sentence)
+    told = {one["name"]: one["value"] for one in json.loads(answer.stdout)}
+    assert told.items() >= shown.items()
+    assert CANARY not in answer.output
 
 
 CANNOT_START = {

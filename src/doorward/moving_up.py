@@ -41,6 +41,13 @@ class Restored(NamedTuple):
     stayed_deleted: int
 
 
+class BackupFile(NamedTuple):
+    """The file of a backup to be; one of this name is left as it is unless it is to be overwritten."""
+
+    path: Path
+    overwrite: bool = False
+
+
 async def size_of(place: Place, tables: Sequence[str]) -> int:
     """Return how many rows there are in tables."""
     async with looking(place) as look:
@@ -113,11 +120,15 @@ async def _open_again(
     return len(live)
 
 
-async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, passphrase: str | None, step: Step) -> int:
+async def back_up(
+    source: Place, target: BackupFile, *, schema: int, taken_at: int, passphrase: str | None, step: Step
+) -> int:
     """Write a backup of the source as it is now, while it is written to; return the number of rows.
 
-    The file appears under its name when it is whole, and on the disk. `step` is told of each batch of rows.
+    The file appears under its name when it is whole, and on the disk; FileExistsError where another one is there that
+    must stay. `step` is told of each batch of rows.
     """
+    path = target.path
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     count = 0
     try:
@@ -139,11 +150,27 @@ async def back_up(source: Place, path: Path, *, schema: int, taken_at: int, pass
             writer.end()
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        if target.overwrite:
+            draft.replace(path)
+        else:
+            _put(draft, path)
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
     return count
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give a file its name; FileExistsError where the name is taken."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Not every file system has links.
+        if path.exists():
+            raise FileExistsError from None
+        draft.replace(path)
 
 
 async def restore(target: Place, path: Path, *, passphrase: str | None, step: Step) -> Restored:

@@ -1,5 +1,6 @@
 """Backups taken while the service is written to, and put back without anything coming back to life."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from doorward.moving_up import BackupFile, back_up
 from harness import PASSWORD, Service, Tenant
 from operators.desk import Operator
 
@@ -189,3 +191,37 @@ def test_UP7_a_backup_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     answer = Operator(tmp_path, {}).run("restore", str(tmp_path / "backup"), "--yes")
     assert answer.exit_code == 1
     assert answer.stderr.startswith("The backup has schema version 9999")
+
+
+def test_N9_a_file_that_exists_is_replaced_only_by_force(tmp_path: Path) -> None:
+    operator = Operator(tmp_path / "data", {})
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
+    file = tmp_path / "doorward.bak"
+    file.write_bytes(b"yesterday's")
+    refused = operator.run("backup", str(file))
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        f"{file} exists; choose another name, or replace it with --force.\n",
+    )
+    assert file.read_bytes() == b"yesterday's"
+    operator.do("backup", str(file), "--force")
+    operator.do("restore", str(file), "--yes")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_N9_a_file_that_appears_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
+    operator = Operator(tmp_path / "data", {})
+    operator.do("migrate")
+    file = tmp_path / "doorward.bak"
+    work = back_up(
+        tmp_path / "data" / "doorward.db",
+        BackupFile(file),
+        schema=1,
+        taken_at=0,
+        passphrase=None,
+        step=lambda _: file.write_bytes(b"another's") and None,
+    )
+    with pytest.raises(FileExistsError):
+        asyncio.run(work)
+    assert file.read_bytes() == b"another's"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

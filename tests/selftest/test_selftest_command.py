@@ -171,24 +171,37 @@ def test_it_stays_within_the_budgets_of_a_service(tmp_path: Path) -> None:
     assert '"too_many_attempts"' in log
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_PR2_who_stops_it_gets_the_tenants_removed(service: Service, how: signal.Signals) -> None:
+WHEN = {
+    "Ctrl-C": ([signal.SIGINT], "POST /auth/refresh"),
+    "a service manager": ([signal.SIGTERM], "POST /auth/refresh"),
+    "a terminal that is closed": ([signal.SIGHUP], "POST /auth/refresh"),
+    "a shutdown": ([signal.SIGHUP, signal.SIGTERM, signal.SIGINT], "POST /auth/refresh"),
+    "while the tenants are removed": ([signal.SIGTERM, signal.SIGHUP], "DELETE /tenant"),
+}
+
+
+@pytest.mark.parametrize("name", WHEN)
+def test_PR2_N9_whoever_stops_it_gets_the_tenants_removed(service: Service, name: str) -> None:
+    signals, where = WHEN[name]
     reached: list[str] = []
 
     def hole(asked: Asked, forward: Forward) -> Said:
-        if asked.path == "/auth/refresh":
+        if f"{asked.method} {asked.path}" == where:
             reached.append(asked.path)
             time.sleep(0.5)
         return forward(asked)
 
     with relaying(service.port, hole) as url:
-        command = [sys.executable, "-m", "doorward", "selftest", "--url", url, "--rate", "0"]
-        # Whoever runs the tests in the background lets them ignore Ctrl-C, and what is ignored is inherited.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        command = [sys.executable, "-m", "doorward", "selftest", "--url", url, "--rate", "0", "--no-load"]
+        # Who runs the tests in the background lets them ignore Ctrl-C, and what is ignored is inherited.
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         service.eventually(lambda: reached, 60)
-        process.send_signal(how)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.1)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
     assert "The self test was interrupted." in err

@@ -21,7 +21,7 @@ from doorward.cli.desk import (
 )
 from doorward.core.clock import system_clock
 from doorward.core.operations import restored
-from doorward.moving_up import Restored, back_up, size_of
+from doorward.moving_up import BackupFile, Restored, back_up, size_of
 from doorward.moving_up import restore as put_back
 from doorward.storage.backup import TABLES, NotABackup, Reader
 from doorward.storage.tables import Interrupted
@@ -36,11 +36,15 @@ passphrase_file = click.option(
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--encrypt", is_flag=True, help="Encrypt it under a passphrase, which is asked for.")
 @passphrase_file
-def backup(*, file: Path, encrypt: bool, passphrase_file: str | None) -> None:
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: bool) -> None:
     """Write a backup of tenants, users, API keys and audit trails, also while the service runs.
 
-    There are no sessions and no master keys in it: keep the master key elsewhere.
+    There are no sessions and no master keys in it: keep the master key elsewhere. A FILE that exists is left as it is,
+    unless --force is given; then it is replaced when the new backup is complete.
     """
+    if not force and file.exists():
+        fail(f"{file} exists; choose another name, or replace it with --force.")
     passphrase = read_secret("Passphrase", passphrase_file) if encrypt or passphrase_file else None
     settings = explained(read_settings)
     schema = explained(lambda: migrate(settings, create=False))
@@ -48,7 +52,10 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None) -> None:
     place = explained(lambda: place_of(settings))
     try:
         with progress("Backing up", lambda: asyncio.run(size_of(place, TABLES))) as step:
-            rows = asyncio.run(back_up(place, file, schema=schema, taken_at=now, passphrase=passphrase, step=step))
+            target = BackupFile(file, overwrite=force)
+            rows = asyncio.run(back_up(place, target, schema=schema, taken_at=now, passphrase=passphrase, step=step))
+    except FileExistsError:
+        fail(f"{file} was created by another program meanwhile; it is left as it is.")
     except OSError as error:
         fail(f"{file} cannot be written ({error.strerror}).")
     except Interrupted as reason:

@@ -4,8 +4,8 @@ import json
 import signal
 import ssl
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -13,13 +13,14 @@ import click
 
 from doorward.cli.desk import PROBLEM, as_json, done, example, fail
 from doorward.selftest.client import Client, Place
-from doorward.selftest.findings import PROMISES, Finding, State
+from doorward.selftest.findings import PROMISES, Check, Finding, State
 from doorward.selftest.ledger import Ledger
 from doorward.selftest.stand import CannotRun, Stand
 from doorward.selftest.trial import CATALOGUE, examine
 
 _COLOURS = {State.PASSED: "green", State.FAILED: "red", State.NOT_TRIED: "yellow"}
 _PORTS = {"http": 80, "https": 443}
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def _url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -79,10 +80,17 @@ def selftest(
     ledger = Ledger(tls=place.tls is not None)
     client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0), ledger=ledger)
     stand = Stand(client, _read(tenants) if tenants else ())
-    findings: list[Finding] = []
-    # Whoever stops it by a signal gets its tenants removed as well.
-    before = signal.signal(signal.SIGTERM, _interrupt)
     catalogue = [check for check in CATALOGUE if not (no_load and check.load)]
+    with _interrupted_once():
+        findings, stopped = _run(stand, catalogue, as_json=as_json)
+        if not as_json:
+            _print(findings, verbose=verbose)
+        _end(findings, stopped)
+
+
+def _run(stand: Stand, catalogue: Sequence[Check], *, as_json: bool) -> tuple[Sequence[Finding], str]:
+    """Try everything; return what was found, and why it was stopped, if it was."""
+    findings: list[Finding] = []
     bar = click.progressbar(length=len(catalogue) + 1, label="Attacking", file=sys.stderr)
     with bar if sys.stderr.isatty() and not as_json else nullcontext() as progress:
 
@@ -93,22 +101,39 @@ def selftest(
             if progress is not None:
                 progress.update(1)
 
-        stopped = ""
         try:
             examine(stand, tell, catalogue)
         except CannotRun as reason:
-            stopped = f"The self test cannot be run. {reason}"
+            return findings, f"The self test cannot be run. {reason}"
         except KeyboardInterrupt:
-            stopped = "The self test was interrupted."
-        finally:
-            signal.signal(signal.SIGTERM, before)
-    if not as_json:
-        _print(findings, verbose=verbose)
-    _end(findings, stopped)
+            return findings, "The self test was interrupted."
+    return findings, ""
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Let the first signal that would end the process interrupt the block, and no other: its tenants are to be removed.
+
+    A signal that is ignored stays so, as under nohup; after an interruption all of them, until the process ends.
+    """
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    interrupted = False
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        for number in watched:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    try:
+        for number in watched:
+            signal.signal(number, interrupt)
+        yield
+    finally:
+        for number in () if interrupted else watched:
+            signal.signal(number, before[number])
 
 
 def _place(url: str, how: dict[str, str | float | None]) -> Place:

@@ -1,21 +1,39 @@
-"""`doorward settings`: every setting with its default and its meaning."""
+"""`doorward settings`: every setting as it is in effect, where it comes from, and its meaning."""
 
 import json
 
 import click
 
-from doorward.settings import describe
+from doorward.cli.desk import example, fail
+from doorward.settings import Effective, survey
 
 
-@click.command("settings")
+@click.command(
+    "settings",
+    epilog=example(
+        "doorward settings\ndoorward settings --json | jq -r '.[] | select(.source != \"default\") | .name'"
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 def show_settings(*, as_json: bool) -> None:
-    """List every setting with its default and its meaning."""
-    found = describe()
+    """List every setting with the value in effect, its source and its meaning.
+
+    Sources are the environment, .env, a file that <NAME>_FILE names, and the default. Of a secret only whether it is
+    set is shown. Exits with 1 where the service would not start with these settings, and says why.
+    """
+    found, refusal = survey()
     if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for item in found:
-        click.echo(f"{click.style(item['name'], bold=True)}={item['default']}")
-        click.echo(click.wrap_text(item["meaning"], width=96, initial_indent="    ", subsequent_indent="    "))
-    click.echo("\nEach can also be given as <NAME>_FILE, the path of a file that holds it.")
+        click.echo(json.dumps([one._asdict() for one in found], indent=2))
+    else:
+        for one in found:
+            click.echo(f"{click.style(one.name, bold=True)}={one.value}{_source(one)}")
+            click.echo(click.wrap_text(one.meaning, width=96, initial_indent="    ", subsequent_indent="    "))
+        click.echo("\nEach can also be given as <NAME>_FILE, the path of a file that holds it.")
+    if refusal is not None:
+        fail(refusal)
+
+
+def _source(one: Effective) -> str:
+    if one.source == "default":
+        return ""
+    return click.style(f"  ({one.source}; default: {one.default or 'none'})", dim=True)

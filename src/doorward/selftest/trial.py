@@ -42,10 +42,20 @@ def examine(stand: Stand, tell: Tell, catalogue: Sequence[Check] = CATALOGUE) ->
             stand.doubtful |= check.harmless and finding.state is State.FAILED
             tell(finding)
     finally:
-        tenants = stand.tenants
-        if tenants:
-            tell(_judge(Check(LAST.name, LAST.promises, partial(_remove, tenants)), stand))
-        stand.client.close()
+        try:
+            _end(stand, tell)
+        except KeyboardInterrupt:
+            # It came too late to stop anything: what is left is removed all the same.
+            _end(stand, tell)
+            raise
+        finally:
+            stand.client.close()
+
+
+def _end(stand: Stand, tell: Tell) -> None:
+    tenants = stand.tenants
+    if tenants:
+        tell(_judge(Check(LAST.name, LAST.promises, partial(_remove, tenants)), stand))
 
 
 def _judge(check: Check, stand: Stand) -> Finding:

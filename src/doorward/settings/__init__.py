@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from doorward.core.errors import CannotStart
 from doorward.settings import values
@@ -343,3 +343,44 @@ def describe() -> list[dict[str, str]]:
         {"name": item.name.upper(), "default": item.metadata["default"], "meaning": item.metadata["why"]}
         for item in _settings()
     ]
+
+
+class Effective(NamedTuple):
+    """A setting as it is in effect. Of a secret, `value` is `set` or `not set`; `source` may be `default`."""
+
+    name: str
+    value: str
+    source: str
+    default: str
+    meaning: str
+
+
+def survey(
+    environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> tuple[list[Effective], str | None]:
+    """Return every setting as it is in effect, in order, and the sentence that a start would end with, if it would.
+
+    A value that is refused is shown as `invalid`. Where a source cannot be read at all, every setting has its default.
+    """
+    given: Mapping[str, Given] = {}
+    refusal: str | None = None
+    try:
+        given = find(_secrecy(), environment, folder).given
+        Settings.read(environment, folder)
+    except CannotStart as reason:
+        refusal = str(reason)
+    return [_effective(item, given.get(item.name.upper())) for item in _settings()], refusal
+
+
+def _effective(item: "Field[Any]", given: Given | None) -> Effective:
+    name, meta = item.name.upper(), item.metadata
+    if meta["secret"]:
+        value = "set" if given else "not set"
+    else:
+        try:
+            _parse(item, given)
+        except CannotStart:
+            value = "invalid"
+        else:
+            value = " ".join(given.text.split()) if given else meta["default"]
+    return Effective(name, value, given.source if given else "default", meta["default"], meta["why"])
