@@ -7,8 +7,10 @@ from os import environ
 
 def ready(environment: "dict[str, str]") -> bool:
     """Ask /health/ready, by the first name that ALLOWED_HOSTS admits."""
-    host = environment.get("ALLOWED_HOSTS", "").split(",")[0].strip() or "localhost"
-    connection = http.client.HTTPConnection("127.0.0.1", int(environment.get("PORT", "3000")), timeout=2)
+    # As the service reads them: an empty setting is the default, and items of a list may be quoted.
+    host = environment.get("ALLOWED_HOSTS", "").split(",")[0].strip(" \"'") or "localhost"
+    port = int(environment.get("PORT", "").strip() or "3000")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health/ready", headers={"Host": host})
         return connection.getresponse().status == http.HTTPStatus.OK

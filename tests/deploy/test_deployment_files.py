@@ -1,5 +1,6 @@
 """What is shipped to run the service: files that hold no secret, name what exists, and give nothing away."""
 
+import http.client
 import importlib
 import importlib.util
 import os
@@ -387,13 +388,44 @@ def test_the_unit_is_confined(line: str) -> None:
     assert f"\n{line}\n" in read(UNIT)
 
 
+def test_N9_what_the_unit_says_to_read_is_installed_by_the_steps_of_the_page() -> None:
+    [folder] = re.findall(r"--target-directory=(\S+) README\.md docs/\*\.md\n", read(ROOT / "docs" / "deploying.md"))
+    documents = re.findall(r"^Documentation=(.*)$", read(UNIT), re.MULTILINE)
+    assert documents
+    for document in documents:
+        place, _, name = document.rpartition("/")
+        assert place == f"file:{folder}"
+        assert (ROOT / "docs" / name).is_file()
+
+
+@pytest.mark.parametrize("page", ["gateways.md", "deploying.md"])
+def test_N9_no_page_denies_that_the_service_speaks_TLS(page: str) -> None:
+    text = " ".join(read(ROOT / "docs" / page).split())
+    assert "(tls.md)" in text
+    assert not re.search(r"speaks plain HTTP(/1\.1)?[:,] so|speaks plain HTTP: each", text)
+
+
 def test_the_health_check_of_the_image_tells_a_service_that_is_ready(tmp_path: Path) -> None:
     ready = load("deploy/image/healthcheck.py").ready
     with running(read_settings(tmp_path, {"ALLOWED_HOSTS": "auth.example.org"})) as service:
         port = str(service.port)
         assert ready({"PORT": port, "ALLOWED_HOSTS": "auth.example.org, other.example.org"}) is True
-        assert ready({"PORT": port}) is False
+        assert ready({"PORT": port, "ALLOWED_HOSTS": "'auth.example.org'"}) is True
     assert ready({"PORT": port, "ALLOWED_HOSTS": "auth.example.org"}) is False
+
+
+def test_F6_the_health_check_of_the_image_takes_an_empty_port_for_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Connection(http.client.HTTPConnection):
+        def connect(self) -> None:
+            asked.append(self.port)
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr(http.client, "HTTPConnection", Connection)
+    ready = load("deploy/image/healthcheck.py").ready
+    assert [ready(environment) for environment in ({"PORT": ""}, {"PORT": " "}, {})] == [False] * 3
+    assert asked == [3000] * 3
 
 
 def test_the_list_of_licences_has_a_line_for_each_component() -> None:
