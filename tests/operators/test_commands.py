@@ -1,11 +1,14 @@
 """Tenants, users, sessions and API keys in an operator's hands, while the service runs."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import click
 import pytest
+from click.testing import Result
 
 from doorward.cli import main
 from harness import PASSWORD, Service, Tenant
@@ -59,6 +62,161 @@ def test_IN5_F10_F11_a_tenant_gets_no_address_that_looks_like_another(operator: 
     answer = operator.run("tenant", "create", address, typed=PASSWORD + "\n")
     assert answer.exit_code == 2
     assert "not an e-mail address" in answer.stderr
+
+
+def audited(operator: Operator, tenant: Tenant) -> list[tuple[str, str]]:
+    """Return what the tenant's audit trail says that was done and by whom, newest first."""
+    return [(one["action"], one["actor"]) for one in operator.read("audit", "show", "--tenant", tenant.email)]
+
+
+def test_N10_an_operator_issues_a_token_of_a_tenant_that_goes_on_with_its_others(
+    operator: Operator, tenant: Tenant
+) -> None:
+    [issued] = operator.read("tenant", "token", tenant.email)
+    assert issued["expires"] is None
+    for token in (tenant.token, issued["token"]):
+        found = tenant.http.get("/tenant", headers={"Authorization": f"Bearer {token}"})
+        assert (found.status_code, found.json()["id"]) == (200, tenant.id)
+    assert audited(operator, tenant)[0] == ("tenant.token", "operator")
+    assert issued["token"] not in str(operator.read("audit", "show", "--tenant", tenant.email))
+    operator.do("session", "revoke", "--tenant", tenant.email, "--yes")
+    assert tenant.http.get("/tenant", headers={"Authorization": f"Bearer {issued['token']}"}).status_code == 401
+
+
+def test_N10_a_token_of_a_tenant_lives_as_long_as_it_chose(operator: Operator, tenant: Tenant) -> None:
+    answer = tenant.http.patch("/tenant", json={"settings": {"tenantSessionLifetime": 3600}}, headers=tenant.headers)
+    assert answer.status_code == 200
+    [issued] = operator.read("tenant", "token", tenant.id)
+    verified = tenant.http.post("/tenant/verify", json={"token": issued["token"]}).json()["decoded"]
+    assert verified["exp"] - verified["iat"] == 3600
+    assert issued["expires"].endswith("Z")
+
+
+def test_N10_a_disabled_tenant_gets_no_token(operator: Operator, tenant: Tenant) -> None:
+    operator.do("tenant", "disable", tenant.email)
+    answer = operator.run("tenant", "token", tenant.email)
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (
+        1,
+        "",
+        f"{tenant.email} is disabled; enable it first.\n",
+    )
+
+
+def create(operator: Operator, tenant: Tenant, *more: str, login: str = "alice", typed: str = "wonderland\n") -> Result:
+    words = ("user", "create", login, "--tenant", tenant.email, "--email", "alice@example.org", "--sub", "customer-17")
+    return operator.run(*words, *more, typed=typed)
+
+
+def test_N10_a_user_that_an_operator_creates_is_like_one_of_the_api(operator: Operator, tenant: Tenant) -> None:
+    more = ("--company", "Example", "--scope", '["orders:read"]', "--metadata", '{"plan": "gold"}', "--email-verified")
+    answer = create(operator, tenant, *more, "--json")
+    assert answer.exit_code == 0, answer.output
+    shown = tenant.get("/user/alice").json()
+    assert shown["id"] == json.loads(answer.stdout)["id"]
+    assert {name: shown[name] for name in ("email", "sub", "company", "scope", "metadata", "emailVerified")} == {
+        "email": "alice@example.org",
+        "sub": "customer-17",
+        "company": "Example",
+        "scope": ["orders:read"],
+        "metadata": {"plan": "gold"},
+        "emailVerified": True,
+    }
+    decoded = tenant.verify(tenant.session(password="wonderland")).json()["decoded"]
+    assert decoded["scope"] == ["orders:read"]
+    assert ("user.create", "operator") in audited(operator, tenant)
+    again = create(operator, tenant, login="ALICE")
+    assert (again.exit_code, again.stderr) == (1, "This login already exists\n")
+
+
+def test_N10_a_scope_of_null_is_one(operator: Operator, tenant: Tenant) -> None:
+    assert create(operator, tenant, "--scope", "null").exit_code == 0
+    assert create(operator, tenant, login="bob").exit_code == 0
+    assert tenant.get("/user/alice").json()["scope"] is None
+    assert "scope" not in tenant.get("/user/bob").json()
+
+
+UNFIT: dict[str, tuple[dict[str, Any], str]] = {
+    "a login that is invisible": ({"login": "bo\u200bb"}, '"login" must not contain invisible characters'),
+    "an address that is none": ({"more": ("--email", "nowhere")}, '"email" must be a valid email'),
+    "a password that is too long": ({"typed": "x" * 257}, '"password" length must be less than or equal to 256'),
+    "an empty sub": ({"more": ("--sub", "")}, '"sub" is not allowed to be empty'),
+    "a scope that is too large": ({"more": ("--scope", f'"{"x" * 5000}"')}, '"scope" must not take more than'),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_N10_a_user_is_held_against_the_rules_of_the_api(operator: Operator, tenant: Tenant, name: str) -> None:
+    given, sentence = UNFIT[name]
+    answer = create(operator, tenant, *given.get("more", ()), **{k: v for k, v in given.items() if k != "more"})
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert answer.stderr.startswith(sentence)
+    assert tenant.get("/user").json()["users"] == []
+
+
+def test_N10_a_user_is_held_against_the_policy_of_the_tenant(operator: Operator, tenant: Tenant) -> None:
+    policy = {"settings": {"passwordPolicy": {"minLength": 12}}}
+    assert tenant.http.patch("/tenant", json=policy, headers=tenant.headers).status_code == 200
+    answer = create(operator, tenant, typed="short-1\n")
+    assert (answer.exit_code, answer.stderr) == (1, '"password" length must be at least 12 characters long\n')
+    assert create(operator, tenant, typed=NEW + "\n").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--scope", "--metadata"])
+@pytest.mark.parametrize("text", ["orders:read", "{", '{"a":1,"a":2}', "NaN"])
+def test_N10_what_is_no_JSON_is_a_wrong_use(operator: Operator, tenant: Tenant, option: str, text: str) -> None:
+    answer = create(operator, tenant, option, text)
+    assert answer.exit_code == 2
+    assert "not valid JSON" in answer.stderr
+
+
+def test_N10_an_api_key_that_an_operator_creates_is_shown_once_and_may_what_it_says(
+    operator: Operator, tenant: Tenant
+) -> None:
+    tenant.create()
+    session = tenant.session()
+    words = ("apikey", "create", "gateway", "--tenant", tenant.email)
+    [made] = operator.read(*words, "--permission", "verify", "--permission", "verify", "--expires", "90d")
+    assert (made["name"], made["permissions"]) == ("gateway", "verify")
+    assert made["expires"] > made["created"]
+    with_key = {"Authorization": f"Bearer {made['key']}"}
+    assert tenant.http.post("/auth/verify", json={"token": session}, headers=with_key).status_code == 200
+    assert tenant.http.get("/user", headers=with_key).status_code == 403
+    [listed] = operator.read("apikey", "list", "--tenant", tenant.email)
+    assert listed["id"] == made["id"]
+    assert made["key"] not in str(listed)
+    assert ("key.create", "operator") in audited(operator, tenant)
+
+
+EXPIRIES = {
+    "2100-01-31": "2100-01-31T00:00:00Z",
+    "2100-01-31T12:00:00Z": "2100-01-31T12:00:00Z",
+    "2100-01-31T12:00+02:00": "2100-01-31T10:00:00Z",
+}
+
+
+@pytest.mark.parametrize("given", EXPIRIES)
+def test_N10_an_api_key_expires_when_it_is_said(operator: Operator, tenant: Tenant, given: str) -> None:
+    words = ("apikey", "create", "ci", "--tenant", tenant.id, "--permission", "users:read", "--expires", given)
+    assert [one["expires"] for one in operator.read(*words)] == [EXPIRIES[given]]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["ci", "--permission", "verify", "--expires", "2001-01-01"], 1, '"expiresAt" must lie in the future'),
+        (["c\u200bi", "--permission", "verify"], 1, '"name" must not contain invisible characters'),
+        (["ci", "--permission", "verify", "--expires", "soon"], 2, "a lifetime such as 90d"),
+        (["ci", "--permission", "everything"], 2, "'everything' is not one of"),
+        (["ci"], 2, "Missing option '--permission'"),
+    ],
+)
+def test_N10_an_api_key_that_cannot_be_is_not_made(
+    operator: Operator, tenant: Tenant, words: list[str], code: int, sentence: str
+) -> None:
+    answer = operator.run("apikey", "create", *words, "--tenant", tenant.email)
+    assert (answer.exit_code, answer.stdout) == (code, "")
+    assert sentence in answer.stderr
+    assert operator.read("apikey", "list", "--tenant", tenant.email) == []
 
 
 def test_an_address_is_taken_once(operator: Operator, tenant: Tenant) -> None:

@@ -1,5 +1,7 @@
 """`doorward user`: a tenant's users, as the tenant would see and change them."""
 
+from typing import Any
+
 import click
 
 from doorward.cli.desk import (
@@ -9,6 +11,7 @@ from doorward.cli.desk import (
     confirmed,
     done,
     example,
+    explained,
     moment,
     password_file,
     read_secret,
@@ -17,17 +20,22 @@ from doorward.cli.desk import (
     tenant_option,
     yes,
 )
+from doorward.core.errors import Refusal
 from doorward.core.model import Caller, User
 from doorward.core.operations import operator
 from doorward.core.user_passwords import Code
 from doorward.core.users import read_cursor
+from doorward.http.body import parse
+from doorward.http.rows import new_user
+from doorward.http.schemas import NewUserBody
+from doorward.http.validation import validate
 
 _PAGE = 500
 
 
 @click.group("user", epilog=example("doorward user show alice --tenant shop@example.org"))
 def user() -> None:
-    """Show, shut out and remove a tenant's users."""
+    """Create, show, disable and remove a tenant's users."""
 
 
 async def _caller(desk: Desk, tenant: str) -> Caller:
@@ -43,6 +51,53 @@ def _row(one: User) -> dict[str, object]:
         "last_activity": moment(one.last_activity),
         "disabled": one.disabled,
     }
+
+
+def _json(_context: click.Context, parameter: click.Parameter, value: str | None) -> object:
+    """Return the value of a JSON text (a click callback)."""
+    if value is None:
+        return None
+    try:
+        return {parameter.name: parse(value.encode())}
+    except Refusal:
+        raise click.BadParameter("not valid JSON.") from None
+
+
+@user.command(
+    epilog=example(
+        "doorward user create alice --tenant shop@example.org --email alice@example.org --sub customer-17\n"
+        "doorward user create alice --tenant shop@example.org --email alice@example.org --sub customer-17 \\\n"
+        "    --scope '[\"orders:read\"]' --password-file /run/secrets/alice --json"
+    )
+)
+@click.argument("login")
+@tenant_option
+@click.option("--email", required=True, help="The e-mail address.")
+@click.option("--sub", required=True, help="The tenant's own name for the user.")
+@click.option("--company", help="The company that the user works for.")
+@click.option("--scope", metavar="JSON", callback=_json, help="Any JSON, which every token of the user carries.")
+@click.option("--metadata", metavar="JSON", callback=_json, help="Any JSON, which no token carries.")
+@click.option("--email-verified", is_flag=True, help="The e-mail address is known to be the user's.")
+@password_file
+@as_json
+def create(*, login: str, tenant: str, password_file: str | None, as_json: bool, **given: Any) -> None:
+    """Create a user, by the same rules as POST /user and the tenant's password policy.
+
+    The password is asked for, or read from standard input or a file.
+    """
+    fields: dict[str, Any] = {"login": login, "email": given["email"], "sub": given["sub"]}
+    fields["password"] = read_secret("Password", password_file)
+    if given["company"] is not None:
+        fields["company"] = given["company"]
+    fields |= (given["scope"] or {}) | (given["metadata"] or {})
+    if given["email_verified"]:
+        fields["emailVerified"] = True
+    new = new_user(login, explained(lambda: validate(fields, NewUserBody)))
+
+    async def work(desk: Desk) -> User:
+        return await desk.users.create(await _caller(desk, tenant), new)
+
+    show_one(_row(at_desk(work)), as_json=as_json)
 
 
 @user.command("list", epilog=example("doorward user list --tenant shop@example.org --search ali"))

@@ -1,11 +1,32 @@
 """`doorward session` and `doorward apikey`: what proves who somebody is, listed and ended."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
 import click
 
-from doorward.cli.desk import Desk, as_json, at_desk, confirmed, done, example, moment, show, tenant_option, yes
-from doorward.core.model import Device
+from doorward.cli.desk import (
+    Desk,
+    as_json,
+    at_desk,
+    confirmed,
+    done,
+    example,
+    explained,
+    moment,
+    show,
+    show_one,
+    tenant_option,
+    yes,
+)
+from doorward.core.clock import system_clock
+from doorward.core.model import Device, Permission
 from doorward.core.operations import operator
 from doorward.core.ports import ApiKey
+from doorward.http.schemas import NewKeyBody
+from doorward.http.validation import validate
+from doorward.settings.values import lifetime
 
 _CHOOSE = "Say which: --tenant, --tenant with --user, those two with --id, or --everybody."
 
@@ -78,7 +99,54 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
 
 @click.group("apikey", epilog=example("doorward apikey list --tenant shop@example.org"))
 def apikey() -> None:
-    """List and revoke tenants' API keys; the service's own keys are `doorward key`."""
+    """Create, list and revoke tenants' API keys; the service's own keys are `doorward key`."""
+
+
+def _expiry(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """Return the time in milliseconds that a lifetime or a date means (a click callback)."""
+    if value is None:
+        return None
+    with suppress(ValueError):
+        return system_clock() + lifetime(value) * 1000
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("a lifetime such as 90d, or a date such as 2030-01-31 or 2030-01-31T12:00Z.") from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+@apikey.command(
+    epilog=example(
+        "doorward apikey create gateway --tenant shop@example.org --permission verify\n"
+        "doorward apikey create ci --tenant shop@example.org --permission users:read --expires 90d --json | jq -r .key"
+    )
+)
+@click.argument("name")
+@tenant_option
+@click.option(
+    "--permission",
+    "permissions",
+    multiple=True,
+    required=True,
+    type=click.Choice([str(permission) for permission in Permission]),
+    help="Something that it may do; may be given several times.",
+)
+@click.option("--expires", "expires_at", metavar="WHEN", callback=_expiry, help="When it expires. Default: never.")
+@as_json
+def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: int | None, as_json: bool) -> None:
+    """Create an API key of a tenant, called NAME, and print it; it is shown this once.
+
+    WHEN is a lifetime from now, such as 90d or 12h, or a date (UTC) such as 2030-01-31.
+    """
+    fields = {"name": name, "permissions": list(dict.fromkeys(permissions)), "expiresAt": expires_at}
+    body = explained(lambda: validate(fields, NewKeyBody))
+
+    async def work(desk: Desk) -> tuple[ApiKey, str]:
+        caller = operator((await desk.operations.find(tenant)).id)
+        return await desk.keys.make(caller, body.name, [Permission(one) for one in body.permissions], expires_at)
+
+    key, text = at_desk(work)
+    show_one({**_key(key), "key": text}, as_json=as_json)
 
 
 @apikey.command("list", epilog=example("doorward apikey list --tenant shop@example.org"))

@@ -10,6 +10,7 @@ from doorward.cli.desk import (
     done,
     email,
     example,
+    fail,
     moment,
     password_file,
     read_secret,
@@ -131,3 +132,27 @@ def password(*, tenant: str, password_file: str | None) -> None:
 
     at_desk(work)
     done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")
+
+
+@tenant.command(
+    epilog=example(
+        "doorward tenant token shop@example.org\ndoorward tenant token shop@example.org --json | jq -r .token"
+    )
+)
+@click.argument("tenant")
+@as_json
+def token(*, tenant: str, as_json: bool) -> None:
+    """Print a new token of a tenant, as a login with its password would give; its other tokens stay valid.
+
+    The token is shown this once, and is in the tenant's audit trail. `session revoke` and `tenant password` end it.
+    """
+
+    async def work(desk: Desk) -> tuple[str, int | None]:
+        one = await desk.operations.find(tenant)
+        if one.disabled:
+            fail(f"{tenant} is disabled; enable it first.")
+        issued = await desk.tenants.issue_token(operator(one.id))
+        return issued.token, issued.session.expires_at
+
+    text, expires = at_desk(work)
+    show_one({"token": text, "expires": moment(expires)}, as_json=as_json)

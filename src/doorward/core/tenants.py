@@ -13,7 +13,7 @@ from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
 from doorward.core.proof import CurrentPassword
-from doorward.core.sessions import SessionDoor
+from doorward.core.sessions import Issued, SessionDoor
 from doorward.core.tenant_settings import TenantSettings, policy, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
 
@@ -120,6 +120,26 @@ class Tenants:
                 await (self._end(caller.tenant_id) if disabled else self._restore(caller.tenant_id))
                 return after
         raise Conflict
+
+    async def issue_token(self, caller: Caller) -> Issued:
+        """Open one more session of the calling tenant, for an operator who needs no password; other sessions go on.
+
+        NotAuthorized where there is no such tenant, or it is disabled.
+        """
+        before = await self._found(caller.tenant_id)
+        if before.disabled:
+            raise NotAuthorized
+        issued = await self.sessions.open_tenant(
+            before,
+            lifetime=settings_of(before).tenant_session_lifetime,
+            events=[event(caller, self.clock(), "tenant.token")],
+        )
+        # As after a login: a change that began meanwhile ends sessions after it is stored, and is seen here.
+        now = await self.accounts.tenant_by_id(before.id)
+        if now is None or now.credentials != before.credentials:
+            await self.sessions.sessions.close(issued.session)
+            raise NotAuthorized
+        return issued
 
     async def _restore(self, tenant_id: str) -> None:
         for key in await self.keys.of_tenant(tenant_id):

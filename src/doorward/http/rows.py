@@ -3,13 +3,22 @@
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from doorward.core.errors import ValidationFailed
 from doorward.core.model import User
 from doorward.core.signing import spell
 from doorward.core.user_transfer import Newcomer, Unfit
-from doorward.http.schemas import ImportedUser, LoginOfPath, UserExported, UserShown
+from doorward.core.users import NewUser, PasswordHash
+from doorward.http.schemas import (
+    ImportedUser,
+    LoginOfPath,
+    NewUserBody,
+    PutUserBody,
+    UserChangesBody,
+    UserExported,
+    UserShown,
+)
 from doorward.http.validation import validate
 
 _lines = msgspec.json.Encoder()
@@ -35,6 +44,27 @@ def shown(user: User) -> UserShown:
         metadata=UNSET if user.metadata is None else msgspec.Raw(user.metadata.encode()),
         emailVerified=user.email_verified_at is not None or UNSET,
         disabled=user.disabled or UNSET,
+    )
+
+
+def given_password(body: NewUserBody | PutUserBody | UserChangesBody) -> str | PasswordHash | UnsetType:
+    """Return the password of a body, or the hash that it gives instead."""
+    return body.password if body.passwordHash is UNSET else PasswordHash(body.passwordHash)
+
+
+def new_user(login: str, body: NewUserBody | PutUserBody) -> NewUser:
+    """Return what a body says of a user to be."""
+    password = given_password(body)
+    assert password is not UNSET  # noqa: S101 - the schema requires one of the two
+    return NewUser(
+        login=login,
+        email=body.email,
+        password=password,
+        sub=body.sub,
+        company=None if body.company is UNSET else body.company,
+        scope=None if body.scope is UNSET else text(body.scope),
+        metadata=None if body.metadata is UNSET else text(body.metadata),
+        email_verified=None if body.emailVerified is UNSET else body.emailVerified,
     )
 
 

@@ -2,14 +2,14 @@
 
 from http import HTTPStatus
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from doorward.core.errors import Fault
 from doorward.core.user_passwords import Kept, Passage
-from doorward.core.users import Changes, NewUser, PasswordHash, read_cursor
+from doorward.core.users import Changes, read_cursor
 from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST
 from doorward.http.pages import page
-from doorward.http.rows import shown, text
+from doorward.http.rows import given_password, new_user, shown, text
 from doorward.http.schemas import (
     CodeGiven,
     Done,
@@ -28,7 +28,7 @@ async def create(services: Services, call: Call) -> Answer:
     """Create a user of the calling tenant."""
     caller = await services.caller(call)
     body = call.read(NewUserBody)
-    return reply(shown(await services.users.create(caller, _new(body.login, body), as_predecessor=True)))
+    return reply(shown(await services.users.create(caller, new_user(body.login, body), as_predecessor=True)))
 
 
 async def index(services: Services, call: Call) -> Answer:
@@ -52,7 +52,7 @@ async def show(services: Services, call: Call) -> Answer:
 async def put(services: Services, call: Call) -> Answer:
     """Create a user of the calling tenant, or replace what is known of it."""
     caller = await services.caller(call)
-    user, created = await services.users.put(caller, _new(call.path["login"], call.read(PutUserBody)))
+    user, created = await services.users.put(caller, new_user(call.path["login"], call.read(PutUserBody)))
     return reply(shown(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
@@ -75,7 +75,7 @@ async def change(services: Services, call: Call) -> Answer:
         changes["metadata"] = None if body.metadata is None else text(body.metadata)
     if body.disabled is not UNSET:
         changes["disabled"] = body.disabled
-    password = _password(body)
+    password = given_password(body)
     if password is not UNSET:
         changes["password"] = password
     return reply(shown(await services.users.change(caller, call.path["login"], **changes)))
@@ -111,22 +111,3 @@ async def delete(services: Services, call: Call) -> Answer:
     caller = await services.caller(call)
     await services.users.delete(caller, call.path["login"])
     return reply(Done())
-
-
-def _password(body: NewUserBody | PutUserBody | UserChangesBody) -> str | PasswordHash | UnsetType:
-    return body.password if body.passwordHash is UNSET else PasswordHash(body.passwordHash)
-
-
-def _new(login: str, body: NewUserBody | PutUserBody) -> NewUser:
-    password = _password(body)
-    assert password is not UNSET  # noqa: S101 - the schema requires one of the two
-    return NewUser(
-        login=login,
-        email=body.email,
-        password=password,
-        sub=body.sub,
-        company=None if body.company is UNSET else body.company,
-        scope=None if body.scope is UNSET else text(body.scope),
-        metadata=None if body.metadata is UNSET else text(body.metadata),
-        email_verified=None if body.emailVerified is UNSET else body.emailVerified,
-    )
