@@ -345,6 +345,8 @@ async def test_T7_a_sweep_leaves_of_what_ended_only_the_session_that_was_kept(
     left = rows.run(f"SELECT id FROM sessions WHERE tenant_id = '{tenant_id}'")
     assert {row[0] for row in left} == {kept.id, neighbour.id}
     assert [await alive(workers, session) for session in (kept, neighbour)] == [True, True]
+
+
 @pytest.mark.parametrize("step", [AHEAD + 1, 7_200_000])
 async def test_F2_a_session_seen_before_the_clock_was_set_back_is_seen_now(workers: Workers, step: int) -> None:
     store, elsewhere = workers.sessions
