@@ -219,6 +219,16 @@ def test_N10_an_api_key_that_cannot_be_is_not_made(
     assert operator.read("apikey", "list", "--tenant", tenant.email) == []
 
 
+@pytest.mark.one_setup
+@pytest.mark.parametrize("login", ["..", "%2e", "bob ", "bo\u034fb", "bob\u200d"], ids=ascii)
+def test_IN5_F9_F10_F11_an_operator_gives_no_such_login(operator: Operator, tenant: Tenant, login: str) -> None:
+    words = ("user", "create", login, "--tenant", tenant.email, "--email", "a@b", "--sub", "s")
+    answer = operator.run(*words, typed="pw\n")
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith('"login" must not ')
+    assert operator.read("user", "list", "--tenant", tenant.email) == []
+
+
 def test_an_address_is_taken_once(operator: Operator, tenant: Tenant) -> None:
     answer = operator.run("tenant", "create", tenant.email.upper(), typed=PASSWORD + "\n")
     assert (answer.exit_code, answer.stderr) == (1, "This tenant's email already exists\n")
