@@ -140,7 +140,7 @@ class Settings:
     tenant_white_list: tuple[Network, ...] = _setting(
         values.networks,
         "127.0.0.0/8,::1",
-        "Addresses that may register tenants, as addresses or CIDR; * opens it to all.",
+        "Addresses that may register tenants, as addresses or CIDR; * opens it to all, none closes it.",
     )
     existing_login: str = _setting(
         values.choice("reject", "replace"),

@@ -99,7 +99,9 @@ def names(value: str) -> tuple[str, ...]:
 
 
 def networks(value: str) -> tuple[Network, ...]:
-    """Read addresses and networks."""
+    """Read addresses and networks; `none` is the empty list, since an empty setting is its default."""
+    if value.lower() == "none":
+        return ()
     found: list[Network] = []
     for item in _items(value):
         if item == "*":
@@ -108,7 +110,7 @@ def networks(value: str) -> tuple[Network, ...]:
         try:
             found.append(_unmapped(ipaddress.ip_network(item, strict=False)))
         except ValueError:
-            raise ValueError("addresses or networks (CIDR) separated by commas, or * for any") from None
+            raise ValueError("addresses or networks (CIDR) separated by commas, * for any, or none") from None
     return tuple(found)
 
 
