@@ -284,7 +284,7 @@ def test_CF2_the_command_of_the_welcome_registers_the_first_tenant(folder: Path)
         command = re.search(r"^  try +(curl .*)$", said, re.MULTILINE)
         assert command
         answer = subprocess.run(command[1], shell=True, capture_output=True, text=True, timeout=60, check=False)  # noqa: S602 - as an operator would paste it
-        assert json.loads(answer.stdout)["login"] == "tenant:shop@example.org", answer.stderr
+        assert json.loads(answer.stdout)["login"] == "tenant:first@example.org", answer.stderr
         key = (folder / "data" / "master.key").read_text().strip().split(":")[1]
         assert str(folder / "data" / "master.key") in said
         assert key not in said

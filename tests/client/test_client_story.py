@@ -327,6 +327,10 @@ def test_a_tenant_comes_chooses_and_goes(connect: Connect, shared: Service) -> N
     assert doorward.tenant.get().settings.session_idle is None
     chosen = doorward.tenant.settings(session_idle=60, password_policy={"min_length": 9}).settings
     assert (chosen.session_idle, chosen.password_policy.min_length) == (60, 9)
+    policy = doorward.tenant.settings(password_policy="recommended").settings.password_policy
+    assert (policy.min_length, policy.require_classes, policy.block_common) == (15, False, True)
+    other = stranger.tenant.register(f"{uuid4().hex}@example.org", PASSWORD, password_policy="recommended")
+    assert connect(shared.url, token=other.token).tenant.get().settings.password_policy == policy
     assert doorward.tenant.settings(session_idle=None).settings.session_idle is None
     with pytest.raises(ValidationFailed, match="password"):
         doorward.users.create(*ALICE)

@@ -44,6 +44,13 @@ async def test_a_tenants_hash_is_renewed_unless_the_password_changed_meanwhile(w
     assert await elsewhere.tenant_by_id(tenant.id) == replace(tenant, password_hash="new", version=2)
 
 
+async def test_N14_a_tenant_is_stored_with_its_settings(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = replace(make_tenant(), settings='{"passwordPolicy":{"minLength":15}}')
+    assert await accounts.add_tenant(tenant)
+    assert await elsewhere.tenant_by_id(tenant.id) == tenant
+
+
 @pytest.mark.parametrize("scope", [None, "null", '"a"', '{"a":[1,"\\u0000","é"]}'])
 @pytest.mark.parametrize("company", [None, "", "Ünïcode & Sons' \"%_\\"])
 async def test_a_user_comes_back_as_it_was_kept(workers: Workers, scope: str | None, company: str | None) -> None:

@@ -17,7 +17,7 @@ RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 TOUR = README.partition("## A tour in five minutes")[2].partition("\n## ")[0]
 BLOCK = re.compile(r"^```(sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WHERE = "URL=http://127.0.0.1:3000\n"
-ASKED = re.compile(r"curl -s (?:-o \S+ -D - )?(?:-X (\w+) )?\"?\$URL([^\s\"?]*)")
+ASKED = re.compile(r"curl -s (?:-f |-o \S+ -D - )?(?:-X (\w+) )?\"?\$URL([^\s\"?]*)")
 END = "@end-of-block@"
 A_TIME = 1_000_000_000
 
@@ -35,21 +35,23 @@ def agrees(said: Any, written: Any) -> bool:
     return bool(said == written)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [TOUR, RECIPES], ids=["tour", "recipes"])
-def test_a_page_works_when_it_is_pasted(page: str, tmp_path: Path) -> None:
-    blocks = [(kind, text) for kind, text in BLOCK.findall(page)]
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    blocks = BLOCK.findall(page)
     assert len(blocks) > 10
     assert blocks[0][1].startswith(WHERE)
-    with serving(tmp_path, {"THROTTLER_MAX": "5", "BUDGET_LOGIN": "10:30", "BUDGET_WRITE": "50:100"}) as process:
-        script = "".join(f"{text}echo; echo {END}\n" for kind, text in blocks if kind == "sh")
-        shell = subprocess.run(
-            ["/bin/bash", "-eu", "-c", script.replace(WHERE, f"URL={process.url}\n")],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+    return blocks
+
+
+def paste(blocks: list[tuple[str, str]], url: str) -> None:
+    """Paste a page into a shell, and see that it is answered as the page says."""
+    script = "".join(f"{text}echo; echo {END}\n" for kind, text in blocks if kind == "sh")
+    shell = subprocess.run(
+        ["/bin/bash", "-eu", "-c", script.replace(WHERE, f"URL={url}\n")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     said = [part.strip() for part in shell.stdout.split(END)]
     step = -1
     for kind, text in blocks:
@@ -57,6 +59,25 @@ def test_a_page_works_when_it_is_pasted(page: str, tmp_path: Path) -> None:
             step += 1
         else:
             assert agrees(json.loads(said[step]), json.loads(text)), f"{said[step]} is not what the page says: {text}"
+
+
+LIMITED = {"THROTTLER_MAX": "5", "BUDGET_LOGIN": "10:30", "BUDGET_WRITE": "50:100"}
+
+
+@pytest.mark.slow
+def test_the_recipes_work_when_they_are_pasted(tmp_path: Path) -> None:
+    with serving(tmp_path, LIMITED) as process:
+        paste(blocks_of(RECIPES), process.url)
+
+
+@pytest.mark.slow
+def test_N4_the_tour_works_after_the_line_of_the_banner_and_a_second_time(tmp_path: Path) -> None:
+    with serving(tmp_path, LIMITED) as process:
+        line = re.search(r"^  try +(curl .*)$", process.log(), re.MULTILINE)
+        assert line
+        for _ in range(2):
+            subprocess.run(["/bin/bash", "-c", line[1]], check=True, capture_output=True, timeout=60)
+            paste(blocks_of(TOUR), process.url)
 
 
 def test_there_is_an_example_of_every_endpoint() -> None:

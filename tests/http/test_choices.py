@@ -313,3 +313,77 @@ def test_settings_of_the_service_count_where_a_tenant_chose_nothing(store: dict[
     assert settings["sessionLifetime"] == 3600
     assert settings["sessionsPerUser"] == 3
     assert settings["tenantSessionLifetime"] == 2_592_000
+
+
+RECOMMENDED = {"minLength": 15, "requireClasses": False, "blockCommon": True}
+UNCHANGED = {"minLength": None, "requireClasses": False, "blockCommon": False}
+
+
+def test_N14_PW5_PW6_the_recommended_policy_is_chosen_by_its_name(tenant: Tenant) -> None:
+    choose(tenant, passwordPolicy={"requireClasses": True})
+    assert choose(tenant, passwordPolicy="recommended").json()["settings"]["passwordPolicy"] == RECOMMENDED
+    assert tenant.get("/tenant").json()["settings"]["passwordPolicy"] == RECOMMENDED
+    assert choose(tenant, passwordPolicy={"minLength": 12}).json()["settings"]["passwordPolicy"]["minLength"] == 12
+    choose(tenant, passwordPolicy="recommended")
+    codes = {
+        "x": ["password_too_short"],
+        "fourteen chars": ["password_too_short"],
+        "password12345678": ["password_too_common"],
+        "aaaaaaaaaaaaaaaaaaaa": ["password_too_common"],
+    }
+    for password, expected in codes.items():
+        answer = tenant.create("alice", password)
+        assert answer.status_code == 422
+        assert [fault["type"] for fault in answer.json()["error"]["details"]] == expected
+    assert tenant.create("alice", "twenty lowercase wor").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "policy"),
+    [
+        ({"passwordPolicy": "recommended"}, RECOMMENDED),
+        ({"passwordPolicy": {"minLength": 9}, "sessionIdle": 3600}, {**UNCHANGED, "minLength": 9}),
+        ({}, UNCHANGED),
+    ],
+)
+def test_N14_a_tenant_registers_with_the_settings_it_wants(
+    shared: Service, settings: dict[str, Any], policy: dict[str, Any]
+) -> None:
+    http, email = shared.client(), f"{uuid4().hex}@example.org"
+    answer = http.post("/tenant", json={"email": email, "password": PASSWORD, "settings": settings})
+    assert answer.status_code == 200, answer.text
+    tenant = Tenant(http, answer.json()["id"], email, PASSWORD, answer.json()["token"])
+    shown = tenant.get("/tenant").json()["settings"]
+    assert (shown["passwordPolicy"], shown["sessionIdle"]) == (policy, settings.get("sessionIdle"))
+    assert tenant.create("alice", "x").status_code == (422 if policy["minLength"] else 200)
+
+
+def test_N14_the_first_token_lives_as_long_as_the_tenant_wants(shared: Service) -> None:
+    http = shared.client()
+    body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "settings": {"tenantSessionLifetime": 60}}
+    token = http.post("/tenant", json=body).json()["token"]
+    decoded = http.post("/tenant/verify", json={"token": token}).json()["decoded"]
+    assert decoded["exp"] - decoded["iat"] == 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ({"passwordPolicy": "strict"}, ["settings", "passwordPolicy"]),
+        ({"passwordPolicy": "Recommended"}, ["settings", "passwordPolicy"]),
+        ({"passwordPolicy": ["recommended"]}, ["settings", "passwordPolicy"]),
+        ({"passwordPolicy": None}, ["settings", "passwordPolicy"]),
+        ({"minLength": 15}, ["settings"]),
+        ("recommended", ["settings"]),
+    ],
+)
+def test_N14_other_words_are_no_policy(shared: Service, tenant: Tenant, settings: Any, path: list[str]) -> None:
+    body = {"email": f"{uuid4().hex}@example.org", "password": PASSWORD, "settings": settings}
+    for answer in (
+        tenant.http.patch("/tenant", json={"settings": settings}, headers=tenant.headers),
+        shared.client().post("/tenant", json=body),
+    ):
+        assert answer.status_code == 422
+        [fault] = answer.json()["error"]["details"]
+        assert fault["path"] == path
+        assert "strict" not in answer.text

@@ -64,6 +64,17 @@ def test_IN5_F10_F11_a_tenant_gets_no_address_that_looks_like_another(operator: 
     assert "not an e-mail address" in answer.stderr
 
 
+def test_N14_a_tenant_is_created_with_the_recommended_policy(operator: Operator) -> None:
+    address = fresh_email()
+    operator.do("tenant", "create", address, "--password-policy", "recommended", typed=PASSWORD + "\n")
+    [shown] = operator.read("tenant", "show", address)
+    assert json.loads(shown["settings"])["passwordPolicy"] == {"minLength": 15, "blockCommon": True}
+    words = ("user", "create", "alice", "--tenant", address, "--email", "a@example.org", "--sub", "1")
+    refused = operator.run(*words, typed="wonderland\n")
+    assert (refused.exit_code, refused.stderr) == (1, '"password" length must be at least 15 characters long\n')
+    assert operator.run("tenant", "create", fresh_email(), "--password-policy", "none").exit_code == 2
+
+
 def audited(operator: Operator, tenant: Tenant) -> list[tuple[str, str]]:
     """Return what the tenant's audit trail says that was done and by whom, newest first."""
     return [(one["action"], one["actor"]) for one in operator.read("audit", "show", "--tenant", tenant.email)]

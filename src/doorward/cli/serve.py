@@ -70,7 +70,8 @@ def _welcome(settings: Settings, listeners: list[socket.socket]) -> None:
         for port, listener in zip(serving.ports(settings), listeners, strict=True)
     ]
     key = "JWT_KEY" if settings.jwt_key else str(Path(settings.data_dir) / "master.key")
-    body = json.dumps({"email": "shop@example.org", "password": "Correct-Horse-9"})
+    # Not the address of the README's tour, which registers a tenant too.
+    body = json.dumps({"email": "first@example.org", "password": "Correct-Horse-9"})
     click.secho(f"Doorward {__version__}", bold=True)
     click.echo(
         f"  listens on  {click.style(url, bold=True)}  ({settings.workers} worker{'s' * (settings.workers > 1)})"

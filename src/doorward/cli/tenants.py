@@ -20,7 +20,7 @@ from doorward.cli.desk import (
 )
 from doorward.core.model import Tenant
 from doorward.core.operations import operator
-from doorward.core.tenant_settings import settings_of, write
+from doorward.core.tenant_settings import NAMED_POLICIES, settings_of, write
 
 
 @click.group("tenant", epilog=example("doorward tenant list\ndoorward tenant disable shop@example.org"))
@@ -35,19 +35,26 @@ def _row(one: Tenant) -> dict[str, object]:
 @tenant.command(
     epilog=example(
         "doorward tenant create shop@example.org\n"
-        "doorward tenant create shop@example.org --password-file /run/secrets/shop --json"
+        "doorward tenant create shop@example.org --password-file /run/secrets/shop --json\n"
+        "doorward tenant create shop@example.org --password-policy recommended"
     )
 )
 @click.argument("email", callback=email)
 @password_file
+@click.option(
+    "--password-policy",
+    "policy",
+    type=click.Choice(list(NAMED_POLICIES)),
+    help="Policy for its users' passwords. Default: any password is accepted.",
+)
 @click.option("--init", is_flag=True, help="Create the database and the master key first, where there are none.")
 @as_json
-def create(*, email: str, password_file: str | None, init: bool, as_json: bool) -> None:
+def create(*, email: str, password_file: str | None, policy: str | None, init: bool, as_json: bool) -> None:
     """Create a tenant. Its password is asked for, or read from standard input or a file."""
     password = read_secret("Password", password_file)
 
     async def work(desk: Desk) -> Tenant:
-        return await desk.operations.create(email, password)
+        return await desk.operations.create(email, password, NAMED_POLICIES[policy] if policy else None)
 
     show_one(_row(at_desk(work, create=init)), as_json=as_json)
 

@@ -12,6 +12,7 @@ from doorward.core.model import Caller, Event, Tenant
 from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, AuditLog, Clock, Ending, Sessions
+from doorward.core.tenant_settings import PasswordPolicy, TenantSettings, write
 from doorward.core.throttle import TENANTS, Throttle
 
 _PAGE = 200
@@ -48,17 +49,19 @@ class Operations:
                 yield tenant
             after = canonical(page[-1].email)
 
-    async def create(self, email: str, password: str) -> Tenant:
-        """Create a tenant, which has no session yet; TenantExists where the address is taken.
+    async def create(self, email: str, password: str, policy: PasswordPolicy | None = None) -> Tenant:
+        """Create a tenant, with a policy for its users' passwords and no session yet.
 
-        ValidationFailed for an address or a password that no tenant may be given.
+        TenantExists where the address is taken; ValidationFailed for an address or a password that no tenant may be
+        given.
         """
         check_email(email)
         require(tenant_rule(password), "password")
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         secret = await self.passwords.hash(password, group=TENANTS)
-        tenant = Tenant(str(uuid4()), email, secret, credentials=1, created_at=self.clock())
+        settings = write(TenantSettings(password_policy=policy or PasswordPolicy()))
+        tenant = Tenant(str(uuid4()), email, secret, credentials=1, created_at=self.clock(), settings=settings)
         created = event(operator(tenant.id), tenant.created_at, "tenant.create")
         if not await self.accounts.add_tenant(tenant, events=[created]):
             raise TenantExists

@@ -1,5 +1,6 @@
 """What a tenant may choose for itself, and what counts where it chose nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,10 @@ class PasswordPolicy(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     min_length: int | None = None
     require_classes: bool = False
     block_common: bool = False
+
+
+NAMED_POLICIES: Mapping[str, PasswordPolicy] = {"recommended": PasswordPolicy(min_length=15, block_common=True)}
+"""Policies that have a name. `recommended`: NIST SP 800-63B-4 (3.1.1.2), for a password that is the only factor."""
 
 
 class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -47,6 +52,18 @@ def settings_of(tenant: Tenant) -> TenantSettings:
 def write(settings: TenantSettings) -> str:
     """Return the text that is kept."""
     return msgspec.json.encode(settings).decode()
+
+
+def merge(before: TenantSettings, changes: Mapping[str, object]) -> TenantSettings:
+    """Return settings with some changed, by their attribute names.
+
+    A password policy is replaced as a whole where one is given, and changed in part by a mapping.
+    """
+    fields = dict(changes)
+    policy = fields.get("password_policy")
+    if isinstance(policy, Mapping):
+        fields["password_policy"] = msgspec.structs.replace(before.password_policy, **policy)
+    return msgspec.structs.replace(before, **fields)
 
 
 class Counting(NamedTuple):

@@ -1,9 +1,8 @@
 """Tenants come to be, choose, and go."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import uuid4
-
-import msgspec
 
 from doorward.core.audit import SERVICE, event
 from doorward.core.errors import Conflict, NotAuthorized, TenantExists, require
@@ -14,7 +13,7 @@ from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
 from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import Issued, SessionDoor
-from doorward.core.tenant_settings import TenantSettings, policy, settings_of, write
+from doorward.core.tenant_settings import TenantSettings, merge, policy, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
 
 _TRIES = 5
@@ -32,29 +31,33 @@ class Tenants:
     throttle: Throttle
     clock: Clock
 
-    async def register(self, caller: Caller, email: str, password: str) -> tuple[Tenant, str]:
+    async def register(
+        self, caller: Caller, email: str, password: str, chosen: Mapping[str, object] | None = None
+    ) -> tuple[Tenant, str]:
         """Register a tenant and return it with its first token.
 
-        `caller` says where the request came from. TenantExists where the address is taken; ValidationFailed for an
-        address or a password that no tenant may be given.
+        `caller` says where the request came from, `chosen` are settings as `choose` takes them. TenantExists where the
+        address is taken; ValidationFailed for an address or a password that no tenant may be given.
         """
         check_email(email)
         require(tenant_rule(password), "password")
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         password_hash = await self.passwords.hash(password, group=TENANTS)
-        tenant = Tenant(str(uuid4()), email, password_hash, credentials=1, created_at=self.clock())
+        settings = write(merge(TenantSettings(), chosen or {}))
+        tenant = Tenant(str(uuid4()), email, password_hash, credentials=1, created_at=self.clock(), settings=settings)
         created = event(caller._replace(tenant_id=tenant.id), tenant.created_at, "tenant.create")
         if not await self.accounts.add_tenant(tenant, events=[created]):
             raise TenantExists
-        return tenant, (await self.sessions.open_tenant(tenant)).token
+        lifetime = settings_of(tenant).tenant_session_lifetime
+        return tenant, (await self.sessions.open_tenant(tenant, lifetime=lifetime)).token
 
     async def get(self, caller: Caller) -> Tenant:
         """Return the calling tenant; NotAuthorized where it has just gone."""
         self.throttle.ask(caller.tenant_id)
         return await self._found(caller.tenant_id)
 
-    async def choose(self, caller: Caller, changes: dict[str, object]) -> Tenant:
+    async def choose(self, caller: Caller, changes: Mapping[str, object]) -> Tenant:
         """Change some of the calling tenant's settings, by their attribute names; None: back to the service's own.
 
         Bounds on its users' sessions count at once, for those that are open too; the number of sessions a user may
@@ -63,7 +66,7 @@ class Tenants:
         await self.throttle.write(caller.tenant_id)
         for _ in range(_TRIES):
             before = await self._found(caller.tenant_id)
-            chosen = _merge(settings_of(before), changes)
+            chosen = merge(settings_of(before), changes)
             after = replace(before, settings=write(chosen))
             changed = event(caller, self.clock(), "tenant.settings")
             holds = policy(chosen, version=before.version + 1)
@@ -162,11 +165,3 @@ class Tenants:
         if tenant is None:
             raise NotAuthorized
         return tenant
-
-
-def _merge(before: TenantSettings, changes: dict[str, object]) -> TenantSettings:
-    fields = dict(changes)
-    password_policy = fields.pop("password_policy", None)
-    if isinstance(password_policy, dict):
-        fields["password_policy"] = msgspec.structs.replace(before.password_policy, **password_policy)
-    return msgspec.structs.replace(before, **fields)

@@ -71,6 +71,14 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A field that takes an object of its own, or one of a few words that each stand for such an object."""
+
+    words: tuple[str, ...]
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
 class Alternatives:
     """Two optional fields of a schema, as its `ALTERNATIVES`: a body has one of them, never both.
 
@@ -82,7 +90,7 @@ class Alternatives:
     required: bool = True
 
 
-Rule = Text | AnyJson | Whole | Flag | Items | OneOf | Fields
+Rule = Text | AnyJson | Whole | Flag | Items | OneOf | Fields | Named
 _Faults = Iterator[Fault]
 
 
@@ -131,6 +139,8 @@ def validate(body: Any, schema: type[Schema]) -> Schema:
 
 def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[Fault]) -> Any:
     """Return the value as the schema has it, adding what is wrong with it to `faults`."""
+    if isinstance(rule, Named):
+        return _read_named(value, rule, path, faults)
     if isinstance(rule, Fields):
         return _read_fields(value, rule, path, faults)
     if isinstance(rule, Items):
@@ -168,6 +178,15 @@ def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fau
         # The name is the caller's own text, so it is not said again.
         faults.append(Fault([*path], "object.allowUnknown", "an unknown field is not allowed"))
     return rule.schema(**found) if len(faults) == before else None
+
+
+def _read_named(value: Any, rule: Named, path: Sequence[str], faults: list[Fault]) -> Any:
+    if isinstance(value, str):
+        if value not in rule.words:
+            text = f'"{path[-1]}" must be an object or one of {", ".join(rule.words)}'
+            faults.append(Fault(path, "any.only", text))
+        return value
+    return _read_fields(value, rule.fields, path, faults)
 
 
 def _read_items(value: Any, rule: Items, path: Sequence[str], faults: list[Fault]) -> Any:

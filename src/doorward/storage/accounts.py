@@ -41,6 +41,7 @@ class RelationalAccounts:
             "password_hash": tenant.password_hash,
             "credentials": tenant.credentials,
             "created_at": tenant.created_at,
+            "settings": tenant.settings,
         }
         return await self._write("add_tenant", row, events)
 

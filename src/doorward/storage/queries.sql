@@ -14,8 +14,8 @@ SELECT at FROM probes WHERE name = :name
 UPDATE probes SET at = :now WHERE name = :name AND at = :written RETURNING name
 
 -- name: add_tenant
-INSERT INTO tenants (id, email, email_key, password_hash, credentials, created_at)
-VALUES (:id, :email, :email_key, :password_hash, :credentials, :created_at)
+INSERT INTO tenants (id, email, email_key, password_hash, credentials, created_at, settings)
+VALUES (:id, :email, :email_key, :password_hash, :credentials, :created_at, :settings)
 ON CONFLICT DO NOTHING
 RETURNING id
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 
@@ -282,9 +282,18 @@ class AsyncTenantAccount:
         """Send with `sender`."""
         self._sender = sender
 
-    async def register(self, email: str, password: str) -> Registered:
-        """Register a tenant. Raises TenantExists, Forbidden (from this address), ValidationFailed."""
-        return await self._sender.send(calls.register_tenant(email, password))
+    async def register(
+        self,
+        email: str,
+        password: str,
+        *,
+        password_policy: Mapping[str, int | bool | None] | Literal["recommended"] | None = None,
+    ) -> Registered:
+        """Register a tenant, with a `password_policy` as `settings` takes it.
+
+        Raises TenantExists, Forbidden (from this address), ValidationFailed.
+        """
+        return await self._sender.send(calls.register_tenant(email, password, password_policy))
 
     async def login(self, email: str, password: str) -> str:
         """Return a new token for a tenant. Raises IncorrectCredentials, TooManyAttempts."""
@@ -311,13 +320,13 @@ class AsyncTenantAccount:
         session_idle: int | Unset | None = UNSET,
         sessions_per_user: int | Unset | None = UNSET,
         tenant_session_lifetime: int | Unset | None = UNSET,
-        password_policy: Mapping[str, int | bool | None] | None = None,
+        password_policy: Mapping[str, int | bool | None] | Literal["recommended"] | None = None,
         ready_hashes: bool | Unset | None = UNSET,
     ) -> Tenant:
         """Change the settings that are named. Times in seconds; None: as the service has it, for `session_idle` off.
 
-        `password_policy` takes any of `min_length`, `require_classes`, `block_common`. `ready_hashes` makes a bcrypt
-        string in the `password` of `users.create` a hash.
+        `password_policy` takes any of `min_length`, `require_classes`, `block_common`, or "recommended". `ready_hashes`
+        makes a bcrypt string in the `password` of `users.create` a hash.
         """
         call = calls.choose(
             password_policy,

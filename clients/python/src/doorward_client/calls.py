@@ -491,9 +491,13 @@ def end_everybody(*, own: bool) -> Call[None]:
     return Call("DELETE", _query("/tenant/sessions", tenant="true" if own else None), _nothing)
 
 
-def register_tenant(email: str, password: str) -> Call[values.Registered]:
-    """Register a tenant."""
-    return Call("POST", "/tenant", partial(_value, values.Registered), _given(email=email, password=password))
+def register_tenant(
+    email: str, password: str, password_policy: Mapping[str, Any] | str | None
+) -> Call[values.Registered]:
+    """Register a tenant, with a policy for its users' passwords if one is given."""
+    settings = UNSET if password_policy is None else {"passwordPolicy": _policy(password_policy)}
+    body = _given(email=email, password=password, settings=settings)
+    return Call("POST", "/tenant", partial(_value, values.Registered), body)
 
 
 def login_tenant(email: str, password: str) -> Call[values.TenantToken]:
@@ -517,12 +521,16 @@ def get_tenant() -> Call[values.Tenant]:
     return Call("GET", "/tenant", partial(_value, values.Tenant), question=True)
 
 
-def choose(password_policy: Mapping[str, Any] | None, **settings: Any) -> Call[values.Tenant]:
+def choose(password_policy: Mapping[str, Any] | str | None, **settings: Any) -> Call[values.Tenant]:
     """Change some of the tenant's settings."""
     chosen = json.loads(_given(**settings))
     if password_policy is not None:
-        chosen["passwordPolicy"] = json.loads(_given(**password_policy))
+        chosen["passwordPolicy"] = _policy(password_policy)
     return Call("PATCH", "/tenant", partial(_value, values.Tenant), _given(settings=chosen))
+
+
+def _policy(policy: Mapping[str, Any] | str) -> Any:
+    return policy if isinstance(policy, str) else json.loads(_given(**policy))
 
 
 def change_tenant_password(current: str, password: str) -> Call[None]:

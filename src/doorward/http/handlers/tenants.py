@@ -8,7 +8,7 @@ from msgspec import UNSET
 from doorward.core.audit import read
 from doorward.core.errors import InvalidToken
 from doorward.core.model import Tenant
-from doorward.core.tenant_settings import settings_of
+from doorward.core.tenant_settings import NAMED_POLICIES, settings_of
 from doorward.http.pages import page
 from doorward.http.schemas import (
     Done,
@@ -16,7 +16,9 @@ from doorward.http.schemas import (
     EventShown,
     FarewellBody,
     NewTenantBody,
+    PasswordPolicyBody,
     PasswordPolicyShown,
+    SettingsBody,
     SettingsShown,
     TenantChangesBody,
     TenantCreated,
@@ -33,7 +35,8 @@ async def register(services: Services, call: Call) -> Answer:
     """Register a tenant and open its first session."""
     services.registration.admit(call)
     body = call.read(NewTenantBody)
-    tenant, token = await services.tenants.register(call.by(), body.email, body.password)
+    chosen = {} if body.settings is UNSET else _chosen(body.settings)
+    tenant, token = await services.tenants.register(call.by(), body.email, body.password, chosen)
     return reply(TenantCreated(tenant.id, tenant.email, tenant.login, token))
 
 
@@ -68,21 +71,8 @@ async def show(services: Services, call: Call) -> Answer:
 async def change(services: Services, call: Call) -> Answer:
     """Change some of the calling tenant's settings."""
     caller = await services.caller(call)
-    chosen = call.read(TenantChangesBody).settings
-    changes = _given(
-        session_lifetime=chosen.sessionLifetime,
-        session_idle=chosen.sessionIdle,
-        sessions_per_user=chosen.sessionsPerUser,
-        tenant_session_lifetime=chosen.tenantSessionLifetime,
-        ready_hashes=chosen.readyHashes,
-    )
-    if chosen.passwordPolicy is not UNSET:
-        changes["password_policy"] = _given(
-            min_length=chosen.passwordPolicy.minLength,
-            require_classes=chosen.passwordPolicy.requireClasses,
-            block_common=chosen.passwordPolicy.blockCommon,
-        )
-    return reply(_shown(services, await services.tenants.choose(caller, changes)))
+    chosen = _chosen(call.read(TenantChangesBody).settings)
+    return reply(_shown(services, await services.tenants.choose(caller, chosen)))
 
 
 async def change_password(services: Services, call: Call) -> Answer:
@@ -107,6 +97,25 @@ async def audit(services: Services, call: Call) -> Answer:
     before, limit = page(call, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None)
     entries, following = await services.audit.page(caller.tenant_id, before=before, limit=limit)
     return reply(EventPage([_event(read(entry)) for entry in entries], str(following or 0)))
+
+
+def _chosen(body: SettingsBody) -> dict[str, object]:
+    """Return the settings of a body by their attribute names."""
+    chosen = _given(
+        session_lifetime=body.sessionLifetime,
+        session_idle=body.sessionIdle,
+        sessions_per_user=body.sessionsPerUser,
+        tenant_session_lifetime=body.tenantSessionLifetime,
+        ready_hashes=body.readyHashes,
+    )
+    policy = body.passwordPolicy
+    if isinstance(policy, PasswordPolicyBody):
+        chosen["password_policy"] = _given(
+            min_length=policy.minLength, require_classes=policy.requireClasses, block_common=policy.blockCommon
+        )
+    elif policy is not UNSET:
+        chosen["password_policy"] = NAMED_POLICIES[policy]
+    return chosen
 
 
 def _given(**values: object) -> dict[str, object]:

@@ -1,10 +1,11 @@
 """A tenant: registering, recognised, its settings, its audit trail."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from doorward.core.tenant_settings import NAMED_POLICIES
 from doorward.http.fields import (
     Audience,
     ExistingTenantEmail,
@@ -23,14 +24,7 @@ from doorward.http.fields import (
     Token,
     YesNo,
 )
-from doorward.http.validation import Fields, Whole
-
-
-class NewTenantBody(msgspec.Struct):
-    """A tenant to be."""
-
-    email: TenantEmail
-    password: TenantPassword
+from doorward.http.validation import Fields, Named, Whole
 
 
 class TenantLoginBody(msgspec.Struct):
@@ -123,7 +117,12 @@ class SettingsBody(msgspec.Struct):
         Annotated[Seconds, Meta(description="Of the tenant's own sessions, from the next login on.")] | UnsetType | None
     ) = UNSET
     passwordPolicy: (  # noqa: N815 - the published name
-        Annotated[PasswordPolicyBody, Fields(PasswordPolicyBody)] | UnsetType
+        Annotated[
+            PasswordPolicyBody | Literal["recommended"],
+            Named(tuple(NAMED_POLICIES), Fields(PasswordPolicyBody)),
+            Meta(description="`recommended`: at least 15 characters, and none of the common passwords."),
+        ]
+        | UnsetType
     ) = UNSET
     readyHashes: (  # noqa: N815 - the published name
         Annotated[
@@ -137,6 +136,14 @@ class SettingsBody(msgspec.Struct):
         | UnsetType
         | None
     ) = UNSET
+
+
+class NewTenantBody(msgspec.Struct):
+    """A new tenant. `settings` are its choices from the beginning, as `PATCH /tenant` takes them."""
+
+    email: TenantEmail
+    password: TenantPassword
+    settings: Annotated[SettingsBody, Fields(SettingsBody)] | UnsetType = UNSET
 
 
 class TenantChangesBody(msgspec.Struct):
