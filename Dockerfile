@@ -1,16 +1,17 @@
 # Two stages on one base: what builds, and what runs. `make image` builds it; docs/image.md explains it.
 # The base by tag; by digest with --build-arg PYTHON=python:3.13-slim@sha256:...
-ARG PYTHON=python:3.13-slim
+ARG PYTHON=docker.io/library/python:3.13-slim
 
 FROM ${PYTHON} AS build
 
 # Nothing, or `otel` for traces: which lock is shipped, image.txt or image-otel.txt.
 ARG EXTRAS=
 WORKDIR /build
-# A private index or a proxy comes from a pip.conf given as the secret `pip`; it is in no layer.
+# Optional secrets, which are in no layer: `pip` is a pip.conf that names an index or a proxy; `ca` is the certificate
+# authority of either, which that pip.conf refers to as `cert = /run/secrets/ca`.
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/doorward
 COPY requirements/image.txt requirements/image-otel.txt requirements/image-build.txt requirements/
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     tools/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements/image-build.txt \
     && tools/bin/pip download --no-cache-dir --require-hashes --no-deps --only-binary :all: \
     --dest wheels -r "requirements/image${EXTRAS:+-$EXTRAS}.txt"
