@@ -214,6 +214,14 @@ def test_a_container_s_user_owns_the_secrets_that_it_reads() -> None:
         assert owners <= {user}, name
 
 
+def test_the_proxy_repeats_requests_that_change_nothing_and_no_others() -> None:
+    template = read(ROOT / "deploy" / "compose" / "nginx.conf.template")
+    [repeated] = re.findall(r"location ~ (\S+) \{\n.*\n.*non_idempotent;\n +error_page 502 504 = @again;", template)
+    found = {endpoint.path for endpoint in ENDPOINTS if re.search(repeated, endpoint.path)}
+    assert found == {"/tenant/verify", "/auth/verify", "/auth/verify/batch", "/oauth/introspect", "/forward-auth"}
+    assert template.count("non_idempotent") == 2
+
+
 def test_every_file_names_the_image_of_this_version() -> None:
     images = {service["image"] for _, name, service in SERVICES if name == "doorward"}
     assert images == {f"doorward:{__version__}"}
