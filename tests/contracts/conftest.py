@@ -27,8 +27,22 @@ def store(setup: str, servers: Servers) -> Iterator[dict[str, str]]:
         yield settings
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Let servers answer late: no contract is about deadlines, and a busy machine misses those of a service."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("doorward.storage.postgres.database._SECONDS", 20.0)
+        patch.setattr("doorward.storage.postgres.database._SERVER_MILLISECONDS", 20_000)
+        patch.setattr("doorward.storage.redis.client._SECONDS", 20.0)
+        yield
+
+
 @pytest.fixture(scope="module")
-def settled(store: dict[str, str], module_folder: Path) -> tuple[Bystanders, dict[str, Any]]:
+def settled(
+    patience: None,  # noqa: ARG001 - it comes first
+    store: dict[str, str],
+    module_folder: Path,
+) -> tuple[Bystanders, dict[str, Any]]:
     """Bystanders in the stores of this module, and what is to be seen of them."""
 
     async def settle() -> tuple[Bystanders, dict[str, Any]]:

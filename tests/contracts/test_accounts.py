@@ -306,7 +306,10 @@ async def test_a_page_of_a_search_takes_a_bounded_number_of_steps_and_says_how_f
     assert [user.login for user in page.users] == [f"person-{number:03}@example.org" for number in (80, 81, 82)]
     # Every piece of it is in many logins, but it is in none.
     page = await accounts.search_users(tenant_id, part="@example.orgle.org", after="", limit=3)
-    assert page == Found([], sorted(map(canonical, LOGINS))[19])
+    ordered = sorted(map(canonical, LOGINS))
+    assert page == Found([], ordered[19])
+    page = await accounts.search_users(tenant_id, part="@example.orgle.org", after=ordered[19], limit=3)
+    assert page == Found([], ordered[39])
 
 
 @pytest.mark.usefixtures("small")
@@ -695,7 +698,8 @@ async def test_a_deleted_tenant_is_found_no_more_and_its_address_is_free_at_once
     assert await elsewhere.tenant_by_id(tenant.id) is None
     assert await elsewhere.tenant_by_id(neighbour.id) == neighbour
     assert await elsewhere.tenant_by_email(tenant.email) is None
-    assert not await elsewhere.change_tenant(tenant)
+    # Whatever version it has by now.
+    assert not any([await elsewhere.change_tenant(replace(tenant, version=version)) for version in range(1, 5)])
     assert not await elsewhere.set_tenant_hash(tenant, "revived")
     assert await elsewhere.change_tenant(neighbour)
     listed = {one.id for one in await accounts.list_tenants(after="", limit=10_000)}

@@ -356,6 +356,17 @@ async def test_a_session_of_no_tenant_is_adopted_by_one_tenant_and_ends_with_its
         assert await store.adopt(orphan, winner) is None
 
 
+async def test_T7_the_adoption_of_one_session_leaves_every_other_to_its_own_tenant(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    one, other = (user_session("", str(uuid4()))._replace(kind=Kind.IMPORTED_USER) for _ in range(2))
+    await store.open_many([one, other])
+    mine, theirs = str(uuid4()), str(uuid4())
+    assert await store.adopt(one, mine)
+    adopted = await elsewhere.adopt(other, theirs)
+    assert adopted
+    assert adopted.tenant_id == theirs
+
+
 async def test_what_was_ended_or_was_never_there_is_not_adopted(workers: Workers) -> None:
     store, elsewhere = workers.sessions
     orphan = user_session("", str(uuid4()))._replace(kind=Kind.IMPORTED_USER)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,10 +9,7 @@ import pytest
 
 from doorward.core.model import AHEAD, Device, Kind, Origin, Session
 from doorward.core.ports import Claimed, Policy, Sessions
-from harness import read_settings
 from made import NOW, Workers, claimed, key_session, made_event, tenant_session, user_session
-from rows import Rows
-from servers import Servers
 
 
 async def alive(workers: Workers, session: Session) -> bool:
@@ -324,27 +320,6 @@ async def test_T7_ended_sessions_do_not_count_towards_the_cap(workers: Workers) 
     for session in living:
         await elsewhere.open(session, cap=2)
     assert [await alive(workers, session) for session in living] == [True, True]
-
-
-async def test_T7_a_sweep_leaves_of_what_ended_only_the_session_that_was_kept(
-    workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers
-) -> None:
-    if workers.one.redis is not None:
-        pytest.skip("Redis removes sessions as they end, and has no table of them.")
-    sessions, elsewhere = workers.sessions
-    tenant_id, user_id = str(uuid4()), str(uuid4())
-    kept, *ended = (user_session(tenant_id, user_id, expires_at=None) for _ in range(4))
-    neighbour = user_session(tenant_id, str(uuid4()), expires_at=None)
-    for session in (kept, *ended, neighbour):
-        await sessions.open(session, cap=None)
-    await sessions.end_user(tenant_id, user_id, keep=kept)
-    rows = Rows(read_settings(module_folder, store), servers)
-    assert len(rows.run(f"SELECT id FROM sessions WHERE tenant_id = '{tenant_id}'")) == 5
-    while await elsewhere.sweep(NOW, limit=2):
-        pass
-    left = rows.run(f"SELECT id FROM sessions WHERE tenant_id = '{tenant_id}'")
-    assert {row[0] for row in left} == {kept.id, neighbour.id}
-    assert [await alive(workers, session) for session in (kept, neighbour)] == [True, True]
 
 
 @pytest.mark.parametrize("step", [AHEAD + 1, 7_200_000])

@@ -14,7 +14,7 @@ from typing import Any
 
 import coverage
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from mutants.changes import SCRIPTS, STATEMENTS
 
@@ -26,7 +26,7 @@ _QUICK_THOUGH_SLOW = "tests/redis/"
 _LEFT_OUT = "cluster"
 
 # The same examples each time, so that the same mutants survive, and none kept in the working directory.
-settings.register_profile("mutants", derandomize=True, database=None)
+settings.register_profile("mutants", derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("mutants")
 
 
@@ -101,23 +101,39 @@ class _Recorder:
         Path(_ORDER["record"]).write_text(json.dumps({"tests": self._tests, "lines": lines}), encoding="utf-8")
 
     def _watch_statements(self) -> None:
+        from doorward.storage import statements
         from doorward.storage.database import Step
+
+        load = statements.load_statements
+
+        @wraps(load)
+        def noting_load(marker: str) -> dict[str, statements.Statement]:
+            return _Noting(load(marker), self._note_statement)
+
+        # Before the databases import it.
+        statements.load_statements = noting_load
+
         from doorward.storage.postgres.database import PostgresDatabase
         from doorward.storage.sqlite import SqliteDatabase
 
-        def noting_names(method: Callable[..., Any]) -> Callable[..., Any]:
+        def noting_call(method: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(method)
             def noting(database: object, *given: Any) -> Any:
                 # A name and its values, or any number of steps.
-                names = [one.statement if isinstance(one, Step) else one for one in given]
-                self._uses.update(f"{STATEMENTS}:{name}" for name in names if isinstance(name, str))
+                for one in given:
+                    if isinstance(one, str | Step):
+                        self._note_statement(one if isinstance(one, str) else one.statement)
                 return method(database, *given)
 
             return noting
 
+        # A database looks up some of its statements once and keeps them.
         for database in (SqliteDatabase, PostgresDatabase):
             for method in ("read", "look_up", "scan", "write"):
-                setattr(database, method, noting_names(getattr(database, method)))
+                setattr(database, method, noting_call(getattr(database, method)))
+
+    def _note_statement(self, name: str) -> None:
+        self._uses.add(f"{STATEMENTS}:{name}")
 
     def _watch_scripts(self) -> None:
         from doorward.storage.redis import scripts
@@ -139,6 +155,18 @@ class _Recorder:
         # Before the modules that run scripts import them.
         for owner, name, noting in ((scripts, "load_scripts", noting_names), (scripts.Script, "on", noting_use)):
             setattr(owner, name, noting)
+
+
+class _Noting(dict[str, Any]):
+    """Statements by name, which notes those that are looked up."""
+
+    def __init__(self, statements: dict[str, Any], note: Callable[[str], None]) -> None:
+        super().__init__(statements)
+        self._note = note
+
+    def __getitem__(self, name: str) -> Any:
+        self._note(name)
+        return super().__getitem__(name)
 
 
 def _package() -> Path:

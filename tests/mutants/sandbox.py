@@ -144,6 +144,8 @@ def sandboxes(number: int) -> Iterator[list[Sandbox]]:
     """Make so many sandboxes; one PostgreSQL serves them all, since its databases have names of their own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doorward-mutants-")))
+        # Tests run programs as other users.
+        folder.chmod(0o755)
         postgresql = OwnPostgres.make(fsync="off")
         stack.callback(postgresql.remove)
         made = []
