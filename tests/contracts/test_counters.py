@@ -83,8 +83,8 @@ async def test_BF1_at_the_cap_nothing_helps_but_forgetting(workers: Workers, key
     for _ in range(RULE.cap):
         await fail(counters, key, now)
         now += RULE.longest
-    assert await elsewhere.reserve(key, RULE, now=now) == Verdict(RULE.longest)
-    assert await elsewhere.reserve(key, RULE, now=now + 5 * RULE.memory) == Verdict(RULE.longest)
+    assert (await elsewhere.reserve(key, RULE, now=now)).locked
+    assert (await elsewhere.reserve(key, RULE, now=now + 5 * RULE.memory)).locked
     await counters.forget(key)
     assert await elsewhere.reserve(key, RULE, now=now) == Verdict(0)
 
@@ -139,6 +139,26 @@ async def test_success_forgets_failures_but_not_who_is_still_in_flight(workers: 
     await elsewhere.forget(key)
     verdicts = [await counters.reserve(key, RULE, now=NOW) for _ in range(RULE.free + 1)]
     assert verdicts.count(Verdict(0)) == RULE.free - 1
+
+
+async def test_clearing_forgets_failures_and_blocks_of_the_names_it_is_given_and_no_reservation(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+    names = [key, f"{key}-session", f"{key}-bystander", f"{key}-reserved"]
+    for name in names:
+        for _ in range(RULE.cap if name == key else RULE.free + 1):
+            await counters.settle(name, RULE, now=NOW)
+    await elsewhere.forget(names[3])
+    for _ in range(RULE.free):
+        assert await counters.reserve(names[3], RULE, now=NOW) == Verdict(0)
+    await elsewhere.clear([names[1], key, names[3], f"{key}-unknown"], now=NOW)
+    verdicts = [await counters.reserve(name, RULE, now=NOW) for name in names]
+    assert verdicts[:2] == [Verdict(0), Verdict(0)]
+    assert verdicts[2] == Verdict(RULE.first)
+    assert verdicts[3].busy
+    await counters.release(key)
+    assert await failures(elsewhere, key, NOW) == 0
 
 
 async def test_a_reservation_that_nobody_concluded_is_forgotten_after_its_lease(workers: Workers, key: str) -> None:
@@ -199,7 +219,7 @@ async def test_KR4_BF1_failures_are_counted_on_under_another_name(workers: Worke
     later = now + 8_000
     await fail(counters, key, later)
     await fail(elsewhere, key, later + 8_000)
-    assert await counters.reserve(key, RULE, now=later + 50_000) == Verdict(RULE.longest), "eight have failed"
+    assert (await counters.reserve(key, RULE, now=later + 50_000)).locked, "eight have failed"
 
 
 async def test_KR4_of_many_who_inherit_at_once_one_does(workers: Workers, key: str) -> None:
@@ -406,7 +426,7 @@ async def test_F2_a_budget_used_up_before_the_clock_was_set_back_is_full(workers
 
 @pytest.mark.parametrize("behind", [1, 500, 1_500, 2_000])
 @pytest.mark.parametrize("burst", [1, 5])
-async def test_F2_BF10_a_worker_whose_clock_is_behind_gets_nothing_out_of_a_budget_that_is_used_up(
+async def test_BF10_F2_a_worker_whose_clock_is_behind_gets_nothing_out_of_a_budget_that_is_used_up(
     workers: Workers, key: str, behind: int, burst: int
 ) -> None:
     counters, elsewhere = workers.counters
@@ -434,7 +454,7 @@ async def test_F2_a_wait_begun_before_the_clock_was_set_back_is_over(
 
 
 @pytest.mark.parametrize("behind", [1, 500, 2_000])
-async def test_F2_BF2_a_worker_whose_clock_is_behind_does_not_cut_a_wait_short(
+async def test_BF2_F2_a_worker_whose_clock_is_behind_does_not_cut_a_wait_short(
     workers: Workers, key: str, behind: int
 ) -> None:
     counters, elsewhere = workers.counters
@@ -457,8 +477,8 @@ async def test_F2_reservations_left_behind_before_the_clock_was_set_back_are_for
     assert await elsewhere.reserve(key, rule, now=NOW) == Verdict(0)
 
 
-async def test_F2_BF1_a_clock_that_is_set_back_does_not_lift_the_cap(workers: Workers, key: str) -> None:
+async def test_BF1_F2_a_clock_that_is_set_back_does_not_lift_the_cap(workers: Workers, key: str) -> None:
     counters, elsewhere = workers.counters
     for _ in range(RULE.cap):
         await counters.settle(key, RULE, now=NOW + 7_200_000)
-    assert (await elsewhere.reserve(key, RULE, now=NOW)).wait > 0
+    assert (await elsewhere.reserve(key, RULE, now=NOW)).locked

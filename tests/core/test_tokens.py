@@ -572,7 +572,7 @@ def test_TK7_a_clock_that_lags_by_the_leeway_is_forgiven(session: Session) -> No
 
 @pytest.mark.parametrize("step", [10, 7_200, 30 * 86_400], ids=["10 s", "2 h", "30 d"])
 @pytest.mark.parametrize("session", [USER, TENANT], ids=["user", "tenant"])
-def test_F2_TK7_after_the_clock_was_set_back_a_token_is_as_good_as_its_session(session: Session, step: int) -> None:
+def test_TK7_F2_after_the_clock_was_set_back_a_token_is_as_good_as_its_session(session: Session, step: int) -> None:
     claims = USER_CLAIMS if session is USER else TENANT_CLAIMS
     assert accepts(issue(session), session, now=NOW - step)
     later = forge(claims={**claims, "iat": NOW + LEEWAY + 1}, session=session)
@@ -582,7 +582,7 @@ def test_F2_TK7_after_the_clock_was_set_back_a_token_is_as_good_as_its_session(s
 
 
 @pytest.mark.parametrize("step", [7_200, 30 * 86_400], ids=["2 h", "30 d"])
-def test_F2_TK17_a_session_lives_no_longer_from_when_the_clock_was_set_back_than_at_first(step: int) -> None:
+def test_TK17_F2_a_session_lives_no_longer_from_when_the_clock_was_set_back_than_at_first(step: int) -> None:
     codec, since = Codec({"1": MASTER}, "doorward"), (NOW - step) * 1000
     codec.follow_clock(lambda: since)
     brief = USER._replace(expires_at=(NOW + 3600) * 1000, seen_at=NOW * 1000)

@@ -165,7 +165,7 @@ def test_PW9_a_code_dies_with_a_newer_one_and_with_a_change_of_the_password(tena
     assert tenant.post("/user/nobody/password/reset", {}).status_code == 404
 
 
-def test_S14_PW9_a_code_voided_while_it_is_redeemed_in_vain_stays_void(service: Service) -> None:
+def test_PW9_S14_a_code_voided_while_it_is_redeemed_in_vain_stays_void(service: Service) -> None:
     tenant = service.tenant()
     put(tenant, "bob")
     first = tenant.post("/user/bob/password/reset", {}).json()["code"]

@@ -140,7 +140,7 @@ def test_TK17_an_idle_session_ends_and_one_that_is_used_does_not(service: Servic
     assert tenant.verify(used).status_code == 400
 
 
-def test_S16_TK17_a_session_in_use_never_dies_of_the_shortest_idle_time(service: Service) -> None:
+def test_TK17_S16_a_session_in_use_never_dies_of_the_shortest_idle_time(service: Service) -> None:
     tenant = service.tenant()
     assert service.clock
     tenant.create("alice")

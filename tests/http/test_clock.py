@@ -104,7 +104,7 @@ def assert_nothing_changed(service: Service, known: Tenant, token: str, renewed:
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
-def test_F2_TK17_after_a_clock_was_set_back_sessions_end_as_late_as_if_they_began_then(
+def test_TK17_F2_after_a_clock_was_set_back_sessions_end_as_late_as_if_they_began_then(
     store: dict[str, str], tmp_path: Path, clock: TurnableClock, *, restarted: bool
 ) -> None:
     def settled(service: Service) -> Tenant:
@@ -153,7 +153,7 @@ def test_F2_sessions_opened_after_the_clock_was_set_back_are_not_the_oldest(serv
     assert [tenant.verify(token).status_code for token in (*before, *after)] == [400, 400, 200, 200]
 
 
-def test_F2_TK18_no_refresh_token_gets_a_longer_grace_and_no_session_ends_for_it(service: Service) -> None:
+def test_TK18_F2_no_refresh_token_gets_a_longer_grace_and_no_session_ends_for_it(service: Service) -> None:
     tenant, clock = service.tenant(), service.clock
     assert clock
     tenant.create("alice")
@@ -170,7 +170,7 @@ def test_F2_TK18_no_refresh_token_gets_a_longer_grace_and_no_session_ends_for_it
     assert tenant.verify(third["accessToken"]).status_code == 400, "now it is known to be used twice"
 
 
-def test_F2_PW9_a_reset_code_does_not_outlive_its_ten_minutes_by_a_clock_that_is_set_back(service: Service) -> None:
+def test_PW9_F2_a_reset_code_does_not_outlive_its_ten_minutes_by_a_clock_that_is_set_back(service: Service) -> None:
     tenant, clock = service.tenant(), service.clock
     assert clock
     tenant.create("alice")

@@ -71,7 +71,7 @@ class Authentication:
         """Open a session for a user of the calling tenant; with `refresh`, one of short tokens that can be renewed.
 
         Raises UserNotFound or IncorrectPassword (or LoginRefused for both), UserDisabled where the password was right,
-        TooManyRequests, TooManyAttempts, Overloaded, StoreUnavailable.
+        TooManyRequests, TooManyAttempts, AccountLocked, Overloaded, StoreUnavailable.
         """
         tenant_id, login = caller.tenant_id, attempt.login
         await self.throttle.login(tenant_id)
@@ -117,14 +117,15 @@ class Authentication:
         events = [event(caller, self.clock(), action, subject=session.user_id or "", session=session)]
         return await self.sessions.sessions.close(session, events=events)
 
-    async def login_tenant(self, caller: Caller, email: str, password: str) -> Issued:
+    async def login_tenant(self, caller: Caller, email: str, password: str, *, known: Session | None = None) -> Issued:
         """Open a session for a tenant; `caller` says where the request came from, its tenant is not known yet.
 
-        Raises IncorrectCredentials, whether the address is unknown, the tenant disabled, or the password wrong,
-        TooManyAttempts, Overloaded, StoreUnavailable.
+        `known` is a live session of the tenant that the client has proven; its failures are counted apart, so that
+        failures from elsewhere do not lock the tenant out. Raises IncorrectCredentials, whether the address is unknown,
+        the tenant disabled, or the password wrong, TooManyAttempts, AccountLocked, Overloaded, StoreUnavailable.
         """
         started = monotonic()
-        tenant, proof = await self._prove(TENANTS, email, password, lambda: self.accounts.tenant_by_email(email))
+        tenant, proof = await self._prove(TENANTS, email, password, lambda: self.accounts.tenant_by_email(email), known)
         if tenant is not None:
             caller = caller._replace(tenant_id=tenant.id)
         if tenant is None or not proof.match.right or tenant.disabled:
@@ -163,9 +164,9 @@ class Authentication:
         # In a flood most are refused for want of a thread: asked before anything is reserved, that writes nothing. The
         # hasher asks once more, and its word counts.
         self.passwords.check_room(realm)
-        async with self.throttle.attempt(f"{realm}/{known.id}" if known else realm, name) as attempt:
+        async with self.throttle.attempt(realm, name, session=known.id if known else "") as attempt:
             account = await find()
-            if known and (account is None or account.id != known.user_id):
+            if known and (account is None or account.id != (known.user_id or known.tenant_id)):
                 # Somebody else's session proves nothing here, so no password will do.
                 account = None
             attempt.known = account is not None

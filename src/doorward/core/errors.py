@@ -163,6 +163,13 @@ class TooManyAttempts(Refusal):
     sentence = "Too many failed attempts, wait before the next one"
 
 
+class AccountLocked(Refusal):
+    """As many failed attempts in a row as there may be; no wait helps, only a new password or cleared failures."""
+
+    code = "account_locked"
+    sentence = "Locked after too many failed attempts: set a new password, or have the failures cleared"
+
+
 class Overloaded(Refusal):
     """More password hashes are waiting than can be computed in time."""
 

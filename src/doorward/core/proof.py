@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from doorward.core.errors import IncorrectPassword
-from doorward.core.model import Event
+from doorward.core.model import Event, Session
 from doorward.core.passwords import Passwords
 from doorward.core.ports import AuditLog
 from doorward.core.throttle import Throttle
@@ -17,12 +17,23 @@ class CurrentPassword:
     throttle: Throttle
     audit: AuditLog
 
-    async def demand(self, realm: str, name: str, password: str, stored: str | None, *, refused: Event) -> None:
+    async def demand(
+        self,
+        realm: str,
+        name: str,
+        password: str,
+        stored: str | None,
+        *,
+        refused: Event,
+        known: Session | None = None,
+    ) -> None:
         """Return where the password of `name` in `realm` (see `Throttle.attempt`) is right.
 
-        IncorrectPassword (which counts as a failed login; `refused` is kept in the log), TooManyAttempts, Overloaded.
+        `known` is a live session of this account that the client has proven; its failures are counted apart. Raises
+        IncorrectPassword (which counts as a failed login; `refused` is kept in the log), TooManyAttempts,
+        AccountLocked, Overloaded.
         """
-        async with self.throttle.attempt(realm, name) as attempt:
+        async with self.throttle.attempt(realm, name, session=known.id if known else "") as attempt:
             match = await self.passwords.match(password, stored, group=realm)
             attempt.right = match.right
         if not match.right:

@@ -77,12 +77,12 @@ class Tenants:
     async def change_password(self, caller: Caller, current: str, password: str, keep: Session) -> None:
         """Set a new password for the calling tenant that proves the current one; its other sessions end.
 
-        IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded, ValidationFailed for a password
-        that does not meet the tenants' rule.
+        Failures are counted for the calling session, apart from those of logins. IncorrectPassword, TooManyAttempts,
+        AccountLocked, Overloaded, ValidationFailed for a password that does not meet the tenants' rule.
         """
         require(tenant_rule(password), "password")
         await self.throttle.write(caller.tenant_id)
-        before = await self._prove(caller, current, "tenant.password")
+        before = await self._prove(caller, current, "tenant.password", keep)
         secret = await self.passwords.hash(password, group=TENANTS)
         after = replace(before, password_hash=secret, credentials=before.credentials + 1)
         ends = Ending(caller.tenant_id, keep=keep)
@@ -90,14 +90,16 @@ class Tenants:
         if not await self.accounts.change_tenant(after, events=[told], ends=ends):
             raise Conflict
         await self.sessions.sessions.end_tenant(caller.tenant_id, keep=keep)
+        await self.throttle.pardon(TENANTS, before.email)
 
-    async def delete(self, caller: Caller, password: str) -> None:
+    async def delete(self, caller: Caller, password: str, session: Session) -> None:
         """Remove the calling tenant that proves its password, and all it owns, for good.
 
         It and its sessions are gone when this returns; what lay behind them is removed within the minute.
-        IncorrectPassword (which counts as a failed login), TooManyAttempts, Overloaded.
+        Failures are counted for the calling session, apart from those of logins. IncorrectPassword, TooManyAttempts,
+        AccountLocked, Overloaded.
         """
-        await self._prove(caller, password, "tenant.delete")
+        await self._prove(caller, password, "tenant.delete", session)
         await self.remove(caller)
 
     async def remove(self, caller: Caller) -> None:
@@ -154,10 +156,11 @@ class Tenants:
         await sessions.end_keys(tenant_id)
         await sessions.end_users_of(tenant_id)
 
-    async def _prove(self, caller: Caller, password: str, action: str) -> Tenant:
+    async def _prove(self, caller: Caller, password: str, action: str, known: Session) -> Tenant:
         tenant = await self._found(caller.tenant_id)
         refused = event(caller, self.clock(), action, refused="password")
-        await self.current.demand(TENANTS, tenant.email, password, tenant.password_hash, refused=refused)
+        proven = TENANTS, tenant.email, password, tenant.password_hash
+        await self.current.demand(*proven, refused=refused, known=known)
         return tenant
 
     async def _found(self, tenant_id: str) -> Tenant:

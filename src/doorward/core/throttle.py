@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from doorward.core.clock import monotonic_clock
-from doorward.core.errors import StoreUnavailable, TooManyAttempts, TooManyRequests
+from doorward.core.errors import AccountLocked, StoreUnavailable, TooManyAttempts, TooManyRequests
 from doorward.core.identity import canonical
 from doorward.core.ports import Backoff, Clock, Counters
 
@@ -167,23 +167,26 @@ class Throttle:
             self._denied = {known: at for known, at in self._denied.items() if at > now}
         self._denied[key] = now + wait
 
-    def key(self, realm: str, name: str) -> str:
-        """Return the counter of a name in a realm."""
-        return f"attempts:{self.alias(realm, name)}"
+    def key(self, realm: str, name: str, session: str = "") -> str:
+        """Return the counter of a name in a realm; with a session that was proven, the one of its attempts alone."""
+        return f"attempts:{self.alias(_scope(realm, session), name)}"
 
-    async def _counter(self, realm: str, name: str) -> str:
-        key = self.key(realm, name)
+    async def _counter(self, realm: str, name: str, session: str = "") -> str:
+        key = self.key(realm, name, session)
         for other in self.peppers[1:]:
-            await self.counters.inherit(key, f"attempts:{_alias(other, realm, name)}", now=self.clock())
+            former = f"attempts:{_alias(other, _scope(realm, session), name)}"
+            await self.counters.inherit(key, former, now=self.clock())
         return key
 
     @asynccontextmanager
-    async def attempt(self, realm: str, name: str) -> AsyncIterator[Attempt]:
+    async def attempt(self, realm: str, name: str, *, session: str = "") -> AsyncIterator[Attempt]:
         """Reserve an attempt at the secret of a name, whether or not the name exists, before the secret is looked at.
 
-        TooManyAttempts where earlier failures demand a wait.
+        `session` is the id of a live session that the client has proven. Its attempts are counted apart, so that
+        failures from elsewhere lock no client out that is logged in. TooManyAttempts where earlier failures demand a
+        wait, AccountLocked where there were too many.
         """
-        key = await self._counter(realm, name)
+        key = await self._counter(realm, name, session)
         await self._reserve(key)
         attempt = Attempt()
         try:
@@ -198,6 +201,8 @@ class Throttle:
             verdict = await self.counters.reserve(key, self.backoff, now=self.clock())
             if not verdict.wait:
                 return
+            if verdict.locked:
+                raise AccountLocked
             if not verdict.busy or waited >= self.patience:
                 raise TooManyAttempts(retry_after=max(1, _seconds(verdict.wait)))
             await asyncio.sleep(pause)
@@ -213,6 +218,11 @@ class Throttle:
             unknown_in = "" if attempt.known else self.alias(realm, "")
             await self.counters.settle(key, self.backoff, now=self.clock(), unknown_in=unknown_in)
 
-    async def pardon(self, realm: str, name: str) -> None:
-        """Forget the failures of a name: its secret was replaced by who owns it."""
-        await self.counters.forget(await self._counter(realm, name))
+    async def pardon(self, realm: str, name: str, sessions: Iterable[str] = ()) -> None:
+        """Forget the failures of a name, and those counted apart for these sessions of its account."""
+        keys = [await self._counter(realm, name, session) for session in ("", *sessions)]
+        await self.counters.clear(keys, now=self.clock())
+
+
+def _scope(realm: str, session: str) -> str:
+    return f"{realm}/{session}" if session else realm

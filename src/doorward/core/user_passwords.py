@@ -61,8 +61,9 @@ class UserPasswords:
     async def change(self, caller: Caller, login: str, passage: Passage, keep: Kept) -> None:
         """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
 
-        LoginNotFound, IncorrectPassword (which counts as a failed login), UserDisabled, InvalidToken where `keep` is
-        no live token of this user, ValidationFailed by the tenant's policy, TooManyAttempts, Overloaded.
+        A wrong current password counts as a failed login, with `keep` as one of that session. LoginNotFound,
+        IncorrectPassword, UserDisabled, InvalidToken where `keep` is no live token of this user, ValidationFailed by
+        the tenant's policy, TooManyAttempts, AccountLocked, Overloaded.
         """
         await self.throttle.write(caller.tenant_id)
         user = await self.accounts.user_by_login(caller.tenant_id, login)
@@ -70,7 +71,8 @@ class UserPasswords:
             raise LoginNotFound
         kept = await self._kept(keep.credential, keep.token, user) if keep.token else None
         refused = event(caller, self.clock(), "user.password", subject=user.id, refused="password")
-        await self.current.demand(caller.tenant_id, user.login, passage.current, user.password_hash, refused=refused)
+        proven = caller.tenant_id, user.login, passage.current, user.password_hash
+        await self.current.demand(*proven, refused=refused, known=kept)
         if user.disabled:
             raise UserDisabled
         await self._set(caller, user, passage.password, keep=kept, gone=Conflict())

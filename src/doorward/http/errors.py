@@ -221,6 +221,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     core.TokenMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
     core.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     core.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    core.AccountLocked: HTTPStatus.TOO_MANY_REQUESTS,
     HeadersTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
     NotImplementedHere: HTTPStatus.NOT_IMPLEMENTED,
@@ -231,6 +232,10 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     HttpVersionNotSupported: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
 }
 """Total over every refusal that exists; a test demands it."""
+
+
+_STAYS = frozenset({core.AccountLocked})
+"""Refusals with a status that says when to try again, although no wait helps."""
 
 
 def body(refusal: Refusal) -> bytes:
@@ -272,7 +277,8 @@ def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     status = STATUS[type(refusal)]
     if status == HTTPStatus.UNAUTHORIZED:
         found.append((b"www-authenticate", b"Bearer"))
-    if refusal.retry_after is not None or status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+    passes = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE} and type(refusal) not in _STAYS
+    if refusal.retry_after is not None or passes:
         found.append((b"retry-after", b"%d" % (refusal.retry_after or 1)))
     if isinstance(refusal, MethodNotAllowed):
         found.append((b"allow", refusal.allow.encode("ascii")))

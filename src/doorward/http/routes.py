@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from doorward.core.errors import (
+    AccountLocked,
     Conflict,
     IncorrectCredentials,
     IncorrectPassword,
@@ -37,7 +38,7 @@ from doorward.http.watch import LOGIN, QUESTION
 _PROVEN = (NotAuthorized, PermissionDenied)
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
-_GUESSED = (TooManyRequests, TooManyAttempts)
+_GUESSED = (TooManyRequests, TooManyAttempts, AccountLocked)
 _LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_GUESSED)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -48,7 +49,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/tenant/login", tenants.login, Proof.NONE, "Tenants",
-        (*_BODY, IncorrectCredentials, TooManyRequests, TooManyAttempts),
+        (*_BODY, IncorrectCredentials, *_GUESSED),
         schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT, lane=LOGIN, hashes=True,
     ),
     Endpoint(

@@ -22,7 +22,7 @@ PROMISES: Mapping[str, str] = {
     "TK4": "One token is one string: any other spelling of it is refused.",
     "TK5": "Every class of fault that published signature vectors probe is refused, and valid forms are accepted.",
     "TK6": "A token of one kind, issuer or audience is refused wherever another is asked for.",
-    "TK7": "Time claims are seconds, true, and bounded; senseless ones are refused.",
+    "TK7": "Time claims are seconds, true, bounded, and no later than their session; senseless ones are refused.",
     "TK9": "A token longer than 8 kB is refused unread.",
     "TK13": "A logged-out token is dead at once; a second logout is told so and is no fault.",
     "TK14": "A changed password, a disabled or deleted user and a disabled tenant end every session they concern, at "
@@ -31,7 +31,7 @@ PROMISES: Mapping[str, str] = {
     "PW9": "A change needs the current password; a reset code is good once, for ten minutes, and kept as a digest.",
     "PW10": "No answer, whoever asks, holds a hash unless a permission for exactly that was given.",
     "EN4": "A taken address is told only to who may register, and a registration takes nothing over.",
-    "BF5": "Every door that looks at a secret counts on the same count.",
+    "BF5": "Every door that looks at a secret counts on the same count; a proven session has its own.",
     "IN1": "A body of more than 16 kB is refused, whether it says its length or not.",
     "IN2": "JSON that is malformed, ambiguous, too deep or not UTF-8 is refused without a fault.",
     "IN3": "A value of the wrong type is refused by the name of its field, never by its value.",

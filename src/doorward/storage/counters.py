@@ -1,5 +1,7 @@
 """Counters (see the port), each operation one upsert."""
 
+from collections.abc import Sequence
+
 from doorward.core.ports import APART, Backoff, Verdict, furthest
 from doorward.storage.database import Database, Step
 
@@ -48,6 +50,11 @@ class RelationalCounters:
     async def forget(self, key: str) -> None:
         """See `Counters.forget`."""
         await self._db.write(Step("forget_last", {"key": key}), Step("forget_failures", {"key": key}))
+
+    async def clear(self, keys: Sequence[str], *, now: int) -> None:
+        """See `Counters.clear`."""
+        # Sorted, so that two processes that clear the same names lock them in the same order.
+        await self._db.write(*(Step("clear_failures", {"key": key, "now": now}) for key in sorted(keys)))
 
     async def inherit(self, key: str, former: str, *, now: int) -> None:
         """See `Counters.inherit`."""

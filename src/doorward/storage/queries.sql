@@ -394,6 +394,12 @@ DELETE FROM attempts WHERE key = :key AND pending <= 1
 -- name: forget_failures
 UPDATE attempts SET failures = 0, blocked_until = 0, pending = pending - 1 WHERE key = :key
 
+-- name: clear_failures
+-- Without a reservation the counter says nothing any more, and is swept.
+UPDATE attempts SET failures = 0, blocked_until = 0,
+    expires_at = CASE WHEN pending > 0 AND lease_until > :now THEN lease_until ELSE :now END
+WHERE key = :key
+
 -- name: hold_attempts
 UPDATE attempts SET pending = 0 WHERE key = :key AND expires_at > :now RETURNING key
 

@@ -7,6 +7,7 @@
 from doorward_client.asynchronous import AsyncDoorward
 from doorward_client.calls import UNSET, ImportUser
 from doorward_client.errors import (
+    AccountLocked,
     BadAnswer,
     Conflict,
     Detail,
@@ -64,6 +65,7 @@ from doorward_client.values import (
 __version__ = "0.1.0"
 __all__ = [
     "UNSET",
+    "AccountLocked",
     "AsyncDoorward",
     "BadAnswer",
     "Claims",

@@ -500,9 +500,10 @@ def register_tenant(
     return Call("POST", "/tenant", partial(_value, values.Registered), body)
 
 
-def login_tenant(email: str, password: str) -> Call[values.TenantToken]:
+def login_tenant(email: str, password: str, known_token: str | None) -> Call[values.TenantToken]:
     """Open a session for a tenant."""
-    return Call("POST", "/tenant/login", partial(_value, values.TenantToken), _given(email=email, password=password))
+    body = _given(email=email, password=password, token=_or_unset(known_token))
+    return Call("POST", "/tenant/login", partial(_value, values.TenantToken), body)
 
 
 def verify_tenant(token: str) -> Call[values.TenantClaims | None]:

@@ -174,6 +174,12 @@ class TooManyAttempts(TooManyRequests):
     for_code = "too_many_attempts"
 
 
+class AccountLocked(Refused):
+    """As many wrong passwords in a row as there may be: no wait helps, only a new password or cleared failures."""
+
+    for_code = "account_locked"
+
+
 class Detail(NamedTuple):
     """One fault of a body: which field, which rule, and a sentence that repeats no value."""
 

@@ -220,7 +220,8 @@ class Users:
     def change_password(self, login: str, current: str, password: str, *, keep_token: str | None = None) -> None:
         """Set a new password for a user who proves the current one. Its sessions end, but for that of `keep_token`.
 
-        Raises IncorrectPassword, LoginNotFound, TooManyAttempts, ValidationFailed.
+        With `keep_token` failures are counted apart from those of logins. Raises IncorrectPassword, LoginNotFound,
+        TooManyAttempts, AccountLocked, ValidationFailed.
         """
         self._sender.send(calls.change_password(login, current, password, keep_token))
 
@@ -295,9 +296,13 @@ class TenantAccount:
         """
         return self._sender.send(calls.register_tenant(email, password, password_policy))
 
-    def login(self, email: str, password: str) -> str:
-        """Return a new token for a tenant. Raises IncorrectCredentials, TooManyAttempts."""
-        return (self._sender.send(calls.login_tenant(email, password))).token
+    def login(self, email: str, password: str, *, known_token: str | None = None) -> str:
+        """Return a new token for a tenant.
+
+        With a live token of the same tenant in `known_token` its failures are counted apart from those of other
+        clients, who then cannot lock it out. Raises IncorrectCredentials, TooManyAttempts, AccountLocked.
+        """
+        return (self._sender.send(calls.login_tenant(email, password, known_token))).token
 
     def verify(self, token: str) -> TenantClaims | None:
         """Return whose a tenant token is; None for a dead one. Raises Unavailable: then it must not pass."""
@@ -452,7 +457,8 @@ class Doorward:
         `ip` and `user_agent` are kept with the session. With `known_token`, a live token of the same user, failures are
         counted apart from everybody else's. It is never sent twice after a failure that leaves its fate open.
 
-        Raises LoginFailed (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused), TooManyAttempts.
+        Raises LoginFailed (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused), TooManyAttempts,
+        AccountLocked.
         """
         call = calls.login(
             login, password, device_id, refresh=refresh, ip=ip, user_agent=user_agent, known_token=known_token

@@ -1,5 +1,6 @@
 """Budgets and failures."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 APART = 2_000
@@ -19,11 +20,13 @@ def furthest(period: int, burst: int) -> int:
 class Verdict(NamedTuple):
     """Whether an attempt may go on.
 
-    `wait` is how many milliseconds to wait, 0 for go on; `busy` says that only attempts in flight stand in the way.
+    `wait` is how many milliseconds to wait, 0 for go on; `busy` says that only attempts in flight stand in the way,
+    `locked` that no wait helps.
     """
 
     wait: int
     busy: bool = False
+    locked: bool = False
 
 
 class Backoff(NamedTuple):
@@ -60,7 +63,7 @@ class Backoff(NamedTuple):
     def refused(self, failures: int, blocked_until: int, now: int) -> Verdict:
         """Return why a counter of this state refuses an attempt."""
         if failures >= self.cap:
-            return Verdict(self.longest)
+            return Verdict(self.longest, locked=True)
         own = self.wait(failures)
         if own and now < blocked_until <= now + own + APART:
             return Verdict(min(blocked_until - now, own))
@@ -102,7 +105,11 @@ class Counters(Protocol):
         ...
 
     async def forget(self, key: str) -> None:
-        """Give a reservation back and forget all failures: the secret was right, or was replaced."""
+        """Give a reservation back and forget all failures: the secret was right."""
+        ...
+
+    async def clear(self, keys: Sequence[str], *, now: int) -> None:
+        """Forget all failures of these names, and no reservation: a secret was replaced, or an account unlocked."""
         ...
 
     async def inherit(self, key: str, former: str, *, now: int) -> None:

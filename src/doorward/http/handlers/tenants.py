@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from doorward.core.audit import read
 from doorward.core.errors import InvalidToken
-from doorward.core.model import Tenant
+from doorward.core.model import Session, Tenant
 from doorward.core.tenant_settings import NAMED_POLICIES, settings_of
 from doorward.http.pages import page
 from doorward.http.schemas import (
@@ -43,7 +43,9 @@ async def register(services: Services, call: Call) -> Answer:
 async def login(services: Services, call: Call) -> Answer:
     """Open a session for a tenant."""
     body = call.read(TenantLoginBody)
-    issued = await services.authentication.login_tenant(call.by()._replace(actor="tenant"), body.email, body.password)
+    known = None if body.token is UNSET else await _known(services, body.token)
+    caller = call.by()._replace(actor="tenant")
+    issued = await services.authentication.login_tenant(caller, body.email, body.password, known=known)
     return reply(TokenGiven(issued.token))
 
 
@@ -85,8 +87,8 @@ async def change_password(services: Services, call: Call) -> Answer:
 
 async def delete(services: Services, call: Call) -> Answer:
     """Remove the calling tenant and all it owns, for good."""
-    caller = await services.caller(call)
-    await services.tenants.delete(caller, call.read(FarewellBody).password)
+    session = await services.sessions.tenant(call.credential, call.needs)
+    await services.tenants.delete(call.by(session), call.read(FarewellBody).password, session)
     return reply(Done())
 
 
@@ -116,6 +118,13 @@ def _chosen(body: SettingsBody) -> dict[str, object]:
     elif policy is not UNSET:
         chosen["password_policy"] = NAMED_POLICIES[policy]
     return chosen
+
+
+async def _known(services: Services, token: str) -> Session | None:
+    try:
+        return (await services.sessions.tenant_token(token.encode(errors="replace"))).session
+    except InvalidToken:
+        return None
 
 
 def _given(**values: object) -> dict[str, object]:

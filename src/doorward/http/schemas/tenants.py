@@ -28,10 +28,17 @@ from doorward.http.validation import Fields, Named, Whole
 
 
 class TenantLoginBody(msgspec.Struct):
-    """A tenant's e-mail address and password."""
+    """A tenant's e-mail address and password.
+
+    `token` may be a live token of the same tenant: failures with it are counted apart from those of other clients.
+    """
 
     email: ExistingTenantEmail
     password: Password
+    token: (
+        Annotated[Token, Meta(description="A live token of the same tenant: failures with it are counted apart.")]
+        | UnsetType
+    ) = UNSET
 
 
 class TenantCreated(msgspec.Struct):

@@ -70,6 +70,15 @@ if tonumber(redis.call('HGET', KEYS[1], 'pending') or '0') <= 1 then return redi
 redis.call('HINCRBY', KEYS[1], 'pending', -1)
 return redis.call('HSET', KEYS[1], 'failures', 0, 'blocked', 0)
 
+-- name: clear
+-- KEYS attempts. ARGV now.
+local held = redis.call('HMGET', KEYS[1], 'pending', 'lease')
+if tonumber(held[1] or '0') <= 0 or tonumber(held[2] or '0') <= tonumber(ARGV[1]) then
+  return redis.call('DEL', KEYS[1])
+end
+redis.call('HDEL', KEYS[1], 'blocked', 'unknown')
+return redis.call('HSET', KEYS[1], 'failures', 0)
+
 -- name: evict
 -- KEYS attempts. 1 where it was the counter of an unknown name.
 return redis.call('HEXISTS', KEYS[1], 'unknown') == 1 and redis.call('DEL', KEYS[1]) or 0

@@ -5,6 +5,7 @@ writes it, so that no attempt has a trip more, nor takes longer for a name that 
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from doorward.core.ports import APART, Backoff, Verdict, furthest
 from doorward.storage.redis.client import Redis
@@ -49,6 +50,10 @@ class RedisCounters:
     async def forget(self, key: str) -> None:
         """See `Counters.forget`."""
         await self._run("forget", key)
+
+    async def clear(self, keys: Sequence[str], *, now: int) -> None:
+        """See `Counters.clear`."""
+        await self._redis.run(*(_SCRIPTS["clear"].on([_place("attempts", key)], now) for key in keys))
 
     async def inherit(self, key: str, former: str, *, now: int) -> None:
         """See `Counters.inherit`; in a Cluster the two names may be on two nodes, so this is a step on each."""
