@@ -62,7 +62,7 @@ class Client:
             self.close()
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
         content = b"" if body is None else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "Host: doorward", f"Content-Length: {len(content)}"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]
         lines += ["Content-Type: application/json"] if content else []
         lines += [f"Authorization: Bearer {self.token}"] if self.token else []
         self._writer.write("\r\n".join([*lines, "", ""]).encode() + content)
