@@ -1,0 +1,145 @@
+"""Whoever proves a live session and its password is counted apart from strangers, wherever a password is asked for."""
+
+import base64
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from doorward.core.clock import system_clock
+from doorward.core.ports import Backoff
+from doorward.core.throttle import TENANTS
+from harness import PASSWORD, Service, Tenant
+from inside import carry_out, services
+
+RULE = Backoff()
+AT_ONCE = RULE.free + 1
+
+
+def right_user(tenant: Tenant) -> httpx.Response:
+    return tenant.login("alice", "pw")
+
+
+def right_tenant(tenant: Tenant) -> httpx.Response:
+    return tenant.http.post("/tenant/login", json={"email": tenant.email, "password": PASSWORD})
+
+
+def assert_locked(answer: httpx.Response) -> None:
+    assert (answer.status_code, answer.json()["code"]) == (429, "account_locked")
+    assert "retry-after" not in answer.headers, "no wait helps"
+
+
+Proven = Callable[[Tenant, str, str], httpx.Response]
+
+
+def log_in(tenant: Tenant, token: str, password: str) -> httpx.Response:
+    return tenant.post("/auth", {"login": "alice", "password": password, "deviceId": "laptop", "token": token})
+
+
+def change_password(tenant: Tenant, token: str, password: str) -> httpx.Response:
+    body = {"current": password, "password": "pw", "keepToken": token}
+    return tenant.post("/user/alice/password", body)
+
+
+def log_tenant_in(tenant: Tenant, token: str, password: str) -> httpx.Response:
+    body = {"email": tenant.email, "password": password, "token": token}
+    return tenant.http.post("/tenant/login", json=body)
+
+
+def change_tenant_password(tenant: Tenant, token: str, password: str) -> httpx.Response:
+    body = {"current": password, "password": PASSWORD}
+    return tenant.http.post("/tenant/password", json=body, headers={"Authorization": f"Bearer {token}"})
+
+
+def delete_tenant(tenant: Tenant, token: str, password: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return tenant.http.request("DELETE", "/tenant", json={"password": password}, headers=headers)
+
+
+OF_USERS = [log_in, change_password]
+OF_TENANTS = [log_tenant_in, change_tenant_password, delete_tenant]
+
+
+@pytest.fixture(params=[*OF_USERS, *OF_TENANTS], ids=lambda ask: ask.__name__)
+def proven(request: pytest.FixtureRequest) -> Proven:
+    """Every way to ask for a current password together with a live session."""
+    ask: Proven = request.param
+    return ask
+
+
+def live_tokens(tenant: Tenant, proven: Proven) -> tuple[list[str], str]:
+    """Return two live tokens of whose password is asked for, and the right password."""
+    tenant.create("alice")
+    if proven in OF_USERS:
+        return [tenant.session("alice") for _ in range(2)], "pw"
+    return [tenant.token, right_tenant(tenant).json()["token"]], PASSWORD
+
+
+def lock(shared: Service, tenant: Tenant, proven: Proven, session: str = "") -> None:
+    """Count as many failures as there may be."""
+    throttle = services(shared).throttle
+    realm, name = (tenant.id, "alice") if proven in OF_USERS else (TENANTS, tenant.email)
+
+    async def fail() -> None:
+        for _ in range(RULE.cap):
+            await throttle.counters.settle(throttle.key(realm, name, session), RULE, now=system_clock())
+
+    carry_out(shared, fail())
+
+
+def test_BF6_S6_failures_of_strangers_lock_no_live_session_out(shared: Service, tenant: Tenant, proven: Proven) -> None:
+    tokens, password = live_tokens(tenant, proven)
+    lock(shared, tenant, proven)
+    right = right_user if proven in OF_USERS else right_tenant
+    assert_locked(right(tenant))
+    for token in ("garbage", f"{tokens[0]}x"):
+        assert proven(tenant, token, password).status_code in {400, 401, 429}
+    assert proven(tenant, tokens[0], password).status_code == 200
+
+
+def test_BF1_BF2_BF5_S6_a_live_session_has_as_many_guesses_as_a_stranger_and_costs_no_other(
+    tenant: Tenant, proven: Proven
+) -> None:
+    tokens, password = live_tokens(tenant, proven)
+    for _ in range(AT_ONCE):
+        assert proven(tenant, tokens[0], "Wrong-Password-1").status_code in {401, 403}
+    refused = proven(tenant, tokens[0], password)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_attempts")
+    assert refused.headers["retry-after"] == "1"
+    # Neither who logs in without a token nor another session pays for it.
+    right = right_user if proven in OF_USERS else right_tenant
+    assert right(tenant).status_code == 200
+    if proven is not delete_tenant:
+        assert proven(tenant, tokens[1], password).status_code == 200
+
+
+def test_BF1_S6_at_the_cap_a_live_session_is_refused_for_good(shared: Service, tenant: Tenant, proven: Proven) -> None:
+    [token, _], password = live_tokens(tenant, proven)
+    lock(shared, tenant, proven, tenant.verify(token).json()["decoded"]["jti"] if proven in OF_USERS else jti(token))
+    assert_locked(proven(tenant, token, password))
+
+
+def jti(token: str) -> str:
+    payload = token.split(".")[1]
+    found: str = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["jti"]
+    return found
+
+
+@pytest.mark.parametrize("ask", [log_in, log_tenant_in])
+def test_S6_a_live_token_of_another_account_opens_no_other(tenant: Tenant, other: Tenant, ask: Proven) -> None:
+    for one in (tenant, other):
+        one.create("alice")
+    token = other.session("alice") if ask is log_in else other.token
+    refused = ask(tenant, token, "pw" if ask is log_in else PASSWORD)
+    # A user's token of another tenant is none; another tenant's own is one, of somebody else.
+    assert refused.status_code == (200 if ask is log_in else 401)
+
+
+def test_BF1_S6_a_tenants_new_password_ends_the_lock(shared: Service, tenant: Tenant) -> None:
+    lock(shared, tenant, change_tenant_password)
+    assert_locked(right_tenant(tenant))
+    body = {"current": PASSWORD, "password": "Another-Password-1"}
+    assert tenant.post("/tenant/password", body).status_code == 200
+    login = {"email": tenant.email, "password": "Another-Password-1"}
+    assert tenant.http.post("/tenant/login", json=login).status_code == 200
