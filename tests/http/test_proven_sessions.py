@@ -120,6 +120,46 @@ def test_BF1_S6_at_the_cap_a_live_session_is_refused_for_good(shared: Service, t
     assert_locked(proven(tenant, token, password))
 
 
+def unlock(tenant: Tenant, login: str, token: str = "") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token or tenant.token}"}
+    return tenant.http.delete(f"/user/{login}/failures", headers=headers)
+
+
+def test_BF1_N16_a_user_who_is_locked_is_unlocked_at_every_door_and_nobody_else(
+    shared: Service, tenant: Tenant, other: Tenant
+) -> None:
+    for one in (tenant, other):
+        one.create("alice")
+    tokens = [tenant.session("alice") for _ in range(2)]
+    for one in (tenant, other):
+        lock(shared, one, log_in)
+    lock(shared, tenant, log_in, jti(tokens[0]))
+    tenant.create("bob")
+    for _ in range(AT_ONCE):
+        tenant.login("bob", "wrong")
+    assert_locked(right_user(tenant))
+    assert_locked(log_in(tenant, tokens[0], "pw"))
+    assert unlock(tenant, "ALICE").json() == {"result": 1}
+    assert right_user(tenant).status_code == 200
+    for token in tokens:
+        assert log_in(tenant, token, "pw").status_code == 200
+        assert tenant.verify(token).status_code == 200
+    assert tenant.login("bob").status_code == 429
+    assert_locked(right_user(other))
+    unlocked = tenant.get("/tenant/audit").json()["events"]
+    assert [(event["action"], event["actor"]) for event in unlocked].count(("user.unlock", "tenant")) == 1
+
+
+def test_N16_unlocking_needs_the_permission_to_change_users_and_a_user(tenant: Tenant) -> None:
+    tenant.create("alice")
+    reader = tenant.post("/tenant/key", {"name": "r", "permissions": ["users:read", "sessions", "tenant"]}).json()
+    writer = tenant.post("/tenant/key", {"name": "w", "permissions": ["users:write"]}).json()
+    assert unlock(tenant, "alice", reader["key"]).status_code == 403
+    assert unlock(tenant, "alice", writer["key"]).status_code == 200
+    missing = unlock(tenant, "nobody")
+    assert (missing.status_code, missing.json()["code"]) == (404, "login_not_found")
+
+
 def jti(token: str) -> str:
     payload = token.split(".")[1]
     found: str = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["jti"]

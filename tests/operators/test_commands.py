@@ -417,6 +417,31 @@ def test_PW9_a_reset_code_from_the_operator_works_once(operator: Operator, tenan
     assert tenant.login(password=NEW).status_code == 200
 
 
+@pytest.mark.parametrize("whose", ["user", "tenant"])
+def test_N16_an_operator_unlocks_who_was_locked_and_nobody_else(
+    operator: Operator, tenant: Tenant, other: Tenant, whose: str
+) -> None:
+    for one in (tenant, other):
+        one.create()
+        for _ in range(5):
+            one.login(password="wrong")
+            one.http.post("/tenant/login", json={"email": one.email, "password": "Wrong-Password-1"})
+    if whose == "user":
+        operator.do("user", "unlock", "alice", "--tenant", tenant.email)
+    else:
+        operator.do("tenant", "unlock", tenant.email)
+
+    def right(one: Tenant) -> list[int]:
+        own = one.http.post("/tenant/login", json={"email": one.email, "password": PASSWORD})
+        return [one.login().status_code, own.status_code]
+
+    assert right(other) == [429, 429]
+    assert right(tenant) == ([200, 429] if whose == "user" else [429, 200])
+    told = [(one["action"], one["actor"]) for one in operator.read("audit", "show", "--tenant", tenant.email)]
+    assert (f"{whose}.unlock", "operator") in told
+    assert operator.run("user", "unlock", "nobody", "--tenant", tenant.email).exit_code == 1
+
+
 REVOCATIONS = {
     "one": (("--user", "alice", "--id", "{id}"), [400, 200, 200], 200),
     "a user's": (("--user", "alice"), [400, 400, 200], 200),

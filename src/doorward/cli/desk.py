@@ -116,7 +116,7 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
             Operations(accounts, stores.sessions, stores.audit, passwords, throttle, clock),
             Tenants(accounts, keys, door, passwords, current, throttle, clock),
             users,
-            UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock),
+            UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
             Devices(accounts, stores.sessions, throttle, clock),
             KeyRing(keys, door, throttle, clock),
             AuditTrail(stores.audit),

@@ -199,6 +199,19 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
     done(f"{login} has a new password; its sessions have ended.")
 
 
+@user.command(epilog=example("doorward user unlock alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+def unlock(*, login: str, tenant: str) -> None:
+    """Clear a user's failed logins, so that the right password is accepted at once."""
+
+    async def work(desk: Desk) -> None:
+        await desk.user_passwords.unlock(await _caller(desk, tenant), login)
+
+    at_desk(work)
+    done(f"{login} is unlocked.")
+
+
 @user.command("reset-code", epilog=example("doorward user reset-code alice --tenant shop@example.org"))
 @click.argument("login")
 @tenant_option

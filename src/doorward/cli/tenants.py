@@ -163,3 +163,15 @@ def token(*, tenant: str, as_json: bool) -> None:
 
     text, expires = at_desk(work)
     show_one({"token": text, "expires": moment(expires)}, as_json=as_json)
+
+
+@tenant.command(epilog=example("doorward tenant unlock shop@example.org"))
+@click.argument("tenant")
+def unlock(*, tenant: str) -> None:
+    """Clear a tenant's failed logins, so that its password is accepted at once."""
+
+    async def work(desk: Desk) -> None:
+        await desk.operations.unlock(await desk.operations.find(tenant))
+
+    at_desk(work)
+    done(f"{tenant} is unlocked.")

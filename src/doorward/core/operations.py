@@ -84,6 +84,11 @@ class Operations:
                 return
         raise Conflict
 
+    async def unlock(self, tenant: Tenant) -> None:
+        """Clear the failed logins counted for a tenant."""
+        await self.audit.record(event(operator(tenant.id), self.clock(), "tenant.unlock"))
+        await self.throttle.pardon(TENANTS, tenant.email)
+
     async def end_sessions(self, tenant_id: str) -> None:
         """End every session of a tenant and of its users; its API keys go on."""
         ended = event(operator(tenant_id), self.clock(), "tenant.revoke_all")

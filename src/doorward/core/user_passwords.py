@@ -1,4 +1,4 @@
-"""How a user's password is changed by who knows it, and set by who was sent a code."""
+"""How a user's password is changed by who knows it, and set by who was sent a code; and how failures are cleared."""
 
 import hashlib
 import secrets
@@ -15,7 +15,7 @@ from doorward.core.errors import (
     UserDisabled,
 )
 from doorward.core.model import Caller, Permission, Session, User
-from doorward.core.ports import APART, Accounts, Clock, Ending, ResetCode, ResetCodes
+from doorward.core.ports import APART, Accounts, AuditLog, Clock, Ending, ResetCode, ResetCodes
 from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import SessionDoor
 from doorward.core.throttle import Throttle
@@ -23,6 +23,7 @@ from doorward.core.users import Users
 
 CODE_LIFETIME = 600
 """Seconds (OWASP ASVS 6.5.5)."""
+_MOST_SESSIONS = 1_000_000
 
 
 class Passage(NamedTuple):
@@ -48,7 +49,7 @@ class Code(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UserPasswords:
-    """Changes and resets passwords."""
+    """Changes and resets passwords, and unlocks users."""
 
     accounts: Accounts
     codes: ResetCodes
@@ -57,6 +58,7 @@ class UserPasswords:
     throttle: Throttle
     users: Users
     clock: Clock
+    audit: AuditLog
 
     async def change(self, caller: Caller, login: str, passage: Passage, keep: Kept) -> None:
         """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
@@ -120,6 +122,20 @@ class UserPasswords:
             if not isinstance(refusal, InvalidResetCode):
                 await self.codes.put_back(found)
             raise
+
+    async def unlock(self, caller: Caller, login: str) -> None:
+        """Clear the failed attempts counted for a user of the calling tenant, those of its live sessions included.
+
+        LoginNotFound where there is no such user.
+        """
+        await self.throttle.write(caller.tenant_id)
+        user = await self.accounts.user_by_login(caller.tenant_id, login)
+        if user is None:
+            raise LoginNotFound
+        # The entry first, since counters may be in another store: no change without its entry.
+        await self.audit.record(event(caller, self.clock(), "user.unlock", subject=user.id))
+        devices = await self.sessions.sessions.list_user(caller.tenant_id, user.id, limit=_MOST_SESSIONS)
+        await self.throttle.pardon(caller.tenant_id, user.login, [device.session.id for device in devices])
 
     async def _set(self, caller: Caller, user: User, password: str, *, keep: Session | None, gone: Refusal) -> None:
         secret = await self.users.secret(caller.tenant_id, password, user.login, user.email)

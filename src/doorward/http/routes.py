@@ -128,6 +128,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.CodeGiven, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
+        "DELETE", "/user/{login}/failures", users.unlock, Proof.TENANT, "Users",
+        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.Done, permission=Permission.USERS_WRITE,
+    ),
+    Endpoint(
         "POST", "/auth/reset", users.reset, Proof.TENANT, "Users",
         (*_BODY, *_PROVEN, InvalidResetCode, TooManyRequests),
         schemas.ResetBody, schemas.Done, example=examples.RESET, permission=Permission.USERS_WRITE, hashes=True,

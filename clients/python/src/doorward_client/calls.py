@@ -381,6 +381,11 @@ def delete_user(login: str) -> Call[None]:
     return Call("DELETE", f"/user/{_segment('login', login)}", _nothing)
 
 
+def unlock_user(login: str) -> Call[None]:
+    """Clear a user's failed attempts."""
+    return Call("DELETE", f"/user/{_segment('login', login)}/failures", _nothing)
+
+
 def users_page(cursor: str, limit: int, part: str | None) -> Call[values.UserPage]:
     """Show a page of users."""
     path = _query("/user", q=part, cursor=cursor, limit=limit)

@@ -193,6 +193,10 @@ class Users:
         """Remove a user and end its sessions. Raises LoginNotFound."""
         self._sender.send(calls.delete_user(login))
 
+    def unlock(self, login: str) -> None:
+        """Clear a user's failed attempts, so that the right password is accepted at once. Raises LoginNotFound."""
+        self._sender.send(calls.unlock_user(login))
+
     def page(self, cursor: str = "0", *, limit: int = 100, part: str | None = None) -> UserPage:
         """Return a page of users; `part` (3 to 120 characters) is in each of their logins."""
         return self._sender.send(calls.users_page(cursor, limit, part))

@@ -111,3 +111,9 @@ async def delete(services: Services, call: Call) -> Answer:
     caller = await services.caller(call)
     await services.users.delete(caller, call.path["login"])
     return reply(Done())
+
+
+async def unlock(services: Services, call: Call) -> Answer:
+    """Clear the failed attempts counted for a user of the calling tenant."""
+    await services.user_passwords.unlock(await services.caller(call), call.path["login"])
+    return reply(Done())
