@@ -15,8 +15,8 @@ PROMISES: Mapping[str, str] = {
     "TI4": "Identifiers made to look like keys, patterns or paths reach nobody else's data.",
     "TI5": "A tenant that is named anywhere but in the credential counts for nothing.",
     "TI6": "What a body may not set, it does not set.",
-    "TI8": "A flood of one tenant's requests, or of a stranger's, with hashes of any cost, leaves the other tenants their "
-    "share.",
+    "TI8": "A flood of one tenant's requests, or of a stranger's, with hashes of any cost, leaves the other tenants "
+    "their share.",
     "TI9": "A cursor or an id of another tenant is of no use.",
     "TK1": "HS256 is the only algorithm; a token can ask for no other, and for none.",
     "TK3": "Nothing in a token names, carries or fetches the key it is checked with.",

@@ -72,8 +72,8 @@ and refuses logins; a new `password` or `passwordHash` ends the sessions. A new 
 sessions end; that of `keepToken`, a live token of the same user, goes on.""",
     "users_offer_reset": """The code is good for ten minutes and one use; an earlier one is void. Doorward sends nothing
 to anybody: you deliver it. Whoever has the code sets the password, so show it to nobody but the user.""",
-    "users_unlock": """The user may log in at once, also after `account_locked`. The failures of its live sessions, which
-are counted apart, are cleared as well. Sessions and the password stay as they are.""",
+    "users_unlock": """The user may log in at once, also after `account_locked`. The failures of its live
+sessions, which are counted apart, are cleared as well. Sessions and the password stay as they are.""",
     "users_reset": """A code that is used, old, void or none is refused, and never which. A password that the tenant's
 policy refuses leaves the code good.""",
     "sessions_refresh": """Each refresh token is good for one use. Within ten seconds the same one gets the same answer
