@@ -326,7 +326,9 @@ def crowd(bench: Bench) -> Figure:
     looks: dict[str, list[float]] = {"alone": [], "in the crowd": []}
     each: list[float] = []
     cut = 0
-    with doorward(SQLITE, bench.folder / "crowd", {"MAX_CONNECTIONS": str(4 * (effort.idle + effort.slow))}) as server:
+    room = str(2 * (effort.idle + effort.slow))
+    environment = {"MAX_CONNECTIONS": room, "MAX_CONNECTIONS_PER_ADDRESS": room}
+    with doorward(SQLITE, bench.folder / "crowd", environment) as server:
         questions = verifying(server, fill(server, effort.tenants))
         sleep(_REST)
         before = machine.resident_bytes(server.pids[0])
