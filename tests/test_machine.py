@@ -112,9 +112,9 @@ def test_one_thread_hashes_for_each_core_but_one(
     made: list[int] = []
 
     class Noting(Passwords):
-        def __init__(self, hasher: Hasher, *, threads: int) -> None:
+        def __init__(self, hasher: Hasher, *, threads: int, patience: float) -> None:
             made.append(threads)
-            super().__init__(hasher, threads=threads)
+            super().__init__(hasher, threads=threads, patience=patience)
 
     monkeypatch.setattr("doorward.app.Passwords", Noting)
     build(read_settings(tmp_path, {"WORKERS": workers, "HASH_THREADS": said}))

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from doorward.core.model import Kind, Session
+from doorward.core.signing import new_session_id
 from doorward.core.tokens import Codec, TenantClaims
 from doorward.master_keys import CannotChange, activated, added, fingerprint, present, retired
 from faults.workers import workers_of
@@ -20,11 +22,13 @@ from operators.desk import Operator
 
 OLD = (("1", "a" * 40),)
 NOW = 1_800_000_000_000
+TENANT_ID = str(uuid4())
+SESSION_ID = new_session_id()
 
 
 def token(codec: Codec) -> tuple[bytes, Session]:
-    session = Session("s", Kind.TENANT, "t", None, None, b"k" * 32, NOW, None)
-    claims = TenantClaims("t", "tenant:a@b", "doorward", "s", NOW // 1000, isTenant=True)
+    session = Session(SESSION_ID, Kind.TENANT, TENANT_ID, None, None, b"k" * 32, NOW, None)
+    claims = TenantClaims(TENANT_ID, "tenant:a@b", "doorward", SESSION_ID, NOW // 1000, isTenant=True)
     return codec.sign(claims, session).encode(), session
 
 
