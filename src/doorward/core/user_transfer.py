@@ -13,6 +13,7 @@ from doorward.core.hash_formats import UnfitHash
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, User
 from doorward.core.ports import Accounts, AuditLog, Clock
+from doorward.core.turns import in_turns
 
 MOST_ROWS = 1000
 """The most users of one import: what a store keeps in one transaction without keeping others waiting for long."""
@@ -100,9 +101,9 @@ class UserTransfer:
 
         `unconfirmed` decides on users whose `email_verified` is False: they are disabled unless it says otherwise.
         """
-        judged = [_judge(row) for row in rows]
+        judged = [_judge(row) async for row in in_turns(rows)]
         first: dict[str, Newcomer] = {}
-        for row in judged:
+        async for row in in_turns(judged):
             if isinstance(row, Newcomer) and not _is_skipped(row, unconfirmed):
                 first.setdefault(canonical(row.login), row)
         known = await self._known(caller.tenant_id, first)
@@ -111,10 +112,10 @@ class UserTransfer:
             # Somebody else may have taken a login meanwhile; what the store says counts.
             detail = "hash" if any(row.password_hash for row in new.values()) else ""
             told = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
-            users = [self._user(caller.tenant_id, row, unconfirmed) for row in new.values()]
+            users = [self._user(caller.tenant_id, row, unconfirmed) async for row in in_turns(new.values())]
             kept = await self.accounts.add_users(users, events=[told])
             new = {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}
-        return [_outcome(row, new, unconfirmed) for row in judged]
+        return [_outcome(row, new, unconfirmed) async for row in in_turns(judged)]
 
     async def hand_out(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
         """Yield all users of the calling tenant, some at a time, by canonical login; the log says that it happened.

@@ -1,10 +1,35 @@
 """Strict JSON: what two parsers could understand differently is refused (RFC 8259, RFC 8725 section 3.7)."""
 
+import asyncio
 import json
+import re
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from math import isinf
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
+import msgspec
+
+from doorward.core.errors import Fault, ValidationFailed
 from doorward.http.errors import MalformedJson
+from doorward.http.validation import list_rule, validate
+
+Item = TypeVar("Item")
+
+LARGEST_ITEM: Final = 16_384
+"""Characters that an item of a large body may have: as many as a body of its own."""
+TOO_LARGE: Final = object()
+"""Stands for an item that has more of them."""
+
+_MOST_FIELDS = 100
+_SLICE = 16_384
+_WEIGHT = 400
+_STEPS, _MOST_STEPS = 2000, 50_000
+_DEEPEST = 1000
+_SPACE = re.compile(r"[ \t\n\r]*")
+# Each match is bounded, so that no text keeps the event loop busy for long.
+_OUTSIDE_TEXT = re.compile(r'[^"\[\]{}]{0,16384}+(["\[\]{}]?)')
+_INSIDE_TEXT = re.compile(r'(?:[^"\\]{1,16384}+|\\.){0,500}+("?)', re.DOTALL)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -25,7 +50,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant).decode
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
 
 
 def parse(body: bytes) -> Any:
@@ -37,9 +62,170 @@ def parse(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        value = _decode(body.decode())
-        if b"\\ud" in body.lower():
-            json.dumps(value, ensure_ascii=False).encode()
+        value = _decoder.decode(body.decode())
+        if _may_have_surrogates(body):
+            _refuse_surrogates(value)
     except (ValueError, RecursionError):
         raise MalformedJson from None
     return value
+
+
+async def parse_list(body: bytes, schema: type[msgspec.Struct], take: Callable[[Any], Item]) -> list[Item]:
+    """Return what `take` makes of each item of the list that is the only field of `schema`, for bodies of any size.
+
+    The body is read a little at a time, and other tasks have a turn in between. The length of the list is validated,
+    its items are not. An item with more than LARGEST_ITEM characters is given to `take` as TOO_LARGE, unread. Raises as
+    `parse` and `validate` do.
+    """
+    reading = _read_list(body, schema, take)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            found: list[Item] = end.value
+            return found
+        except (ValueError, RecursionError):
+            raise MalformedJson from None
+        await asyncio.sleep(0)
+
+
+def _read_list(
+    body: bytes, schema: type[msgspec.Struct], take: Callable[[Any], Item]
+) -> Generator[None, None, list[Item]]:
+    """Read the body; each `yield` is a turn for other tasks. ValueError or RecursionError for malformed JSON."""
+    name, rule = list_rule(schema)
+    reader = _Reader(body.decode() or "{}", _may_have_surrogates(body))
+    if reader.peek() != "{":
+        value = yield from reader.value()
+        reader.end()
+        validate(value, schema)
+    items: list[Item] = []
+    fields: dict[str, Any] = {}
+    for key in reader.names():
+        if key in fields:
+            raise ValueError("duplicate name")
+        fields[key] = None
+        if len(fields) > _MOST_FIELDS:
+            raise ValidationFailed([Fault([], "object.max", f'"value" must not have more than {_MOST_FIELDS} fields')])
+        if key != name or reader.peek() != "[":
+            value = yield from reader.value()
+            fields[key] = value if key == name else None
+            continue
+        fields[key] = items
+        for _ in reader.members("[", "]"):
+            value = yield from reader.value()
+            items.append(take(value))
+            if len(items) > rule.most:
+                validate(fields, schema)
+    reader.end()
+    if fields.get(name) is not items or len(items) < rule.least:
+        validate(fields, schema)
+    return items
+
+
+def _may_have_surrogates(body: bytes) -> bool:
+    return b"\\u" in body and (b"\\ud" in body or b"\\uD" in body)
+
+
+def _refuse_surrogates(value: Any) -> None:
+    json.dumps(value, ensure_ascii=False).encode()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """A position in a JSON text. Everything raises ValueError where the text is malformed."""
+
+    text: str
+    may_have_surrogates: bool
+    at: int = 0
+    spent: int = 0
+    steps: int = 0
+
+    def peek(self) -> str:
+        """Return the next character that is no white space, "" at the end."""
+        self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
+        return self.text[self.at : self.at + 1]
+
+    def end(self) -> None:
+        """Read the end of the text."""
+        if self.peek():
+            raise ValueError("trailing characters")
+
+    def members(self, opening: str, closing: str) -> Generator[None, None, None]:
+        """Yield where each member of an object or an array begins; the caller reads it."""
+        self._read(opening)
+        if self.peek() == closing:
+            self.at += 1
+            return
+        while True:
+            yield
+            if self.peek() != ",":
+                self._read(closing)
+                return
+            self.at += 1
+
+    def names(self) -> Generator[str, None, None]:
+        """Yield the name of each member of an object; the caller reads its value."""
+        for _ in self.members("{", "}"):
+            if self.peek() != '"':
+                raise ValueError("a name is missing")
+            name = self._decode()
+            self._read(":")
+            yield name
+
+    def value(self) -> Generator[None, None, Any]:
+        """Read a value and return it, or TOO_LARGE. Each `yield` is a turn for other tasks."""
+        self.peek()
+        begin = self.at
+        try:
+            value = self._decode()
+        except (ValueError, RecursionError):
+            end = yield from self._end_of_value()
+            if end <= begin + LARGEST_ITEM:
+                raise
+            value, self.at = TOO_LARGE, end
+        # A value takes time whatever its size.
+        self.spent += self.at - begin + _WEIGHT
+        if self.spent > _SLICE:
+            self.spent = 0
+            yield
+        return value
+
+    def _decode(self) -> Any:
+        """Read a value that is not too large and return it."""
+        value, size = _decoder.raw_decode(self.text[self.at : self.at + LARGEST_ITEM])
+        if self.may_have_surrogates:
+            _refuse_surrogates(value)
+        self.at += size
+        return value
+
+    def _read(self, character: str) -> None:
+        if self.peek() != character:
+            raise ValueError(f"{character} is missing")
+        self.at += 1
+
+    def _end_of_value(self) -> Generator[None, None, int]:
+        """Return where the text, object or array that begins here ends, without a look at what is in it."""
+        if self.peek() not in {'"', "[", "{"}:
+            raise ValueError("not a value")
+        at, depth, in_text = self.at, 0, False
+        paused_at = at
+        while True:
+            found = (_INSIDE_TEXT if in_text else _OUTSIDE_TEXT).match(self.text, at)
+            if found is None or found.end() == at:
+                raise ValueError("no end")
+            at = found.end()
+            if found[1] == '"':
+                in_text = not in_text
+            elif found[1]:
+                depth += 1 if found[1] in "[{" else -1
+            if depth > _DEEPEST:
+                raise ValueError("too deep")
+            if found[1] and depth <= 0 and not in_text:
+                return at
+            self.steps += 1
+            if self.steps > _MOST_STEPS:
+                raise ValidationFailed([Fault([], "object.max", '"value" must not hold so many values')])
+            if self.steps % _STEPS == 0 or at > paused_at + _SLICE:
+                paused_at = at
+                yield

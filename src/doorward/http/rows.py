@@ -10,6 +10,7 @@ from doorward.core.model import User
 from doorward.core.signing import spell
 from doorward.core.user_transfer import Newcomer, Unfit
 from doorward.core.users import NewUser, PasswordHash
+from doorward.http.body import LARGEST_ITEM, TOO_LARGE
 from doorward.http.schemas import (
     ImportedUser,
     LoginOfPath,
@@ -75,6 +76,8 @@ def write_lines(users: list[User], *, hashes: bool) -> bytes:
 
 def read_row(row: Any) -> Newcomer | Unfit:
     """Return what a row says of a user, or what is wrong with it, by the rules of a user to be."""
+    if row is TOO_LARGE:
+        return Unfit(ValidationFailed.code, f"a row must not take more than {LARGEST_ITEM} characters")
     try:
         user = validate(row, ImportedUser)
     except ValidationFailed as refusal:

@@ -13,6 +13,9 @@ from doorward.core.errors import Fault, ValidationFailed
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 
+MOST_FAULTS = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Rules of a text field, for use in `Annotated`. `faults` yields (rule, rest of the sentence, limit) for a value.
@@ -128,12 +131,23 @@ def _rule(hint: Any) -> Rule:
     raise TypeError(f"a field of a request needs a rule: {hint}")
 
 
+def list_rule(schema: type[msgspec.Struct]) -> tuple[str, Items]:
+    """Return the name and the rule of the list that is the only field of `schema`."""
+    [only] = _fields(schema)
+    if not isinstance(only.rule, Items):
+        raise TypeError(f"{schema.__name__} has no list")
+    return only.name, only.rule
+
+
 def validate(body: Any, schema: type[Schema]) -> Schema:
-    """Return `body` as a `schema`; ValidationFailed with every fault. Fields the schema does not know are ignored."""
+    """Return `body` as a `schema`; ValidationFailed with its faults, MOST_FAULTS of them at most.
+
+    Fields the schema does not know are ignored.
+    """
     faults: list[Fault] = []
     found = _read(body, Fields(schema, strict=False), [], faults)
     if faults:
-        raise ValidationFailed(faults)
+        raise ValidationFailed(faults[:MOST_FAULTS])
     return found  # type: ignore[no-any-return]
 
 
@@ -198,7 +212,12 @@ def _read_items(value: Any, rule: Items, path: Sequence[str], faults: list[Fault
         text = f'"{name}" must contain from {rule.least} to {rule.most} items'
         faults.append(Fault(path, "array.length", text, rule.most))
         return None
-    return [_read(item, rule.each, [*path, str(index)], faults) for index, item in enumerate(value)]
+    found = []
+    for index, item in enumerate(value):
+        if len(faults) >= MOST_FAULTS:
+            break
+        found.append(_read(item, rule.each, [*path, str(index)], faults))
+    return found
 
 
 def _check(rule: Rule, value: Any) -> Sequence[tuple[str, str, int | None]]:

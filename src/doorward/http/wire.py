@@ -2,18 +2,18 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import count
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from doorward.core.errors import Fault, Refusal, TokenMissing, ValidationFailed
 from doorward.core.model import Caller, Kind, Permission, Session
 from doorward.http import errors
-from doorward.http.body import parse
+from doorward.http.body import parse, parse_list
 from doorward.http.client_address import ClientAddress, Proxies
 from doorward.http.schemas import TokenBody
 from doorward.http.validation import validate
@@ -21,6 +21,7 @@ from doorward.http.validation import validate
 Headers = Sequence[tuple[bytes, bytes]]
 
 Schema = TypeVar("Schema", bound=msgspec.Struct)
+Item = TypeVar("Item")
 
 JSON = b"application/json; charset=utf-8"
 
@@ -215,3 +216,7 @@ class Call:
     def read(self, schema: type[Schema]) -> Schema:
         """Return the body as a `schema`; MalformedJson, or ValidationFailed with all that is wrong."""
         return validate(parse(self.body), schema)
+
+    async def read_list(self, schema: type[msgspec.Struct], take: Callable[[Any], Item]) -> list[Item]:
+        """Return what `take` makes of each item of the one list in a body that may be large: see `body.parse_list`."""
+        return await parse_list(self.body, schema, take)

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import UNSET
 
 from doorward.core.model import Device, Permission
+from doorward.core.turns import in_turns
 from doorward.http.schemas import (
     AccessGiven,
     Active,
@@ -28,10 +29,10 @@ async def refresh(services: Services, call: Call) -> Answer:
 async def verify_batch(services: Services, call: Call) -> Answer:
     """Say of many users' tokens what they say, if they are true right now."""
     caller = await services.caller(call)
-    tokens = [token.encode(errors="replace") for token in call.read(TokensBody).tokens]
+    tokens = await call.read_list(TokensBody, _token)
     services.throttle.ask(caller.tenant_id, len(tokens))
     _, found = await services.sessions.users(call.credential, tokens)
-    for verified in found:
+    async for verified in in_turns(found):
         if verified:
             services.activity.saw(verified.session)
     return reply(BatchAnswered([Active(True, msgspec.Raw(one.claims)) if one else Active(False) for one in found]))
@@ -67,6 +68,11 @@ async def end_all(services: Services, call: Call) -> Answer:
         await services.sessions.tenant(call.credential, Permission.TENANT)
     await services.devices.end_all(caller, own=own)
     return reply(Done())
+
+
+def _token(item: object) -> bytes:
+    """Return an item of a batch as a token; what is no text is no token."""
+    return item.encode(errors="replace") if isinstance(item, str) else b""
 
 
 def _shown(device: Device) -> SessionShown:

@@ -1,14 +1,13 @@
 """A tenant moves in or out: many users at once."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any
 
 from msgspec import UNSET
 
 from doorward.core.model import Caller, Permission
-from doorward.core.user_transfer import Newcomer, Outcome, Status, Unconfirmed, Unfit
+from doorward.core.turns import in_turns
+from doorward.core.user_transfer import Outcome, Status, Unconfirmed
 from doorward.http.rows import read_row, write_lines
 from doorward.http.schemas import RowOutcome, UsersBody, UsersImported
 from doorward.http.services import Services
@@ -16,21 +15,14 @@ from doorward.http.wire import Answer, Call, reply
 
 NDJSON = b"application/x-ndjson"
 
-_AT_ONCE = 50
-
 
 async def take(services: Services, call: Call) -> Answer:
     """Take over users of another system, with the hashes of their passwords."""
     caller = await services.caller(call)
     dry_run = call.flag("dryRun")
     unconfirmed = Unconfirmed(call.choice("unconfirmed", tuple(Unconfirmed), Unconfirmed.DISABLE))
-    given: list[Any] = call.read(UsersBody).users
     await services.throttle.bulk(caller.tenant_id)
-    rows: list[Newcomer | Unfit] = []
-    for start in range(0, len(given), _AT_ONCE):
-        rows += [read_row(row) for row in given[start : start + _AT_ONCE]]
-        # Whoever waits for a small answer has a turn in between.
-        await asyncio.sleep(0)
+    rows = await call.read_list(UsersBody, read_row)
     outcomes = await services.transfer.take(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
     found = [outcome.status for outcome in outcomes]
     return reply(
@@ -40,7 +32,7 @@ async def take(services: Services, call: Call) -> Answer:
             found.count(Status.REFUSED),
             found.count(Status.SKIPPED),
             sum(outcome.unconfirmed for outcome in outcomes),
-            [_told(outcome) for outcome in outcomes],
+            [_told(outcome) async for outcome in in_turns(outcomes)],
         )
     )
 

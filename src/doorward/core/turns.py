@@ -1,0 +1,15 @@
+"""Long computations in small steps, between which other tasks have a turn of the event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+async def in_turns(items: Iterable[Item], at_once: int = 50) -> AsyncIterator[Item]:
+    """Yield the items; after every `at_once` of them other tasks have a turn."""
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % at_once == 0:
+            await asyncio.sleep(0)
