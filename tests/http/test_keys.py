@@ -12,6 +12,7 @@ from doorward.http.endpoints import Endpoint, Proof
 from doorward.http.routes import ENDPOINTS
 from harness import Service, Tenant
 
+FORM = "application/x-www-form-urlencoded"
 PROVEN = [endpoint for endpoint in ENDPOINTS if endpoint.proof is Proof.TENANT]
 
 
@@ -172,6 +173,47 @@ def test_the_last_use_of_a_key_is_written_without_a_write_per_request(service: S
         tenant.http.get("/user", headers={"Authorization": f"Bearer {made['key']}"})
     used = service.eventually(lambda: tenant.get("/tenant/key").json()["keys"][0]["lastUsed"])
     assert used == service.clock.now
+
+
+REFUSED_USES: dict[str, tuple[int, str, str, dict[str, str], str]] = {
+    "without the permission": (403, "GET", "/user", {}, ""),
+    "for the tenant alone": (403, "POST", "/tenant/key", {}, "{}"),
+    "a token that is none": (400, "POST", "/auth/verify", {}, '{"token":"x"}'),
+    "no token": (422, "POST", "/auth/verify", {}, "{}"),
+    "no JSON": (400, "POST", "/auth/verify", {}, "{"),
+    "another type": (415, "POST", "/auth/verify", {"Content-Type": "text/plain"}, "{}"),
+    "another type of answer": (406, "POST", "/auth/verify", {"Accept": "text/html"}, '{"token":"x"}'),
+    "an empty batch": (422, "POST", "/auth/verify/batch", {}, '{"tokens":[]}'),
+    "a large body without the permission": (403, "POST", "/users/import", {}, " " * 20_000),
+    "a large body of another type": (415, "POST", "/auth/verify/batch", {"Content-Type": "text/csv"}, " " * 20_000),
+    "introspection of nothing": (400, "POST", "/oauth/introspect", {"Content-Type": FORM}, "token="),
+    "introspection of what is none": (200, "POST", "/oauth/introspect", {"Content-Type": FORM}, "token=x"),
+    "revocation without the permission": (400, "POST", "/oauth/revoke", {"Content-Type": FORM}, "token=x"),
+    "a gateway, without a token": (401, "GET", "/forward-auth", {"Authorization": ""}, ""),
+    "a gateway, with one that is none": (401, "GET", "/forward-auth", {"Authorization": "Bearer x"}, ""),
+}
+
+
+def test_S20_a_refused_request_is_a_use_of_its_key_and_a_forged_one_is_none(service: Service) -> None:
+    tenant = service.tenant()
+    assert service.clock
+    keys = {name: make(tenant, "verify") for name in (*REFUSED_USES, "forged", "idle")}
+    service.clock.turn(seconds=90)
+    for name, (status, method, path, fields, body) in REFUSED_USES.items():
+        key = keys[name]["key"]
+        sent = {"Content-Type": "application/json", "Authorization": f"Bearer {key}", "X-Doorward-Key": key, **fields}
+        answer = tenant.http.request(method, path, content=body or None, headers=sent)
+        assert answer.status_code == status, (name, answer.text)
+    forged = keys["forged"]["key"]
+    for key in (forged[:-4] + ("AAAA" if forged[-4:] != "AAAA" else "BBBB"), forged + "A"):
+        assert tenant.http.get("/user", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+
+    def uses() -> dict[str, int | None]:
+        return {key["id"]: key["lastUsed"] for key in tenant.get("/tenant/key").json()["keys"]}
+
+    service.eventually(lambda: sum(used is not None for used in uses().values()) >= len(REFUSED_USES))
+    unused = {keys["forged"]["id"], keys["idle"]["id"]}
+    assert uses() == {key["id"]: None if key["id"] in unused else service.clock.now for key in keys.values()}
 
 
 def test_PW11_only_the_digest_of_a_key_is_kept(tenant: Tenant) -> None:

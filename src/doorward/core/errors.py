@@ -17,10 +17,14 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an acciden
     code: ClassVar[str]
     sentence: ClassVar[str]
 
-    def __init__(self, *, retry_after: int | None = None) -> None:
-        """Refuse; `retry_after` is the number of whole seconds after which trying again makes sense."""
+    def __init__(self, *, retry_after: int | None = None, caller: object = None) -> None:
+        """Refuse; `retry_after` is the number of whole seconds after which trying again makes sense.
+
+        `caller` is the session of the authenticated caller, where only whoever refuses knows it.
+        """
         super().__init__(self.code)
         self.retry_after = retry_after
+        self.caller = caller
 
 
 class NotAuthorized(Refusal):

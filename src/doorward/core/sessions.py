@@ -12,6 +12,7 @@ from doorward.core.model import Kind, Origin, Permission, Session, Tenant, User
 from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Clock, Events, Policy, Sessions
 from doorward.core.signing import new_session_id, new_session_key
 from doorward.core.tokens import Codec, Parsed, TenantClaims, UserClaims
+from doorward.core.turns import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +181,15 @@ class SessionDoor:
         presented = self._present(credential)
         subject = self.codec.parse_user(token)
         if subject is None:
-            self._caller(presented, await self.sessions.find(presented.claimed), needed)
-            raise InvalidToken
+            caller = self._caller(presented, await self.sessions.find(presented.claimed), needed)
+            raise InvalidToken(caller=caller)
         theirs, session = await self.sessions.find_pair(presented.claimed, _claimed_user(subject))
         caller = self._caller(presented, theirs, needed)
         verified = self._verified(subject, session, caller, self.clock())
         if verified is None:
             verified = await self._claim(subject, session, caller)
         if verified is None:
-            raise InvalidToken
+            raise InvalidToken(caller=caller)
         return verified
 
     async def users(self, credential: bytes | None, tokens: list[bytes]) -> tuple[Session, list[Verified | None]]:
@@ -197,13 +198,13 @@ class SessionDoor:
         NotAuthorized and PermissionDenied as there. One trip to the store for all of them.
         """
         presented = self._present(credential)
-        subjects = [self.codec.parse_user(token) for token in tokens]
+        subjects = [self.codec.parse_user(token) async for token in in_turns(tokens)]
         claims = [_claimed_user(subject) for subject in subjects if subject]
         theirs, *found = await self.sessions.find_many([presented.claimed, *claims])
         caller = self._caller(presented, theirs, Permission.VERIFY)
         now, left = self.clock(), iter(found)
         answers: list[Verified | None] = []
-        for subject in subjects:
+        async for subject in in_turns(subjects):
             session = next(left) if subject else None
             verified = self._verified(subject, session, caller, now) if subject else None
             if subject and session and verified is None:
@@ -254,5 +255,5 @@ class SessionDoor:
         ):
             raise NotAuthorized
         if needed is None or needed not in (session.permissions or "").split():
-            raise PermissionDenied
+            raise PermissionDenied(caller=session)
         return session

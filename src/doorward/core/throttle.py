@@ -19,6 +19,7 @@ TENANTS = "tenants"
 """The realm in which the attempts at tenants' own passwords are counted; a user's realm is its tenant's id."""
 
 _BULK = 10
+_KILOBYTE = 1024
 _POLL = 0.025
 _LONGEST_POLL = 0.2
 _REMEMBERED_DENIALS = 50_000
@@ -120,13 +121,42 @@ class Throttle:
         """Charge questions to the tenant: in memory, per process, because asking must not cost a write."""
         self._take_here(tenant_id, self.budgets.verify, questions)
 
-    def _take_here(self, key: str, budget: Budget, amount: int = 1) -> None:
+    def body(self, tenant_id: str, size: int) -> None:
+        """Charge a large body of so many bytes to the tenant, a kilobyte like a question, but counted apart."""
+        self._take_here(f"body:{tenant_id}", self.budgets.verify, -(-size // _KILOBYTE))
+
+    def refused(self, tenant_id: str, size: int, *, question: bool) -> None:
+        """Charge a refused request with a body of so many bytes to the tenant, counted apart from all others.
+
+        A `question` about a token has a counter of its own: clients of a tenant's application cause such refusals with
+        made-up tokens, and must not use up what the tenant's other requests need.
+        """
+        amount = 1 + size // _KILOBYTE
+        if question:
+            self._take_here(f"no:{tenant_id}", self.budgets.verify, amount)
+        else:
+            self._take_here(f"refused:{tenant_id}", self.budgets.verify, amount, all_that_is_left=True)
+
+    def admit(self, tenant_id: str) -> None:
+        """Let a tenant go on, unless too many of its requests were refused: TooManyRequests, before more is done."""
+        budget = self.budgets.verify
+        wait = self._local.get(f"refused:{tenant_id}", 0) + budget.period * (1 - budget.burst) - self.monotonic()
+        if budget.burst and wait > 0:
+            raise TooManyRequests(retry_after=_seconds(wait))
+
+    def _take_here(self, key: str, budget: Budget, amount: int = 1, *, all_that_is_left: bool = False) -> None:
+        """Take from a budget in memory; TooManyRequests where there is less. `all_that_is_left`: that is taken then."""
         if not budget.burst:
             return
         now = self.monotonic()
+        # What costs more than there ever is costs as much as there is.
+        amount = min(amount, budget.burst)
         full_at = max(self._local.get(key, 0), now) + budget.period * amount
-        if full_at - now > budget.period * budget.burst:
-            raise TooManyRequests(retry_after=_seconds(full_at - now - budget.period * budget.burst))
+        excess = full_at - now - budget.period * budget.burst
+        if excess > 0:
+            if all_that_is_left:
+                self._local[key] = full_at - excess
+            raise TooManyRequests(retry_after=_seconds(excess))
         self._local[key] = full_at
         if len(self._local) > _REMEMBERED_DENIALS:
             self._local = {known: at for known, at in self._local.items() if at > now}

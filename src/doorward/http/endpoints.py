@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from doorward.core.errors import (
+    InvalidRefreshToken,
     InvalidToken,
     NotAuthorized,
     Overloaded,
     Refusal,
     StoreUnavailable,
+    TokenMissing,
     ValidationFailed,
 )
 from doorward.core.model import Permission
@@ -39,11 +41,14 @@ class Proof(Enum):
 
 _UNPROVEN: dict[Proof, tuple[type[Refusal], ...]] = {
     Proof.TENANT: (NotAuthorized,),
-    Proof.TOKEN: (InvalidToken,),
+    Proof.TOKEN: (InvalidToken, TokenMissing, errors.MalformedJson, ValidationFailed),
     Proof.NONE: (),
     Proof.FREE: (),
 }
 
+
+_NO = (InvalidToken, TokenMissing, InvalidRefreshToken, errors.NotAuthenticated)
+"""Refusals that answer a question about a token. Any client of a tenant's application can cause them."""
 
 GENERAL: tuple[type[Refusal], ...] = (
     errors.BadRequest,
@@ -119,17 +124,21 @@ class Endpoint:
         return tuple(dict.fromkeys((*self.refuses, *busy, *nothing, *GENERAL)))
 
 
-async def respond(endpoint: Endpoint, services: Services, call: Call) -> Answer:
-    """Ask the handler; a request that proves no tenant's credential is charged to its address.
+async def respond(endpoint: Endpoint, services: Services, call: Call, handler: Handler | None = None) -> Answer:
+    """Call the handler of the endpoint, or the one that stands in for it.
 
-    Raises what the handler raises, or TooManyRequests.
+    A request that proves no tenant's credential is charged to its address, a refused one of an authenticated caller to
+    its tenant. Raises what the handler raises, or TooManyRequests.
     """
     if endpoint.proof is Proof.NONE:
         await _charge(services, call)
     try:
-        return await endpoint.handler(services, call)
-    except _UNPROVEN[endpoint.proof]:
-        await _charge(services, call)
+        return await (handler or endpoint.handler)(services, call)
+    except Refusal as refusal:
+        if isinstance(refusal, _UNPROVEN[endpoint.proof]):
+            await _charge(services, call)
+        elif errors.STATUS[type(refusal)] < HTTPStatus.INTERNAL_SERVER_ERROR:
+            services.charge_refused(call, refusal, question=isinstance(refusal, _NO))
         raise
 
 

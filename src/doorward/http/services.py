@@ -8,7 +8,8 @@ from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
 from doorward.core.devices import Devices
-from doorward.core.model import Caller, Kind
+from doorward.core.errors import Refusal, TooManyAttempts, TooManyRequests
+from doorward.core.model import Caller, Kind, Session
 from doorward.core.refresh import Refreshing
 from doorward.core.sessions import SessionDoor
 from doorward.core.tenant_settings import House
@@ -58,8 +59,27 @@ class Services:
     forward_auth_cookie: str = ""
 
     async def caller(self, call: Call) -> Caller:
-        """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for everybody else."""
+        """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for everybody else.
+
+        TooManyRequests where too many of its requests were refused.
+        """
         session = await self.sessions.tenant(call.credential, call.needs)
+        self.note_caller(call, session)
+        self.throttle.admit(session.tenant_id)
+        return call.by(session)
+
+    def note_caller(self, call: Call, session: Session) -> None:
+        """Note whose request it is, and that an API key was used."""
+        call.tenant_id = session.tenant_id
         if session.kind == Kind.KEY:
             self.activity.saw(session)
-        return call.by(session)
+
+    def charge_refused(self, call: Call, refusal: Refusal, *, question: bool) -> None:
+        """Charge a refused request to the tenant that sent it, if it is known; TooManyRequests when it refuses that.
+
+        A large body costs more. `question`: the request asked about a token.
+        """
+        if isinstance(refusal.caller, Session):
+            self.note_caller(call, refusal.caller)
+        if call.tenant_id and not isinstance(refusal, (TooManyRequests, TooManyAttempts)):
+            self.throttle.refused(call.tenant_id, len(call.body), question=question)

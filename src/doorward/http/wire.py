@@ -128,7 +128,8 @@ def bearer(authorization: bytes | None) -> bytes | None:
     return authorization[7:]
 
 
-def _plain_token(body: bytes) -> bytes | None:
+def plain_token(body: bytes) -> bytes | None:
+    """Return the token of a body that is spelled as nearly every client does, None for every other body."""
     # Twice as fast as a pattern, and this is half a microsecond of every verification.
     if not body.endswith(_TOKEN_BODY_END):
         return None
@@ -188,7 +189,7 @@ class Call:
 
     def token(self) -> bytes:
         """Return the token in the body; MalformedJson, TokenMissing or ValidationFailed where there is none."""
-        token = _plain_token(self.body)
+        token = plain_token(self.body)
         if token is None:
             fields = parse(self.body)
             if isinstance(fields, dict) and not fields.get("token", None):

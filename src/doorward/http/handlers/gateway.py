@@ -30,17 +30,16 @@ async def forward_auth(services: Services, call: Call) -> Answer:
     token = bearer(call.headers.get(b"authorization")) or _cookie(call, services.forward_auth_cookie)
     if token is None:
         # The gateway proves itself all the same: only who does not is charged to its address.
-        call.tenant_id = (await services.sessions.tenant(key, call.needs)).tenant_id
-        raise NotAuthenticated
+        raise NotAuthenticated(caller=await services.sessions.tenant(key, call.needs))
     try:
         verified = await services.sessions.user(key, token, call.needs)
-    except InvalidToken:
-        raise NotAuthenticated from None
+    except InvalidToken as refusal:
+        raise NotAuthenticated(caller=refusal.caller) from None
     call.tenant_id = verified.session.tenant_id
-    services.throttle.ask(call.tenant_id)
-    services.activity.saw(verified.session)
     if verified.caller.kind == Kind.KEY:
         services.activity.saw(verified.caller)
+    services.throttle.ask(call.tenant_id)
+    services.activity.saw(verified.session)
     return Answer(b"", headers=_told(verified))
 
 

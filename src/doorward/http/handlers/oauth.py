@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from doorward.core.errors import InvalidToken, NotAuthorized, TokenMissing
 from doorward.core.keys import parse_key
-from doorward.core.model import Kind, Session
+from doorward.core.model import Session
 from doorward.core.sessions import Verified
 from doorward.http.errors import MalformedForm
 from doorward.http.services import Services
@@ -24,11 +24,9 @@ async def introspect(services: Services, call: Call) -> Answer:
         verified = await services.sessions.user(credential, token, call.needs)
     except InvalidToken:
         return await _refresh_token(services, credential, token, call)
-    call.tenant_id = verified.session.tenant_id
+    services.note_caller(call, verified.caller)
     services.throttle.ask(call.tenant_id)
     services.activity.saw(verified.session)
-    if verified.caller.kind == Kind.KEY:
-        services.activity.saw(verified.caller)
     return reply(_described(verified))
 
 
@@ -37,6 +35,7 @@ async def revoke(services: Services, call: Call) -> Answer:
     credential = await _client(services, call)
     token = _token(call)
     caller = await services.sessions.tenant(credential, call.needs)
+    services.note_caller(call, caller)
     session: Session | None
     try:
         session = (await services.sessions.user(credential, token, call.needs)).session
@@ -65,16 +64,20 @@ async def metadata(services: Services, _call: Call) -> Answer:
     )
 
 
-async def _client(services: Services, call: Call) -> bytes | None:
+def client_credential(call: Call) -> bytes | None:
     """Return the credential of the client: a bearer, or HTTP Basic with an API key's id and the key (RFC 6749, 2.3)."""
-    credential = call.credential or _basic(call.headers.get(b"authorization"))
+    return call.credential or _basic(call.headers.get(b"authorization"))
+
+
+async def _client(services: Services, call: Call) -> bytes | None:
+    credential = client_credential(call)
     if credential is None:
         raise NotAuthorized
     try:
         _token(call)
     except (MalformedForm, TokenMissing):
         # Who proves nothing learns nothing, not even what is wrong with the body.
-        await services.sessions.tenant(credential, call.needs)
+        services.note_caller(call, await services.sessions.tenant(credential, call.needs))
         raise
     return credential
 
@@ -109,7 +112,8 @@ def _token(call: Call) -> bytes:
 async def _refresh_token(services: Services, credential: bytes | None, token: bytes, call: Call) -> Answer:
     session = await services.refreshing.find(token.decode("latin-1"))
     caller = await services.sessions.tenant(credential, call.needs)
-    call.tenant_id = caller.tenant_id
+    services.note_caller(call, caller)
+    services.throttle.ask(call.tenant_id)
     if session is None or session.tenant_id != caller.tenant_id:
         call.outcome = "inactive"
         return _INACTIVE
