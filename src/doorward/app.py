@@ -35,6 +35,7 @@ from doorward.http.connection.door import Door, Limits
 from doorward.http.connection.express import ExpressLane
 from doorward.http.connection.traced import TracedApp, traced
 from doorward.http.guard import Guard, Rules
+from doorward.http.large_bodies import BodyMemory
 from doorward.http.metrics import Exposition, Metrics, Sources
 from doorward.http.reference.openapi import describe
 from doorward.http.registration import RegistrationPolicy
@@ -145,6 +146,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         PATHS.sizes,
     )
 
+    body_memory = BodyMemory()
     apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
     doors = [connections, apart]
     metrics = _metrics(settings, Sources(watch, passwords, stores.traffic, doors, logs.lines_lost))
@@ -179,10 +181,15 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
         Chore(_SWEEP_SECONDS, stores.index),
         Chore(_REST_SECONDS, passwords.rest),
+        Chore(_REST_SECONDS, body_memory.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )
     router = build_router(
-        services, proxies, docs=settings.docs == "on", hash_queue_seconds=settings.hash_queue_timeout / 1000
+        services,
+        proxies,
+        body_memory,
+        docs=settings.docs == "on",
+        hash_queue_seconds=settings.hash_queue_timeout / 1000,
     )
     router.lifespan_context = Life(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router

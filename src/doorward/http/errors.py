@@ -101,7 +101,7 @@ class MethodNotAllowed(HttpRefusal):
 
 
 class NotAcceptable(HttpRefusal):
-    """`Accept` admits no JSON, and JSON is what there is."""
+    """`Accept` does not admit the media type of the endpoint."""
 
     code = "not_acceptable"
     sentence = "Only application/json can be given"
@@ -176,6 +176,13 @@ class DeadlineExceeded(HttpRefusal):
     sentence = "The request took too long to answer, try again shortly"
 
 
+class TooManyLargeBodies(HttpRefusal):
+    """Bodies above 16 kB, in flight at the same time, take all the memory that one process has for them."""
+
+    code = "too_many_large_bodies"
+    sentence = "Too many large requests at once, try again shortly"
+
+
 class HttpVersionNotSupported(HttpRefusal):
     """The request is of another HTTP version than 1.0 or 1.1."""
 
@@ -229,6 +236,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     core.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyConnections: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineExceeded: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyLargeBodies: HTTPStatus.SERVICE_UNAVAILABLE,
     HttpVersionNotSupported: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
 }
 """Total over every refusal that exists; a test demands it."""

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
@@ -152,15 +152,26 @@ class _ClientGone(Exception):  # noqa: N818 - nobody is told
 class _Passage:
     """The way out of one request: every answer takes the general headers along."""
 
-    def __init__(self, send: Send, given_id: bytes | None) -> None:
+    def __init__(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
         self._send = send
         self._started = False
+        self._expects = headers.get(b"expect", b"").lower() == b"100-continue"
+        self.body_is_read = False
         self.status = 0
-        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id(given_id))]
+        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id(headers.get(b"x-request-id")))]
 
     @property
     def request_id(self) -> str:
         return self.extra[0][1].decode()
+
+    def reading(self, receive: Receive) -> Receive:
+        """Return a way to receive the body that notes that this has begun."""
+
+        async def receive_and_note() -> Message:
+            self.body_is_read = True
+            return await receive()
+
+        return receive_and_note
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -169,6 +180,9 @@ class _Passage:
             own = {name for name, _ in message["headers"]}
             general = [pair for pair in SECURITY_HEADERS if pair[0] not in own]
             message["headers"] = [*message["headers"], *general, *self.extra]
+            if self._expects and not self.body_is_read and b"connection" not in own:
+                # The client may send its body all the same, or not (RFC 9110, section 10.1.1).
+                message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
     async def write(self, answer: Answer) -> None:
@@ -179,8 +193,28 @@ class _Passage:
             await self.send({"type": "http.response.body", "body": answer.body})
 
 
+@dataclass(frozen=True, slots=True)
+class IncomingBody:
+    """A body of which nothing has been read yet. `declared` is its length in bytes, None where it comes in chunks."""
+
+    receive: Receive
+    largest: int
+    declared: int | None
+    deadline: asyncio.Timeout
+
+    async def read(self, charge: Callable[[int], None] | None = None) -> bytes:
+        """Return the body; PayloadTooLarge as soon as it is too much. `charge` is called with the size of each piece.
+
+        The handler's deadline does not run meanwhile: the protocol has one for bodies.
+        """
+        self.deadline.reschedule(None)
+        body = await _read(self.receive, self.largest, charge)
+        self.deadline.reschedule(asyncio.get_running_loop().time() + HANDLER_SECONDS)
+        return body
+
+
 class Guard:
-    """Wraps the router. Whatever comes out, out goes one well-formed answer with every header it should have."""
+    """Outermost ASGI middleware: turns refusals into answers and adds the headers that every answer has."""
 
     def __init__(
         self,
@@ -205,14 +239,19 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        passage = _Passage(send, dict(scope["headers"]).get(b"x-request-id"))
+        headers = dict(scope["headers"])
+        passage = _Passage(send, headers)
         began = perf_counter()
         outcome = YES
         try:
-            passage.extra += self._check_head(scope, dict(scope["headers"]))
+            passage.extra += self._check_head(scope, headers)
             scope["request_id"] = passage.request_id
-            scope["body"] = await _read(receive, self._sizes.get(scope["path"].encode(), MAX_BODY))
-            await self._answer(scope, receive, passage.send)
+            largest = self._sizes.get(scope["path"].encode(), MAX_BODY)
+            declared = None if b"transfer-encoding" in headers else int(headers.get(b"content-length", 0))
+            if largest == MAX_BODY or (declared is not None and declared <= MAX_BODY):
+                scope["body"] = await _read(receive, MAX_BODY)
+                passage.body_is_read = True
+            await self._answer(scope, receive, passage, (largest, declared))
         except _ClientGone:
             return
         except Refusal as refusal:
@@ -238,11 +277,14 @@ class Guard:
             call or Stranger(passage.request_id, peer, scope["headers"], self._proxies),
         )
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, passage: _Passage, size: tuple[int, int | None]) -> None:
         deadline = scope["deadline"] = asyncio.timeout(HANDLER_SECONDS)
+        if not passage.body_is_read:
+            # A caller that sends more than an ordinary body is authenticated first.
+            scope["incoming"] = IncomingBody(passage.reading(receive), *size, deadline)
         try:
             async with deadline:
-                await self._app(scope, receive, _in_time(send, deadline))
+                await self._app(scope, receive, _in_time(passage.send, deadline))
         except TimeoutError:
             if deadline.expired():
                 raise DeadlineExceeded(retry_after=1) from None
@@ -297,8 +339,8 @@ def _in_time(send: Send, deadline: asyncio.Timeout) -> Send:
     return send_in_time
 
 
-async def _read(receive: Receive, largest: int) -> bytes:
-    """Return the whole body; PayloadTooLarge as soon as it is too much."""
+async def _read(receive: Receive, largest: int, charge: Callable[[int], None] | None = None) -> bytes:
+    """Return the whole body; PayloadTooLarge as soon as it is too much. `charge` is called with each piece's size."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -309,5 +351,7 @@ async def _read(receive: Receive, largest: int) -> bytes:
         size += len(parts[-1])
         if size > largest:
             raise PayloadTooLarge
+        if charge is not None:
+            charge(len(parts[-1]))
         if not message.get("more_body", False):
             return b"".join(parts)

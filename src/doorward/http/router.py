@@ -1,9 +1,10 @@
 """From a request's path to its endpoint: the router over the whole API."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from http import HTTPStatus
+from typing import NoReturn
 from urllib.parse import unquote
 
 from starlette.routing import Route, Router
@@ -12,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 from doorward.core.errors import Refusal
 from doorward.http.client_address import Proxies
 from doorward.http.connection.maintenance import MAINTENANCE
-from doorward.http.endpoints import Endpoint, respond
+from doorward.http.endpoints import Endpoint, Handler, Proof, respond
 from doorward.http.errors import HttpVersionNotSupported, MethodNotAllowed, NotFound
-from doorward.http.guard import check_accept, check_content, check_form, unique_query
-from doorward.http.handlers import ops
+from doorward.http.guard import IncomingBody, check_accept, check_content, check_form, unique_query
+from doorward.http.handlers import oauth, ops
+from doorward.http.large_bodies import BodyMemory, read_first
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, by_name, refuse_oauth
@@ -27,7 +29,13 @@ class Place:
     """A path and what can be done there (an ASGI application)."""
 
     def __init__(
-        self, endpoints: list[Endpoint], services: Services, proxies: Proxies, *, hash_queue_seconds: float
+        self,
+        endpoints: list[Endpoint],
+        services: Services,
+        proxies: Proxies,
+        body_memory: BodyMemory,
+        *,
+        hash_queue_seconds: float,
     ) -> None:
         """Serve the endpoints of one path; `hash_queue_seconds` is how long a hash may wait for a thread."""
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
@@ -40,6 +48,7 @@ class Place:
         self._services = services
         self._proxies = proxies
         self._hash_queue_seconds = hash_queue_seconds
+        self._body_memory = body_memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised for the guard to write."""
@@ -70,16 +79,17 @@ class Place:
         headers = by_name(scope["headers"])
         path: dict[str, str] = {}
         query: dict[str, str] = {}
+        incoming: IncomingBody | None = scope.get("incoming")
+        handler = read_first(endpoint, incoming, self._body_memory) if incoming else endpoint.handler
         if not endpoint.everywhere:
             path, query = _segments(scope), unique_query(scope["query_string"])
-            # A field of several lines is one list (RFC 9110, section 5.3).
-            accepts = [value for name, value in scope["headers"] if name == b"accept"]
-            check_accept(b",".join(accepts) if accepts else None, endpoint.media)
-            if scope["body"]:
-                (check_form if endpoint.form else check_content)(headers)
+            try:
+                _check_media(endpoint, scope, headers)
+            except Refusal as refusal:
+                handler = _authenticate_and_raise(endpoint, refusal)
         call = Call(
             headers,
-            scope["body"],
+            scope.get("body", b""),
             scope["client"][0] if scope["client"] else "",
             self._proxies,
             path,
@@ -92,7 +102,28 @@ class Place:
         if endpoint.hashes:
             deadline: asyncio.Timeout = scope["deadline"]
             deadline.reschedule((deadline.when() or 0.0) + self._hash_queue_seconds)
-        return await respond(endpoint, self._services, call)
+        return await respond(endpoint, self._services, call, handler)
+
+
+def _check_media(endpoint: Endpoint, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    """Let pass what admits the endpoint's media type and has a body of the right one; a Refusal for the rest."""
+    # A field of several lines is one list (RFC 9110, section 5.3).
+    accepts = [value for name, value in scope["headers"] if name == b"accept"]
+    check_accept(b",".join(accepts) if accepts else None, endpoint.media)
+    if scope.get("body") or "incoming" in scope:
+        (check_form if endpoint.form else check_content)(headers)
+
+
+def _authenticate_and_raise(endpoint: Endpoint, refusal: Refusal) -> Handler:
+    """Return a handler that refuses: unauthenticated callers are told that first, and nothing else."""
+
+    async def handle(services: Services, call: Call) -> NoReturn:
+        if endpoint.proof is Proof.TENANT:
+            credential = oauth.client_credential(call) if endpoint.form else call.credential
+            services.note_caller(call, await services.sessions.tenant(credential, call.needs))
+        raise refusal
+
+    return handle
 
 
 def _challenged(answer: Answer) -> Answer:
@@ -143,9 +174,13 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:  # noqa:
     raise NotFound(scope["method"], scope["path"])
 
 
-def build_router(services: Services, proxies: Proxies, *, docs: bool, hash_queue_seconds: float) -> Router:
+def build_router(
+    services: Services, proxies: Proxies, body_memory: BodyMemory, *, docs: bool, hash_queue_seconds: float
+) -> Router:
     """Return the router over every endpoint; without `docs`, those that describe the API are not there."""
-    place = partial(Place, services=services, proxies=proxies, hash_queue_seconds=hash_queue_seconds)
+    place = partial(
+        Place, services=services, proxies=proxies, body_memory=body_memory, hash_queue_seconds=hash_queue_seconds
+    )
     paths: dict[str, list[Endpoint]] = {}
     for endpoint in ENDPOINTS:
         if docs or endpoint.handler not in {ops.openapi, ops.docs}:

@@ -30,7 +30,7 @@ from doorward.core.errors import (
 from doorward.core.model import Permission
 from doorward.http import examples, schemas
 from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof
-from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated
+from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated, TooManyLargeBodies
 from doorward.http.guard import MAX_BODY, PathRules
 from doorward.http.handlers import auth, gateway, keys, oauth, ops, sessions, tenants, transfer, users
 from doorward.http.watch import LOGIN, QUESTION
@@ -108,7 +108,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, TooManyRequests),
+        (*_BODY, *_PROVEN, TooManyRequests, TooManyLargeBodies),
         schemas.UsersBody, schemas.UsersImported, query=("dryRun", "unconfirmed"), example=examples.NEWCOMERS,
         permission=Permission.USERS_WRITE, largest=LARGE_BODY,
     ),
@@ -144,7 +144,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/auth/verify/batch", sessions.verify_batch, Proof.TENANT, "Sessions",
-        (*_BODY, *_PROVEN, TooManyRequests),
+        (*_BODY, *_PROVEN, TooManyRequests, TooManyLargeBodies),
         schemas.TokensBody, schemas.BatchAnswered, example=examples.TOKENS,
         permission=Permission.VERIFY, largest=LARGE_BODY,
     ),

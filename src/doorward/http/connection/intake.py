@@ -200,10 +200,12 @@ class Intake(HttpToolsProtocol):
         self._chunk_begins = True
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body, up to the limit."""
+        """Take a piece of the body, up to the limit; read no further than an ordinary body before it is asked for."""
         self._chunk_begins = False
         self._bound(body)
         super().on_body(body)
+        if len(self.cycle.body) > self._limits.body:
+            self.flow.pause_reading()
 
     def _bound(self, body: bytes) -> None:
         self._body_size += len(body)

@@ -190,6 +190,9 @@ class DoorwardProtocol(Intake):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, after one that the application has answered."""
+        if self._answering is not None:
+            # What came of a body that was not asked for, such as that of an unauthenticated caller.
+            self._answering.body = bytearray()
         super().on_response_complete()
         # The door looks after idle connections. Another timer would keep all of one that was reset until it ends.
         self._unset_keepalive_if_required()
