@@ -78,7 +78,6 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     """
     parts = parts or Parts()
     masters = {kid: key.encode() for kid, key in settings.with_master_key()}
-    hashing = parts.hashing or Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)
     clock = parts.clock
     stores = choose(settings, clock, traces.store if traces else None)
     accounts = stores.accounts
@@ -95,7 +94,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         monotonic=parts.monotonic,
     )
     passwords = Passwords(
-        Hasher(hashing),
+        Hasher(parts.hashing or Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)),
         threads=settings.hash_threads or _hash_threads(settings.workers),
         patience=settings.hash_queue_timeout / 1000,
     )
