@@ -263,6 +263,23 @@ def test_N8_a_read_only_mount_is_one_sentence_before_the_banner(folder: Path) ->
 
 
 @pytest.mark.slow
+def test_N8_a_key_file_that_cannot_be_changed_is_one_sentence(folder: Path) -> None:
+    lock = made(folder) / ".master.key.lock"
+    lock.touch(mode=0o400)
+    lock.chmod(0o400)
+    found = subprocess.run(
+        [*powerless(), sys.executable, "-m", "doorward", "key", "add"],
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder / "data")},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (1, f"{lock} cannot be written (Permission denied).\n")
+
+
+@pytest.mark.slow
 def test_N8_a_folder_that_can_be_written_again_is_used_again(folder: Path) -> None:
     data = made(folder)
     data.chmod(0o500)

@@ -120,11 +120,14 @@ def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], li
         return
     # Without a database nothing is changed, since it could not be noted.
     explained(lambda: migrate(settings, create=False))
-    with file.held():
-        before = explained(file.read)
-        after = explained(lambda: change(before))
-        file.write(after)
-        late = _wait(file, after)
+    try:
+        with file.held():
+            before = explained(file.read)
+            after = explained(lambda: change(before))
+            file.write(after)
+            late = _wait(file, after)
+    except OSError as error:
+        fail(f"{error.filename or file.path} cannot be written ({error.strerror}).")
     events = told(system_clock(), before, after)
 
     async def note(desk: Desk) -> None:
