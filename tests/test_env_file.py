@@ -110,7 +110,7 @@ def test_a_folder_of_this_name_is_no_file_of_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o666])
 def test_S18_CF5_a_file_with_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     write(tmp_path, f"PORT=4000\nJWT_KEY={KEY}\n", mode)
-    with pytest.raises(CannotStart, match=r"^\.env can be read by everybody on this machine; chmod 600 it\.$"):
+    with pytest.raises(CannotStart, match=r"^\.env can be read by every user of this machine; chmod 600 it\.$"):
         Settings.read({}, tmp_path)
     write(tmp_path, f"PORT=4000\nJWT_KEY={KEY}\n", 0o640)
     assert Settings.read({}, tmp_path).jwt_key == (("1", KEY),)

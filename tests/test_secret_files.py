@@ -89,5 +89,5 @@ def test_F30_a_secret_that_only_we_could_read_is_used_with_a_warning(tmp_path: P
 @pytest.mark.slow
 def test_F30_one_that_others_can_read_is_refused_with_advice_that_can_be_followed(tmp_path: Path) -> None:
     said = started(tmp_path, neighbour=True)
-    assert f"JWT_KEY_FILE can be read by everybody on this machine and is mounted read-only; {TODO}.\n" in said
+    assert f"JWT_KEY_FILE can be read by every user of this machine and is mounted read-only; {TODO}.\n" in said
     assert KEY not in said

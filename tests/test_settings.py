@@ -489,7 +489,7 @@ def test_CF5_every_setting_can_come_out_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o606, 0o601])
 def test_CF5_a_secret_that_everybody_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     said = refusal(tmp_path, {"JWT_KEY_FILE": secret_file(tmp_path, KEY, mode)})
-    assert said == "JWT_KEY_FILE can be read by everybody on this machine; chmod 600 it."
+    assert said == "JWT_KEY_FILE can be read by every user of this machine; chmod 600 it."
 
 
 def test_CF5_what_is_no_secret_may_be_read_by_everybody(tmp_path: Path) -> None:

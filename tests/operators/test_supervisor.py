@@ -54,7 +54,7 @@ def test_a_worker_that_cannot_start_is_tried_again_and_the_others_serve_meanwhil
         until(lambda: len(lines(process, COULD_NOT_START)) == 2, "it was not tried again")
         told = lines(process, COULD_NOT_START)
         assert [line["again_in_seconds"] for line in told] == [1, 2]
-        assert "JWT_KEY_FILE can be read by everybody" in lines(process, "cannot start")[0]["reason"]
+        assert "JWT_KEY_FILE can be read by every user" in lines(process, "cannot start")[0]["reason"]
         assert workers_of(process) == [second]
         for _ in range(20):
             assert httpx.get(f"{process.url}/health/ready").status_code == 200

@@ -8,7 +8,7 @@ from pathlib import Path
 from doorward.core.errors import CannotStart
 
 OTHERS = 0o007
-"""The bits of a mode that are about everybody but the owner and the group."""
+"""The permission bits of users who are neither the owner nor in the group."""
 
 _ROOT = Path("/")
 # By Docker, Podman, and, in the environment, by Kubernetes and systemd-nspawn.
@@ -22,11 +22,10 @@ def mode_of(path: Path) -> int:
 
 
 def refuse_open_to_others(name: str, path: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """CannotStart where others can use a file that holds a secret; otherwise return the warnings it deserves.
+    """Refuse (CannotStart) a file with a secret that other users can read or write; otherwise return warnings.
 
-    A file on a read-only mount, such as a secret of a container engine, cannot be changed from inside; where no other
-    user runs in the container, nobody is there to read it either, and the start goes on with a warning. A file that is
-    missing is for its reader to complain about.
+    A file on a read-only mount, such as a secret of a container engine, cannot be changed from inside. Where no other
+    user runs in the container, no one could read it, and it causes a warning. A missing file is left to its reader.
     """
     try:
         if not mode_of(path) & OTHERS:
@@ -35,11 +34,11 @@ def refuse_open_to_others(name: str, path: Path, environment: Mapping[str, str])
     except OSError:
         return ()
     if not mounted:
-        raise CannotStart(f"{name} can be read by everybody on this machine; chmod 600 it.")
+        raise CannotStart(f"{name} can be read by every user of this machine; chmod 600 it.")
     todo = "set `mode: 0400` on the mounted secret (Kubernetes: `defaultMode: 0440`), or chmod 600 the file it is from"
     if is_alone_in_container(environment):
         return (f"{name} can be read by every user in this container; {todo}.",)
-    raise CannotStart(f"{name} can be read by everybody on this machine and is mounted read-only; {todo}.")
+    raise CannotStart(f"{name} can be read by every user of this machine and is mounted read-only; {todo}.")
 
 
 def is_alone_in_container(environment: Mapping[str, str], root: Path = _ROOT) -> bool:

@@ -152,7 +152,7 @@ def _goes_on(binding: Binding) -> bool:
 
 
 def _check_written(names: Iterable[str], found: Mapping[str, str]) -> Iterable[str]:
-    """CannotStart for a name in .env that is not a setting; yield warnings."""
+    """Refuse (CannotStart) a name in .env that is not a setting; yield warnings."""
     for name, value in found.items():
         if name == _FORCE_HTTPS:
             yield from _force_https(value)
@@ -161,7 +161,7 @@ def _check_written(names: Iterable[str], found: Mapping[str, str]) -> Iterable[s
 
 
 def _check_environment(names: Iterable[str], environment: Mapping[str, str]) -> Iterable[str]:
-    """CannotStart for a misspelling of a setting; yield warnings.
+    """Refuse (CannotStart) a misspelling of a setting; yield warnings.
 
     The environment is full of other programs' variables, and platforms add more. A name is taken for a misspelling only
     where it is one setting but for one typo (a letter missing, added, wrong, or two swapped), underscores or a plural,
@@ -200,7 +200,7 @@ def _is_foreign(name: str, value: str) -> bool:
 
 
 def _is_service_port(name: str, value: str) -> bool:
-    """Tell whether a variable is what Kubernetes says of a service called `metrics` or `https`, and not a setting."""
+    """Tell whether a variable is not a setting, but the address of a Kubernetes service called `metrics` or `https`."""
     return name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value) is not None
 
 
