@@ -19,12 +19,12 @@ class Operator:
     folder: Path
     settings: Mapping[str, str]
 
-    def run(self, *words: str, typed: str = "", **more: str) -> Result:
+    def run(self, *words: str, typed: str | bytes = "", **more: str) -> Result:
         base = {"DATA_DIR": str(self.folder), "JWT_KEY": KEY, "COLUMNS": None, "NO_COLOR": None}
         environment = {name: value or None for name, value in {**base, **self.settings, **more}.items()}
         return CliRunner().invoke(main, list(words), input=typed, env=environment)
 
-    def do(self, *words: str, typed: str = "", **more: str) -> Result:
+    def do(self, *words: str, typed: str | bytes = "", **more: str) -> Result:
         """Run a command that has to work."""
         answer = self.run(*words, typed=typed, **more)
         assert answer.exit_code == 0, (answer.output, answer.exception)

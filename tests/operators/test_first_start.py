@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from doorward.stores import migrate
-from harness import KEY, PASSWORD, Process, Tenant, read_settings, serving, without
+from harness import KEY, PASSWORD, Tenant, read_settings, serving, without
 from operators.desk import Operator
 from servers import Servers
 
@@ -198,8 +198,6 @@ def test_S18_commands_leave_the_mask_of_their_caller_alone(folder: Path) -> None
 def test_S18_a_database_that_others_can_read_is_warned_about_at_the_start(folder: Path) -> None:
     Operator(folder / "data", {}).do("migrate")
     (folder / "data" / "doorward.db").chmod(0o644)
-    with serving(folder, {"JWT_KEY": KEY}) as process:
-        assert "other users can read the database" not in process.log()
     (folder / "data").chmod(0o755)
     with serving(folder, {"JWT_KEY": KEY}) as process:
         assert f"chmod 600 {folder / 'data' / 'doorward.db'}" in process.log()
@@ -277,13 +275,3 @@ def test_N8_a_key_file_that_cannot_be_changed_is_one_sentence(folder: Path) -> N
         check=False,
     )
     assert (found.returncode, found.stderr) == (1, f"{lock} cannot be written (Permission denied).\n")
-
-
-@pytest.mark.slow
-def test_N8_a_folder_that_can_be_written_again_is_used_again(folder: Path) -> None:
-    data = made(folder)
-    data.chmod(0o500)
-    assert start(folder, *powerless()).returncode == 1
-    data.chmod(0o700)
-    process = Process(folder, {}).start()
-    assert process.stop() in {0, -15}
