@@ -14,7 +14,7 @@ SHARED := --dist loadscope --no-loadscope-reorder
 TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench bench-guard bench-scale mutants torture promises client image docs lock clean
+.PHONY: help install serve test fast check format lint types architecture coverage bench bench-guard bench-scale mutants torture promises client image test-image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -126,6 +126,10 @@ image: ## Build the container image doorward:VERSION, or with EXTRAS=otel doorwa
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) \
 		$(if $(EXTRAS),--build-arg EXTRAS=$(EXTRAS)) --tag doorward:$(VERSION)$(if $(EXTRAS),-$(EXTRAS)) .
 
+test-image: .venv/dev ## Build the image with Docker and Podman and walk its page and the compose files; as root on Debian
+	@tests/image/programs.sh
+	@DOORWARD_TEST_IMAGE=1 $(BIN)/python -m pytest tests/image
+
 .venv/docs: requirements/docs.txt .venv/run
 	@echo "Installing what the documentation needs ..."
 	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/docs.txt
@@ -144,6 +148,7 @@ lock: .venv/dev ## Write the lock files anew
 	@$(BIN)/uv pip compile pyproject.toml --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra otel --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-otel.txt
 	@$(BIN)/uv pip compile --group image --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-build.txt
+	@$(BIN)/uv pip compile --group compose --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/podman-compose.txt
 	@$(BIN)/uv pip compile --group docs --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/docs.txt
 	@$(BIN)/uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/fuzz.txt
 
