@@ -3,9 +3,11 @@
 # Elsewhere it says what is missing, and those tests say so too.
 set -euo pipefail
 missing=()
-for program in strace nginx caddy haproxy promtool valgrind; do
+for program in strace nginx caddy haproxy promtool valgrind curl javac; do
     PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null && continue
-    [ "$program" = promtool ] && program=prometheus # the package that it is in
+    # The packages that two of them are in.
+    [ "$program" = promtool ] && program=prometheus
+    [ "$program" = javac ] && program=default-jdk-headless
     missing+=("$program")
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0

@@ -87,11 +87,12 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def _find(kind: Kind) -> str:
-    beside = Path(sys.executable).with_name(kind.program)
-    found = str(beside) if beside.exists() else shutil.which(kind.program, path=f"{os.environ['PATH']}:/usr/sbin")
+def find(program: str, missing: str) -> str:
+    """Return the path of a program; a test that needs it ends without it."""
+    beside = Path(sys.executable).with_name(program)
+    found = str(beside) if beside.exists() else shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
-        without(kind.missing)
+        without(missing)
     return found
 
 
@@ -123,6 +124,12 @@ class Place:
     key: str
 
 
+def nginx_folders(folder: Path) -> str:
+    """Return the directives that make nginx write into `folder`, whatever the account that runs the tests."""
+    parts = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "".join(f"{part}_temp_path {folder}/{part};\n" for part in parts)
+
+
 def _write(kind: Kind, folder: Path, place: Place, port: int) -> None:
     ports = {DOORWARD: place.doorward, APPLICATION: place.application, FRONT: port}
     for name in kind.files:
@@ -134,18 +141,14 @@ def _write(kind: Kind, folder: Path, place: Place, port: int) -> None:
         text = text.replace(f"http://:{FRONT}", f"http://:{port}").replace(PLACEHOLDER, place.key)
         text = text.replace("/etc/haproxy/", f"{folder}/").replace("/etc/traefik/", f"{folder}/")
         if name == "nginx.conf":
-            # Where it may write, whoever runs the tests.
-            folders = "".join(
-                f"{part}_temp_path {folder}/{part};\n" for part in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-            )
-            text = text.replace("http {\n", f"http {{\naccess_log off;\n{folders}", 1)
+            text = text.replace("http {\n", f"http {{\naccess_log off;\n{nginx_folders(folder)}", 1)
         (folder / name).write_text(text)
 
 
 def prepare(name: str, folder: Path, place: Place) -> Gateway:
     """Write the configuration of a gateway into a folder of its own."""
     kind = KINDS[name]
-    program = _find(kind)
+    program = find(kind.program, kind.missing)
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     _write(kind, folder, place, port)
@@ -155,11 +158,28 @@ def prepare(name: str, folder: Path, place: Place) -> Gateway:
 @contextlib.contextmanager
 def gateway(name: str, folder: Path, place: Place) -> Iterator[Gateway]:
     """Run a gateway."""
-    made = prepare(name, folder, place)
+    with started(prepare(name, folder, place)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def configured(name: str, folder: Path, configuration: str, port: int) -> Iterator[Gateway]:
+    """Run a gateway with a configuration of the test's own, which listens on `port`."""
+    kind = KINDS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / kind.files[0]).write_text(configuration)
+    with started(Gateway(name, folder, port, find(kind.program, kind.missing))) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def started(made: Gateway) -> Iterator[Gateway]:
+    """Run a gateway whose configuration is written."""
+    folder = made.folder
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            KINDS[name].start(made.program, folder),
+            KINDS[made.name].start(made.program, folder),
             cwd=folder,
             env=environment,
             stdout=log,
