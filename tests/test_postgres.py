@@ -481,7 +481,7 @@ def _see_a_recovery(service: Service, tenant: Tenant, token: str) -> None:
         time.sleep(0.05)
     assert answer.status_code == 200
     assert tenant.create("carol", "pw").status_code in {200, 409}
-    assert service.client().get("/health/ready").status_code == 200
+    service.eventually(lambda: service.client().get("/health/ready").status_code == 200, seconds=3)
 
 
 @pytest.fixture(scope="module")
@@ -489,6 +489,28 @@ def fragile() -> Iterator[OwnPostgres]:
     """A server that tests may break, as long as they mend it."""
     with own_postgresql() as server:
         yield server
+
+
+@pytest.mark.slow
+def test_OU2_F15_a_database_that_refuses_writes_is_unready(fragile: OwnPostgres, tmp_path: Path) -> None:
+    database = fragile.make_database()
+
+    def turn(writes: str) -> None:
+        fragile.run(f"ALTER ROLE {database.role} SET default_transaction_read_only = {writes}")
+        fragile.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{database.role}'")
+
+    def is_ready() -> bool:
+        return service.client().get("/health/ready").status_code == 200
+
+    with running(read_settings(tmp_path, environment(database.url))) as service:
+        tenant = service.tenant()
+        tenant.create("alice", "pw")
+        turn("on")
+        service.eventually(lambda: not is_ready(), seconds=3)
+        assert tenant.login("alice", "pw").status_code == 503
+        turn("off")
+        service.eventually(is_ready, seconds=3)
+        assert tenant.login("alice", "pw").status_code == 200
 
 
 @pytest.mark.slow

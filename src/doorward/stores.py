@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doorward.core.clock import system_clock
+from doorward.core.errors import StoreUnavailable
 from doorward.core.ports import (
     Accounts,
     ApiKeys,
@@ -36,6 +37,7 @@ from doorward.storage.database import Database, Server
 from doorward.storage.imports import RelationalImports
 from doorward.storage.postgres.address import Address as PostgresAddress
 from doorward.storage.probes import Probes
+from doorward.storage.readiness import SharedCheck
 from doorward.storage.redis.address import Address as RedisAddress
 from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
@@ -65,7 +67,7 @@ _OTHERS = 0o077
 class Stores:
     """The ports, and the life of what is behind them.
 
-    `checks` ask each store whether it answers; `traffic` counts what goes on in them.
+    `checks` see whether each store takes writes; `traffic` counts what goes on in them.
     """
 
     accounts: Accounts
@@ -95,10 +97,11 @@ class Stores:
         batches: tuple[Callable[[], Awaitable[int]], ...] = (
             lambda: self.sessions.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.counters.sweep(now, limit=_SWEEP_BATCH),
-            lambda: self.counters.evict(_BACKOFF, now=now, limit=_SWEEP_BATCH),
             lambda: self.reset_codes.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.revocations.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.audit.sweep(old, limit=_SWEEP_BATCH),
+            # Last, since it needs memory in Redis, which may have none left.
+            lambda: self.counters.evict(_BACKOFF, now=now, limit=_SWEEP_BATCH),
         )
         for batch in batches:
             await in_batches(partial(_is_full, batch))
@@ -142,7 +145,7 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
     else:
         bare = file = SqliteDatabase(settings.database_path)
         database, pool = WatchedDatabase(file, Meter("sqlite", span), fast=file), nothing_is_pooled
-    sessions = WatchedSessions(RelationalSessions(database))
+    sessions, probes = WatchedSessions(RelationalSessions(database)), Probes(bare)
     stores = Stores(
         accounts=RelationalAccounts(database),
         keys=RelationalApiKeys(database),
@@ -152,12 +155,19 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         counters=RelationalCounters(database),
         revocations=RelationalRevocations(database),
         imports=RelationalImports(database),
-        checks={"database": lambda: database.read("ping", {})},
-        probes=Probes(database),
+        checks={"database": SharedCheck(partial(_take_a_write, probes, database, clock))},
+        probes=probes,
         database=bare,
         traffic=Traffic(database, sessions, pool),
     )
     return _with_redis(stores, settings, clock, span) if settings.redis_url else stores
+
+
+async def _take_a_write(probes: Probes, database: WatchedDatabase, clock: Clock) -> None:
+    """Write a little; StoreUnavailable where the database refuses that, or has just refused something larger."""
+    await probes.check(clock())
+    if database.refuses_writes:
+        raise StoreUnavailable(retry_after=1)
 
 
 def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | None) -> Stores:
@@ -175,7 +185,7 @@ def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | N
         accounts=RelationalAccounts(stores.traffic.database, bare),
         sessions=sessions,
         counters=RedisCounters(redis),
-        checks={**stores.checks, "sessions": redis.ping},
+        checks={**stores.checks, "sessions": SharedCheck(redis.probe)},
         redis=redis,
         traffic=replace(stores.traffic, sessions=sessions, others=(redis.meter,)),
     )

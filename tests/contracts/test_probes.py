@@ -23,3 +23,9 @@ async def test_F2_one_of_several_workers_is_told_by_how_much_the_clock_was_set_b
 async def test_time_that_passed_and_clocks_that_differ_are_no_step(workers: Workers, step: int) -> None:
     await workers.one.probes.write(NOW)
     assert await workers.other.probes.claim_step(NOW - step) == 0
+
+
+async def test_F15_a_check_of_readiness_hides_no_step_of_the_clock(workers: Workers) -> None:
+    await workers.one.probes.write(NOW)
+    await workers.one.probes.check(NOW - 7_200_000)
+    assert await workers.other.probes.claim_step(NOW - 7_200_000) == 7_200_000

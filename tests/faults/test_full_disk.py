@@ -123,7 +123,15 @@ async def recovers(shop: Client, login: str) -> None:
         await asyncio.sleep(0.1)
 
 
-def test_DU3_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Disk, tmp_path: Path) -> None:
+async def becomes(shop: Client, status: int) -> None:
+    """Ask for readiness until it has `status`: answers of one second are alike."""
+    deadline = time.monotonic() + 3
+    while (await shop.ask("GET", "/health/ready")).status != status:
+        assert time.monotonic() < deadline, f"readiness is not {status}"
+        await asyncio.sleep(0.05)
+
+
+def test_DU3_F15_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Disk, tmp_path: Path) -> None:
     async def story(process: Process) -> list[str]:
         async with clients(process.port, 1) as [shop]:
             await shop.register("shop@example.org")
@@ -132,6 +140,7 @@ def test_DU3_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Disk, 
             other = await shop.session("alice")
             disk.fill(process)
             done = await fill_up(shop)
+            await becomes(shop, 503)
             for round_number in range(20):
                 assert (await shop.verify(token)).status == 200
                 assert (await shop.ask("GET", "/user/?limit=1")).status == 200
@@ -142,6 +151,7 @@ def test_DU3_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Disk, 
             assert (await shop.verify(other)).status == 200, "what was refused did not happen"
             disk.free(process)
             await recovers(shop, "afterwards")
+            await becomes(shop, 200)
             assert sorted(await shop.logins()) == sorted([*done, "alice", "afterwards"])
             assert (await shop.logout(other)).status == 200
             assert (await shop.verify(other)).status == 400

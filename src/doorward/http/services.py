@@ -33,7 +33,7 @@ class Descriptions:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases. `checks` ask each store whether it answers. Clients in `unthrottled` are not rate-limited.
+    """The use cases. `checks` see whether each store takes writes. Clients in `unthrottled` are not rate-limited.
 
     `public_url` is where clients find the service; `forward_auth_cookie` may carry a token to gateways, unless empty.
     """

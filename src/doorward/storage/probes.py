@@ -4,6 +4,7 @@ from doorward.core.model import AHEAD
 from doorward.storage.database import Database, Step
 
 _WRITTEN = "written"
+_READY = "ready"
 
 
 class Probes:
@@ -16,6 +17,10 @@ class Probes:
     async def write(self, now: int) -> None:
         """Write a row; StoreUnavailable where the database refuses that."""
         await self._db.write(Step("write_probe", {"name": _WRITTEN, "now": now}))
+
+    async def check(self, now: int) -> None:
+        """Write a row that `claim_step` does not compare with; StoreUnavailable where the database refuses that."""
+        await self._db.write(Step("write_probe", {"name": _READY, "now": now}))
 
     async def claim_step(self, now: int) -> int:
         """Return by how many milliseconds the clock was set back since the last write; 0 where it was not.

@@ -1,9 +1,6 @@
 -- Every statement, named; one text for SQLite and PostgreSQL. `:name` is a parameter, `IN (:name)` a list of any length.
 -- A parameter that is only calculated with says once what it is: CAST(:name AS BIGINT).
 
--- name: ping
-SELECT 1
-
 -- name: write_probe
 INSERT INTO probes (name, at) VALUES (:name, :now) ON CONFLICT (name) DO UPDATE SET at = excluded.at
 

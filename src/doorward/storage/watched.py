@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 Span = Callable[[str, str], AbstractContextManager[object]]
 """Given a store and what is done there, returns what surrounds the doing of it."""
 
+# Longer than the pause of a client that is refused and tries again.
+_MOMENT = 3.0
+
 LOOK_UP, READ, WRITE = "look_up", "read", "write"
 _KINDS = {Kind.USER: "user", Kind.TENANT: "tenant", Kind.KEY: "key"}
 
@@ -63,6 +66,7 @@ class WatchedDatabase:
         """Watch `database`; `fast` is the same one, if its look-ups are too fast to time each of them."""
         self.meter = meter
         self.noted = 0
+        self._refused_at: float | None = None
         self._database = database
         self._fast = fast
         self.open = database.open
@@ -70,6 +74,11 @@ class WatchedDatabase:
         self.look_up = self._time_look_up
         if fast is not None and meter.span is None:
             self.look_up = database.look_up
+
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether the last write was refused, and that a moment ago."""
+        return self._refused_at is not None and perf_counter() - self._refused_at < _MOMENT
 
     @property
     def errors(self) -> int:
@@ -90,7 +99,12 @@ class WatchedDatabase:
 
     async def write(self, *steps: Step) -> list[list[Row]]:
         """See `Database.write`."""
-        results = await self.meter.time(WRITE, self._database.write(*steps))
+        try:
+            results = await self.meter.time(WRITE, self._database.write(*steps))
+        except StoreUnavailable:
+            self._refused_at = perf_counter()
+            raise
+        self._refused_at = None
         if len(results) == len(steps):
             self.noted += sum(step.statement == "add_entry" for step in steps)
         return results

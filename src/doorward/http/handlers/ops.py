@@ -22,7 +22,7 @@ async def live(_services: Services, _call: Call) -> Answer:
 
 
 async def ready(services: Services, _call: Call) -> Answer:
-    """Say whether every store answers."""
+    """Say whether every store takes writes."""
     states = dict(zip(services.checks, await asyncio.gather(*map(_state, services.checks.values())), strict=True))
     well = all(state == "ok" for state in states.values())
     answer = reply(

@@ -104,7 +104,8 @@ is active too.""",
     "gateway_forward_auth": """For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy
 ext_authz: every method is answered alike, here and on every path below. The gateway proves itself in `X-Doorward-Key`;
 the user's token is in `Authorization`, or in the cookie that `FORWARD_AUTH_COOKIE` names.""",
-    "ops_ready": "503 says that a store is away: send no requests here until it is back.",
+    "ops_ready": """Writes a little to each store, at most once a second. 503 says that a store is away, or that it
+ refuses writes, for example since it is full: send no requests here until it is 200 again.""",
 }
 """What is not said by an endpoint's summary, by the name of its operation."""
 

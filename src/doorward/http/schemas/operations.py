@@ -13,7 +13,7 @@ class Live(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """Whether every store answers: "ok" or "away" for each."""
+    """Whether every store takes writes: "ok" or "away" for each."""
 
     status: Annotated[
         str,

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _SECONDS = 1.0
 _START_SECONDS = 10.0
 _REDIRECTIONS = 5
+_PROBE = "dw:ready"
+_PROBE_KEPT = 60_000
 _MOVING_PAUSE = 0.05
 
 
@@ -68,10 +70,10 @@ class Redis:
         task.add_done_callback(self._finish)
         return await asyncio.shield(task)
 
-    async def ping(self) -> None:
-        """See that every node answers."""
-        for node in [self._node(place) for place in (self._map.masters if self._map else self._address.places)]:
-            await node.run([("PING",)], _deadline())
+    async def probe(self) -> None:
+        """See that every node takes writes; StoreUnavailable where one refuses them, for want of memory for example."""
+        keys = [self._map.key_on(place, _PROBE) for place in self._map.masters] if self._map else [_PROBE.encode()]
+        await self.run(*(Command(key, ("SET", key, "", "PX", _PROBE_KEPT)) for key in keys))
 
     def _finish(self, task: "asyncio.Task[list[Reply]]") -> None:
         self._tasks.discard(task)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from binascii import crc_hqx
 from collections.abc import Callable
+from itertools import count
 
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.redis.address import Address, Place
@@ -33,6 +34,10 @@ class SlotMap:
     def place(self, key: bytes) -> Place | None:
         """Return the node that serves a key, None where none does."""
         return self._places.get(self.slot(key))
+
+    def key_on(self, place: Place, prefix: str) -> bytes:
+        """Return a key that one of `masters` serves; it begins with `prefix`."""
+        return next(key for n in count() if self.place(key := f"{prefix}:{n}".encode()) == place)
 
     @property
     def masters(self) -> list[Place]:
