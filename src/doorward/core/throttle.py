@@ -105,8 +105,11 @@ class Throttle:
             self._remember(spacing, self.budgets.spacing)
 
     async def write(self, tenant_id: str) -> None:
-        """Charge a change of a tenant's users to the tenant."""
-        await self._take(f"write:{tenant_id}", self.budgets.write)
+        """Charge a change of a tenant's users to the tenant.
+
+        While the counters refuse writes, each process counts for itself: what ends sessions must not wait for them.
+        """
+        await self._take_somewhere(f"write:{tenant_id}", self.budgets.write)
 
     async def bulk(self, tenant_id: str) -> None:
         """Charge an import or an export of users to the tenant: as much as ten changes, counted apart from them."""

@@ -19,7 +19,6 @@ _ENDED = 1
 _MORE_WAS_OPENED = 2
 _SOME_ARE_LEFT = 3
 _REMOVED_AT_ONCE = 100
-_NOTHING_OPENED = "0" * 15
 _DRAWN_KEPT = 86_400_000
 
 
@@ -79,8 +78,7 @@ class Endings:
             now = self._clock()
             await self._revocations.note(Revocation(place.decode(), f"{now:013}/{secrets.token_hex(8)}", None))
             # The epoch that is drawn here says that nothing was opened since, so that the same is not noted again.
-            draw = Command(place, ("SET", place, fresh(now) + _NOTHING_OPENED, "NX", "PX", _DRAWN_KEPT))
-            await self._redis.run(draw, ending=True)
+            await self._redis.run(_SCRIPTS["draw"].on([place], fresh(now), _DRAWN_KEPT), ending=True)
             return None
         epoch = Epoch.read(value)
         if epoch.until == 0:

@@ -4,6 +4,10 @@
 -- A session's value:   seen_at (15), refreshed_at (15), generation (10), owner's epoch (32), realm's epoch (32), the rest.
 -- `until` is the end of the session that ends last among those opened in the epoch; all nines: one never ends.
 -- Times are the caller's, in digits of one width, so that they compare as text. Lifetimes in Redis collect garbage only.
+--
+-- A Redis whose memory is full (`maxmemory`, noeviction) refuses the first write of a script if that one might need memory,
+-- and lets all after it pass. What ends a session, or records its use, begins with a write that needs none: to set a key's
+-- lifetime to what it is.
 
 -- name: draw_realm
 -- KEYS realm, and where the policy has a version, the version that counts. ARGV fresh epoch, until, lifetime in ms or '',
@@ -69,6 +73,8 @@ return evicted
 -- KEYS session. ARGV seen_at, after what moment the one that is held is of before the clock was set back.
 local seen = redis.call('GETRANGE', KEYS[1], 0, 14)
 if seen ~= '' and (seen < ARGV[1] or seen > ARGV[2]) then
+  local ttl = redis.call('PTTL', KEYS[1])
+  if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) else redis.call('PERSIST', KEYS[1]) end
   redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
 end
 return 0
@@ -123,15 +129,23 @@ return redis.call('EXISTS', KEYS[3]) == 1 and 3 or 1
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, 32) ~= ARGV[1] then return 0 end
 if string.sub(held, 33, 47) > ARGV[2] then return 2 end
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) else redis.call('PERSIST', KEYS[1]) end
 redis.call('SET', KEYS[1], ARGV[3] .. string.rep('0', 15) .. string.sub(held, 48), 'KEEPTTL')
 return 1
 
+-- name: draw
+-- KEYS epoch. ARGV fresh epoch, lifetime in ms. Draws an epoch in which nothing was opened, if there is none and there is
+-- memory for it.
+redis.pcall('SET', KEYS[1], ARGV[1] .. string.rep('0', 15), 'NX', 'PX', ARGV[2])
+return 0
+
 -- name: demand
 -- KEYS as for `draw_realm`. ARGV fresh epoch, policy, its version or 0, lifetime in ms where there is none yet.
-if KEYS[2] then
-  if tonumber(redis.call('GET', KEYS[2]) or '0') > tonumber(ARGV[3]) then return 0 end
-  redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
-end
+if KEYS[2] and tonumber(redis.call('GET', KEYS[2]) or '0') > tonumber(ARGV[3]) then return 0 end
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) else redis.call('PERSIST', KEYS[1]) end
+if KEYS[2] then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
 local held = redis.call('GET', KEYS[1])
 if held then
   redis.call('SET', KEYS[1], string.sub(held, 1, 47) .. ARGV[2], 'KEEPTTL')
