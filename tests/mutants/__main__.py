@@ -70,7 +70,9 @@ def main(*, only: str, listing: bool, known: bool, processes: int) -> None:
         recording.complete(made, SUITES, mutants)
         click.echo(f"{len(mutants)} mutants; what tests use was recorded in {monotonic() - began:.0f} s")
         for test in recording.failed:
-            click.echo(f"left out, since it fails without a mutant: {test}", err=True)
+            click.echo(f"fails without a mutant: {test}", err=True)
+        if not recording.is_whole:
+            sys.exit("Too many tests fail without a mutant to try any.")
         killers = _try(made, mutants, recording)
     killed = {mutant.key for mutant, killer in killers.items() if killer}
     alive = {mutant.key for mutant in mutants} - killed
@@ -105,13 +107,16 @@ def _try(sandboxes: list[Sandbox], mutants: list[Mutant], recording: Recording) 
             idle.put(sandbox)
 
     killers: dict[Mutant, str] = {}
-    with ThreadPoolExecutor(len(sandboxes)) as pool:
+    pool = ThreadPoolExecutor(len(sandboxes))
+    try:
         for mutant, found in zip(mutants, pool.map(killer, mutants), strict=True):
             killers[mutant] = found
             if not found:
                 click.echo(f"survived: {mutant.file} {mutant.name}")
             if not len(killers) % 50:
                 click.echo(f"{len(killers)} of {len(mutants)} mutants tried")
+    finally:
+        pool.shutdown(cancel_futures=True)
     return killers
 
 

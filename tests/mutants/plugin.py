@@ -74,18 +74,22 @@ class _Recorder:
         self._watch_statements()
         self._watch_scripts()
 
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self._tests[item.nodeid] = {"setup": _setup(item), "seconds": 0.0, "passed": True, "uses": []}
+
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        test = self._tests[item.nodeid] = {"setup": _setup(item), "seconds": 0.0, "passed": True}
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        # Not what its fixtures use: those of a suite use much the same in all of its tests.
         self._uses = set()
         self._coverage.switch_context(item.nodeid)
-        result = yield
-        test["uses"] = sorted(self._uses)
-        return result
+        try:
+            return (yield)
+        finally:
+            self._tests[item.nodeid]["uses"] = sorted(self._uses)
+            self._coverage.switch_context("")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test = self._tests[report.nodeid]
-        # What a module's tests share is paid for by the first of them; it would make that one look slow.
         test["seconds"] += report.duration if report.when == "call" else 0.0
         test["passed"] = test["passed"] and not report.failed
 

@@ -146,7 +146,7 @@ def sandboxes(number: int) -> Iterator[list[Sandbox]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doorward-mutants-")))
         # Tests run programs as other users.
         folder.chmod(0o755)
-        postgresql = OwnPostgres.make(fsync="off")
+        postgresql = OwnPostgres.make()
         stack.callback(postgresql.remove)
         made = []
         for place in range(number):

@@ -38,6 +38,10 @@ class File(msgspec.Struct):
     lines: dict[str, list[str]] = {}
     asked: list[str] = []
 
+    @property
+    def failed(self) -> list[str]:
+        return [name for name, test in self.tests.items() if not test.passed]
+
 
 class Recording:
     """What tests use. With `known`, what the last run recorded counts for files of tests that have not changed."""
@@ -60,7 +64,7 @@ class Recording:
         for file in _test_files(suites):
             digest = _digest(ROOT / file)
             found = self._files.get(file)
-            if found is None or found.digest != digest or not set(asked) <= set(found.asked):
+            if found is None or found.digest != digest or found.failed or not set(asked) <= set(found.asked):
                 missing[file] = digest
         # Neighbours share what their fixtures start, and the two halves take about as long.
         groups = [
@@ -80,13 +84,18 @@ class Recording:
             for group, recorded in zip(groups, pool.map(record, groups), strict=True):
                 for file in group:
                     self._files[file] = _of_file(file, missing[file], recorded, asked)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_bytes(msgspec.json.encode(self._files))
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.write_bytes(msgspec.json.encode(self._files))
 
     @property
     def failed(self) -> list[str]:
-        """The tests that fail without any mutant, and are left out."""
-        return sorted(name for file in self._files.values() for name, test in file.tests.items() if not test.passed)
+        """The tests that fail without a mutant. No mutant is tried with them."""
+        return [name for file in self._files.values() for name in file.failed]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether so few tests fail without a mutant that the others can stand for all."""
+        return len(self.failed) * 100 < sum(len(file.tests) for file in self._files.values())
 
     def tests_of(self, mutant: Mutant) -> Selection:
         """Return the tests that a mutant is tried with."""
