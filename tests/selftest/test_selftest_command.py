@@ -6,6 +6,7 @@ import pty
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,9 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from doorward.cli import main
-from doorward.selftest.trial import CATALOGUE
+from doorward.selftest.client import Client, Place
+from doorward.selftest.findings import Finding, State
+from doorward.selftest.stand import Stand
+from doorward.selftest.trial import CATALOGUE, examine
 from harness import PASSWORD, Service, read_settings, running, serving
-from ops.certificates import Authority
+from ops.certificates import Authority, Pair
 from selftest import holes
 from selftest.relay import Asked, Forward, Said, relaying
 
@@ -245,14 +249,26 @@ def test_TR5_over_tls_with_an_authority_and_at_the_maintenance_listener(tmp_path
         line = next(line for line in process.log().splitlines() if line.strip().startswith("maintenance "))
         url = f"https://localhost:{int(line.split('(')[0].strip().rpartition(':')[2])}"
         shown = ["--ca", authority.file, "--cert", operator.certificate, "--key", operator.key]
-        result = run(url, *shown, "--verbose")
+        result = run(url, *shown)
         assert result.exit_code == 0, result.output
+        beside = _beside_silent_handshakes(url, authority.file, operator)
+        assert (beside.state, beside.why.startswith("Alone verify")) == (State.PASSED, True), beside.why
         strange = run(url, "--cert", operator.certificate, "--key", operator.key)
         assert (strange.exit_code, "certificate is not believed" in strange.stderr) == (1, True)
         unknown = run(url, "--ca", authority.file)
         assert unknown.exit_code == 1
         missing = run(url, "--ca", str(tmp_path / "nothing"))
         assert (missing.exit_code, "cannot be read" in missing.stderr) == (1, True)
+
+
+def _beside_silent_handshakes(url: str, authority: str, operator: Pair) -> Finding:
+    """Run the check of a neighbour that holds TLS connections, which cannot be tried over HTTP."""
+    context = ssl.create_default_context(cafile=authority)
+    context.load_cert_chain(operator.certificate, operator.key)
+    client = Client(Place("localhost", int(url.rpartition(":")[2]), tls=context), timeout=10, rate=0)
+    findings: list[Finding] = []
+    examine(Stand(client), findings.append, [check for check in CATALOGUE if "without a handshake" in check.name])
+    return findings[0]
 
 
 def test_a_service_below_a_path_is_reached_there(service: Service) -> None:
