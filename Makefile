@@ -10,7 +10,7 @@ SOURCES := src tests clients deploy tools
 SIDE_BY_SIDE ?= 3
 # In the order of tests/conftest.py, which is not that of how many tests a module has.
 SHARED := --dist loadscope --no-loadscope-reorder
-# What tests said of the promises, for the page about them.
+# The results of the tests of promises; a release carries them.
 TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
@@ -98,17 +98,16 @@ mutants: .venv/dev ## Change one condition at a time and see that a test fails: 
 # However long a machine takes: between two tests each part ends when this many seconds are over.
 TORTURE_SECONDS ?= 10800
 
-torture: .venv/fuzz ## Run every test in its long form, an hour and a half on two cores, and write docs/security/promises.md
+torture: .venv/fuzz ## Run every test in its long form, an hour and a half on two cores
 	@failed=0; export DOORWARD_TORTURE=1; \
 	$(BIN)/python -m pytest --numprocesses 2 $(SHARED) --quiet --session-timeout=$(TORTURE_SECONDS) \
 		-m "not alone" $(TRIED)/torture.json || failed=1; \
 	$(BIN)/python -m pytest --session-timeout=$(TORTURE_SECONDS) -m alone $(TRIED)/torture-alone.json || failed=1; \
 	PYTHONPATH=tests $(BIN)/python -m mutants || failed=1; \
-	PYTHONPATH=tests $(BIN)/python -m promises.page --long build/promises/torture.json build/promises/torture-alone.json; \
 	exit $$failed
 
-promises: test ## Run every test and write docs/security/promises.md
-	@PYTHONPATH=tests $(BIN)/python -m promises.page build/promises/together.json build/promises/alone.json
+promises: .venv/dev ## Write docs/security/promises.md: the promises and their tests
+	@PYTHONPATH=tests $(BIN)/python -m promises.page
 
 client: .venv/dev ## Build the Python client's wheel into dist/
 	@cd clients/python && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist

@@ -1,15 +1,14 @@
-"""Every promise is proven or says why not, and the page says what the last run said."""
+"""Every promise is proven or says why not, and the page names its tests."""
 
 import json
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from promises.book import Promise, carried, promises, words, written
-from promises.page import PAGE, RESULTS, merge, render, results
+from promises.page import PAGE, proofs, render
 
 BOOK = promises()
 _TESTS: dict[str, list[str]] = defaultdict(list)
@@ -46,41 +45,28 @@ def test_the_ids_of_each_family_are_counted_without_a_gap() -> None:
     assert [family for family, found in families.items() if found != list(range(1, len(found) + 1))] == []
 
 
-def test_the_page_is_what_the_promises_and_the_last_run_make_it() -> None:
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    assert PAGE.read_text(encoding="utf-8") == render(BOOK, found), "make promises, or python -m promises.page"
+def test_the_page_lists_the_promises_and_their_tests() -> None:
+    assert PAGE.read_text(encoding="utf-8") == render(BOOK, proofs(written())), "make promises"
 
 
 def test_a_name_carries_what_stands_before_its_sentence() -> None:
     assert carried("test_OV1_OV2_a_flood_of_logins") == ["OV1", "OV2"]
+    assert carried("test_S5_OV1_F15_OV2_a_flood_of_logins") == ["OV1", "OV2"]
+    assert carried("test_S5_counters_expire") == []
     assert carried("test_a_TK4_in_the_middle") == []
     assert carried("test_RFC7662_a_live_token") == []
-    assert words("test_OV1_OV2_a_flood_of_logins") == "a flood of logins"
+    assert words("test_OV1_S5_OV2_a_flood_of_logins") == "a flood of logins"
 
 
-def test_a_case_that_failed_in_one_part_has_failed() -> None:
-    one = {"t.py::test_TK1_x": {"setups": {"sqlite": {"passed": 2}}}}
-    other = {"t.py::test_TK1_x": {"setups": {"sqlite": {"failed": 1}, "postgresql": {"passed": 1}}}}
-    assert merge([one, other]) == {
-        "t.py::test_TK1_x": {"sqlite": {"passed": 2, "failed": 1}, "postgresql": {"passed": 1}}
-    }
-    run = {"date": "1 January 2027", "python": "3.11", "machine": "m"}
-    found = {"run": run, "tests": {"t.py::test_TK1_x": merge([one, other])["t.py::test_TK1_x"]}}
-    promise = Promise("TK1", "It says something.", "RFC 1", "Tokens")
-    assert "* failed: [x](../../t.py) (sqlite, postgresql, 4 cases)" in render([promise], found)
-
-
-def test_the_page_tells_of_the_long_form_where_there_was_one() -> None:
-    test = "t.py::test_DU1_x"
-    part: dict[str, Any] = {
-        test: {"setups": {"sqlite": {"passed": 1}, "postgresql": {"passed": 1}}, "figures": ["500 cuts"]}
-    }
-    promise = Promise("DU1", "It says something.", "RFC 1", "Durability")
-    short = {**results([part]), "figures": {}}
-    assert "long form" not in render([promise], short)
-    assert "* long form: passed (2 cases; 500 cuts)" in render([promise], {**short, "long": results([part])})
-    part[test]["setups"]["sqlite"] = {"failed": 1}
-    assert "* long form: 1 failed (2 cases; 500 cuts)" in render([promise], {**short, "long": results([part])})
+def test_a_page_names_tests_by_file_and_reasons_where_there_are_none() -> None:
+    book = [
+        Promise("TK1", "It says something.", "RFC 1", "Tokens"),
+        Promise("TK2", "It says more.", "RFC 2", "Tokens", reason="It cannot be tested here."),
+    ]
+    page = render(book, proofs([("tests/test_t.py", "test_S1_TK1_it_holds"), ("tests/test_t.py", "test_other")]))
+    assert "1 of 2 promises have tests" in page
+    assert "[tests/test_t.py](../../tests/test_t.py):\n\n* it holds\n" in page
+    assert "It says more. *RFC 2.*\n\nNo test: It cannot be tested here.\n" in page
 
 
 @pytest.mark.slow
