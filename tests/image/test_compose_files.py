@@ -165,6 +165,8 @@ def test_a_backup_is_restored(project: Project, tenant: Tenant) -> None:
         project.words(block(COMPOSE_PAGE, f"doorward {word} /backups")) for word in ("backup", "restore")
     )
     assert tenant.create_user("eve")[0] == 200
+    # The folder of the last compose file's backup: no backup replaces another.
+    project.machine.run("rm -rf backups")
     project.machine.run(backup)
     tenant.call("DELETE", "/user/eve")
     assert tenant.create_user("frank")[0] == 200
