@@ -178,7 +178,7 @@ def test_other_expectations_and_spellings(shared: Service, tenant: Tenant, expec
 def test_S3_bodies_in_flight_are_bounded(start: Start, *, chunked: bool) -> None:
     service = start()
     tenant = service.tenant()
-    memory(service).limit = SIZE + 20_000
+    memory(service).limit = 2 * SIZE + 20_000
     sent = body(BATCH)
     with wire(service.port) as first, wire(service.port) as second:
         half = sent[: SIZE // 2]
@@ -195,6 +195,23 @@ def test_S3_bodies_in_flight_are_bounded(start: Start, *, chunked: bool) -> None
         assert first.reply().status == 200
     assert memory(service).taken == 0
     assert tenant.http.post(BATCH, content=sent, headers=_json(tenant)).status_code == 200
+
+
+@pytest.mark.parametrize("size", [SIZE, None], ids=["a length", "chunks"])
+def test_S3_a_tenant_leaves_memory_to_others(start: Start, size: int | None) -> None:
+    service = start(BUDGET_VERIFY="off")
+    tenant, other = service.tenant(), service.tenant("other@example.org")
+    with ExitStack() as stack:
+        for _ in range(8):
+            line = stack.enter_context(wire(service.port))
+            # Nothing of the body follows, so it costs next to no budget.
+            line.send(head(BATCH, tenant.token, size))
+        service.eventually(lambda: memory(service).taken == 8 * SIZE)
+        line = stack.enter_context(wire(service.port))
+        assert line.send(head(BATCH, tenant.token, size)).reply().code == "too_many_large_bodies"
+        for path in PATHS:
+            assert other.http.post(path, content=body(path), headers=_json(other)).status_code == 200
+    service.eventually(lambda: memory(service).taken == 0)
 
 
 def test_S3_a_client_that_goes_away_leaves_its_memory_to_others(start: Start) -> None:
