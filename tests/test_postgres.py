@@ -431,6 +431,23 @@ async def test_OU2_whoever_gives_up_takes_no_connection_along(database: Database
         assert len(await asyncio.to_thread(_backends, database)) <= 2
 
 
+async def test_S1_long_reads_leave_connections_to_everything_else(database: Database, tmp_path: Path) -> None:
+    async with opened(tmp_path, database.url, DATABASE_POOL="4") as stores:
+        tenant = await kept_tenant(stores.accounts)
+        session = tenant_session(tenant.id)
+        await stores.sessions.open(session, cap=None)
+        blocking = await asyncpg.connect(database.url)
+        try:
+            await blocking.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            reads = [asyncio.ensure_future(stores.accounts.list_users(tenant.id, after="", limit=1)) for _ in range(30)]
+            await asyncio.sleep(0.2)
+            assert await stores.sessions.find(claimed(session)) == session
+            assert not any(read.done() for read in reads)
+        finally:
+            await blocking.close()
+        assert await asyncio.gather(*reads) == [[]] * 30
+
+
 async def test_sessions_asked_for_in_one_moment_are_one_trip(database: Database, tmp_path: Path) -> None:
     async with opened(tmp_path, database.url, DATABASE_POOL="2") as stores:
         sessions = [user_session("tenant", str(uuid4())) for _ in range(50)]

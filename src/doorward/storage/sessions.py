@@ -191,7 +191,8 @@ class RelationalSessions:
 
     async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[Device]:
         """See `Sessions.list_user`."""
-        rows = await self._db.scan("list_sessions", {"owner": _users_owner(user_id), "limit": limit})
+        values = {"tenant_id": tenant_id, "owner": _users_owner(user_id), "limit": limit}
+        rows = await self._db.scan("list_sessions", values)
         found = [Device(Session._make(row[:-2]), Origin._make(row[-2:])) for row in rows]
         return [device for device in found if device.session.tenant_id == tenant_id]
 

@@ -15,11 +15,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
 from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.storage.database import Row, Step
+from doorward.storage.scans import ScanSlots
 from doorward.storage.statements import Statement, fill_list, load_migrations, load_statements
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class SqliteDatabase:
         self._statements = load_statements("?")
         self._lists: dict[tuple[str, int], str] = {}
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
+        self._scans = ScanSlots(1)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="sqlite-write", daemon=True)
 
@@ -102,8 +105,12 @@ class SqliteDatabase:
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._scan_pool, _fetch, self._scanner, self._statements[statement], values)
+        return await self._scans.run(values, partial(self._scan, self._statements[statement], values))
+
+    async def _scan(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._scan_pool, _fetch, self._scanner, statement, values
+        )
 
     async def write(self, *steps: Step) -> list[list[Row]]:
         """See `Database.write`."""

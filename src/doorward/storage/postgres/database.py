@@ -26,6 +26,7 @@ from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.postgres.pool import Pool
 from doorward.storage.postgres.schema import prepare
+from doorward.storage.scans import ScanSlots
 from doorward.storage.statements import load_statements
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class PostgresDatabase:
         self._statements = load_statements("$")
         self._guarded: frozenset[str] = frozenset()
         self._pool = Pool(self._connect, size)
+        # Look-ups and writes always find a connection, however many scans there are.
+        self._scans = ScanSlots(max(1, size // 2))
         self._trips: set[asyncio.Task[Any]] = set()
         self._away = False
         self._lists: dict[str, Coalescer[str, Row]] = {}
@@ -98,7 +101,7 @@ class PostgresDatabase:
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
-        return await self.read(statement, values)
+        return await self._scans.run(values, partial(self.read, statement, values))
 
     async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
         """See `Database.look_up`."""
