@@ -431,6 +431,34 @@ async def test_OU2_whoever_gives_up_takes_no_connection_along(database: Database
         assert len(await asyncio.to_thread(_backends, database)) <= 2
 
 
+async def test_S1_large_writes_leave_connections_to_everything_else(database: Database, tmp_path: Path) -> None:
+    async with opened(tmp_path, database.url, DATABASE_POOL="4") as stores:
+        tenant = await kept_tenant(stores.accounts)
+        session = tenant_session(tenant.id)
+        await stores.sessions.open(session, cap=None)
+        blocking = await asyncpg.connect(database.url)
+        try:
+            await blocking.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            imports = [
+                asyncio.ensure_future(stores.accounts.add_users([make_user(tenant.id) for _ in range(100)]))
+                for _ in range(10)
+            ]
+            await asyncio.sleep(0.2)
+            assert await stores.sessions.find(claimed(session)) == session
+            assert not any(one.done() for one in imports)
+        finally:
+            await blocking.close()
+        assert await asyncio.gather(*imports) == [[True] * 100] * 10
+
+
+async def test_F15_a_write_that_takes_too_long_leaves_the_service_ready(database: Database, tmp_path: Path) -> None:
+    async with opened(tmp_path, database.url, DATABASE_POOL="2") as stores:
+        await asyncio.to_thread(_on_new_tenant, database, "PERFORM pg_sleep(30);")
+        with pytest.raises(StoreUnavailable):
+            await stores.accounts.add_tenant(make_tenant())
+        await stores.checks["database"]()
+
+
 async def test_S1_long_reads_leave_connections_to_everything_else(database: Database, tmp_path: Path) -> None:
     async with opened(tmp_path, database.url, DATABASE_POOL="4") as stores:
         tenant = await kept_tenant(stores.accounts)

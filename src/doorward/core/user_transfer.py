@@ -19,7 +19,7 @@ MOST_ROWS = 1000
 """The most users of one import: what a store keeps in one transaction without keeping others waiting for long."""
 
 _PAGE = 250
-_AT_ONCE = 50
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)

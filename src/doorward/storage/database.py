@@ -64,7 +64,7 @@ class Database(Protocol):
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """Return the rows of a statement that may take a while, without holding up anything else.
 
-        Few of them run at a time, in which the tenants that the values name have equal shares (`ScanSlots`).
+        Few of them run at a time, in which the tenants that the values name have equal shares (`LongWork`).
         """
         ...
 

@@ -21,7 +21,7 @@ from time import monotonic, sleep
 
 from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.storage.database import Row, Step
-from doorward.storage.scans import ScanSlots
+from doorward.storage.long_work import LongWork
 from doorward.storage.statements import Statement, fill_list, load_migrations, load_statements
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class SqliteDatabase:
         self._statements = load_statements("?")
         self._lists: dict[tuple[str, int], str] = {}
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
-        self._scans = ScanSlots(1)
+        self._scans = LongWork(1)
+        self._large_writes = LongWork(1)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="sqlite-write", daemon=True)
 
@@ -105,7 +106,7 @@ class SqliteDatabase:
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
-        return await self._scans.run(values, partial(self._scan, self._statements[statement], values))
+        return await self._scans.scan(values, partial(self._scan, self._statements[statement], values))
 
     async def _scan(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
         return await asyncio.get_running_loop().run_in_executor(
@@ -114,6 +115,9 @@ class SqliteDatabase:
 
     async def write(self, *steps: Step) -> list[list[Row]]:
         """See `Database.write`."""
+        return await self._large_writes.write(steps, partial(self._write, steps))
+
+    async def _write(self, steps: tuple[Step, ...]) -> list[list[Row]]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[list[Row]]] = loop.create_future()
         self._jobs.put((steps, loop, done))

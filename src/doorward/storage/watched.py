@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from doorward.core.durations import Durations
-from doorward.core.errors import StoreUnavailable
+from doorward.core.errors import Overloaded, StoreUnavailable
 from doorward.core.model import OWNERS, Kind, Origin, Session
 from doorward.core.ports import NO_POLICY, UNKNOWN, Events, Policy, Sessions
 from doorward.storage.database import Database, Row, Step
@@ -24,6 +24,9 @@ Span = Callable[[str, str], AbstractContextManager[object]]
 
 # Longer than the pause of a client that is refused and tries again.
 _MOMENT = 3.0
+
+_LATE: Final = {"40001", "40P01", "55P03", "57014"}
+"""SQLSTATE of statements that lost against others, or took too long."""
 
 LOOK_UP, READ, WRITE = "look_up", "read", "write"
 _KINDS = {Kind.USER: "user", Kind.TENANT: "tenant", Kind.KEY: "key"}
@@ -51,6 +54,12 @@ class Meter:
             raise
         finally:
             self.durations[operation].add(perf_counter() - began)
+
+
+def _is_late(refusal: StoreUnavailable) -> bool:
+    """Return whether a write only had no time: a tenant's large ones must not make the service unready for others."""
+    cause = refusal.__cause__
+    return isinstance(cause, (Overloaded, TimeoutError)) or getattr(cause, "sqlstate", None) in _LATE
 
 
 class _Fast(Protocol):
@@ -101,8 +110,9 @@ class WatchedDatabase:
         """See `Database.write`."""
         try:
             results = await self.meter.time(WRITE, self._database.write(*steps))
-        except StoreUnavailable:
-            self._refused_at = perf_counter()
+        except StoreUnavailable as refusal:
+            if not _is_late(refusal):
+                self._refused_at = perf_counter()
             raise
         self._refused_at = None
         if len(results) == len(steps):

@@ -22,11 +22,11 @@ import asyncpg
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
+from doorward.storage.long_work import LongWork
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.postgres.pool import Pool
 from doorward.storage.postgres.schema import prepare
-from doorward.storage.scans import ScanSlots
 from doorward.storage.statements import load_statements
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,10 @@ class PostgresDatabase:
         self._statements = load_statements("$")
         self._guarded: frozenset[str] = frozenset()
         self._pool = Pool(self._connect, size)
-        # Look-ups and writes always find a connection, however many scans there are.
-        self._scans = ScanSlots(max(1, size // 2))
+        # Everything else finds a connection, however much long work there is.
+        self._scans = LongWork(max(1, size // 2))
+        # One at a time, so that each ends by its deadline.
+        self._large_writes = LongWork(1)
         self._trips: set[asyncio.Task[Any]] = set()
         self._away = False
         self._lists: dict[str, Coalescer[str, Row]] = {}
@@ -101,7 +103,7 @@ class PostgresDatabase:
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
-        return await self._scans.run(values, partial(self.read, statement, values))
+        return await self._scans.scan(values, partial(self.read, statement, values))
 
     async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
         """See `Database.look_up`."""
@@ -112,7 +114,7 @@ class PostgresDatabase:
 
     async def write(self, *steps: Step) -> list[list[Row]]:
         """See `Database.write`."""
-        return await self._apart(self._write(steps))
+        return await self._large_writes.write(steps, lambda: self._apart(self._write(steps)))
 
     async def _ask(self, statement: str, keys: Sequence[str], deadline: float) -> dict[str, Row]:
         sql = self._statements[statement].sql
@@ -129,7 +131,7 @@ class PostgresDatabase:
             async with connection.transaction():
                 return await fetch(connection)
 
-        rows = await self._trip(transact if guarded else fetch, deadline=deadline, again=True)
+        rows = await self._trip(transact if guarded else fetch, deadline=deadline, again=True, first=True)
         return {row[0]: row for row in rows}
 
     async def _read(self, statement: str, values: Mapping[str, object], connection: Any) -> list[Row]:
@@ -210,17 +212,25 @@ class PostgresDatabase:
             trip.exception()  # looked at, in case nobody waits for it any more
 
     async def _trip(
-        self, work: Callable[[Any], Awaitable[Result]], *, deadline: float | None = None, again: bool = False
+        self,
+        work: Callable[[Any], Awaitable[Result]],
+        *,
+        deadline: float | None = None,
+        again: bool = False,
+        first: bool = False,
     ) -> Result:
-        """Do `work` with a connection, by the deadline; `again` once more where the connection turns out to be dead."""
+        """Do `work` with a connection, by the deadline; `again` once more where the connection turns out to be dead.
+
+        With `first`, the connection that is free next is for this.
+        """
         try:
             async with asyncio.timeout_at(deadline or asyncio.get_running_loop().time() + _SECONDS):
                 try:
-                    result = await self._use(work)
+                    result = await self._use(work, first=first)
                 except _DEAD:
                     if not again:
                         raise
-                    result = await self._use(work)
+                    result = await self._use(work, first=first)
         except FAULTS as error:
             raise self._refusal(error) from error
         if self._away:
@@ -228,8 +238,8 @@ class PostgresDatabase:
             log.info("the database answers again")
         return result
 
-    async def _use(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
-        connection = await self._pool.acquire()
+    async def _use(self, work: Callable[[Any], Awaitable[Result]], *, first: bool) -> Result:
+        connection = await self._pool.acquire(first=first)
         reusable = False
         try:
             result = await work(connection)

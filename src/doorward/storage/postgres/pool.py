@@ -36,9 +36,12 @@ class Pool:
         """How many connections somebody has, or is opening."""
         return self.size - self._free - len(self._idle)
 
-    async def acquire(self) -> Any:
-        """Return a connection that nobody else uses, for `release`. Where all are in use, first come, first served."""
-        if self._waiters:
+    async def acquire(self, *, first: bool = False) -> Any:
+        """Return a connection that nobody else uses, for `release`. Where all are in use, first come, first served.
+
+        With `first`, it comes before those that wait already.
+        """
+        if self._waiters and not first:
             await self._turn()
         while True:
             while self._idle:
