@@ -65,7 +65,15 @@ def assert_invalid_token(answer: httpx.Response) -> None:
 
 
 def assert_token_missing(answer: httpx.Response) -> None:
-    assert_refused(answer, 422, "token_missing", "Token is missing")
+    """Hold the refusal of a body without a token against the contract: the shape in which backend-auth has it."""
+    assert answer.status_code == 422, answer.text
+    body = answer.json()
+    assert (set(body), body["status"]) == ({"error", "message", "code", "status"}, 422)
+    assert (body["message"], body["code"]) == ("Token is missing", "token_missing")
+    assert body["error"]["name"] == "ValidationError"
+    [detail] = body["error"]["details"]
+    assert (detail["path"], detail["context"]) == (["token"], {"key": "token"})
+    assert detail["message"].startswith('"token" ')
 
 
 def assert_malformed(answer: httpx.Response) -> None:
@@ -97,6 +105,8 @@ def assert_error_shape(answer: httpx.Response) -> None:
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", body["code"])
     if body["code"] == "validation_error":
         assert faults(answer)
+    elif body["code"] == "token_missing":
+        assert_token_missing(answer)
     else:
         assert set(body) == {"error", "code", "status"}
         assert isinstance(body["error"], str)

@@ -298,11 +298,17 @@ def test_BF7_F1_an_unknown_client_is_unknown_in_the_audit_log(store: dict[str, s
 def test_a_tenant_logs_in_with_a_token_of_its_own_each_time(tenant: Tenant) -> None:
     answer = tenant.http.post("/tenant/login", json={"email": tenant.email, "password": tenant.password})
     assert answer.status_code == 200
-    assert set(answer.json()) == {"token"}
+    assert set(answer.json()) == {"token", "accessToken"}
     another = log_in(tenant)
     assert len({tenant.token, answer.json()["token"], another}) == 3
     for token in (tenant.token, another):
         assert tenant.http.post("/tenant/verify", json={"token": token}).status_code == 200
+
+
+def test_C9_a_tenants_login_gives_the_token_under_both_of_its_names(tenant: Tenant) -> None:
+    answer = tenant.http.post("/tenant/login", json={"email": tenant.email, "password": tenant.password}).json()
+    assert answer["accessToken"] == answer["token"]
+    assert tenant.http.get("/tenant", headers={"Authorization": f"Bearer {answer['accessToken']}"}).status_code == 200
 
 
 def test_EN1_an_unknown_tenant_and_a_wrong_password_are_one_refusal(tenant: Tenant) -> None:
@@ -388,6 +394,30 @@ def test_garbage_is_an_invalid_token(shared: Service, path: str, garbage: str) -
 def test_a_missing_token_is_said_to_be_missing(shared: Service, path: str, body: dict[str, object]) -> None:
     assert_token_missing(shared.client().post(path, json=body))
     assert_token_missing(shared.client().post(path, content=b""))
+
+
+@pytest.mark.parametrize(
+    ("body", "rule", "message"),
+    [
+        ({}, "any.required", '"token" is required'),
+        ({"token": ""}, "any.empty", '"token" is not allowed to be empty'),
+        ({"token": None}, "string.base", '"token" must be a string'),
+    ],
+)
+def test_C11_a_missing_token_has_the_shape_that_backend_auth_gives_it(
+    shared: Service, body: dict[str, object], rule: str, message: str
+) -> None:
+    answer = shared.client().post("/tenant/verify", json=body)
+    assert answer.status_code == 422
+    assert answer.json() == {
+        "error": {
+            "name": "ValidationError",
+            "details": [{"message": message, "path": ["token"], "type": rule, "context": {"key": "token"}}],
+        },
+        "message": "Token is missing",
+        "code": "token_missing",
+        "status": 422,
+    }
 
 
 @pytest.mark.parametrize("path", ["/tenant/verify", "/tenant/logout"])

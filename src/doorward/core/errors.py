@@ -48,13 +48,6 @@ class InvalidToken(Refusal):
     sentence = "invalid token"
 
 
-class TokenMissing(Refusal):
-    """A body that has to carry a token carries none."""
-
-    code = "token_missing"
-    sentence = "Token is missing"
-
-
 class TenantExists(Refusal):
     """Another tenant already registered this e-mail address."""
 
@@ -215,6 +208,17 @@ class ValidationFailed(Refusal):
         """Refuse with every fault found."""
         super().__init__()
         self.faults = tuple(faults)
+
+
+class TokenMissing(ValidationFailed):
+    """A body that has to carry a token carries none."""
+
+    code = "token_missing"
+    sentence = "Token is missing"
+
+    def __init__(self, faults: Sequence[Fault] = (Fault(["token"], "any.required", '"token" is required'),)) -> None:
+        """Refuse with what is wrong with the token."""
+        super().__init__(faults)
 
 
 def require(shortcomings: Iterable[Shortcoming], field: str) -> None:

@@ -250,6 +250,7 @@ def body(refusal: Refusal) -> bytes:
     """Return the JSON text of a refusal (API.md, section 0)."""
     status = STATUS[type(refusal)]
     if isinstance(refusal, ValidationFailed):
+        # In the shape that the predecessor has from Joi, a missing token too.
         details = [_detail(fault) for fault in refusal.faults]
         error: object = {"name": "ValidationError", "details": details}
         return msgspec.json.encode(

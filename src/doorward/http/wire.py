@@ -190,15 +190,16 @@ class Call:
     def token(self) -> bytes:
         """Return the token in the body; MalformedJson, TokenMissing or ValidationFailed where there is none."""
         token = plain_token(self.body)
-        if token is None:
-            fields = parse(self.body)
-            if isinstance(fields, dict) and not fields.get("token", None):
-                raise TokenMissing
+        if token:
+            return token
+        fields = parse(self.body)
+        try:
             # A text that UTF-8 cannot hold is no token either.
-            token = validate(fields, TokenBody).token.encode(errors="replace")
-        if not token:
-            raise TokenMissing
-        return token
+            return validate(fields, TokenBody).token.encode(errors="replace")
+        except ValidationFailed as refusal:
+            if isinstance(fields, dict) and not fields.get("token"):
+                raise TokenMissing(refusal.faults) from None
+            raise
 
     def flag(self, name: str) -> bool:
         """Return a query parameter that is true or false, and false where it is absent; ValidationFailed for others."""

@@ -46,7 +46,7 @@ async def login(services: Services, call: Call) -> Answer:
     known = None if body.token is UNSET else await _known(services, body.token)
     caller = call.by()._replace(actor="tenant")
     issued = await services.authentication.login_tenant(caller, body.email, body.password, known=known)
-    return reply(TokenGiven(issued.token))
+    return reply(TokenGiven(issued.token, issued.token))
 
 
 async def verify(services: Services, call: Call) -> Answer:

@@ -12,7 +12,7 @@ from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint
 from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType, body
 from doorward.http.guard import unique_query
-from doorward.http.reference.prose import Json
+from doorward.http.reference.prose import FAULTS, Json
 from doorward.http.validation import validate
 
 SCHEMA = "#/components/schemas/"
@@ -110,11 +110,11 @@ class _General:
         return kind.code
 
     def _schemas(self) -> Iterator[Json]:
-        codes = [kind.code for kind in self.kinds if kind is not ValidationFailed and not self._by_standard(kind)]
+        kinds = [kind for kind in self.kinds if not self._by_standard(kind)]
+        codes = [kind.code for kind in kinds if not issubclass(kind, ValidationFailed)]
         if codes:
             yield {"$ref": f"{SCHEMA}Error", "properties": {"code": {"enum": codes}, "status": {"const": self.status}}}
-        if ValidationFailed in self.kinds:
-            yield {"$ref": f"{SCHEMA}ValidationError"}
+        yield from ({"$ref": SCHEMA + FAULTS[kind]["title"]} for kind in kinds if kind in FAULTS)
 
     def _examples(self) -> Json:
         return {kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in self.kinds}

@@ -79,7 +79,8 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
         for part, schema in found[name].get("properties", {}).items():
             if schema.pop("default", msgspec.UNSET) is not msgspec.UNSET:
                 found[name]["required"].append(part)
-    return {"Error": ERROR, "OAuthError": OAUTH_ERROR, "ValidationError": FAULTS, **dict(sorted(found.items()))}
+    refused = {"Error": ERROR, "OAuthError": OAUTH_ERROR, **{faults["title"]: faults for faults in FAULTS.values()}}
+    return {**refused, **dict(sorted(found.items()))}
 
 
 def _exclusive(either: Alternatives) -> Json:

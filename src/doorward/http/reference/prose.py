@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from doorward.core.errors import ValidationFailed
+from doorward.core.errors import Refusal, TokenMissing, ValidationFailed
 from doorward.core.user_transfer import Unconfirmed
 from doorward.core.users import LAST_PAGE
 from doorward.http.errors import STATUS
@@ -228,22 +228,34 @@ _FAULT: Json = {
     },
     "required": ["message", "path", "type", "context"],
 }
-FAULTS: Json = {
-    "title": "ValidationError",
-    "description": "All that is wrong with a body or a query, in field order.",
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "name": {"const": "ValidationError"},
-                "details": {"type": "array", "minItems": 1, "items": _FAULT},
+
+
+def _faults(title: str, description: str, kind: type[ValidationFailed]) -> Json:
+    return {
+        "title": title,
+        "description": description,
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {
+                    "name": {"const": "ValidationError"},
+                    "details": {"type": "array", "minItems": 1, "items": _FAULT},
+                },
+                "required": ["name", "details"],
             },
-            "required": ["name", "details"],
+            "message": {"const": kind.sentence},
+            "code": {"const": kind.code},
+            "status": {"const": int(STATUS[kind])},
         },
-        "message": {"const": ValidationFailed.sentence},
-        "code": {"const": ValidationFailed.code},
-        "status": {"const": int(STATUS[ValidationFailed])},
-    },
-    "required": ["error", "message", "code", "status"],
+        "required": ["error", "message", "code", "status"],
+    }
+
+
+FAULTS: dict[type[Refusal], Json] = {
+    ValidationFailed: _faults(
+        "ValidationError", "All that is wrong with a body or a query, in field order.", ValidationFailed
+    ),
+    TokenMissing: _faults("TokenMissingError", "The body has to carry a token and has none.", TokenMissing),
 }
+"""The schemas of the refusals that list what is wrong."""

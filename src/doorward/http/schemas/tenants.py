@@ -51,9 +51,10 @@ class TenantCreated(msgspec.Struct):
 
 
 class TokenGiven(msgspec.Struct):
-    """A tenant's new token."""
+    """A tenant's new token, under two names: `accessToken` is the one that the older versions of backend-auth use."""
 
     token: Token
+    accessToken: Annotated[Token, Meta(description="The same as `token`.")]  # noqa: N815 - the published name
 
 
 class TenantClaimsShown(msgspec.Struct):
