@@ -96,7 +96,10 @@ def test_an_empty_source_and_a_missing_key_are_one_sentence(predecessor: Predece
     answer = run(predecessor.url)
     assert (answer.exit_code, answer.stderr.strip().splitlines()[-1]) == (
         1,
-        "doorward cannot import. There is nothing to import: no key begins with auth_tenant: in this database.",
+        (
+            "doorward cannot import. There is nothing to import: no key begins with auth_tenant: or jincor_auth_tenant: "
+            "in this database. --prefix names another beginning of the keys."
+        ),
     )
     answer = run(predecessor.url, LEGACY_JWT_KEY=None)
     assert answer.exit_code == 1

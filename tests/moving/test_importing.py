@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ from doorward.core.errors import CannotStart
 from doorward.core.hash_formats import LEGACY
 from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Claimed
+from doorward.moving.backend_auth import PREFIXES
 from doorward.moving.report import MOST_NAMED, Report, Sort
 from doorward.settings import Settings
 from doorward.storage.database import Step
@@ -60,6 +62,13 @@ def keep_session(
     name = f"{owner}{device}{at}"
     predecessor.keep(f"auth_{name}", str(uuid4()), seconds)
     return name
+
+
+def rename_keys(predecessor: Predecessor, prefix: str) -> None:
+    """Give the keys that begin with `auth_` another beginning."""
+    names: Any = predecessor.redis.keys("auth_*")
+    for name in names:
+        predecessor.redis.rename(name, prefix.encode() + name.removeprefix(b"auth_"))
 
 
 def user(settings: Settings, login: str, tenant_id: str = SHOP) -> User | None:
@@ -451,3 +460,80 @@ def test_a_report_names_only_so_many_of_a_sort() -> None:
     for number in range(MOST_NAMED + 5):
         report.find(Sort.ORPHAN, "", str(number))
     assert (len(report.named), report.findings[Sort.ORPHAN]) == (MOST_NAMED, MOST_NAMED + 5)
+
+
+@pytest.mark.parametrize("prefix", ["jincor_auth_", "auth_", "shop[1]*?^-\\", "jincor_auth_tenant:"])
+def test_C2_keys_of_every_version_are_imported(
+    settings: Settings, predecessor: Predecessor, clock: TurnableClock, prefix: str
+) -> None:
+    predecessor.load_dump()
+    whole = bring_in(settings, predecessor, clock=clock)
+    rename_keys(predecessor, prefix)
+    before = predecessor.everything()
+    other = replace(settings, data_dir=f"{settings.data_dir}/other")
+    report = bring_in(other, predecessor, clock=clock, prefix="" if prefix in PREFIXES else prefix)
+    assert (report.counts, report.findings) == (whole.counts, whole.findings)
+    assert report.counts["sessions added"] == 16
+    assert predecessor.everything() == before
+
+
+def test_C2_a_catch_up_reads_the_older_keys_too(
+    settings: Settings, predecessor: Predecessor, clock: TurnableClock
+) -> None:
+    keep_tenant(predecessor)
+    ids = {login: keep_user(predecessor, login) for login in ("stays", "goes")}
+    names = [keep_session(predecessor, ids["stays"], device) for device in ("a", "b")]
+    rename_keys(predecessor, "jincor_auth_")
+    bring_in(settings, predecessor, clock=clock)
+    clock.turn(seconds=3_600)
+    predecessor.redis.delete(f"jincor_auth_{SHOP}:goes", f"jincor_auth_{names[0]}")
+    keep_user(predecessor, "new", registrationDate=clock())
+    rename_keys(predecessor, "jincor_auth_")
+    report = bring_in(settings, predecessor, clock=clock, catch_up=True)
+    assert {sort: set(gone) for sort, gone in found(report).items()} == {Sort.GONE: {"goes", names[0]}}
+    assert [bool(user(settings, login)) for login in ("stays", "goes", "new")] == [True, False, True]
+    assert [bool(session(settings, name)) for name in names] == [False, True]
+
+
+def test_C2_keys_of_two_versions_need_a_choice_and_are_sources_apart(
+    settings: Settings, predecessor: Predecessor, clock: TurnableClock
+) -> None:
+    other = str(uuid4())
+    keep_tenant(predecessor, "old@example.org", other)
+    keep_user(predecessor, "ancient", other)
+    rename_keys(predecessor, "jincor_auth_")
+    keep_tenant(predecessor)
+    keep_user(predecessor, "recent")
+    with pytest.raises(CannotStart, match=r"begin with auth_ and jincor_auth_.*--prefix"):
+        bring_in(settings, predecessor, clock=clock)
+    bring_in(settings, predecessor, clock=clock, prefix="auth_")
+    assert [bool(tenant(settings)), bool(tenant(settings, other))] == [True, False]
+    # The users of the other keys are older than the run before, and imported all the same.
+    clock.turn(seconds=3_600)
+    assert bring_in(settings, predecessor, clock=clock, prefix="jincor_auth_").counts["users added"] == 1
+    assert user(settings, "ancient", other)
+
+
+def test_C2_records_of_old_versions_have_no_dates_and_the_tenant_in_the_login(
+    settings: Settings, predecessor: Predecessor, clock: TurnableClock
+) -> None:
+    def keep_old(login: str, **more: Any) -> str:
+        whole = f"{SHOP}:{login}"
+        return keep_user(predecessor, login, login=whole, registrationDate=..., lastActivity=..., **more)
+
+    keep_tenant(predecessor)
+    keep_old("ann@example.org")
+    keep_old("bob@example.org")
+    rename_keys(predecessor, "jincor_auth_")
+    bring_in(settings, predecessor, clock=clock)
+    ann = user(settings, "ann@example.org")
+    assert ann
+    assert (ann.registration_date, ann.last_activity) == (0, 0)
+    with_stores(settings, lambda stores: stores.accounts.delete_user(SHOP, ann.id))
+    clock.turn(seconds=3_600)
+    keep_old("carol@example.org")
+    rename_keys(predecessor, "jincor_auth_")
+    report = bring_in(settings, predecessor, clock=clock, catch_up=True)
+    # New users are found without a date to go by, and one that was deleted here stays deleted.
+    assert found(report) == {Sort.HELD_BACK: ["ann@example.org"]}
+    assert [bool(user(settings, f"{name}@example.org")) for name in ("ann", "bob", "carol")] == [False, True, True]

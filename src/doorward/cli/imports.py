@@ -6,6 +6,7 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -41,6 +42,7 @@ for command in import_others.COMMANDS:
 @click.option("--dry-run", is_flag=True, help="Import into a database that is thrown away, and only report.")
 @click.option(
     "--since-last",
+    "catch_up",
     is_flag=True,
     help="Catch up with what has changed there since the last run: briefly before the switch.",
 )
@@ -51,16 +53,21 @@ for command in import_others.COMMANDS:
     show_default=True,
     help="Sessions whose user was deleted there: drop ends them, keep lets them go on for the tenant that asks first.",
 )
+@click.option(
+    "--prefix",
+    default="",
+    help="What its keys begin with. Without it, auth_ and jincor_auth_, of its older versions, are looked for.",
+)
 @click.option("--name", default="backend-auth", help="Tells several of them apart that are brought into one Doorward.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts.")
-def backend_auth(*, redis_url: str, dry_run: bool, since_last: bool, orphans: str, name: str, as_json: bool) -> None:
+def backend_auth(*, redis_url: str, dry_run: bool, orphans: str, as_json: bool, **chosen: Any) -> None:
     """Bring in the tenants, users and sessions of the predecessor, without logging anybody out.
 
     Reads its Redis and changes nothing there. Can be repeated: what is here already stays as it is.
     """
     try:
         settings = _settings()
-        choices = Choices(name, settings.jwt_key_exp, orphans == "keep", since_last)
+        choices = Choices(lifetime=settings.jwt_key_exp, keep_orphans=orphans == "keep", **chosen)
         with tempfile.TemporaryDirectory() if dry_run else nullcontext() as folder:
             if folder:
                 settings = replace(settings, data_dir=folder, database_url="", redis_url="")

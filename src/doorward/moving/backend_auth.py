@@ -1,7 +1,8 @@
 """What the predecessor, backend-auth, keeps in Redis, read row by row. Pure.
 
-Every value is text under a key that begins with `auth_`. A tenant's key says so; users and sessions are told apart by
-their values alone, an object or a bare UUID, since a device may be named so that a session's key looks like a user's.
+Every value is text under a key that begins with a prefix of the version. A tenant's key says so; users and sessions are
+told apart by their values alone, an object or a bare UUID, since a device may be named so that a session's key looks
+like a user's.
 """
 
 import re
@@ -26,8 +27,8 @@ from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.signing import spell
 from doorward.moving.report import Sort
 
-PREFIX = "auth_"
-TENANTS = "auth_tenant:"
+PREFIXES = ("auth_", "jincor_auth_")
+"""The key prefixes of the newest version and of the older ones."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
@@ -84,14 +85,19 @@ def begun_at(key: str) -> int | None:
     return int(digits) if len(digits) == _DIGITS and digits.isascii() and digits.isdecimal() else None
 
 
-def user_key(user: User) -> str:
+def tenant_prefix(prefix: str) -> str:
+    """Return the prefix of the keys of tenants, where `prefix` is the one of all keys."""
+    return f"{prefix}tenant:"
+
+
+def user_key(prefix: str, user: User) -> str:
     """Return the key under which the source keeps a user."""
-    return f"{PREFIX}{user.tenant_id}:{user.login}"
+    return f"{prefix}{user.tenant_id}:{user.login}"
 
 
-def session_key(session: Session) -> str:
+def session_key(prefix: str, session: Session) -> str:
     """Return the key under which the source keeps a session."""
-    return PREFIX + session.id
+    return prefix + session.id
 
 
 def is_untouched(user: User) -> bool:
@@ -111,16 +117,20 @@ def read_tenant(row: Row, now: int) -> Read:
     return Read(Tenant(record.id, record.email, secret, credentials=1, created_at=now), remarks)
 
 
-def read_user(row: Row) -> Read:
-    """Return the user of a row. Unreadable."""
-    place = row.key.removeprefix(PREFIX)
+def read_user(row: Row, prefix: str) -> Read:
+    """Return the user of a row. Unreadable.
+
+    Where the record has the login with the tenant in front, as in old versions, or has none, the login is the one in
+    the key, by which the source looks users up. The dates that old versions do not keep are 0.
+    """
+    place = row.key.removeprefix(prefix)
     tenant_id, colon, kept_by = place[:_UUID_LENGTH], place[_UUID_LENGTH : _UUID_LENGTH + 1], place[_UUID_LENGTH + 1 :]
     try:
         record = msgspec.json.decode(row.value, type=_User)
         scope = None if record.scope is UNSET else spell(msgspec.json.decode(record.scope)).decode()
     except (ValueError, RecursionError) as error:
         raise Unreadable from error
-    login = kept_by if record.login is UNSET else record.login
+    login = kept_by if record.login in (UNSET, place) else record.login
     if colon != ":" or not _UUID.fullmatch(tenant_id) or not login:
         raise Unreadable
     email, company, sub = record.email or "", record.company or None, record.sub or ""
@@ -147,9 +157,9 @@ def read_user(row: Row) -> Read:
     return Read(user, remarks)
 
 
-def read_session(row: Row, now: int) -> Session:
+def read_session(row: Row, prefix: str, now: int) -> Session:
     """Return the session of a row; a user's is of no tenant yet. Unreadable."""
-    name = row.key.removeprefix(PREFIX)
+    name = row.key.removeprefix(prefix)
     owner, device, began = name[:_UUID_LENGTH], name[_UUID_LENGTH:-_DIGITS], begun_at(name)
     if began is None or len(name) < _UUID_LENGTH + _DIGITS:
         raise Unreadable

@@ -24,6 +24,7 @@ class CatchUp:
     target: Target
     clock: Clock
     report: Report
+    prefix: str
     keep_orphans: bool = False
 
     async def run(self) -> None:
@@ -37,7 +38,7 @@ class CatchUp:
     async def _users(self, tenant: Tenant) -> None:
         accounts, sessions, after = self.target.accounts, self.target.sessions, ""
         while users := await accounts.list_users(tenant.id, after=after, limit=PAGE):
-            there = await self.source.values([backend_auth.user_key(user) for user in users])
+            there = await self.source.values([backend_auth.user_key(self.prefix, user) for user in users])
             for user, value in zip(users, there, strict=True):
                 devices = await sessions.list_user(tenant.id, user.id, limit=_SESSIONS_OF_A_USER)
                 await self._sessions(user, [device.session for device in devices])
@@ -51,7 +52,7 @@ class CatchUp:
 
     async def _sessions(self, user: User, sessions: Sequence[Session]) -> None:
         imported = [session for session in sessions if session.kind == Kind.IMPORTED_USER]
-        there = await self.source.values([backend_auth.session_key(session) for session in imported])
+        there = await self.source.values([backend_auth.session_key(self.prefix, session) for session in imported])
         for session, value in zip(imported, there, strict=True):
             if value is not None:
                 continue

@@ -6,6 +6,7 @@ deleted here since, and stays so. So a run can be repeated at any time, and one 
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,7 @@ from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Claimed, Clock
 from doorward.moving import backend_auth
-from doorward.moving.backend_auth import PREFIX, TENANTS, Row, Unreadable
+from doorward.moving.backend_auth import PREFIXES, Row, Unreadable, tenant_prefix
 from doorward.moving.catch_up import CatchUp
 from doorward.moving.report import Report, Sort
 from doorward.moving.terms import Choices, Source, Target, parts, told_by_operator
@@ -42,32 +43,71 @@ class Importer:
     choices: Choices = field(default_factory=Choices)
     progress: Callable[[int], object] = lambda _: None
     report: Report = field(default_factory=Report)
+    _prefix: str = ""
     _tenants: set[str] = field(default_factory=set)
     _seen_before: int | None = None
 
     async def run(self) -> Report:
         """Import everything; CannotStart where there is nothing to import. A run that fails can simply be repeated."""
         begun = self.clock()
-        last = await self.target.imports.last(self.choices.name)
+        self._prefix = await self._find_prefix()
+        last = await self.target.imports.last(self._name)
         self._seen_before = None if last is None else last - SLACK
-        async for keys in self.source.keys(f"{TENANTS}*"):
+        tenants, everything = self._pattern(tenant_prefix(self._prefix)), self._pattern(self._prefix)
+        async for keys in self.source.keys(tenants):
             await self._take_tenants(await self.source.rows(keys))
-        if not self.report.counts["tenants read"]:
-            raise CannotStart("There is nothing to import: no key begins with auth_tenant: in this database.")
-        async for keys in self.source.keys(f"{PREFIX}*"):
-            names = [key for key in keys if not key.startswith(TENANTS)]
+        async for keys in self.source.keys(everything):
+            names = [key for key in keys if not self._is_tenant(key)]
             values = await self.source.values(names)
             rows = [Row(key, value, None) for key, value in zip(names, values, strict=True) if value is not None]
             await self._take_users([row for row in rows if not backend_auth.is_session(row.value)])
             self.progress(len(keys))
-        async for keys in self.source.keys(f"{PREFIX}*"):
+        async for keys in self.source.keys(everything):
             rows = await self.source.rows([key for key in keys if self._may_be_new(key)])
             await self._take_sessions([row for row in rows if backend_auth.is_session(row.value)])
             self.progress(len(keys))
         if self.choices.catch_up and last is not None:
-            await CatchUp(self.source, self.target, self.clock, self.report, self.choices.keep_orphans).run()
-        await self.target.imports.note(self.choices.name, begun)
+            await CatchUp(
+                self.source, self.target, self.clock, self.report, self._prefix, self.choices.keep_orphans
+            ).run()
+        await self.target.imports.note(self._name, begun)
         return self.report
+
+    async def _find_prefix(self) -> str:
+        """Return the prefix of the source's keys; CannotStart unless there are tenants under exactly one."""
+        known = (self.choices.prefix,) if self.choices.prefix else PREFIXES
+        found = [prefix for prefix in known if await self._has_keys(self._pattern(tenant_prefix(prefix)))]
+        if not found:
+            missing = " or ".join(tenant_prefix(prefix) for prefix in known)
+            raise CannotStart(
+                f"There is nothing to import: no key begins with {missing} in this database. "
+                "--prefix names another beginning of the keys."
+            )
+        if len(found) > 1:
+            raise CannotStart(
+                f"This database has keys of two versions, which begin with {' and '.join(found)}. The version that "
+                "serves now uses one of them: choose it with --prefix."
+            )
+        return found[0]
+
+    async def _has_keys(self, pattern: str) -> bool:
+        async for keys in self.source.keys(pattern):
+            if keys:
+                return True
+        return False
+
+    @property
+    def _name(self) -> str:
+        """The name under which runs are remembered; keys of another prefix are another source."""
+        return self.choices.name if self._prefix == PREFIXES[0] else f"{self.choices.name}:{self._prefix}"
+
+    def _is_tenant(self, key: str) -> bool:
+        return key.startswith(tenant_prefix(self._prefix))
+
+    @staticmethod
+    def _pattern(beginning: str) -> str:
+        """Return the pattern of keys with this beginning."""
+        return re.sub(r"([\\*?\[\]^-])", r"\\\1", beginning) + "*"
 
     async def _take_tenants(self, rows: Iterable[Row]) -> None:
         now = self.clock()
@@ -88,7 +128,7 @@ class Importer:
 
     async def _keep_tenant(self, tenant: Tenant) -> bool:
         """Keep a tenant that is not here; False where it was, and was deleted."""
-        name = f"{self.choices.name}/{tenant.id}"
+        name = f"{self._name}/{tenant.id}"
         if await self.target.imports.last(name) is not None:
             self.report.find(Sort.HELD_BACK, tenant.id, tenant.email)
             return False
@@ -125,7 +165,7 @@ class Importer:
         for row in rows:
             self.report.count("users read")
             try:
-                user, remarks = backend_auth.read_user(row)
+                user, remarks = backend_auth.read_user(row, self._prefix)
             except Unreadable:
                 self.report.find(Sort.UNREADABLE, "", row.key)
                 continue
@@ -155,7 +195,7 @@ class Importer:
         """Keep those of a tenant's users that are new; return them."""
         candidates: list[User] = []
         for user in users:
-            if self._is_old(user.registration_date):
+            if await self._was_seen(user):
                 await self._explain(user)
             else:
                 candidates.append(user)
@@ -164,9 +204,12 @@ class Importer:
         told = [told_by_operator(self.clock(), tenant_id, "users.import")]
         added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=told))
         kept = [user for user, is_new in zip(candidates, added, strict=True) if is_new]
-        return kept + [
+        kept += [
             user for user, is_new in zip(candidates, added, strict=True) if not is_new and await self._explain(user)
         ]
+        dateless = [self._note(user) for user in kept if not user.registration_date]
+        await asyncio.gather(*(self.target.imports.note(note, self.clock()) for note in dateless))
+        return kept
 
     async def _explain(self, user: User) -> bool:
         """Say why a user was not kept, or keep it in the place of the one that it has replaced at the source."""
@@ -178,7 +221,7 @@ class Importer:
         if there is None:
             self.report.find(Sort.HELD_BACK, user.tenant_id, user.login)
             return False
-        if there.login != user.login or not backend_auth.is_untouched(there) or self._is_old(user.registration_date):
+        if there.login != user.login or not backend_auth.is_untouched(there) or await self._was_seen(user):
             self.report.find(Sort.LOGIN_CONFLICT, user.tenant_id, user.login)
             return False
         # The source keeps one record to a login, so the other one is gone. Its sessions go on there.
@@ -198,7 +241,7 @@ class Importer:
         for row in rows:
             self.report.count("sessions read")
             try:
-                read.append(backend_auth.read_session(row, now))
+                read.append(backend_auth.read_session(row, self._prefix, now))
             except Unreadable:
                 self.report.find(Sort.UNREADABLE, "", row.key)
         found = [
@@ -240,11 +283,21 @@ class Importer:
             found |= await self.target.accounts.tenants_of(part)
         return found
 
+    async def _was_seen(self, user: User) -> bool:
+        """Tell whether an earlier, complete run must have seen this user; one without a date is looked up."""
+        if user.registration_date or self._seen_before is None:
+            return self._is_old(user.registration_date)
+        return await self.target.imports.last(self._note(user)) is not None
+
+    def _note(self, user: User) -> str:
+        """Return the name under which an imported user without a date is remembered."""
+        return f"{self._name}/{user.id}"
+
     def _is_old(self, at: int) -> bool:
         return self._seen_before is not None and at < self._seen_before
 
     def _may_be_new(self, key: str) -> bool:
-        if key.startswith(TENANTS):
+        if self._is_tenant(key):
             return False
         began = backend_auth.begun_at(key)
         return began is not None and not (self.choices.catch_up and self._is_old(began))

@@ -44,15 +44,17 @@ class Target:
 class Choices:
     """What an operator may choose.
 
-    `name` tells sources apart that are imported into one Doorward. `lifetime` (seconds) is for users' sessions without
-    an end. `keep_orphans` lets sessions go on whose user was deleted at the source. `catch_up` skips sessions that the
-    last run has seen, and ends or removes here what has ended or was removed at the source since.
+    `name` tells sources apart that are imported into one Doorward. `prefix` is what the keys of the source begin with;
+    where it is empty, the prefixes of the published versions are looked for. `lifetime` (seconds) is for users'
+    sessions without an end. `keep_orphans` lets sessions go on whose user was deleted at the source. `catch_up` skips
+    sessions that the last run has seen, and ends or removes here what has ended or was removed at the source since.
     """
 
     name: str = "backend-auth"
     lifetime: int = 604_800
     keep_orphans: bool = False
     catch_up: bool = False
+    prefix: str = ""
 
 
 def parts(rows: Sequence[Value], size: int = PAGE) -> list[Sequence[Value]]:
