@@ -12,9 +12,9 @@ import pytest
 from doorward.core.audit import fingerprint
 from doorward.core.errors import CannotStart
 from doorward.core.hash_formats import LEGACY
+from doorward.core.legacy_tokens import KEY_PREFIXES
 from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Claimed
-from doorward.moving.backend_auth import PREFIXES
 from doorward.moving.report import MOST_NAMED, Report, Sort
 from doorward.settings import Settings
 from doorward.storage.database import Step
@@ -471,7 +471,7 @@ def test_C2_keys_of_every_version_are_imported(
     rename_keys(predecessor, prefix)
     before = predecessor.everything()
     other = replace(settings, data_dir=f"{settings.data_dir}/other")
-    report = bring_in(other, predecessor, clock=clock, prefix="" if prefix in PREFIXES else prefix)
+    report = bring_in(other, predecessor, clock=clock, prefix="" if prefix in KEY_PREFIXES else prefix)
     assert (report.counts, report.findings) == (whole.counts, whole.findings)
     assert report.counts["sessions added"] == 16
     assert predecessor.everything() == before

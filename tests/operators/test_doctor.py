@@ -229,6 +229,7 @@ STORES: dict[str, tuple[float, Callable[[int], Server], str, str]] = {
     "a clock behind": (0.2, lambda now: Server("PostgreSQL 16.1", now - 60_000, 97), "clock", "fail"),
     "a clock ahead": (0.2, lambda now: Server("PostgreSQL 16.1", now + 60_000, 97), "clock", "fail"),
     "eviction": (0.2, lambda now: Server("Redis 7.2", now, 97, evicts=True), "sessions", "warn"),
+    "keys of backend-auth": (0.2, lambda now: Server("Redis 7.2", now, 97, is_predecessors=True), "sessions", "warn"),
 }
 
 

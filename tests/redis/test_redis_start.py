@@ -151,6 +151,36 @@ async def test_a_server_that_may_evict_is_warned_about(caplog: pytest.LogCapture
     assert "noeviction" in caplog.text
 
 
+OWNER = "b62ec294-cc90-4667-b8b2-a86630c1d96b"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("keys", "is_warned_about"),
+    [
+        (["auth_tenant:shop@example.org"], True),
+        (["jincor_auth_tenant:shop@example.org", "request_throttler_127.0.0.1"], True),
+        ([f"auth_{OWNER}1795460357060"], True),
+        ([*(f"jincor_auth_{OWNER}:user-{number}" for number in range(3_000)), "dw:count:x"], False),
+        (["auth_tenant:shop@example.org", "dw:ready"], False),
+        (["auth_something_else", "sess:auth_tenant:x", "author_tenant:x"], False),
+        ([], False),
+    ],
+)
+async def test_C14_the_redis_of_backend_auth_is_warned_about(
+    caplog: pytest.LogCaptureFixture, shared_redis: RedisServer, keys: list[str], *, is_warned_about: bool
+) -> None:
+    caplog.set_level(logging.WARNING)
+    shared_redis.do("FLUSHALL")
+    if keys:
+        shared_redis.do("MSET", *(word for key in keys for word in (key, "x")))
+    server = await check(Address.read(shared_redis.url))
+    assert shared_redis.do("DBSIZE") == len(keys)
+    shared_redis.do("FLUSHALL")
+    assert server.is_predecessors is is_warned_about
+    assert ("name another server or database in REDIS_URL" in caplog.text) is is_warned_about
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate for `localhost` that proves itself, and its key."""

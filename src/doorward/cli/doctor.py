@@ -99,6 +99,9 @@ def _store(settings: Settings, name: str, server: Server) -> Iterator[Finding]:
     if server.evicts:
         said = "It ends sessions when its memory is full."
         yield Finding(name, "warn", said, "Set its maxmemory-policy to noeviction.")
+    if server.is_predecessors:
+        said = "It has keys of backend-auth and none of this service."
+        yield Finding(name, "warn", said, "Name another server or database in REDIS_URL.")
     wanted = settings.workers * settings.database_pool
     if name == "database" and server.connections is not None and wanted > server.connections:
         said = f"This instance alone may want {wanted} connections, the server takes {server.connections}."

@@ -17,6 +17,9 @@ from doorward.core.model import Kind, Session
 from doorward.core.signing import decode_segment, encode_segment, mac
 from doorward.core.tokens import MAX_TOKEN, OWNER_ID, Claims, Codec, Parsed, TenantClaims, UserClaims
 
+KEY_PREFIXES = ("auth_", "jincor_auth_")
+"""The beginnings of the predecessor's keys in Redis: those of its newest version and those of the older ones."""
+
 _HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT"}')
 
 

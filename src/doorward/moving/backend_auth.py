@@ -27,9 +27,6 @@ from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.signing import spell
 from doorward.moving.report import Sort
 
-PREFIXES = ("auth_", "jincor_auth_")
-"""The key prefixes of the newest version and of the older ones."""
-
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
 _USUAL_COST = 10

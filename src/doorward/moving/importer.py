@@ -14,10 +14,11 @@ from itertools import groupby
 from typing import TypeVar
 
 from doorward.core.errors import CannotStart, StoreUnavailable
+from doorward.core.legacy_tokens import KEY_PREFIXES
 from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Claimed, Clock
 from doorward.moving import backend_auth
-from doorward.moving.backend_auth import PREFIXES, Row, Unreadable, tenant_prefix
+from doorward.moving.backend_auth import Row, Unreadable, tenant_prefix
 from doorward.moving.catch_up import CatchUp
 from doorward.moving.report import Report, Sort
 from doorward.moving.terms import Choices, Source, Target, parts, told_by_operator
@@ -75,7 +76,7 @@ class Importer:
 
     async def _find_prefix(self) -> str:
         """Return the prefix of the source's keys; CannotStart unless there are tenants under exactly one."""
-        known = (self.choices.prefix,) if self.choices.prefix else PREFIXES
+        known = (self.choices.prefix,) if self.choices.prefix else KEY_PREFIXES
         found = [prefix for prefix in known if await self._has_keys(self._pattern(tenant_prefix(prefix)))]
         if not found:
             missing = " or ".join(tenant_prefix(prefix) for prefix in known)
@@ -99,7 +100,7 @@ class Importer:
     @property
     def _name(self) -> str:
         """The name under which runs are remembered; keys of another prefix are another source."""
-        return self.choices.name if self._prefix == PREFIXES[0] else f"{self.choices.name}:{self._prefix}"
+        return self.choices.name if self._prefix == KEY_PREFIXES[0] else f"{self.choices.name}:{self._prefix}"
 
     def _is_tenant(self, key: str) -> bool:
         return key.startswith(tenant_prefix(self._prefix))

@@ -15,7 +15,7 @@ class Server(NamedTuple):
 
     `clock` is in milliseconds, None where it is this machine's; `connections` are those that it takes at once, None
     where there is no telling; `evicts` says that it may remove what it keeps when its memory is full; an answer `took`
-    so many milliseconds.
+    so many milliseconds; `is_predecessors` says that it holds keys of backend-auth and none of Doorward.
     """
 
     product: str
@@ -23,6 +23,7 @@ class Server(NamedTuple):
     connections: int | None = None
     evicts: bool = False
     took: float = 0.0
+    is_predecessors: bool = False
 
 
 class Step(NamedTuple):

@@ -2,16 +2,24 @@
 
 import asyncio
 import logging
+import re
 import ssl
 from time import perf_counter
 
 from doorward.core.errors import CannotStart
+from doorward.core.legacy_tokens import KEY_PREFIXES
 from doorward.storage.database import Server
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import Link, Refused, Trouble
 from doorward.storage.redis.lives import NotBelieved, read_info
 
 log = logging.getLogger(__name__)
+
+_OURS = b"dw:"
+_PREDECESSORS = re.compile(
+    rb"(%b)(tenant:|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})" % "|".join(KEY_PREFIXES).encode()
+)
+_PAGES, _PAGE = 10, "1000"
 
 _OLDEST = (6, 2)
 _SECONDS = 1.0
@@ -59,6 +67,8 @@ async def _check_one(address: Address, place: Place) -> Server:
         begin = perf_counter()
         replies = await link.run([("INFO", question) for question in _QUESTIONS])
         took = (perf_counter() - begin) * 1000
+        # A Cluster is none of the predecessor's: it keeps all of its keys on one server.
+        is_predecessors = not address.cluster and await _is_predecessors(link)
     finally:
         link.close()
     said: dict[str, str] = {}
@@ -81,6 +91,11 @@ async def _check_one(address: Address, place: Place) -> Server:
             "redis may evict sessions, which ends them; set its maxmemory-policy to noeviction",
             extra={"server": _name(place), "policy": policy},
         )
+    if is_predecessors:
+        log.warning(
+            "redis has keys of backend-auth and none of this service; name another server or database in REDIS_URL",
+            extra={"server": _name(place)},
+        )
     product = "Valkey" if "valkey_version" in said else "Redis"
     clock, most = (int(said.get(name, 0)) for name in ("server_time_usec", "maxclients"))
     return Server(
@@ -89,4 +104,21 @@ async def _check_one(address: Address, place: Place) -> Server:
         most or None,
         policy != "noeviction",
         took,
+        is_predecessors,
     )
+
+
+async def _is_predecessors(link: Link) -> bool:
+    """Tell whether the database has keys of backend-auth and none of Doorward, by a sample of up to 10,000 keys."""
+    cursor, found = b"0", False
+    for _ in range(_PAGES):
+        [reply] = await link.run([("SCAN", cursor, "COUNT", _PAGE)])
+        if isinstance(reply, Exception):
+            return False
+        cursor, keys = reply
+        if any(key.startswith(_OURS) for key in keys):
+            return False
+        found = found or any(_PREDECESSORS.match(key) for key in keys)
+        if cursor == b"0":
+            break
+    return found
