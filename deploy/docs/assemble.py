@@ -1,8 +1,9 @@
 """Puts together the pages that Sphinx builds: `assemble.py FOLDER`.
 
-The pages are those of docs/ and those of the root; links between them are turned to where they lie in the site, links
-to anything else keep their words only. The reference is written from the OpenAPI document. The navigation is what
-PARTS names and what exists of it; a page that no part names is listed under the last one.
+The pages are those of docs/, those of the root and the README of the Python client. A file under deploy/ that a page
+links to, and the licence, has a page that shows it whole. Links between all of these lead to where they lie in the
+site; links to anything else keep their words only. The reference is written from the OpenAPI document. The navigation
+is what PARTS names and what exists of it; a page that no part names is listed under the last one.
 """
 
 import json
@@ -18,17 +19,24 @@ from doorward.http.reference.openapi import build
 from doorward.http.routes import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]
-OF_THE_ROOT = {
+OUTSIDE = {
     "README.md": "tour.md",
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "reporting.md",
     "CODE_OF_CONDUCT.md": "conduct.md",
+    "clients/python/README.md": "python-client-readme.md",
 }
+"""Pages outside docs/, and where they lie in the site."""
+SHOWN = re.compile(r"deploy/.+|LICENSE")
+"""Files that are shown on a page of their own where a page links to them."""
+LANGUAGES = {".conf": "nginx", ".json": "json", ".lua": "lua", ".yaml": "yaml", ".yml": "yaml"}
 REFERENCE = "reference.md"
 PARTS = {
-    "To use it": ["tour", "concepts", "api", "reference", "recipes", "errors", "python-client", "gateways"],
+    "To use it": [
+        "tour", "concepts", "api", "reference", "recipes", "errors", "python-client", "python-client-readme", "gateways",
+    ],
     "To run it": [
         "settings", "operating", "command-line", "backup", "keys", "deploying", "image", "scaling", "tls", "metrics",
         "logs", "traces", "audit", "importing-users", "moving-in", "moving-in-from-others", "moving-out", "benchmarks",
@@ -37,7 +45,7 @@ PARTS = {
     "To change it": ["architecture", "decisions/README", "contributing", "conduct", "changelog"],
     "More": [],
 }  # fmt: skip
-TITLES = {"tour": "Tour", "decisions/README": "Decisions"}
+TITLES = {"tour": "Tour", "python-client-readme": "The Python client's README", "decisions/README": "Decisions"}
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)(\))")
 FENCE = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
@@ -46,11 +54,32 @@ Json = dict[str, Any]
 
 
 def sources() -> dict[str, str]:
-    """Return where each page and picture lies, from the root, and where it goes in the site."""
+    """Return where each page, picture and shown file lies, from the root, and where it goes in the site."""
     inside = (file for file in (ROOT / "docs").rglob("*") if file.suffix in {".md", ".svg", ".png"})
     found = {file.relative_to(ROOT).as_posix(): file.relative_to(ROOT / "docs").as_posix() for file in inside}
-    found |= {name: place for name, place in OF_THE_ROOT.items() if (ROOT / name).exists()}
-    return found
+    found |= {name: place for name, place in OUTSIDE.items() if (ROOT / name).exists()}
+    linked = {file for page in found if page.endswith(".md") for file in _linked(page)}
+    return found | {file: f"files/{file}.md" for file in sorted(linked) if SHOWN.fullmatch(file)}
+
+
+def _linked(page: str) -> Iterator[str]:
+    """Yield the files of the repository that a page links to."""
+    for _, link in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
+        file = _resolve(link.partition("#")[0], page)
+        if (ROOT / file).is_file():
+            yield file
+
+
+def _resolve(link: str, page: str) -> str:
+    """Return the path from the root of a page's relative link."""
+    return normpath(f"{Path(page).parent.as_posix()}/{link}")
+
+
+def show(source: str) -> str:
+    """Return the page that shows a file whole."""
+    file = Path(source)
+    text = (ROOT / source).read_text(encoding="utf-8")
+    return f"# {file.name}\n\n`{source}` in the repository:\n\n````{LANGUAGES.get(file.suffix, 'text')}\n{text}````\n"
 
 
 def turn(text: str, source: str, places: dict[str, str]) -> str:
@@ -60,7 +89,7 @@ def turn(text: str, source: str, places: dict[str, str]) -> str:
         file, mark, anchor = link.partition("#")
         if not file or re.match(r"[a-z]+:", link):
             return link
-        place = places.get(normpath(f"{Path(source).parent.as_posix()}/{file}"))
+        place = places.get(_resolve(file, source))
         return None if place is None else relpath(place, Path(places[source]).parent.as_posix()) + mark + anchor
 
     def link(found: re.Match[str]) -> str:
@@ -138,6 +167,9 @@ def assemble(folder: Path) -> None:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         if not place.endswith(".md"):
             shutil.copyfile(ROOT / source, folder / place)
+            continue
+        if not source.endswith(".md"):
+            (folder / place).write_text(show(source), encoding="utf-8")
             continue
         text = turn((ROOT / source).read_text(encoding="utf-8"), source, places)
         text += {"index.md": "\n" + navigation(pages), "decisions/README.md": _decisions(pages)}.get(place, "")

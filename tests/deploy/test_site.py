@@ -30,6 +30,9 @@ def site() -> ModuleType:
         ("docs/index.md", "[a](decisions/README.md)", "[a](decisions/README.md)"),
         ("docs/decisions/README.md", "[a](../settings.md)", "[a](../settings.md)"),
         ("docs/decisions/README.md", "[a](../../ARCHITECTURE.md)", "[a](../architecture.md)"),
+        ("docs/gateways.md", "[a](../deploy/gateways/nginx.conf)", "[a](files/deploy/gateways/nginx.conf.md)"),
+        ("docs/python-client.md", "[a](../clients/python/README.md)", "[a](python-client-readme.md)"),
+        ("README.md", "[a](LICENSE)", "[a](files/LICENSE.md)"),
         ("docs/api.md", "[`routes.py`](../src/doorward/http/routes.py)", "`routes.py`"),
         ("docs/api.md", "[a](https://example.org/b#c) [d](#e)", "[a](https://example.org/b#c) [d](#e)"),
         ("README.md", "![a](docs/pictures/overview.svg)", "![a](pictures/overview.svg)"),
@@ -57,3 +60,17 @@ def test_the_site_has_every_page_and_every_endpoint(site: ModuleType, tmp_path: 
     assert [page for page in pages if not (tmp_path / page).exists()] == []
     written = set(re.findall(r"^### `(.*)`$", (tmp_path / "reference.md").read_text(encoding="utf-8"), re.MULTILINE))
     assert written == {f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS}
+
+
+def test_N7_the_site_shows_the_files_of_the_gateways_and_the_clients_readme_whole(
+    site: ModuleType, tmp_path: Path
+) -> None:
+    site.assemble(tmp_path)
+    for name in ("gateways/nginx.conf", "gateways/Caddyfile", "gateways/doorward.lua", "alerts/doorward.yml"):
+        page = (tmp_path / "files" / "deploy" / f"{name}.md").read_text(encoding="utf-8")
+        assert (ROOT / "deploy" / name).read_text(encoding="utf-8") in page
+    linked = set(re.findall(r"\]\(([^)#]+)\)", (tmp_path / "gateways.md").read_text(encoding="utf-8")))
+    shown = {link.removeprefix("files/deploy/gateways/") for link in linked if link.startswith("files/")}
+    assert shown == {f"{file.name}.md" for file in (ROOT / "deploy" / "gateways").iterdir()}
+    readme = (tmp_path / "python-client-readme.md").read_text(encoding="utf-8")
+    assert readme == (ROOT / "clients" / "python" / "README.md").read_text(encoding="utf-8")
