@@ -1,9 +1,9 @@
 """Puts together the pages that Sphinx builds: `assemble.py FOLDER`.
 
-The pages are those of docs/, those of the root and the README of the Python client. A file under deploy/ that a page
-links to, and the licence, has a page that shows it whole. Links between all of these lead to where they lie in the
-site; links to anything else keep their words only. The reference is written from the OpenAPI document. The navigation
-is what PARTS names and what exists of it; a page that no part names is listed under the last one.
+The pages are those of docs/, those of the root and the README of the Python client. A file under deploy/, a compose
+file or the licence that a page links to has a page that shows it whole. Links between all of these lead to where they
+lie in the site; links to anything else keep their words only. The reference is written from the OpenAPI document. The
+navigation is what PARTS names and what exists of it; a page that no part names is listed under the last one.
 """
 
 import json
@@ -29,13 +29,14 @@ OUTSIDE = {
     "clients/python/README.md": "python-client-readme.md",
 }
 """Pages outside docs/, and where they lie in the site."""
-SHOWN = re.compile(r"deploy/.+|LICENSE")
+SHOWN = re.compile(r"deploy/.+|compose.*\.yaml|LICENSE")
 """Files that are shown on a page of their own where a page links to them."""
 LANGUAGES = {".conf": "nginx", ".json": "json", ".lua": "lua", ".yaml": "yaml", ".yml": "yaml"}
 REFERENCE = "reference.md"
 PARTS = {
     "To use it": [
-        "tour", "concepts", "api", "reference", "recipes", "errors", "python-client", "python-client-readme", "gateways",
+        "tour", "concepts", "api", "reference", "recipes", "errors", "python-client", "python-client-readme",
+        "gateways",
     ],
     "To run it": [
         "settings", "operating", "command-line", "backup", "keys", "deploying", "image", "scaling", "tls", "metrics",
