@@ -215,6 +215,17 @@ def test_backend_ico_admin_gives_browsers_the_tenants_token(web_request: Send) -
     assert read(web_request("POST", "/tenant/logout", {"token": token})) == {"result": 1}
 
 
+def test_backend_verify_asks_about_tenants_tokens_and_takes_no_users(web_request: Send, tenant: dict[str, str]) -> None:
+    token = tenant["authorization"].removeprefix("Bearer ")
+    decoded = read(web_request("POST", "/tenant/verify", {"token": token}, accept="application/json"))["decoded"]
+    assert decoded["isTenant"]
+    body = {"email": mail(), "login": "person", "password": "Password1", "sub": "s"}
+    read(web_request("POST", "/user", body, **tenant))
+    login = {"login": "person", "password": "Password1", "deviceId": "d"}
+    users = read(web_request("POST", "/auth", login, **tenant))["accessToken"]
+    assert web_request("POST", "/tenant/verify", {"token": users}, accept="application/json").status_code == 400
+
+
 def test_aag_backend_ts_registers_again_to_change_a_role(web_request: Send, tenant: dict[str, str]) -> None:
     email = mail()
     scope = {"facebook": "104", "oneSignal": "6fe1"}
