@@ -3,7 +3,7 @@
 from msgspec import UNSET
 
 from doorward.core.authentication import Attempted
-from doorward.core.errors import InvalidToken, TokenMissing, ValidationFailed
+from doorward.core.errors import InvalidToken, ValidationFailed
 from doorward.core.model import Kind, Origin, Session
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
@@ -62,7 +62,7 @@ async def _token(services: Services, call: Call) -> bytes:
         await services.caller(call)
     try:
         return call.token()
-    except (MalformedJson, TokenMissing, ValidationFailed):
+    except (MalformedJson, ValidationFailed):
         # Who proves nothing learns nothing, not even what is wrong with the body.
         await services.caller(call)
         raise
