@@ -208,8 +208,8 @@ class Importer:
         kept += [
             user for user, is_new in zip(candidates, added, strict=True) if not is_new and await self._explain(user)
         ]
-        dateless = [self._note(user) for user in kept if not user.registration_date]
-        await asyncio.gather(*(self.target.imports.note(note, self.clock()) for note in dateless))
+        for some in parts([user for user in kept if not user.registration_date], _AT_ONCE):
+            await asyncio.gather(*(self._remember_user(user) for user in some))
         return kept
 
     async def _explain(self, user: User) -> bool:
@@ -289,6 +289,9 @@ class Importer:
         if user.registration_date or self._seen_before is None:
             return self._is_old(user.registration_date)
         return await self.target.imports.last(self._note(user)) is not None
+
+    async def _remember_user(self, user: User) -> None:
+        await _patiently(lambda: self.target.imports.note(self._note(user), self.clock()))
 
     def _note(self, user: User) -> str:
         """Return the name under which an imported user without a date is remembered."""
