@@ -1,6 +1,6 @@
 """What an endpoint is, and how a request becomes its answer: one way for the router and for the express lane."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from doorward.core.errors import (
+    Fault,
     InvalidRefreshToken,
     InvalidToken,
     NotAuthorized,
@@ -77,7 +78,8 @@ class Endpoint:
     """One method of one path.
 
     `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
-    may be refused with, `example` a body to take. `form` says that the body is a form instead of JSON, and that
+    may be refused with, `example` a body to take. `query` names the query parameters, `alternatives` those of them that
+    exclude one another. `form` says that the body is a form instead of JSON, and that
     refusals look as RFC 6749 has it. `media` is the type of the answer, "" where it has no body, `status` its status,
     `tells` the headers that are its own; `also` has an answer for each other status that is no refusal. `permission` is
     what an API key needs to be let in; None: no key is. `largest` is the most bytes that a body may have. `hashes`: it
@@ -109,6 +111,7 @@ class Endpoint:
     everywhere: bool = False
     any_host: bool = False
     lane: str = ""
+    alternatives: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -140,6 +143,21 @@ async def respond(endpoint: Endpoint, services: Services, call: Call, handler: H
         elif errors.STATUS[type(refusal)] < HTTPStatus.INTERNAL_SERVER_ERROR:
             services.charge_refused(call, refusal, question=isinstance(refusal, _NO))
         raise
+
+
+def check_query(endpoint: Endpoint, query: Collection[str]) -> None:
+    """Raise ValidationFailed where the names of query parameters include unknown ones or two that exclude one another.
+
+    Endpoints of standards (RFC 6749, section 3.1) and of operations ignore unknown parameters.
+    """
+    if endpoint.form or endpoint.proof is Proof.FREE:
+        return
+    if not set(query) <= set(endpoint.query):
+        # The name is the client's own text, so the answer does not repeat it.
+        raise ValidationFailed([Fault([], "object.allowUnknown", "an unknown query parameter is not allowed")])
+    if len([name for name in endpoint.alternatives if name in query]) > 1:
+        names = ", ".join(f'"{name}"' for name in endpoint.alternatives)
+        raise ValidationFailed([Fault([], "object.oxor", f"at most one of {names} is allowed")])
 
 
 async def _charge(services: Services, call: Call) -> None:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from doorward.core.errors import Refusal
 from doorward.http.client_address import Proxies
 from doorward.http.connection.maintenance import MAINTENANCE
-from doorward.http.endpoints import Endpoint, Handler, Proof, respond
+from doorward.http.endpoints import Endpoint, Handler, Proof, check_query, respond
 from doorward.http.errors import HttpVersionNotSupported, MethodNotAllowed, NotFound
 from doorward.http.guard import IncomingBody, check_accept, check_content, check_form, unique_query
 from doorward.http.handlers import oauth, ops
@@ -85,6 +85,7 @@ class Place:
             path, query = _segments(scope), unique_query(scope["query_string"])
             try:
                 _check_media(endpoint, scope, headers)
+                check_query(endpoint, query)
             except Refusal as refusal:
                 handler = _authenticate_and_raise(endpoint, refusal)
         call = Call(

@@ -142,10 +142,11 @@ def list_rule(schema: type[msgspec.Struct]) -> tuple[str, Items]:
 def validate(body: Any, schema: type[Schema]) -> Schema:
     """Return `body` as a `schema`; ValidationFailed with its faults, MOST_FAULTS of them at most.
 
-    Fields the schema does not know are ignored.
+    Fields the schema does not know are ignored, unless it forbids them.
     """
     faults: list[Fault] = []
-    found = _read(body, Fields(schema, strict=False), [], faults)
+    strict = schema.__struct_config__.forbid_unknown_fields
+    found = _read(body, Fields(schema, strict=strict), [], faults)
     if faults:
         raise ValidationFailed(faults[:MOST_FAULTS])
     return found  # type: ignore[no-any-return]

@@ -13,7 +13,9 @@ Json = dict[str, Any]
 
 CONVENTIONS = (
     """A body is JSON in UTF-8, declared as `application/json`, at most 16 kB (`/auth/verify/batch`: 1 MB); fields not
-described here are ignored, except in `settings`, where they are faults. The bodies at `/oauth` are forms.""",
+described here are ignored, except in bodies of `PATCH` and in `settings`, where they are faults. The bodies at `/oauth`
+are forms. A query parameter that is not described here is a fault, except at the endpoints of standards and
+operations, which ignore it.""",
     """A tenant proves itself with `Authorization: Bearer` and its token, which may do everything, or with an API key,
 which may do what its permissions say: each endpoint names the one it needs. What the tenant's token alone may do says
 so.""",

@@ -154,7 +154,7 @@ class NewTenantBody(msgspec.Struct):
     settings: Annotated[SettingsBody, Fields(SettingsBody)] | UnsetType = UNSET
 
 
-class TenantChangesBody(msgspec.Struct):
+class TenantChangesBody(msgspec.Struct, forbid_unknown_fields=True):
     """The settings to change; what is absent stays."""
 
     settings: Annotated[SettingsBody, Fields(SettingsBody)]

@@ -66,7 +66,7 @@ class PutUserBody(msgspec.Struct, kw_only=True):
     emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
 
 
-class UserChangesBody(msgspec.Struct):
+class UserChangesBody(msgspec.Struct, forbid_unknown_fields=True):
     """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
 
     ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash", required=False)
