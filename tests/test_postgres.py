@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from doorward.core.errors import CannotStart, StoreUnavailable
+from doorward.storage import email_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.database import PostgresDatabase
-from doorward.storage.postgres.schema import _check
+from doorward.storage.postgres.schema import _WORDS, _check
 from doorward.storage.statements import load_migrations, load_statements
 from doorward.stores import Stores, choose, migrate
 from harness import KEY, PASSWORD, Service, Tenant, read_settings, running, serving
@@ -664,6 +665,64 @@ def test_UP2_a_migration_that_fails_leaves_nothing_behind_and_can_be_tried_again
     assert database.run("SELECT to_regclass('users'), to_regclass('doorward_schema')")[0][:] == (None, None)
     database.run("DROP TABLE attempts")
     migrate(read_settings(tmp_path, environment(database.url)))
+
+
+async def test_N6_users_of_a_former_schema_are_found_by_address_after_the_migration(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations = load_migrations("postgresql", _WORDS)
+    settings = read_settings(tmp_path, environment(database.url))
+    with monkeypatch.context() as former:
+        known = [step for step in migrations if step.version < email_keys.SINCE]
+        former.setattr("doorward.storage.postgres.schema.load_migrations", lambda *_: known)
+        await asyncio.to_thread(migrate, settings)
+    users = {"ada": "Ada@Example.org", "bea": "GÜNTHER@Straße.example"}
+    tenants = [str(uuid4()), str(uuid4())]
+    for tenant_id in tenants:
+        await asyncio.to_thread(
+            database.run,
+            f"INSERT INTO tenants (id, email, email_key, password_hash, credentials, created_at) "
+            f"VALUES ('{tenant_id}', '{tenant_id}', '{tenant_id}', '', 1, 1)",
+            *(
+                f"INSERT INTO users (id, tenant_id, login, login_key, email, sub, password_hash, credentials, "
+                f"registration_date, last_activity) "
+                f"VALUES ('{uuid4()}', '{tenant_id}', '{login}', '{login}', '{email}', '{login}', '', 1, 1, 1)"
+                for login, email in users.items()
+            ),
+        )
+    async with opened(tmp_path, database.url) as stores:
+        for tenant_id in tenants:
+            for login, spelling in {"ada": "ada@example.ORG", "bea": "günther@STRASSE.example"}.items():
+                found = await stores.accounts.users_by_email(tenant_id, spelling, after="", limit=9)
+                assert [user.login for user in found.users] == [login]
+    [row] = await asyncio.to_thread(database.run, "SELECT relforcerowsecurity FROM pg_class WHERE relname = 'users'")
+    assert row[0], "the table's owner sees the users of every tenant"
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"), [("users_by_email", "users_by_email"), ("users_by_sub", "users_by_sub")]
+)
+async def test_N6_users_are_found_by_an_index_under_row_level_security(
+    database: Database, tmp_path: Path, statement: str, index: str
+) -> None:
+    async with opened(tmp_path, database.url) as stores:
+        tenant = await kept_tenant(stores.accounts)
+        made = [make_user(tenant.id, email=f"{n}@example.org", sub=f"{n}") for n in range(2_000)]
+        for start in range(0, len(made), 500):
+            assert all(await stores.accounts.add_users(made[start : start + 500]))
+    await asyncio.to_thread(database.run, "ANALYZE users")
+    found = load_statements("$")[statement]
+    values = {"tenant_id": tenant.id, "email_key": "7@example.org", "sub": "7", "after": "", "limit": 10}
+    connection = await asyncpg.connect(database.url)
+    try:
+        async with connection.transaction():
+            await connection.fetch("SELECT set_config('doorward.tenant', $1, true)", tenant.id)
+            plan = await connection.fetch(f"EXPLAIN {found.sql}", *found.arguments(values))
+    finally:
+        await connection.close()
+    text = "\n".join(row[0] for row in plan)
+    assert f"Index Scan using {index}" in text, text
+    assert "Sort" not in text, text
 
 
 async def test_a_role_that_may_not_change_the_schema_is_enough_once_it_is_current(

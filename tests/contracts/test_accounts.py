@@ -504,6 +504,7 @@ async def test_a_user_is_changed_only_as_it_was_last_seen(workers: Workers) -> N
     assert await accounts.add_user(user)
     new = replace(
         user,
+        login="Hopper",
         email="new@example.org",
         company="Company",
         sub="new",
@@ -513,8 +514,10 @@ async def test_a_user_is_changed_only_as_it_was_last_seen(workers: Workers) -> N
         metadata='{"a":[1,"é"]}',
         disabled=True,
     )
-    assert await elsewhere.change_user(replace(new, login="not", registration_date=1, last_activity=2))
+    assert await elsewhere.change_user(replace(new, registration_date=1, last_activity=2))
     assert await accounts.user_by_id(tenant.id, user.id) == replace(new, version=2)
+    assert await accounts.user_by_login(tenant.id, "hopper") == replace(new, version=2)
+    assert await accounts.user_by_login(tenant.id, "grace") is None
     assert not await elsewhere.change_user(replace(user, sub="stale"))
     assert await elsewhere.change_user(replace(new, version=2, company=None, scope=None, metadata=None, disabled=False))
     kept = replace(new, version=3, company=None, scope=None, metadata=None, disabled=False)
@@ -540,6 +543,116 @@ async def test_of_many_who_change_what_they_saw_one_succeeds_and_only_its_event_
     kept = await workers.accounts[1].user_by_id(tenant.id, user.id)
     assert kept
     assert (kept.sub, await told(workers, tenant.id)) == (winner, [winner])
+
+
+async def test_N6_a_login_that_another_user_has_is_not_taken(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    mine, theirs = await kept_tenant(accounts), await kept_tenant(accounts)
+    grace, ada = make_user(mine.id, login="Grace"), make_user(mine.id, login="Ada")
+    assert await accounts.add_users([grace, ada]) == [True, True]
+    assert await accounts.add_user(make_user(theirs.id, login="Hopper"))
+    for login in ("Ada", "ADA", "\uff41\uff44\uff41"):
+        assert not await elsewhere.change_user(replace(grace, login=login), events=[made_event(mine.id, "taken")])
+    assert await accounts.user_by_id(mine.id, grace.id) == grace
+    assert await told(workers, mine.id) == []
+    # Its own in another spelling, and one of another tenant's user.
+    assert await elsewhere.change_user(replace(grace, login="GRACE"))
+    assert await elsewhere.change_user(replace(grace, login="hopper", version=2))
+    renamed = replace(grace, login="hopper", version=3)
+    assert await accounts.list_users(mine.id, after="", limit=9) == [ada, renamed]
+
+
+async def test_N6_of_many_users_who_take_one_login_one_gets_it(workers: Workers) -> None:
+    tenant = await kept_tenant(workers.accounts[0])
+    users = [make_user(tenant.id, login=f"former-{n}") for n in range(10)]
+    assert all(await workers.accounts[0].add_users(users))
+    changed = await asyncio.gather(
+        *(workers.accounts[n % 2].change_user(replace(user, login="Hopper")) for n, user in enumerate(users))
+    )
+    assert changed.count(True) == 1
+    winner = users[changed.index(True)]
+    assert await workers.accounts[1].user_by_login(tenant.id, "hopper") == replace(winner, login="Hopper", version=2)
+    assert len(await workers.accounts[0].list_users(tenant.id, after="", limit=20)) == 10
+
+
+async def test_N6_a_login_that_is_taken_while_a_user_is_added_goes_to_one_of_both(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    for _ in range(5):
+        user, name = make_user(tenant.id), uuid4().hex
+        assert await accounts.add_user(user)
+        both = await asyncio.gather(
+            accounts.change_user(replace(user, login=name)), elsewhere.add_user(make_user(tenant.id, login=name))
+        )
+        assert sorted(both) == [False, True]
+
+
+ADDRESSES = {
+    "ada": "Ada@Example.org",
+    "bea": "ada@example.org",
+    "cleo": "\uff21da@example.org",
+    "dora": "ada@example.com",
+}
+
+
+async def test_N6_users_are_found_by_address_in_any_spelling_and_by_sub_to_the_letter(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant, bystander = await kept_tenant(accounts), await kept_tenant(accounts)
+    users = [make_user(tenant.id, login=login, email=email, sub=email) for login, email in ADDRESSES.items()]
+    others = [make_user(bystander.id, login=login, email=email, sub=email) for login, email in ADDRESSES.items()]
+    assert all(await accounts.add_users(users))
+    assert all(await accounts.add_users(others))
+    for spelling in (*list(ADDRESSES.values())[:3], "ADA@EXAMPLE.ORG"):
+        found = await elsewhere.users_by_email(tenant.id, spelling, after="", limit=10)
+        assert found == Found(users[:3])
+    assert (await elsewhere.users_by_email(tenant.id, "ada@example.org", after="", limit=2)).users == users[:2]
+    assert (await elsewhere.users_by_email(tenant.id, "ada@example.org", after="ada", limit=2)).users == users[1:3]
+    assert (await elsewhere.users_by_email(tenant.id, "da@example.org", after="", limit=2)).users == []
+    assert await elsewhere.users_by_sub(tenant.id, "ada@example.org", after="", limit=10) == [users[1]]
+    assert await elsewhere.users_by_sub(tenant.id, "ada@example.org", after="bea", limit=10) == []
+    assert await elsewhere.users_by_sub(tenant.id, "ADA@example.org", after="", limit=10) == []
+
+
+@pytest.mark.parametrize("address", ["Ada@example.org", "\u00c4DA@stra\u00dfe.example", "\u00e4da@example.org"])
+async def test_N6_a_user_is_found_by_the_address_it_has_now_whatever_wrote_it(
+    workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers, address: str
+) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    changed, put = make_user(tenant.id, login="changed"), make_user(tenant.id, login="put")
+    assert all(await accounts.add_users([changed, put]))
+    assert await accounts.change_user(replace(changed, email=address))
+    await accounts.put_user(replace(put, email=address))
+    assert [
+        user.login for user in (await elsewhere.users_by_email(tenant.id, address.upper(), after="", limit=9)).users
+    ] == [
+        "changed",
+        "put",
+    ]
+    assert await elsewhere.users_by_email(tenant.id, "user@example.org", after="", limit=9) == Found([])
+    # A former version knows of no keys.
+    rows = Rows(read_settings(module_folder, store), servers)
+    rows.run(
+        "INSERT INTO users (id, tenant_id, login, login_key, email, sub, password_hash, credentials, "
+        "registration_date, last_activity) "
+        f"VALUES ('{uuid4()}', '{tenant.id}', 'former', 'former', 'Former@example.org', 's', '', 1, 1, 1)",
+        f"UPDATE users SET email = 'Other@example.org' WHERE id = '{changed.id}'",
+    )
+    for email, login in {"FORMER@example.org": "former", "OTHER@example.org": "changed"}.items():
+        found = await elsewhere.users_by_email(tenant.id, email, after="", limit=9)
+        assert [user.login for user in found.users] == [login]
+    found = await elsewhere.users_by_email(tenant.id, address, after="", limit=9)
+    assert [user.login for user in found.users] == ["put"]
+
+
+async def test_N6_a_page_of_addresses_of_one_key_may_be_short_and_says_how_far_it_came(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    long = "a" * 300
+    users = [make_user(tenant.id, login=f"user-{n}", email=f"{long}{'xy'[n % 2]}@b") for n in range(4)]
+    assert all(await accounts.add_users(users))
+    assert await elsewhere.users_by_email(tenant.id, f"{long}X@b", after="", limit=2) == Found([users[0]], "user-1")
+    assert await elsewhere.users_by_email(tenant.id, f"{long}x@b", after="user-1", limit=3) == Found([users[2]])
 
 
 async def test_TI3_a_user_is_changed_by_its_own_tenant_only(workers: Workers) -> None:

@@ -222,6 +222,19 @@ async def test_KR4_BF1_failures_are_counted_on_under_another_name(workers: Worke
     assert (await counters.reserve(key, RULE, now=later + 50_000)).locked, "eight have failed"
 
 
+async def test_N6_what_an_account_brings_along_makes_a_counter_of_an_unknown_name_its_own(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+    rule, realm = RULE._replace(unknown=0), uuid4().hex
+    await counters.settle(f"{key}-former", rule, now=NOW)
+    await counters.settle(key, rule, now=NOW, unknown_in=realm)
+    await counters.inherit(key, f"{key}-former", now=NOW)
+    while await elsewhere.evict(rule, now=NOW, limit=10) or await counters.evict(rule, now=NOW, limit=10):
+        pass
+    assert await failures(elsewhere, key, NOW) == 2
+
+
 async def test_KR4_of_many_who_inherit_at_once_one_does(workers: Workers, key: str) -> None:
     counters, _ = workers.counters
     former = f"{key}-former"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,31 @@ async def test_T6_users_of_a_former_version_are_taken_over_batch_by_batch(
     while await accounts.index_logins(limit=BATCH):
         pass
     assert first.taken() is None
+
+
+@pytest.mark.parametrize("state", ["waiting", "cut"])
+async def test_N6_a_renamed_user_is_indexed_by_its_new_login_alone(
+    accounts: RelationalAccounts, rows: Rows, state: str
+) -> None:
+    tenant_id, first, second = await two_tenants(accounts, LOGINS, rows)
+    if state == "cut":
+        while await accounts.index_logins(limit=BATCH):
+            pass
+    bystander = second.pieces(), second.waiting()
+    user = await accounts.user_by_login(tenant_id, "person-003")
+    assert user
+    assert await accounts.change_user(replace(user, login="Renamed"))
+    assert "person-003" not in first.waiting() | {login for login, _ in first.pieces()}
+    assert "renamed" in first.waiting()
+    found = await accounts.search_users(tenant_id, part="renam", after="", limit=9)
+    assert [user.login for user in found.users] == ["Renamed"]
+    assert (await accounts.search_users(tenant_id, part="person-003", after="", limit=9)).users == []
+    batch = {"tenant_id": tenant_id, "limit": len(LOGINS)}
+    await accounts._db.write(Step("index_logins", batch), Step("forget_indexed", batch))
+    assert first.pieces() == set().union(*map(cut, {*LOGINS, "renamed"} - {"person-003"}))
+    assert await accounts.change_user(replace(user, login="RENAMED", version=2))
+    assert first.waiting() == set()
+    assert (second.pieces(), second.waiting()) == bystander
 
 
 @pytest.mark.parametrize("step", ["taken over", "cut"])

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from doorward.storage.email_keys import email_key
 from doorward.storage.sqlite import _WORDS, migrate
 from doorward.storage.statements import load_migrations
 from faults.sizes import STARTERS, STARTS
@@ -89,6 +90,17 @@ def test_UP1_every_row_of_a_former_schema_is_kept(fixture: Path, tmp_path: Path)
         assert version(connection) == NEWEST
         assert schema(connection) == schema_of(NEWEST)
         assert rows(connection, kept) == before
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.stem)
+def test_N6_users_of_a_former_schema_get_the_keys_of_their_addresses(fixture: Path, tmp_path: Path) -> None:
+    file = restore(fixture, tmp_path / "doorward.db")
+    migrate(file)
+    with closing(sqlite3.connect(file)) as connection:
+        keys = dict(connection.execute("SELECT email, email_key FROM users"))
+    assert keys == {email: email_key(email) for email in keys}
+    if fixture.stem == "0009":
+        assert keys["GÜNTHER@Straße.example"] == "günther@strasse.example"
 
 
 @pytest.mark.slow

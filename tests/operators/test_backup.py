@@ -4,12 +4,14 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from doorward.moving_up import BackupFile, back_up
-from harness import PASSWORD, Service, Tenant
+from doorward.storage.sqlite import connect
+from harness import PASSWORD, Service, Tenant, read_settings
 from operators.desk import Operator
 
 CANARY = "Canary-Passw0rd-7f3a9c"
@@ -132,19 +134,22 @@ def test_UP1_a_backup_from_before_a_column_was_added_is_restored_without_it(
 ) -> None:
     from doorward.storage.backup import Reader, Writer
 
-    tenant.create("alice", emailVerified=True)
+    tenant.create("alice", email="ÄLICE@example.org", emailVerified=True)
     operator.do("backup", str(tmp_path / "backup"))
     with (tmp_path / "backup").open("rb") as new, (tmp_path / "old").open("wb") as old:
         reader = Reader(new)
         writer = Writer(old, schema=7, taken_at=reader.header.taken_at, passphrase=None)
         for table, columns, rows in reader.frames(None):
             if table == "users":
-                place = columns.index("email_verified_at")
-                writer.add(table, columns[:place] + columns[place + 1 :], [[*r[:place], *r[place + 1 :]] for r in rows])
+                kept = [place for place, name in enumerate(columns) if name not in {"email_verified_at", "email_key"}]
+                former = [[row[place] for place in kept] for row in rows]
+                writer.add(table, [columns[place] for place in kept], former)
             else:
                 writer.add(table, columns, rows)
         writer.end()
     assert restored_users(tmp_path / "other", tmp_path / "old", tenant) == {"alice": None}
+    with closing(connect(read_settings(tmp_path / "other", {}).database_path, busy=5)) as connection:
+        assert connection.execute("SELECT email_key FROM users").fetchall() == [("älice@example.org",)]
 
 
 def break_byte(raw: bytes) -> bytes:

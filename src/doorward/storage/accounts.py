@@ -7,6 +7,7 @@ from doorward.core.identity import canonical
 from doorward.core.model import AHEAD, Tenant, User
 from doorward.core.ports import Ending, Events, Found, Policy, Sessions
 from doorward.storage.database import Database, Row, Step, happened
+from doorward.storage.email_keys import email_key
 from doorward.storage.sessions import demanding, end
 
 _BATCH = 500
@@ -155,6 +156,19 @@ class RelationalAccounts:
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
         return [_user(row) for row in await self._db.scan("list_users", values)]
 
+    async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> Found:
+        """See `Accounts.users_by_email`."""
+        values = {"tenant_id": tenant_id, "email_key": email_key(email), "after": after, "limit": limit}
+        users = [_user(row) for row in await self._db.scan("users_by_email", values)]
+        same = [user for user in users if canonical(user.email) == canonical(email)]
+        is_short = len(users) == limit and len(same) < limit
+        return Found(same, canonical(users[-1].login) if is_short else "")
+
+    async def users_by_sub(self, tenant_id: str, sub: str, *, after: str, limit: int) -> list[User]:
+        """See `Accounts.users_by_sub`."""
+        values = {"tenant_id": tenant_id, "sub": sub, "after": after, "limit": limit}
+        return [_user(row) for row in await self._db.scan("users_by_sub", values)]
+
     async def list_password_hashes(self, tenant_id: str, *, after: str, limit: int) -> list[str]:
         """See `Accounts.list_password_hashes`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
@@ -285,6 +299,7 @@ def _user_row(user: User) -> dict[str, Any]:
         "login": user.login,
         "login_key": canonical(user.login),
         "email": user.email,
+        "email_key": email_key(user.email),
         "company": user.company,
         "sub": user.sub,
         "scope": user.scope,

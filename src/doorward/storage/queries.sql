@@ -84,24 +84,24 @@ DELETE FROM tenants WHERE id = :tenant_id
 DELETE FROM departed WHERE tenant_id = :tenant_id
 
 -- name: add_user
-INSERT INTO users (id, tenant_id, login, login_key, email, company, sub, scope,
+INSERT INTO users (id, tenant_id, login, login_key, email, email_key, company, sub, scope,
                    password_hash, credentials, registration_date, last_activity, metadata, email_verified_at,
                    disabled, version)
-VALUES (:id, :tenant_id, :login, :login_key, :email, :company, :sub, :scope,
+VALUES (:id, :tenant_id, :login, :login_key, :email, :email_key, :company, :sub, :scope,
         :password_hash, :credentials, :registration_date, :last_activity, :metadata, :email_verified_at,
         :disabled, 1)
 ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: put_user
-INSERT INTO users (id, tenant_id, login, login_key, email, company, sub, scope,
+INSERT INTO users (id, tenant_id, login, login_key, email, email_key, company, sub, scope,
                    password_hash, credentials, registration_date, last_activity, metadata, email_verified_at,
                    disabled, version)
-VALUES (:id, :tenant_id, :login, :login_key, :email, :company, :sub, :scope,
+VALUES (:id, :tenant_id, :login, :login_key, :email, :email_key, :company, :sub, :scope,
         :password_hash, :credentials, :registration_date, :last_activity, :metadata, :email_verified_at,
         :disabled, 1)
 ON CONFLICT (tenant_id, login_key) DO UPDATE
-SET login = excluded.login, email = excluded.email, company = excluded.company, sub = excluded.sub,
+SET login = excluded.login, email = excluded.email, email_key = excluded.email_key, company = excluded.company, sub = excluded.sub,
     scope = excluded.scope, password_hash = excluded.password_hash, credentials = users.credentials + 1,
     metadata = excluded.metadata, version = users.version + 1,
     email_verified_at = CASE WHEN users.email = excluded.email AND CAST(:keep_verified AS BIGINT) = 1
@@ -126,6 +126,18 @@ SELECT id, tenant_id FROM users WHERE id IN (:ids)
 SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
        metadata, email_verified_at, disabled, version
 FROM users WHERE tenant_id = :tenant_id AND login_key > :after
+ORDER BY login_key LIMIT :limit
+
+-- name: users_by_email
+SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
+       metadata, email_verified_at, disabled, version
+FROM users WHERE tenant_id = :tenant_id AND email_key = :email_key AND login_key > :after
+ORDER BY login_key LIMIT :limit
+
+-- name: users_by_sub
+SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
+       metadata, email_verified_at, disabled, version
+FROM users WHERE tenant_id = :tenant_id AND sub = :sub AND login_key > :after
 ORDER BY login_key LIMIT :limit
 
 -- name: list_password_hashes
@@ -207,11 +219,14 @@ AND (SELECT count(*) FROM pieces p WHERE p.tenant = (SELECT number FROM searched
 RETURNING login_key
 
 -- name: change_user
+-- Of two that take one login at once, PostgreSQL's unique index fails one, which is run again and then finds it taken.
 UPDATE users
-SET email = :email, company = :company, sub = :sub, scope = :scope, password_hash = :password_hash,
-    credentials = :credentials, metadata = :metadata, email_verified_at = :email_verified_at, disabled = :disabled,
-    version = version + 1
+SET login = :login, login_key = :login_key, email = :email, email_key = :email_key, company = :company, sub = :sub,
+    scope = :scope, password_hash = :password_hash, credentials = :credentials, metadata = :metadata,
+    email_verified_at = :email_verified_at, disabled = :disabled, version = version + 1
 WHERE id = :id AND tenant_id = :tenant_id AND version = :version
+  AND NOT EXISTS (SELECT 1 FROM users other
+                  WHERE other.tenant_id = :tenant_id AND other.login_key = :login_key AND other.id <> :id)
 RETURNING id
 
 -- name: set_user_hash
@@ -409,7 +424,8 @@ SET failures = attempts.failures + excluded.failures,
         WHEN attempts.blocked_until > excluded.blocked_until THEN attempts.blocked_until
         ELSE excluded.blocked_until END,
     expires_at = CASE
-        WHEN attempts.expires_at > excluded.expires_at THEN attempts.expires_at ELSE excluded.expires_at END
+        WHEN attempts.expires_at > excluded.expires_at THEN attempts.expires_at ELSE excluded.expires_at END,
+    unknown_in = CASE WHEN excluded.unknown_in = '' THEN '' ELSE attempts.unknown_in END
 
 -- name: drop_attempts
 DELETE FROM attempts WHERE key = :key

@@ -20,6 +20,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from doorward.core.errors import CannotStart, StoreUnavailable
+from doorward.storage import email_keys
 from doorward.storage.database import Row, Step
 from doorward.storage.long_work import LongWork
 from doorward.storage.statements import Statement, fill_list, load_migrations, load_statements
@@ -263,6 +264,8 @@ def migrate(path: Path, *, create: bool = True) -> int:
             if _version(connection) < migration.version:
                 for statement in migration.statements:
                     connection.execute(statement)
+                if migration.version == email_keys.SINCE:
+                    _add_email_keys(connection)
                 connection.execute(f"PRAGMA user_version={migration.version}")
             connection.execute("COMMIT")
         _try_to_write(connection, newest)
@@ -271,6 +274,13 @@ def migrate(path: Path, *, create: bool = True) -> int:
     finally:
         connection.close()
     return newest
+
+
+def _add_email_keys(connection: sqlite3.Connection) -> None:
+    """Add the keys of addresses whose canonical form the database cannot tell."""
+    rows = connection.execute("SELECT id, email FROM users WHERE length(CAST(email AS BLOB)) <> length(email)")
+    keys = email_keys.keys_by_id(rows.fetchall())
+    connection.executemany("UPDATE users SET email_key = ? WHERE id = ?", keys)
 
 
 def version_of(path: Path) -> int:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from doorward.storage.email_keys import with_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import connect
 
@@ -107,6 +108,7 @@ class _Sqlite:
             self._connection.execute(f"DELETE FROM {table} WHERE tenant_id = ?", (tenant_id,))  # noqa: S608 - as above
 
     async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        columns, rows = with_keys(table, columns, rows)
         self._connection.executemany(_insert(table, columns, "?"), rows)
 
 
@@ -160,6 +162,7 @@ class _Postgres:
             await self._connection.execute(f"DELETE FROM {table} WHERE tenant_id = $1", tenant_id)  # noqa: S608 - as above
 
     async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        columns, rows = with_keys(table, columns, rows)
         sql = _insert(table, columns, "$")
         if table != "users":
             await self._connection.executemany(sql, rows)

@@ -88,9 +88,10 @@ class Accounts(Protocol):
         ...
 
     async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
-        """Keep everything of `user` but its login and dates, and count its version up.
+        """Keep everything of `user` but its dates, and count its version up.
 
-        False, and nothing kept, where its version is not that of `user` any more, or it is gone.
+        False, and nothing kept, where its version is not that of `user` any more, it is gone, or another user of the
+        tenant has its canonical login.
         """
         ...
 
@@ -108,6 +109,17 @@ class Accounts(Protocol):
 
     async def list_users(self, tenant_id: str, *, after: str, limit: int) -> list[User]:
         """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login)."""
+        ...
+
+    async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> Found:
+        """Return up to `limit` users like `list_users`, those whose e-mail address has the same canonical form.
+
+        The result may be short, as that of `search_users`.
+        """
+        ...
+
+    async def users_by_sub(self, tenant_id: str, sub: str, *, after: str, limit: int) -> list[User]:
+        """Return up to `limit` users like `list_users`, those with this `sub`, to the letter."""
         ...
 
     async def list_password_hashes(self, tenant_id: str, *, after: str, limit: int) -> list[str]:

@@ -113,7 +113,10 @@ class Counters(Protocol):
         ...
 
     async def inherit(self, key: str, former: str, *, now: int) -> None:
-        """Count on under `key` what failed under its former name, of which nothing is left; blocks go on as well."""
+        """Count on under `key` what failed under its former name, of which nothing is left; blocks go on as well.
+
+        Where the former name was that of an account, `key` is that of an account from now on.
+        """
         ...
 
     async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:

@@ -39,8 +39,9 @@ _SERVER_MILLISECONDS = 900
 _IDLE_MILLISECONDS = 5_000
 _WRITE_TRIES = 4
 _RETRY_MILLISECONDS = 30
-# The server rolled the transaction back for certain: it can be run again.
-_ROLLED_BACK = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# The server rolled the transaction back for certain: it can be run again. A statement that takes a name does so only if
+# the name is free, so a unique index fails it only where another transaction took the name meanwhile.
+_ROLLED_BACK = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 # How a connection shows that it broke while it was idle. InternalClientError: the server said good-bye on it, but the
 # end of the stream has not arrived.
 _DEAD = (ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError)
@@ -147,8 +148,8 @@ class PostgresDatabase:
         for tried in range(1, _WRITE_TRIES + 1):
             try:
                 return await self._trip(partial(self._run, steps), deadline=deadline)
-            except StoreUnavailable as refusal:
-                if not isinstance(refusal.__cause__, _ROLLED_BACK) or tried == _WRITE_TRIES:
+            except (StoreUnavailable, asyncpg.UniqueViolationError) as refusal:
+                if tried == _WRITE_TRIES or not _is_rolled_back(refusal):
                     raise
             await asyncio.sleep(tried * secrets.randbelow(_RETRY_MILLISECONDS) / 1000)
         raise StoreUnavailable(retry_after=1)
@@ -267,6 +268,11 @@ class PostgresDatabase:
             statement_timeout=str(_SERVER_MILLISECONDS),
             idle_in_transaction_session_timeout=str(_IDLE_MILLISECONDS),
         )
+
+
+def _is_rolled_back(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
+    return isinstance(cause, _ROLLED_BACK)
 
 
 def _can_be_kept(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from doorward.core.errors import CannotStart
+from doorward.storage import email_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.statements import Migration, load_migrations
@@ -162,9 +163,20 @@ async def _step(connection: Any, migration: Migration) -> None:
             return
         for statement in migration.statements:
             await connection.execute(statement)
+        if migration.version == email_keys.SINCE:
+            await _add_email_keys(connection)
         await connection.execute("CREATE TABLE IF NOT EXISTS doorward_schema (version BIGINT NOT NULL)")
         await connection.execute("DELETE FROM doorward_schema")
         await connection.execute("INSERT INTO doorward_schema (version) VALUES ($1)", migration.version)
+
+
+async def _add_email_keys(connection: Any) -> None:
+    """Add the keys of addresses whose canonical form the database cannot tell."""
+    await connection.execute("ALTER TABLE users NO FORCE ROW LEVEL SECURITY")
+    rows = await connection.fetch("SELECT id, email FROM users WHERE octet_length(email) <> length(email)")
+    keys = email_keys.keys_by_id(rows)
+    await connection.executemany("UPDATE users SET email_key = $1 WHERE id = $2", keys)
+    await connection.execute("ALTER TABLE users FORCE ROW LEVEL SECURITY")
 
 
 async def _version(connection: Any) -> int:

@@ -112,17 +112,19 @@ end
 return names
 
 -- name: surrender
--- KEYS attempts. Returns failures, until when they block, and when they expire, of what is gone now.
-local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires')
+-- KEYS attempts. Returns failures, until when they block, when they expire, and 1 for an unknown name, of what is gone
+-- now.
+local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires', 'unknown')
 redis.call('DEL', KEYS[1])
-return {tonumber(held[1] or '0'), tonumber(held[2] or '0'), tonumber(held[3] or '0')}
+return {tonumber(held[1] or '0'), tonumber(held[2] or '0'), tonumber(held[3] or '0'), tonumber(held[4] or '0')}
 
 -- name: inherit
--- KEYS attempts. ARGV now, failures, blocked, expires, slack.
+-- KEYS attempts. ARGV now, failures, blocked, expires, 1 for an unknown name, slack.
 local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires')
 local blocked = math.max(tonumber(held[2] or '0'), tonumber(ARGV[3]))
 local expires = math.max(tonumber(held[3] or '0'), tonumber(ARGV[4]))
 redis.call('HSET', KEYS[1], 'failures', tonumber(held[1] or '0') + tonumber(ARGV[2]),
   'blocked', string.format('%.0f', blocked), 'expires', string.format('%.0f', expires))
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expires - tonumber(ARGV[1]) + tonumber(ARGV[5])))
+if ARGV[5] ~= '1' then redis.call('HDEL', KEYS[1], 'unknown') end
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expires - tonumber(ARGV[1]) + tonumber(ARGV[6])))
 return 0

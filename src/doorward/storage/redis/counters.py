@@ -57,9 +57,9 @@ class RedisCounters:
 
     async def inherit(self, key: str, former: str, *, now: int) -> None:
         """See `Counters.inherit`; in a Cluster the two names may be on two nodes, so this is a step on each."""
-        failures, blocked_until, expires_at = await self._run("surrender", former)
+        failures, blocked_until, expires_at, unknown = await self._run("surrender", former)
         if expires_at > now:
-            await self._run("inherit", key, now, failures, blocked_until, expires_at, _SLACK)
+            await self._run("inherit", key, now, failures, blocked_until, expires_at, unknown, _SLACK)
 
     async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:
         """See `Counters.evict`."""
