@@ -60,6 +60,7 @@ class World:
         """Return this world's value for every field that names an object."""
         return {
             "login": self.login,
+            "userId": str(self.user["id"]),
             "token": self.token,
             "email": self.tenant.email,
             "q": self.login,
@@ -144,6 +145,7 @@ class Attacker:
     """Another tenant of the service, with every kind of credential that somebody could try."""
 
     tenant: Tenant
+    user_id: str
     user_token: str
     dead_token: str
     refresh_token: str
@@ -154,7 +156,7 @@ class Attacker:
     @classmethod
     def of(cls, service: Service) -> "Attacker":
         tenant = fresh(service)
-        tenant.create("mallory", "pw")
+        user_id = tenant.create("mallory", "pw").json()["id"]
         dead = log_in(tenant)
         tenant.http.post("/tenant/logout", json={"token": dead})
         body = {"login": "mallory", "password": "pw", "deviceId": "laptop", "refresh": True}
@@ -166,13 +168,15 @@ class Attacker:
         assert tenant.http.delete(f"/tenant/key/{gone['id']}", headers=tenant.headers).status_code == 200
         whole = tenant.post("/tenant/key", {"name": "all", "permissions": list(Permission)}).json()["key"]
         lesser = {name: made["key"] for name, made in keys.items()}
-        return cls(tenant, tenant.session("mallory", "pw"), dead, refresh_token, whole, lesser, gone["key"])
+        token = tenant.session("mallory", "pw")
+        return cls(tenant, user_id, token, dead, refresh_token, whole, lesser, gone["key"])
 
     def names(self) -> dict[str, str]:
         """Return the attacker's own value for every field that names an object."""
         return {
             **nobodys(),
             "login": "mallory",
+            "userId": self.user_id,
             "token": self.user_token,
             "email": self.tenant.email,
             "q": "mallory",

@@ -222,7 +222,7 @@ def test_a_tenants_story_is_as_described(shared: Service) -> None:
 def test_the_story_of_a_tenant_who_uses_everything_is_as_described(shared: Service) -> None:  # noqa: PLR0915 - a long one
     http = shared.client()
     tenant = shared.tenant("everything@example.org")
-    known = {"login": "alice", "id": ""}
+    known = {"login": "alice", "id": "", "userId": ""}
 
     def said(method: str, path: str, status: int = 200, **more: Any) -> Any:
         more.setdefault("headers", tenant.headers)
@@ -234,8 +234,13 @@ def test_the_story_of_a_tenant_who_uses_everything_is_as_described(shared: Servi
     user = {"email": "a@localhost", "password": "first", "sub": "s", "scope": "orders:read", "metadata": {"plan": 1}}
     login = {"login": "alice", "password": "first", "deviceId": "laptop"}
     said("PUT", "/user/{login}", 201, json=user)
-    said("PUT", "/user/{login}", 200, json=user)
+    known["userId"] = said("PUT", "/user/{login}", 200, json=user)["id"]
     said("GET", "/user/{login}")
+    said("GET", "/users/{userId}")
+    said("PATCH", "/users/{userId}", json={"login": "bob"})
+    said("PATCH", "/users/{userId}", json={"login": "alice"})
+    said("PATCH", "/users/{userId}", 422, json={"logIn": "alice"})
+    assert said("GET", "/user", params={"email": "A@localhost"})["users"][0]["id"] == known["userId"]
     said("PATCH", "/user/{login}", json={"company": None, "disabled": True})
     said("POST", "/auth", 403, json=login)
     said("PATCH", "/user/{login}", json={"disabled": False})

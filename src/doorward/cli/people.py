@@ -23,8 +23,9 @@ from doorward.cli.desk import (
 from doorward.core.errors import Refusal
 from doorward.core.model import Caller, User
 from doorward.core.operations import operator
+from doorward.core.user_lookup import UserRef
 from doorward.core.user_passwords import Code
-from doorward.core.users import read_cursor
+from doorward.core.users import Criterion, Field, read_cursor
 from doorward.http.body import parse
 from doorward.http.rows import new_user
 from doorward.http.schemas import NewUserBody
@@ -109,10 +110,11 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
 
     async def work(desk: Desk) -> list[User]:
         caller = await _caller(desk, tenant)
+        matching = Criterion(Field.PART, search)
         users: list[User] = []
         after: str | None = ""
         while after is not None:
-            found, cursor = await desk.users.page(caller.tenant_id, part=search, after=after, limit=_PAGE)
+            found, cursor = await desk.users.page(caller.tenant_id, matching=matching, after=after, limit=_PAGE)
             users += found
             after = read_cursor(cursor)
             if as_json:
@@ -135,8 +137,8 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
 
     async def work(desk: Desk) -> dict[str, object]:
         caller = await _caller(desk, tenant)
-        one = await desk.users.get(caller, login)
-        devices = await desk.devices.of_user(caller, login)
+        one = await desk.users.get(caller, UserRef(login))
+        devices = await desk.devices.of_user(caller, UserRef(login))
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
         verified = {"email_verified": moment(one.email_verified_at)}
         return {**_row(one), **verified, **more, "has_password": bool(one.password_hash), "sessions": len(devices)}
@@ -164,7 +166,7 @@ def enable(*, login: str, tenant: str) -> None:
 
 def _disable(login: str, tenant: str, *, disabled: bool) -> None:
     async def work(desk: Desk) -> None:
-        await desk.users.change(await _caller(desk, tenant), login, disabled=disabled)
+        await desk.users.change(await _caller(desk, tenant), UserRef(login), disabled=disabled)
 
     at_desk(work)
 
@@ -178,7 +180,7 @@ def delete(*, login: str, tenant: str, yes: bool) -> None:
     confirmed(f"Remove {login} for good?", yes=yes)
 
     async def work(desk: Desk) -> None:
-        await desk.users.delete(await _caller(desk, tenant), login)
+        await desk.users.delete(await _caller(desk, tenant), UserRef(login))
 
     at_desk(work)
     done(f"{login} is gone; its sessions have ended.")
@@ -193,7 +195,7 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
     secret = read_secret("Password", password_file)
 
     async def work(desk: Desk) -> None:
-        await desk.users.change(await _caller(desk, tenant), login, password=secret)
+        await desk.users.change(await _caller(desk, tenant), UserRef(login), password=secret)
 
     at_desk(work)
     done(f"{login} has a new password; its sessions have ended.")
@@ -206,7 +208,7 @@ def unlock(*, login: str, tenant: str) -> None:
     """Clear a user's failed logins, so that the right password is accepted at once."""
 
     async def work(desk: Desk) -> None:
-        await desk.user_passwords.unlock(await _caller(desk, tenant), login)
+        await desk.user_passwords.unlock(await _caller(desk, tenant), UserRef(login))
 
     at_desk(work)
     done(f"{login} is unlocked.")
@@ -220,7 +222,7 @@ def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
     """Print a code that sets this user's password once, within ten minutes."""
 
     async def work(desk: Desk) -> Code:
-        return await desk.user_passwords.offer(await _caller(desk, tenant), login)
+        return await desk.user_passwords.offer(await _caller(desk, tenant), UserRef(login))
 
     found = at_desk(work)
     show_one({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)

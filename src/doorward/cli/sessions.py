@@ -24,6 +24,7 @@ from doorward.core.clock import system_clock
 from doorward.core.model import Device, Permission
 from doorward.core.operations import operator
 from doorward.core.ports import ApiKey
+from doorward.core.user_lookup import UserRef
 from doorward.http.schemas import NewKeyBody
 from doorward.http.validation import validate
 from doorward.settings.values import lifetime
@@ -44,7 +45,7 @@ def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
     """List a user's live sessions, newest first."""
 
     async def work(desk: Desk) -> list[Device]:
-        return await desk.devices.of_user(operator((await desk.operations.find(tenant)).id), user)
+        return await desk.devices.of_user(operator((await desk.operations.find(tenant)).id), UserRef(user))
 
     show(map(_device, at_desk(work)), as_json=as_json)
 
@@ -89,9 +90,9 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
             await desk.operations.end_sessions(caller.tenant_id)
             return f"Every session of {tenant} and of its users has ended."
         if session_id is None:
-            await desk.devices.end_user(caller, user)
+            await desk.devices.end_user(caller, UserRef(user))
             return f"Every session of {user} has ended."
-        await desk.devices.end_one(caller, user, session_id)
+        await desk.devices.end_one(caller, UserRef(user), session_id)
         return "The session has ended."
 
     done(at_desk(work))

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from doorward.core.audit import event
-from doorward.core.errors import LoginNotFound, SessionNotFound
+from doorward.core.errors import SessionNotFound
 from doorward.core.model import Caller, Device, Kind, User
 from doorward.core.ports import Accounts, Claimed, Clock, Sessions
 from doorward.core.throttle import Throttle
+from doorward.core.user_lookup import UserRef, find_user
 
 LISTED = 1_000
 """The most sessions of a user that a list shows, the newest first."""
@@ -21,17 +22,17 @@ class Devices:
     throttle: Throttle
     clock: Clock
 
-    async def of_user(self, caller: Caller, login: str) -> list[Device]:
+    async def of_user(self, caller: Caller, ref: UserRef) -> list[Device]:
         """Return the live sessions of a user of the calling tenant, newest first; LoginNotFound where there is none."""
         self.throttle.ask(caller.tenant_id)
-        user = await self._user(caller, login)
+        user = await find_user(self.accounts, caller.tenant_id, ref)
         now = self.clock()
         devices = await self.sessions.list_user(caller.tenant_id, user.id, limit=LISTED)
         return [device for device in devices if not device.session.is_over(now)]
 
-    async def end_one(self, caller: Caller, login: str, session_id: str) -> None:
+    async def end_one(self, caller: Caller, ref: UserRef, session_id: str) -> None:
         """End one session of a user; LoginNotFound, SessionNotFound."""
-        user = await self._change(caller, login)
+        user = await self._change(caller, ref)
         session = await self.sessions.find(Claimed(session_id, user.id, Kind.USER))
         if session is None or session.user_id != user.id or session.is_over(self.clock()):
             raise SessionNotFound
@@ -39,17 +40,17 @@ class Devices:
         if not await self.sessions.close(session, events=[ended]):
             raise SessionNotFound
 
-    async def end_device(self, caller: Caller, login: str, device_id: str) -> None:
+    async def end_device(self, caller: Caller, ref: UserRef, device_id: str) -> None:
         """End the sessions that a user has on a device, however many there are."""
-        user = await self._change(caller, login)
+        user = await self._change(caller, ref)
         for device in await self.sessions.list_user(caller.tenant_id, user.id, limit=1_000_000):
             if device.session.device_id == device_id:
                 ended = event(caller, self.clock(), "session.revoke", subject=user.id, session=device.session)
                 await self.sessions.close(device.session, events=[ended])
 
-    async def end_user(self, caller: Caller, login: str) -> None:
+    async def end_user(self, caller: Caller, ref: UserRef) -> None:
         """End every session of a user."""
-        user = await self._change(caller, login)
+        user = await self._change(caller, ref)
         ended = event(caller, self.clock(), "session.revoke_all", subject=user.id)
         await self.sessions.end_user(caller.tenant_id, user.id, events=[ended])
 
@@ -61,12 +62,6 @@ class Devices:
         if own:
             await self.sessions.end_tenant(caller.tenant_id)
 
-    async def _change(self, caller: Caller, login: str) -> User:
+    async def _change(self, caller: Caller, ref: UserRef) -> User:
         await self.throttle.write(caller.tenant_id)
-        return await self._user(caller, login)
-
-    async def _user(self, caller: Caller, login: str) -> User:
-        user = await self.accounts.user_by_login(caller.tenant_id, login)
-        if user is None:
-            raise LoginNotFound
-        return user
+        return await find_user(self.accounts, caller.tenant_id, ref)

@@ -256,6 +256,12 @@ class Throttle:
         keys = [await self._counter(realm, name, session) for session in ("", *sessions)]
         await self.counters.clear(keys, now=self.clock())
 
+    async def rename(self, realm: str, name: str, other: str) -> None:
+        """Count on under another name what failed under the name of an account."""
+        former, key = await self._counter(realm, name), await self._counter(realm, other)
+        if key != former:
+            await self.counters.inherit(key, former, now=self.clock())
+
 
 def _scope(realm: str, session: str) -> str:
     return f"{realm}/{session}" if session else realm

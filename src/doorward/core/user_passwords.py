@@ -10,7 +10,6 @@ from doorward.core.errors import (
     Conflict,
     InvalidResetCode,
     InvalidToken,
-    LoginNotFound,
     Refusal,
     UserDisabled,
 )
@@ -19,6 +18,7 @@ from doorward.core.ports import APART, Accounts, AuditLog, Clock, Ending, ResetC
 from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import SessionDoor
 from doorward.core.throttle import Throttle
+from doorward.core.user_lookup import UserRef, find_user
 from doorward.core.users import Users
 
 CODE_LIFETIME = 600
@@ -60,7 +60,7 @@ class UserPasswords:
     clock: Clock
     audit: AuditLog
 
-    async def change(self, caller: Caller, login: str, passage: Passage, keep: Kept) -> None:
+    async def change(self, caller: Caller, ref: UserRef, passage: Passage, keep: Kept) -> None:
         """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
 
         A wrong current password counts as a failed login, with `keep` as one of that session. LoginNotFound,
@@ -68,9 +68,7 @@ class UserPasswords:
         the tenant's policy, TooManyAttempts, AccountLocked, Overloaded.
         """
         await self.throttle.write(caller.tenant_id)
-        user = await self.accounts.user_by_login(caller.tenant_id, login)
-        if user is None:
-            raise LoginNotFound
+        user = await find_user(self.accounts, caller.tenant_id, ref)
         kept = await self._kept(keep.credential, keep.token, user) if keep.token else None
         refused = event(caller, self.clock(), "user.password", subject=user.id, refused="password")
         proven = caller.tenant_id, user.login, passage.current, user.password_hash
@@ -85,15 +83,13 @@ class UserPasswords:
             raise InvalidToken
         return session
 
-    async def offer(self, caller: Caller, login: str) -> Code:
+    async def offer(self, caller: Caller, ref: UserRef) -> Code:
         """Return a code that sets this user's password once, within ten minutes; an earlier one is void from now on.
 
         LoginNotFound where there is no such user.
         """
         await self.throttle.write(caller.tenant_id)
-        user = await self.accounts.user_by_login(caller.tenant_id, login)
-        if user is None:
-            raise LoginNotFound
+        user = await find_user(self.accounts, caller.tenant_id, ref)
         code = secrets.token_urlsafe(24)
         now = self.clock()
         kept = ResetCode(_digest(code), caller.tenant_id, user.id, user.credentials, now + CODE_LIFETIME * 1000)
@@ -123,15 +119,13 @@ class UserPasswords:
                 await self.codes.put_back(found)
             raise
 
-    async def unlock(self, caller: Caller, login: str) -> None:
+    async def unlock(self, caller: Caller, ref: UserRef) -> None:
         """Clear the failed attempts counted for a user of the calling tenant, those of its live sessions included.
 
         LoginNotFound where there is no such user.
         """
         await self.throttle.write(caller.tenant_id)
-        user = await self.accounts.user_by_login(caller.tenant_id, login)
-        if user is None:
-            raise LoginNotFound
+        user = await find_user(self.accounts, caller.tenant_id, ref)
         # The entry first, since counters may be in another store: no change without its entry.
         await self.audit.record(event(caller, self.clock(), "user.unlock", subject=user.id))
         devices = await self.sessions.sessions.list_user(caller.tenant_id, user.id, limit=_MOST_SESSIONS)

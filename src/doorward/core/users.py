@@ -3,6 +3,7 @@
 import base64
 from binascii import Error as NotBase64
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import uuid4
 
@@ -13,10 +14,11 @@ from doorward.core.identity import canonical, check_email, check_login
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.password_policy import hash_rule, user_rule
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, Clock, Ending
+from doorward.core.ports import Accounts, Clock, Ending, Found
 from doorward.core.sessions import SessionDoor
 from doorward.core.tenant_settings import House, PasswordPolicy, settings_of
 from doorward.core.throttle import Throttle
+from doorward.core.user_lookup import UserRef, find_user
 
 LAST_PAGE = "0"
 """The cursor that ends a list, and that may begin one: as the predecessor's."""
@@ -63,9 +65,11 @@ class NewUser:
 class Changes(TypedDict, total=False):
     """What of a user is to be changed; what is absent stays, except that another `email` is not verified.
 
-    `email_verified` is whether the tenant vouches for the e-mail address; None where it does not say.
+    A new `login` ends the sessions, since their tokens have the former one. `email_verified` is whether the tenant
+    vouches for the e-mail address; None where it does not say.
     """
 
+    login: str
     email: str
     email_verified: bool | None
     sub: str
@@ -74,6 +78,25 @@ class Changes(TypedDict, total=False):
     metadata: str | None
     disabled: bool
     password: str | PasswordHash
+
+
+class Field(StrEnum):
+    """Field by which users are found: part of the login, or all of another field.
+
+    E-mail addresses match in any spelling of the same canonical form, `sub` and `id` to the letter.
+    """
+
+    PART = "q"
+    EMAIL = "email"
+    SUB = "sub"
+    ID = "id"
+
+
+class Criterion(NamedTuple):
+    """Criterion of a search for users."""
+
+    field: Field
+    text: str
 
 
 class Kept(NamedTuple):
@@ -158,7 +181,7 @@ class Users:
             scope=new.scope,
             metadata=new.metadata,
         )
-        return await self._apply(caller, before.login, changes, None)
+        return await self._apply(caller, before, changes, None)
 
     async def _replace(self, caller: Caller, user: User, new: NewUser, secret: Secret) -> User:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
@@ -171,64 +194,95 @@ class Users:
         await self.throttle.pardon(caller.tenant_id, kept.login)
         return kept
 
-    async def get(self, caller: Caller, login: str) -> User:
+    async def get(self, caller: Caller, ref: UserRef) -> User:
         """Return a user of the calling tenant; LoginNotFound where there is none."""
         self.throttle.ask(caller.tenant_id)
-        return await self._found(caller.tenant_id, login)
+        return await find_user(self.accounts, caller.tenant_id, ref)
 
-    async def change(self, caller: Caller, login: str, **changes: Unpack[Changes]) -> User:
+    async def change(self, caller: Caller, ref: UserRef, **changes: Unpack[Changes]) -> User:
         """Change some of what is known of a user; LoginNotFound where there is none.
 
-        A new password, or `disabled`, ends all of its sessions before this returns. ValidationFailed as for `create`.
+        A new password or login, or `disabled`, ends all of its sessions before this returns, and voids its reset codes.
+        Failures that are counted for the login are counted on for a new one. LoginExists where another user has the new
+        login. ValidationFailed as for `create`.
         """
+        if "login" in changes:
+            check_login(changes["login"])
         if "email" in changes:
             check_email(changes["email"])
         await self.throttle.write(caller.tenant_id)
-        user = await self._found(caller.tenant_id, login)
+        user = await find_user(self.accounts, caller.tenant_id, ref)
         password = changes.pop("password", None)
         secret = None
         if password is not None:
-            secret = await self.secret(caller.tenant_id, password, user.login, changes.get("email", user.email))
-        return await self._apply(caller, login, changes, secret)
+            names = changes.get("login", user.login), changes.get("email", user.email)
+            secret = await self.secret(caller.tenant_id, password, *names)
+        return await self._apply(caller, user, changes, secret)
 
-    async def _apply(self, caller: Caller, login: str, changes: Changes, secret: Secret | None) -> User:
+    async def _apply(self, caller: Caller, user: User, changes: Changes, secret: Secret | None) -> User:
         fields: dict[str, Any] = {**changes}
         verified = fields.pop("email_verified", None)
         if secret is not None:
             fields["password_hash"] = secret.hash
         for _ in range(_TRIES):
-            before = await self._found(caller.tenant_id, login)
+            before = await find_user(self.accounts, caller.tenant_id, UserRef(id=user.id))
             after = replace(before, **fields)
             after = replace(after, email_verified_at=_verified_at(before, after.email, self.clock(), verified=verified))
-            over = secret is not None or (after.disabled and not before.disabled)
+            renamed = after.login != before.login
+            if renamed:
+                await self._check_free(before, after.login)
+            over = secret is not None or renamed or (after.disabled and not before.disabled)
             after = replace(after, credentials=before.credentials + over)
             ends = Ending(caller.tenant_id, before.id) if over else None
-            action, detail = _action(before, after, secret), secret.detail if secret else ""
-            told = event(caller, self.clock(), action, subject=before.id, detail=detail)
-            if await self.accounts.change_user(after, events=[told], ends=ends):
+            now, detail = self.clock(), secret.detail if secret else ""
+            events = [
+                event(caller, now, action, subject=before.id, detail=detail if action == "user.password" else "")
+                for action in _actions(before, after, secret)
+            ]
+            if await self.accounts.change_user(after, events=events, ends=ends):
                 if over:
                     await self.sessions.sessions.end_user(caller.tenant_id, before.id)
+                if renamed:
+                    await self.throttle.rename(caller.tenant_id, before.login, after.login)
                 if secret is not None:
-                    await self.throttle.pardon(caller.tenant_id, login)
+                    await self.throttle.pardon(caller.tenant_id, after.login)
                 return after
         raise Conflict
 
-    async def page(self, tenant_id: str, *, part: str, after: str, limit: int) -> tuple[list[User], str]:
+    async def _check_free(self, user: User, login: str) -> None:
+        other = await self.accounts.user_by_login(user.tenant_id, login)
+        if other is not None and other.id != user.id:
+            raise LoginExists
+
+    async def page(
+        self, tenant_id: str, *, after: str, limit: int, matching: Criterion | None = None
+    ) -> tuple[list[User], str]:
         """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
 
         `after` is what `read_cursor` read from the page before's, "" for the first page. A page of a search may be
         short though it is not the last, so that none takes long.
         """
-        part = canonical(part)
-        if part:
-            users, reached = await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit + 1)
-        else:
-            users, reached = await self.accounts.list_users(tenant_id, after=after, limit=limit + 1), ""
+        users, reached = await self._list(tenant_id, matching, after, limit + 1)
         if len(users) > limit:
             return users[:limit], _write_cursor(canonical(users[limit - 1].login))
         return users, _write_cursor(reached) if reached else LAST_PAGE
 
-    async def delete(self, caller: Caller, login: str) -> None:
+    async def _list(self, tenant_id: str, matching: Criterion | None, after: str, limit: int) -> Found:
+        field, text = matching or (None, "")
+        match field:
+            case Field.PART if part := canonical(text):
+                return await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit)
+            case Field.EMAIL:
+                return await self.accounts.users_by_email(tenant_id, text, after=after, limit=limit)
+            case Field.SUB:
+                return Found(await self.accounts.users_by_sub(tenant_id, text, after=after, limit=limit))
+            case Field.ID:
+                user = await self.accounts.user_by_id(tenant_id, text)
+                return Found([user] if user and canonical(user.login) > after else [])
+            case _:
+                return Found(await self.accounts.list_users(tenant_id, after=after, limit=limit))
+
+    async def delete(self, caller: Caller, ref: UserRef) -> None:
         """Remove a user of the calling tenant for good and end all of its sessions on every worker.
 
         LoginNotFound where there is none.
@@ -237,7 +291,7 @@ class Users:
         """
         tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
-        user = await self._found(tenant_id, login)
+        user = await find_user(self.accounts, tenant_id, ref)
         await self.sessions.sessions.end_user(tenant_id, user.id)
         deleted = event(caller, self.clock(), "user.delete", subject=user.id)
         if not await self.accounts.delete_user(tenant_id, user.id, events=[deleted]):
@@ -268,12 +322,6 @@ class Users:
         require(hash_rule(password), "password")
         return PasswordHash(password)
 
-    async def _found(self, tenant_id: str, login: str) -> User:
-        user = await self.accounts.user_by_login(tenant_id, login)
-        if user is None:
-            raise LoginNotFound
-        return user
-
     def _user(self, tenant_id: str, new: NewUser, secret: Secret) -> User:
         now = self.clock()
         return User(
@@ -293,12 +341,14 @@ class Users:
         )
 
 
-def _action(before: User, after: User, secret: Secret | None) -> str:
+def _actions(before: User, after: User, secret: Secret | None) -> list[str]:
+    """Return the audit actions of a change."""
+    actions = ["user.rename"] if after.login != before.login else []
     if secret is not None:
-        return "user.password"
-    if after.disabled != before.disabled:
-        return "user.disable" if after.disabled else "user.enable"
-    return "user.change"
+        actions.append("user.password")
+    elif after.disabled != before.disabled:
+        actions.append("user.disable" if after.disabled else "user.enable")
+    return actions or ["user.change"]
 
 
 def _verified_at(before: User, email: str, now: int, *, verified: bool | None) -> int | None:

@@ -27,6 +27,7 @@ from doorward.http.services import Services
 from doorward.http.wire import Answer, Call
 
 LARGE_BODY = 1 << 20
+USER_BY_ID = "/users/{userId}"
 
 Handler = Callable[[Services, Call], Awaitable[Answer]]
 
@@ -114,9 +115,20 @@ class Endpoint:
     alternatives: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """The name of the handler, which the endpoints by login and by id have in common."""
+        return f"{self.handler.__module__.rpartition('.')[2]}_{self.handler.__name__}"
+
+    @property
+    def by_id(self) -> bool:
+        """Whether the path names a user by its id."""
+        return self.path.startswith(USER_BY_ID)
+
+    @property
     def summary(self) -> str:
         """The first sentence of the handler's promise."""
-        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+        sentence = (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+        return f"{sentence}, by id" if self.by_id else sentence
 
     @property
     def refusals(self) -> tuple[type[Refusal], ...]:

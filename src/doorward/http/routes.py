@@ -1,6 +1,7 @@
 """The whole API at a glance."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 
 from doorward.core.errors import (
@@ -28,8 +29,9 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
+from doorward.core.users import Field
 from doorward.http import examples, schemas
-from doorward.http.endpoints import LARGE_BODY, Endpoint, Proof
+from doorward.http.endpoints import LARGE_BODY, USER_BY_ID, Endpoint, Proof
 from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated, TooManyLargeBodies
 from doorward.http.guard import MAX_BODY, PathRules
 from doorward.http.handlers import auth, gateway, keys, oauth, ops, sessions, tenants, transfer, users
@@ -41,7 +43,7 @@ _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
 _GUESSED = (TooManyRequests, TooManyAttempts, AccountLocked)
 _LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_GUESSED)
 
-ENDPOINTS: tuple[Endpoint, ...] = (
+_ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST", "/tenant", tenants.register, Proof.NONE, "Tenants",
         (*_BODY, Forbidden, TenantExists, TooManyRequests),
@@ -69,7 +71,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/user", users.index, Proof.TENANT, "Users",
         (*_PROVEN, ValidationFailed, TooManyRequests),
-        gives=schemas.UserPage, query=("q", "cursor", "limit"), permission=Permission.USERS_READ,
+        gives=schemas.UserPage, query=(*Field, "cursor", "limit"), alternatives=tuple(Field),
+        permission=Permission.USERS_READ,
     ),
     Endpoint(
         "DELETE", "/user/{login}", users.delete, Proof.TENANT, "Users",
@@ -102,7 +105,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, LoginNotFound, Conflict, TooManyRequests),
+        (*_BODY, *_PROVEN, LoginNotFound, LoginExists, Conflict, TooManyRequests),
         schemas.UserChangesBody, schemas.UserShown, example=examples.USER_CHANGES, permission=Permission.USERS_WRITE,
         hashes=True,
     ),
@@ -235,6 +238,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/openapi.json", ops.openapi, Proof.FREE, "Operations"),
     Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
 )  # fmt: skip
+
+_USER = "/user/{login}"
+
+_BY_ID = tuple(
+    replace(endpoint, path=endpoint.path.replace(_USER, USER_BY_ID))
+    for endpoint in _ENDPOINTS
+    if endpoint.path.startswith(_USER) and endpoint.method != "PUT"
+)
+"""What there is of a user by its login, by its id. Not PUT: it creates users, and a client does not choose an id."""
+
+# A path that is spelled out, such as /users/import, comes before one with a parameter in its place.
+ENDPOINTS = (*_ENDPOINTS, *_BY_ID)
 
 EXPRESS: Mapping[tuple[bytes, bytes], Endpoint] = {
     (endpoint.method.encode(), endpoint.path.encode()): endpoint for endpoint in ENDPOINTS if endpoint.lane

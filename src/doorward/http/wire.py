@@ -12,6 +12,7 @@ import msgspec
 
 from doorward.core.errors import Fault, Refusal, TokenMissing, ValidationFailed
 from doorward.core.model import Caller, Kind, Permission, Session
+from doorward.core.user_lookup import UserRef
 from doorward.http import errors
 from doorward.http.body import parse, parse_list
 from doorward.http.client_address import ClientAddress, Proxies
@@ -168,6 +169,11 @@ class Call:
     def credential(self) -> bytes | None:
         """The bearer credential, not yet believed."""
         return bearer(self.headers.get(b"authorization"))
+
+    @property
+    def user(self) -> UserRef:
+        """The user that the path names, by login or by id."""
+        return UserRef(id=self.path["userId"]) if "userId" in self.path else UserRef(self.path["login"])
 
     @property
     def client(self) -> ClientAddress:

@@ -44,7 +44,7 @@ NEUTRAL: Mapping[str, Any] = {
 }
 """Fields that name nobody: the same for both arms of a comparison. The passwords are nobody's."""
 
-BODILESS = {"/user/{login}/password/reset"}
+BODILESS = {"/user/{login}/password/reset", "/users/{userId}/password/reset"}
 """Where a POST needs to say nothing."""
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -91,6 +91,7 @@ def nobodys() -> dict[str, str]:
     login = f"bob-{uuid4().hex}"
     return {
         "login": login,
+        "userId": str(uuid4()),
         "token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
         "email": f"{uuid4().hex}@example.org",
         "q": login,
@@ -126,7 +127,15 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
         either = alternatives(endpoint.takes)
         fields = [field.encode_name for field in msgspec.structs.fields(endpoint.takes)]
         body = {name: value("field", name) for name in fields if either is None or name != either.second}
-    return path, body, {name: value("query parameter", name) for name in endpoint.query}
+    # Of parameters that exclude one another, the first.
+    query = [name for name in endpoint.query if name not in endpoint.alternatives[1:]]
+    return path, body, {str(name): value("query parameter", name) for name in query}
+
+
+def mentions(endpoint: Endpoint, names: Mapping[str, str], text: str) -> bool:
+    """Tell whether a request to `endpoint` for the objects that `names` names has a text in it."""
+    path, body, query = aim(endpoint, names)
+    return text in json.dumps([path, body, query])
 
 
 def spares_others(endpoint: Endpoint) -> bool:

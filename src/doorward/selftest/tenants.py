@@ -127,6 +127,7 @@ class Victim:
         """Return this tenant's value for every field that names an object."""
         return {
             "login": self.login,
+            "userId": str(self.user["id"]),
             "token": self.token,
             "email": self.tenant.email,
             "q": self.login,

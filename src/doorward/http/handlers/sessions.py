@@ -40,7 +40,7 @@ async def verify_batch(services: Services, call: Call) -> Answer:
 
 async def index(services: Services, call: Call) -> Answer:
     """List a user's live sessions."""
-    devices = await services.devices.of_user(await services.caller(call), call.path["login"])
+    devices = await services.devices.of_user(await services.caller(call), call.user)
     return reply(SessionsShown([_shown(device) for device in devices]))
 
 
@@ -48,15 +48,15 @@ async def end_many(services: Services, call: Call) -> Answer:
     """End all sessions of a user, or those of one device."""
     caller = await services.caller(call)
     if "deviceId" in call.query:
-        await services.devices.end_device(caller, call.path["login"], call.query["deviceId"])
+        await services.devices.end_device(caller, call.user, call.query["deviceId"])
     else:
-        await services.devices.end_user(caller, call.path["login"])
+        await services.devices.end_user(caller, call.user)
     return reply(Done())
 
 
 async def end_one(services: Services, call: Call) -> Answer:
     """End one session of a user."""
-    await services.devices.end_one(await services.caller(call), call.path["login"], call.path["id"])
+    await services.devices.end_one(await services.caller(call), call.user, call.path["id"])
     return reply(Done())
 
 

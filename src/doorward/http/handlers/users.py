@@ -1,12 +1,14 @@
 """A tenant keeps its users."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from msgspec import UNSET
 
 from doorward.core.errors import Fault
+from doorward.core.identity import MOST_CHARACTERS
 from doorward.core.user_passwords import Kept, Passage
-from doorward.core.users import Changes, read_cursor
+from doorward.core.users import Changes, Criterion, Field, read_cursor
 from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST
 from doorward.http.pages import page
 from doorward.http.rows import given_password, new_user, shown, text
@@ -35,18 +37,27 @@ async def index(services: Services, call: Call) -> Answer:
     """List the calling tenant's users."""
     caller = await services.caller(call)
     services.throttle.ask(caller.tenant_id)
-    part, faults = call.query.get("q", ""), []
-    if "q" in call.query and not SEARCH_SHORTEST <= len(part) <= SEARCH_LONGEST:
-        rule = f'"q" length must be from {SEARCH_SHORTEST} to {SEARCH_LONGEST} characters'
-        faults.append(Fault(["q"], "string.length", rule))
+    matching, faults = _criterion(call.query)
     after, limit = page(call, read_cursor, faults)
-    users, following = await services.users.page(caller.tenant_id, part=part, after=after or "", limit=limit)
+    users, following = await services.users.page(caller.tenant_id, matching=matching, after=after or "", limit=limit)
     return reply(UserPage([shown(user) for user in users], following))
+
+
+def _criterion(query: Mapping[str, str]) -> tuple[Criterion | None, list[Fault]]:
+    """Return what a query searches for, of which the endpoint admits one field, and what is wrong with it."""
+    for field in Field:
+        if field in query:
+            shortest, longest = (SEARCH_SHORTEST, SEARCH_LONGEST) if field is Field.PART else (1, MOST_CHARACTERS)
+            if shortest <= len(query[field]) <= longest:
+                return Criterion(field, query[field]), []
+            rule = f'"{field}" length must be from {shortest} to {longest} characters'
+            return None, [Fault([field], "string.length", rule)]
+    return None, []
 
 
 async def show(services: Services, call: Call) -> Answer:
     """Show a user of the calling tenant."""
-    return reply(shown(await services.users.get(await services.caller(call), call.path["login"])))
+    return reply(shown(await services.users.get(await services.caller(call), call.user)))
 
 
 async def put(services: Services, call: Call) -> Answer:
@@ -61,6 +72,8 @@ async def change(services: Services, call: Call) -> Answer:
     caller = await services.caller(call)
     body = call.read(UserChangesBody)
     changes = Changes()
+    if body.login is not UNSET:
+        changes["login"] = body.login
     if body.email is not UNSET:
         changes["email"] = body.email
     if body.emailVerified is not UNSET:
@@ -78,7 +91,7 @@ async def change(services: Services, call: Call) -> Answer:
     password = given_password(body)
     if password is not UNSET:
         changes["password"] = password
-    return reply(shown(await services.users.change(caller, call.path["login"], **changes)))
+    return reply(shown(await services.users.change(caller, call.user, **changes)))
 
 
 async def change_password(services: Services, call: Call) -> Answer:
@@ -87,14 +100,14 @@ async def change_password(services: Services, call: Call) -> Answer:
     body = call.read(PasswordChangeBody)
     keep = None if body.keepToken is UNSET else body.keepToken.encode(errors="replace")
     await services.user_passwords.change(
-        caller, call.path["login"], Passage(body.current, body.password), Kept(call.credential, keep)
+        caller, call.user, Passage(body.current, body.password), Kept(call.credential, keep)
     )
     return reply(Done())
 
 
 async def offer_reset(services: Services, call: Call) -> Answer:
     """Make a code that sets a user's password once; the tenant delivers it."""
-    code, lifetime = await services.user_passwords.offer(await services.caller(call), call.path["login"])
+    code, lifetime = await services.user_passwords.offer(await services.caller(call), call.user)
     return reply(CodeGiven(code, lifetime))
 
 
@@ -109,11 +122,11 @@ async def reset(services: Services, call: Call) -> Answer:
 async def delete(services: Services, call: Call) -> Answer:
     """Remove a user of the calling tenant and end its sessions."""
     caller = await services.caller(call)
-    await services.users.delete(caller, call.path["login"])
+    await services.users.delete(caller, call.user)
     return reply(Done())
 
 
 async def unlock(services: Services, call: Call) -> Answer:
     """Clear the failed attempts counted for a user of the calling tenant."""
-    await services.user_passwords.unlock(await services.caller(call), call.path["login"])
+    await services.user_passwords.unlock(await services.caller(call), call.user)
     return reply(Done())

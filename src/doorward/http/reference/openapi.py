@@ -89,17 +89,16 @@ def _exclusive(either: Alternatives) -> Json:
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
-    name = f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}"
     operation: Json = {
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        "operationId": name,
+        "operationId": f"{endpoint.name}_by_id" if endpoint.by_id else endpoint.name,
         "security": _security(endpoint),
     }
-    if name in NOTES:
-        operation["description"] = NOTES[name]
+    if endpoint.name in NOTES:
+        operation["description"] = NOTES[endpoint.name]
     parameters = [_parameter("path", name) for name in _SEGMENT.findall(endpoint.path)]
-    parameters += [_parameter("query", name) for name in endpoint.query]
+    parameters += [_parameter("query", str(name)) for name in endpoint.query]
     if parameters:
         operation["parameters"] = parameters
     if endpoint.takes:
@@ -127,5 +126,5 @@ def _security(endpoint: Endpoint) -> list[Json]:
 
 
 def _parameter(place: str, name: str) -> Json:
-    text, schema = PARAMETERS.get(name, ("", {"type": "string"}))
+    text, schema = PARAMETERS.get(f"{place} {name}") or PARAMETERS.get(name, ("", {"type": "string"}))
     return {"name": name, "in": place, "required": place == "path", "description": text, "schema": schema}

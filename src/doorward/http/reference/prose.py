@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from doorward.core.errors import Refusal, TokenMissing, ValidationFailed
+from doorward.core.identity import MOST_CHARACTERS
 from doorward.core.user_transfer import Unconfirmed
 from doorward.core.users import LAST_PAGE
 from doorward.http.errors import STATUS
@@ -50,8 +51,10 @@ request through a proxy that is not in `TRUSTED_PROXIES`, or that names no reada
 other, unless the tenant's setting `readyHashes`, or `LEGACY_READY_HASHES` of the service, makes it a hash. A login that
 exists is refused, or replaced where `EXISTING_LOGIN=replace` is set: then the user keeps its id, gets the new password
 and attributes, and all of its sessions end.""",
-    "users_index": """In the order of their logins. To get the next page, send `nextCursor` as `cursor`. A page of a
-search may be short, or empty, though it is not the last: only `nextCursor` says so.""",
+    "users_index": """In the order of their logins. At most one of `q`, `email`, `sub` and `id` restricts the list: to
+logins that contain a text, or to users with exactly this e-mail address, `sub` or id. To get the next page, send
+`nextCursor` as `cursor`. A page of a search may be short, or empty, though it is not the last: only `nextCursor` says
+so.""",
     "transfer_take": """Nothing is hashed: each hash is compared as it is at the user's first login, and replaced then.
 A login that exists is left as it is, so the same body may be sent again. With `dryRun` nothing is kept. A user whose
 `emailVerified` is false comes in disabled, unless `unconfirmed` says otherwise; one that has no `emailVerified` does
@@ -68,8 +71,9 @@ one more ends the oldest. With `LOGIN_ERRORS=uniform`, `login_refused` stands fo
 disabled. A password that is not its present one ends all of its sessions. Sending the same password again is harmless;
 a `passwordHash` replaces the password again once the user has logged in, because a login renews the stored hash.""",
     "users_change": """What is absent stays. `null` removes `company` and `metadata`. `disabled: true` ends the sessions
-and refuses logins; a new `password` or `passwordHash` ends the sessions. A new `email` is not verified unless
-`emailVerified` is true. A new `scope` is in tokens from the next login on.""",
+and refuses logins; a new `password` or `passwordHash` ends the sessions. So does a new `login`, because tokens carry
+it: id, password and failed attempts stay with the user, reset codes are void, and the former login is free. A new
+`email` is not verified unless `emailVerified` is true. A new `scope` is in tokens from the next login on.""",
     "users_change_password": """The user proves the current password; a wrong one counts as a failed login. All other
 sessions end; that of `keepToken`, a live token of the same user, goes on.""",
     "users_offer_reset": """The code is good for ten minutes and one use; an earlier one is void. Doorward sends nothing
@@ -120,6 +124,16 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
         "A part of the login.",
         {"type": "string", "minLength": SEARCH_SHORTEST, "maxLength": SEARCH_LONGEST, "examples": ["ali"]},
     ),
+    "userId": ("The user's id.", {"type": "string", "format": "uuid"}),
+    "email": (
+        "The e-mail address, in any spelling of the same NFKC-casefolded form.",
+        {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "examples": ["alice@example.org"]},
+    ),
+    "sub": (
+        "Your own name for the user, to the letter.",
+        {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "examples": ["customer-17"]},
+    ),
+    "query id": ("The user's id.", {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS}),
     "id": ("As the list gives it.", {"type": "string", "examples": ["q0rX3mJ1S5uWc2yVb8Kd9A"]}),
     "deviceId": ("End those of this device only.", {"type": "string", "examples": ["laptop"]}),
     "tenant": ("End the tenant's own sessions too.", {"type": "boolean", "default": False}),
@@ -141,7 +155,7 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
     ),
     "limit": ("Entries on a page.", {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": PAGE}),
 }
-"""Parameters of paths and queries by name: what they are, and their schema."""
+"""Parameters by name, or by place and name: description and schema."""
 
 HEADERS: Mapping[str, Json] = {
     "X-Request-Id": {

@@ -71,6 +71,7 @@ class UserChangesBody(msgspec.Struct, forbid_unknown_fields=True):
 
     ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash", required=False)
 
+    login: Login | UnsetType = UNSET
     email: Email | UnsetType = UNSET
     emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
     sub: Sub | UnsetType = UNSET

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+from doorward.core.users import Field
 from doorward.selftest.checks.matrix import demand_unharmed
 from doorward.selftest.findings import Check
 from doorward.selftest.stand import Stand
@@ -20,6 +21,7 @@ def checks() -> Iterator[Check]:
     yield Check("Fields that are not published change nothing", ("TI6",), _mass_assignment)
     yield Check("Another's cursor opens a page of one's own list", ("TI9",), _cursor)
     yield Check("Another's ids are no names here", ("TI9",), _ids)
+    yield Check("A search by any field finds one's own users only", ("TI1",), _found)
 
 
 def _foreign_session(stand: Stand) -> None:
@@ -165,3 +167,13 @@ def _ids(stand: Stand) -> None:
         answer = attacker.tenant.ask("DELETE", f"/user/{name}")
         demand(answer.code == "login_not_found", f"DELETE /user/{{login}} was answered {answer}")
     demand_unharmed(stand)
+
+
+def _found(stand: Stand) -> None:
+    attacker, victim = stand.attacker, stand.victim
+    for field in Field:
+        text = victim.login if field is Field.PART else str(victim.user[field])
+        users = attacker.tenant.must("GET", "/user", query={field: text})["users"]
+        demand(users == [], f"GET /user?{field}= found another's user")
+        [user] = victim.tenant.must("GET", "/user", query={field: text, "limit": "1"})["users"]
+        demand(user["id"] == victim.user["id"], f"GET /user?{field}= did not find one's own user")

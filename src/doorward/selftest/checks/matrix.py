@@ -9,7 +9,18 @@ from doorward.http.routes import ENDPOINTS
 from doorward.selftest.client import Answer
 from doorward.selftest.findings import Check
 from doorward.selftest.stand import Stand
-from doorward.selftest.targets import CannotAim, aim, encode, masked, media, named, nobodys, proof, spares_others
+from doorward.selftest.targets import (
+    CannotAim,
+    aim,
+    encode,
+    masked,
+    media,
+    mentions,
+    named,
+    nobodys,
+    proof,
+    spares_others,
+)
 from doorward.selftest.verdicts import Failed, NotTried, demand
 
 REGISTRATION = ("POST", "/tenant")
@@ -73,7 +84,7 @@ def _another(endpoint: Endpoint, stand: Stand) -> None:
             spoken = f"{answer.text}\n{answer.headers}"
             for what, secret in victim.secrets().items():
                 demand(
-                    secret in names.values() or secret not in spoken,
+                    mentions(endpoint, names, secret) or secret not in spoken,
                     f"With {kind} it was answered {answer.status} with the other tenant's {what}",
                 )
             told.append(_essence(answer, names, attacker.names()))
