@@ -25,6 +25,7 @@ from doorward_client import (
     TenantExists,
     Unavailable,
     UserDisabled,
+    UserId,
     UserNotFound,
     ValidationFailed,
 )
@@ -246,6 +247,53 @@ def test_what_would_name_another_path_never_leaves(doorward: Doorward, alice: st
         doorward.keys.revoke(hostile)
     assert doorward.users.get("alice").login == "alice"
     assert doorward.verify(alice)
+
+
+def test_N6_users_are_found_and_renamed(doorward: Doorward) -> None:
+    made = [doorward.users.create(f"user-{n}", "Family@example.org", "pw", "family") for n in range(5)]
+    doorward.users.create("other", "other@example.org", "pw", "other")
+    assert list(doorward.users.find(email="family@EXAMPLE.org", limit=2)) == made
+    assert list(doorward.users.find(sub="family", limit=2)) == made
+    assert list(doorward.users.find(sub="Family")) == []
+    assert doorward.users.page(email="other@example.org").users[0].login == "other"
+    for email, sub in ((None, None), ("a@b", "s")):
+        with pytest.raises(ValueError, match="either email or sub"):
+            list(doorward.users.find(email=email, sub=sub))
+    with pytest.raises(ValidationFailed):
+        list(doorward.users.find(email=""))
+
+    session = doorward.login("other", "pw", "laptop")
+    renamed = doorward.users.patch("other", new_login="another")
+    assert renamed.login == "another"
+    assert doorward.verify(session.access_token) is None
+    with pytest.raises(LoginNotFound):
+        doorward.users.get("other")
+    with pytest.raises(LoginExists):
+        doorward.users.patch("another", new_login="USER-0")
+
+
+def test_F32_an_id_is_taken_wherever_a_login_is(doorward: Doorward) -> None:
+    made = doorward.users.create("sales/erin", "erin@example.org", "pw", "s")
+    erin = UserId(made.id)
+    assert doorward.users.get(erin) == made
+    first, second = (doorward.login("sales/erin", "pw", device) for device in ("laptop", "phone"))
+    for session in doorward.sessions.list(erin):
+        if session.device_id == "laptop":
+            doorward.sessions.end(erin, session.id)
+    assert (doorward.verify(first.access_token), doorward.verify(second.access_token) is None) == (None, False)
+    doorward.sessions.end_device(erin, "phone")
+    assert doorward.sessions.list(erin) == ()
+    doorward.sessions.end_user(erin)
+    doorward.users.change_password(erin, "pw", "new")
+    doorward.users.reset(doorward.users.reset_code(erin).code, "newer")
+    doorward.users.unlock(erin)
+    assert doorward.users.patch(erin, new_login="erin").login == "erin"
+    doorward.users.delete(erin)
+    for nobody in (erin, UserId("erin")):
+        with pytest.raises(LoginNotFound):
+            doorward.users.get(nobody)
+    with pytest.raises(ValidationFailed):
+        doorward.users.delete(UserId(".."))
 
 
 def test_all_users_come_page_by_page(doorward: Doorward) -> None:

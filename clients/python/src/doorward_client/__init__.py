@@ -5,7 +5,7 @@
 """
 
 from doorward_client.asynchronous import AsyncDoorward
-from doorward_client.calls import UNSET, ImportUser
+from doorward_client.calls import UNSET, ImportUser, UserId
 from doorward_client.errors import (
     AccountLocked,
     BadAnswer,
@@ -115,6 +115,7 @@ __all__ = [
     "Unconfirmed",
     "User",
     "UserDisabled",
+    "UserId",
     "UserNotFound",
     "UserPage",
     "ValidationFailed",

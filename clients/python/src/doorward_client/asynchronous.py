@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 
 from doorward_client import calls
-from doorward_client.calls import UNSET, Answer, Call, ImportUser, NoAnswer, Unset, check, finish
+from doorward_client.calls import UNSET, Answer, Call, ImportUser, NoAnswer, Unset, UserId, check, finish
 from doorward_client.connection import LIMITS, Address, lost
 from doorward_client.errors import Unavailable
 from doorward_client.retries import Effort, Patience
@@ -121,7 +121,7 @@ class AsyncUsers:
         )
         return await self._sender.send(call)
 
-    async def get(self, login: str) -> User:
+    async def get(self, login: str | UserId) -> User:
         """Return a user. Raises LoginNotFound."""
         return await self._sender.send(calls.get_user(login))
 
@@ -158,8 +158,9 @@ class AsyncUsers:
 
     async def patch(
         self,
-        login: str,
+        login: str | UserId,
         *,
+        new_login: str | Unset = UNSET,
         email: str | Unset = UNSET,
         sub: str | Unset = UNSET,
         scope: Any = UNSET,
@@ -172,11 +173,13 @@ class AsyncUsers:
     ) -> User:
         """Change what is named and leave the rest. None removes `company` and `metadata`.
 
-        `disabled=True` and a new password or hash end the user's sessions. Another `email` is not verified unless
-        `email_verified` is True. Raises LoginNotFound.
+        `new_login` replaces the login; id and password stay. `disabled=True` and a new login, password or hash end the
+        user's sessions. Another `email` is not verified unless `email_verified` is True. Raises LoginNotFound,
+        LoginExists.
         """
         call = calls.patch_user(
             login,
+            new_login=new_login,
             email=email,
             sub=sub,
             scope=scope,
@@ -189,39 +192,59 @@ class AsyncUsers:
         )
         return await self._sender.send(call)
 
-    async def delete(self, login: str) -> None:
+    async def delete(self, login: str | UserId) -> None:
         """Remove a user and end its sessions. Raises LoginNotFound."""
         await self._sender.send(calls.delete_user(login))
 
-    async def unlock(self, login: str) -> None:
+    async def unlock(self, login: str | UserId) -> None:
         """Clear a user's failed attempts, so that the right password is accepted at once. Raises LoginNotFound."""
         await self._sender.send(calls.unlock_user(login))
 
-    async def page(self, cursor: str = "0", *, limit: int = 100, part: str | None = None) -> UserPage:
-        """Return a page of users; `part` (3 to 120 characters) is in each of their logins."""
-        return await self._sender.send(calls.users_page(cursor, limit, part))
+    async def page(
+        self,
+        cursor: str = "0",
+        *,
+        limit: int = 100,
+        part: str | None = None,
+        email: str | None = None,
+        sub: str | None = None,
+    ) -> UserPage:
+        """Return a page of users: of all, of those with `part` (3 to 120 characters) in their logins, or as `find`."""
+        return await self._sender.send(calls.users_page(cursor, limit, part=part, email=email, sub=sub))
 
-    async def iterate(self, *, limit: int = 100) -> AsyncIterator[User]:
+    def iterate(self, *, limit: int = 100) -> AsyncIterator[User]:
         """Give every user, asking for `limit` at a time."""
-        page = await self.page(limit=limit)
-        while True:
-            for user in page.users:
-                yield user
-            if page.next_cursor == "0":
-                return
-            page = await self.page(page.next_cursor, limit=limit)
+        return self._follow(limit)
 
-    async def search(self, part: str, *, limit: int = 100) -> AsyncIterator[User]:
+    def search(self, part: str, *, limit: int = 100) -> AsyncIterator[User]:
         """Give every user with `part` (3 to 120 characters) in its login, asking for `limit` at a time."""
-        page = await self.page(limit=limit, part=part)
+        return self._follow(limit, part=part)
+
+    def find(self, *, email: str | None = None, sub: str | None = None, limit: int = 100) -> AsyncIterator[User]:
+        """Give every user with this e-mail address, in any spelling, or with this `sub`, asking for `limit` at a time.
+
+        The user of an id is what `get` returns for a UserId. Raises ValueError unless one of both is given.
+        """
+        if (email is None) == (sub is None):
+            raise ValueError("give either email or sub")
+        return self._follow(limit, email=email, sub=sub)
+
+    async def _follow(
+        self, limit: int, *, part: str | None = None, email: str | None = None, sub: str | None = None
+    ) -> AsyncIterator[User]:
+        """Give the users of every page."""
+        cursor = "0"
         while True:
+            page = await self.page(cursor, limit=limit, part=part, email=email, sub=sub)
             for user in page.users:
                 yield user
-            if page.next_cursor == "0":
+            cursor = page.next_cursor
+            if cursor == "0":
                 return
-            page = await self.page(page.next_cursor, limit=limit, part=part)
 
-    async def change_password(self, login: str, current: str, password: str, *, keep_token: str | None = None) -> None:
+    async def change_password(
+        self, login: str | UserId, current: str, password: str, *, keep_token: str | None = None
+    ) -> None:
         """Set a new password for a user who proves the current one. Its sessions end, but for that of `keep_token`.
 
         With `keep_token` failures are counted apart from those of logins. Raises IncorrectPassword, LoginNotFound,
@@ -229,7 +252,7 @@ class AsyncUsers:
         """
         await self._sender.send(calls.change_password(login, current, password, keep_token))
 
-    async def reset_code(self, login: str) -> ResetCode:
+    async def reset_code(self, login: str | UserId) -> ResetCode:
         """Make a code that sets a user's password once; deliver it to the user. Raises LoginNotFound."""
         return await self._sender.send(calls.reset_code(login))
 
@@ -259,19 +282,19 @@ class AsyncSessions:
         """Send with `sender`."""
         self._sender = sender
 
-    async def list(self, login: str) -> tuple[Session, ...]:
+    async def list(self, login: str | UserId) -> tuple[Session, ...]:
         """Return a user's live sessions, newest first. Raises LoginNotFound."""
         return (await self._sender.send(calls.list_sessions(login))).sessions
 
-    async def end(self, login: str, session_id: str) -> None:
+    async def end(self, login: str | UserId, session_id: str) -> None:
         """End one session of a user. Raises LoginNotFound, SessionNotFound."""
         await self._sender.send(calls.end_session(login, session_id))
 
-    async def end_device(self, login: str, device_id: str) -> None:
+    async def end_device(self, login: str | UserId, device_id: str) -> None:
         """End a user's sessions on a device. Raises LoginNotFound."""
         await self._sender.send(calls.end_sessions(login, device_id))
 
-    async def end_user(self, login: str) -> None:
+    async def end_user(self, login: str | UserId) -> None:
         """End all sessions of a user. Raises LoginNotFound."""
         await self._sender.send(calls.end_sessions(login))
 

@@ -219,6 +219,20 @@ def _segment(name: str, text: str) -> str:
     return quoted
 
 
+@dataclass(frozen=True, slots=True)
+class UserId:
+    """A user's id, to be given in place of a login: `doorward.users.get(UserId(claims.id))`."""
+
+    value: str
+
+
+def _place(login: str | UserId) -> str:
+    """Return the path of a user."""
+    if isinstance(login, UserId):
+        return f"/users/{_segment('user_id', login.value)}"
+    return f"/user/{_segment('login', login)}"
+
+
 def _given(**fields: Any) -> bytes:
     present = {values.camel(name): value for name, value in fields.items() if value is not UNSET}
     return json.dumps(present, allow_nan=False).encode()
@@ -360,9 +374,9 @@ def create_user(login: str, email: str, password: str | None, sub: str, **more: 
     return Call("POST", "/user", partial(_value, values.User), _user(email, password, sub, login=login, **more))
 
 
-def get_user(login: str) -> Call[values.User]:
+def get_user(login: str | UserId) -> Call[values.User]:
     """Show a user."""
-    return Call("GET", f"/user/{_segment('login', login)}", partial(_value, values.User), question=True)
+    return Call("GET", _place(login), partial(_value, values.User), question=True)
 
 
 def put_user(login: str, email: str, password: str | None, sub: str, **more: Any) -> Call[values.Put]:
@@ -370,37 +384,38 @@ def put_user(login: str, email: str, password: str | None, sub: str, **more: Any
     return Call("PUT", f"/user/{_segment('login', login)}", _put, _user(email, password, sub, **more))
 
 
-def patch_user(login: str, **changes: Any) -> Call[values.User]:
+def patch_user(login: str | UserId, new_login: str | Unset, **changes: Any) -> Call[values.User]:
     """Change some of what is known of a user."""
-    path = f"/user/{_segment('login', login)}"
-    return Call("PATCH", path, partial(_value, values.User), _given(**changes))
+    return Call("PATCH", _place(login), partial(_value, values.User), _given(login=new_login, **changes))
 
 
-def delete_user(login: str) -> Call[None]:
+def delete_user(login: str | UserId) -> Call[None]:
     """Remove a user."""
-    return Call("DELETE", f"/user/{_segment('login', login)}", _nothing)
+    return Call("DELETE", _place(login), _nothing)
 
 
-def unlock_user(login: str) -> Call[None]:
+def unlock_user(login: str | UserId) -> Call[None]:
     """Clear a user's failed attempts."""
-    return Call("DELETE", f"/user/{_segment('login', login)}/failures", _nothing)
+    return Call("DELETE", f"{_place(login)}/failures", _nothing)
 
 
-def users_page(cursor: str, limit: int, part: str | None) -> Call[values.UserPage]:
+def users_page(
+    cursor: str, limit: int, *, part: str | None, email: str | None, sub: str | None
+) -> Call[values.UserPage]:
     """Show a page of users."""
-    path = _query("/user", q=part, cursor=cursor, limit=limit)
+    path = _query("/user", q=part, email=email, sub=sub, cursor=cursor, limit=limit)
     return Call("GET", path, partial(_value, values.UserPage), question=True)
 
 
-def change_password(login: str, current: str, password: str, keep_token: str | None) -> Call[None]:
+def change_password(login: str | UserId, current: str, password: str, keep_token: str | None) -> Call[None]:
     """Set a new password for a user who proves the current one."""
     body = _given(current=current, password=password, keep_token=_or_unset(keep_token))
-    return Call("POST", f"/user/{_segment('login', login)}/password", _nothing, body)
+    return Call("POST", f"{_place(login)}/password", _nothing, body)
 
 
-def reset_code(login: str) -> Call[values.ResetCode]:
+def reset_code(login: str | UserId) -> Call[values.ResetCode]:
     """Make a code that sets a user's password once."""
-    return Call("POST", f"/user/{_segment('login', login)}/password/reset", partial(_value, values.ResetCode))
+    return Call("POST", f"{_place(login)}/password/reset", partial(_value, values.ResetCode))
 
 
 def reset(code: str, password: str) -> Call[None]:
@@ -473,21 +488,21 @@ class Lines:
         return self.feed(b"\n")
 
 
-def list_sessions(login: str) -> Call[values.SessionList]:
+def list_sessions(login: str | UserId) -> Call[values.SessionList]:
     """Show a user's live sessions."""
-    path = f"/user/{_segment('login', login)}/sessions"
+    path = f"{_place(login)}/sessions"
     return Call("GET", path, partial(_value, values.SessionList), question=True)
 
 
-def end_session(login: str, session_id: str) -> Call[None]:
+def end_session(login: str | UserId, session_id: str) -> Call[None]:
     """End one session of a user."""
-    path = f"/user/{_segment('login', login)}/sessions/{_segment('session_id', session_id)}"
+    path = f"{_place(login)}/sessions/{_segment('session_id', session_id)}"
     return Call("DELETE", path, _nothing)
 
 
-def end_sessions(login: str, device_id: str | None = None) -> Call[None]:
+def end_sessions(login: str | UserId, device_id: str | None = None) -> Call[None]:
     """End a user's sessions, all or a device's."""
-    path = _query(f"/user/{_segment('login', login)}/sessions", device_id=device_id)
+    path = _query(f"{_place(login)}/sessions", device_id=device_id)
     return Call("DELETE", path, _nothing)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 
 from doorward_client import calls
-from doorward_client.calls import UNSET, Answer, Call, ImportUser, NoAnswer, Unset, check, finish
+from doorward_client.calls import UNSET, Answer, Call, ImportUser, NoAnswer, Unset, UserId, check, finish
 from doorward_client.connection import LIMITS, Address, lost
 from doorward_client.errors import Unavailable
 from doorward_client.retries import Effort, Patience
@@ -121,7 +121,7 @@ class Users:
         )
         return self._sender.send(call)
 
-    def get(self, login: str) -> User:
+    def get(self, login: str | UserId) -> User:
         """Return a user. Raises LoginNotFound."""
         return self._sender.send(calls.get_user(login))
 
@@ -158,8 +158,9 @@ class Users:
 
     def patch(
         self,
-        login: str,
+        login: str | UserId,
         *,
+        new_login: str | Unset = UNSET,
         email: str | Unset = UNSET,
         sub: str | Unset = UNSET,
         scope: Any = UNSET,
@@ -172,11 +173,13 @@ class Users:
     ) -> User:
         """Change what is named and leave the rest. None removes `company` and `metadata`.
 
-        `disabled=True` and a new password or hash end the user's sessions. Another `email` is not verified unless
-        `email_verified` is True. Raises LoginNotFound.
+        `new_login` replaces the login; id and password stay. `disabled=True` and a new login, password or hash end the
+        user's sessions. Another `email` is not verified unless `email_verified` is True. Raises LoginNotFound,
+        LoginExists.
         """
         call = calls.patch_user(
             login,
+            new_login=new_login,
             email=email,
             sub=sub,
             scope=scope,
@@ -189,39 +192,59 @@ class Users:
         )
         return self._sender.send(call)
 
-    def delete(self, login: str) -> None:
+    def delete(self, login: str | UserId) -> None:
         """Remove a user and end its sessions. Raises LoginNotFound."""
         self._sender.send(calls.delete_user(login))
 
-    def unlock(self, login: str) -> None:
+    def unlock(self, login: str | UserId) -> None:
         """Clear a user's failed attempts, so that the right password is accepted at once. Raises LoginNotFound."""
         self._sender.send(calls.unlock_user(login))
 
-    def page(self, cursor: str = "0", *, limit: int = 100, part: str | None = None) -> UserPage:
-        """Return a page of users; `part` (3 to 120 characters) is in each of their logins."""
-        return self._sender.send(calls.users_page(cursor, limit, part))
+    def page(
+        self,
+        cursor: str = "0",
+        *,
+        limit: int = 100,
+        part: str | None = None,
+        email: str | None = None,
+        sub: str | None = None,
+    ) -> UserPage:
+        """Return a page of users: of all, of those with `part` (3 to 120 characters) in their logins, or as `find`."""
+        return self._sender.send(calls.users_page(cursor, limit, part=part, email=email, sub=sub))
 
     def iterate(self, *, limit: int = 100) -> Iterator[User]:
         """Give every user, asking for `limit` at a time."""
-        page = self.page(limit=limit)
-        while True:
-            for user in page.users:
-                yield user
-            if page.next_cursor == "0":
-                return
-            page = self.page(page.next_cursor, limit=limit)
+        return self._follow(limit)
 
     def search(self, part: str, *, limit: int = 100) -> Iterator[User]:
         """Give every user with `part` (3 to 120 characters) in its login, asking for `limit` at a time."""
-        page = self.page(limit=limit, part=part)
+        return self._follow(limit, part=part)
+
+    def find(self, *, email: str | None = None, sub: str | None = None, limit: int = 100) -> Iterator[User]:
+        """Give every user with this e-mail address, in any spelling, or with this `sub`, asking for `limit` at a time.
+
+        The user of an id is what `get` returns for a UserId. Raises ValueError unless one of both is given.
+        """
+        if (email is None) == (sub is None):
+            raise ValueError("give either email or sub")
+        return self._follow(limit, email=email, sub=sub)
+
+    def _follow(
+        self, limit: int, *, part: str | None = None, email: str | None = None, sub: str | None = None
+    ) -> Iterator[User]:
+        """Give the users of every page."""
+        cursor = "0"
         while True:
+            page = self.page(cursor, limit=limit, part=part, email=email, sub=sub)
             for user in page.users:
                 yield user
-            if page.next_cursor == "0":
+            cursor = page.next_cursor
+            if cursor == "0":
                 return
-            page = self.page(page.next_cursor, limit=limit, part=part)
 
-    def change_password(self, login: str, current: str, password: str, *, keep_token: str | None = None) -> None:
+    def change_password(
+        self, login: str | UserId, current: str, password: str, *, keep_token: str | None = None
+    ) -> None:
         """Set a new password for a user who proves the current one. Its sessions end, but for that of `keep_token`.
 
         With `keep_token` failures are counted apart from those of logins. Raises IncorrectPassword, LoginNotFound,
@@ -229,7 +252,7 @@ class Users:
         """
         self._sender.send(calls.change_password(login, current, password, keep_token))
 
-    def reset_code(self, login: str) -> ResetCode:
+    def reset_code(self, login: str | UserId) -> ResetCode:
         """Make a code that sets a user's password once; deliver it to the user. Raises LoginNotFound."""
         return self._sender.send(calls.reset_code(login))
 
@@ -259,19 +282,19 @@ class Sessions:
         """Send with `sender`."""
         self._sender = sender
 
-    def list(self, login: str) -> tuple[Session, ...]:
+    def list(self, login: str | UserId) -> tuple[Session, ...]:
         """Return a user's live sessions, newest first. Raises LoginNotFound."""
         return (self._sender.send(calls.list_sessions(login))).sessions
 
-    def end(self, login: str, session_id: str) -> None:
+    def end(self, login: str | UserId, session_id: str) -> None:
         """End one session of a user. Raises LoginNotFound, SessionNotFound."""
         self._sender.send(calls.end_session(login, session_id))
 
-    def end_device(self, login: str, device_id: str) -> None:
+    def end_device(self, login: str | UserId, device_id: str) -> None:
         """End a user's sessions on a device. Raises LoginNotFound."""
         self._sender.send(calls.end_sessions(login, device_id))
 
-    def end_user(self, login: str) -> None:
+    def end_user(self, login: str | UserId) -> None:
         """End all sessions of a user. Raises LoginNotFound."""
         self._sender.send(calls.end_sessions(login))
 
