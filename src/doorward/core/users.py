@@ -81,7 +81,7 @@ class Changes(TypedDict, total=False):
 
 
 class Field(StrEnum):
-    """Field by which users are found: part of the login, or all of another field.
+    """Field by which users are found, as the API names it: part of the login, or all of another field.
 
     E-mail addresses match in any spelling of the same canonical form, `sub` and `id` to the letter.
     """

@@ -1,5 +1,6 @@
 -- Users are found by e-mail address and by sub. `email_key` is the canonical form of the address, as the program writes it
--- (`storage/email_keys.py`); the lower-case form where a former version writes a user, which is the same in ASCII.
+-- (docs/decisions/0064-users-by-address.md); the lower-case form where a former version writes a user, which is the same in
+-- ASCII.
 
 ALTER TABLE users ADD COLUMN email_key TEXT COLLATE "C";
 
