@@ -437,7 +437,7 @@ def test_values_are_read_as_they_are_meant(tmp_path: Path) -> None:
         TENANT_WHITE_LIST="10.1.2.3/8, ::1 ,192.0.2.1",
         THROTTLER_WHITE_LIST="*",
         TRUSTED_PROXIES="::ffff:10.0.0.0/104, ::ffff:192.0.2.1",
-        CORS_ORIGINS="https://app.example.org, http://localhost:3000,http://[::1]:80",
+        CORS_ORIGINS="https://App.example.org:443, http://localhost:3000,http://[::1]:80",
         ALLOWED_HOSTS="Auth.Example.ORG, localhost:3000",
         BUDGET_LOGIN="10",
         BUDGET_WRITE="5:50",
@@ -448,7 +448,7 @@ def test_values_are_read_as_they_are_meant(tmp_path: Path) -> None:
     assert [str(network) for network in given.tenant_white_list] == ["10.0.0.0/8", "::1/128", "192.0.2.1/32"]
     assert given.throttler_white_list == ANYONE
     assert [str(network) for network in given.trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32"]
-    assert given.cors_origins == ("https://app.example.org", "http://localhost:3000", "http://[::1]:80")
+    assert given.cors_origins == ("https://app.example.org", "http://localhost:3000", "http://[::1]")
     assert given.allowed_hosts == ("auth.example.org", "localhost:3000")
     assert (given.budget_login, given.budget_write, given.budget_verify) == ((10, 10), (5, 50), (0, 0))
     assert given.database_path == Path("/var/lib/x.db")

@@ -48,6 +48,7 @@ from doorward.machine import cores, possible_connections
 from doorward.master_keys import KeyFile, Presence
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
+from doorward.settings.values import origin_of
 from doorward.stores import Stores, choose
 from doorward.tracing import Traces
 
@@ -135,7 +136,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         public_url=settings.public_url or _own_url(settings),
         forward_auth_cookie=settings.forward_auth_cookie,
     )
-    rules = Rules(frozenset(settings.allowed_hosts), frozenset(origin.encode() for origin in settings.cors_origins))
+    rules = _rules(settings)
     proxies = Proxies(settings.trusted_proxies)
     watch = Watch(settings.access_log)
     lane = ExpressLane(EXPRESS, services, proxies, rules, watch)
@@ -255,6 +256,15 @@ def _activity(stores: Stores, clock: Clock, codec: Codec) -> Activity:
     activity = Activity(stores.accounts, stores.sessions, stores.keys, clock)
     codec.follow_activity(activity.last_seen)
     return activity
+
+
+def _rules(settings: Settings) -> Rules:
+    own_origins = [origin_of(settings.public_url)] if settings.public_url else []
+    return Rules(
+        frozenset(settings.allowed_hosts),
+        frozenset(origin.encode() for origin in settings.cors_origins),
+        frozenset(origin.encode() for origin in own_origins),
+    )
 
 
 def _own_url(settings: Settings) -> str:

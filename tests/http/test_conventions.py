@@ -164,7 +164,7 @@ def requests_of_every_kind(tenant: Tenant) -> list[httpx.Response]:
         http.get("/docs"),
         http.get("/openapi.json"),
         http.post("/auth/verify", content=b"{"),
-        http.post("/auth/verify", content=b"x", headers={"Content-Type": "text/plain"}),
+        http.post("/auth/verify", content=b"x", headers={**headers, "Content-Type": "text/plain"}),
         http.get("/user?token=x"),
         http.post("/tenant", content=b"x" * 20_000),
         http.get("/" + "x" * 9000),
@@ -217,9 +217,9 @@ def test_TR10_any_other_request_id_is_replaced(tenant: Tenant, given: str) -> No
         "text/plain",
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
-        "application/json; charset=utf-16",
-        "application/json; charset=latin-1",
         "application/jsonx",
+        "application / json",
+        "; application/json",
         "application/json-patch+json",
         "text/json",
         "application/vnd.api+json",
@@ -227,9 +227,7 @@ def test_TR10_any_other_request_id_is_replaced(tenant: Tenant, given: str) -> No
         "",
     ],
 )
-def test_IN4_a_body_that_is_not_declared_as_json_in_utf8_is_415(
-    tenant: Tenant, endpoint: Endpoint, declared: str
-) -> None:
+def test_IN4_a_body_that_is_not_declared_as_json_is_415(tenant: Tenant, endpoint: Endpoint, declared: str) -> None:
     body = json.dumps(example(endpoint)).encode()
     assert_refused(send(tenant.http, endpoint, tenant, body, **{"Content-Type": declared}), *UNSUPPORTED)
 
@@ -248,7 +246,6 @@ def test_IN4_a_body_without_a_content_type_is_415(tenant: Tenant, endpoint: Endp
     [
         ("Content-Type", "application/json"),
         ("Content-Type", "multipart/form-data; boundary=x"),
-        ("Content-Type", "application/x-www-form-urlencoded; charset=utf-16"),
         ("Content-Type", ""),
         ("Content-Encoding", "gzip"),
     ],
@@ -276,6 +273,8 @@ def test_IN4_a_compressed_body_is_415(tenant: Tenant, endpoint: Endpoint, coding
         "application/json;charset=utf-8",
         "application/json; charset=UTF-8",
         'application/json; charset="utf-8"',
+        "application/json; charset=utf8",
+        "application/json;",
         "Application/JSON",
     ],
 )
@@ -293,7 +292,7 @@ def test_an_Accept_that_admits_nothing_we_have_is_406(tenant: Tenant, endpoint: 
     if endpoint.form:
         assert_oauth_error(answer, 406, "not_acceptable")
     else:
-        assert_refused(answer, *UNACCEPTABLE)
+        assert_refused(answer, 406, "not_acceptable", f"Only {endpoint.media} can be given")
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "spaces around": {"Authorization": "   Bearer x   "},
     "a tab": {"Authorization": "Bearer\tx"},
     "two spaces": {"Authorization": "Bearer  {t}"},
+    "a space and a tab": {"Authorization": "Bearer \t{t}"},
     "a scheme alone": {"Authorization": "Bearer"},
     "a scheme and a space": {"Authorization": "Bearer "},
     "no credential": {"Authorization": ""},

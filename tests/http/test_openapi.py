@@ -21,6 +21,7 @@ from doorward.core.errors import StoreUnavailable
 from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint, Proof
 from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType
+from doorward.http.guard import FORM
 from doorward.http.reference import openapi, page, prose
 from doorward.http.routes import ENDPOINTS
 from doorward.http.schemas import TokenBody
@@ -127,7 +128,7 @@ def test_every_refusal_of_an_endpoint_is_described_with_its_sentence(endpoint: A
     answers = DOCUMENT["paths"][endpoint.path][endpoint.method.lower()]["responses"]
     for kind in endpoint.refusals:
         if endpoint.form and kind in {*endpoint.refuses, NotAcceptable, UnsupportedMediaType, StoreUnavailable}:
-            body, status = errors.oauth(kind())
+            body, status = errors.oauth(UnsupportedMediaType(FORM) if kind is UnsupportedMediaType else kind())
             content = resolve(answers[str(status.value)])["content"]["application/json"]
             assert content["examples"][kind.code]["value"] == json.loads(body)
             continue

@@ -12,9 +12,17 @@ _LONGEST_ECHO = 100
 
 
 class HttpRefusal(Refusal):
-    """Base of what the HTTP side itself says no with. `closing` ones end the connection: its framing is in doubt."""
+    """Base of what the HTTP side itself says no with. `closing` ones end the connection: its framing is in doubt.
+
+    `text` is the sentence of this refusal, where it is more specific than that of its class.
+    """
 
     closing: ClassVar[bool] = False
+
+    def __init__(self, text: str = "", *, retry_after: int | None = None, caller: object = None) -> None:
+        """Refuse; see `Refusal`."""
+        super().__init__(retry_after=retry_after, caller=caller)
+        self.text = text or self.sentence
 
 
 class BadRequest(HttpRefusal):
@@ -83,9 +91,8 @@ class NotFound(HttpRefusal):
 
     def __init__(self, method: str = "", path: str = "") -> None:
         """Refuse; method and path are said again, as the predecessor does, where they are harmless to repeat."""
-        super().__init__()
         harmless = path.isascii() and all(c.isalnum() or c in "/_.-" for c in path) and len(path) <= _LONGEST_ECHO
-        self.text = f"Cannot {method} {path}" if method and harmless else self.sentence
+        super().__init__(f"Cannot {method} {path}" if method and harmless else "")
 
 
 class MethodNotAllowed(HttpRefusal):
@@ -105,6 +112,10 @@ class NotAcceptable(HttpRefusal):
 
     code = "not_acceptable"
     sentence = "Only application/json can be given"
+
+    def __init__(self, media: str = "application/json") -> None:
+        """Refuse; `media` is the type of the endpoint's response."""
+        super().__init__(f"Only {media} can be given")
 
 
 class RequestTimeout(HttpRefusal):
@@ -132,10 +143,14 @@ class UriTooLong(HttpRefusal):
 
 
 class UnsupportedMediaType(HttpRefusal):
-    """The body is not declared as `application/json` in UTF-8, uncompressed."""
+    """The body is not declared as the media type that the endpoint takes, or it is compressed."""
 
     code = "unsupported_media_type"
     sentence = "The body has to be application/json in UTF-8, not compressed"
+
+    def __init__(self, wanted: str = "application/json in UTF-8") -> None:
+        """Refuse; `wanted` names the body that the endpoint takes."""
+        super().__init__(f"The body has to be {wanted}, not compressed")
 
 
 class HeadersTooLarge(HttpRefusal):
@@ -256,8 +271,11 @@ def body(refusal: Refusal) -> bytes:
         return msgspec.json.encode(
             {"error": error, "message": refusal.sentence, "code": refusal.code, "status": int(status)}
         )
-    text = refusal.text if isinstance(refusal, NotFound) else refusal.sentence
-    return msgspec.json.encode({"error": text, "code": refusal.code, "status": int(status)})
+    return msgspec.json.encode({"error": _text(refusal), "code": refusal.code, "status": int(status)})
+
+
+def _text(refusal: Refusal) -> str:
+    return refusal.text if isinstance(refusal, HttpRefusal) else refusal.sentence
 
 
 _OAUTH: dict[type[Refusal], tuple[str, HTTPStatus]] = {
@@ -271,7 +289,7 @@ _OAUTH: dict[type[Refusal], tuple[str, HTTPStatus]] = {
 def oauth(refusal: Refusal) -> tuple[bytes, HTTPStatus]:
     """Return body and status of a refusal as RFC 6749, section 5.2, has them; its own code where that knows none."""
     error, status = _OAUTH.get(type(refusal), (refusal.code, STATUS[type(refusal)]))
-    return msgspec.json.encode({"error": error, "error_description": refusal.sentence}), status
+    return msgspec.json.encode({"error": error, "error_description": _text(refusal)}), status
 
 
 def _detail(fault: Fault) -> dict[str, object]:

@@ -33,8 +33,7 @@ MAX_BODY = 16_384
 HANDLER_SECONDS = 5.0
 """Deadline of a handler; one that hashes gets this much beyond the longest wait for a thread."""
 
-_JSON_TYPES = {b"application/json", b"application/json;charset=utf-8"}
-_FORM_TYPES = {b"application/x-www-form-urlencoded", b"application/x-www-form-urlencoded;charset=utf-8"}
+FORM = "application/x-www-form-urlencoded"
 _URL_TOKENS = {"token", "access_token"}
 # RFC 3986, section 3.2.2, but that a name is not empty (RFC 9110, section 4.2.1) and has an end.
 _HOST = re.compile(
@@ -50,10 +49,14 @@ _PREFLIGHT = (
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator allows. Hosts empty: any."""
+    """What the operator allows. Hosts empty: any.
+
+    Pages of `own_origins` belong to the service: their requests need no CORS. Those of `origins` are answered with it.
+    """
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
+    own_origins: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +106,38 @@ def _parse_host(host: bytes) -> tuple[str, str]:
 
 
 def check_accept(accept: bytes | None, media: str) -> None:
-    """Let pass what admits `media` (RFC 9110, section 12.5.1); NotAcceptable for the rest."""
-    if accept is None:
+    """Let pass what admits `media` (RFC 9110, section 12.5.1); NotAcceptable for the rest. An empty list admits all."""
+    # Elements of a list may be empty (RFC 9110, section 5.6.1.2).
+    parts = [part for part in (accept or b"").decode("latin-1").lower().split(",") if part.strip()]
+    if not parts:
         return
     main = media.partition("/")[0]
-    for part in accept.decode("latin-1").lower().split(","):
+    for part in parts:
         wanted, *parameters = [piece.strip() for piece in part.split(";")]
         refused = any(piece.replace(" ", "") in {"q=0", "q=0.0", "q=0.00", "q=0.000"} for piece in parameters)
         if wanted in {"*/*", f"{main}/*", media} and not refused:
             return
-    raise NotAcceptable
+    raise NotAcceptable(media)
 
 
 def check_content(headers: Mapping[bytes, bytes]) -> None:
-    """Let pass uncompressed JSON in UTF-8; UnsupportedMediaType for the rest."""
-    declared = headers.get(b"content-type", b"").lower().replace(b" ", b"").replace(b'"', b"")
-    if declared not in _JSON_TYPES or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    """Let pass uncompressed JSON; UnsupportedMediaType for the rest.
+
+    Parameters such as `charset` mean nothing (RFC 8259, section 11): whatever they say, the body has to be UTF-8.
+    """
+    if not _is_declared(headers, "application/json"):
         raise UnsupportedMediaType
 
 
 def check_form(headers: Mapping[bytes, bytes]) -> None:
-    """Let pass an uncompressed form; UnsupportedMediaType for the rest."""
-    declared = headers.get(b"content-type", b"").lower().replace(b" ", b"").replace(b'"', b"")
-    if declared not in _FORM_TYPES or headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise UnsupportedMediaType
+    """Let pass an uncompressed form; UnsupportedMediaType for the rest. Parameters mean nothing, as with JSON."""
+    if not _is_declared(headers, FORM):
+        raise UnsupportedMediaType(FORM)
+
+
+def _is_declared(headers: Mapping[bytes, bytes], media: str) -> bool:
+    declared = headers.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower()
+    return declared == media.encode() and headers.get(b"content-encoding", b"identity").lower() == b"identity"
 
 
 def unique_query(raw: bytes) -> dict[str, str]:
@@ -313,6 +324,8 @@ class Guard:
 
     def _check_origin(self, scope: Scope, origin: bytes | None, host: bytes | None) -> Headers:
         if origin is None or (host and origin == b"%s://%s" % (scope["scheme"].encode(), host)):
+            return ()
+        if origin in self._rules.own_origins:
             return ()
         if origin not in self._rules.origins:
             raise OriginNotAllowed

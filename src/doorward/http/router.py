@@ -22,8 +22,6 @@ from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, by_name, refuse_oauth
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
 
 class Place:
     """A path and what can be done there (an ASGI application)."""
@@ -41,9 +39,7 @@ class Place:
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
         if "GET" in self._endpoints:
             self._endpoints["HEAD"] = self._endpoints["GET"]
-        self._everywhere = any(endpoint.everywhere for endpoint in endpoints)
-        if self._everywhere:
-            self._endpoints |= dict.fromkeys(_METHODS, endpoints[0])
+        self._everywhere = next((endpoint for endpoint in endpoints if endpoint.everywhere), None)
         self._allow = ", ".join(sorted({*self._endpoints, "OPTIONS"}))
         self._services = services
         self._proxies = proxies
@@ -63,7 +59,7 @@ class Place:
     async def _answer(self, scope: Scope) -> Answer:
         if scope["method"] == "OPTIONS" and not self._everywhere:
             return Answer(b"", HTTPStatus.NO_CONTENT, ((b"allow", self._allow.encode()),))
-        endpoint = self._endpoints.get(scope["method"])
+        endpoint = self._everywhere or self._endpoints.get(scope["method"])
         if endpoint is None:
             raise MethodNotAllowed(self._allow)
         if not endpoint.form:

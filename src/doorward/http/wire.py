@@ -45,7 +45,6 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 # The only body that a question needs, as nearly everybody spells it; what does not look like this is read the long way.
 _TOKEN_BODY, _TOKEN_BODY_SPACED, _TOKEN_BODY_END = b'{"token":"', b'{"token": "', b'"}'
 _TOKEN_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
-_BEARER = b"bearer "
 
 _ids = count(secrets.randbits(32))
 _process = secrets.token_hex(8).encode()
@@ -66,11 +65,17 @@ class Answer(NamedTuple):
     rest: AsyncIterator[bytes] | None = None
 
 
+_JOINED = ((b"x-forwarded-for", b","), (b"cookie", b"; "))
+"""Fields whose lines are one value, and the separator: RFC 9110, section 5.3; RFC 9113, section 8.2.3, for cookies."""
+
+
 def by_name(headers: Headers) -> dict[bytes, bytes]:
-    """Return headers by name. Of a repeated one the last counts, but X-Forwarded-For is one list (RFC 9110, 5.3)."""
+    """Return headers by name. The lines of X-Forwarded-For and Cookie are joined; of others the last counts."""
     fields = dict(headers)
-    if len(fields) != len(headers) and b"x-forwarded-for" in fields:
-        fields[b"x-forwarded-for"] = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+    if len(fields) != len(headers):
+        for name, separator in _JOINED:
+            if name in fields:
+                fields[name] = separator.join([value for line, value in headers if line == name])
     return fields
 
 
@@ -122,11 +127,20 @@ def write_as(answer: Answer, own_id: bytes, date: Headers, *, close: bool = Fals
     return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (begin, own_id, len(body), head, body)
 
 
-def bearer(authorization: bytes | None) -> bytes | None:
-    """Return the credential of an `Authorization: Bearer` header (RFC 6750), None for anything else."""
-    if authorization is None or authorization[:7].lower() != _BEARER:
+def credentials(authorization: bytes | None, scheme: bytes) -> bytes | None:
+    """Return what follows the scheme in an `Authorization` field, None for another scheme.
+
+    `scheme` is in lower case and ends with a space. One or more spaces separate it from the credentials, and a tab is
+    none (RFC 9110, section 11.4). Spaces at the end do not belong to the field's value (section 5.5).
+    """
+    if authorization is None or authorization[: len(scheme)].lower() != scheme:
         return None
-    return authorization[7:]
+    return authorization[len(scheme) :].strip(b" ")
+
+
+def bearer(authorization: bytes | None) -> bytes | None:
+    """Return the credential of an `Authorization: Bearer` field (RFC 6750), None for anything else."""
+    return credentials(authorization, b"bearer ")
 
 
 def plain_token(body: bytes) -> bytes | None:

@@ -13,6 +13,7 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 # The prefix of IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) is ::ffff:0:0/96.
 _MAPPED_BITS = 96
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # SQLite's names for a database that lives as long as one connection.
 _NO_FILE = {"sqlite:///", "sqlite:///:memory:"}
@@ -123,11 +124,17 @@ def _unmapped(network: Network) -> Network:
 
 
 def origins(value: str) -> tuple[str, ...]:
-    """Read the origins of browsers (RFC 6454)."""
+    """Read the origins of browsers (RFC 6454), as browsers send them."""
     items = tuple(_items(value))
     if not all(re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", item) for item in items):
         raise ValueError("origins such as https://app.example.org separated by commas; * is not one")
-    return items
+    return tuple(origin_of(item) for item in items)
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL as browsers send it (RFC 6454, section 6.2): lower case, without a default port."""
+    scheme, _, rest = url.lower().partition("://")
+    return f"{scheme}://{rest.partition('/')[0].removesuffix(_DEFAULT_PORTS[scheme])}"
 
 
 def url(value: str) -> str:

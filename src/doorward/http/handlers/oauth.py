@@ -10,7 +10,7 @@ from doorward.core.model import Session
 from doorward.core.sessions import Verified
 from doorward.http.errors import MalformedForm
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, reply
+from doorward.http.wire import Answer, Call, credentials, reply
 
 _INACTIVE = Answer(b'{"active":false}')
 _MOST_FIELDS = 20
@@ -83,10 +83,11 @@ async def _client(services: Services, call: Call) -> bytes | None:
 
 
 def _basic(authorization: bytes | None) -> bytes | None:
-    if authorization is None or authorization[:6].lower() != b"basic ":
+    encoded = credentials(authorization, b"basic ")
+    if encoded is None:
         return None
     try:
-        name, _, secret = base64.b64decode(authorization[6:], validate=True).decode().partition(":")
+        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (NotBase64, ValueError):
         return None
     text = unquote_plus(secret).encode()

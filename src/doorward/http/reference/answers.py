@@ -11,7 +11,7 @@ from doorward.core.errors import Fault, Refusal, StoreUnavailable, ValidationFai
 from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint
 from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType, body
-from doorward.http.guard import unique_query
+from doorward.http.guard import FORM, unique_query
 from doorward.http.reference.prose import FAULTS, Json
 from doorward.http.validation import validate
 
@@ -170,7 +170,8 @@ class _Refused(_General):
 
 
 def _oauth(kind: type[Refusal]) -> Json:
-    found: Json = msgspec.json.decode(errors.oauth(kind())[0])
+    refusal = UnsupportedMediaType(FORM) if kind is UnsupportedMediaType else kind()
+    found: Json = msgspec.json.decode(errors.oauth(refusal)[0])
     return found
 
 

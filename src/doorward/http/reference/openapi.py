@@ -7,6 +7,7 @@ import msgspec
 
 from doorward import __version__
 from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.guard import FORM
 from doorward.http.reference import page
 from doorward.http.reference.answers import JSON, SCHEMA, example_of, responses, shared_examples, shared_responses
 from doorward.http.reference.prose import (
@@ -26,7 +27,6 @@ from doorward.http.services import Descriptions
 from doorward.http.validation import Alternatives, alternatives
 
 _SEGMENT = re.compile(r"\{(\w+)\}")
-_FORM = "application/x-www-form-urlencoded"
 
 
 def describe() -> Descriptions:
@@ -104,7 +104,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     if endpoint.takes:
         schema = {"$ref": SCHEMA + endpoint.takes.__name__}
         example = example_of(schema, schemas) if endpoint.example is None else endpoint.example
-        content = {_FORM if endpoint.form else JSON: {"schema": schema, "example": example}}
+        content = {FORM if endpoint.form else JSON: {"schema": schema, "example": example}}
         operation["requestBody"] = {
             "required": bool(schemas[endpoint.takes.__name__].get("required")),
             "content": content,
