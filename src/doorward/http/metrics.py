@@ -13,7 +13,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,6 +37,9 @@ _QUESTIONS = {
 }
 _LOGIN = {"/auth": "user", "/tenant/login": "tenant"}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+# With `_created` a service of one worker would expose a second series for each counter and histogram.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Database(Protocol):
