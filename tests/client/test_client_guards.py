@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, JsonResponse
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.authentication import requires
 from starlette.middleware import Middleware
@@ -22,6 +22,7 @@ from client.conftest import NO_CERTIFICATES
 from client.stubborn import Say, Step, stubborn
 from doorward_client import AsyncDoorward, Claims, Doorward
 from doorward_client.django import DoorwardMiddleware, doorward_required
+from doorward_client.fastapi import Guard as FastAPIGuard
 from doorward_client.flask import Guard as FlaskGuard
 from doorward_client.starlette import DoorwardBackend, on_error
 from doorward_client.starlette import Guard as StarletteGuard
@@ -92,7 +93,7 @@ def starlette_application(url: str, key: str) -> Ask:
 def fastapi_application(url: str, key: str) -> Ask:
     async def ask(path: str, headers: dict[str, str]) -> Asked:
         async with httpx.AsyncClient(verify=NO_CERTIFICATES) as http:
-            guard = StarletteGuard(AsyncDoorward(url, key=key, http=http, attempts=1), cookie=COOKIE)
+            guard = FastAPIGuard(AsyncDoorward(url, key=key, http=http, attempts=1), cookie=COOKIE)
             app = FastAPI()
 
             @app.get(OWN)
@@ -262,6 +263,51 @@ async def test_a_text_that_is_no_live_token_is_refused(shop: Shop, headers: dict
     answer = await shop.ask(OWN, headers)
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("framework", ["starlette"], indirect=True)
+async def test_a_guard_may_be_called_with_a_request_of_Starlette(shop: Shop, shared: Service) -> None:
+    async with httpx.AsyncClient(verify=NO_CERTIFICATES) as http:
+        guard = StarletteGuard(AsyncDoorward(shared.url, key=shop.tenant.token, http=http))
+
+        async def own(request: Request) -> JSONResponse:
+            return JSONResponse((await guard(request)).login)
+
+        app = Starlette(routes=[Route(OWN, own)])
+        assert (await _ask_asgi(app, OWN, bearer(shop.alice))).body == "alice"
+        assert (await _ask_asgi(app, OWN, {})).status == 401
+
+
+async def test_C18_the_guard_of_FastAPI_is_a_security_scheme() -> None:
+    async with AsyncDoorward("http://127.0.0.1:9", key="dw_x") as client:
+        guard = FastAPIGuard(client, cookie=COOKIE)
+        app = FastAPI()
+
+        @app.get(OWN)
+        async def own(user: Annotated[Claims, Depends(guard)]) -> str:
+            return user.login
+
+        @app.get(ADMIN)
+        async def admin(user: Annotated[Claims, Depends(guard.requiring(may_admin))]) -> str:
+            return user.login
+
+        @app.get("/open")
+        async def unguarded() -> str:
+            return ""
+
+        @app.websocket("/ws")
+        async def ws(socket: WebSocket, user: Annotated[Claims, Depends(guard)]) -> None:
+            await socket.close(reason=user.login)
+
+        document = app.openapi()
+        [(name, scheme)] = document["components"]["securitySchemes"].items()
+        assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+        for path in (OWN, ADMIN):
+            assert document["paths"][path]["get"]["security"] == [{name: []}]
+            # The token is no parameter of the view, and the guard's own answer is the only one without it.
+            assert "parameters" not in document["paths"][path]["get"]
+            assert (await _ask_asgi(app, path, {})).status == 401
+        assert "security" not in document["paths"]["/open"]["get"]
 
 
 @pytest.mark.parametrize("framework", ["starlette", "fastapi"], indirect=True)

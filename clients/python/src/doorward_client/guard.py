@@ -51,8 +51,8 @@ SCOPE_TOO_SMALL = Denied(
 def token_of(authorization: str | None, cookies: Mapping[str, str], cookie: str | None) -> str | None:
     """Return the token of a request: that of `Authorization: Bearer`, else of the cookie where one is named."""
     scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    if scheme.lower() == "bearer" and token.strip(" "):
+        return token.strip(" ")
     return (cookies.get(cookie) or None) if cookie else None
 
 

@@ -1,6 +1,7 @@
-"""Guards for Starlette and FastAPI."""
+"""Guards for Starlette."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
 from starlette.exceptions import HTTPException
@@ -75,10 +76,9 @@ def on_error(_conn: HTTPConnection, error: AuthenticationError) -> Response:
 
 
 class Guard:
-    """A dependency of FastAPI that gives a view the claims of its user: `user: Annotated[Claims, Depends(guard)]`.
+    """Return the claims of a request's user: `await guard(request)`. For FastAPI see `doorward_client.fastapi`.
 
-    In Starlette, `await guard(request)` does the same. Raises HTTPException: 401 without a live token, 403 where
-    `scope` says no, 503 while Doorward is away.
+    Raises HTTPException: 401 without a live token, 403 where `scope` says no, 503 while Doorward is away.
     """
 
     def __init__(self, client: AsyncDoorward, *, cookie: str | None = None, scope: ScopeCheck | None = None) -> None:
@@ -87,9 +87,9 @@ class Guard:
         self._cookie = cookie
         self._scope = scope
 
-    def requiring(self, scope: ScopeCheck) -> "Guard":
+    def requiring(self, scope: ScopeCheck) -> Self:
         """Return a guard that in addition wants `scope` to say yes to the user's scope."""
-        return Guard(self._client, cookie=self._cookie, scope=scope)
+        return type(self)(self._client, cookie=self._cookie, scope=scope)
 
     async def __call__(self, connection: HTTPConnection) -> Claims:
         """Return the claims of the request's user."""
