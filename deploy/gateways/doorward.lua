@@ -3,7 +3,7 @@ local ADDRESS = "http://127.0.0.1:3000/forward-auth"
 local KEY = "REPLACE-WITH-THE-KEY"
 -- For one attempt; HAProxy makes up to four where nobody answers.
 local MILLISECONDS = 1000
-local TOLD = { "x-auth-user-id", "x-auth-login", "x-auth-tenant", "x-auth-scope", "x-auth-device" }
+local TOLD = { "x-auth-user-id", "x-auth-login", "x-auth-sub", "x-auth-tenant", "x-auth-scope", "x-auth-device" }
 
 local function first(headers, name)
     return headers and headers[name] and headers[name][0]

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 PATIENCE: dict[str, float] = {"traefik": 40}
 """Seconds within which a silent Doorward is a refusal; Traefik waits for 30, and nothing in it says otherwise."""
 
-NAMES = ("user-id", "login", "tenant", "scope", "device")
+NAMES = ("user-id", "login", "sub", "tenant", "scope", "device")
 
 
 @dataclass
@@ -105,6 +105,7 @@ def test_who_is_logged_in_is_let_through_and_the_application_is_told_who_it_is(
         claims = house.tenant.verify(token).json()["decoded"]
         assert unquote(seen.headers["x-auth-login"]) == "Jürgen %"
         assert seen.headers["x-auth-user-id"] == claims["id"]
+        assert seen.headers["x-auth-sub"] == "sub-1"
         assert seen.headers["x-auth-tenant"] == house.tenant.id
         assert json.loads(seen.headers["x-auth-scope"]) == scope
         assert seen.headers["x-auth-device"] == "laptop"

@@ -248,11 +248,12 @@ NAMES = ["Jürgen", "100%", "%0d%0a", "a b", "a, b; c", "日本", "a: b", '"a"']
 @pytest.mark.parametrize("name", NAMES)
 def test_TR10_a_gateway_reads_every_name_as_it_is(tenant: Tenant, key: Key, name: str) -> None:
     scope = {name: [name, "\r\nX-Auth-Tenant: evil", "\x00", None, 1e3]}
-    user = tenant.create(name, scope=scope).json()
+    user = tenant.create(name, scope=scope, sub=f"{name}/17").json()
     headers = {"X-Doorward-Key": key["key"], "Authorization": f"Bearer {tenant.session(name, device=name)}"}
     for method in ("GET", "POST"):
         answer = exchange(tenant.http.base_url.port or 0, request(method, "/forward-auth", headers))
-        told = {part: answer.header(f"x-auth-{part}") or "" for part in ("login", "device", "scope", "tenant")}
+        told = {part: answer.header(f"x-auth-{part}") or "" for part in ("login", "sub", "device", "scope", "tenant")}
+        assert unquote(told["sub"]) == f"{name}/17"
         assert unquote(told["login"]) == user["login"]
         assert unquote(told["device"]) == name
         assert json.loads(told["scope"]) == scope

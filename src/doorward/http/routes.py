@@ -227,7 +227,8 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/forward-auth", gateway.forward_auth, Proof.TENANT, "Standards",
         (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True, lane=QUESTION,
-        media="", tells=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Tenant", "X-Auth-Scope", "X-Auth-Device"),
+        media="",
+        tells=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Sub", "X-Auth-Tenant", "X-Auth-Scope", "X-Auth-Device"),
     ),
     Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live, any_host=True),
     Endpoint(

@@ -16,10 +16,11 @@ _VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
 
 class _Claims(msgspec.Struct):
-    """What of a user's claims a gateway is told. Imported tokens may lack a login."""
+    """The claims of a user that a gateway receives. Imported tokens may lack a login and a sub."""
 
     id: str
     login: str = ""
+    sub: str = ""
     deviceId: str = ""  # noqa: N815 - the published name
     scope: msgspec.Raw = msgspec.Raw()
 
@@ -65,6 +66,7 @@ def _told(verified: Verified) -> Headers:
         (b"content-type", JSON),
         (b"x-auth-user-id", _text(claims.id)),
         (b"x-auth-login", _text(claims.login)),
+        (b"x-auth-sub", _text(claims.sub)),
         (b"x-auth-tenant", _text(verified.session.tenant_id)),
         (b"x-auth-scope", _json(claims.scope)),
         (b"x-auth-device", _text(claims.deviceId)),

@@ -175,6 +175,10 @@ HEADERS: Mapping[str, Json] = {
         "description": "The user's login. What is not visible ASCII, and `%`, is percent-encoded UTF-8.",
         "schema": {"type": "string", "examples": ["alice"]},
     },
+    "X-Auth-Sub": {
+        "description": "The user's `sub`, percent-encoded like the login; empty where there is none.",
+        "schema": {"type": "string", "examples": ["customer-17"]},
+    },
     "X-Auth-Tenant": {"description": "The tenant's id.", "schema": {"type": "string"}},
     "X-Auth-Scope": {
         "description": "The user's scope, as JSON in ASCII; empty where there is none.",
