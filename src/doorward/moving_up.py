@@ -130,24 +130,10 @@ async def back_up(
     """
     path = target.path
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    count = 0
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             writer = Writer(file, schema=schema, taken_at=taken_at, passphrase=passphrase)
-            async with looking(source) as here:
-                for table in backup.TABLES:
-                    columns = await here.columns(table)
-                    batch: list[Row] = []
-                    async for row in here.rows(table):
-                        batch.append(row)
-                        count += 1
-                        if len(batch) == _BATCH:
-                            writer.add(table, columns, batch)
-                            step(len(batch))
-                            batch = []
-                    writer.add(table, columns, batch)
-                    step(len(batch))
-            writer.end()
+            count = await write_backup(source, writer, step)
             file.flush()
             os.fsync(file.fileno())
         if target.overwrite:
@@ -157,6 +143,26 @@ async def back_up(
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
+    return count
+
+
+async def write_backup(source: Place, writer: Writer, step: Step) -> int:
+    """Write a backup of the source as it is now to an open file; return the number of rows."""
+    count = 0
+    async with looking(source) as here:
+        for table in backup.TABLES:
+            columns = await here.columns(table)
+            batch: list[Row] = []
+            async for row in here.rows(table):
+                batch.append(row)
+                count += 1
+                if len(batch) == _BATCH:
+                    writer.add(table, columns, batch)
+                    step(len(batch))
+                    batch = []
+            writer.add(table, columns, batch)
+            step(len(batch))
+    writer.end()
     return count
 
 

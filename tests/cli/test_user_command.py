@@ -45,8 +45,12 @@ def shop(service: Service) -> Tenant:
 
 
 def run(folder: Path, *words: str) -> Result:
+    return command(folder, "user", *words)
+
+
+def command(folder: Path, *words: str) -> Result:
     environment = {"DATA_DIR": str(folder), "JWT_KEY": KEY}
-    return CliRunner().invoke(main, ["user", *words], env=environment)
+    return CliRunner().invoke(main, list(words), env=environment)
 
 
 def write(path: Path, found: list[dict[str, Any]]) -> Path:
@@ -168,8 +172,6 @@ def test_an_export_holds_everybody_and_only_with_hashes_a_way_back(tmp_path: Pat
     ("words", "says"),
     [
         (["import", "--tenant", EMAIL, "users.txt"], "its name has to end in .csv, .json, .jsonl, .ndjson"),
-        (["import", "--tenant", "nobody@example.org", "users.ndjson"], "there is no tenant of this e-mail address"),
-        (["export", "--tenant", "nobody@example.org"], "there is no tenant of this e-mail address"),
         (["import", "--tenant", EMAIL, "absent.csv"], "does not exist"),
         (["import", "users.ndjson"], "Missing option '--tenant'"),
         (["export", "--tenant", EMAIL, "no/such/folder.ndjson"], "cannot be written"),
@@ -182,6 +184,76 @@ def test_wrong_use_ends_with_2_and_says_why(tmp_path: Path, shop: Tenant, words:
     assert result.exit_code == 2
     assert says in " ".join(result.stderr.split())
     assert shop.get("/user").json()["users"] == []
+
+
+@pytest.mark.parametrize("name", ["nobody@example.org", "nobody", "00000000-0000-4000-8000-000000000000", ""])
+def test_F35_an_unknown_tenant_is_one_sentence_for_every_command(tmp_path: Path, shop: Tenant, name: str) -> None:
+    write(tmp_path / "users.ndjson", [ALICE])
+    write(tmp_path / "users.json", [])
+    for words in (
+        ["user", "import", str(tmp_path / "users.ndjson")],
+        ["user", "export"],
+        ["user", "list"],
+        ["import", "django", str(tmp_path / "users.json")],
+    ):
+        result = command(tmp_path, *words, "--tenant", name)
+        assert result.exit_code == 1
+        assert result.stderr.endswith(f"There is no tenant {name}.\n")
+    assert shop.get("/user").json()["users"] == []
+
+
+def test_F35_a_tenant_is_named_by_id_or_address_for_every_command(tmp_path: Path, shop: Tenant) -> None:
+    rows = write(tmp_path / "users.ndjson", [ALICE])
+    django = tmp_path / "users.json"
+    django.write_text(
+        json.dumps(
+            [
+                {
+                    "model": "auth.user",
+                    "pk": 7,
+                    "fields": {"username": "dora", "email": "d@e.org", "password": "!", "is_active": True},
+                }
+            ]
+        )
+    )
+    for number, name in enumerate((shop.id, EMAIL.upper())):
+        for words in (
+            ["user", "import", str(rows)],
+            ["user", "export"],
+            ["user", "list"],
+            ["import", "django", str(django)],
+        ):
+            result = command(tmp_path, *words, "--tenant", name)
+            assert result.exit_code == 0, (number, words, result.output)
+    assert {one["login"] for one in shop.get("/user").json()["users"]} == {"alice", "dora"}
+
+
+@pytest.mark.parametrize("spelling", ["TRUE", "True", "true", "FALSE", "False", "false"])
+def test_F37_booleans_of_a_CSV_file_are_read_in_any_case(tmp_path: Path, shop: Tenant, spelling: str) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text(f"login,email,sub,disabled,emailVerified\nalice,a@example.org,1,{spelling},{spelling}\n")
+    assert run(tmp_path, "import", "--tenant", EMAIL, str(file), "--unconfirmed", "admit").exit_code == 0
+    found = shop.get("/user/alice").json()
+    assert (found.get("disabled", False), found.get("emailVerified", False)) == (spelling.lower() == "true",) * 2
+
+
+@pytest.mark.parametrize("cell", ["yes", "1", "TRUE FALSE", '"TRUE"', "Null"])
+def test_F37_what_is_no_boolean_is_refused(tmp_path: Path, shop: Tenant, cell: str) -> None:
+    file = write(tmp_path / "users.csv", [{"login": "alice", "email": "a@example.org", "sub": "1", "disabled": cell}])
+    assert run(tmp_path, "import", "--tenant", EMAIL, str(file)).exit_code == 3
+    assert shop.get("/user").json()["users"] == []
+
+
+def test_F36_a_dash_is_standard_output(tmp_path: Path, shop: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shop.create("alice")
+    named = run(tmp_path, "export", "--tenant", EMAIL, "-")
+    assert named.stdout == run(tmp_path, "export", "--tenant", EMAIL).stdout
+    assert json.loads(named.stdout)["login"] == "alice"
+    write(tmp_path / "bad.ndjson", [{"login": "bob"}])
+    refused = run(tmp_path, "import", "--tenant", EMAIL, "bad.ndjson", "--refused", "-")
+    assert json.loads(refused.stdout.splitlines()[0])["code"] == "validation_error"
+    assert not (tmp_path / "-").exists()
 
 
 @pytest.mark.parametrize(

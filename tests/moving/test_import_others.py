@@ -330,7 +330,7 @@ def test_an_entry_that_is_none_refuses_itself_and_no_other(settings: Settings, t
     [
         ("kratos", "{", TENANT.email, "is neither CSV nor JSON"),
         ("django", "[" * 100_000, TENANT.email, "is neither CSV nor JSON"),
-        ("keycloak", "[]", "nobody@example.org", "--tenant: there is no tenant of this e-mail address"),
+        ("keycloak", "[]", "nobody@example.org", "There is no tenant nobody@example.org"),
     ],
 )
 @pytest.mark.usefixtures("settings")

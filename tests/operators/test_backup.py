@@ -214,6 +214,21 @@ def test_N9_a_file_that_exists_is_replaced_only_by_force(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_F36_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    operator = Operator(tmp_path / "data", {})
+    operator.do("tenant", "create", "--init", "shop@example.org", typed=PASSWORD + "\n")
+    for more in ([], ["--force"], ["--passphrase-file", "phrase"]):
+        (tmp_path / "phrase").write_text("a passphrase\n")
+        written = operator.do("backup", "-", *more)
+        assert "The backup holds" in written.stderr
+        file = tmp_path / "piped.bak"
+        file.write_bytes(written.stdout_bytes)
+        operator.do("restore", str(file), "--yes", *more[1:] and more)
+        assert [one["email"] for one in operator.read("tenant", "list")] == ["shop@example.org"]
+    assert not (tmp_path / "-").exists()
+
+
 def test_N9_a_file_that_appears_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
     operator = Operator(tmp_path / "data", {})
     operator.do("migrate")

@@ -1,6 +1,7 @@
 """`doorward backup` and `doorward restore`."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
@@ -19,11 +20,12 @@ from doorward.cli.desk import (
     read_settings,
     yes,
 )
+from doorward.cli.program import STANDARD_OUTPUT
 from doorward.core.clock import system_clock
 from doorward.core.operations import restored
-from doorward.moving_up import BackupFile, Restored, back_up, size_of
+from doorward.moving_up import BackupFile, Restored, back_up, size_of, write_backup
 from doorward.moving_up import restore as put_back
-from doorward.storage.backup import TABLES, NotABackup, Reader
+from doorward.storage.backup import TABLES, NotABackup, Reader, Writer
 from doorward.storage.tables import Interrupted
 from doorward.stores import migrate, place_of
 
@@ -32,8 +34,14 @@ passphrase_file = click.option(
 )
 
 
-@click.command(epilog=example("doorward backup /backups/doorward.bak\ndoorward backup doorward.bak --encrypt"))
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.command(
+    epilog=example(
+        "doorward backup /backups/doorward.bak\n"
+        "doorward backup doorward.bak --encrypt\n"
+        "doorward backup - --passphrase-file /run/secrets/backup | ssh vault 'cat > doorward.bak'"
+    )
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--encrypt", is_flag=True, help="Encrypt it under a passphrase, which is asked for.")
 @passphrase_file
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
@@ -41,9 +49,13 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     """Write a backup of tenants, users, API keys and audit trails, also while the service runs.
 
     There are no sessions and no master keys in it: keep the master key elsewhere. A FILE that exists is left as it is,
-    unless --force is given; then it is replaced when the new backup is complete.
+    unless --force is given; then it is replaced when the new backup is complete. - is standard output: then only exit
+    code 0 says that the backup is complete.
     """
-    if not force and file.exists():
+    to_output = file == STANDARD_OUTPUT
+    if to_output and sys.stdout.isatty():
+        raise click.UsageError("Standard output is a terminal; redirect it into a file or a program.")
+    if not force and not to_output and file.exists():
         fail(f"{file} exists; choose another name, or replace it with --force.")
     passphrase = read_secret("Passphrase", passphrase_file) if encrypt or passphrase_file else None
     settings = explained(read_settings)
@@ -52,15 +64,24 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     place = explained(lambda: place_of(settings))
     try:
         with progress("Backing up", lambda: asyncio.run(size_of(place, TABLES))) as step:
-            target = BackupFile(file, overwrite=force)
-            rows = asyncio.run(back_up(place, target, schema=schema, taken_at=now, passphrase=passphrase, step=step))
+            if to_output:
+                writer = Writer(sys.stdout.buffer, schema=schema, taken_at=now, passphrase=passphrase)
+                rows = asyncio.run(write_backup(place, writer, step))
+                sys.stdout.flush()
+            else:
+                target = BackupFile(file, overwrite=force)
+                work = back_up(place, target, schema=schema, taken_at=now, passphrase=passphrase, step=step)
+                rows = asyncio.run(work)
     except FileExistsError:
         fail(f"{file} was created by another program meanwhile; it is left as it is.")
     except OSError as error:
+        if to_output:
+            raise
         fail(f"{file} cannot be written ({error.strerror}).")
     except Interrupted as reason:
-        fail(f"{reason} There is no {file}; the same command begins anew.")
-    done(f"{file} holds {rows} rows as they were at {moment(now)}.")
+        left = "What was written is no backup" if to_output else f"There is no {file}"
+        fail(f"{reason} {left}; start the same command again.")
+    done(f"{'The backup' if to_output else file} holds {rows} rows as they were at {moment(now)}.")
 
 
 @click.command(epilog=example("doorward restore /backups/doorward.bak\ndoorward restore doorward.bak --yes"))

@@ -241,6 +241,9 @@ def email(_context: click.Context, _parameter: click.Parameter, value: str) -> s
     return value
 
 
+TENANT: Mapping[str, Any] = {"required": True, "metavar": "TENANT", "help": "The tenant: its id or e-mail address."}
+"""An option of commands that act on one tenant."""
+
 UNCONFIRMED: Mapping[str, Any] = {
     "type": click.Choice([one.value for one in Unconfirmed]),
     "default": Unconfirmed.DISABLE.value,
@@ -261,7 +264,7 @@ yes = click.option("--yes", is_flag=True, help="Do not ask.")
 password_file = click.option(
     "--password-file", metavar="FILE", help="File whose first line is the password; - is standard input."
 )
-tenant_option = click.option("--tenant", required=True, metavar="TENANT", help="The tenant: its id or e-mail address.")
+tenant_option = click.option("--tenant", **TENANT)
 
 
 def example(text: str) -> str:

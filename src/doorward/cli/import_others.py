@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from doorward.cli.desk import UNCONFIRMED, example, unconfirmed_note
+from doorward.cli.desk import TENANT, UNCONFIRMED, example, unconfirmed_note
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
-from doorward.core.model import Caller
+from doorward.core.operations import NoSuchTenant, find_tenant, operator
 from doorward.core.user_transfer import Newcomer, Outcome, Unconfirmed, Unfit, UserTransfer
 from doorward.http.rows import read_row
 from doorward.moving import others
@@ -30,7 +30,7 @@ _NO_USER = Unfit("unreadable_entry", "The entry is none that this system writes"
 class _Wanted(NamedTuple):
     """Options of an import."""
 
-    email: str
+    tenant: str
     unconfirmed: Unconfirmed
     dry_run: bool
     as_json: bool
@@ -39,8 +39,8 @@ class _Wanted(NamedTuple):
 def _command(name: str, reader_for: Callable[..., Reader], about: str, *options: Any) -> click.Command:
     """Return a command; `reader_for` is given the entries of the file and the values of `options`."""
 
-    def run(file: Path, email: str, unconfirmed: str, *, dry_run: bool, as_json: bool, **more: Any) -> None:
-        wanted = _Wanted(email, Unconfirmed(unconfirmed), dry_run, as_json)
+    def run(file: Path, tenant: str, unconfirmed: str, *, dry_run: bool, as_json: bool, **more: Any) -> None:
+        wanted = _Wanted(tenant, Unconfirmed(unconfirmed), dry_run, as_json)
         _bring_in(lambda entries: reader_for(entries, **more), file, wanted)
 
     return click.Command(
@@ -51,9 +51,7 @@ def _command(name: str, reader_for: Callable[..., Reader], about: str, *options:
         "3 done but for the rows that were refused.",
         params=[
             click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-            click.Option(
-                ["--tenant", "email"], required=True, help="E-mail address of the tenant they become users of."
-            ),
+            click.Option(["--tenant"], **TENANT),
             click.Option(["--unconfirmed"], **UNCONFIRMED),
             click.Option(["--dry-run"], is_flag=True, help="Only tell what would happen."),
             click.Option(["--json", "as_json"], is_flag=True, help="Report as JSON, for scripts."),
@@ -94,7 +92,7 @@ def _bring_in(reader_for: Callable[[list[Any]], Reader], file: Path, wanted: _Wa
         settings = Settings.read()
         migrate(settings, create=False)
         outcomes = asyncio.run(_take(settings, rows, wanted))
-    except (CannotStart, Refusal) as reason:
+    except (CannotStart, NoSuchTenant, Refusal) as reason:
         why = reason.sentence if isinstance(reason, Refusal) else str(reason)
         click.secho(f"doorward cannot import. {why.rstrip('.')}.", err=True, fg="red")
         sys.exit(1)
@@ -134,16 +132,12 @@ async def _take(settings: Settings, rows: list[Newcomer | Unfit], wanted: _Wante
     stores = choose(settings)
     await stores.open()
     try:
-        tenant = await stores.accounts.tenant_by_email(wanted.email)
-        if tenant is None:
-            raise CannotStart("--tenant: there is no tenant of this e-mail address.")
+        caller = operator((await find_tenant(stores.accounts, wanted.tenant)).id)
         transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
         outcomes: list[Outcome] = []
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
-            outcomes += await transfer.take(
-                Caller(tenant.id, "operator"), part, unconfirmed=wanted.unconfirmed, dry_run=wanted.dry_run
-            )
+            outcomes += await transfer.take(caller, part, unconfirmed=wanted.unconfirmed, dry_run=wanted.dry_run)
         return outcomes
     finally:
         await stores.close()

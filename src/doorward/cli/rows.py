@@ -12,7 +12,8 @@ from doorward.http.body import parse
 
 _PIECE = 1 << 16
 _LONGEST_ROW = 1 << 20
-_JSON_CELLS = ("scope", "metadata", "disabled", "emailVerified")
+_JSON_CELLS = ("scope", "metadata")
+_BOOLEAN_CELLS = ("disabled", "emailVerified")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -49,6 +50,8 @@ def _csv(file: IO[str]) -> Iterator[Any]:
         row: dict[str, Any] = {name: cell for name, cell in cells.items() if name is not None and cell}
         try:
             row |= {name: parse(row[name].encode()) for name in _JSON_CELLS if name in row}
+            # Spreadsheets write TRUE, Python's programs True.
+            row |= {name: parse(row[name].lower().encode()) for name in _BOOLEAN_CELLS if name in row}
         except Refusal:
             yield UnreadableRow()
         else:

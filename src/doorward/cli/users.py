@@ -13,12 +13,12 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
-from doorward.cli.desk import UNCONFIRMED, example, unconfirmed_note
-from doorward.cli.program import lose
+from doorward.cli.desk import UNCONFIRMED, example, tenant_option, unconfirmed_note
+from doorward.cli.program import STANDARD_OUTPUT, lose
 from doorward.cli.rows import ENDINGS, UnreadableFile, UnreadableRow, read_rows
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
-from doorward.core.model import Caller
+from doorward.core.operations import NoSuchTenant, find_tenant, operator
 from doorward.core.user_transfer import Newcomer, Outcome, Status, Unconfirmed, Unfit, UserTransfer
 from doorward.http.rows import read_row, write_lines
 from doorward.settings import Settings
@@ -77,19 +77,22 @@ class _Report:
 
 
 @user.command("import", epilog=example("doorward user import users.csv --tenant shop@example.org --dry-run"))
-@click.option("--tenant", "email", required=True, help="E-mail address of the tenant whose users they become.")
+@tenant_option
 @click.option("--unconfirmed", **UNCONFIRMED)
 @click.option("--dry-run", is_flag=True, help="Only tell what would happen.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts.")
 @click.option(
-    "--refused", type=click.Path(dir_okay=False, path_type=Path), help="Write a line of JSON here for each refused row."
+    "--refused",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write a line of JSON here for each refused row; - is standard output.",
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def take(file: Path, email: str, unconfirmed: str, refused: Path | None, *, dry_run: bool, as_json: bool) -> None:
+def take(file: Path, tenant: str, unconfirmed: str, refused: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """Create users from FILE: .csv, .json (an array), or .ndjson, with the fields of POST /users/import.
 
     A login that exists is left as it is, so an import that was interrupted is continued by giving the same file again.
-    Cells of the CSV columns scope, metadata, emailVerified and disabled are JSON; an empty cell is no value.
+    Cells of the CSV columns scope and metadata are JSON, those of emailVerified and disabled are true or false, in any
+    case; an empty cell is no value.
 
     Exit codes: 0 every row was created or existed already, 1 the stores or the file cannot be read or written (what was
     created stays), 2 wrong use, 3 some rows were refused.
@@ -99,14 +102,15 @@ def take(file: Path, email: str, unconfirmed: str, refused: Path | None, *, dry_
         raise click.BadParameter(f"its name has to end in {', '.join(ENDINGS)}", param_hint="FILE")
     with ExitStack() as opened:
         treatment = Unconfirmed(unconfirmed)
-        report = _Report(dry_run, treatment, opened.enter_context(_open_private(refused, "w")) if refused else None)
+        refused_file = opened.enter_context(_open_output(refused, "w")) if refused else None
+        report = _Report(dry_run, treatment, refused_file)
         raw = opened.enter_context(file.open("rb"))
         bar = opened.enter_context(
             click.progressbar(length=file.stat().st_size, file=sys.stderr, hidden=not sys.stderr.isatty())
         )
 
         async def run(stores: Stores) -> None:
-            caller = await _operator(stores, email)
+            caller = operator((await find_tenant(stores.accounts, tenant)).id)
             transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
             rows = map(_read, read_rows(raw, ending))
             while batch := list(islice(rows, _BATCH)):
@@ -130,25 +134,24 @@ def _read(row: Any) -> Newcomer | Unfit:
 
 
 @user.command("export", epilog=example("doorward user export users.ndjson --tenant shop@example.org --hashes"))
-@click.option("--tenant", "email", required=True, help="E-mail address of the tenant whose users they are.")
+@tenant_option
 @click.option("--hashes", is_flag=True, help="With the hashes of their passwords, so that they can be imported again.")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-def hand_out(file: Path | None, email: str, *, hashes: bool) -> None:
-    """Write the tenant's users as lines of JSON to FILE, readable by its owner only, or to standard output.
+@click.argument("file", default="-", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+def hand_out(file: Path, tenant: str, *, hashes: bool) -> None:
+    """Write the tenant's users as lines of JSON to FILE, readable by its owner only, or to standard output (-).
 
     Exit codes: 0 done, 1 the stores cannot be read or the file cannot be written, 2 wrong use.
     """
 
     async def run(stores: Stores) -> None:
-        caller = await _operator(stores, email)
+        caller = operator((await find_tenant(stores.accounts, tenant)).id)
         transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
         count = 0
-        opened: AbstractContextManager[Any] = _open_private(file, "wb") if file else nullcontext(sys.stdout.buffer)
-        with opened as output:
+        with _open_output(file, "wb") as output:
             async for users in transfer.hand_out(caller, hashes=hashes):
                 output.write(write_lines(users, hashes=hashes))
                 count += len(users)
-                if file is not None and sys.stderr.isatty():
+                if file != STANDARD_OUTPUT and sys.stderr.isatty():
                     click.echo(f"\r{count} users ...", nl=False, err=True)
             output.flush()
         click.echo(f"\r{count} users.   " if sys.stderr.isatty() else f"{count} users.", err=True)
@@ -156,20 +159,16 @@ def hand_out(file: Path | None, email: str, *, hashes: bool) -> None:
     _run(run)
 
 
-def _open_private(path: Path, mode: str) -> IO[Any]:
+def _open_output(path: Path, mode: str) -> AbstractContextManager[IO[Any]]:
+    """Return a new file that only its owner can read, or standard output."""
+    if path == STANDARD_OUTPUT:
+        return nullcontext(sys.stdout.buffer if "b" in mode else sys.stdout)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.fchmod(handle, 0o600)
     except OSError as error:
         raise click.BadParameter(f"{path} cannot be written ({error.strerror})") from None
     return os.fdopen(handle, mode)
-
-
-async def _operator(stores: Stores, email: str) -> Caller:
-    tenant = await stores.accounts.tenant_by_email(email)
-    if tenant is None:
-        raise click.BadParameter("there is no tenant of this e-mail address", param_hint="--tenant")
-    return Caller(tenant.id, "operator")
 
 
 def _run(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
@@ -183,7 +182,7 @@ def _run(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
         settings = Settings.read()
         migrate(settings, create=False)
         return asyncio.run(run(settings))
-    except CannotStart as reason:
+    except (CannotStart, NoSuchTenant) as reason:
         _fail(str(reason))
     except Refusal as refusal:
         _fail(f"{type(refusal).sentence}.")

@@ -23,6 +23,14 @@ class NoSuchTenant(Exception):  # noqa: N818 - the sentence is for an operator, 
     """An operator named a tenant that there is not."""
 
 
+async def find_tenant(accounts: Accounts, name: str) -> Tenant:
+    """Return the tenant of this id or e-mail address; NoSuchTenant."""
+    tenant = await (accounts.tenant_by_email(name) if "@" in name else accounts.tenant_by_id(name))
+    if tenant is None:
+        raise NoSuchTenant(f"There is no tenant {name}.")
+    return tenant
+
+
 @dataclass(frozen=True, slots=True)
 class Operations:
     """Acts on any tenant, for an operator."""
@@ -36,10 +44,7 @@ class Operations:
 
     async def find(self, name: str) -> Tenant:
         """Return the tenant of this id or e-mail address; NoSuchTenant."""
-        tenant = await (self.accounts.tenant_by_email(name) if "@" in name else self.accounts.tenant_by_id(name))
-        if tenant is None:
-            raise NoSuchTenant(f"There is no tenant {name}.")
-        return tenant
+        return await find_tenant(self.accounts, name)
 
     async def tenants(self) -> AsyncIterator[Tenant]:
         """Yield every tenant, by canonical e-mail address."""
