@@ -204,6 +204,30 @@ async def test_pages_go_through_all_users_in_one_order_on_every_store(workers: W
     assert found == ordered
 
 
+async def test_F31_users_are_listed_by_the_beginning_of_their_login(workers: Workers) -> None:
+    accounts, _ = workers.accounts
+    tenant, other = await kept_tenant(accounts), await kept_tenant(accounts)
+    names = ["a", "al", "al\U0010fffd", "alan", "am", "b", "李", "李明", "\U00020bb7"]
+    for owner in (tenant, other):
+        assert all(await accounts.add_users([make_user(owner.id, login=name) for name in names]))
+    for prefix, after, expected in (
+        ("al", "", ["al", "alan", "al\U0010fffd"]),
+        ("al", "a", ["al", "alan", "al\U0010fffd"]),
+        ("al", "al", ["alan", "al\U0010fffd"]),
+        ("al", "alan", ["al\U0010fffd"]),
+        ("al", "am", []),
+        ("al", "b", []),
+        ("李", "李", ["李明"]),
+        ("\U00020bb7", "李明", ["\U00020bb7"]),
+        ("x", "", []),
+        ("", "b", ["李", "李明", "\U00020bb7"]),
+    ):
+        found = await accounts.list_users(tenant.id, after=after, limit=5, prefix=prefix)
+        assert [user.login for user in found] == expected, (prefix, after)
+        assert {user.tenant_id for user in found} <= {tenant.id}
+    assert [user.login for user in await accounts.list_users(tenant.id, after="", limit=2, prefix="a")] == ["a", "al"]
+
+
 @pytest.mark.parametrize(
     ("part", "expected"),
     [

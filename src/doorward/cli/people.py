@@ -103,7 +103,9 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
 
 @user.command("list", epilog=example("doorward user list --tenant shop@example.org --search ali"))
 @tenant_option
-@click.option("--search", default="", help="Only logins that contain this.")
+@click.option(
+    "--search", default="", help="Only logins that contain this; with one or two characters, that begin with it."
+)
 @as_json
 def list_users(*, tenant: str, search: str, as_json: bool) -> None:
     """List a tenant's users, by login."""

@@ -23,6 +23,7 @@ from doorward.core.user_lookup import UserRef, find_user
 LAST_PAGE = "0"
 """The cursor that ends a list, and that may begin one: as the predecessor's."""
 
+_SHORTEST_PART = 3
 _TRIES = 5
 
 
@@ -259,8 +260,9 @@ class Users:
     ) -> tuple[list[User], str]:
         """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
 
-        `after` is what `read_cursor` read from the page before's, "" for the first page. A page of a search may be
-        short though it is not the last, so that none takes long.
+        A part of a login selects the logins that contain it, or begin with it where its canonical form has less than
+        three characters: most logins contain some text as short. `after` is what `read_cursor` read from the page before's,
+        "" for the first page. A page of a search may be short though it is not the last, so that none takes long.
         """
         users, reached = await self._list(tenant_id, matching, after, limit + 1)
         if len(users) > limit:
@@ -270,8 +272,10 @@ class Users:
     async def _list(self, tenant_id: str, matching: Criterion | None, after: str, limit: int) -> Found:
         field, text = matching or (None, "")
         match field:
-            case Field.PART if part := canonical(text):
+            case Field.PART if len(part := canonical(text)) >= _SHORTEST_PART:
                 return await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit)
+            case Field.PART:
+                return Found(await self.accounts.list_users(tenant_id, after=after, limit=limit, prefix=part))
             case Field.EMAIL:
                 return await self.accounts.users_by_email(tenant_id, text, after=after, limit=limit)
             case Field.SUB:

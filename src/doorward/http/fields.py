@@ -24,7 +24,7 @@ SCOPE_DEPTH = 8
 MOST_TOKENS = 500
 PAGE = 100
 LONGEST_PAGE = 500
-SEARCH_SHORTEST = 3
+SEARCH_SHORTEST = 1
 SEARCH_LONGEST = 120
 
 # The JSON spelling of a password may be six times its bytes; its own limit is the rule.

@@ -13,6 +13,8 @@ from doorward.storage.sessions import demanding, end
 _BATCH = 500
 # Behind every login: nothing of this character is visible, so no login holds it.
 _END = "\U0010ffff"
+# Nothing lies between a login and the same one with this behind it: only NUL is less, which no login holds.
+_NEXT = "\x01"
 # As in the schema's triggers, and in `index_logins`.
 _PIECE = 6
 # Where the figures come from: docs/decisions/0060-search-by-pieces.md.
@@ -151,9 +153,10 @@ class RelationalAccounts:
         """See `Accounts.tenants_of`."""
         return {row[0]: row[1] for row in await self._db.look_up("tenants_of_users", user_ids)} if user_ids else {}
 
-    async def list_users(self, tenant_id: str, *, after: str, limit: int) -> list[User]:
+    async def list_users(self, tenant_id: str, *, after: str, limit: int, prefix: str = "") -> list[User]:
         """See `Accounts.list_users`."""
-        values = {"tenant_id": tenant_id, "after": after, "limit": limit}
+        first = max(prefix, after + _NEXT) if after else prefix
+        values = {"tenant_id": tenant_id, "first": first, "beyond": prefix + _END, "limit": limit}
         return [_user(row) for row in await self._db.scan("list_users", values)]
 
     async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> Found:

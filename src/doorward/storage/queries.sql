@@ -125,7 +125,7 @@ SELECT id, tenant_id FROM users WHERE id IN (:ids)
 -- name: list_users
 SELECT id, tenant_id, login, email, company, sub, scope, password_hash, credentials, registration_date, last_activity,
        metadata, email_verified_at, disabled, version
-FROM users WHERE tenant_id = :tenant_id AND login_key > :after
+FROM users WHERE tenant_id = :tenant_id AND login_key >= :first AND login_key < :beyond
 ORDER BY login_key LIMIT :limit
 
 -- name: users_by_email

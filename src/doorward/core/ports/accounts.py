@@ -107,8 +107,11 @@ class Accounts(Protocol):
         """Return the tenant's id of each of these user ids that is a user's."""
         ...
 
-    async def list_users(self, tenant_id: str, *, after: str, limit: int) -> list[User]:
-        """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login)."""
+    async def list_users(self, tenant_id: str, *, after: str, limit: int, prefix: str = "") -> list[User]:
+        """Return up to `limit` users of the tenant by canonical login, those after `after` (a canonical login).
+
+        With `prefix` (canonical), only those whose login begins with it. No others are looked at.
+        """
         ...
 
     async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> Found:

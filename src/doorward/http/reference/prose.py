@@ -121,7 +121,7 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
         {"type": "string", "examples": ["alice"]},
     ),
     "q": (
-        "A part of the login.",
+        "A part of the login; with one or two characters, its beginning.",
         {"type": "string", "minLength": SEARCH_SHORTEST, "maxLength": SEARCH_LONGEST, "examples": ["ali"]},
     ),
     "userId": ("The user's id.", {"type": "string", "format": "uuid"}),
