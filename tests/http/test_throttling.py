@@ -398,7 +398,8 @@ def test_a_least_distance_between_two_requests_is_kept(start: Start, clock: Turn
     http = service.client()
     for _ in range(3):
         assert unproven(service, http).status_code == 401
-        assert unproven(service, http).headers["retry-after"] == "2"
+        refused = unproven(service, http)
+        assert (refused.headers["retry-after"], refused.json()["budget"]) == ("2", "spacing")
         clock.turn(milliseconds=1_499)
         assert unproven(service, http).status_code == 429
         clock.turn(milliseconds=1)
@@ -502,6 +503,34 @@ def test_a_tenant_has_a_budget_of_its_own(start: Start, clock: TurnableClock, na
     assert use(tenant, 11).status_code == 429
     clock.turn(milliseconds=1)
     assert [use(tenant, number).status_code for number in (12, 13)] == [200, 429]
+
+
+def test_C12_a_refusal_names_the_budget_that_is_used_up(start: Start) -> None:
+    small = {"BUDGET_VERIFY": "1:4", "BUDGET_WRITE": "1:10", "BUDGET_LOGIN": "1:2", "THROTTLER_MAX": "20"}
+    service = start(**small)
+
+    def budget(ask: Callable[[Tenant], httpx.Response]) -> str:
+        tenant = service.tenant(f"{uuid4().hex}@example.org")
+        for _ in range(30):
+            answer = ask(tenant)
+            if answer.status_code == 429:
+                said = answer.json()
+                assert "too_many_requests" in {said.get("code"), said["error"]}
+                return str(said["budget"])
+        pytest.fail("there is no limit")
+
+    users = count()
+    large = {"tokens": ["x" * 5000] * 4}
+    assert budget(lambda tenant: tenant.get("/user")) == "verify"
+    assert budget(lambda tenant: tenant.post("/auth/verify/batch", large)) == "body"
+    assert budget(lambda tenant: tenant.verify("x")) == "refused_verify"
+    assert budget(lambda tenant: tenant.post("/user", {})) == "refused"
+    assert budget(lambda tenant: tenant.create(f"user-{next(users)}")) == "write"
+    assert budget(lambda tenant: tenant.get("/users/export")) == "bulk"
+    assert budget(lambda tenant: tenant.login()) == "login"
+    # RFC 6749 has its own names for the code and the sentence.
+    assert budget(lambda t: t.http.post("/oauth/introspect", data={"token": "x"}, headers=t.headers)) == "verify"
+    assert budget(lambda _: unproven(service)) == "address"
 
 
 def test_a_refused_change_changes_nothing(start: Start, clock: TurnableClock) -> None:

@@ -147,10 +147,15 @@ class LoginRefused(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """A budget of requests is used up for the moment."""
+    """A budget of requests is used up for the moment. `budget` is its name, one of `throttle.BUDGETS`."""
 
     code = "too_many_requests"
     sentence = "Too many requests, slow down"
+
+    def __init__(self, budget: str = "address", *, retry_after: int | None = None, caller: object = None) -> None:
+        """Refuse; see `Refusal`."""
+        super().__init__(retry_after=retry_after, caller=caller)
+        self.budget = budget
 
 
 class TooManyAttempts(Refusal):

@@ -18,6 +18,9 @@ from doorward.core.ports import Backoff, Clock, Counters
 TENANTS = "tenants"
 """The realm in which the attempts at tenants' own passwords are counted; a user's realm is its tenant's id."""
 
+BUDGETS = ("address", "spacing", "verify", "body", "refused_verify", "refused", "write", "bulk", "login")
+"""Published names of the budgets. A key of a counter begins with its budget's, and a colon, except for `verify`."""
+
 _BULK = 10
 _KILOBYTE = 1024
 _POLL = 0.025
@@ -136,7 +139,7 @@ class Throttle:
         """
         amount = 1 + size // _KILOBYTE
         if question:
-            self._take_here(f"no:{tenant_id}", self.budgets.verify, amount)
+            self._take_here(f"refused_verify:{tenant_id}", self.budgets.verify, amount)
         else:
             self._take_here(f"refused:{tenant_id}", self.budgets.verify, amount, all_that_is_left=True)
 
@@ -145,7 +148,7 @@ class Throttle:
         budget = self.budgets.verify
         wait = self._local.get(f"refused:{tenant_id}", 0) + budget.period * (1 - budget.burst) - self.monotonic()
         if budget.burst and wait > 0:
-            raise TooManyRequests(retry_after=_seconds(wait))
+            raise TooManyRequests("refused", retry_after=_seconds(wait))
 
     def _take_here(self, key: str, budget: Budget, amount: int = 1, *, all_that_is_left: bool = False) -> None:
         """Take from a budget in memory; TooManyRequests where there is less. `all_that_is_left`: that is taken then."""
@@ -159,7 +162,7 @@ class Throttle:
         if excess > 0:
             if all_that_is_left:
                 self._local[key] = full_at - excess
-            raise TooManyRequests(retry_after=_seconds(excess))
+            raise TooManyRequests(_budget_of(key), retry_after=_seconds(excess))
         self._local[key] = full_at
         if len(self._local) > _REMEMBERED_DENIALS:
             self._local = {known: at for known, at in self._local.items() if at > now}
@@ -178,7 +181,7 @@ class Throttle:
         wait = await self.counters.take(key, period=budget.period, burst=budget.burst, now=self.clock())
         if wait > 0:
             self._remember(key, wait)
-            raise TooManyRequests(retry_after=_seconds(wait))
+            raise TooManyRequests(_budget_of(key), retry_after=_seconds(wait))
         self._denied.pop(key, None)
 
     def alias(self, realm: str, name: str) -> str:
@@ -192,7 +195,7 @@ class Throttle:
     def _refuse_known(self, key: str) -> None:
         until = self._denied.get(key)
         if until is not None and (wait := until - self.monotonic()) > 0:
-            raise TooManyRequests(retry_after=_seconds(wait))
+            raise TooManyRequests(_budget_of(key), retry_after=_seconds(wait))
 
     def _remember(self, key: str, wait: int) -> None:
         now = self.monotonic()
@@ -261,6 +264,12 @@ class Throttle:
         former, key = await self._counter(realm, name), await self._counter(realm, other)
         if key != former:
             await self.counters.inherit(key, former, now=self.clock())
+
+
+def _budget_of(key: str) -> str:
+    """Return the name of the budget that a counter is of."""
+    name, colon, _ = key.partition(":")
+    return name if colon else "verify"
 
 
 def _scope(realm: str, session: str) -> str:

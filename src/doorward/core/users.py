@@ -261,8 +261,9 @@ class Users:
         """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
 
         A part of a login selects the logins that contain it, or begin with it where its canonical form has less than
-        three characters: most logins contain some text as short. `after` is what `read_cursor` read from the page before's,
-        "" for the first page. A page of a search may be short though it is not the last, so that none takes long.
+        three characters: most logins contain some text as short. `after` is what `read_cursor` read from the page
+        before's, "" for the first page. A page of a search may be short though it is not the last, so that none takes
+        long.
         """
         users, reached = await self._list(tenant_id, matching, after, limit + 1)
         if len(users) > limit:

@@ -271,7 +271,12 @@ def body(refusal: Refusal) -> bytes:
         return msgspec.json.encode(
             {"error": error, "message": refusal.sentence, "code": refusal.code, "status": int(status)}
         )
-    return msgspec.json.encode({"error": _text(refusal), "code": refusal.code, "status": int(status)})
+    return msgspec.json.encode({"error": _text(refusal), "code": refusal.code, "status": int(status), **_more(refusal)})
+
+
+def _more(refusal: Refusal) -> dict[str, object]:
+    """Return the fields of a refusal's body that only its kind has."""
+    return {"budget": refusal.budget} if isinstance(refusal, core.TooManyRequests) else {}
 
 
 def _text(refusal: Refusal) -> str:
@@ -289,7 +294,7 @@ _OAUTH: dict[type[Refusal], tuple[str, HTTPStatus]] = {
 def oauth(refusal: Refusal) -> tuple[bytes, HTTPStatus]:
     """Return body and status of a refusal as RFC 6749, section 5.2, has them; its own code where that knows none."""
     error, status = _OAUTH.get(type(refusal), (refusal.code, STATUS[type(refusal)]))
-    return msgspec.json.encode({"error": error, "error_description": _text(refusal)}), status
+    return msgspec.json.encode({"error": error, "error_description": _text(refusal), **_more(refusal)}), status
 
 
 def _detail(fault: Fault) -> dict[str, object]:

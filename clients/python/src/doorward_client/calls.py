@@ -127,7 +127,9 @@ def _error(answer: Answer) -> DoorwardError:
     request_id = answer.headers.get("x-request-id")
     kind = BY_CODE.get(code, Refused)
     if issubclass(kind, TooManyRequests):
-        return kind(code, answer.status, message, request_id=request_id, retry_after=retry_after(answer) or 1.0)
+        wait = retry_after(answer) or 1.0
+        budget = str(said.get("budget", ""))
+        return kind(code, answer.status, message, request_id=request_id, retry_after=wait, budget=budget)
     if issubclass(kind, ValidationFailed):
         return kind(code, answer.status, message, request_id=request_id, details=_details(said))
     return kind(code, answer.status, message, request_id=request_id)

@@ -156,16 +156,24 @@ class Conflict(Refused):
 
 
 class TooManyRequests(Refused):
-    """A budget is used up for the moment. `retry_after`: seconds to wait."""
+    """A budget is used up for the moment. `retry_after`: seconds to wait. `budget`: its name, empty where unknown."""
 
     for_code = "too_many_requests"
 
     def __init__(
-        self, code: str, status: int, message: str, *, request_id: str | None = None, retry_after: float = 1.0
+        self,
+        code: str,
+        status: int,
+        message: str,
+        *,
+        request_id: str | None = None,
+        retry_after: float = 1.0,
+        budget: str = "",
     ) -> None:
         """Keep what Doorward said, and how long it asks to wait."""
         super().__init__(code, status, message, request_id=request_id)
         self.retry_after = retry_after
+        self.budget = budget
 
 
 class TooManyAttempts(TooManyRequests):

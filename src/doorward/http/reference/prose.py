@@ -5,6 +5,7 @@ from typing import Any
 
 from doorward.core.errors import Refusal, TokenMissing, ValidationFailed
 from doorward.core.identity import MOST_CHARACTERS
+from doorward.core.throttle import BUDGETS
 from doorward.core.user_transfer import Unconfirmed
 from doorward.core.users import LAST_PAGE
 from doorward.http.errors import STATUS
@@ -191,6 +192,11 @@ HEADERS: Mapping[str, Json] = {
     "Allow": {"description": "The methods of this path.", "schema": {"type": "string", "examples": ["GET, OPTIONS"]}},
 }
 
+BUDGET: Json = {
+    "type": "string",
+    "description": "The budget that is used up, with `too_many_requests`.",
+    "enum": list(BUDGETS),
+}
 ERROR: Json = {
     "title": "Error",
     "description": "Why the answer is no.",
@@ -199,6 +205,7 @@ ERROR: Json = {
         "error": {"type": "string", "description": "A sentence for people."},
         "code": {"type": "string", "description": "A name for programs. It does not change between versions."},
         "status": {"type": "integer", "description": "The status of this answer, once more."},
+        "budget": BUDGET,
     },
     "required": ["error", "code", "status"],
 }
@@ -209,6 +216,7 @@ OAUTH_ERROR: Json = {
     "properties": {
         "error": {"type": "string", "description": "A name for programs."},
         "error_description": {"type": "string", "description": "A sentence for people."},
+        "budget": BUDGET,
     },
     "required": ["error", "error_description"],
 }
