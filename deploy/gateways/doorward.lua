@@ -3,15 +3,28 @@ local ADDRESS = "http://127.0.0.1:3000/forward-auth"
 local KEY = "REPLACE-WITH-THE-KEY"
 -- For one attempt; HAProxy makes up to four where nobody answers.
 local MILLISECONDS = 1000
+-- Where browsers without a session go, such as "https://login.example.org/". Empty: they get a 401 like other clients.
+local LOGIN_PAGE = ""
 local TOLD = { "x-auth-user-id", "x-auth-login", "x-auth-sub", "x-auth-tenant", "x-auth-scope", "x-auth-device" }
 
 local function first(headers, name)
     return headers and headers[name] and headers[name][0]
 end
 
+-- The address of the login page for a browser that asks for a page, nil for any other client.
+local function login_page(txn, sent)
+    local accept = first(sent, "accept") or ""
+    if LOGIN_PAGE == "" or txn.f:method() ~= "GET" or not accept:find("text/html", 1, true) then
+        return nil
+    end
+    local scheme = txn.f:ssl_fc() == 1 and "https" or "http"
+    return LOGIN_PAGE .. "?return_to=" .. scheme .. "://" .. (first(sent, "host") or "") .. txn.f:pathq()
+end
+
 core.register_action("doorward", { "http-req" }, function(txn)
     local sent = txn.http:req_get_headers()
     local asked = { ["x-doorward-key"] = { KEY } }
+    -- Of the cookies, Doorward reads the one that FORWARD_AUTH_COOKIE names there.
     for _, name in ipairs({ "authorization", "cookie" }) do
         local value = first(sent, name)
         if value then
@@ -30,7 +43,11 @@ core.register_action("doorward", { "http-req" }, function(txn)
     end
     -- Anything but a clear yes is a no: the user's where Doorward says so, else ours.
     local reply = txn:reply()
-    if answer and (answer.status == 401 or answer.status == 403) then
+    local page = answer and answer.status == 401 and login_page(txn, sent)
+    if page then
+        reply:set_status(302)
+        reply:add_header("location", page)
+    elseif answer and (answer.status == 401 or answer.status == 403) then
         reply:set_status(answer.status)
         reply:add_header("www-authenticate", "Bearer")
     else

@@ -18,7 +18,8 @@ from harness import without
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "gateways"
 PLACEHOLDER = "REPLACE-WITH-THE-KEY"
-DOORWARD, APPLICATION, FRONT = 3000, 8080, 8000
+DOORWARD, APPLICATION, LOGIN, FRONT = 3000, 8080, 8081, 8000
+LOGIN_PAGE = "https://login.example.org/"
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,15 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Place:
-    """What a gateway stands between: Doorward's port, the application's, and the key it asks with."""
+    """What a gateway stands between: Doorward's port, the application's, and the key it asks with.
+
+    With `login`, the port of a login page, it is configured to use one.
+    """
 
     doorward: int
     application: int
     key: str
+    login: int = 0
 
 
 def nginx_folders(folder: Path) -> str:
@@ -131,7 +136,7 @@ def nginx_folders(folder: Path) -> str:
 
 
 def _write(kind: Kind, folder: Path, place: Place, port: int) -> None:
-    ports = {DOORWARD: place.doorward, APPLICATION: place.application, FRONT: port}
+    ports = {DOORWARD: place.doorward, APPLICATION: place.application, LOGIN: place.login, FRONT: port}
     for name in kind.files:
         text = (SHIPPED / name).read_text()
         assert "127.0.0.1" in text, name
@@ -140,6 +145,8 @@ def _write(kind: Kind, folder: Path, place: Place, port: int) -> None:
             text = text.replace(f"port_value: {shipped}}}", f"port_value: {real}}}")
         text = text.replace(f"http://:{FRONT}", f"http://:{port}").replace(PLACEHOLDER, place.key)
         text = text.replace("/etc/haproxy/", f"{folder}/").replace("/etc/traefik/", f"{folder}/")
+        if place.login:
+            text = text.replace("#login ", "").replace('LOGIN_PAGE = ""', f'LOGIN_PAGE = "{LOGIN_PAGE}"')
         if name == "nginx.conf":
             text = text.replace("http {\n", f"http {{\naccess_log off;\n{nginx_folders(folder)}", 1)
         (folder / name).write_text(text)
