@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from doorward.core.model import Permission
+from doorward.core.throttle import BUDGETS
 from doorward.http.endpoints import Proof
 from doorward.http.errors import STATUS
 from doorward.http.routes import ENDPOINTS
@@ -185,3 +186,9 @@ def test_every_dependency_that_the_code_names_has_a_decision() -> None:
     told = "".join(page.read_text(encoding="utf-8").lower() for page in DECISIONS)
     assert len(used) > 8
     assert [name for name in used if name not in told] == []
+
+
+def test_C12_every_budget_is_documented_with_its_setting() -> None:
+    page = section(read("docs/errors.md"), "too_many_requests")
+    rows = re.findall(r"^\| `(\w+)` \|.*`(?:THROTTLER|BUDGET)_\w+`.*\|$", page, re.MULTILINE)
+    assert sorted(rows) == sorted(BUDGETS)
