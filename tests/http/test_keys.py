@@ -95,7 +95,7 @@ def test_a_key_does_what_it_is_allowed_and_is_refused_the_rest(
         lambda key: key + "A",
         lambda key: key[:-1],
         lambda key: "DW_" + key[3:],
-        lambda key: " " + key,
+        lambda key: "\t" + key,
         lambda key: key + "=",
         lambda key: "dw_" + "A" * 22 + key[25:],
         lambda key: key[:25] + "A" * 22 + key[47:],
