@@ -62,7 +62,7 @@ def _refused(answer: Answer, *codes: str) -> None:
 
 
 def _wrong_type(endpoint: Endpoint, stand: Stand) -> None:
-    for kind in ("text/plain", "application/json; charset=utf-16", "multipart/form-data"):
+    for kind in ("text/plain", "application/problem+json", "multipart/form-data"):
         _refused(_send(stand, endpoint, b"{}", **{"Content-Type": kind}), "unsupported_media_type")
     zipped = {"Content-Encoding": "gzip"}
     _refused(_send(stand, endpoint, b"{}", **zipped), "unsupported_media_type")
