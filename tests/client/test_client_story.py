@@ -305,8 +305,9 @@ def test_all_users_come_page_by_page(doorward: Doorward) -> None:
     page = doorward.users.page(limit=3)
     assert len(page.users) == 3
     assert doorward.users.page(page.next_cursor, limit=3).users[0].login == names[2]
+    assert [user.login for user in doorward.users.search("ot")] == ["other"]
     with pytest.raises(ValidationFailed) as refused:
-        list(doorward.users.search("ab"))
+        list(doorward.users.search("a" * 121))
     assert [detail.path for detail in refused.value.details] == [("q",)]
 
 

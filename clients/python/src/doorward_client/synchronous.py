@@ -209,7 +209,7 @@ class Users:
         email: str | None = None,
         sub: str | None = None,
     ) -> UserPage:
-        """Return a page of users: of all, of those with `part` (3 to 120 characters) in their logins, or as `find`."""
+        """Return a page of users: of all, of those that `search` or `find` give."""
         return self._sender.send(calls.users_page(cursor, limit, part=part, email=email, sub=sub))
 
     def iterate(self, *, limit: int = 100) -> Iterator[User]:
@@ -217,7 +217,10 @@ class Users:
         return self._follow(limit)
 
     def search(self, part: str, *, limit: int = 100) -> Iterator[User]:
-        """Give every user with `part` (3 to 120 characters) in its login, asking for `limit` at a time."""
+        """Yield every user with `part` (1 to 120 characters) in its login, in pages of `limit`.
+
+        A `part` of one or two characters has to be the beginning of the login.
+        """
         return self._follow(limit, part=part)
 
     def find(self, *, email: str | None = None, sub: str | None = None, limit: int = 100) -> Iterator[User]:
