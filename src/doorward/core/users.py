@@ -273,9 +273,10 @@ class Users:
     async def _list(self, tenant_id: str, matching: Criterion | None, after: str, limit: int) -> Found:
         field, text = matching or (None, "")
         match field:
-            case Field.PART if len(part := canonical(text)) >= _SHORTEST_PART:
-                return await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit)
             case Field.PART:
+                part = canonical(text)
+                if len(part) >= _SHORTEST_PART:
+                    return await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit)
                 return Found(await self.accounts.list_users(tenant_id, after=after, limit=limit, prefix=part))
             case Field.EMAIL:
                 return await self.accounts.users_by_email(tenant_id, text, after=after, limit=limit)
