@@ -41,7 +41,7 @@ from doorward.http.reference.openapi import describe
 from doorward.http.registration import RegistrationPolicy
 from doorward.http.router import build_router
 from doorward.http.routes import EXPRESS, PATHS
-from doorward.http.services import Services
+from doorward.http.services import Descriptions, Services
 from doorward.http.watch import Watch
 from doorward.life import Chore, Life, attempt
 from doorward.machine import cores, possible_connections
@@ -132,7 +132,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         checks=stores.checks,
         registration=RegistrationPolicy(settings.tenant_white_list, any_host=not settings.allowed_hosts),
         unthrottled=settings.throttler_white_list,
-        descriptions=describe(),
+        descriptions=describe() if settings.docs == "on" else Descriptions(),
         public_url=settings.public_url or _own_url(settings),
         forward_auth_cookie=settings.forward_auth_cookie,
     )

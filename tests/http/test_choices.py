@@ -41,6 +41,7 @@ def test_a_tenant_sees_what_counts_for_it(service: Service) -> None:
             "tenantSessionLifetime": None,
             "passwordPolicy": {"minLength": None, "requireClasses": False, "blockCommon": False},
             "readyHashes": False,
+            "introspectionAudience": None,
         },
     }
 

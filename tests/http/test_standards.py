@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 import httpx
 import msgspec
 import pytest
 from authlib.integrations.httpx_client import OAuth2Client
+from contract import assert_oauth_error
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -38,7 +39,7 @@ def test_RFC7662_a_live_token_is_active_with_its_claims(tenant: Tenant, key: Key
         "client_id": tenant.id,
         "username": "alice",
         "sub": "sub-1",
-        "aud": "doorward",
+        "aud": ["doorward", key["id"]],
         "jti": claims["jti"],
         "iat": claims["iat"],
         "exp": claims["exp"],
@@ -121,9 +122,168 @@ def test_RFC8414_the_description_is_true(shared: Service, tenant: Tenant, key: K
     assert issuer.startswith("http")
     for name in ("introspection_endpoint", "revocation_endpoint"):
         path = found[name].removeprefix(issuer)
-        assert found[f"{name}_auth_methods_supported"] == ["client_secret_basic"]
+        methods = ["client_secret_basic", "client_secret_post"]
+        assert found[f"{name}_auth_methods_supported"] == methods
+        form = {"token": "x", "client_id": key["id"], "client_secret": key["key"]}
         assert tenant.http.post(path, data={"token": "x"}, auth=(key["id"], key["key"])).status_code == 200
+        assert tenant.http.post(path, data=form).status_code == 200
     assert found["response_types_supported"] == []
+    assert shared.client().get(found["service_documentation"].removeprefix(issuer)).status_code == 200
+
+
+def test_C16_the_metadata_names_no_page_that_is_switched_off(tmp_path: Path) -> None:
+    with running(read_settings(tmp_path, {"DOCS": "off"})) as own:
+        assert "service_documentation" not in own.client().get("/.well-known/oauth-authorization-server").json()
+
+
+def credentials(key: Key) -> dict[str, str]:
+    return {"client_id": key["id"], "client_secret": key["key"]}
+
+
+@pytest.mark.parametrize("path", ["/oauth/introspect", "/oauth/revoke"])
+def test_C7_a_client_authenticates_in_the_form(tenant: Tenant, other: Tenant, key: Key, path: str) -> None:
+    tenant.create("alice")
+    token = tenant.session("alice")
+    answer = tenant.http.post(path, data={"token": token, **credentials(key)})
+    assert answer.status_code == 200
+    assert answer.json().get("active") is (True if path == "/oauth/introspect" else None)
+    assert (tenant.verify(token).status_code == 200) == (path == "/oauth/introspect")
+    foreign = other.post("/tenant/key", {"name": "rs", "permissions": ["verify", "sessions"]}).json()
+    for wrong in (
+        {},
+        {"client_id": key["id"]},
+        {"client_secret": key["key"]},
+        {**credentials(key), "client_secret": ""},
+        {**credentials(key), "client_id": ""},
+        {**credentials(key), "client_id": foreign["id"]},
+        {**credentials(key), "client_secret": "dw_x"},
+        {**credentials(key), "client_secret": "é"},
+        {"client_id": tenant.id, "client_secret": tenant.token},
+        {"client_assertion": "x", "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+    ):
+        assert_oauth_error(tenant.http.post(path, data={"token": token, **wrong}), 401, "invalid_client")
+
+
+@pytest.mark.parametrize("path", ["/oauth/introspect", "/oauth/revoke"])
+def test_C7_a_client_uses_one_authentication_method(tenant: Tenant, key: Key, path: str) -> None:
+    basic, bearer = httpx.BasicAuth(key["id"], key["key"]), {"Authorization": f"Bearer {tenant.token}"}
+    both = {"token": "x", **credentials(key)}
+    assertion = {"token": "x", "client_assertion": "x"}
+    for refused in (
+        tenant.http.post(path, data=both, auth=basic),
+        tenant.http.post(path, data=both, headers=bearer),
+        tenant.http.post(path, data=both, headers={"Authorization": "Bearer x"}),
+        tenant.http.post(path, data=both, auth=("x", "y")),
+        tenant.http.post(path, data={**both, "client_secret": "x"}, auth=basic),
+        tenant.http.post(path, data=assertion, auth=basic),
+        tenant.http.post(path, data={**both, **assertion}),
+    ):
+        assert_oauth_error(refused, 400, "invalid_request")
+    for accepted in ({}, {"client_id": key["id"]}, {"client_id": "", "client_secret": ""}):
+        assert tenant.http.post(path, data={"token": "x", **accepted}, auth=basic).status_code == 200
+    # A client that names another one than it authenticates as.
+    another = tenant.http.post(path, data={"token": "x", "client_id": "another"}, auth=basic)
+    assert_oauth_error(another, 401, "invalid_client")
+
+
+def test_C7_faults_of_a_form_are_reported_to_its_authenticated_client_only(tenant: Tenant, key: Key) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def send(content: str, **headers: str) -> httpx.Response:
+        return tenant.http.post("/oauth/introspect", content=content, headers={**form, **headers})
+
+    known = urlencode(credentials(key))
+    for content in (
+        known,
+        f"{known}&token=",
+        f"{known}&token=a&token=b",
+        f"{known}&x=1&x=2&token=a",
+        f"{known}&{known}",
+    ):
+        assert_oauth_error(send(content), 400, "invalid_request")
+    twice = "token=x&client_id=a&client_id=b"
+    assert_oauth_error(send(twice, Authorization=f"Bearer {key['key']}"), 400, "invalid_request")
+    assert_oauth_error(send(f"{known}&token=x", Accept="text/html"), 406, "not_acceptable")
+    for content in (f"{known}&token=x&client_id=y", f"{known}&token=x&client_secret=y", f"{known}&token=%ff"):
+        assert_oauth_error(send(content), 401, "invalid_client")
+    narrow = tenant.post("/tenant/key", {"name": "x", "permissions": ["users:read"]}).json()
+    assert_oauth_error(send(urlencode(credentials(narrow)) + "&token=x"), 400, "unauthorized_client")
+
+
+def test_C7_a_client_secret_in_the_url_is_refused_like_a_token_there(tenant: Tenant, key: Key) -> None:
+    query = urlencode(credentials(key))
+    answer = tenant.http.post(f"/oauth/introspect?{query}", data={"token": "x"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "token_in_url")
+
+
+def test_C7_two_authentication_methods_are_charged_to_the_address(tmp_path: Path) -> None:
+    budget = {"THROTTLER_MAX": "3", "THROTTLER_INTERVAL": "60000"}
+    with running(read_settings(tmp_path, budget)) as own:
+        http = own.client()
+        both = {"token": "x", "client_id": "x", "client_secret": "y"}
+        assert [http.post("/oauth/introspect", data=both, auth=("a", "b")).status_code for _ in range(8)][-1] == 429
+
+
+@pytest.mark.parametrize(
+    ("scope", "text"),
+    [
+        (["orders:read"], "orders:read"),
+        (
+            ["orders:read", "https://api.example.org/orders", "!#[]~"],
+            "orders:read https://api.example.org/orders !#[]~",
+        ),
+        (["orders read"], None),
+        (["orders:read", ""], None),
+        (["orders:read\n"], None),
+        (['"quoted"'], None),
+        (["back\\slash"], None),
+        (["ä"], None),
+        (["orders:read", 1], None),
+        ([["orders:read"]], None),
+        ([], None),
+        ({"orders": "read"}, None),
+        (None, None),
+    ],
+)
+def test_C6_a_list_of_scope_tokens_is_a_scope_as_well(
+    tenant: Tenant, key: Key, scope: object, text: str | None
+) -> None:
+    tenant.create("alice", scope=scope)
+    found = introspect(tenant, key, token=tenant.session("alice")).json()
+    assert found["scope_data"] == scope
+    assert found.get("scope") == text
+
+
+def test_C8_the_audience_names_the_client_that_asks(tenant: Tenant, key: Key) -> None:
+    tenant.create("alice")
+    token = tenant.session("alice")
+    second = tenant.post("/tenant/key", {"name": "rs2", "permissions": ["verify"]}).json()
+    for one in (key, second):
+        assert introspect(tenant, one, token=token).json()["aud"] == ["doorward", one["id"]]
+    own = tenant.http.post("/oauth/introspect", data={"token": token}, headers=tenant.headers).json()
+    assert own["aud"] == ["doorward", tenant.id]
+    # The token itself is as it was.
+    assert tenant.verify(token).json()["decoded"]["aud"] == "doorward"
+
+
+def test_C8_a_tenant_chooses_the_audience_of_introspection(tenant: Tenant, other: Tenant, key: Key) -> None:
+    tenant.create("alice")
+    token = tenant.session("alice")
+    chosen = ["https://api.example.org", "orders"]
+
+    def choose(audience: object) -> httpx.Response:
+        settings = {"settings": {"introspectionAudience": audience}}
+        return tenant.http.patch("/tenant", json=settings, headers=tenant.headers)
+
+    assert choose(chosen).json()["settings"]["introspectionAudience"] == chosen
+    assert tenant.get("/tenant").json()["settings"]["introspectionAudience"] == chosen
+    assert other.get("/tenant").json()["settings"]["introspectionAudience"] is None
+    assert introspect(tenant, key, token=token).json()["aud"] == chosen
+    for wrong in ([], ["a"] * 11, "orders", [1], [""], ["a\u202eb"], ["a" * 257], [None]):
+        assert choose(wrong).status_code == 422, wrong
+    assert introspect(tenant, key, token=token).json()["aud"] == chosen
+    assert choose(None).json()["settings"]["introspectionAudience"] is None
+    assert introspect(tenant, key, token=token).json()["aud"] == ["doorward", key["id"]]
 
 
 def test_authlib_introspects_and_revokes(shared: Service, tenant: Tenant, key: Key) -> None:

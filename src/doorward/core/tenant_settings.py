@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from doorward.core.model import Tenant
+from doorward.core.model import Kind, Session, Tenant
 from doorward.core.ports import Policy
 from doorward.core.sessions import Lifetimes, Terms
 
@@ -31,6 +31,7 @@ class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
 
     `session_lifetime` and `session_idle` bound its users' sessions, `tenant_session_lifetime` its own. With
     `ready_hashes`, a bcrypt string in the password of a new user is a hash, as for the predecessor's newest version.
+    `introspection_audience` is the `aud` of every introspection response.
     """
 
     session_lifetime: int | None = None
@@ -39,6 +40,7 @@ class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     tenant_session_lifetime: int | None = None
     password_policy: PasswordPolicy = PasswordPolicy()
     ready_hashes: bool | None = None
+    introspection_audience: tuple[str, ...] | None = None
 
 
 _read = msgspec.json.Decoder(TenantSettings).decode
@@ -74,6 +76,7 @@ class Counting(NamedTuple):
     sessions_per_user: int | None
     tenant_session_lifetime: int | None
     ready_hashes: bool
+    introspection_audience: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,19 @@ class House:
             sessions_per_user=chosen.sessions_per_user or self.lifetimes.per_user,
             tenant_session_lifetime=chosen.tenant_session_lifetime or self.lifetimes.tenant,
             ready_hashes=self.ready_hashes if chosen.ready_hashes is None else chosen.ready_hashes,
+            introspection_audience=chosen.introspection_audience,
         )
+
+
+def audience(chosen: TenantSettings, own: str, caller: Session) -> tuple[str, ...]:
+    """Return the audiences of a token in an introspection response to `caller` (RFC 7662, section 2.2).
+
+    A resource server that checks `aud` looks for its own client id: the id of its API key, or the tenant's where the
+    tenant itself calls. `own` is the audience in the token.
+    """
+    if chosen.introspection_audience is not None:
+        return chosen.introspection_audience
+    return own, caller.id if caller.kind == Kind.KEY else caller.tenant_id
 
 
 def policy(chosen: TenantSettings, *, version: int) -> Policy:

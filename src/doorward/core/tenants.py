@@ -57,6 +57,10 @@ class Tenants:
         self.throttle.ask(caller.tenant_id)
         return await self._found(caller.tenant_id)
 
+    async def settings(self, tenant_id: str) -> TenantSettings:
+        """Return what a tenant has chosen; NotAuthorized where it has just gone."""
+        return settings_of(await self._found(tenant_id))
+
     async def choose(self, caller: Caller, changes: Mapping[str, object]) -> Tenant:
         """Change some of the calling tenant's settings, by their attribute names; None: back to the service's own.
 

@@ -42,7 +42,7 @@ class Proof(Enum):
 
 
 _UNPROVEN: dict[Proof, tuple[type[Refusal], ...]] = {
-    Proof.TENANT: (NotAuthorized,),
+    Proof.TENANT: (NotAuthorized, errors.MultipleAuthenticationMethods),
     Proof.TOKEN: (InvalidToken, TokenMissing, errors.MalformedJson, ValidationFailed),
     Proof.NONE: (),
     Proof.FREE: (),

@@ -55,8 +55,15 @@ class MalformedForm(HttpRefusal):
     sentence = "The body is not a valid form"
 
 
+class MultipleAuthenticationMethods(HttpRefusal):
+    """The client authenticates in more than one way (RFC 6749, section 2.3)."""
+
+    code = "multiple_authentication_methods"
+    sentence = "The client has to authenticate in one way, not in several"
+
+
 class TokenInUrl(HttpRefusal):
-    """A token came in the URL, where logs and histories keep it (RFC 6750, section 5.3)."""
+    """A token or client secret came in the URL, where logs keep it (RFC 6750, section 5.3; RFC 6749, section 2.3.1)."""
 
     code = "token_in_url"
     sentence = "Tokens are not accepted in the URL, send them in the body or the Authorization header"
@@ -211,6 +218,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     BadHost: HTTPStatus.BAD_REQUEST,
     MalformedJson: HTTPStatus.BAD_REQUEST,
     MalformedForm: HTTPStatus.BAD_REQUEST,
+    MultipleAuthenticationMethods: HTTPStatus.BAD_REQUEST,
     TokenInUrl: HTTPStatus.BAD_REQUEST,
     core.InvalidToken: HTTPStatus.BAD_REQUEST,
     core.TenantExists: HTTPStatus.BAD_REQUEST,
@@ -288,6 +296,7 @@ _OAUTH: dict[type[Refusal], tuple[str, HTTPStatus]] = {
     core.PermissionDenied: ("unauthorized_client", HTTPStatus.BAD_REQUEST),
     core.TokenMissing: ("invalid_request", HTTPStatus.BAD_REQUEST),
     MalformedForm: ("invalid_request", HTTPStatus.BAD_REQUEST),
+    MultipleAuthenticationMethods: ("invalid_request", HTTPStatus.BAD_REQUEST),
 }
 
 

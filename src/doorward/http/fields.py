@@ -114,6 +114,8 @@ Scope = Annotated[
         extra_json_schema={"examples": [["orders:read"]]},
     ),
 ]
+MOST_AUDIENCES = 10
+AUDIENCE = Text(MOST_CHARACTERS, MOST_BYTES, text_faults)
 # A token of any length is a question that can be answered; the body's limit bounds it.
 TOKEN = Text(1_000_000, 6_000_000)
 Token = Annotated[
@@ -185,6 +187,24 @@ UserAgent = Annotated[
         max_length=MOST_CHARACTERS * 4,
         description="The user's `User-Agent`, as you know it.",
         examples=["Mozilla/5.0 (X11; Linux x86_64)"],
+    ),
+]
+ClientId = Annotated[
+    str,
+    Text(200, 800),
+    Meta(
+        max_length=200,
+        description="The id of an API key, beside `client_secret`.",
+        examples=["Jm1n7Zc0QxWv3bTfY5uKpA"],
+    ),
+]
+ClientSecret = Annotated[
+    str,
+    Text(200, 800),
+    Meta(
+        max_length=200,
+        description="The API key, where the client does not authenticate with the `Authorization` header.",
+        extra_json_schema={"format": "password"},
     ),
 ]
 KeyId = Annotated[str, Meta(description="The key's id, which is no secret.", examples=["Jm1n7Zc0QxWv3bTfY5uKpA"])]

@@ -34,7 +34,7 @@ HANDLER_SECONDS = 5.0
 """Deadline of a handler; one that hashes gets this much beyond the longest wait for a thread."""
 
 FORM = "application/x-www-form-urlencoded"
-_URL_TOKENS = {"token", "access_token"}
+_URL_TOKENS = {"token", "access_token", "client_secret"}
 # RFC 3986, section 3.2.2, but that a name is not empty (RFC 9110, section 4.2.1) and has an end.
 _HOST = re.compile(
     rb"(?P<name>\[(?P<v6>[0-9A-Fa-f:.]+)\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\]"

@@ -32,7 +32,14 @@ from doorward.core.model import Permission
 from doorward.core.users import Field
 from doorward.http import examples, schemas
 from doorward.http.endpoints import LARGE_BODY, USER_BY_ID, Endpoint, Proof
-from doorward.http.errors import Forbidden, MalformedForm, MalformedJson, NotAuthenticated, TooManyLargeBodies
+from doorward.http.errors import (
+    Forbidden,
+    MalformedForm,
+    MalformedJson,
+    MultipleAuthenticationMethods,
+    NotAuthenticated,
+    TooManyLargeBodies,
+)
 from doorward.http.guard import MAX_BODY, PathRules
 from doorward.http.handlers import auth, gateway, keys, oauth, ops, sessions, tenants, transfer, users
 from doorward.http.watch import LOGIN, QUESTION
@@ -41,6 +48,7 @@ _PROVEN = (NotAuthorized, PermissionDenied)
 _BODY = (MalformedJson, ValidationFailed)
 _TOKEN = (InvalidToken, TokenMissing, *_BODY, TooManyRequests)
 _GUESSED = (TooManyRequests, TooManyAttempts, AccountLocked)
+_FORM = (MalformedForm, MultipleAuthenticationMethods, TokenMissing)
 _LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_GUESSED)
 
 _ENDPOINTS: tuple[Endpoint, ...] = (
@@ -212,12 +220,12 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/oauth/introspect", oauth.introspect, Proof.TENANT, "Standards",
-        (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
+        (*_FORM, *_PROVEN, TooManyRequests),
         schemas.TokenForm, schemas.Introspected, example=examples.TOKEN, permission=Permission.VERIFY, form=True,
     ),
     Endpoint(
         "POST", "/oauth/revoke", oauth.revoke, Proof.TENANT, "Standards",
-        (MalformedForm, TokenMissing, *_PROVEN, TooManyRequests),
+        (*_FORM, *_PROVEN, TooManyRequests),
         schemas.TokenForm, schemas.Nothing, example=examples.TOKEN, permission=Permission.SESSIONS, form=True,
     ),
     Endpoint(

@@ -37,6 +37,9 @@ NEUTRAL: Mapping[str, Any] = {
     "permissions": ["verify"],
     "expiresAt": None,
     "token_type_hint": "access_token",
+    # Without a value they count as omitted: the client authenticates with a header.
+    "client_id": "",
+    "client_secret": "",
     "users": [{"login": "eve", "email": "eve@example.org", "sub": "sub-e"}],
     "dryRun": "true",
     "unconfirmed": "disable",

@@ -357,11 +357,13 @@ class TenantAccount:
         tenant_session_lifetime: int | Unset | None = UNSET,
         password_policy: Mapping[str, int | bool | None] | Literal["recommended"] | None = None,
         ready_hashes: bool | Unset | None = UNSET,
+        introspection_audience: Sequence[str] | Unset | None = UNSET,
     ) -> Tenant:
         """Change the settings that are named. Times in seconds; None: as the service has it, for `session_idle` off.
 
         `password_policy` takes any of `min_length`, `require_classes`, `block_common`, or "recommended". `ready_hashes`
-        makes a bcrypt string in the `password` of `users.create` a hash.
+        makes a bcrypt string in the `password` of `users.create` a hash. `introspection_audience` is the `aud` of
+        every introspection response.
         """
         call = calls.choose(
             password_policy,
@@ -370,6 +372,7 @@ class TenantAccount:
             sessions_per_user=sessions_per_user,
             tenant_session_lifetime=tenant_session_lifetime,
             ready_hashes=ready_hashes,
+            introspection_audience=introspection_audience,
         )
         return self._sender.send(call)
 

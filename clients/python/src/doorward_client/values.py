@@ -173,6 +173,7 @@ class Settings:
     tenant_session_lifetime: int | None
     password_policy: PasswordPolicy
     ready_hashes: bool = False
+    introspection_audience: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,7 @@ class Introspection:
     client_id: str | None = None
     username: str | None = None
     sub: str | None = None
-    aud: str | None = None
+    aud: tuple[str, ...] | None = None
     jti: str | None = None
     iat: int | None = None
     exp: int | None = None

@@ -1,25 +1,30 @@
-"""The standards' own way to ask and to revoke: RFC 7662, RFC 7009, described by RFC 8414."""
+"""Token introspection (RFC 7662) and revocation (RFC 7009), with their metadata (RFC 8414)."""
 
 import base64
+import re
 from binascii import Error as NotBase64
+from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote_plus
 
 from doorward.core.errors import InvalidToken, NotAuthorized, TokenMissing
 from doorward.core.keys import parse_key
 from doorward.core.model import Session
 from doorward.core.sessions import Verified
-from doorward.http.errors import MalformedForm
+from doorward.core.tenant_settings import TenantSettings, audience
+from doorward.http.errors import MalformedForm, MultipleAuthenticationMethods
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, credentials, reply
 
 _INACTIVE = Answer(b'{"active":false}')
 _MOST_FIELDS = 20
+_AUTHENTICATION_METHODS = ["client_secret_basic", "client_secret_post"]
+# RFC 6749, section 3.3.
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
 
 async def introspect(services: Services, call: Call) -> Answer:
     """Say whether a user's token is active, and what it says (RFC 7662)."""
-    credential = await _client(services, call)
-    token = _token(call)
+    credential, token = await _authenticated_form(services, call)
     try:
         verified = await services.sessions.user(credential, token, call.needs)
     except InvalidToken:
@@ -27,13 +32,13 @@ async def introspect(services: Services, call: Call) -> Answer:
     services.note_caller(call, verified.caller)
     services.throttle.ask(call.tenant_id)
     services.activity.saw(verified.session)
-    return reply(_described(verified))
+    settings = await services.tenants.settings(call.tenant_id)
+    return reply(_described(verified, settings))
 
 
 async def revoke(services: Services, call: Call) -> Answer:
     """End the session of a user's access or refresh token (RFC 7009); what is no live token is as good as revoked."""
-    credential = await _client(services, call)
-    token = _token(call)
+    credential, token = await _authenticated_form(services, call)
     caller = await services.sessions.tenant(credential, call.needs)
     services.note_caller(call, caller)
     session: Session | None
@@ -49,40 +54,64 @@ async def revoke(services: Services, call: Call) -> Answer:
 async def metadata(services: Services, _call: Call) -> Answer:
     """Describe what of OAuth 2.0 is here (RFC 8414)."""
     issuer = services.public_url
-    methods = ["client_secret_basic"]
-    return reply(
-        {
-            "issuer": issuer,
-            "introspection_endpoint": f"{issuer}/oauth/introspect",
-            "introspection_endpoint_auth_methods_supported": methods,
-            "revocation_endpoint": f"{issuer}/oauth/revoke",
-            "revocation_endpoint_auth_methods_supported": methods,
-            "response_types_supported": [],
-            "grant_types_supported": [],
-            "service_documentation": f"{issuer}/docs",
-        }
-    )
+    described: dict[str, object] = {
+        "issuer": issuer,
+        "introspection_endpoint": f"{issuer}/oauth/introspect",
+        "introspection_endpoint_auth_methods_supported": _AUTHENTICATION_METHODS,
+        "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "revocation_endpoint_auth_methods_supported": _AUTHENTICATION_METHODS,
+        "response_types_supported": [],
+        "grant_types_supported": [],
+    }
+    if services.descriptions.page:
+        described["service_documentation"] = f"{issuer}/docs"
+    return reply(described)
 
 
 def client_credential(call: Call) -> bytes | None:
-    """Return the credential of the client: a bearer, or HTTP Basic with an API key's id and the key (RFC 6749, 2.3)."""
-    return call.credential or _basic(call.headers.get(b"authorization"))
+    """Return the credential with which an OAuth client authenticates; None where there is none, or its form is wrong.
+
+    It is a bearer token, or an API key's id and the key, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
+    MultipleAuthenticationMethods for more than one of them.
+    """
+    return _credential(call, _pairs(call.body) or [])
 
 
-async def _client(services: Services, call: Call) -> bytes | None:
-    credential = client_credential(call)
+async def _authenticated_form(services: Services, call: Call) -> tuple[bytes, bytes]:
+    """Return the client's credential, not yet verified, and the token of the form.
+
+    A fault of the form is reported to authenticated clients only: NotAuthorized or PermissionDenied for others.
+    """
+    pairs = _pairs(call.body)
+    credential = _credential(call, pairs or [])
     if credential is None:
         raise NotAuthorized
     try:
-        _token(call)
+        return credential, _token(pairs)
     except (MalformedForm, TokenMissing):
-        # Who proves nothing learns nothing, not even what is wrong with the body.
         services.note_caller(call, await services.sessions.tenant(credential, call.needs))
         raise
-    return credential
 
 
-def _basic(authorization: bytes | None) -> bytes | None:
+def _credential(call: Call, pairs: Sequence[tuple[str, str]]) -> bytes | None:
+    authorization = call.headers.get(b"authorization")
+    client_ids, secrets, assertions = (
+        _values(pairs, name) for name in ("client_id", "client_secret", "client_assertion")
+    )
+    if (authorization is not None) + bool(secrets) + bool(assertions) > 1:
+        raise MultipleAuthenticationMethods
+    if authorization is None:
+        return _key(*client_ids, *secrets) if len(client_ids) == len(secrets) == 1 else None
+    return call.credential or _basic(authorization, client_ids)
+
+
+def _values(pairs: Sequence[tuple[str, str]], name: str) -> set[str]:
+    """Return the values of a parameter; one without a value counts as omitted (RFC 6749, section 3.2)."""
+    return {value for key, value in pairs if key == name and value}
+
+
+def _basic(authorization: bytes, client_ids: set[str]) -> bytes | None:
+    """Return the API key of an HTTP Basic header; None where `client_ids`, those of the form, name another client."""
     encoded = credentials(authorization, b"basic ")
     if encoded is None:
         return None
@@ -90,18 +119,27 @@ def _basic(authorization: bytes | None) -> bytes | None:
         name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (NotBase64, ValueError):
         return None
-    text = unquote_plus(secret).encode()
+    name = unquote_plus(name)
+    return _key(name, unquote_plus(secret)) if client_ids <= {name} else None
+
+
+def _key(key_id: str, secret: str) -> bytes | None:
+    text = secret.encode(errors="replace")
     key = parse_key(text)
-    return text if key and key.id == unquote_plus(name) else None
+    return text if key and key.id == key_id else None
 
 
-def _token(call: Call) -> bytes:
+def _pairs(body: bytes) -> list[tuple[str, str]] | None:
+    """Return the parameters of a form in their order; None for what is no form."""
     try:
-        pairs = parse_qsl(
-            call.body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
-        )
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise MalformedForm from None
+        return None
+
+
+def _token(pairs: Sequence[tuple[str, str]] | None) -> bytes:
+    if pairs is None:
+        raise MalformedForm
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise MalformedForm
@@ -124,15 +162,15 @@ async def _refresh_token(services: Services, credential: bytes | None, token: by
     return reply(found)
 
 
-def _described(verified: Verified) -> dict[str, object]:
+def _described(verified: Verified, settings: TenantSettings) -> dict[str, object]:
     claims = verified.told()
-    found = {
+    found: dict[str, object] = {
         "active": True,
         "token_type": "Bearer",
         "client_id": claims["tenant"],
         "username": claims["login"],
         "sub": claims["sub"],
-        "aud": claims["aud"],
+        "aud": audience(settings, claims["aud"], verified.caller),
         "jti": claims["jti"],
         "iat": claims["iat"],
         "exp": claims["exp"],
@@ -140,6 +178,18 @@ def _described(verified: Verified) -> dict[str, object]:
         "device_id": claims["deviceId"],
     }
     if "scope" in claims:
-        # RFC 7662 knows scopes as text only; whatever else a tenant keeps there goes by another name.
-        found["scope" if isinstance(claims["scope"], str) else "scope_data"] = claims["scope"]
+        scope = claims["scope"]
+        # RFC 7662 knows scopes as text only; other JSON goes by another name.
+        found["scope" if isinstance(scope, str) else "scope_data"] = scope
+        if _is_list_of_scope_tokens(scope):
+            found["scope"] = " ".join(scope)
     return found
+
+
+def _is_list_of_scope_tokens(scope: object) -> bool:
+    """Tell whether a scope is a list that RFC 6749, section 3.3, can spell; an item with a space would become two."""
+    return (
+        isinstance(scope, list)
+        and scope != []
+        and all(isinstance(item, str) and _SCOPE_TOKEN.fullmatch(item) for item in scope)
+    )

@@ -103,12 +103,14 @@ async def audit(services: Services, call: Call) -> Answer:
 
 def _chosen(body: SettingsBody) -> dict[str, object]:
     """Return the settings of a body by their attribute names."""
+    audiences = body.introspectionAudience
     chosen = _given(
         session_lifetime=body.sessionLifetime,
         session_idle=body.sessionIdle,
         sessions_per_user=body.sessionsPerUser,
         tenant_session_lifetime=body.tenantSessionLifetime,
         ready_hashes=body.readyHashes,
+        introspection_audience=tuple(audiences) if isinstance(audiences, list) else audiences,
     )
     policy = body.passwordPolicy
     if isinstance(policy, PasswordPolicyBody):
@@ -134,7 +136,7 @@ def _given(**values: object) -> dict[str, object]:
 def _shown(services: Services, tenant: Tenant) -> TenantShown:
     chosen = settings_of(tenant)
     counts = services.house.counts(chosen)
-    policy = chosen.password_policy
+    policy, audiences = chosen.password_policy, counts.introspection_audience
     return TenantShown(
         id=tenant.id,
         email=tenant.email,
@@ -147,6 +149,7 @@ def _shown(services: Services, tenant: Tenant) -> TenantShown:
             tenantSessionLifetime=counts.tenant_session_lifetime,
             passwordPolicy=PasswordPolicyShown(policy.min_length, policy.require_classes, policy.block_common),
             readyHashes=counts.ready_hashes,
+            introspectionAudience=None if audiences is None else list(audiences),
         ),
     )
 

@@ -39,7 +39,8 @@ TAGS: Mapping[str, str] = {
     "Sessions": "A user logs in on a device and gets a token; the tenant asks about it until the session ends.",
     "API keys": "Credentials for machines: each may do what its permissions say, and is revoked by itself.",
     "Standards": """The questions above as OAuth 2.0 asks them, for clients that are there already, and as gateways ask
-them. Clients may prove themselves with HTTP Basic: the id of an API key, and the key.""",
+them. Clients may authenticate with the id of an API key and the key: with HTTP Basic, or as `client_id` and
+`client_secret` in the form. They use one way, not several.""",
     "Operations": "What operators and their machines ask. Nothing here needs a credential.",
 }
 """What an endpoint of this tag is about."""
@@ -95,7 +96,8 @@ own sessions end too, the asking one included; API keys stay.""",
     "tenants_show": "`settings` is what counts: the tenant's choice, or the service's where it made none.",
     "tenants_change": """What is absent stays; `null` goes back to the service's own. Unknown settings are faults.
 `sessionLifetime` and `sessionIdle` count at once, for open sessions too, `sessionsPerUser` and `tenantSessionLifetime`
-from the next login on, `passwordPolicy` for new passwords, `readyHashes` for new users.""",
+from the next login on, `passwordPolicy` for new passwords, `readyHashes` for new users, `introspectionAudience` at
+once.""",
     "tenants_change_password": "A wrong `current` counts as a failed login. The asking session and API keys go on.",
     "tenants_delete": """When this is answered, no token or API key of the tenant is accepted. Its users, sessions, keys
 and audit trail are removed within a minute or two. A wrong password counts as a failed login.""",
@@ -104,8 +106,9 @@ and audit trail are removed within a minute or two. A wrong password counts as a
     "keys_index": "All of them: there is one page.",
     "keys_revoke": "When this is answered, no process accepts the key any more.",
     "oauth_introspect": """RFC 7662. A token that is unknown, foreign or dead is `{"active": false}`, and nothing more.
-`scope` is there where the user's is a text; anything else is `scope_data`. A refresh token that is its session's newest
-is active too.""",
+`scope` is there where the user's scope is a text, or a list of scope-tokens (RFC 6749, section 3.3); a scope that is no
+text is in `scope_data`. `aud` is `JWT_AUDIENCE` and the id of the API key that asks, or the tenant's setting
+`introspectionAudience`. A refresh token that is its session's newest is active too.""",
     "oauth_revoke": "RFC 7009. Ends the token's session; a token that is none, or foreign, is answered alike.",
     "oauth_metadata": "RFC 8414, for what is there: no grants and no authorization endpoint.",
     "gateway_forward_auth": """For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy

@@ -1,22 +1,26 @@
-"""What RFC 7662, RFC 7009 and RFC 8414 take and give."""
+"""Forms and responses of RFC 7662, RFC 7009 and RFC 8414."""
 
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from doorward.http.fields import Hint, Token
+from doorward.http.fields import ClientId, ClientSecret, Hint, Token
+
+_METHODS = ["client_secret_basic", "client_secret_post"]
 
 
 class TokenForm(msgspec.Struct):
-    """A form with a token (RFC 7662, RFC 7009)."""
+    """A form with a token (RFC 7662, RFC 7009), and maybe the client's credentials (RFC 6749, section 2.3.1)."""
 
     token: Token
     token_type_hint: Hint | UnsetType = UNSET
+    client_id: ClientId | UnsetType = UNSET
+    client_secret: ClientSecret | UnsetType = UNSET
 
 
 class Introspected(msgspec.Struct):
-    """Whether the token is active, and what it says (RFC 7662). `scope` where it is a text, else `scope_data`."""
+    """Whether the token is active, and its claims (RFC 7662). A `scope` that is no text is in `scope_data`."""
 
     active: Annotated[bool, Meta(description="Whether it is true right now.", examples=[True])]
     token_type: Annotated[str | UnsetType, Meta(description="How it is used.", examples=["Bearer"])] = UNSET
@@ -25,7 +29,13 @@ class Introspected(msgspec.Struct):
     ] = UNSET
     username: Annotated[str | UnsetType, Meta(description="The user's login.", examples=["alice"])] = UNSET
     sub: Annotated[str | UnsetType, Meta(description="Your own name for the user.", examples=["customer-17"])] = UNSET
-    aud: Annotated[str | UnsetType, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])] = UNSET
+    aud: Annotated[
+        list[str] | UnsetType,
+        Meta(
+            description="`JWT_AUDIENCE` and the id of the API key that asks, or the tenant's `introspectionAudience`.",
+            extra_json_schema={"examples": [["doorward", "Jm1n7Zc0QxWv3bTfY5uKpA"]]},
+        ),
+    ] = UNSET
     jti: Annotated[str | UnsetType, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])] = UNSET
     iat: Annotated[int | UnsetType, Meta(description="Seconds since the Unix epoch.", examples=[1767225600])] = UNSET
     exp: Annotated[int | UnsetType, Meta(description="Seconds since the Unix epoch.", examples=[1767830400])] = UNSET
@@ -34,9 +44,19 @@ class Introspected(msgspec.Struct):
     ] = UNSET
     device_id: Annotated[str | UnsetType, Meta(description="The device's name.", examples=["laptop"])] = UNSET
     scope: Annotated[
-        str | UnsetType, Meta(description="The user's scope, where it is a text.", examples=["orders:read"])
+        str | UnsetType,
+        Meta(
+            description="The user's scope, where it is a text or a list of scope-tokens (RFC 6749, section 3.3).",
+            examples=["orders:read orders:write"],
+        ),
     ] = UNSET
-    scope_data: Annotated[Any | UnsetType, Meta(description="The user's scope, where it is no text.")] = UNSET
+    scope_data: Annotated[
+        Any | UnsetType,
+        Meta(
+            description="The user's scope, where it is no text.",
+            extra_json_schema={"examples": [["orders:read", "orders:write"]]},
+        ),
+    ] = UNSET
 
 
 class ServerMetadata(msgspec.Struct):
@@ -51,8 +71,8 @@ class ServerMetadata(msgspec.Struct):
     introspection_endpoint_auth_methods_supported: Annotated[
         list[str],
         Meta(
-            description="How a client proves itself; a bearer token or API key will do as well.",
-            extra_json_schema={"examples": [["client_secret_basic"]]},
+            description="How a client authenticates. A bearer token or API key is accepted as well.",
+            extra_json_schema={"examples": [_METHODS]},
         ),
     ]
     revocation_endpoint: Annotated[
@@ -61,8 +81,8 @@ class ServerMetadata(msgspec.Struct):
     revocation_endpoint_auth_methods_supported: Annotated[
         list[str],
         Meta(
-            description="How a client proves itself; a bearer token or API key will do as well.",
-            extra_json_schema={"examples": [["client_secret_basic"]]},
+            description="How a client authenticates. A bearer token or API key is accepted as well.",
+            extra_json_schema={"examples": [_METHODS]},
         ),
     ]
     response_types_supported: Annotated[
@@ -72,8 +92,9 @@ class ServerMetadata(msgspec.Struct):
         list[str], Meta(description="None: Doorward issues no OAuth grants.", extra_json_schema={"examples": [[]]})
     ]
     service_documentation: Annotated[
-        str, Meta(description="The page about the API.", examples=["https://auth.example.org/docs"])
-    ]
+        str | UnsetType,
+        Meta(description="The page about the API. Absent with `DOCS=off`.", examples=["https://auth.example.org/docs"]),
+    ] = UNSET
 
 
 class Nothing(msgspec.Struct):

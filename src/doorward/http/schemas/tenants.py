@@ -7,6 +7,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from doorward.core.tenant_settings import NAMED_POLICIES
 from doorward.http.fields import (
+    AUDIENCE,
+    MOST_AUDIENCES,
     Audience,
     ExistingTenantEmail,
     IdleSeconds,
@@ -24,7 +26,7 @@ from doorward.http.fields import (
     Token,
     YesNo,
 )
-from doorward.http.validation import Fields, Named, Whole
+from doorward.http.validation import Fields, Items, Named, Whole
 
 
 class TenantLoginBody(msgspec.Struct):
@@ -144,6 +146,21 @@ class SettingsBody(msgspec.Struct):
         | UnsetType
         | None
     ) = UNSET
+    introspectionAudience: (  # noqa: N815 - the published name
+        Annotated[
+            list[str],
+            Items(1, MOST_AUDIENCES, AUDIENCE),
+            Meta(
+                min_length=1,
+                max_length=MOST_AUDIENCES,
+                description="`aud` of every introspection response. Without it: `JWT_AUDIENCE` and the id of the API "
+                "key that asks.",
+                extra_json_schema={"examples": [["https://api.example.org"]]},
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
 
 
 class NewTenantBody(msgspec.Struct):
@@ -184,6 +201,14 @@ class SettingsShown(msgspec.Struct):
     passwordPolicy: PasswordPolicyShown  # noqa: N815 - the published name
     readyHashes: Annotated[  # noqa: N815 - the published name
         bool, Meta(description="A bcrypt string in the `password` of `POST /user` is a hash.", examples=[False])
+    ]
+    introspectionAudience: Annotated[  # noqa: N815 - the published name
+        list[str] | None,
+        Meta(
+            description="`aud` of every introspection response. null: `JWT_AUDIENCE` and the id of the API key that "
+            "asks.",
+            extra_json_schema={"examples": [None]},
+        ),
     ]
 
 
