@@ -3,6 +3,7 @@
 import html
 import json
 import os
+import re
 from html.parser import HTMLParser
 from http import HTTPStatus
 from pathlib import Path
@@ -31,8 +32,8 @@ from harness import PASSWORD, Service, Tenant, read_settings, running
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 DOCUMENT: dict[str, Any] = json.loads(openapi.describe().document)
-OURS = {"Error", "OAuthError", "TokenMissingError", "ValidationError"}
-"""Their examples are those of each refusal."""
+OURS = re.compile(r"(OAuth)?Error(\d{3}\w*)?|ValidationError|TokenMissingError")
+"""Schemas of refusals: their examples are those of each refusal."""
 RENEW = "The published API has changed. If it was meant to: DOORWARD_RENEW=1 pytest tests/http/test_openapi.py, and look at the difference."
 
 _REGISTRY: Registry[Any] = Registry().with_resource(
@@ -174,11 +175,61 @@ def test_every_field_says_what_it_is_and_shows_what_it_looks_like() -> None:
         assert schema["description"], name
         for part, found in schema.get("properties", {}).items():
             ways = [found, *found.get("anyOf", ())]
-            if name not in OURS:
+            if not OURS.fullmatch(name):
                 said = any("description" in way or "$ref" in way for way in ways)
                 assert said, f"{name}.{part} needs a description"
                 seen = any(shown & set(way) or way.get("format") == "password" for way in ways)
                 assert seen or part == "scope_data", f"{name}.{part} needs an example"
+
+
+def test_C10_no_field_of_a_request_body_has_a_default() -> None:
+    # Generators take such a field for one that has to be given.
+    assert [name for name, schema in DOCUMENT["components"]["schemas"].items() if "default" in str(schema)] == []
+
+
+def test_C10_every_error_names_its_codes() -> None:
+    statuses = {status.value for status in STATUS.values()} - {422}
+    seen = set()
+    for where, content in [parameter.values for parameter in contents()]:
+        if where[-5:-4] != ("responses",) and where[:2] != ("components", "responses"):
+            continue
+        choices = content["schema"].get("oneOf", [content["schema"]])
+        for name in [choice["$ref"].rpartition("/")[2] for choice in choices if "$ref" in choice]:
+            schema = DOCUMENT["components"]["schemas"][name]
+            if re.match(r"Error\d", name):
+                assert set(schema["properties"]["code"]["enum"]) <= {kind.code for kind in STATUS}
+                seen.add(schema["properties"]["status"]["const"])
+            elif name.startswith("OAuthError"):
+                assert schema["properties"]["error"]["enum"]
+            assert name not in {"Error", "OAuthError"}
+    assert statuses <= seen
+
+
+def test_C10_alternatives_of_errors_are_told_apart_by_code() -> None:
+    answer = DOCUMENT["paths"]["/auth/verify"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]
+    base = "#/components/schemas/"
+    assert answer["discriminator"] == {
+        "propertyName": "code",
+        "mapping": {"token_missing": f"{base}TokenMissingError", "validation_error": f"{base}ValidationError"},
+    }
+
+
+def test_C10_items_of_a_batch_are_told_apart_by_active() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    items = schemas["BatchAnswered"]["properties"]["results"]["items"]["oneOf"]
+    kinds = [schemas[item["$ref"].rpartition("/")[2]] for item in items]
+    assert [(kind["properties"]["active"]["const"], kind["required"]) for kind in kinds] == [
+        (True, ["decoded", "active"]),
+        (False, ["active"]),
+    ]
+    claims = {"$ref": "#/components/schemas/UserClaimsShown"}
+    assert kinds[0]["properties"]["decoded"].items() >= claims.items()
+
+
+@pytest.mark.parametrize("body", [{"password": "a"}, {"passwordHash": "a"}, {"password": "a", "passwordHash": "a"}, {}])
+def test_C10_a_password_and_a_hash_exclude_each_other(body: dict[str, str]) -> None:
+    whole = {"login": "alice", "email": "a@example.org", "sub": "s", **body}
+    assert validator("components", "schemas", "NewUserBody").is_valid(whole) == (len(body) == 1)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")

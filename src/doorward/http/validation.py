@@ -1,6 +1,6 @@
 """Holds a body against its schema and names every fault in field order, in the published sentences, without values."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import NoneType
@@ -93,6 +93,9 @@ class Alternatives:
     required: bool = True
 
 
+Variants = Mapping[str, tuple[type[msgspec.Struct], ...]]
+"""Lists of a response whose items are one of several structs, by the name of the field, as its `VARIANTS`."""
+
 Rule = Text | AnyJson | Whole | Flag | Items | OneOf | Fields | Named
 _Faults = Iterator[Fault]
 
@@ -168,6 +171,11 @@ def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[Fault]) -> A
 def alternatives(schema: type[msgspec.Struct]) -> Alternatives | None:
     """Return the alternatives of a schema, if it has any."""
     return getattr(schema, "ALTERNATIVES", None)
+
+
+def variants(schema: type[msgspec.Struct]) -> Variants:
+    """Return the lists of a schema whose items are one of several structs."""
+    return getattr(schema, "VARIANTS", {})
 
 
 def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fault]) -> Any:

@@ -7,9 +7,10 @@ from doorward.core.model import Device, Permission
 from doorward.core.turns import in_turns
 from doorward.http.schemas import (
     AccessGiven,
-    Active,
+    ActiveToken,
     BatchAnswered,
     Done,
+    InactiveToken,
     RefreshBody,
     SessionShown,
     SessionsShown,
@@ -35,7 +36,8 @@ async def verify_batch(services: Services, call: Call) -> Answer:
     async for verified in in_turns(found):
         if verified:
             services.activity.saw(verified.session)
-    return reply(BatchAnswered([Active(True, msgspec.Raw(one.claims)) if one else Active(False) for one in found]))
+    results = [ActiveToken(decoded=msgspec.Raw(one.claims)) if one else InactiveToken() for one in found]
+    return reply(BatchAnswered(results))
 
 
 async def index(services: Services, call: Call) -> Answer:

@@ -1,6 +1,6 @@
 """The answers in the OpenAPI document: what an endpoint gives, and every way in which it says no."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +12,7 @@ from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint
 from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType, body
 from doorward.http.guard import FORM, unique_query
-from doorward.http.reference.prose import FAULTS, Json
+from doorward.http.reference.prose import ERROR, FAULTS, OAUTH_ERROR, Json
 from doorward.http.validation import validate
 
 SCHEMA = "#/components/schemas/"
@@ -32,24 +32,37 @@ def shared_responses() -> Json:
     return {f"Refused{status.value}": _General(status, kinds).response() for status, kinds in _by_status().items()}
 
 
+def error_schemas(endpoints: Iterable[Endpoint]) -> Json:
+    """Return a schema for every set of error codes that share a response, by a name that says which they are."""
+    found: Json = {}
+    for status, kinds in _by_status().items():
+        found |= _General(status, kinds).errors()
+    for endpoint in endpoints:
+        for refused in _refused(endpoint):
+            found |= refused.errors()
+    return dict(sorted(found.items()))
+
+
 def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     """Return the answers of an endpoint by their status, its own and those it shares with every other."""
-    general = _by_status()
-    refused: dict[HTTPStatus, list[type[Refusal]]] = {}
-    for kind in endpoint.refusals:
-        status = errors.oauth(kind())[1] if _by_standard(endpoint, kind) else STATUS[kind]
-        refused.setdefault(status, []).append(kind)
     found: Json = {str(endpoint.status.value): _success(endpoint, schemas)}
-    for status, kinds in sorted(refused.items()):
-        also = endpoint.also.get(status)
-        special = ValidationFailed in kinds or any(_by_standard(endpoint, kind) for kind in kinds)
-        if also is None and kinds == general.get(status) and not special:
-            found[str(status.value)] = {"$ref": f"#/components/responses/Refused{status.value}"}
-        else:
-            found[str(status.value)] = _Refused(status, kinds, endpoint, also).response()
+    for refused in _refused(endpoint):
+        name = str(refused.status.value)
+        shared = {"$ref": f"#/components/responses/Refused{name}"}
+        found[name] = shared if refused.is_general else refused.response()
     for status, answer in endpoint.also.items():
         found.setdefault(str(status.value), _answer(type(answer), msgspec.to_builtins(answer)))
     return dict(sorted(found.items()))
+
+
+def _refused(endpoint: Endpoint) -> "Iterator[_Refused]":
+    """Yield the refusals of an endpoint, one response for each status."""
+    kinds_by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
+    for kind in endpoint.refusals:
+        status = errors.oauth(kind())[1] if _by_standard(endpoint, kind) else STATUS[kind]
+        kinds_by_status.setdefault(status, []).append(kind)
+    for status, kinds in sorted(kinds_by_status.items()):
+        yield _Refused(status, kinds, endpoint, endpoint.also.get(status))
 
 
 def _by_standard(endpoint: Endpoint, kind: type[Refusal]) -> bool:
@@ -67,7 +80,7 @@ def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
             content[endpoint.media]["example"] = msgspec.json.encode(value).decode() + "\n"
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
     if endpoint.gives is None:
-        content = {JSON: {"schema": {"type": "object"}}}
+        content = {JSON: {"schema": {"type": "object", "additionalProperties": True}}}
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
     return _answer(endpoint.gives, example_of({"$ref": SCHEMA + endpoint.gives.__name__}, schemas))
 
@@ -92,13 +105,26 @@ class _General:
     kinds: list[type[Refusal]]
 
     def response(self) -> Json:
-        schemas = list(self._schemas())
-        content = {"schema": schemas[0] if len(schemas) == 1 else {"oneOf": schemas}, "examples": self._examples()}
         return {
             "description": "\n\n".join(self._meanings()),
             "headers": _headers(self._names()),
-            "content": {JSON: content},
+            "content": {JSON: {"schema": self._schema(), "examples": self._examples()}},
         }
+
+    def errors(self) -> Json:
+        """Return the schemas of the errors in this response by their names, but for those in FAULTS."""
+        codes = [kind.code for kind in self.kinds if kind not in FAULTS and not self._by_standard(kind)]
+        if not codes:
+            return {}
+        status = {"type": "integer", "const": self.status.value}
+        return {self._error_name(codes): _specialized(ERROR, code=_one_of(codes), status=status)}
+
+    def _error_name(self, codes: Sequence[str]) -> str:
+        """Return the name of these codes: those that every endpoint may answer with are named by the status alone."""
+        general = {kind.code for kind in _by_status().get(self.status, ()) if kind not in FAULTS}
+        if general <= set(codes):
+            return f"Error{self.status.value}" + _pascal(set(codes) - general)
+        return f"Error{self.status.value}Only" + _pascal(codes)
 
     def _meanings(self) -> Iterator[str]:
         return (f"`{self._name(kind)}`: {_first_line(kind)}" for kind in self.kinds)
@@ -109,12 +135,12 @@ class _General:
     def _name(self, kind: type[Refusal]) -> str:
         return kind.code
 
-    def _schemas(self) -> Iterator[Json]:
-        kinds = [kind for kind in self.kinds if not self._by_standard(kind)]
-        codes = [kind.code for kind in kinds if not issubclass(kind, ValidationFailed)]
-        if codes:
-            yield {"$ref": f"{SCHEMA}Error", "properties": {"code": {"enum": codes}, "status": {"const": self.status}}}
-        yield from ({"$ref": SCHEMA + FAULTS[kind]["title"]} for kind in kinds if kind in FAULTS)
+    def _schema(self) -> Json:
+        codes = {name: list(_codes(schema)) for name, schema in self.errors().items()}
+        for kind in self.kinds:
+            if kind in FAULTS and not self._by_standard(kind):
+                codes[FAULTS[kind]["title"]] = [kind.code]
+        return _either(codes)
 
     def _examples(self) -> Json:
         return {kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in self.kinds}
@@ -140,13 +166,28 @@ class _Refused(_General):
             yield _first_line(type(self.also))
         yield from super()._meanings()
 
-    def _schemas(self) -> Iterator[Json]:
-        if self.also is not None:
-            yield {"$ref": SCHEMA + type(self.also).__name__}
-        names = [_oauth(kind)["error"] for kind in self.kinds if self._by_standard(kind)]
+    @property
+    def is_general(self) -> bool:
+        """Whether it is the response that every endpoint may give with this status."""
+        return (
+            self.also is None
+            and self.kinds == _by_status().get(self.status)
+            and ValidationFailed not in self.kinds
+            and not any(map(self._by_standard, self.kinds))
+        )
+
+    def errors(self) -> Json:
+        """Return the schemas of the errors in this response by their names, those of RFC 6749 among them."""
+        names = dict.fromkeys(_oauth(kind)["error"] for kind in self.kinds if self._by_standard(kind))
+        found = super().errors()
         if names:
-            yield {"$ref": f"{SCHEMA}OAuthError", "properties": {"error": {"enum": list(dict.fromkeys(names))}}}
-        yield from super()._schemas()
+            found[f"OAuthError{self.status.value}{_pascal(names)}"] = _specialized(OAUTH_ERROR, error=_one_of(names))
+        return found
+
+    def _schema(self) -> Json:
+        if self.also is None:
+            return super()._schema()
+        return {"oneOf": [{"$ref": SCHEMA + type(self.also).__name__}, super()._schema()]}
 
     def _by_standard(self, kind: type[Refusal]) -> bool:
         return _by_standard(self.endpoint, kind)
@@ -167,6 +208,46 @@ class _Refused(_General):
         if self.also is not None:
             found["answer"] = {"summary": _first_line(type(self.also)), "value": msgspec.to_builtins(self.also)}
         return found
+
+
+def _specialized(schema: Json, **properties: Json) -> Json:
+    """Return a schema with some of its properties narrowed.
+
+    It is whole, because code generators ignore keywords beside a `$ref`.
+    """
+    known = schema["properties"]
+    narrowed = {name: {**known[name], **narrower} for name, narrower in properties.items()}
+    return {
+        "type": "object",
+        "description": schema["description"],
+        "properties": {**known, **narrowed},
+        "required": schema["required"],
+    }
+
+
+def _one_of(names: Iterable[str]) -> Json:
+    return {"type": "string", "enum": list(names)}
+
+
+def _codes(schema: Json) -> Iterable[str]:
+    """Return the codes of an error's schema; none where it has the form of RFC 6749."""
+    found: list[str] = schema["properties"].get("code", {}).get("enum", [])
+    return found
+
+
+def _either(codes: Mapping[str, Sequence[str]]) -> Json:
+    """Return the schema of one of several errors, which `code` tells apart where all of them have one."""
+    choices = [{"$ref": SCHEMA + name} for name in codes]
+    if len(choices) == 1:
+        return choices[0]
+    if not all(codes.values()):
+        return {"oneOf": choices}
+    mapping = {code: SCHEMA + name for name, known in codes.items() for code in known}
+    return {"oneOf": choices, "discriminator": {"propertyName": "code", "mapping": mapping}}
+
+
+def _pascal(codes: Iterable[str]) -> str:
+    return "".join(part.title() for code in sorted(codes) for part in code.split("_"))
 
 
 def _oauth(kind: type[Refusal]) -> Json:
@@ -212,8 +293,9 @@ def example_of(schema: Json, schemas: Mapping[str, Json]) -> Any:
         }
     if "items" in schema:
         return [example_of(schema["items"], schemas)]
-    if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], schemas)
+    for choices in ("anyOf", "oneOf"):
+        if choices in schema:
+            return example_of(schema[choices][0], schemas)
     return {"string": "text", "integer": 1, "number": 1, "boolean": True}.get(schema.get("type", ""), {})
 
 

@@ -9,7 +9,15 @@ from doorward import __version__
 from doorward.http.endpoints import Endpoint, Proof
 from doorward.http.guard import FORM
 from doorward.http.reference import page
-from doorward.http.reference.answers import JSON, SCHEMA, example_of, responses, shared_examples, shared_responses
+from doorward.http.reference.answers import (
+    JSON,
+    SCHEMA,
+    error_schemas,
+    example_of,
+    responses,
+    shared_examples,
+    shared_responses,
+)
 from doorward.http.reference.prose import (
     CONVENTIONS,
     ERROR,
@@ -24,7 +32,7 @@ from doorward.http.reference.prose import (
 )
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Descriptions
-from doorward.http.validation import Alternatives, alternatives
+from doorward.http.validation import Alternatives, alternatives, variants
 
 _SEGMENT = re.compile(r"\{(\w+)\}")
 
@@ -70,22 +78,33 @@ def build(endpoints: Iterable[Endpoint]) -> Json:
 def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
     taken = [endpoint.takes for endpoint in endpoints if endpoint.takes]
     given = [kind for endpoint in endpoints for kind in (endpoint.gives, *map(type, endpoint.also.values())) if kind]
+    given += [kind for schema in given for kinds in variants(schema).values() for kind in kinds]
     _, found = msgspec.json.schema_components([*taken, *given], ref_template=SCHEMA + "{name}")
     for kind in taken:
         if either := alternatives(kind):
             found[kind.__name__] |= _exclusive(either)
-    for name in found.keys() - {kind.__name__ for kind in taken}:
-        # What has a default is optional for those who send; whoever gets an answer finds it there.
-        for part, schema in found[name].get("properties", {}).items():
-            if schema.pop("default", msgspec.UNSET) is not msgspec.UNSET:
-                found[name]["required"].append(part)
-    refused = {"Error": ERROR, "OAuthError": OAUTH_ERROR, **{faults["title"]: faults for faults in FAULTS.values()}}
+    for kind in given:
+        for part, kinds in variants(kind).items():
+            items = {"oneOf": [{"$ref": SCHEMA + one.__name__} for one in kinds]}
+            found[kind.__name__]["properties"][part]["items"] = items
+    requests = {kind.__name__ for kind in taken}
+    for name, schema in found.items():
+        for part, inner in schema.get("properties", {}).items():
+            # A field with a default is optional in a request and always there in a response. The keyword itself makes
+            # code generators take the field of a request for one that has to be given.
+            if inner.pop("default", msgspec.UNSET) is not msgspec.UNSET and name not in requests:
+                schema["required"].append(part)
+    faults = {schema["title"]: schema for schema in FAULTS.values()}
+    refused = {"Error": ERROR, "OAuthError": OAUTH_ERROR, **faults, **error_schemas(endpoints)}
     return {**refused, **dict(sorted(found.items()))}
 
 
 def _exclusive(either: Alternatives) -> Json:
-    first, second = ({"required": [name]} for name in (either.first, either.second))
-    return {"oneOf": [first, second]} if either.required else {"not": {"required": [either.first, either.second]}}
+    # Not `oneOf`: code generators take the whole object for a union then, and lose its type.
+    neither_both = {"not": {"required": [either.first, either.second]}}
+    if not either.required:
+        return neither_both
+    return {"if": {"required": [either.first]}, "then": neither_both, "else": {"required": [either.second]}}
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:

@@ -253,9 +253,17 @@ _FAULT: Json = {
     "type": "object",
     "properties": {
         "message": {"type": "string", "description": "A sentence that names the field and repeats no value."},
-        "path": {"type": "array", "items": {"type": ["string", "integer"]}, "description": "Where the fault is."},
+        "path": {"type": "array", "items": {"type": "string"}, "description": "Where the fault is."},
         "type": {"type": "string", "description": "The rule that is broken."},
-        "context": {"type": "object", "description": "The field, and the limit where the rule has one."},
+        "context": {
+            "type": "object",
+            "description": "The field, and the limit where the rule has one.",
+            "properties": {
+                "key": {"type": "string", "description": "The field: the last part of the path, or `value`."},
+                "limit": {"type": "integer", "description": "The limit, where the rule has one."},
+            },
+            "required": ["key"],
+        },
     },
     "required": ["message", "path", "type", "context"],
 }
@@ -270,14 +278,14 @@ def _faults(title: str, description: str, kind: type[ValidationFailed]) -> Json:
             "error": {
                 "type": "object",
                 "properties": {
-                    "name": {"const": "ValidationError"},
+                    "name": {"type": "string", "const": "ValidationError"},
                     "details": {"type": "array", "minItems": 1, "items": _FAULT},
                 },
                 "required": ["name", "details"],
             },
-            "message": {"const": kind.sentence},
-            "code": {"const": kind.code},
-            "status": {"const": int(STATUS[kind])},
+            "message": {"type": "string", "const": kind.sentence},
+            "code": {"type": "string", "const": kind.code},
+            "status": {"type": "integer", "const": int(STATUS[kind])},
         },
         "required": ["error", "message", "code", "status"],
     }

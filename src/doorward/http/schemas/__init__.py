@@ -5,8 +5,9 @@ from doorward.http.schemas.keys import KeyMade, KeyShown, KeysShown, NewKeyBody
 from doorward.http.schemas.operations import Live, Ready
 from doorward.http.schemas.sessions import (
     AccessGiven,
-    Active,
+    ActiveToken,
     BatchAnswered,
+    InactiveToken,
     LoginBody,
     RefreshBody,
     SessionShown,
@@ -49,7 +50,7 @@ from doorward.http.schemas.users import (
 
 __all__ = [
     "AccessGiven",
-    "Active",
+    "ActiveToken",
     "BatchAnswered",
     "CodeGiven",
     "Done",
@@ -57,6 +58,7 @@ __all__ = [
     "EventShown",
     "FarewellBody",
     "ImportedUser",
+    "InactiveToken",
     "Introspected",
     "KeyMade",
     "KeyShown",

@@ -1,6 +1,6 @@
 """A session of a user: opened, asked about, renewed, listed."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -28,7 +28,7 @@ from doorward.http.fields import (
     UserId,
     YesNo,
 )
-from doorward.http.validation import Items
+from doorward.http.validation import Items, Variants
 
 
 class LoginBody(msgspec.Struct):
@@ -41,7 +41,9 @@ class LoginBody(msgspec.Struct):
     login: ExistingLogin
     password: Password
     deviceId: DeviceId  # noqa: N815 - the published name
-    refresh: Annotated[YesNo, Meta(description="Give a refresh token too, and a short-lived access token.")] = False
+    refresh: Annotated[
+        YesNo, Meta(description="Give a refresh token too, and a short-lived access token.", examples=[False])
+    ] = False
     token: (
         Annotated[Token, Meta(description="A live token of the same user: failures with it are counted apart.")]
         | UnsetType
@@ -105,23 +107,28 @@ class TokensBody(msgspec.Struct):
     ]
 
 
-class Active(msgspec.Struct):
-    """The token is true right now, and this is what it says; or it is not, and nobody says why."""
+class ActiveToken(msgspec.Struct, kw_only=True):
+    """An active token and its claims."""
 
-    active: Annotated[bool, Meta(description="Whether it is true right now.", examples=[True])]
+    active: Annotated[bool, Meta(description="Always true.", extra_json_schema={"const": True})] = True
     decoded: Annotated[
-        msgspec.Raw | UnsetType,
-        Meta(
-            description="The claims of an active one.",
-            extra_json_schema={"$ref": "#/components/schemas/UserClaimsShown"},
-        ),
-    ] = UNSET
+        msgspec.Raw,
+        Meta(description="The claims.", extra_json_schema={"$ref": "#/components/schemas/UserClaimsShown"}),
+    ]
+
+
+class InactiveToken(msgspec.Struct):
+    """A token that is not active. The response does not say why."""
+
+    active: Annotated[bool, Meta(description="Always false.", extra_json_schema={"const": False})] = False
 
 
 class BatchAnswered(msgspec.Struct):
     """An answer for each token, in their order."""
 
-    results: Annotated[list[Active], Meta(description="In the order of the question.")]
+    VARIANTS: ClassVar[Variants] = {"results": (ActiveToken, InactiveToken)}
+
+    results: Annotated[list[Any], Meta(description="In the order of the request. `active` tells the variants apart.")]
 
 
 class SessionShown(msgspec.Struct):
