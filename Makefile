@@ -37,9 +37,17 @@ help: ## List the targets
 	@$(PIP) install --no-deps --no-build-isolation --editable clients/python
 	@touch $@
 
-.venv/tests: requirements/gateways.txt requirements/manifests.txt tests/programs.sh .venv/dev
+.venv/tests: requirements/gateways.txt requirements/manifests.txt requirements/oauth.txt tests/programs.sh .venv/dev .venv/node/made
 	@tests/programs.sh
 	@$(PIP) install --require-hashes --no-deps -r requirements/gateways.txt -r requirements/manifests.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/oauth.txt
+	@touch $@
+
+# Clients and a generator in JavaScript that tests run.
+.venv/node/made: tests/oauth/node/package.json tests/oauth/node/package-lock.json | .venv/made
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@if command -v npm >/dev/null; then npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent; \
+		else echo "Not installed: npm. The tests that need it are left out here; CI runs them all."; fi
 	@touch $@
 
 install: .venv/run ## Install the service into .venv
@@ -149,6 +157,8 @@ lock: .venv/dev ## Write the lock files anew
 	@$(BIN)/uv pip compile --group image --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-build.txt
 	@$(BIN)/uv pip compile --group compose --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/podman-compose.txt
 	@$(BIN)/uv pip compile --group docs --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/docs.txt
+	@$(BIN)/uv pip compile --group oauth --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/oauth.txt
+	@cd tests/oauth/node && npm update --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
 	@$(BIN)/uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/fuzz.txt
 
 clean: ## Remove what the other targets made, but not data/

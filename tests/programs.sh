@@ -3,11 +3,13 @@
 # Elsewhere it says what is missing, and those tests say so too.
 set -euo pipefail
 missing=()
-for program in strace nginx caddy haproxy promtool valgrind curl javac; do
+for program in strace nginx caddy haproxy promtool valgrind curl javac apache2 mod_auth_openidc; do
     PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null && continue
-    # The packages that two of them are in.
+    [ -e "/usr/lib/apache2/modules/$program.so" ] && continue
+    # The packages that three of them are in.
     [ "$program" = promtool ] && program=prometheus
     [ "$program" = javac ] && program=default-jdk-headless
+    [ "$program" = mod_auth_openidc ] && program=libapache2-mod-auth-openidc
     missing+=("$program")
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0

@@ -36,7 +36,7 @@ REFERENCE = "reference.md"
 PARTS = {
     "To use it": [
         "tour", "concepts", "api", "reference", "recipes", "errors", "python-client", "python-client-readme",
-        "gateways",
+        "gateways", "oauth-resource-servers",
     ],
     "To run it": [
         "settings", "operating", "command-line", "backup", "keys", "deploying", "image", "scaling", "tls", "metrics",
