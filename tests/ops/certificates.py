@@ -65,6 +65,18 @@ class Authority:
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
         names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        # The rest is what Python 3.13 and later want to see (RFC 5280, sections 4.2.1.1 to 4.2.1.3).
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            key_cert_sign=ca,
+            crl_sign=ca,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
         return (
             x509.CertificateBuilder()
             .subject_name(_name(common_name))
@@ -75,5 +87,8 @@ class Authority:
             .not_valid_after(now + ends * _DAY)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(names, critical=False)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
