@@ -168,7 +168,7 @@ class _Refused(_General):
 
     @property
     def is_general(self) -> bool:
-        """Whether it is the response that every endpoint may give with this status."""
+        """True for the response that every endpoint may give with this status."""
         return (
             self.also is None
             and self.kinds == _by_status().get(self.status)

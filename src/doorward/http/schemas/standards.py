@@ -20,7 +20,7 @@ class TokenForm(msgspec.Struct):
 
 
 class Introspected(msgspec.Struct):
-    """Whether the token is active, and its claims (RFC 7662). A `scope` that is no text is in `scope_data`."""
+    """Introspection response (RFC 7662): claims of an active token. A `scope` that is no text is in `scope_data`."""
 
     active: Annotated[bool, Meta(description="Whether it is true right now.", examples=[True])]
     token_type: Annotated[str | UnsetType, Meta(description="How it is used.", examples=["Bearer"])] = UNSET
