@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import AHEAD, Kind, Session
 from doorward.core.ports import Claimed, Policy, Sessions
 from made import NOW, Workers, claimed, tenant_session, user_session
 
@@ -120,6 +120,29 @@ async def test_TK16_the_oldest_go_when_a_user_has_too_many(workers: Workers) -> 
         await workers.sessions[n % 2].open(session, cap=2)
     assert [await alive(store, session) for session in sessions] == [False, False, False, True, True]
     assert await alive(elsewhere, theirs)
+
+
+@pytest.mark.parametrize("step", [1, AHEAD - 10])
+async def test_TK16_sessions_that_ended_with_their_tenant_are_evicted_before_live_ones(
+    workers: Workers, step: int
+) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id, neighbour = (str(uuid4()) for _ in range(3))
+    theirs = user_session(str(uuid4()), neighbour, at=NOW + 1)
+    await store.open(theirs, cap=3)
+    ended = [user_session(tenant_id, user_id, at=NOW + step + n) for n in range(3)]
+    for session in ended:
+        await store.open(session, cap=3)
+    await elsewhere.end_users_of(tenant_id)
+    # The clock was set back since, by less than what tells sessions of before that from others.
+    opened = [user_session(tenant_id, user_id, at=NOW + n) for n in range(3)]
+    for session in opened:
+        await elsewhere.open(session, cap=3)
+    assert [await alive(store, session) for session in opened] == [True, True, True]
+    late = user_session(tenant_id, user_id, at=NOW + AHEAD)
+    await store.open(late, cap=3)
+    assert [await alive(store, session) for session in (*ended, *opened, late)] == [False] * 4 + [True] * 3
+    assert await alive(store, theirs)
 
 
 async def test_TK16_parallel_openings_never_leave_more_than_the_cap(workers: Workers) -> None:

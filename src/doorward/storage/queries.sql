@@ -266,10 +266,14 @@ UPDATE sessions SET tenant_id = :tenant_id, realm = :realm,
 WHERE id = :id AND tenant_id = ''
 
 -- name: evict_sessions
+-- Sessions that ended with their realm still have their rows; they go before any live one.
 DELETE FROM sessions WHERE id IN (
-    SELECT id FROM sessions
-    WHERE owner = :owner AND epoch = (SELECT epoch FROM epochs WHERE owner = :owner)
-    ORDER BY CASE WHEN created_at > :latest THEN 1 ELSE 0 END, created_at DESC, id DESC LIMIT 1000000000 OFFSET :cap)
+    SELECT s.id FROM sessions s
+    LEFT JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
+    WHERE s.owner = :owner AND s.epoch = (SELECT epoch FROM epochs WHERE owner = :owner)
+    ORDER BY CASE WHEN r.owner IS NULL THEN 1 ELSE 0 END, CASE WHEN s.created_at > :latest THEN 1 ELSE 0 END,
+             s.created_at DESC, s.id DESC
+    LIMIT 1000000000 OFFSET :cap)
 
 -- name: find_sessions
 SELECT s.id, s.kind, s.tenant_id, s.user_id, s.device_id, s.key, s.created_at, s.expires_at,

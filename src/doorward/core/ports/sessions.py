@@ -65,6 +65,7 @@ class Sessions(Protocol):
         """Keep a session. Of its owner's sessions at most `cap` stay, the oldest go, whatever runs in parallel.
 
         One that is dated more than `AHEAD` later than this one is of before the clock was set back, and goes first.
+        A session that ended together with its tenant's others is evicted before any live one.
 
         `policy` is the tenant's, for a store that knows none yet; where it does know one, its own stays unless that
         is of an older version.

@@ -51,6 +51,13 @@ else redis.call('SET', KEYS[1], epoch .. until_) end
 if ttl then redis.call('SET', KEYS[2], value, 'PX', ttl) else redis.call('SET', KEYS[2], value) end
 if ARGV[8] ~= '' then redis.call('ZADD', KEYS[3], ARGV[8], ARGV[7]) end
 if longest then redis.call('PEXPIRE', KEYS[3], longest) else redis.call('PERSIST', KEYS[3]) end
+-- Sessions that ended with their realm stay in the index. One that a clock set back since dates later than a live session
+-- becomes the oldest, so that it is evicted first.
+if ARGV[8] ~= '' then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. ARGV[8], string.sub(ARGV[11], 2))) do
+    if redis.call('GETRANGE', ARGV[10] .. id, 72, 103) ~= realm then redis.call('ZADD', KEYS[3], 0, id) end
+  end
+end
 local evicted = {}
 local over = ARGV[9] ~= '' and redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[9]) or 0
 if over > 0 then
