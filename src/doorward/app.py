@@ -158,8 +158,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     watch_keys, leave = _follow_keys(KeyFile.of(settings), codec, throttle)
 
     async def begin() -> None:
-        await stores.open()
-        await attempt(lambda: _look_back(stores, clock))
+        await _open(stores, clock)
         for one in doors:
             one.open(asyncio.get_running_loop())
         watch_keys()
@@ -215,6 +214,12 @@ def _sweeping(stores: Stores, clock: Clock, watch: ClockWatch, retention: int) -
             await stores.sweep(clock, audit_retention=retention)
 
     return sweep
+
+
+async def _open(stores: Stores, clock: Clock) -> None:
+    await stores.open()
+    await stores.accounts.forget_user_counts()
+    await attempt(lambda: _look_back(stores, clock))
 
 
 async def _look_back(stores: Stores, clock: Clock) -> None:

@@ -42,6 +42,7 @@ from doorward.storage.redis.address import Address as RedisAddress
 from doorward.storage.revocations import RelationalRevocations
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.user_quota import UserQuota
 from doorward.storage.watched import (
     Meter,
     Span,
@@ -146,8 +147,9 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         bare = file = SqliteDatabase(settings.database_path)
         database, pool = WatchedDatabase(file, Meter("sqlite", span), fast=file), nothing_is_pooled
     sessions, probes = WatchedSessions(RelationalSessions(database)), Probes(bare)
+    quota = UserQuota(database, settings.max_users_per_tenant, clock) if settings.max_users_per_tenant else None
     stores = Stores(
-        accounts=RelationalAccounts(database),
+        accounts=RelationalAccounts(database, quota=quota),
         keys=RelationalApiKeys(database),
         reset_codes=RelationalResetCodes(database),
         audit=RelationalAuditLog(database),
@@ -160,7 +162,7 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         database=bare,
         traffic=Traffic(database, sessions, pool),
     )
-    return _with_redis(stores, settings, clock, span) if settings.redis_url else stores
+    return _with_redis(stores, settings, clock, span, quota) if settings.redis_url else stores
 
 
 async def _take_a_write(probes: Probes, database: WatchedDatabase, clock: Clock) -> None:
@@ -170,7 +172,7 @@ async def _take_a_write(probes: Probes, database: WatchedDatabase, clock: Clock)
         raise StoreUnavailable(retry_after=1)
 
 
-def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | None) -> Stores:
+def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | None, quota: UserQuota | None) -> Stores:
     from doorward.storage.redis.counters import RedisCounters  # noqa: PLC0415 - see above
     from doorward.storage.redis.lives import Lives  # noqa: PLC0415 - see above
     from doorward.storage.redis.sessions import Durable, RedisSessions  # noqa: PLC0415 - see above
@@ -182,7 +184,7 @@ def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | N
     sessions = WatchedSessions(bare)
     return replace(
         stores,
-        accounts=RelationalAccounts(stores.traffic.database, bare),
+        accounts=RelationalAccounts(stores.traffic.database, bare, quota=quota),
         sessions=sessions,
         counters=RedisCounters(redis),
         checks={**stores.checks, "sessions": SharedCheck(redis.probe)},

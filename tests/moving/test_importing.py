@@ -421,6 +421,28 @@ def test_sessions_of_deleted_users_can_be_let_go_on(settings: Settings, predeces
     assert session(settings, name)
 
 
+def test_S5_an_import_stops_where_the_quota_has_no_room_and_goes_on_when_it_is_raised(
+    settings: Settings, predecessor: Predecessor, clock: TurnableClock
+) -> None:
+    clock.now = 1_700_000_100_000
+    limited = replace(settings, max_users_per_tenant=2)
+    keep_tenant(predecessor)
+    keep_user(predecessor, "alice")
+    bring_in(limited, predecessor, clock=clock)
+    clock.turn(seconds=600)
+    for login in ("bob", "carol"):
+        keep_session(predecessor, keep_user(predecessor, login, registrationDate=clock.now), at=clock.now, seconds=None)
+    clock.turn(seconds=600)
+    with pytest.raises(CannotStart, match=f"MAX_USERS_PER_TENANT has no room for the users of tenant {SHOP}"):
+        bring_in(limited, predecessor, clock=clock)
+    assert user(settings, "bob") is None
+    # The run is not complete, so the next one does not take the users for deleted ones.
+    clock.turn(seconds=600)
+    report = bring_in(replace(settings, max_users_per_tenant=3), predecessor, clock=clock)
+    assert (report.counts["users added"], report.counts["sessions added"]) == (2, 2)
+    assert user(settings, "carol")
+
+
 def test_an_empty_source_is_refused_and_ends_nothing(
     settings: Settings, predecessor: Predecessor, clock: TurnableClock
 ) -> None:

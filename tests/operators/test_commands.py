@@ -240,6 +240,29 @@ def test_IN5_F9_F10_F11_an_operator_gives_no_such_login(operator: Operator, tena
     assert operator.read("user", "list", "--tenant", tenant.email) == []
 
 
+def test_S5_an_operator_creates_no_more_users_than_the_quota_allows(
+    operator: Operator, tenant: Tenant, other: Tenant, tmp_path: Path
+) -> None:
+    assert tenant.create("alice").status_code == 200
+    words = ("--email", "user@example.org", "--sub", "1")
+    refused = operator.run(
+        "user", "create", "bob", "--tenant", tenant.id, *words, typed="pw\n", MAX_USERS_PER_TENANT="1"
+    )
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "delete users" in refused.stderr
+    operator.do("user", "create", "bob", "--tenant", other.id, *words, typed="pw\n", MAX_USERS_PER_TENANT="1")
+    file, report = tmp_path / "users.ndjson", tmp_path / "refused.ndjson"
+    rows = [{"login": login, "email": "user@example.org", "sub": "1"} for login in ("alice", "carol", "dora")]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    take = ("user", "import", "--tenant", tenant.email, "--refused", str(report), str(file))
+    found = operator.run(*take, MAX_USERS_PER_TENANT="2")
+    assert (found.exit_code, found.stdout) == (3, "3 rows: 1 created, 1 exists, 1 refused.\n")
+    [line] = map(json.loads, report.read_text().splitlines())
+    assert (line["login"], line["code"]) == ("dora", "quota_exceeded")
+    assert [user["login"] for user in tenant.get("/user").json()["users"]] == ["alice", "carol"]
+    operator.do(*take, MAX_USERS_PER_TENANT="3")
+
+
 def test_an_address_is_taken_once(operator: Operator, tenant: Tenant) -> None:
     answer = operator.run("tenant", "create", tenant.email.upper(), typed=PASSWORD + "\n")
     assert (answer.exit_code, answer.stderr) == (1, "This tenant's email already exists\n")

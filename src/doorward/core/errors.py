@@ -97,6 +97,13 @@ class TooManyKeys(Refusal):
     sentence = "This tenant has too many API keys, revoke one first"
 
 
+class QuotaExceeded(Refusal):
+    """The tenant has as many users as the operator allows."""
+
+    code = "quota_exceeded"
+    sentence = "This tenant has as many users as it may have: delete users, or have the operator raise its quota"
+
+
 class InvalidRefreshToken(Refusal):
     """The refresh token is spent, dead, foreign, or none at all; a spent one has just ended its session."""
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import NamedTuple
 from uuid import uuid4
 
 from doorward.core import hash_formats
 from doorward.core.audit import event
+from doorward.core.errors import Conflict, QuotaExceeded
 from doorward.core.hash_formats import UnfitHash
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, User
@@ -20,6 +22,7 @@ MOST_ROWS = 1000
 
 _PAGE = 250
 _AT_ONCE = 8
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ class UserTransfer:
 
         A login that is taken, in the store or by an earlier row, in any spelling of its canonical form, exists already:
         that user is left as it is, so the same rows may be given again. A hash of no known format, or of hostile cost,
-        refuses its row and no other. With `dry_run` nothing is kept, and the outcomes are what they would be.
+        refuses its row and no other. So does a quota of users that has no room for the row; earlier rows come first.
+        With `dry_run` nothing is kept, and the outcomes are what they would be.
 
         `unconfirmed` decides on users whose `email_verified` is False: they are disabled unless it says otherwise.
         """
@@ -108,14 +112,29 @@ class UserTransfer:
                 first.setdefault(canonical(row.login), row)
         known = await self._known(caller.tenant_id, first)
         new = {login: row for login, row in first.items() if login not in known}
-        if new and not dry_run:
-            # Somebody else may have taken a login meanwhile; what the store says counts.
-            detail = "hash" if any(row.password_hash for row in new.values()) else ""
-            told = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
-            users = [self._user(caller.tenant_id, row, unconfirmed) async for row in in_turns(new.values())]
-            kept = await self.accounts.add_users(users, events=[told])
-            new = {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}
-        return [_outcome(row, new, unconfirmed) async for row in in_turns(judged)]
+        created, excess = await self._keep(caller, new, unconfirmed, dry_run=dry_run)
+        return [_outcome(row, created, excess, unconfirmed) async for row in in_turns(judged)]
+
+    async def _keep(
+        self, caller: Caller, new: dict[str, Newcomer], unconfirmed: Unconfirmed, *, dry_run: bool
+    ) -> tuple[dict[str, Newcomer], frozenset[str]]:
+        """Keep as many new users as the quota has room for; return those kept, and the logins of the others."""
+        for _ in range(_TRIES):
+            fitting = dict(islice(new.items(), await self.accounts.room_for_users(caller.tenant_id)))
+            excess = frozenset(new.keys() - fitting.keys())
+            if dry_run or not fitting:
+                return fitting, excess
+            detail = "hash" if any(row.password_hash for row in fitting.values()) else ""
+            imported = event(caller, self.clock(), "users.import", subject=f"{len(fitting)} users", detail=detail)
+            users = [self._user(caller.tenant_id, row, unconfirmed) async for row in in_turns(fitting.values())]
+            try:
+                kept = await self.accounts.add_users(users, events=[imported])
+            except QuotaExceeded:
+                # Another request took the room meanwhile.
+                continue
+            # Another request may have taken a login meanwhile; the store's answer counts.
+            return {login: row for (login, row), is_kept in zip(fitting.items(), kept, strict=True) if is_kept}, excess
+        raise Conflict
 
     async def hand_out(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
         """Yield all users of the calling tenant, some at a time, by canonical login; the log says that it happened.
@@ -175,11 +194,15 @@ def _is_skipped(row: Newcomer, unconfirmed: Unconfirmed) -> bool:
     return row.email_verified is False and unconfirmed is Unconfirmed.SKIP
 
 
-def _outcome(row: Newcomer | Unfit, new: dict[str, Newcomer], unconfirmed: Unconfirmed) -> Outcome:
+def _outcome(
+    row: Newcomer | Unfit, new: dict[str, Newcomer], excess: frozenset[str], unconfirmed: Unconfirmed
+) -> Outcome:
     if isinstance(row, Unfit):
         return Outcome(Status.REFUSED, row.login, row)
     if _is_skipped(row, unconfirmed):
         return Outcome(Status.SKIPPED, row.login, unconfirmed=True)
+    if canonical(row.login) in excess:
+        return Outcome(Status.REFUSED, row.login, Unfit(QuotaExceeded.code, QuotaExceeded.sentence, row.login))
     if new.get(canonical(row.login)) is not row:
         return Outcome(Status.EXISTS, row.login)
     return Outcome(Status.CREATED, row.login, unconfirmed=row.email_verified is False)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from uuid import uuid4
 
 from doorward.core.audit import event
-from doorward.core.errors import Conflict, LoginExists, LoginNotFound, require
+from doorward.core.errors import Conflict, LoginExists, LoginNotFound, QuotaExceeded, require
 from doorward.core.hash_formats import bcrypt_cost
 from doorward.core.identity import canonical, check_email, check_login
 from doorward.core.model import Caller, Tenant, User
@@ -125,7 +125,7 @@ class Users:
         Raises LoginExists where the login is taken; with `replace_existing` the user keeps its id, gets the new
         password and attributes, and all of its sessions end before this returns. ValidationFailed for a login or an
         e-mail address that no user may be given, a password that the tenant's policy refuses, or a hash that is
-        unreadable or too costly.
+        unreadable or too costly. QuotaExceeded where the tenant has no room for another user.
 
         With `as_predecessor`, a password that is a well-formed bcrypt string is a hash where the settings of the tenant
         or of the service say so.
@@ -134,8 +134,10 @@ class Users:
         check_login(new.login)
         check_email(new.email)
         await self.throttle.write(tenant_id)
-        if not self.replace_existing and await self.accounts.user_by_login(tenant_id, new.login):
-            raise LoginExists
+        if not self.replace_existing:
+            if await self.accounts.user_by_login(tenant_id, new.login):
+                raise LoginExists
+            await self._check_room(tenant_id)
         password = await self._as_predecessor(tenant_id, new.password) if as_predecessor else new.password
         secret = await self.secret(tenant_id, password, new.login, new.email)
         user = self._user(tenant_id, new, secret)
@@ -151,7 +153,7 @@ class Users:
 
         Its sessions end where the password is another one than before; otherwise they go on. A verified e-mail address
         stays verified unless it changes or `email_verified` is False. ValidationFailed as for `create`, but for the
-        login of a user that exists.
+        login of a user that exists; QuotaExceeded where the user is new.
         """
         tenant_id = caller.tenant_id
         check_email(new.email)
@@ -159,6 +161,7 @@ class Users:
         before = await self.accounts.user_by_login(tenant_id, new.login)
         if before is None:
             check_login(new.login)
+            await self._check_room(tenant_id)
         elif await self._is_current(before, new.password):
             return Kept(await self._revise(caller, before, new), created=False)
         secret = await self.secret(tenant_id, new.password, new.login, new.email)
@@ -167,6 +170,11 @@ class Users:
         if await self.accounts.add_user(user, events=[created]):
             return Kept(user, created=True)
         return Kept(await self._replace(caller, user, new, secret), created=False)
+
+    async def _check_room(self, tenant_id: str) -> None:
+        """Refuse a creation before its password is hashed; the store's count decides. QuotaExceeded."""
+        if await self.accounts.room_for_users(tenant_id) == 0:
+            raise QuotaExceeded
 
     async def _is_current(self, user: User, password: str | PasswordHash) -> bool:
         if isinstance(password, PasswordHash):

@@ -243,6 +243,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
     core.LoginExists: HTTPStatus.CONFLICT,
     core.TooManyKeys: HTTPStatus.CONFLICT,
+    core.QuotaExceeded: HTTPStatus.CONFLICT,
     core.Conflict: HTTPStatus.CONFLICT,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UriTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,

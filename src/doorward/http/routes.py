@@ -18,6 +18,7 @@ from doorward.core.errors import (
     LoginRefused,
     NotAuthorized,
     PermissionDenied,
+    QuotaExceeded,
     SessionNotFound,
     TenantExists,
     TokenMissing,
@@ -72,7 +73,7 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/user", users.create, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, LoginExists, TooManyRequests),
+        (*_BODY, *_PROVEN, LoginExists, QuotaExceeded, TooManyRequests),
         schemas.NewUserBody, schemas.UserShown, example=examples.USER, permission=Permission.USERS_WRITE,
         hashes=True,
     ),
@@ -107,7 +108,7 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "PUT", "/user/{login}", users.put, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, Conflict, TooManyRequests),
+        (*_BODY, *_PROVEN, QuotaExceeded, Conflict, TooManyRequests),
         schemas.PutUserBody, schemas.UserShown, example=examples.PUT_USER, permission=Permission.USERS_WRITE,
         also={HTTPStatus.CREATED: examples.USER_SHOWN}, hashes=True,
     ),

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
-from doorward.core.errors import CannotStart, StoreUnavailable
+from doorward.core.errors import CannotStart, QuotaExceeded, StoreUnavailable
 from doorward.core.legacy_tokens import KEY_PREFIXES
 from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Claimed, Clock
@@ -203,7 +203,14 @@ class Importer:
         if not candidates:
             return []
         told = [told_by_operator(self.clock(), tenant_id, "users.import")]
-        added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=told))
+        try:
+            added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=told))
+        except QuotaExceeded:
+            # Not a finding of a complete run: the next run would take the missing users for deleted ones.
+            raise CannotStart(
+                f"MAX_USERS_PER_TENANT has no room for the users of tenant {tenant_id}: raise it and run the same "
+                "import again; what was imported stays."
+            ) from None
         kept = [user for user, is_new in zip(candidates, added, strict=True) if is_new]
         kept += [
             user for user, is_new in zip(candidates, added, strict=True) if not is_new and await self._explain(user)

@@ -200,6 +200,9 @@ class Settings:
     audit_retention: int = _setting(
         values.lifetime, "90d", "How long the audit log is kept, in seconds or as 90d. Older entries are removed."
     )
+    max_users_per_tenant: int = _setting(
+        values.whole(0, 1_000_000_000), "0", "Users that each tenant may have. 0: no quota."
+    )
     trusted_proxies: tuple[Network, ...] = _setting(
         values.networks, "", "Proxies whose X-Forwarded-For names the client, as addresses or CIDR. Default: none."
     )

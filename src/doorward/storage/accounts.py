@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from doorward.core.errors import QuotaExceeded
 from doorward.core.identity import canonical
 from doorward.core.model import AHEAD, Tenant, User
 from doorward.core.ports import Ending, Events, Found, Policy, Sessions
 from doorward.storage.database import Database, Row, Step, happened
 from doorward.storage.email_keys import email_key
 from doorward.storage.sessions import demanding, end
+from doorward.storage.user_quota import UserQuota
 
 _BATCH = 500
 # Behind every login: nothing of this character is visible, so no login holds it.
@@ -22,16 +24,22 @@ _FEW_LOGINS = 1_000
 _MOST_CANDIDATES = 4_000
 _MOST_STEPS = 10_000
 _TENANTS_TOGETHER = 20
-_REMAINS = ("api_keys", "reset_codes", "chain", "realm", "tenant", "departed")
+_REMAINS = ("api_keys", "reset_codes", "user_count", "chain", "realm", "tenant", "departed")
 
 
 class RelationalAccounts:
     """Accounts (see the port) in two tables."""
 
-    def __init__(self, database: Database, elsewhere: Sessions | None = None) -> None:
-        """Keep accounts in `database`; `elsewhere` are the sessions, where they are not in it as well."""
+    def __init__(
+        self, database: Database, elsewhere: Sessions | None = None, *, quota: UserQuota | None = None
+    ) -> None:
+        """Keep accounts in `database`; `elsewhere` are the sessions, where they are not in it as well.
+
+        Without a `quota`, tenants may have any number of users, and none is counted.
+        """
         self._db = database
         self._elsewhere = elsewhere
+        self._quota = quota
         self._indexed = ""
         self._emptying = ""
 
@@ -115,16 +123,43 @@ class RelationalAccounts:
 
     async def add_user(self, user: User, *, events: Events = ()) -> bool:
         """See `Accounts.add_user`."""
-        return await self._write("add_user", _user_row(user), events)
+        steps = [Step("add_user", _user_row(user), vital=True), *happened(events)]
+        try:
+            rows, *_ = await self._create(user.tenant_id, 1, *steps)
+        except QuotaExceeded:
+            if await self.user_by_login(user.tenant_id, user.login) is None:
+                raise
+            return False
+        return bool(rows)
 
     async def add_users(self, users: Sequence[User], *, events: Events = ()) -> list[bool]:
         """See `Accounts.add_users`."""
-        rows = [_user_row(user) for user in users]
+        if not users:
+            return []
+        tenant_id, rows = users[0].tenant_id, [_user_row(user) for user in users]
         # Sorted, so that two processes that add the same users wait for one another in the same order.
         order = sorted(range(len(rows)), key=lambda number: (rows[number]["login_key"], number))
-        results = await self._db.write(*(Step("add_user", rows[number]) for number in order), *happened(events))
+        steps = [Step("add_user", rows[number]) for number in order]
+        results = await self._create(tenant_id, len(rows), *steps, *happened(events))
         added = {number: bool(result) for number, result in zip(order, results, strict=False)}
+        taken = len(rows) - sum(added.values())
+        if taken and self._quota:
+            await self._quota.release(tenant_id, taken)
         return [added[number] for number in range(len(rows))]
+
+    async def room_for_users(self, tenant_id: str) -> int | None:
+        """See `Accounts.room_for_users`."""
+        return await self._quota.room(tenant_id) if self._quota else None
+
+    async def forget_user_counts(self) -> None:
+        """See `Accounts.forget_user_counts`."""
+        if self._quota:
+            await self._quota.forget()
+
+    async def _create(self, tenant_id: str, places: int, *steps: Step) -> list[list[Row]]:
+        if self._quota is None:
+            return await self._db.write(*steps)
+        return await self._quota.create(tenant_id, places, *steps)
 
     async def put_user(
         self, user: User, *, keep_verified: bool = True, events: Events = (), ends: Ending | None = None
@@ -132,7 +167,11 @@ class RelationalAccounts:
         """See `Accounts.put_user`."""
         endings = await self._end(ends)
         values = _user_row(user) | {"keep_verified": int(keep_verified)}
-        [row], *_ = await self._db.write(Step("put_user", values), *endings, *happened(events))
+        steps = [Step("put_user", values), *endings, *happened(events)]
+        if self._quota is None:
+            [row], *_ = await self._db.write(*steps)
+        else:
+            [row], *_ = await self._quota.put(user.tenant_id, values["login_key"], *steps)
         return _user(row)
 
     async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
@@ -244,12 +283,14 @@ class RelationalAccounts:
     async def delete_user(self, tenant_id: str, user_id: str, *, events: Events = ()) -> bool:
         """See `Accounts.delete_user`."""
         row = {"tenant_id": tenant_id, "id": user_id}
-        deleted, *_ = await self._db.write(
+        counted = [self._quota.deletion(tenant_id)] if self._quota else []
+        results = await self._db.write(
+            *counted,
             Step("delete_user", row, vital=True),
             Step("forget_reset_codes", {"id": user_id}),
             *happened(events),
         )
-        return bool(deleted)
+        return bool(results[len(counted)])
 
     async def touch_users(self, seen: Mapping[str, int], *, now: int) -> None:
         """See `Accounts.touch_users`."""

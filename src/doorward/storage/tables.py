@@ -35,10 +35,10 @@ TABLES = (
 )
 """In an order in which every row finds what it refers to."""
 
-DERIVED = ("pieces", "unindexed", "searched_tenants")
-"""Kept by the database itself, by triggers on the others; carried nowhere."""
+DERIVED = ("pieces", "unindexed", "searched_tenants", "user_counts")
+"""Made of the others, by triggers or by counting; carried nowhere."""
 
-_OF_USERS = ("pieces", "unindexed")
+_OF_USERS = ("pieces", "unindexed", "user_counts")
 _TRAIL = ("audit", "audit_chains")
 _BATCH = 500
 _BUSY_SECONDS = 5.0

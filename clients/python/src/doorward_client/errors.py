@@ -149,6 +149,12 @@ class TooManyKeys(Refused):
     for_code = "too_many_keys"
 
 
+class QuotaExceeded(Refused):
+    """The tenant has as many users as the operator allows."""
+
+    for_code = "quota_exceeded"
+
+
 class Conflict(Refused):
     """Somebody else changed the same thing at the same moment."""
 

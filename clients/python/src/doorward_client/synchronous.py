@@ -106,7 +106,8 @@ class Users:
         """Create a user. `scope` is any JSON and is copied into every token; `metadata` into none.
 
         `password` is always a password. For a hash that another system made of one, give None and `password_hash`.
-        Raises LoginExists, ValidationFailed. It is never sent twice after a failure that leaves its fate open.
+        Raises LoginExists, QuotaExceeded, ValidationFailed.
+        It is never sent twice after a failure that leaves its fate open.
         """
         call = calls.create_user(
             login,
@@ -141,7 +142,7 @@ class Users:
         """Create a user, or replace what is known of it: it keeps its id.
 
         Its sessions end if the password is another one than before. `password` and `password_hash` are as in `create`.
-        Another `email` is not verified unless `email_verified` is True.
+        Another `email` is not verified unless `email_verified` is True. Raises QuotaExceeded where the user is new.
         """
         call = calls.put_user(
             login,

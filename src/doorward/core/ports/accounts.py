@@ -70,11 +70,28 @@ class Accounts(Protocol):
         ...
 
     async def add_user(self, user: User, *, events: Events = ()) -> bool:
-        """Keep a new user; False, and nothing kept, where its canonical login is taken in its tenant."""
+        """Keep a new user; False, and nothing kept, where its canonical login is taken in its tenant.
+
+        QuotaExceeded, and nothing kept, where the login is free and the tenant has no room for another user.
+        """
         ...
 
     async def add_users(self, users: Sequence[User], *, events: Events = ()) -> list[bool]:
-        """Keep new users of one tenant in one transaction; for each, False where its canonical login was taken."""
+        """Keep new users of one tenant in one transaction; for each, False where its canonical login was taken.
+
+        QuotaExceeded, and nothing kept, where the tenant has no room for all of them.
+        """
+        ...
+
+    async def room_for_users(self, tenant_id: str) -> int | None:
+        """Return the number of users that a tenant may still create; None where there is no quota."""
+        ...
+
+    async def forget_user_counts(self) -> None:
+        """Count every tenant's users again before the quota is next applied.
+
+        For the start of a process: processes without the quota may have run before, and they count nothing.
+        """
         ...
 
     async def put_user(
@@ -83,7 +100,7 @@ class Accounts(Protocol):
         """Keep a user; one that has its canonical login keeps id and registration date and takes over the rest.
 
         Returns what is kept now. `credentials` is one more than before. With `keep_verified`, an e-mail address that
-        stays the same, to the letter, stays verified as of the time it was.
+        stays the same, to the letter, stays verified as of the time it was. QuotaExceeded as for `add_user`.
         """
         ...
 

@@ -4,6 +4,14 @@ ALTER TABLE attempts ADD COLUMN unknown_in TEXT NOT NULL DEFAULT '';
 
 CREATE INDEX attempts_of_unknown_names ON attempts (unknown_in) WHERE unknown_in <> '';
 
+-- Number of users of a tenant, counted where MAX_USERS_PER_TENANT is set. `counted_at` is 0 before the first count.
+
+CREATE TABLE user_counts (
+    tenant_id  TEXT PRIMARY KEY,
+    number     BIGINT NOT NULL,
+    counted_at BIGINT NOT NULL
+) ${CLUSTERED};
+
 -- How many bytes the entries of a trail have. NULL: not counted yet.
 
 ALTER TABLE audit_chains ADD COLUMN bytes BIGINT;

@@ -1,0 +1,143 @@
+"""A tenant at its quota of users (`MAX_USERS_PER_TENANT`): refused in one way wherever users are created."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from contract import assert_refused
+
+from doorward.core.errors import QuotaExceeded
+from harness import Service, Tenant, read_settings, running
+
+MOST = 4
+
+
+@pytest.fixture(scope="module")
+def shared(store: dict[str, str], module_folder: Path) -> Iterator[Service]:
+    """A service whose tenants may have a few users."""
+    with running(read_settings(module_folder, {**store, "MAX_USERS_PER_TENANT": str(MOST)})) as service:
+        yield service
+
+
+@pytest.fixture
+def full(shared: Service) -> Tenant:
+    """A tenant that has as many users as it may have."""
+    tenant = shared.tenant(f"{uuid4().hex}@example.org")
+    for n in range(MOST):
+        assert tenant.create(f"user{n}").status_code == 200
+    return tenant
+
+
+def assert_full(answer: httpx.Response) -> None:
+    assert_refused(answer, 409, "quota_exceeded", QuotaExceeded.sentence)
+
+
+def put(tenant: Tenant, login: str, email: str = "put@example.org") -> httpx.Response:
+    body = {"email": email, "password": "pw", "sub": "sub-1"}
+    return tenant.http.put(f"/user/{login}", json=body, headers=tenant.headers)
+
+
+def logins(tenant: Tenant) -> list[str]:
+    return [user["login"] for user in tenant.get("/user", limit=100).json()["users"]]
+
+
+def take(tenant: Tenant, *names: str, query: str = "") -> list[tuple[str, str | None]]:
+    rows = [{"login": login, "email": "new@example.org", "sub": "s"} for login in names]
+    answer = tenant.post(f"/users/import{query}", {"users": rows})
+    assert answer.status_code == 200, answer.text
+    return [(result["status"], result.get("code")) for result in answer.json()["results"]]
+
+
+def test_S5_one_user_too_many_is_refused(full: Tenant, other: Tenant) -> None:
+    for refused in (full.create("surplus"), put(full, "surplus")):
+        assert_full(refused)
+    assert full.get("/user/surplus").status_code == 404
+    assert len(logins(full)) == MOST
+    actions = [entry["action"] for entry in full.get("/tenant/audit").json()["events"]]
+    assert actions.count("user.create") == MOST
+    assert other.create("surplus").status_code == 200
+
+
+def test_S5_a_full_tenant_goes_on_with_its_users(full: Tenant) -> None:
+    assert put(full, "user0").status_code == 200
+    changed = full.http.patch("/user/user1", json={"email": "new@example.org"}, headers=full.headers)
+    assert changed.status_code == 200
+    assert full.verify(full.session("user2")).status_code == 200
+    assert full.create("user2").json()["code"] == "login_exists"
+    assert full.delete("user3").status_code == 200
+    assert put(full, "another").status_code == 201
+    assert_full(full.create("surplus"))
+    assert logins(full) == ["another", "user0", "user1", "user2"]
+
+
+def test_S5_an_import_creates_as_many_users_as_there_is_room_for(shared: Service) -> None:
+    tenant = shared.tenant(f"{uuid4().hex}@example.org")
+    assert tenant.create("a").status_code == 200
+    names = ("b", "A", "c", "d", "e", "E", "b")
+    expected = [
+        ("created", None),
+        ("exists", None),
+        ("created", None),
+        ("created", None),
+        ("refused", "quota_exceeded"),
+        ("refused", "quota_exceeded"),
+        ("exists", None),
+    ]
+    assert take(tenant, *names, query="?dryRun=true") == expected
+    assert logins(tenant) == ["a"]
+    assert take(tenant, *names) == expected
+    assert logins(tenant) == ["a", "b", "c", "d"]
+    imported = [entry for entry in tenant.get("/tenant/audit").json()["events"] if entry["action"] == "users.import"]
+    assert [entry["subject"] for entry in imported] == ["3 users"]
+    assert take(tenant, "d", "e") == [("exists", None), ("refused", "quota_exceeded")]
+    assert tenant.delete("c").status_code == 200
+    assert take(tenant, "d", "e") == [("exists", None), ("created", None)]
+
+
+def test_S5_requests_at_once_never_exceed_the_quota(shared: Service, other: Tenant) -> None:
+    tenant = shared.tenant(f"{uuid4().hex}@example.org")
+
+    def create(n: int) -> int:
+        if n % 3 == 0:
+            return 200 if take(tenant, f"user{n}") == [("created", None)] else 409
+        return (put(tenant, f"user{n}") if n % 3 == 1 else tenant.create(f"user{n}")).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(create, range(12)))
+        assert [answer for answer in answers if answer not in {200, 201, 409}] == []
+        assert sum(answer != 409 for answer in answers) == MOST == len(logins(tenant))
+    assert other.create().status_code == 200
+
+
+def test_S5_a_login_that_is_replaced_needs_no_room(store: dict[str, str], module_folder: Path) -> None:
+    settings = {**store, "MAX_USERS_PER_TENANT": "1", "EXISTING_LOGIN": "replace"}
+    with running(read_settings(module_folder, settings)) as service:
+        tenant = service.tenant(f"{uuid4().hex}@example.org")
+        first = tenant.create("alice", "pw").json()["id"]
+        assert tenant.create("ALICE", "another").json()["id"] == first
+        assert_full(tenant.create("bob"))
+        assert tenant.login("alice", "another").status_code == 200
+
+
+def test_S5_a_quota_counts_the_users_of_before_it_was_set(store: dict[str, str], module_folder: Path) -> None:
+    unlimited = read_settings(module_folder, store)
+    limited = read_settings(module_folder, {**store, "MAX_USERS_PER_TENANT": str(MOST)})
+    with running(unlimited) as service:
+        tenant = service.tenant(f"{uuid4().hex}@example.org")
+        for n in range(MOST + 1):
+            assert tenant.create(f"user{n}").status_code == 200
+    with running(limited) as service:
+        tenant.http = service.client()
+        assert tenant.delete("user0").status_code == 200
+        assert_full(tenant.create("surplus"))
+        assert tenant.delete("user1").status_code == 200
+        assert tenant.create("user1").status_code == 200
+    with running(unlimited) as service:
+        tenant.http = service.client()
+        assert tenant.delete("user1").status_code == tenant.delete("user2").status_code == 200
+    with running(limited) as service:
+        tenant.http = service.client()
+        assert [tenant.create(f"new{n}").status_code for n in range(3)] == [200, 200, 409]
