@@ -101,6 +101,7 @@ class Stores:
             lambda: self.reset_codes.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.revocations.sweep(now, limit=_SWEEP_BATCH),
             lambda: self.audit.sweep(old, limit=_SWEEP_BATCH),
+            lambda: self.audit.trim(now, limit=_SWEEP_BATCH),
             # Last, since it needs memory in Redis, which may have none left.
             lambda: self.counters.evict(_BACKOFF, now=now, limit=_SWEEP_BATCH),
         )
@@ -152,7 +153,7 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         accounts=RelationalAccounts(database, quota=quota),
         keys=RelationalApiKeys(database),
         reset_codes=RelationalResetCodes(database),
-        audit=RelationalAuditLog(database),
+        audit=RelationalAuditLog(database, quota=settings.max_audit_bytes_per_tenant),
         sessions=sessions,
         counters=RelationalCounters(database),
         revocations=RelationalRevocations(database),

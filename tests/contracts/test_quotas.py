@@ -1,20 +1,23 @@
 """Quotas of tenants (`MAX_USERS_PER_TENANT`, `MAX_AUDIT_BYTES_PER_TENANT`), kept by several workers."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from doorward.core.audit import SERVICE, AuditTrail
 from doorward.core.errors import QuotaExceeded
-from doorward.core.model import AHEAD, Tenant
-from doorward.core.ports import Accounts
+from doorward.core.model import AHEAD, Event, Tenant
+from doorward.core.ports import Accounts, Entry
 from doorward.stores import Stores, choose
 from harness import TurnableClock, read_settings
-from made import Workers, kept_tenant, made_event, make_user
+from made import NOW, Workers, kept_tenant, made_event, make_user
 
 MOST = 5
 HOUR = 3600
@@ -202,3 +205,203 @@ async def test_S5_the_count_of_a_deleted_tenant_goes_with_it(limited: Workers) -
         pass
     assert await database.read("user_count", {"tenant_id": tenant.id}) == []
     assert len(await database.read("user_count", {"tenant_id": bystander.id})) == 1
+
+
+# --- bytes of the audit trail -------------------------------------------------------------------------------------------
+
+BYTES = 6_000
+
+
+@pytest.fixture
+async def tight(store: dict[str, str], module_folder: Path) -> AsyncIterator[Workers]:
+    """Two workers that apply a quota of audit bytes; `workers` apply none."""
+    settings = read_settings(module_folder, {**store, "MAX_AUDIT_BYTES_PER_TENANT": str(BYTES)})
+    async with AsyncExitStack() as stack:
+        opened: list[Stores] = []
+        for _ in range(2):
+            stores = choose(settings)
+            await stores.open()
+            stack.push_async_callback(stores.close)
+            opened.append(stores)
+        yield Workers(*opened)
+
+
+def failed(tenant_id: str, *, at: int = NOW, action: str = "user.login") -> Event:
+    return made_event(tenant_id, action, at=at)._replace(outcome="failure", reason="password", subject="x" * 100)
+
+
+async def trim(stores: Stores, *, now: int = NOW, limit: int = 7) -> None:
+    while await stores.audit.trim(now, limit=limit) >= limit:
+        pass
+
+
+async def entries(stores: Stores, tenant_id: str) -> list[Entry]:
+    """Return a tenant's entries, oldest first, having checked that they are a whole chain."""
+    chain = await AuditTrail(stores.audit).check(tenant_id)
+    assert chain.broken_at is None
+    found = await stores.audit.follow(tenant_id, after=0, limit=10_000)
+    assert len(found) == chain.entries
+    return found
+
+
+def actions(found: list[Entry]) -> list[str]:
+    return [json.loads(entry.text)["action"] for entry in found]
+
+
+def size_of(found: list[Entry]) -> int:
+    return sum(len(entry.text.encode()) for entry in found)
+
+
+async def counted(stores: Stores, tenant_id: str) -> tuple[int | None, int | None]:
+    """Return the bytes that the store counts for a chain, and for its failed logins."""
+    rows = await stores.database.scan("page_chains", {"after": "", "limit": 10_000})
+    [found] = [(row[3], row[4]) for row in rows if row[0] == tenant_id]
+    return found
+
+
+async def test_S5_the_oldest_entries_beyond_the_quota_are_removed_and_the_chain_stays_whole(tight: Workers) -> None:
+    tenant_id, bystander = str(uuid4()), str(uuid4())
+    await tight.one.audit.record(*(made_event(tenant_id, f"é.{number}", at=NOW + number) for number in range(120)))
+    await tight.other.audit.record(*(made_event(bystander, f"a.{number}") for number in range(12)))
+    everything, theirs = await entries(tight.one, tenant_id), await entries(tight.one, bystander)
+    assert size_of(everything) > 2 * BYTES > 2 * size_of(theirs)
+    await trim(tight.one)
+    await trim(tight.other)
+    found = await entries(tight.other, tenant_id)
+    assert found == everything[-len(found) :]
+    assert BYTES - len(everything[0].text.encode()) - 10 < size_of(found) <= BYTES
+    assert await counted(tight.one, tenant_id) == (size_of(found), 0)
+    assert await entries(tight.one, bystander) == theirs
+    # What is written next finds its place, and nothing else moves before the next sweep.
+    await tight.one.audit.record(made_event(tenant_id, "session.revoke"))
+    assert actions(await entries(tight.one, tenant_id))[-1] == "session.revoke"
+
+
+async def test_S5_without_a_quota_nothing_is_removed_or_counted(workers: Workers) -> None:
+    tenant_id = str(uuid4())
+    await workers.one.audit.record(*(made_event(tenant_id) for _ in range(60)), *(failed(tenant_id) for _ in range(30)))
+    await trim(workers.one)
+    assert len(await entries(workers.one, tenant_id)) == 90
+    assert await counted(workers.one, tenant_id) == (None, None)
+
+
+async def test_S5_failed_logins_take_at_most_half_of_the_quota(tight: Workers) -> None:
+    tenant_id = str(uuid4())
+    history = [made_event(tenant_id, f"user.password-{n}", at=NOW + n) for n in range(15)]
+    await tight.one.audit.record(*history)
+    kept = await entries(tight.one, tenant_id)
+    assert size_of(kept) < BYTES // 2
+    await trim(tight.one)
+    for n in range(12):
+        await tight.one.audit.record(failed(tenant_id, at=NOW + 1000 + n))
+        await tight.other.audit.record(failed(tenant_id, at=NOW + 1000 + n, action="tenant.login"))
+        if n % 5 == 0:
+            await trim(tight.other)
+    found = await entries(tight.one, tenant_id)
+    assert found[:15] == kept
+    assert BYTES // 2 - 500 < size_of(found[15:]) <= BYTES // 2
+    assert await counted(tight.one, tenant_id) == (size_of(found), size_of(found[15:]))
+    assert {"user.login", "tenant.login"} == set(actions(found[15:]))
+
+
+async def test_S5_failed_logins_that_are_not_recorded_are_counted_once_an_hour(tight: Workers) -> None:
+    tenant_id, bystander = str(uuid4()), str(uuid4())
+    await tight.one.audit.record(made_event(tenant_id), made_event(bystander))
+    await trim(tight.one)
+    tries = 20
+    for n in range(tries):
+        await tight.one.audit.record(failed(tenant_id, at=NOW + n))
+    recorded = actions(await entries(tight.one, tenant_id)).count("user.login")
+    assert 0 < recorded < tries
+    await trim(tight.one, now=NOW + 1000)
+    assert "audit.unrecorded" not in actions(await entries(tight.one, tenant_id))
+    for stores in tight:
+        await trim(stores, now=NOW + 2 * HOUR * 1000)
+    [noted] = [json.loads(entry.text) for entry in await entries(tight.one, tenant_id) if "unrecorded" in entry.text]
+    assert (noted["actor"], noted["outcome"], noted["at"]) == ("service", "success", NOW + 2 * HOUR * 1000)
+    assert noted["subject"] == f"{tries - recorded} failed logins"
+    await tight.one.audit.record(failed(tenant_id, at=NOW + 2 * HOUR * 1000))
+    for stores in tight:
+        await trim(stores, now=NOW + 4 * HOUR * 1000)
+    assert actions(await entries(tight.one, tenant_id)).count("audit.unrecorded") == 2
+    assert actions(await entries(tight.one, bystander)) == ["something"]
+
+
+async def test_S5_strangers_never_push_out_what_a_tenant_did_within_half_of_its_quota(tight: Workers) -> None:
+    tenant_id = str(uuid4())
+    chance = random.Random(7)
+    done: list[str] = []
+    await tight.one.audit.record(failed(tenant_id))
+    await trim(tight.one)
+    for n in range(130):
+        if chance.random() < 0.3:
+            done.append(f"user.change-{n}")
+            await tight.one.audit.record(made_event(tenant_id, done[-1], at=NOW + n))
+        else:
+            await tight.other.audit.record(failed(tenant_id, at=NOW + n))
+        if n % 20 == 0:
+            await trim(tight[n // 20 % 2])
+    await trim(tight.one)
+    found = await entries(tight.one, tenant_id)
+    own = [entry for entry in found if "user.change" in entry.text]
+    assert actions(own) == done[-len(own) :]
+    assert size_of(own) >= BYTES // 2 - 500 or len(own) == len(done)
+    assert size_of(found) <= BYTES
+
+
+async def test_S5_a_quota_that_is_set_later_counts_the_entries_of_before(workers: Workers, tight: Workers) -> None:
+    tenant_id = str(uuid4())
+    for n in range(20):
+        await workers.one.audit.record(made_event(tenant_id, "é", at=NOW + n), failed(tenant_id, at=NOW + n))
+    everything = await entries(workers.one, tenant_id)
+    assert size_of(everything) > BYTES
+    # The first sweep counts, the next one removes; entries that are added meanwhile count too.
+    await asyncio.gather(
+        trim(tight.one), trim(tight.other), *(tight.one.audit.record(made_event(tenant_id)) for _ in range(10))
+    )
+    await trim(tight.one)
+    await trim(tight.other)
+    found = await entries(tight.one, tenant_id)
+    assert size_of(found) <= BYTES
+    assert await counted(tight.one, tenant_id) == (
+        size_of(found),
+        size_of([entry for entry in found if "failure" in entry.text]),
+    )
+
+
+async def test_S5_retention_and_the_quota_agree_on_the_bytes(workers: Workers, tight: Workers) -> None:
+    tenant_id = str(uuid4())
+    while await workers.one.audit.sweep(NOW + 10_000, limit=1000):
+        pass
+    for n in range(9):
+        await tight.one.audit.record(made_event(tenant_id, "é", at=NOW + n), failed(tenant_id, at=NOW + n))
+    await trim(tight.one)
+    # A process without the quota removes and adds entries as well.
+    while await workers.one.audit.sweep(NOW + 4, limit=3):
+        pass
+    await workers.one.audit.record(made_event(tenant_id), failed(tenant_id, at=NOW + 100))
+    found = await entries(tight.other, tenant_id)
+    assert len(found) == 12
+    assert await counted(tight.one, tenant_id) == (
+        size_of(found),
+        size_of([entry for entry in found if "failure" in entry.text]),
+    )
+
+
+async def test_S5_sweeps_of_two_workers_at_once_remove_no_more_than_one(tight: Workers) -> None:
+    tenant_id = str(uuid4())
+    await tight.one.audit.record(*(made_event(tenant_id, f"a.{n}", at=NOW + n) for n in range(60)))
+    await trim(tight.one, limit=1000)
+    await tight.one.audit.record(*(made_event(tenant_id, f"b.{n}", at=NOW + n) for n in range(40)))
+    await asyncio.gather(*(trim(stores, limit=3) for stores in (*tight, *tight)))
+    found = await entries(tight.one, tenant_id)
+    assert BYTES - 200 < size_of(found) <= BYTES
+    assert (await counted(tight.one, tenant_id))[0] == size_of(found)
+
+
+async def test_S5_the_services_own_chain_has_no_quota(tight: Workers) -> None:
+    before = len(await entries(tight.one, SERVICE))
+    await tight.one.audit.record(*(made_event(SERVICE, f"operator.{n}") for n in range(90)))
+    await trim(tight.one)
+    await trim(tight.one)
+    assert len(await entries(tight.one, SERVICE)) == before + 90

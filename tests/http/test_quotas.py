@@ -1,5 +1,6 @@
-"""A tenant at its quota of users (`MAX_USERS_PER_TENANT`): refused in one way wherever users are created."""
+"""Tenants at their quotas, as clients see them: `MAX_USERS_PER_TENANT` and `MAX_AUDIT_BYTES_PER_TENANT`."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,10 @@ import httpx
 import pytest
 from contract import assert_refused
 
+from doorward.core.clock import system_clock
 from doorward.core.errors import QuotaExceeded
+from doorward.settings import Settings
+from doorward.stores import choose
 from harness import Service, Tenant, read_settings, running
 
 MOST = 4
@@ -141,3 +145,57 @@ def test_S5_a_quota_counts_the_users_of_before_it_was_set(store: dict[str, str],
     with running(limited) as service:
         tenant.http = service.client()
         assert [tenant.create(f"new{n}").status_code for n in range(3)] == [200, 200, 409]
+
+
+def sweep(settings: Settings) -> None:
+    """Remove what a service with these settings removes every half minute."""
+
+    async def run() -> None:
+        stores = choose(settings)
+        await stores.open()
+        try:
+            await stores.sweep(system_clock, audit_retention=settings.audit_retention)
+        finally:
+            await stores.close()
+
+    asyncio.run(run())
+
+
+def audited(tenant: Tenant) -> list[dict[str, str]]:
+    """Return the tenant's audit entries, oldest first."""
+    found: list[dict[str, str]] = tenant.get("/tenant/audit", limit=500).json()["events"]
+    return found[::-1]
+
+
+def test_S5_failed_logins_push_out_nothing_and_a_full_quota_blocks_nothing(
+    store: dict[str, str], module_folder: Path
+) -> None:
+    settings = read_settings(module_folder, {**store, "MAX_AUDIT_BYTES_PER_TENANT": "6000"})
+    with running(settings) as service:
+        tenant, bystander = (service.tenant(f"{uuid4().hex}@example.org") for _ in range(2))
+        for one in (tenant, bystander):
+            assert one.create("alice").status_code == 200
+        session, other_session = tenant.session(), tenant.session(device="phone")
+        sweep(settings)
+        history, theirs = audited(tenant), audited(bystander)
+        for n in range(20):
+            assert tenant.login(f"stranger{n}", "guess").status_code == 404
+        # Without any credential, too.
+        wrong = {"email": tenant.email, "password": "guess-guess"}
+        assert tenant.http.post("/tenant/login", json=wrong).status_code == 401
+        sweep(settings)
+        found = audited(tenant)
+        assert found[: len(history)] == history
+        assert 0 < len(found) - len(history) < 20
+        # At a full quota sessions still end, and their ends are recorded.
+        assert tenant.logout(session).status_code == 200
+        assert tenant.http.delete("/user/alice/sessions", headers=tenant.headers).status_code == 200
+        assert tenant.verify(other_session).status_code == 400
+        assert [entry["action"] for entry in audited(tenant)[-2:]] == ["user.logout", "session.revoke_all"]
+        for n in range(40):
+            assert put(tenant, "alice", f"alice{n}@example.org").status_code == 200
+        sweep(settings)
+        assert audited(tenant)[-1]["action"] == "user.change"
+        assert len(audited(tenant)) < 40
+        assert tenant.verify(tenant.session()).status_code == 200
+        assert audited(bystander) == theirs

@@ -46,6 +46,12 @@ def event(  # noqa: PLR0913 - an entry has as many fields
     )
 
 
+def unrecorded(tenant_id: str, at: int, count: int) -> Event:
+    """Return the event of failed logins that were counted instead of recorded."""
+    caller = Caller(tenant_id, SERVICE)
+    return event(caller, at, "audit.unrecorded", subject=f"{count} failed logins")
+
+
 class Chain(NamedTuple):
     """What checking a tenant's chain found: how many right entries, the newest hash, the first wrong number."""
 

@@ -188,3 +188,8 @@ class Event(NamedTuple):
     request_id: str = ""
     reason: str = ""
     detail: str = ""
+
+    @property
+    def is_failed_login(self) -> bool:
+        """Whether this is a failed login, which clients can cause without any credential."""
+        return self.outcome == "failure" and self.action.endswith(".login")

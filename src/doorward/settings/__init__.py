@@ -200,6 +200,11 @@ class Settings:
     audit_retention: int = _setting(
         values.lifetime, "90d", "How long the audit log is kept, in seconds or as 90d. Older entries are removed."
     )
+    max_audit_bytes_per_tenant: int = _setting(
+        values.whole(0, 999_999_999_999),
+        "0",
+        "Bytes of audit entries that each tenant may have; beyond that the oldest are removed. 0: no quota.",
+    )
     max_users_per_tenant: int = _setting(
         values.whole(0, 1_000_000_000), "0", "Users that each tenant may have. 0: no quota."
     )

@@ -1,22 +1,42 @@
 """The audit log (see the port): entries in one table, the end of each tenant's chain in another."""
 
-from doorward.core.model import Event
+from itertools import accumulate
+
+from doorward.core.audit import SERVICE, unrecorded
+from doorward.core.model import AHEAD, Event
 from doorward.core.ports import Entry
-from doorward.storage.database import Database, Step, happened
+from doorward.storage.database import Database, Step, entry_of, happened
 
 _NEWEST = 2**62
+# Figures and reasons: docs/decisions/0063-quotas.md.
+_CHAINS_TOGETHER = 1_000
+_COUNTED_TOGETHER = 1_000
+_UNRECORDED_EVERY = 3_600_000
 
 
 class RelationalAuditLog:
     """The audit log (see the port)."""
 
-    def __init__(self, database: Database) -> None:
-        """Keep the log in `database`."""
+    def __init__(self, database: Database, *, quota: int = 0) -> None:
+        """Keep the log in `database`, with up to `quota` bytes of entries for each tenant; 0: any number."""
         self._db = database
+        self._quota = quota
+        self._trimmed = ""
 
     async def record(self, *events: Event) -> None:
         """See `AuditLog.record`."""
-        await self._db.write(*happened(events))
+        guarded = [event for event in events if self._quota and event.is_failed_login]
+        for event in guarded:
+            await self._record_failed_login(event)
+        if len(guarded) < len(events):
+            await self._db.write(*happened(event for event in events if event not in guarded))
+
+    async def _record_failed_login(self, event: Event) -> None:
+        entry = entry_of(event)
+        guarded = Step("lengthen_chain_within", {**entry, "most": self._quota // 2}, vital=True)
+        lengthened, *_ = await self._db.write(guarded, Step("add_entry", entry))
+        if not lengthened:
+            await self._db.write(Step("note_unrecorded", entry))
 
     async def page(self, tenant_id: str, *, before: int | None, limit: int) -> list[Entry]:
         """See `AuditLog.page`."""
@@ -51,3 +71,44 @@ class RelationalAuditLog:
             values = {"tenant_id": tenant_id, "number": number}
             swept += len((await self._db.write(Step("move_base", values), Step("sweep_audit", values)))[1])
         return swept
+
+    async def trim(self, now: int, *, limit: int) -> int:
+        """See `AuditLog.trim`."""
+        if not self._quota:
+            return 0
+        chains = await self._db.scan("page_chains", {"after": self._trimmed, "limit": _CHAINS_TOGETHER})
+        for tenant_id, base, head, size, _, count, since in chains:
+            if tenant_id != SERVICE:
+                if size is None:
+                    await self._count(tenant_id, base, head)
+                elif size > self._quota and (removed := await self._trim(tenant_id, base, size, limit)) >= limit:
+                    return removed
+                if count and not now - _UNRECORDED_EVERY < since <= now + AHEAD:
+                    values = {"tenant_id": tenant_id, "count": count, "since": since, "now": now}
+                    noted = happened([unrecorded(tenant_id, now, count)])
+                    await self._db.write(Step("take_unrecorded", values, vital=True), *noted)
+            self._trimmed = tenant_id
+        if len(chains) < _CHAINS_TOGETHER:
+            self._trimmed = ""
+        return 0
+
+    async def _count(self, tenant_id: str, base: int, head: int) -> None:
+        """Count the bytes of a chain that was never counted, most of them while others write."""
+        size = failed = 0
+        for after in range(base, head, _COUNTED_TOGETHER):
+            part = {"trail": tenant_id, "after": after, "last": min(head, after + _COUNTED_TOGETHER)}
+            [row] = await self._db.scan("size_of_entries", part)
+            size, failed = size + row[0], failed + row[1]
+        values = {"tenant_id": tenant_id, "base": base, "last": head, "bytes": size, "failed_login_bytes": failed}
+        await self._db.write(Step("lock_chain", values), Step("count_chain", values))
+
+    async def _trim(self, tenant_id: str, base: int, size: int, limit: int) -> int:
+        """Remove up to `limit` of the oldest entries of a chain, until it fits; return how many."""
+        rows = await self._db.scan("sizes_of_oldest", {"trail": tenant_id, "after": base, "limit": limit})
+        if not rows or rows[0][0] != base + 1:
+            # Another worker has removed entries since the size was read.
+            return 0
+        left = [size - removed for removed in accumulate(length for _, length in rows)]
+        last = next((place for place, bytes_left in enumerate(left) if bytes_left <= self._quota), len(rows) - 1)
+        values = {"tenant_id": tenant_id, "number": rows[last][0]}
+        return len((await self._db.write(Step("move_base", values), Step("sweep_audit", values)))[1])

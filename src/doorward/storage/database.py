@@ -81,7 +81,18 @@ def happened(events: Iterable[Event]) -> list[Step]:
     """Return the steps that keep events in the audit log, as part of the transaction of what they tell of."""
     steps: list[Step] = []
     for event in events:
-        entry = msgspec.json.encode({name: value for name, value in event._asdict().items() if value != ""}).decode()
-        steps.append(Step("lengthen_chain", {"tenant_id": event.tenant_id, "entry": entry}))
-        steps.append(Step("add_entry", {"tenant_id": event.tenant_id, "at": event.at, "entry": entry}))
+        entry = entry_of(event)
+        steps += (Step("lengthen_chain", entry), Step("add_entry", entry))
     return steps
+
+
+def entry_of(event: Event) -> dict[str, object]:
+    """Return the parameters of the statements that add an event to the audit log."""
+    text = msgspec.json.encode({name: value for name, value in event._asdict().items() if value != ""})
+    return {
+        "tenant_id": event.tenant_id,
+        "at": event.at,
+        "entry": text.decode(),
+        "size": len(text),
+        "failed_login_size": len(text) if event.is_failed_login else 0,
+    }

@@ -50,7 +50,13 @@ def connect(path: Path, *, busy: float, read_only: bool = False) -> sqlite3.Conn
     if read_only:
         connection.execute("PRAGMA query_only=ON")
     connection.create_function("chain_hash", 2, _chain_hash, deterministic=True)
+    # SQLite has it since version 3.43.
+    connection.create_function("octet_length", 1, _octet_length, deterministic=True)
     return connection
+
+
+def _octet_length(text: str) -> int:
+    return len(text.encode())
 
 
 def _chain_hash(previous: str, entry: str) -> str:

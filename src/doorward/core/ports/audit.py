@@ -24,7 +24,10 @@ class AuditLog(Protocol):
     """
 
     async def record(self, *events: Event) -> None:
-        """Keep events that tell of no change, or of one in another store."""
+        """Keep events that tell of no change, or of one in another store.
+
+        A failed login is only counted where failed logins take half of their tenant's quota already.
+        """
         ...
 
     async def page(self, tenant_id: str, *, before: int | None, limit: int) -> list[Entry]:
@@ -49,4 +52,13 @@ class AuditLog(Protocol):
 
     async def sweep(self, before: int, *, limit: int) -> int:
         """Remove up to `limit` of the oldest entries, none from `before` (a time) on; return how many."""
+        ...
+
+    async def trim(self, now: int, *, limit: int) -> int:
+        """Remove up to `limit` of the oldest entries of a tenant whose entries exceed the quota; return how many.
+
+        Each call looks at some of the tenants, and the next one goes on behind them. Less than `limit` is returned
+        where nothing is left to do for now. Failed logins that were only counted get an entry, at most one an hour. The
+        service's own chain has no quota.
+        """
         ...

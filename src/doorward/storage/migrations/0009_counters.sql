@@ -12,9 +12,13 @@ CREATE TABLE user_counts (
     counted_at BIGINT NOT NULL
 ) ${CLUSTERED};
 
--- How many bytes the entries of a trail have. NULL: not counted yet.
+-- Bytes of all entries of an audit trail, and of its failed logins. NULL: not counted yet. `unrecorded` is the number of
+-- failed logins since `unrecorded_since` that MAX_AUDIT_BYTES_PER_TENANT left no room for.
 
 ALTER TABLE audit_chains ADD COLUMN bytes BIGINT;
+ALTER TABLE audit_chains ADD COLUMN failed_login_bytes BIGINT;
+ALTER TABLE audit_chains ADD COLUMN unrecorded BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE audit_chains ADD COLUMN unrecorded_since BIGINT;
 
 -- What is written to see whether the database takes writes, and when that was.
 
