@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from doorward.core.model import Caller, Permission
+from doorward.core.operations import Operations
 from harness import PASSWORD, Service, Tenant, running
 from inside import HeldHasher, carry_out, gate_logins, gate_writes, services
 
@@ -186,6 +187,31 @@ def test_T4_a_tenants_login_before_the_commit_of_its_new_password_is_ended_by_it
         assert changing.result(10).status_code == 200
     assert http.get("/user", headers={"Authorization": f"Bearer {token}"}).status_code == 401
     assert tenant.get("/user").status_code == 200
+
+
+def test_T4_a_tenants_login_before_the_commit_of_an_operators_new_password_is_ended_by_it(service: Service) -> None:
+    tenant, other = service.tenant(), service.tenant("other@example.org")
+    gate = gate_writes(service, "change_tenant")
+    parts, audit = services(service).tenants, services(service).audit.log
+    operations = Operations(
+        parts.accounts, parts.sessions.sessions, audit, parts.passwords, parts.throttle, parts.clock
+    )
+    found = carry_out(service, operations.find(tenant.id))
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(carry_out, service, operations.set_password(found, "Another-Horse-7"))
+        assert gate.reached.wait(10)
+        http = service.client()
+        body = {"email": tenant.email, "password": PASSWORD}
+        token = http.post("/tenant/login", json=body).json()["token"]
+        gate.opened.set()
+        changing.result(10)
+    assert http.get("/user", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    assert tenant.get("/user").status_code == 401
+    assert other.get("/user").status_code == 200
+    again = http.post("/tenant/login", json={**body, "password": "Another-Horse-7"})
+    tenant.token = again.json()["token"]
+    actions = [(entry["action"], entry["actor"]) for entry in tenant.get("/tenant/audit").json()["events"]]
+    assert actions[:2] == [("tenant.login", "tenant"), ("tenant.password", "operator")]
 
 
 def test_T4_logins_before_the_commit_of_disabling_a_tenant_are_ended_by_it(service: Service) -> None:
