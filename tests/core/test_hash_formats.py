@@ -1,9 +1,14 @@
+import base64
+import hashlib
+import hmac
 import json
 import re
 from pathlib import Path
+from threading import active_count
 from time import monotonic, thread_time
 
 import argon2
+import bcrypt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,9 +46,10 @@ def test_PW3_a_hash_is_not_its_own_password(vector: dict[str, str]) -> None:
 @each_vector
 def test_a_hash_of_which_one_character_was_changed_is_right_no_more(vector: dict[str, str]) -> None:
     text = vector["hash"]
-    # Eight from the end: inside the digest of every format, and no bits there are left over. For bcrypt, and the hash
-    # of Firebase, the digest lies elsewhere.
-    place = text.index("lSrf") if "firebase" in text else len(text) - 8 if "SSHA" not in text else 12
+    # Near the beginning of the last part: its digest, or for some formats its salt or key. Firebase's example ends with
+    # its separator, ASP.NET's hash is one part.
+    last = max(text.rfind(mark) for mark in "$:}") + 3
+    place = text.index("lSrf") if "lSrf" in text else last if last > len("$P$") else len(text) - 40
     changed = text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]
     assert not HASHER.match(vector["password"], changed).right
 
@@ -59,17 +65,22 @@ def test_what_is_hashed_here_with_the_parameters_of_today_is_not_made_anew() -> 
 
 EXTREME = [
     f"$argon2id$v=19$m=4294967295,t=1,p=1${SALT}${DIGEST}",
-    f"$argon2id$v=19$m=131073,t=1,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=1048577,t=1,p=1${SALT}${DIGEST}",
     f"$argon2id$v=19$m=65536,t=4294967295,p=1${SALT}${DIGEST}",
-    f"$argon2id$v=19$m=65536,t=17,p=1${SALT}${DIGEST}",
-    f"$argon2i$v=19$m=65536,t=1,p=16777215${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=65536,t=65,p=1${SALT}${DIGEST}",
     f"$argon2d$v=19$m=99999999999999999999,t=1,p=1${SALT}${DIGEST}",
     f"argon2$argon2id$v=19$m=4194304,t=1,p=1${SALT}${DIGEST}",
-    f"$2b$15${BCRYPT}",
+    f"$2b$17${BCRYPT}",
     f"$2a$31${BCRYPT}",
+    f"$wp$2y$17${BCRYPT}",
+    f"{{BLF-CRYPT}}$2y$17${BCRYPT}",
+    "$P$S" + "." * 30,
+    f"scrypt:1048576:8:2$salt${'0' * 64}",
+    f"pbkdf2:sha256:10000001$salt${'0' * 64}",
+    "AQAAAAH/////AAAAE" + "A" * 67,
     f"bcrypt_sha256$$2b$31${BCRYPT}",
     f"$scrypt$ln=31,r=8,p=1${SALT}${DIGEST}",
-    f"$scrypt$ln=18,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=21,r=8,p=1${SALT}${DIGEST}",
     f"$scrypt$ln=1073741824,r=8,p=1${SALT}${DIGEST}",
     f"$scrypt$ln=99999999999999999999,r=8,p=1${SALT}${DIGEST}",
     f"$scrypt$ln=14,r=99999999,p=1${SALT}${DIGEST}",
@@ -79,11 +90,63 @@ EXTREME = [
     f"$firebase-scrypt$ln=31,r=8${SALT}${DIGEST}${DIGEST}$Bw",
     f"$firebase-scrypt$ln=99999999999999999999,r=8${SALT}${DIGEST}${DIGEST}$Bw",
     f"$pbkdf2-sha256$4294967295${SALT}${DIGEST}",
-    f"$pbkdf2-sha512$i=2000001${SALT}${DIGEST}",
-    f"$pbkdf2-sha1$i=1500000${SALT}${DIGEST}",
+    f"$pbkdf2-sha512$i=10000001${SALT}${DIGEST}",
     f"pbkdf2_sha256$99999999999999999999$salt${DIGEST}",
 ]
 """Hashes that would keep a thread for minutes, or take the memory of the machine."""
+
+
+RAISABLE = [
+    f"$argon2id$v=19$m=262144,t=3,p=1${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=524288,t=2,p=32${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=1048576,t=4,p=1${SALT}${DIGEST}",
+    f"$2b$15${BCRYPT}",
+    f"$2b$16${BCRYPT}",
+    "$P$G" + "." * 30,
+    f"$scrypt$ln=18,r=8,p=1${SALT}${DIGEST}",
+    f"$scrypt$ln=20,r=8,p=1${SALT}${DIGEST}",
+    f"$pbkdf2-sha512$i=2000001${SALT}${DIGEST}",
+    f"pbkdf2_sha256$10000000$salt${DIGEST}",
+]
+"""Hashes that only an operator lets in: libsodium's and Kratos' with much memory, and those of cautious systems."""
+
+
+@pytest.mark.parametrize("text", RAISABLE)
+def test_F23_an_operator_may_raise_the_bounds_of_cost(text: str) -> None:
+    with pytest.raises(CostlyHash):
+        hash_formats.read(text)
+    raised = hash_formats.read(text, hash_formats.RAISED)
+    # Logins read it without being told.
+    assert HASHER.parse(text).stored == text
+    assert HASHER.cost(text) == raised.cost
+    assert raised.cost.seconds < 6.5
+
+
+def test_F23_a_hash_beyond_the_standard_bounds_is_compared_once_it_is_stored() -> None:
+    text = argon2.PasswordHasher(1, hash_formats.STANDARD.memory // 1024 + 64, 32).hash("pw")
+    with pytest.raises(CostlyHash):
+        hash_formats.read(text)
+    assert HASHER.match("pw", text) == Match(right=True, outdated=True)
+
+
+@pytest.mark.parametrize(("lanes", "memory"), [(32, 256), (64, 512), (1000, 8000)])
+def test_F23_lanes_bound_threads_and_not_acceptance(lanes: int, memory: int) -> None:
+    stored = argon2.PasswordHasher(1, memory, lanes).hash("pw")
+    threads = active_count()
+    assert HASHER.match("pw", stored).right
+    assert active_count() == threads
+
+
+@pytest.mark.parametrize("name", ["sha1", "sha256", "sha512"])
+def test_F23_one_block_of_a_long_derived_key_is_computed_and_compared(name: str) -> None:
+    key = hashlib.pbkdf2_hmac(name, b"pw", b"sixteen bytes of", 1000, 128)
+    text = f"$pbkdf2-{name}$i=1000,l=128${SALT}${base64.b64encode(key).decode()}"
+    assert HASHER.match("pw", text).right
+    assert not HASHER.match("pw ", text).right
+    short = f"$pbkdf2-{name}$i=1000${SALT}${base64.b64encode(key[:16]).decode()}"
+    assert HASHER.parse(text).cost == HASHER.parse(short).cost
+    changed = base64.b64encode(bytes([key[0] ^ 1]) + key[1:]).decode()
+    assert not HASHER.match("pw", f"$pbkdf2-{name}$i=1000,l=128${SALT}${changed}").right
 
 
 @pytest.mark.parametrize("text", EXTREME)
@@ -106,6 +169,11 @@ def test_PW8_a_hostile_hash_that_is_stored_all_the_same_is_not_computed_either(t
 REALISTIC = [
     f"$argon2id$v=19$m=65536,t=3,p=4${SALT}${DIGEST}",
     f"$argon2id$v=19$m=131072,t=8,p=16${SALT}${DIGEST}",
+    f"$argon2id$v=19$m=131072,t=1,p=32${SALT}${DIGEST}",
+    f"$pbkdf2-sha1$i=1300000${SALT}${'A' * 86}",
+    f"pbkdf2:sha256:1000000$salt${'0' * 64}",
+    f"scrypt:32768:8:1$salt${'0' * 128}",
+    "$P$B" + "." * 30,
     f"argon2$argon2id$v=19$m=102400,t=2,p=8${SALT}${DIGEST}",
     f"$2b$14${BCRYPT}",
     f"$scrypt$ln=17,r=8,p=1${SALT}${DIGEST}",
@@ -128,7 +196,8 @@ UNREADABLE = [
     "!unusable",
     "5f4dcc3b5aa765d61d8327deb882cf99",
     "{MD5}X03MO1qnZdYdgyfeuILPmQ==",
-    "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+    "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9",
+    "{SHA256}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
     "{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
     "{SSHA}not base64",
     "$1$salt$hash",
@@ -142,6 +211,19 @@ UNREADABLE = [
     f"$argon2id$v=19$m=256,t=2,p=1,data=AAAA${SALT}${DIGEST}",
     f"$argon2id$v=19$m=256,t=2,p=1$c2FsdA${DIGEST}",
     f"$argon2id$v=19$m=256,t=2,p=1${SALT}$c2hvcnQ",
+    f"$argon2id$v=19$m=65536,t=1,p=8193${SALT}${DIGEST}",
+    f"$argon2i$v=19$m=65536,t=1,p=16777215${SALT}${DIGEST}",
+    "$sha256$pf=e1NBTFR9$c2FsdA==$q22jzdDtRjfohIEIMfKJanIvRXXYKKusY2iccZ8f7R4=",
+    "$hmac-sha256$/////w==$a2V5",
+    "md5$salt$" + "0" * 40,
+    "sha1$salt$" + "0" * 32,
+    "sha256$salt$" + "0" * 40,
+    "$P$B" + "." * 29,
+    "$P$4" + "." * 30,
+    "AQAAAAMAACcQAAAAE" + "A" * 67,
+    "AQAAAAEAACcQAAAA/" + "A" * 67,
+    "AQAAAAEAAAAAAAAAE" + "A" * 67,
+    f"$fbscrypt$v=2,n=14,r=8,p=1,ss=Bw==,sk={DIGEST}${SALT}${DIGEST}",
     f"$argon2id$v=19$m=-1,t=2,p=1${SALT}${DIGEST}",
     f"$argon2id$v=19$m=\u0661\u0662\u0668,t=2,p=1${SALT}${DIGEST}",
     f"$argon2id$v=19$m=256,t=2,p=1${SALT}${DIGEST}\n",
@@ -190,16 +272,43 @@ def test_a_ready_hash_is_compared_with_the_exact_bytes_and_an_argon2id_hash_in_n
         assert HASHER.match(decomposed, stored).right is alike
 
 
-def test_PW2_what_bcrypt_cannot_see_is_never_right_unless_it_was_hashed_before() -> None:
-    import hashlib
+@pytest.mark.parametrize("prefix", ["", "bcrypt$", "{bcrypt}", "{BLF-CRYPT}", "{CRYPT}", "$backend-auth"])
+@pytest.mark.parametrize("letter", ["a", "\u00e9"])
+def test_F22_a_password_that_its_system_cut_at_72_bytes_is_right_once_and_hashed_in_full(
+    prefix: str, letter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    password = letter * 80
+    stored = prefix + bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
+    assert HASHER.match(password, stored) == Match(right=True, outdated=True)
+    [record] = caplog.records
+    assert record.getMessage().startswith("long password verified by its first 72 bytes")
+    assert record.__dict__["algorithm"] == "bcrypt"
+    assert password not in record.getMessage()
+    renewed = HASHER.hash(password)
+    assert HASHER.match(password, renewed) == Match(right=True)
+    assert not HASHER.match(password[:-1] + "b", renewed).right
+    # A password of 72 bytes, and a wrong one, are nothing to note.
+    caplog.clear()
+    assert HASHER.match("x" * 72, bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()).right
+    assert not HASHER.match("x" + password, stored).right
+    assert caplog.records == []
 
-    import bcrypt
 
+@pytest.mark.parametrize("system", ["Django", "WordPress"])
+def test_PW2_every_byte_counts_where_the_system_hashed_the_password_before(
+    system: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     password = "a" * 100
-    pre = hashlib.sha256(password.encode()).hexdigest().encode()
-    stored = "bcrypt_sha256$" + bcrypt.hashpw(pre, bcrypt.gensalt(4)).decode()
+    if system == "Django":
+        pre, prefix = hashlib.sha256(password.encode()).hexdigest().encode(), "bcrypt_sha256$"
+    else:
+        pre, prefix = base64.b64encode(hmac.digest(b"wp-sha384", password.encode(), "sha384")), "$wp"
+    stored = prefix + bcrypt.hashpw(pre, bcrypt.gensalt(4)).decode()
     assert HASHER.match(password, stored).right
     assert not HASHER.match(password[:-1] + "b", stored).right
+    assert caplog.records == []
 
 
 def mcf(power: int, block: int, lanes: int) -> str:
@@ -283,7 +392,9 @@ COSTS = [
     (f"$scrypt$ln=14,r=8,p=1${SALT}${DIGEST}", "scrypt/25", 0.0393, 128 * 8 * (16_384 + 3)),
     (f"pbkdf2_sha256$1200000$salt${DIGEST}", "pbkdf2/sha256", 0.3, 0),
     (f"$pbkdf2-sha512$i=210000${SALT}${'A' * 86}", "pbkdf2/sha512", 0.126, 0),
-    (f"$pbkdf2-sha1$i=20000,l=64${SALT}${'A' * 86}", "pbkdf2/sha1", 0.02, 0),
+    (f"$pbkdf2-sha1$i=20000,l=64${SALT}${'A' * 86}", "pbkdf2/sha1", 0.005, 0),
+    ("$P$B" + "." * 30, "phpass", 0.0037, 0),
+    (f"{'0' * 32}:{'0' * 128}", "scrypt/26", 0.0794, 128 * 16 * (16_384 + 3)),
 ]
 
 

@@ -9,7 +9,8 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import bcrypt
@@ -19,23 +20,34 @@ from argon2.low_level import Type, core, error_to_str, ffi
 LONGEST = 1024
 """The most characters a hash may have."""
 
-ARGON2_MEMORY = 1 << 17
-"""KiB; and the most passes times KiB below it. What the service's own settings allow lies within both."""
 
-ARGON2_WORK = 1 << 20
-ARGON2_LANES = 16
-SCRYPT_MEMORY = 1 << 27
-"""Bytes (128 N r), and the most N r p, below it."""
+class Bounds(NamedTuple):
+    """Largest cost of a hash that is accepted.
 
-SCRYPT_WORK = 1 << 20
-PBKDF2_WORK = 2_000_000
-"""Iterations, counted for each block of the derived key."""
+    `memory` is in bytes, for argon2 and scrypt. `argon2` counts passes times KiB, `scrypt` N·r·p, `pbkdf2` iterations.
+    `bcrypt` and `phpass` are the logarithm of the rounds. The lanes of argon2 are bounded by the memory alone, since
+    one thread computes all of them.
+    """
+
+    memory: int
+    argon2: int
+    scrypt: int
+    pbkdf2: int
+    bcrypt: int
+    phpass: int
+
+
+STANDARD = Bounds(memory=1 << 27, argon2=1 << 20, scrypt=1 << 20, pbkdf2=2_000_000, bcrypt=14, phpass=15)
+"""Bounds of the API. What the service's own settings allow lies within them."""
+
+RAISED = Bounds(memory=1 << 30, argon2=1 << 22, scrypt=1 << 23, pbkdf2=10_000_000, bcrypt=16, phpass=18)
+"""Bounds that an operator may choose for an import. A stored hash beyond them matches no password."""
 
 LEGACY = "$backend-auth"
-"""What stands before a bcrypt string that the predecessor made, because it is compared by the predecessor's rules."""
+"""What stands before a bcrypt string that the predecessor made."""
 
 BCRYPT_MIN_COST = 4
-BCRYPT_MAX_COST = 14
+BCRYPT_MAX_COST = STANDARD.bcrypt
 BCRYPT_MAX_BYTES = 72
 
 _SALTS = range(1, 129)
@@ -62,10 +74,11 @@ class Cost(NamedTuple):
 
 
 class StoredHash(NamedTuple):
-    """A parsed password hash."""
+    """A parsed password hash. `prefix` is how many bytes of a password it covers, where it does not cover all."""
 
     compare: Compare
     cost: Cost
+    prefix: int | None = None
 
 
 class UnfitHash(Exception):  # noqa: N818 - a refusal, told by its code
@@ -87,14 +100,14 @@ class CostlyHash(UnfitHash):
     sentence = f"The password hash {rule}"
 
 
-def read(text: str) -> StoredHash:
-    """Parse a password hash; UnfitHash or CostlyHash where no password will ever be compared with it."""
+def read(text: str, bounds: Bounds = STANDARD) -> StoredHash:
+    """Parse a password hash; UnfitHash for an unknown or malformed one, CostlyHash for one beyond `bounds`."""
     if len(text) > LONGEST or not text.isascii():
         raise UnfitHash
     for form, reader in _FORMS:
         found = form.fullmatch(text)
         if found:
-            return reader(found)
+            return reader(found, bounds)
     raise UnfitHash
 
 
@@ -104,9 +117,9 @@ def bcrypt_cost(text: str) -> int | None:
     return int(form[1]) if form else None
 
 
-def _argon2(found: re.Match[str]) -> StoredHash:
+def _argon2(found: re.Match[str], bounds: Bounds) -> StoredHash:
     memory, passes, lanes = int(found["m"]), int(found["t"]), int(found["p"])
-    if memory > ARGON2_MEMORY or memory * passes > ARGON2_WORK or lanes > ARGON2_LANES:
+    if memory << 10 > bounds.memory or memory * passes > bounds.argon2:
         raise CostlyHash
     if not passes or not lanes or memory < 8 * lanes:
         raise UnfitHash
@@ -123,7 +136,7 @@ def _argon2(found: re.Match[str]) -> StoredHash:
         context.pwd, context.pwdlen = given, len(secret)
         context.salt, context.saltlen = salted, len(salt)
         context.version, context.t_cost, context.m_cost = version, passes, memory
-        # One thread for all lanes: argon2-cffi's own functions start one for each, up to 16 for one login.
+        # One thread for all lanes: argon2-cffi's own functions start one for each.
         context.lanes, context.threads = lanes, 1
         code = core(context, kind.value)
         if code != 0:  # ARGON2_OK
@@ -138,76 +151,102 @@ def _sized(algorithm: str, memory: int) -> str:
     return f"{algorithm}/{memory.bit_length()}"
 
 
-def _bcrypt(found: re.Match[str]) -> StoredHash:
-    text, cost = _bounded(found["text"])
-    prehashed = found["prehash"] is not None
+def _bcrypt(found: re.Match[str], bounds: Bounds) -> StoredHash:
+    text, prepare = found["text"], _PREPARED.get(found["prehash"])
+    rounds = bcrypt_cost(text)
+    if rounds is None or rounds < BCRYPT_MIN_COST:
+        raise UnfitHash
+    if rounds > bounds.bcrypt:
+        raise CostlyHash
 
     def compare(secret: bytes) -> bool:
-        # bcrypt sees only 72 bytes; a longer password cannot be told from others with the same beginning, so it is
-        # never right, unless it was hashed before.
-        given = hashlib.sha256(secret).hexdigest().encode() if prehashed else secret
+        # Systems that hash a longer password as it is have cut it, so its first 72 bytes are the password until the
+        # hash is renewed. bcrypt itself sees no more.
+        given = prepare(secret) if prepare else secret
         try:
-            right = bcrypt.checkpw(given[:BCRYPT_MAX_BYTES], text.encode())
+            return bcrypt.checkpw(given[:BCRYPT_MAX_BYTES], text.encode())
         except ValueError:
             return False
-        return right and len(given) <= BCRYPT_MAX_BYTES
 
-    return StoredHash(compare, cost)
+    return StoredHash(compare, Cost("bcrypt", 6e-5 * (1 << rounds)), None if prepare else BCRYPT_MAX_BYTES)
 
 
-def _bcrypt_legacy(found: re.Match[str]) -> StoredHash:
-    text, cost = _bounded(found["text"])
+_PREPARED: Mapping[str | None, Callable[[bytes], bytes]] = {
+    "bcrypt_sha256$": lambda secret: hashlib.sha256(secret).hexdigest().encode(),
+    "$wp": lambda secret: base64.b64encode(hmac.digest(b"wp-sha384", secret, "sha384")),
+}
+"""Digests of a password that a system hashes with bcrypt in its place: Django, WordPress from 6.8 on."""
+
+
+def _phpass(found: re.Match[str], bounds: Bounds) -> StoredHash:
+    power = _little_endian(found["ln"])
+    salt, digest = found["salt"].encode(), _from_itoa64(found["hash"])
+    if power > bounds.phpass:
+        raise CostlyHash
 
     def compare(secret: bytes) -> bool:
-        # The predecessor hashed the bytes and a NUL, over and over until 72 of them: what comes after counted for
-        # nothing, and its users log in with such passwords today. The hash that replaces this one is of all of it.
-        return bcrypt.checkpw(secret[:BCRYPT_MAX_BYTES], text.encode())
+        made = _md5(salt + secret)
+        for _ in range(1 << power):
+            made = _md5(made + secret)
+        return hmac.compare_digest(made, digest)
 
-    return StoredHash(compare, cost)
-
-
-def _bounded(text: str) -> tuple[str, Cost]:
-    """Return a bcrypt string whose cost lies within the bounds, and that cost."""
-    cost = bcrypt_cost(text)
-    if cost is None or cost < BCRYPT_MIN_COST:
-        raise UnfitHash
-    if cost > BCRYPT_MAX_COST:
-        raise CostlyHash
-    return text, Cost("bcrypt", 6e-5 * (1 << cost))
+    return StoredHash(compare, Cost("phpass", 4.5e-7 * (1 << power)))
 
 
-def _scrypt(found: re.Match[str]) -> StoredHash:
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _scrypt(found: re.Match[str], bounds: Bounds) -> StoredHash:
     power = int(found["ln"])
     # Ory writes N itself there; no system has ever used an N as small as 31.
     count = 1 << power if power <= _LARGEST_LN else power
     salt, digest = _bytes(found["salt"], _SALTS), _bytes(found["hash"], _DIGESTS)
-    return _scrypted(count, int(found["r"]), int(found["p"]), salt, digest)
+    return _scrypted(count, int(found["r"]), int(found["p"]), salt, digest, bounds)
 
 
-def _scrypt_django(found: re.Match[str]) -> StoredHash:
-    digest = _bytes(found["hash"], _DIGESTS)
-    return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), found["salt"].encode(), digest)
+def _scrypt_text_salt(found: re.Match[str], bounds: Bounds) -> StoredHash:
+    """Django's and Werkzeug's scrypt: the salt is text, the digest base64 or hexadecimal."""
+    digest = bytes.fromhex(found["hex"]) if "hex" in found.re.groupindex else _bytes(found["hash"], _DIGESTS)
+    return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), found["salt"].encode(), digest, bounds)
 
 
-def _scrypt_mcf(found: re.Match[str]) -> StoredHash:
+def _scrypt_mcf(found: re.Match[str], bounds: Bounds) -> StoredHash:
     power, block, lanes = (_little_endian(found[name]) for name in ("ln", "r", "p"))
-    digest = b"".join(
-        _little_endian(found["hash"][start : start + 4]).to_bytes(3, "little") for start in range(0, 43, 4)
+    return _scrypted(1 << power, block, lanes, found["salt"].encode(), _from_itoa64(found["hash"]), bounds)
+
+
+def _scrypt_better_auth(found: re.Match[str], bounds: Bounds) -> StoredHash:
+    # The salt is hexadecimal, and hashed as that text.
+    stored = _scrypted(16_384, 16, 1, found["salt"].encode(), bytes.fromhex(found["hex"]), bounds)
+    return stored._replace(
+        compare=lambda secret: stored.compare(unicodedata.normalize("NFKC", secret.decode()).encode())
     )
-    return _scrypted(1 << power, block, lanes, found["salt"].encode(), digest[:32])
 
 
 def _little_endian(text: str) -> int:
     return sum(_ITOA64.index(character) << 6 * place for place, character in enumerate(text))
 
 
-def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes) -> StoredHash:
-    derive, cost = _derive_scrypt(count, block, lanes, salt, len(digest))
+def _from_itoa64(text: str) -> bytes:
+    """Return the bytes that crypt(3) and phpass spell in groups of four characters, least significant first."""
+    found = b""
+    for start in range(0, len(text), 4):
+        group = text[start : start + 4]
+        size = len(group) * 6 // 8
+        found += _little_endian(group).to_bytes(3, "little")[:size]
+    return found
+
+
+def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes, bounds: Bounds) -> StoredHash:
+    derive, cost = _derive_scrypt(count, block, lanes, salt, len(digest), bounds)
     return StoredHash(lambda secret: hmac.compare_digest(derive(secret), digest), cost)
 
 
-def _derive_scrypt(count: int, block: int, lanes: int, salt: bytes, size: int) -> tuple[Callable[[bytes], bytes], Cost]:
-    if 128 * count * block > SCRYPT_MEMORY or count * block * lanes > SCRYPT_WORK:
+def _derive_scrypt(
+    count: int, block: int, lanes: int, salt: bytes, size: int, bounds: Bounds
+) -> tuple[Callable[[bytes], bytes], Cost]:
+    if 128 * count * block > bounds.memory or count * block * lanes > bounds.scrypt:
         raise CostlyHash
     if count <= 1 or count & (count - 1) or not block or not lanes or len(salt) not in _SALTS:
         raise UnfitHash
@@ -224,12 +263,12 @@ def _derive_scrypt(count: int, block: int, lanes: int, salt: bytes, size: int) -
     return derive, Cost(_sized("scrypt", memory), (3e-7 * count + 3e-6) * block * lanes, memory)
 
 
-def _firebase(found: re.Match[str]) -> StoredHash:
-    salt = _bytes(found["salt"], _SALTS) + _bytes(found["separator"], range(65))
+def _firebase(found: re.Match[str], bounds: Bounds) -> StoredHash:
+    salt = _bytes(found["salt"], _SALTS) + _bytes(found["separator"] or "", range(65))
     signer, digest = _bytes(found["signer"], _DIGESTS), _bytes(found["hash"], _DIGESTS)
     # A shift by a hostile number would be the attack itself.
     count = 1 << min(int(found["ln"]), _LARGEST_LN)
-    derive, cost = _derive_scrypt(count, int(found["r"]), 1, salt, 32)
+    derive, cost = _derive_scrypt(count, int(found["r"]), int(found.groupdict().get("p", 1)), salt, 32, bounds)
 
     def compare(secret: bytes) -> bool:
         # Only users that come from Firebase need AES, so only the first of them loads it.
@@ -241,43 +280,107 @@ def _firebase(found: re.Match[str]) -> StoredHash:
     return StoredHash(compare, cost)
 
 
-def _pbkdf2(found: re.Match[str]) -> StoredHash:
+def _pbkdf2(found: re.Match[str], bounds: Bounds) -> StoredHash:
     size = found.groupdict().get("size")
     digest = _bytes(found["hash"], _DIGESTS)
     if size is not None and int(size) != len(digest):
         raise UnfitHash
-    return _derived(found["name"] or "sha1", int(found["i"]), _bytes(found["salt"], _SALTS), digest)
+    return _derived(found["name"] or "sha1", int(found["i"]), _bytes(found["salt"], _SALTS), digest, bounds)
 
 
-def _pbkdf2_django(found: re.Match[str]) -> StoredHash:
-    return _derived(found["name"], int(found["i"]), found["salt"].encode(), _bytes(found["hash"], _DIGESTS))
+def _pbkdf2_text_salt(found: re.Match[str], bounds: Bounds) -> StoredHash:
+    """Django's and Werkzeug's PBKDF2: the salt is text, the digest base64 or hexadecimal."""
+    digest = bytes.fromhex(found["hex"]) if "hex" in found.re.groupindex else _bytes(found["hash"], _DIGESTS)
+    return _derived(found["name"], int(found["i"]), found["salt"].encode(), digest, bounds)
 
 
-def _derived(name: str, iterations: int, salt: bytes, digest: bytes) -> StoredHash:
-    size = len(digest)
-    work = iterations * -(-size // hashlib.new(name).digest_size)
-    if work > PBKDF2_WORK:
+def _pbkdf2_aspnet(found: re.Match[str], bounds: Bounds) -> StoredHash:
+    """ASP.NET Core Identity, version 3: a byte 1, then PRF, iterations and length of the salt in four bytes each."""
+    raw = _bytes(found["hash"], range(13 + 16 + 16, 256))
+    prf, iterations, size = (int.from_bytes(raw[start : start + 4]) for start in (1, 5, 9))
+    salt, digest = raw[13 : 13 + size], raw[13 + size :]
+    if prf >= len(_ASPNET_PRFS) or len(salt) != size or len(digest) not in _DIGESTS:
+        raise UnfitHash
+    return _derived(_ASPNET_PRFS[prf], iterations, salt, digest, bounds)
+
+
+def _derived(name: str, iterations: int, salt: bytes, digest: bytes, bounds: Bounds) -> StoredHash:
+    if iterations > bounds.pbkdf2:
         raise CostlyHash
     if not iterations or len(salt) not in _SALTS:
         raise UnfitHash
-    seconds = (6e-7 if name == "sha512" else 2.5e-7) * work
+    # The blocks of a derived key are computed each for itself. The first one has 20 to 64 bytes, which is enough to
+    # compare, and Keycloak's four of SHA-1 would take four times as long.
+    first = digest[: hashlib.new(name).digest_size]
+    seconds = (6e-7 if name in {"sha384", "sha512"} else 2.5e-7) * iterations
 
     def compare(secret: bytes) -> bool:
-        return hmac.compare_digest(hashlib.pbkdf2_hmac(name, secret, salt, iterations, size), digest)
+        return hmac.compare_digest(hashlib.pbkdf2_hmac(name, secret, salt, iterations, len(first)), first)
 
     return StoredHash(compare, Cost(f"pbkdf2/{name}", seconds))
 
 
-def _salted(found: re.Match[str]) -> StoredHash:
-    name = {"SSHA": "sha1", "SSHA256": "sha256", "SSHA512": "sha512"}[found["name"].upper()]
+def _ldap(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+    name = {"": "sha1", "256": "sha256", "512": "sha512"}[found["size"]]
     raw = _bytes(found["hash"], range(1024))
     size = hashlib.new(name).digest_size
     digest, salt = raw[:size], raw[size:]
-    if len(salt) not in _SALTS:
+    if len(digest) != size or (len(salt) not in _SALTS if found["salted"] else salt):
         raise UnfitHash
-    return StoredHash(
-        lambda secret: hmac.compare_digest(hashlib.new(name, secret + salt).digest(), digest), Cost("digest", 1e-6)
+    return _digested(lambda secret: hashlib.new(name, secret + salt).digest(), digest)
+
+
+def _digest_django(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+    name, salt = found["name"], found["salt"].encode()
+    return _digested(
+        lambda secret: hashlib.new(name, salt + secret, usedforsecurity=False).digest(),
+        _hexadecimal(found["hex"], name),
     )
+
+
+def _hmac_werkzeug(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+    name, salt = found["name"], found["salt"].encode()
+    return _digested(lambda secret: hmac.digest(salt, secret, name), _hexadecimal(found["hex"], name))
+
+
+def _digest_kratos(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+    """Ory's digests: `pf` is the text to hash, with {SALT} and {PASSWORD} in it."""
+    name = found["name"]
+    template, salt = _bytes(found["pf"] or "", range(257)) or b"{PASSWORD}", _bytes(found["salt"] or "", range(129))
+    digest = _bytes(found["hash"], range(hashlib.new(name).digest_size, hashlib.new(name).digest_size + 1))
+    if b"{PASSWORD}" not in template:
+        # Every password would be right.
+        raise UnfitHash
+
+    def make(secret: bytes) -> bytes:
+        text = _PLACEHOLDER.sub(lambda place: salt if place[0] == b"{SALT}" else secret, template)
+        return hashlib.new(name, text, usedforsecurity=False).digest()
+
+    return _digested(make, digest)
+
+
+def _hmac_kratos(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+    name, key = found["name"], _bytes(found["key"], _SALTS)
+    try:
+        text = _bytes(found["hash"], range(257)).decode()
+    except UnicodeDecodeError:
+        raise UnfitHash from None
+    return _digested(lambda secret: hmac.digest(key, secret, name), _hexadecimal(text, name))
+
+
+def _hexadecimal(text: str, name: str) -> bytes:
+    """Return the digest of this algorithm that a text has in hexadecimal."""
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        raise UnfitHash from None
+    if len(digest) != hashlib.new(name).digest_size:
+        raise UnfitHash
+    return digest
+
+
+def _digested(make: Callable[[bytes], bytes], digest: bytes) -> StoredHash:
+    return StoredHash(lambda secret: hmac.compare_digest(make(secret), digest), Cost("digest", 1e-6))
 
 
 def _bytes(text: str, sizes: range) -> bytes:
@@ -292,18 +395,39 @@ def _bytes(text: str, sizes: range) -> bytes:
     return found
 
 
-def _form(pattern: str, flags: re.RegexFlag = re.ASCII) -> re.Pattern[str]:
-    """Return a pattern in which #x stands for a number named x, @x for base64 named x, and &x for text without `$`."""
+def _form(pattern: str) -> re.Pattern[str]:
+    """Return a pattern with shorthands for groups.
+
+    #x stands for a number named x, @x for base64, &x for text without `$`, and %x for a digest in hexadecimal.
+    """
     pattern = re.sub(r"#(\w+)", r"(?P<\1>[0-9]{1,20})", pattern)
     pattern = re.sub(r"@(\w+)", r"(?P<\1>[A-Za-z0-9+/._-]+={0,2})", pattern)
-    return re.compile(re.sub(r"&(\w+)", r"(?P<\1>[!-#%-~]+)", pattern), flags)
+    pattern = re.sub(r"%(\w+)", r"(?P<\1>(?:[0-9a-f]{2}){16,128})", pattern)
+    return re.compile(re.sub(r"&(\w+)", r"(?P<\1>[!-#%-~]+)", pattern), re.ASCII)
 
 
+_ASPNET_PRFS = ("sha1", "sha256", "sha512")
+_PLACEHOLDER = re.compile(rb"\{(?:SALT|PASSWORD)\}")
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], StoredHash]], ...] = (
-    (_form(r"(?:argon2)?\$argon2(?P<kind>id|i|d)(?:\$v=(?P<version>16|19))?\$m=#m,t=#t,p=#p\$@salt\$@hash"), _argon2),
-    (_form(r"(?:bcrypt\$|bcrypt_(?P<prehash>sha256)\$)?(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"), _bcrypt),
-    (_form(r"\$backend-auth(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"), _bcrypt_legacy),
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Bounds], StoredHash]], ...] = (
+    # Argon2: PHC; Django; OpenLDAP and Dovecot; Spring Security (which writes an @).
+    (
+        _form(
+            r"(?:argon2|(?i:\{argon2(?:id?|d)?(?:\x40SpringSecurity_v5_8)?\}))?"
+            r"\$argon2(?P<kind>id|i|d)(?:\$v=(?P<version>16|19))?\$m=#m,t=#t,p=#p\$@salt\$@hash"
+        ),
+        _argon2,
+    ),
+    # bcrypt: as it is; Django; WordPress; Spring Security; Dovecot; OpenLDAP; the predecessor.
+    (
+        _form(
+            r"(?:bcrypt\$|\$backend-auth|(?i:\{(?:bcrypt|blf-crypt|crypt)\})|(?P<prehash>bcrypt_sha256\$|\$wp))?"
+            r"(?P<text>\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53})"
+        ),
+        _bcrypt,
+    ),
+    (_form(r"\$[PH]\$(?P<ln>[5-9A-S])(?P<salt>[./0-9A-Za-z]{8})(?P<hash>[./0-9A-Za-z]{22})"), _phpass),
+    # scrypt: PHC, passlib and Ory; crypt(3); Django; Werkzeug; Better Auth; Firebase in three spellings.
     (_form(r"\$scrypt\$ln=#ln,r=#r,p=#p\$@salt\$@hash"), _scrypt),
     (
         _form(
@@ -311,10 +435,28 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], StoredHash]], ...
         ),
         _scrypt_mcf,
     ),
-    (_form(r"scrypt\$#n\$&salt\$#r\$#p\$@hash"), _scrypt_django),
+    (_form(r"scrypt\$#n\$&salt\$#r\$#p\$@hash"), _scrypt_text_salt),
+    (_form(r"scrypt:#n:#r:#p\$&salt\$%hex"), _scrypt_text_salt),
+    (_form(r"(?P<salt>[0-9a-f]{32}):(?P<hex>[0-9a-f]{128})"), _scrypt_better_auth),
     (_form(r"\$firebase-scrypt\$ln=#ln,r=#r\$@salt\$@hash\$@signer\$(?P<separator>[A-Za-z0-9+/_=-]*)"), _firebase),
+    (
+        _form(r"\$firescrypt\$ln=#ln,r=#r,p=#p\$@salt\$@hash\$(?P<separator>[A-Za-z0-9+/_=-]*)\$@signer"),
+        _firebase,
+    ),
+    (
+        _form(r"\$fbscrypt\$v=1,n=#ln,r=#r,p=#p(?:,ss=(?P<separator>[A-Za-z0-9+/_=-]*))?,sk=@signer\$@salt\$@hash"),
+        _firebase,
+    ),
+    # PBKDF2: passlib; Keycloak and Ory; Django; Werkzeug; ASP.NET Core Identity.
     (_form(r"\$pbkdf2(?:-(?P<name>sha256|sha512))?\$#i\$@salt\$@hash"), _pbkdf2),
-    (_form(r"\$pbkdf2-(?P<name>sha1|sha256|sha512)\$i=#i(?:,l=#size)?\$@salt\$@hash"), _pbkdf2),
-    (_form(r"pbkdf2_(?P<name>sha1|sha256)\$#i\$&salt\$@hash"), _pbkdf2_django),
-    (_form(r"\{(?P<name>SSHA|SSHA256|SSHA512)\}@hash", re.ASCII | re.IGNORECASE), _salted),
+    (_form(r"\$pbkdf2-(?P<name>sha1|sha224|sha256|sha384|sha512)\$i=#i(?:,l=#size)?\$@salt\$@hash"), _pbkdf2),
+    (_form(r"pbkdf2_(?P<name>sha1|sha256)\$#i\$&salt\$@hash"), _pbkdf2_text_salt),
+    (_form(r"pbkdf2:(?P<name>sha1|sha256|sha512):#i\$&salt\$%hex"), _pbkdf2_text_salt),
+    (_form(r"(?P<hash>AQAAAA[A-Za-z0-9+/]{54,334}={0,2})"), _pbkdf2_aspnet),
+    # Digests: LDAP and Dovecot; Django; Werkzeug before 2.3; Ory.
+    (_form(r"(?i:\{(?P<salted>S?)SHA(?P<size>256|512|)\})@hash"), _ldap),
+    (_form(r"(?P<name>md5|sha1)\$(?P<salt>[!-#%-~]*)\$%hex"), _digest_django),
+    (_form(r"(?P<name>sha256|sha512)\$&salt\$%hex"), _hmac_werkzeug),
+    (_form(r"\$(?P<name>md5|sha1|sha256|sha512)\$(?:pf=@pf\$(?P<salt>[A-Za-z0-9+/=]*)\$)?@hash"), _digest_kratos),
+    (_form(r"\$hmac-(?P<name>md5|sha1|sha224|sha256|sha384|sha512)\$@hash\$@key"), _hmac_kratos),
 )

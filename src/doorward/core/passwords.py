@@ -78,11 +78,15 @@ class Proof(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A parsed stored hash. `stored` is None for the decoy, which matches no password."""
+    """A parsed stored hash. `stored` is None for the decoy, which matches no password.
+
+    `prefix` is how many bytes of a password the hash covers, where it does not cover all.
+    """
 
     stored: str | None
     compare: Compare
     cost: Cost
+    prefix: int | None = None
 
 
 class Hasher:
@@ -117,12 +121,12 @@ class Hasher:
     def parse(self, stored: str | None) -> Comparison:
         """Parse a stored hash; return the decoy where it is missing, unreadable or beyond the bounds."""
         try:
-            compare, cost = hash_formats.read(stored or "")
+            compare, cost, prefix = hash_formats.read(stored or "", hash_formats.RAISED)
         except UnfitHash:
             return self._decoy
         if self._parallel and stored and stored.startswith(self._own):
             compare = partial(self._verify, stored)
-        return Comparison(stored, compare, cost)
+        return Comparison(stored, compare, cost, prefix)
 
     def cost(self, stored: str | None) -> Cost:
         """Return what a comparison with a stored hash costs, or with the decoy in its place."""
@@ -134,14 +138,15 @@ class Hasher:
         """Compare a password with a parsed hash; always exactly one hash is computed, the decoy's included.
 
         Right for a hash of another format, or of other parameters, is outdated. A comparison that fails for a reason of
-        its own matches nothing.
+        its own matches nothing. A password of which the hash covers only the beginning is right by that, and logged.
         """
         stored = against.stored
         # Over a hash that was made elsewhere the exact bytes count: its maker knew nothing of our normal form. Of an
         # argon2id hash nobody can tell who made it.
         ours = stored is None or stored.startswith("$argon2id$")
         try:
-            right = against.compare((unicodedata.normalize("NFC", password) if ours else password).encode())
+            secret = (unicodedata.normalize("NFC", password) if ours else password).encode()
+            right = against.compare(secret)
         except UnicodeEncodeError:
             return Match(right=False)
         except Exception as error:  # noqa: BLE001 - a wrong password is counted as a failure, an error 500 is not
@@ -152,6 +157,12 @@ class Hasher:
             return Match(right=False)
         if stored is None or not right:
             return Match(right=False)
+        if against.prefix is not None and len(secret) > against.prefix:
+            log.info(
+                "long password verified by its first %d bytes: its imported hash covers no more",
+                against.prefix,
+                extra={"algorithm": against.cost.algorithm},
+            )
         return Match(right=True, outdated=not ours or self._argon2.check_needs_rehash(stored))
 
     def _verify(self, stored: str, secret: bytes) -> bool:
