@@ -161,7 +161,11 @@ def test_F14_users_whose_address_was_never_verified_come_in_disabled(tenant: Ten
 
 
 def test_F14_an_import_may_let_unconfirmed_users_in_or_leave_them_out(tenant: Tenant) -> None:
-    rows = [row("never", **NEVER), row("NEVER", **{**NEVER, "emailVerified": True}), row("out", **NEVER, disabled=True)]
+    rows = [
+        row("never", **NEVER),
+        row("NEVER", **{**NEVER, "emailVerified": True, "sub": "sub-never"}),
+        row("out", **NEVER, disabled=True),
+    ]
     admitted = take(tenant, *rows, query="?unconfirmed=admit&dryRun=true")
     assert statuses(admitted) == [("never", "created", None), ("NEVER", "exists", None), ("out", "created", None)]
     assert (admitted["unconfirmed"], hand_out(tenant)) == (2, [])
@@ -204,15 +208,36 @@ def test_the_same_rows_again_change_nothing(tenant: Tenant) -> None:
     assert hand_out(tenant, "?hashes=true") == before
 
 
-def test_spellings_of_one_login_are_one_user_and_the_first_row_is_the_one(tenant: Tenant) -> None:
-    found = take(tenant, row("Alice", company="first"), row("alice"), row("\uff21lice"), row("bob"))
+@pytest.mark.parametrize("query", ["", "?dryRun=true"])
+def test_F7_spellings_of_one_login_are_one_user_where_the_sub_is_the_same(tenant: Tenant, query: str) -> None:
+    found = take(
+        tenant, row("Alice", sub="1"), row("alice", sub="1"), row("\uff21lice", sub="1"), row("bob"), query=query
+    )
     assert [result["status"] for result in found["results"]] == ["created", "exists", "exists", "created"]
-    assert [(user["login"], user.get("company")) for user in hand_out(tenant)] == [("Alice", "first"), ("bob", None)]
+    assert [user["login"] for user in hand_out(tenant)] == ([] if query else ["Alice", "bob"])
+
+
+@pytest.mark.parametrize("query", ["", "?dryRun=true"])
+def test_F7_a_login_of_another_sub_is_refused_with_both_logins(tenant: Tenant, query: str) -> None:
+    take(tenant, row("Carol", sub="3"))
+    rows = [row("Bob", sub="1"), row("bob", sub="2"), row("BOB", sub="1"), row("carol", sub="4"), row("CAROL", sub="3")]
+    found = take(tenant, *rows, query=query)
+    assert statuses(found) == [
+        ("Bob", "created", None),
+        ("bob", "refused", "login_taken"),
+        ("BOB", "exists", None),
+        ("carol", "refused", "login_taken"),
+        ("CAROL", "exists", None),
+    ]
+    assert [result.get("takenBy") for result in found["results"]] == [None, "Bob", None, "Carol", None]
+    assert (found["created"], found["exists"], found["refused"]) == (1, 2, 2)
+    assert found["results"][1]["error"] == "The login is that of a user with another sub"
+    assert {user["login"]: user["sub"] for user in hand_out(tenant)} == {"Carol": "3"} | ({} if query else {"Bob": "1"})
 
 
 def test_a_dry_run_tells_what_would_happen_and_keeps_nothing(tenant: Tenant) -> None:
     take(tenant, row("old"))
-    rows = [row("old"), row("new"), row("NEW"), row("bad", passwordHash="x")]
+    rows = [row("old"), row("new"), row("NEW", sub="sub-new"), row("bad", passwordHash="x")]
     dry = take(tenant, *rows, query="?dryRun=true")
     assert [user["login"] for user in hand_out(tenant)] == ["old"]
     assert take(tenant, *rows, query="?dryRun=false") == dry

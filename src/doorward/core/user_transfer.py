@@ -1,7 +1,7 @@
 """Many users at once: taken over from another system, and handed out again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -11,7 +11,7 @@ from uuid import uuid4
 from doorward.core import hash_formats
 from doorward.core.audit import event
 from doorward.core.errors import Conflict, QuotaExceeded
-from doorward.core.hash_formats import UnfitHash
+from doorward.core.hash_formats import STANDARD, Bounds, UnfitHash
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, User
 from doorward.core.ports import Accounts, AuditLog, Clock
@@ -52,11 +52,26 @@ class Unconfirmed(StrEnum):
 
 
 class Unfit(NamedTuple):
-    """A row that is no user. `sentence` repeats nothing of it; `login` is what it calls itself, if that is a login."""
+    """A row that is no user. `sentence` repeats nothing of it; `login` is what it calls itself, if that is a login.
+
+    `taken_by` is the login that is in the way, as its user spells it.
+    """
 
     code: str
     sentence: str
     login: str | None = None
+    taken_by: str | None = None
+
+
+LOGIN_TAKEN = "login_taken"
+"""Code of a row whose login, in this or another spelling, is that of a user with another `sub`."""
+
+
+class Holder(NamedTuple):
+    """User that has a login: how it is spelled, and the `sub`."""
+
+    login: str
+    sub: str
 
 
 class Status(StrEnum):
@@ -71,13 +86,15 @@ class Status(StrEnum):
 class Outcome(NamedTuple):
     """What became of a row, and why it was refused, if it was.
 
-    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
+    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified,
+    `without_password` one that was created without a password hash.
     """
 
     status: Status
     login: str | None
     unfit: Unfit | None = None
     unconfirmed: bool = False
+    without_password: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,35 +111,54 @@ class UserTransfer:
         rows: Sequence[Newcomer | Unfit],
         *,
         unconfirmed: Unconfirmed = Unconfirmed.DISABLE,
+        bounds: Bounds = STANDARD,
         dry_run: bool = False,
+        rehearsed: MutableMapping[str, Holder] | None = None,
     ) -> list[Outcome]:
         """Keep new users of the calling tenant in one transaction; return what became of each row, in their order.
 
-        A login that is taken, in the store or by an earlier row, in any spelling of its canonical form, exists already:
-        that user is left as it is, so the same rows may be given again. A hash of no known format, or of hostile cost,
-        refuses its row and no other. So does a quota of users that has no room for the row; earlier rows come first.
-        With `dry_run` nothing is kept, and the outcomes are what they would be.
+        A login that a user of the same `sub` has, in the store or in an earlier row, exists already: that user is left
+        as it is, so the same rows may be given again. A login that a user of another `sub` has is refused as
+        `login_taken`. Logins are compared in their canonical form. A hash of no known format, or of a cost beyond
+        `bounds`, refuses its row and no other. So does a quota of users that has no room for the row; earlier rows come
+        first.
+
+        With `dry_run` nothing is kept, and the outcomes are what they would be; `rehearsed` then carries the logins of
+        earlier calls from one call to the next.
 
         `unconfirmed` decides on users whose `email_verified` is False: they are disabled unless it says otherwise.
         """
-        judged = [_judge(row) async for row in in_turns(rows)]
+        judged = [_judge(row, bounds) async for row in in_turns(rows)]
         first: dict[str, Newcomer] = {}
         async for row in in_turns(judged):
             if isinstance(row, Newcomer) and not _is_skipped(row, unconfirmed):
                 first.setdefault(canonical(row.login), row)
-        known = await self._known(caller.tenant_id, first)
-        new = {login: row for login, row in first.items() if login not in known}
-        created, excess = await self._keep(caller, new, unconfirmed, dry_run=dry_run)
-        return [_outcome(row, created, excess, unconfirmed) async for row in in_turns(judged)]
+        holders = await self._holders(caller.tenant_id, first)
+        earlier = rehearsed if rehearsed is not None else {}
+        holders |= {login: earlier[login] for login in first if login in earlier}
+        new = {login: row for login, row in first.items() if login not in holders}
+        created, excess = await self._keep(caller, new, unconfirmed, rehearsed=len(earlier) if dry_run else None)
+        if lost := new.keys() - created.keys() - excess:
+            holders |= await self._holders(caller.tenant_id, {login: new[login] for login in lost})
+        kept = {login: Holder(row.login, row.sub) for login, row in created.items()}
+        earlier.update(kept)
+        holders |= kept
+        return [_outcome(row, created, excess, holders, unconfirmed) async for row in in_turns(judged)]
 
     async def _keep(
-        self, caller: Caller, new: dict[str, Newcomer], unconfirmed: Unconfirmed, *, dry_run: bool
+        self, caller: Caller, new: dict[str, Newcomer], unconfirmed: Unconfirmed, *, rehearsed: int | None
     ) -> tuple[dict[str, Newcomer], frozenset[str]]:
-        """Keep as many new users as the quota has room for; return those kept, and the logins of the others."""
+        """Keep as many new users as the quota has room for; return those kept, and the logins of the others.
+
+        In a rehearsal none is kept; `rehearsed` is then how many there would be more by now.
+        """
         for _ in range(_TRIES):
-            fitting = dict(islice(new.items(), await self.accounts.room_for_users(caller.tenant_id)))
+            room = await self.accounts.room_for_users(caller.tenant_id)
+            if room is not None:
+                room = max(0, room - (rehearsed or 0))
+            fitting = dict(islice(new.items(), room))
             excess = frozenset(new.keys() - fitting.keys())
-            if dry_run or not fitting:
+            if rehearsed is not None or not fitting:
                 return fitting, excess
             detail = "hash" if any(row.password_hash for row in fitting.values()) else ""
             imported = event(caller, self.clock(), "users.import", subject=f"{len(fitting)} users", detail=detail)
@@ -149,17 +185,21 @@ class UserTransfer:
             yield users
             after = canonical(users[-1].login)
 
-    async def _known(self, tenant_id: str, rows: dict[str, Newcomer]) -> set[str]:
-        """Return those of the canonical logins that are taken."""
+    async def _holders(self, tenant_id: str, rows: Mapping[str, Newcomer]) -> dict[str, Holder]:
+        """Return the users that have the logins of rows, by canonical login."""
         pairs = list(rows.items())
-        known: set[str] = set()
+        found: dict[str, Holder] = {}
         for start in range(0, len(pairs), _AT_ONCE):
             asked = pairs[start : start + _AT_ONCE]
-            found = await asyncio.gather(*(self.accounts.user_by_login(tenant_id, row.login) for _, row in asked))
-            known.update(login for (login, _), user in zip(asked, found, strict=True) if user is not None)
+            users = await asyncio.gather(*(self.accounts.user_by_login(tenant_id, row.login) for _, row in asked))
+            found |= {
+                login: Holder(user.login, user.sub)
+                for (login, _), user in zip(asked, users, strict=True)
+                if user is not None
+            }
             # A store that answers at once gives nobody else a turn.
             await asyncio.sleep(0)
-        return known
+        return found
 
     def _user(self, tenant_id: str, row: Newcomer, unconfirmed: Unconfirmed) -> User:
         now = self.clock()
@@ -181,10 +221,10 @@ class UserTransfer:
         )
 
 
-def _judge(row: Newcomer | Unfit) -> Newcomer | Unfit:
+def _judge(row: Newcomer | Unfit, bounds: Bounds) -> Newcomer | Unfit:
     if isinstance(row, Newcomer) and row.password_hash:
         try:
-            hash_formats.read(row.password_hash)
+            hash_formats.read(row.password_hash, bounds)
         except UnfitHash as unfit:
             return Unfit(unfit.code, unfit.sentence, row.login)
     return row
@@ -195,14 +235,28 @@ def _is_skipped(row: Newcomer, unconfirmed: Unconfirmed) -> bool:
 
 
 def _outcome(
-    row: Newcomer | Unfit, new: dict[str, Newcomer], excess: frozenset[str], unconfirmed: Unconfirmed
+    row: Newcomer | Unfit,
+    new: Mapping[str, Newcomer],
+    excess: frozenset[str],
+    holders: Mapping[str, Holder],
+    unconfirmed: Unconfirmed,
 ) -> Outcome:
     if isinstance(row, Unfit):
         return Outcome(Status.REFUSED, row.login, row)
     if _is_skipped(row, unconfirmed):
         return Outcome(Status.SKIPPED, row.login, unconfirmed=True)
-    if canonical(row.login) in excess:
+    login = canonical(row.login)
+    if login in excess:
         return Outcome(Status.REFUSED, row.login, Unfit(QuotaExceeded.code, QuotaExceeded.sentence, row.login))
-    if new.get(canonical(row.login)) is not row:
-        return Outcome(Status.EXISTS, row.login)
-    return Outcome(Status.CREATED, row.login, unconfirmed=row.email_verified is False)
+    if new.get(login) is row:
+        return Outcome(
+            Status.CREATED,
+            row.login,
+            unconfirmed=row.email_verified is False,
+            without_password=not row.password_hash,
+        )
+    holder = holders.get(login)
+    if holder is not None and holder.sub != row.sub:
+        taken = Unfit(LOGIN_TAKEN, "The login is that of a user with another sub", row.login, holder.login)
+        return Outcome(Status.REFUSED, row.login, taken)
+    return Outcome(Status.EXISTS, row.login)

@@ -120,7 +120,8 @@ Unconfirmed = Literal["disable", "admit", "skip"]
 class Imported:
     """What became of one user of an import: "created", "exists", "skipped", or "refused" with its reason.
 
-    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
+    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified. `taken_by` is
+    the login that is in the way, with the code `login_taken`.
     """
 
     login: str
@@ -128,6 +129,7 @@ class Imported:
     code: str | None = None
     error: str | None = None
     unconfirmed: bool = False
+    taken_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

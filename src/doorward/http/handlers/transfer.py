@@ -57,4 +57,10 @@ def _told(outcome: Outcome) -> RowOutcome:
     login = UNSET if outcome.login is None else outcome.login
     if outcome.unfit is None:
         return RowOutcome(login=login, status=outcome.status, unconfirmed=outcome.unconfirmed or UNSET)
-    return RowOutcome(login=login, status=outcome.status, code=outcome.unfit.code, error=outcome.unfit.sentence)
+    return RowOutcome(
+        login=login,
+        status=outcome.status,
+        code=outcome.unfit.code,
+        error=outcome.unfit.sentence,
+        takenBy=UNSET if outcome.unfit.taken_by is None else outcome.unfit.taken_by,
+    )

@@ -58,7 +58,8 @@ logins that contain a text, or to users with exactly this e-mail address, `sub` 
 `nextCursor` as `cursor`. A page of a search may be short, or empty, though it is not the last: only `nextCursor` says
 so.""",
     "transfer_take": """Nothing is hashed: each hash is compared as it is at the user's first login, and replaced then.
-A login that exists is left as it is, so the same body may be sent again. With `dryRun` nothing is kept. A user whose
+A user of the same login and `sub` is left as it is, so the same body may be sent again; a login of a user with another
+`sub` is refused as `login_taken`. With `dryRun` nothing is kept. A user whose
 `emailVerified` is false comes in disabled, unless `unconfirmed` says otherwise; one that has no `emailVerified` does
 not.""",
     "transfer_hand_out": """A line of JSON for each user, in the order of their logins, in chunks: an answer without its

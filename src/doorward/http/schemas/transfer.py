@@ -85,6 +85,10 @@ class RowOutcome(msgspec.Struct, kw_only=True):
         str | UnsetType, Meta(description="Why it was refused, for programs.", examples=["hash_unreadable"])
     ] = UNSET
     error: Annotated[str | UnsetType, Meta(description="Why, for people.", examples=[UnfitHash.sentence])] = UNSET
+    takenBy: Annotated[  # noqa: N815 - the published name
+        str | UnsetType,
+        Meta(description="With `login_taken`: the login of the user that is in the way.", examples=["Alice"]),
+    ] = UNSET
     unconfirmed: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
 
 
@@ -92,8 +96,10 @@ class UsersImported(msgspec.Struct):
     """How many rows there were of each kind, and what became of each, in their order."""
 
     created: Annotated[int, Meta(description="Users that are new.", examples=[1])]
-    exists: Annotated[int, Meta(description="Users that were there already.", examples=[0])]
-    refused: Annotated[int, Meta(description="Rows that cannot be users.", examples=[0])]
+    exists: Annotated[int, Meta(description="Users that were there already, with the same `sub`.", examples=[0])]
+    refused: Annotated[
+        int, Meta(description="Rows that cannot be users, or whose login another user has.", examples=[0])
+    ]
     skipped: Annotated[int, Meta(description="Users that `unconfirmed=skip` left out.", examples=[0])]
     unconfirmed: Annotated[
         int,
