@@ -536,6 +536,29 @@ def test_C2_keys_of_two_versions_need_a_choice_and_are_sources_apart(
     assert user(settings, "ancient", other)
 
 
+def test_C2_a_catch_up_with_one_source_leaves_the_users_of_another_alone(
+    settings: Settings, predecessor: Predecessor, clock: TurnableClock
+) -> None:
+    other = str(uuid4())
+    keep_tenant(predecessor, "old@example.org", other)
+    keep_user(predecessor, "ancient", other)
+    rename_keys(predecessor, "jincor_auth_")
+    keep_tenant(predecessor)
+    keep_user(predecessor, "recent")
+    for prefix in ("auth_", "jincor_auth_"):
+        bring_in(settings, predecessor, clock=clock, prefix=prefix)
+    clock.turn(seconds=3_600)
+    for prefix in ("auth_", "jincor_auth_"):
+        assert found(bring_in(settings, predecessor, clock=clock, prefix=prefix, catch_up=True)) == {}
+    assert user(settings, "recent")
+    assert user(settings, "ancient", other)
+    # A user that is gone at its own source is removed by a catch-up with that source.
+    predecessor.redis.delete(f"jincor_auth_{other}:ancient")
+    assert found(bring_in(settings, predecessor, clock=clock, prefix="auth_", catch_up=True)) == {}
+    report = bring_in(settings, predecessor, clock=clock, prefix="jincor_auth_", catch_up=True)
+    assert found(report) == {Sort.GONE: ["ancient"]}
+
+
 def test_C2_records_of_old_versions_have_no_dates_and_the_tenant_in_the_login(
     settings: Settings, predecessor: Predecessor, clock: TurnableClock
 ) -> None:

@@ -8,7 +8,7 @@ from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Clock
 from doorward.moving import backend_auth
 from doorward.moving.report import Report, Sort
-from doorward.moving.terms import PAGE, Source, Target, told_by_operator
+from doorward.moving.terms import PAGE, Source, Target, tenant_note, told_by_operator
 
 _SESSIONS_OF_A_USER = 1_000
 
@@ -17,7 +17,8 @@ _SESSIONS_OF_A_USER = 1_000
 class CatchUp:
     """Removes users, and ends users' sessions, that came from the source, are as they came, and are gone there.
 
-    The sessions of a removed user end with it, unless `keep_orphans` lets them go on.
+    Only tenants of the import of this `name` are looked at: users of another source are not at this one. The sessions
+    of a removed user end with it, unless `keep_orphans` lets them go on.
     """
 
     source: Source
@@ -25,14 +26,16 @@ class CatchUp:
     clock: Clock
     report: Report
     prefix: str
+    name: str
     keep_orphans: bool = False
 
     async def run(self) -> None:
-        """Go through all tenants."""
+        """Go through the tenants of the import."""
         after = ""
         while tenants := await self.target.accounts.list_tenants(after=after, limit=PAGE):
             for tenant in tenants:
-                await self._users(tenant)
+                if await self.target.imports.last(tenant_note(self.name, tenant.id)) is not None:
+                    await self._users(tenant)
             after = canonical(tenants[-1].email)
 
     async def _users(self, tenant: Tenant) -> None:

@@ -21,7 +21,7 @@ from doorward.moving import backend_auth
 from doorward.moving.backend_auth import Row, Unreadable, tenant_prefix
 from doorward.moving.catch_up import CatchUp
 from doorward.moving.report import Report, Sort
-from doorward.moving.terms import Choices, Source, Target, parts, told_by_operator
+from doorward.moving.terms import Choices, Source, Target, parts, tenant_note, told_by_operator
 
 Value = TypeVar("Value")
 
@@ -69,7 +69,7 @@ class Importer:
             self.progress(len(keys))
         if self.choices.catch_up and last is not None:
             await CatchUp(
-                self.source, self.target, self.clock, self.report, self._prefix, self.choices.keep_orphans
+                self.source, self.target, self.clock, self.report, self._prefix, self._name, self.choices.keep_orphans
             ).run()
         await self.target.imports.note(self._name, begun)
         return self.report
@@ -129,7 +129,7 @@ class Importer:
 
     async def _keep_tenant(self, tenant: Tenant) -> bool:
         """Keep a tenant that is not here; False where it was, and was deleted."""
-        name = f"{self._name}/{tenant.id}"
+        name = tenant_note(self._name, tenant.id)
         if await self.target.imports.last(name) is not None:
             self.report.find(Sort.HELD_BACK, tenant.id, tenant.email)
             return False

@@ -62,6 +62,11 @@ def parts(rows: Sequence[Value], size: int = PAGE) -> list[Sequence[Value]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+def tenant_note(name: str, tenant_id: str) -> str:
+    """Return the name under which the import `name` remembers that it imported a tenant."""
+    return f"{name}/{tenant_id}"
+
+
 def told_by_operator(at: int, tenant_id: str, action: str, subject: str = "", session: Session | None = None) -> Event:
     """Return the event of something that an import did, for the tenant's log; `at` in milliseconds."""
     return event(Caller(tenant_id, "operator"), at, action, subject=subject, session=session)
