@@ -227,6 +227,14 @@ def test_F14_users_whose_address_was_never_verified_come_in_as_the_tenant_says(
     assert found == {"verified": (False, True), "unknown": (False, False)}
 
 
+def test_F7_an_import_says_whose_login_is_in_the_way(doorward: Doorward) -> None:
+    report = doorward.users.import_users([ImportUser("Bob", "b@localhost", "1"), ImportUser("bob", "b@localhost", "2")])
+    assert [(one.login, one.status, one.code, one.taken_by) for one in report.results] == [
+        ("Bob", "created", None, None),
+        ("bob", "refused", "login_taken", "Bob"),
+    ]
+
+
 @pytest.mark.parametrize("login", ["a/b", "a b", "ü?#", "%2ea", "...", "tenant:x", "a\\b", "+", "a;b=c"])
 def test_any_login_is_one_segment_of_a_path(doorward: Doorward, login: str) -> None:
     made = doorward.users.create(login, "a@localhost", "pw", "s")

@@ -253,12 +253,6 @@ UNCONFIRMED: Mapping[str, Any] = {
 """An option of commands that import users."""
 
 
-def unconfirmed_note(count: int, treatment: Unconfirmed) -> str:
-    """Return what became of so many unconfirmed users, for people."""
-    done = {Unconfirmed.ADMIT: "let in", Unconfirmed.DISABLE: "disabled", Unconfirmed.SKIP: "left out"}[treatment]
-    return f"{count} with an e-mail address that was never verified: {done} (--unconfirmed {treatment})."
-
-
 as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line, for scripts.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 password_file = click.option(

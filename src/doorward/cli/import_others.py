@@ -1,163 +1,156 @@
 """`doorward import kratos` and its kin: users of other systems, from the files that those write."""
 
-import asyncio
-import csv
 import json
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from doorward.cli.desk import TENANT, UNCONFIRMED, example, unconfirmed_note
+from doorward.cli.desk import example
+from doorward.cli.fitting import Part
+from doorward.cli.importing import BATCH, REFUSED, Import, Options, Report, import_options, run_on_stores
+from doorward.cli.rows import UnreadableRow, read_export
 from doorward.core.clock import system_clock
-from doorward.core.errors import CannotStart, Refusal
-from doorward.core.operations import NoSuchTenant, find_tenant, operator
-from doorward.core.user_transfer import Newcomer, Outcome, Unconfirmed, Unfit, UserTransfer
-from doorward.http.rows import read_row
-from doorward.moving import others
-from doorward.moving.others import UNREADABLE, FirebaseHashing, Reader
-from doorward.settings import Settings
-from doorward.stores import choose, migrate
-
-_BATCH = 500
-_REFUSED = 3
-_NO_USER = Unfit("unreadable_entry", "The entry is none that this system writes")
+from doorward.core.user_transfer import Newcomer, Status, Unfit
+from doorward.moving.others import django, firebase, keycloak, kratos, supabase
+from doorward.moving.others.reading import UNREADABLE, LeftOut, Read, System, Unreadable
+from doorward.stores import Stores
 
 
-class _Wanted(NamedTuple):
-    """Options of an import."""
+class _Row(NamedTuple):
+    """An entry that is a user, or should be one, with its number in the file."""
 
-    tenant: str
-    unconfirmed: Unconfirmed
-    dry_run: bool
-    as_json: bool
+    number: int
+    user: Newcomer | Unfit
+    parts: list[Part]
+    not_kept: tuple[str, ...] = ()
+    password: str | None = None
 
 
-def _command(name: str, reader_for: Callable[..., Reader], about: str, *options: Any) -> click.Command:
-    """Return a command; `reader_for` is given the entries of the file and the values of `options`."""
+def _command(
+    name: str,
+    about: str,
+    open_file: Callable[..., System],
+    *,
+    columns: Sequence[str] = (),
+    options: Sequence[Callable[[Any], Any]] = (),
+) -> click.Command:
+    """Return a command; `open_file` is given the values of the file, and what `options` say."""
 
-    def run(file: Path, tenant: str, unconfirmed: str, *, dry_run: bool, as_json: bool, **more: Any) -> None:
-        wanted = _Wanted(tenant, Unconfirmed(unconfirmed), dry_run, as_json)
-        _bring_in(lambda entries: reader_for(entries, **more), file, wanted)
+    def run(file: Path, **given: Any) -> None:
+        common = Options.take(given)
+        _import_file(lambda values: open_file(values, **given), file, columns, common)
 
-    return click.Command(
+    command = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))(import_options(run))
+    for option in options:
+        command = option(command)
+    return click.command(
         name,
         epilog=example(f"doorward import {name} FILE --tenant shop@example.org --dry-run"),
-        callback=run,
-        help=f"{about}\n\nLogins that exist are left as they are. Exit codes: 0 done, 1 not possible, 2 wrong use, "
-        "3 done but for the rows that were refused.",
-        params=[
-            click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-            click.Option(["--tenant"], **TENANT),
-            click.Option(["--unconfirmed"], **UNCONFIRMED),
-            click.Option(["--dry-run"], is_flag=True, help="Only tell what would happen."),
-            click.Option(["--json", "as_json"], is_flag=True, help="Report as JSON, for scripts."),
-            *options,
-        ],
-    )
+        help=f"{about}\n\nA user that exists, with the same login and sub, is left as it is. Exit codes: 0 done, 1 not "
+        "possible, 2 wrong use, 3 done but for the rows that were refused.",
+    )(command)
 
 
-def _firebase(_entries: Iterable[Any], parameters: Path) -> Reader:
+def _hashing(_context: click.Context, _parameter: click.Parameter, path: Path) -> firebase.Hashing:
     try:
-        return FirebaseHashing.read(parameters.read_text(encoding="utf-8")).reader()
+        return firebase.Hashing.parse(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise click.BadParameter(f"{error}", param_hint="--hash-parameters") from None
+        raise click.BadParameter(f"{error}") from None
 
-
-_PARAMETERS = click.Option(
-    ["--hash-parameters", "parameters"],
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the password hash parameters that the project's console shows.",
-)
 
 COMMANDS = (
-    _command("kratos", lambda _: others.kratos, "Bring in identities of Ory Kratos, from FILE as its API lists them."),
-    _command("supabase", lambda _: others.supabase, "Bring in auth.users of Supabase Auth, from FILE as CSV or JSON."),
+    _command("kratos", "Import identities of Ory Kratos, from FILE as its API lists them.", kratos.open_file),
     _command(
-        "keycloak", lambda _: others.keycloak, "Bring in the users of a Keycloak realm, from FILE as it exports them."
+        "supabase",
+        "Import auth.users of Supabase Auth, from FILE as CSV or JSON.",
+        lambda values: supabase.open_file(values, clock=system_clock),
     ),
-    _command("firebase", _firebase, "Bring in the users of Firebase, from FILE as auth:export writes it.", _PARAMETERS),
-    _command("django", others.django_with, "Bring in auth_user of Django, from FILE as CSV or as dumpdata writes it."),
+    _command(
+        "keycloak",
+        "Import the users of a Keycloak realm, from FILE as Keycloak exports it.",
+        keycloak.open_file,
+        options=[click.option("--realm", help="The realm, where the file has users of several.")],
+    ),
+    _command(
+        "firebase",
+        "Import the users of Firebase, from FILE as auth:export writes it.",
+        firebase.open_file,
+        columns=firebase.COLUMNS,
+        options=[
+            click.option(
+                "--hash-parameters",
+                "hashing",
+                required=True,
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                callback=_hashing,
+                help="A file with the password hash parameters that the project's console shows.",
+            )
+        ],
+    ),
+    _command(
+        "django",
+        "Import the users of Django, from FILE as dumpdata writes it, or as CSV of their table.",
+        django.open_file,
+        options=[
+            click.option("--model", default=django.MODEL, show_default=True, help="The model of the users."),
+            click.option(
+                "--login-field",
+                default=django.LOGIN_FIELD,
+                show_default=True,
+                help="The field that users log in with: USERNAME_FIELD of the model.",
+            ),
+        ],
+    ),
 )
 
 
-def _bring_in(reader_for: Callable[[list[Any]], Reader], file: Path, wanted: _Wanted) -> None:
+def _import_file(
+    open_file: Callable[[Iterable[Any]], System], file: Path, columns: Sequence[str], options: Options
+) -> None:
+    report = Report(options)
+
+    async def run(stores: Stores) -> None:
+        importer = await Import.open(stores, options)
+        with file.open("rb") as raw:
+            system = open_file(list(read_export(raw, file.suffix.lower(), columns)))
+        rows = _rows(system, report)
+        while batch := list(islice(rows, BATCH)):
+            outcomes = await importer.take([row.user for row in batch])
+            for row, outcome in zip(batch, outcomes, strict=True):
+                report.add(row.number, outcome, row.parts, row.password)
+                if outcome.status is Status.CREATED:
+                    report.not_kept.update(row.not_kept)
+
     try:
-        entries = _entries(file)
-        rows = list(_read(reader_for(entries), entries))
-        settings = Settings.read()
-        migrate(settings, create=False)
-        outcomes = asyncio.run(_take(settings, rows, wanted))
-    except (CannotStart, NoSuchTenant, Refusal) as reason:
-        why = reason.sentence if isinstance(reason, Refusal) else str(reason)
-        click.secho(f"doorward cannot import. {why.rstrip('.')}.", err=True, fg="red")
-        sys.exit(1)
-    _tell(outcomes, wanted)
-    if any(outcome.unfit for outcome in outcomes):
-        sys.exit(_REFUSED)
-
-
-def _entries(file: Path) -> list[Any]:
-    """Return the users of a file: CSV, a JSON list, an object with the list in `users`, or JSON line by line."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        if file.suffix.lower() == ".csv":
-            return list(csv.DictReader(text.splitlines(keepends=True), strict=True))
-        try:
-            found = json.loads(text)
-        except ValueError:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, RecursionError, csv.Error):
-        raise CannotStart(f"{file} is neither CSV nor JSON.") from None
-    entries = found.get("users", [found]) if isinstance(found, dict) else found
-    return entries if isinstance(entries, list) else [entries]
-
-
-def _read(reader: Reader, entries: Iterable[Any]) -> Iterable[Newcomer | Unfit]:
-    for entry in entries:
-        try:
-            row = reader(entry)
-        except UNREADABLE:
-            yield _NO_USER
-            continue
-        if row is not None:
-            yield read_row(row)
-
-
-async def _take(settings: Settings, rows: list[Newcomer | Unfit], wanted: _Wanted) -> list[Outcome]:
-    stores = choose(settings)
-    await stores.open()
-    try:
-        caller = operator((await find_tenant(stores.accounts, wanted.tenant)).id)
-        transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
-        outcomes: list[Outcome] = []
-        for start in range(0, len(rows), _BATCH):
-            part = rows[start : start + _BATCH]
-            outcomes += await transfer.take(caller, part, unconfirmed=wanted.unconfirmed, dry_run=wanted.dry_run)
-        return outcomes
+        run_on_stores(run)
     finally:
-        await stores.close()
+        # Also when it ends half-way: what was created stays.
+        if sys.exc_info()[0] is None or report.rows:
+            report.show()
+    if report.counts[Status.REFUSED]:
+        sys.exit(REFUSED)
 
 
-def _tell(outcomes: list[Outcome], wanted: _Wanted) -> None:
-    counts = Counter(str(outcome.status) for outcome in outcomes)
-    refused = [
-        {"row": number, "login": outcome.login, "code": outcome.unfit.code, "error": outcome.unfit.sentence}
-        for number, outcome in enumerate(outcomes, start=1)
-        if outcome.unfit
-    ]
-    unconfirmed = sum(outcome.unconfirmed for outcome in outcomes)
-    if wanted.as_json:
-        found = {"rows": len(outcomes), **counts, "unconfirmed": unconfirmed}
-        click.echo(json.dumps({**found, "dryRun": wanted.dry_run, "refusals": refused}))
-        return
-    would = "would be " if wanted.dry_run else ""
-    click.echo(f"{len(outcomes)} users: " + ", ".join(f"{count} {would}{what}" for what, count in counts.items()))
-    if unconfirmed:
-        click.echo(unconfirmed_note(unconfirmed, wanted.unconfirmed))
-    for one in refused:
-        click.echo(f"  {one['row']}. {one['login']!r}: {one['error']}")
+def _rows(system: System, report: Report) -> Iterable[_Row]:
+    """Yield the entries that are users, or should be; count the others in the report. Numbers count every entry."""
+    for number, entry in enumerate(system.entries, start=1):
+        try:
+            if isinstance(entry, UnreadableRow):
+                raise Unreadable("The row is not valid JSON, or has another number of cells than there are columns")
+            found = entry if isinstance(entry, LeftOut) else system.read(entry)
+            if isinstance(found, Read):
+                # UnicodeEncodeError for lone surrogates, which JSON can spell and no store keeps.
+                json.dumps(found.row, ensure_ascii=False).encode()
+        except UNREADABLE as error:
+            sentence = str(error) if isinstance(error, Unreadable) else "The entry is none that this system writes"
+            yield _Row(number, Unfit("unreadable_entry", sentence), [])
+            continue
+        if isinstance(found, LeftOut):
+            report.leave_out(found.code)
+            continue
+        user, parts = report.options.fitting.read(found.row)
+        yield _Row(number, user, parts, found.not_kept, found.password)

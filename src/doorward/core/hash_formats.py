@@ -206,9 +206,15 @@ def _scrypt(found: re.Match[str], bounds: Bounds) -> StoredHash:
 
 
 def _scrypt_text_salt(found: re.Match[str], bounds: Bounds) -> StoredHash:
-    """Django's and Werkzeug's scrypt: the salt is text, the digest base64 or hexadecimal."""
+    """Scrypt of Django and Werkzeug."""
+    salt, digest = _text_salt(found)
+    return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), salt, digest, bounds)
+
+
+def _text_salt(found: re.Match[str]) -> tuple[bytes, bytes]:
+    """Return a salt that is text, and a digest in base64 (Django) or hexadecimal (Werkzeug)."""
     digest = bytes.fromhex(found["hex"]) if "hex" in found.re.groupindex else _bytes(found["hash"], _DIGESTS)
-    return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), found["salt"].encode(), digest, bounds)
+    return found["salt"].encode(), digest
 
 
 def _scrypt_mcf(found: re.Match[str], bounds: Bounds) -> StoredHash:
@@ -289,13 +295,12 @@ def _pbkdf2(found: re.Match[str], bounds: Bounds) -> StoredHash:
 
 
 def _pbkdf2_text_salt(found: re.Match[str], bounds: Bounds) -> StoredHash:
-    """Django's and Werkzeug's PBKDF2: the salt is text, the digest base64 or hexadecimal."""
-    digest = bytes.fromhex(found["hex"]) if "hex" in found.re.groupindex else _bytes(found["hash"], _DIGESTS)
-    return _derived(found["name"], int(found["i"]), found["salt"].encode(), digest, bounds)
+    """PBKDF2 of Django and Werkzeug."""
+    return _derived(found["name"], int(found["i"]), *_text_salt(found), bounds)
 
 
 def _pbkdf2_aspnet(found: re.Match[str], bounds: Bounds) -> StoredHash:
-    """ASP.NET Core Identity, version 3: a byte 1, then PRF, iterations and length of the salt in four bytes each."""
+    """PBKDF2 of ASP.NET Core Identity 3: a byte 1, then PRF, iterations and size of the salt in four bytes each."""
     raw = _bytes(found["hash"], range(13 + 16 + 16, 256))
     prf, iterations, size = (int.from_bytes(raw[start : start + 4]) for start in (1, 5, 9))
     salt, digest = raw[13 : 13 + size], raw[13 + size :]
@@ -344,7 +349,7 @@ def _hmac_werkzeug(found: re.Match[str], _bounds: Bounds) -> StoredHash:
 
 
 def _digest_kratos(found: re.Match[str], _bounds: Bounds) -> StoredHash:
-    """Ory's digests: `pf` is the text to hash, with {SALT} and {PASSWORD} in it."""
+    """Digest of Ory Kratos: `pf` is the text to hash, with {SALT} and {PASSWORD} in it."""
     name = found["name"]
     template, salt = _bytes(found["pf"] or "", range(257)) or b"{PASSWORD}", _bytes(found["salt"] or "", range(129))
     digest = _bytes(found["hash"], range(hashlib.new(name).digest_size, hashlib.new(name).digest_size + 1))

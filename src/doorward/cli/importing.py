@@ -1,0 +1,304 @@
+"""Shared parts of the commands that import users: options, the stores, and the report."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any, NoReturn, TypeVar
+
+import click
+
+from doorward.cli.desk import UNCONFIRMED, tenant_option
+from doorward.cli.fitting import NOT_WANTED, Fitting, Part
+from doorward.cli.program import lose
+from doorward.cli.rows import UnreadableFile
+from doorward.core.clock import system_clock
+from doorward.core.errors import CannotStart, Refusal
+from doorward.core.hash_formats import RAISED, STANDARD
+from doorward.core.model import Caller
+from doorward.core.operations import NoSuchTenant, find_tenant, operator
+from doorward.core.user_transfer import Holder, Newcomer, Outcome, Status, Unconfirmed, Unfit, UserTransfer
+from doorward.moving.others.reading import LEFT_OUT, PASSWORDS
+from doorward.settings import Settings
+from doorward.stores import Stores, choose, migrate
+
+BATCH = 500
+REFUSED = 3
+"""Exit code of an import of which rows were refused."""
+
+MOST_NAMED = 1000
+"""Rows that a report names; more are counted."""
+
+_FAILED = 1
+_TREATMENTS = {
+    Unconfirmed.ADMIT: "can log in",
+    Unconfirmed.DISABLE: "disabled",
+    Unconfirmed.SKIP: "left out",
+}
+
+Result = TypeVar("Result")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options that all imports of users have."""
+
+    tenant: str
+    unconfirmed: Unconfirmed
+    fitting: Fitting
+    dry_run: bool
+    as_json: bool
+
+    @classmethod
+    def take(cls, given: dict[str, Any]) -> "Options":
+        """Take the options out of what click gives; a command's own stay in it."""
+        bounds = RAISED if given.pop("costly_hashes") else STANDARD
+        return cls(
+            tenant=given.pop("tenant"),
+            unconfirmed=Unconfirmed(given.pop("unconfirmed")),
+            fitting=Fitting(given.pop("without_unfit"), given.pop("metadata"), bounds),
+            dry_run=given.pop("dry_run"),
+            as_json=given.pop("as_json"),
+        )
+
+
+def import_options(command: Command) -> Command:
+    """Add the options that all imports of users have to a command."""
+    for option in reversed(
+        (
+            tenant_option,
+            click.option("--unconfirmed", **UNCONFIRMED),
+            click.option(
+                "--without-unfit",
+                is_flag=True,
+                help="Import a user without its hash, company, scope or metadata, where that part cannot be kept.",
+            ),
+            click.option(
+                "--metadata",
+                type=click.Choice(["all", "fit", "none"]),
+                default="all",
+                show_default=True,
+                help="Metadata that is too large or too deep: refuse the row, import what fits of it, or import none.",
+            ),
+            click.option(
+                "--costly-hashes",
+                is_flag=True,
+                help="Accept hashes that take up to 1 GiB of memory, or about six seconds, at the first login.",
+            ),
+            click.option("--dry-run", is_flag=True, help="Only report what would happen."),
+            click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass
+class Report:
+    """Result of an import: every row is created, exists, is refused or left out, with its reason.
+
+    `refused_file` gets a line of JSON for each refused row.
+    """
+
+    options: Options
+    refused_file: IO[str] | None = None
+    counts: Counter[Status] = field(default_factory=Counter)
+    reasons: Counter[tuple[Status, str]] = field(default_factory=Counter)
+    not_kept: Counter[str] = field(default_factory=Counter)
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    parts_left_out: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Number of rows so far."""
+        return self.counts.total()
+
+    def leave_out(self, code: str) -> None:
+        """Count a row that is no user to import, for a reason of LEFT_OUT."""
+        self.counts[Status.SKIPPED] += 1
+        self.reasons[Status.SKIPPED, code] += 1
+
+    def add(self, number: int, outcome: Outcome, parts: list[Part], password: str | None = None) -> None:
+        """Count the outcome of a row, with the parts that were left out, and why it has no password (PASSWORDS)."""
+        self.counts[outcome.status] += 1
+        row = {"row": number, "login": outcome.login}
+        if outcome.unfit is not None:
+            self._refuse(row, outcome.unfit)
+        if outcome.status is Status.SKIPPED:
+            self.reasons[Status.SKIPPED, "unconfirmed"] += 1
+        if outcome.status is Status.CREATED:
+            self.reasons[Status.CREATED, "unconfirmed"] += outcome.unconfirmed
+            self.reasons[Status.CREATED, "without_password"] += outcome.without_password
+            if password:
+                self.reasons[Status.CREATED, password] += 1
+            self.not_kept.update(part.name for part in parts if part.code == NOT_WANTED)
+            unfit = [part for part in parts if part.code != NOT_WANTED]
+            self.parts_left_out += len(unfit)
+            for part in unfit[: MOST_NAMED - len(self.parts)]:
+                self.parts.append({**row, "part": part.name, "code": part.code})
+
+    def _refuse(self, row: dict[str, Any], unfit: Unfit) -> None:
+        self.reasons[Status.REFUSED, unfit.code] += 1
+        taken_by = {} if unfit.taken_by is None else {"takenBy": unfit.taken_by}
+        refusal = {**row, "code": unfit.code, "error": unfit.sentence, **taken_by}
+        if len(self.refusals) < MOST_NAMED:
+            self.refusals.append(refusal)
+        if self.refused_file is not None:
+            self.refused_file.write(json.dumps(refusal) + "\n")
+
+    def show(self) -> None:
+        """Print the report; a warning where no user that was created has a password."""
+        if self.options.as_json:
+            click.echo(json.dumps(self._as_json()))
+        else:
+            self._print()
+        created = self.counts[Status.CREATED]
+        if created and self.reasons[Status.CREATED, "without_password"] == created:
+            click.secho(
+                "Warning: no user that was created has a password. Does the file have the hashes?",
+                err=True,
+                fg="yellow",
+            )
+
+    def _as_json(self) -> dict[str, Any]:
+        reasons: dict[str, dict[str, int]] = {str(status): {} for status in Status if status is not Status.EXISTS}
+        for (status, code), count in sorted(self.reasons.items()):
+            if count:
+                reasons[str(status)][code] = count
+        return {
+            "rows": self.rows,
+            **{str(status): self.counts[status] for status in Status},
+            "unconfirmed": sum(count for (_, code), count in self.reasons.items() if code == "unconfirmed"),
+            "withoutPassword": self.reasons[Status.CREATED, "without_password"],
+            "reasons": reasons,
+            "notKept": dict(sorted(self.not_kept.items())),
+            "dryRun": self.options.dry_run,
+            "refusals": self.refusals,
+            "partsLeftOut": self.parts,
+        }
+
+    def _print(self) -> None:
+        would = " would be" if self.options.dry_run else ""
+        counts = [f"{self.counts[status]} {status}" for status in (Status.CREATED, Status.EXISTS, Status.REFUSED)]
+        if self.counts[Status.SKIPPED]:
+            counts.append(f"{self.counts[Status.SKIPPED]} left out")
+        click.echo(f"{self.rows} rows:{would} {', '.join(counts)}.")
+        created = {code: count for (status, code), count in self.reasons.items() if status is Status.CREATED and count}
+        for code, count in sorted(created.items()):
+            click.echo(f"{count:>6} created, {self._meaning(code)}.")
+        for (status, code), count in sorted(self.reasons.items()):
+            if status is Status.SKIPPED:
+                click.echo(f"{count:>6} left out: {LEFT_OUT[code]}.")
+        for (status, code), count in sorted(self.reasons.items()):
+            if status is Status.REFUSED:
+                click.echo(f"{count:>6} refused: {code}.")
+        for name, count in sorted(self.not_kept.items()):
+            click.echo(f"{count:>6} with {_printable(name)}, which is not kept.")
+        _list(
+            [
+                f"row {one['row']}, {one['login']!r}: {_printable(one['part'])} left out ({one['code']})"
+                for one in self.parts
+            ],
+            self.parts_left_out,
+        )
+        _list(
+            [
+                f"row {one['row']}, {one['login']!r}: {one['error']}"
+                + (f", {one['takenBy']!r}" if "takenBy" in one else "")
+                for one in self.refusals
+            ],
+            self.counts[Status.REFUSED],
+        )
+
+    def _meaning(self, code: str) -> str:
+        if code == "unconfirmed":
+            treatment = self.options.unconfirmed
+            return f"e-mail address never verified: {_TREATMENTS[treatment]} (--unconfirmed {treatment})"
+        if code == "without_password":
+            return "without a password"
+        return PASSWORDS[code]
+
+
+def _list(lines: list[str], count: int) -> None:
+    for line in lines:
+        click.echo(f"  {line}")
+    if count > len(lines):
+        click.echo(f"  and {count - len(lines)} more")
+
+
+def _printable(text: str) -> str:
+    """Return a name of the file in a form that cannot steer the terminal."""
+    return repr(text)[1:-1]
+
+
+@dataclass
+class Import:
+    """Import of the rows of a file, batch by batch, for the operator."""
+
+    transfer: UserTransfer
+    caller: Caller
+    options: Options
+    _logins: dict[str, Holder] = field(default_factory=dict)
+
+    @classmethod
+    async def open(cls, stores: Stores, options: Options) -> "Import":
+        """Return the import into the tenant that the options name; NoSuchTenant."""
+        tenant = await find_tenant(stores.accounts, options.tenant)
+        return cls(UserTransfer(stores.accounts, stores.audit, system_clock), operator(tenant.id), options)
+
+    async def take(self, batch: list[Newcomer | Unfit]) -> list[Outcome]:
+        """Keep a batch, or with `--dry-run` return what would become of it."""
+        options = self.options
+        return await self.transfer.take(
+            self.caller,
+            batch,
+            unconfirmed=options.unconfirmed,
+            bounds=options.fitting.bounds,
+            dry_run=options.dry_run,
+            # A dry run keeps the logins of earlier batches here, since the store has none of them.
+            rehearsed=self._logins if options.dry_run else None,
+        )
+
+
+def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
+    """Run `work` with the stores that the settings name; end with a sentence where that is impossible."""
+
+    async def run(settings: Settings) -> Result:
+        async with _opened(settings) as stores:
+            return await work(stores)
+
+    try:
+        settings = Settings.read()
+        migrate(settings, create=False)
+        return asyncio.run(run(settings))
+    except (CannotStart, NoSuchTenant) as reason:
+        _fail(str(reason))
+    except Refusal as refusal:
+        _fail(f"{type(refusal).sentence}.")
+    except UnreadableFile as reason:
+        _fail(f"{reason}.")
+    except OSError as error:
+        lose(sys.stdout)
+        _fail(f"The file or the output cannot be read or written ({error.strerror or error}).")
+    except KeyboardInterrupt:
+        _fail("Stopped. What was created stays; the same command continues.")
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Stores]:
+    stores = choose(settings)
+    await stores.open()
+    try:
+        yield stores
+    finally:
+        await stores.close()
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.secho(sentence, err=True, fg="red")
+    sys.exit(_FAILED)
