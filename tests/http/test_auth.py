@@ -155,7 +155,7 @@ def test_who_is_no_tenant_learns_nothing_about_its_body(shared: Service, path: s
     [
         "",
         "Bearer",
-        "Bearer  {}",
+        "Bearer \t{}",
         "Bearer {}x",
         "Bearer {}=",
         "Basic {}",

@@ -61,9 +61,9 @@ def test_an_imported_tenant_token_may_do_what_a_native_one_may(http: httpx.Clien
 
 
 def test_introspection_speaks_of_an_imported_token_as_the_standard_wants_it(http: httpx.Client) -> None:
-    key = http.post("/tenant/key", json={"name": "gate", "permissions": ["verify"]}).json()["key"]
+    made = http.post("/tenant/key", json={"name": "gate", "permissions": ["verify"]}).json()
     one = live("дейв", "телефон 😀")
-    asking = {"Authorization": f"Bearer {key}"}
+    asking = {"Authorization": f"Bearer {made['key']}"}
     told = http.post("/oauth/introspect", data={"token": str(one["token"])}, headers=asking).json()
     payload = one["payload"]
     assert isinstance(payload, dict)
@@ -74,7 +74,7 @@ def test_introspection_speaks_of_an_imported_token_as_the_standard_wants_it(http
         "client_id": ONE_ID,
         "username": "дейв",
         "sub": "тема",
-        "aud": "jincor.com",
+        "aud": ["jincor.com", made["id"]],
         "jti": payload["jti"],
         "iat": payload["iat"] // 1000,
         "user_id": payload["id"],
