@@ -49,7 +49,7 @@ def logins(tenant: Tenant) -> list[str]:
 
 
 def take(tenant: Tenant, *names: str, query: str = "") -> list[tuple[str, str | None]]:
-    rows = [{"login": login, "email": "new@example.org", "sub": "s"} for login in names]
+    rows = [{"login": login, "email": "new@example.org", "sub": "sub-1"} for login in names]
     answer = tenant.post(f"/users/import{query}", {"users": rows})
     assert answer.status_code == 200, answer.text
     return [(result["status"], result.get("code")) for result in answer.json()["results"]]
