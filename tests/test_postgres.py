@@ -380,6 +380,19 @@ async def test_a_write_that_is_rolled_back_again_and_again_is_given_up(database:
         assert await asyncio.to_thread(_tries, database) == 4
 
 
+async def test_F15_a_full_disk_of_the_server_is_named_and_logged_once(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path, database.url) as stores:
+        await asyncio.to_thread(_on_new_tenant, database, "RAISE EXCEPTION USING ERRCODE = '53100';")
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable) as refused:
+                await stores.accounts.add_tenant(make_tenant())
+            assert refused.value.full == "the disk of the database"
+            assert await stores.accounts.tenant_by_email("shop@example.org") is None
+        assert [line.message for line in caplog.records] == ["the store refuses writes"]
+
+
 async def test_OU3_a_write_whose_end_is_unknown_is_never_repeated(database: Database, tmp_path: Path) -> None:
     async with opened(tmp_path, database.url) as stores:
         body = "IF nextval('tries') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;"

@@ -7,6 +7,7 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -131,6 +132,15 @@ async def becomes(shop: Client, status: int) -> None:
         await asyncio.sleep(0.05)
 
 
+def commands_name_the_disk(settings: dict[str, str]) -> None:
+    """Run a command that revokes: it says that the disk is full, and what it did not do."""
+    words = [sys.executable, "-m", "doorward", "session", "revoke", "--everybody", "--yes"]
+    done = subprocess.run(words, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "The disk of the database is full. `" in done.stderr
+    assert "session revoke` was not carried out" in done.stderr
+
+
 def test_DU3_F15_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Disk, tmp_path: Path) -> None:
     async def story(process: Process) -> list[str]:
         async with clients(process.port, 1) as [shop]:
@@ -149,6 +159,11 @@ def test_DU3_F15_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Di
                 assert (await shop.logout(other)).status == 503
                 assert (await shop.ask("GET", "/health/live")).status == 200
             assert (await shop.verify(other)).status == 200, "what was refused did not happen"
+            if isinstance(disk, SmallDisk):
+                commands_name_the_disk(settings)
+                assert (await shop.verify(other)).status == 200
+                assert "Traceback" not in process.log()
+                assert process.log().count("the store refuses writes") == 1
             disk.free(process)
             await recovers(shop, "afterwards")
             await becomes(shop, 200)

@@ -18,7 +18,7 @@ from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
-from doorward.core.errors import CannotStart, Refusal, ValidationFailed
+from doorward.core.errors import CannotStart, Refusal, StoreUnavailable, ValidationFailed
 from doorward.core.identity import email_faults
 from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
@@ -93,7 +93,21 @@ def explained(work: Callable[[], Result]) -> Result:
     except ValidationFailed as refusal:
         fail("; ".join(fault.message for fault in refusal.faults))
     except Refusal as refusal:
-        fail(refusal.sentence)
+        sentence = sentence_of(refusal)
+        if isinstance(refusal, StoreUnavailable) and refusal.full:
+            command = click.get_current_context().command_path
+            sentence += (
+                f". `{command}` was not carried out: what it was to change or to end is still in effect. Make room and "
+                "run it again."
+            )
+        fail(sentence)
+
+
+def sentence_of(refusal: Refusal) -> str:
+    """Return the sentence of a refusal for an operator, without a period: it names a part that is full."""
+    if isinstance(refusal, StoreUnavailable) and refusal.full:
+        return f"{refusal.full[0].upper()}{refusal.full[1:]} is full"
+    return refusal.sentence
 
 
 async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[Desk], Awaitable[Result]]) -> Result:

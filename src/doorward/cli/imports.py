@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from doorward.cli import import_others
-from doorward.cli.desk import example, progress
+from doorward.cli.desk import example, progress, sentence_of
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.moving.importer import Importer
@@ -78,7 +78,7 @@ def backend_auth(*, redis_url: str, dry_run: bool, orphans: str, as_json: bool, 
         sys.exit(1)
     except Refusal as refusal:
         click.secho(
-            f"doorward cannot go on. {refusal.sentence}. What is done is done; start it again.", err=True, fg="red"
+            f"doorward cannot go on. {sentence_of(refusal)}. What is done is done; start it again.", err=True, fg="red"
         )
         sys.exit(1)
     if as_json:

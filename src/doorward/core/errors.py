@@ -192,6 +192,11 @@ class StoreUnavailable(Refusal):
     code = "store_unavailable"
     sentence = "The service cannot reach its storage, try again shortly"
 
+    def __init__(self, *, retry_after: int | None = None, full: str = "") -> None:
+        """Refuse; `full` names the part without room where that is the cause, such as the disk of the database."""
+        super().__init__(retry_after=retry_after)
+        self.full = full
+
 
 class Fault(NamedTuple):
     """One thing that is wrong with a body: which field, which rule, and a sentence that repeats no value."""

@@ -22,6 +22,7 @@ from time import monotonic, sleep
 from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.storage import email_keys
 from doorward.storage.database import Row, Step
+from doorward.storage.full import DATABASE_DISK, FullStore
 from doorward.storage.long_work import LongWork
 from doorward.storage.statements import Statement, fill_list, load_migrations, load_statements
 
@@ -75,6 +76,7 @@ class SqliteDatabase:
         """Name the file; `open` opens it."""
         self._path = path
         self.faults = 0
+        self._full = FullStore(DATABASE_DISK)
         self._statements = load_statements("?")
         self._lists: dict[tuple[str, int], str] = {}
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
@@ -160,9 +162,8 @@ class SqliteDatabase:
                 results.append(self._run(steps))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
-            log.exception("the database refused a write")
+            results = [self._refused(error)] * len(jobs)
             self._roll_back()
-            results = [_unavailable(error)] * len(jobs)
         for (_, loop, done), result in zip(jobs, results, strict=True):
             try:
                 loop.call_soon_threadsafe(_deliver, done, result)
@@ -186,6 +187,14 @@ class SqliteDatabase:
             return error
         self._writer.execute("RELEASE job")
         return rows
+
+    def _refused(self, error: sqlite3.Error) -> StoreUnavailable:
+        if not _is_full(self._path, error):
+            log.error("the database refused a write", exc_info=error)
+            return _unavailable(error)
+        refusal = self._full.refusal()
+        refusal.__cause__ = error
+        return refusal
 
     def _roll_back(self) -> None:
         try:
@@ -230,6 +239,15 @@ def _unavailable(cause: Exception) -> StoreUnavailable:
     refusal = StoreUnavailable(retry_after=1)
     refusal.__cause__ = cause
     return refusal
+
+
+def _is_full(path: Path, error: sqlite3.Error) -> bool:
+    """Return whether the disk has no room: SQLite says so, or fails to write while no block is free."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if kind == sqlite3.SQLITE_IOERR:
+        with suppress(OSError):
+            return not os.statvfs(path.parent).f_bavail
+    return kind == sqlite3.SQLITE_FULL
 
 
 def _fetch_raw(connection: sqlite3.Connection, statement: Statement, values: Mapping[str, object]) -> list[Row]:
@@ -346,6 +364,8 @@ def _cannot_write(path: Path, reason: object) -> CannotStart:
 def _cannot_open(path: Path, error: Exception) -> CannotStart:
     if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
         return _cannot_write(path, error)
+    if isinstance(error, sqlite3.Error) and _is_full(path, error):
+        return CannotStart(f"DATABASE_URL: the disk of the database {path} is full; make room on it.")
     reason = error.strerror if isinstance(error, OSError) else error
     return CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({reason}).")
 

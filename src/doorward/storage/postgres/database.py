@@ -22,6 +22,7 @@ import asyncpg
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
+from doorward.storage.full import DATABASE_DISK, FullStore
 from doorward.storage.long_work import LongWork
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
@@ -73,6 +74,7 @@ class PostgresDatabase:
         self._large_writes = LongWork(1)
         self._trips: set[asyncio.Task[Any]] = set()
         self._away = False
+        self._full = FullStore(DATABASE_DISK)
         self._lists: dict[str, Coalescer[str, Row]] = {}
 
     async def open(self) -> None:
@@ -257,6 +259,8 @@ class PostgresDatabase:
         sqlstate = str(getattr(error, "sqlstate", None) or _NO_CONNECTION)
         if isinstance(error, ValueError) or not sqlstate.startswith(_GONE):
             return error
+        if isinstance(error, asyncpg.DiskFullError):
+            return self._full.refusal()
         if not self._away and not isinstance(error, _ROLLED_BACK):
             self._away = True
             log.warning("the database does not answer", extra={"reason": type(error).__name__})

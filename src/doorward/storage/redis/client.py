@@ -12,6 +12,7 @@ import hiredis
 
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
+from doorward.storage.full import REDIS_MEMORY, FullStore
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import Reply
 from doorward.storage.redis.lives import Lives
@@ -28,6 +29,7 @@ _REDIRECTIONS = 5
 _PROBE = "dw:ready"
 _PROBE_KEPT = 60_000
 _MOVING_PAUSE = 0.05
+_OUT_OF_MEMORY = "OOM"
 
 
 class Redis:
@@ -37,6 +39,7 @@ class Redis:
         """Name the servers; `open` looks for them."""
         self._address = address
         self._lives = lives
+        self._full = FullStore(REDIS_MEMORY)
         self._nodes: dict[Place, Node] = {}
         self._map = SlotMap(address) if address.cluster else None
         self._reads: Coalescer[bytes, bytes] = Coalescer(self._get, patience=_SECONDS)
@@ -164,8 +167,11 @@ class Redis:
         raise self._refusal(reply)
 
     def _refusal(self, reply: hiredis.ReplyError) -> StoreUnavailable:
-        log.error("redis refused a command", extra={"reason": str(reply).partition(" ")[0]})
         self._look_again()
+        reason = str(reply).partition(" ")[0]
+        if reason == _OUT_OF_MEMORY:
+            return self._full.refusal()
+        log.error("redis refused a command", extra={"reason": reason})
         return StoreUnavailable(retry_after=1)
 
     def _place(self, command: Command) -> Place:
