@@ -2,10 +2,14 @@
 
 import itertools
 import os
+import re
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +18,7 @@ import pytest
 
 from doorward.core.model import Kind, Session
 from doorward.core.signing import new_session_id
+from doorward.core.tenant_settings import TenantSettings, write
 from doorward.core.tokens import Codec, TenantClaims
 from doorward.master_keys import CannotChange, activated, added, fingerprint, present, retired
 from faults.workers import workers_of
@@ -99,6 +104,44 @@ def test_with_JWT_KEY_the_command_says_what_to_put_there(tmp_path: Path) -> None
     assert third == second.partition(",")[0]
     assert [one["number"] for one in operator.read("key", "list", JWT_KEY=second)] == ["2", "1"]
     assert operator.run("key", "retire", "2", "--yes", JWT_KEY=third).exit_code == 1
+
+
+@pytest.mark.one_setup
+def test_a_rotation_says_until_when_the_old_key_is_needed_and_retiring_it_before_asks(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {"JWT_KEY": "", "JWT_KEY_EXP": "1h"})
+    operator.do("tenant", "create", "shop@example.org", "--init", typed=PASSWORD + "\n")
+    with closing(sqlite3.connect(tmp_path / "doorward.db", isolation_level=None)) as rows:
+        rows.execute("UPDATE tenants SET settings = ?", (write(TenantSettings(session_lifetime=90 * 86_400)),))
+    said = operator.do("key", "rotate").stderr
+    begun = time.time()
+    found = re.search(r"Key 1 is needed until (\S+): users' sessions last up to 90d .* doorward key retire 1\.", said)
+    assert found, said
+    until = datetime.fromisoformat(found[1]).timestamp()
+    assert until == pytest.approx(begun + 90 * 86_400, abs=60)
+    refused = operator.run("key", "retire", "1")
+    assert refused.exit_code == 2, "there is no terminal to ask at"
+    assert operator.do("key", "retire", "1", "--yes").stderr.startswith(f"Key 1 is needed until {found[1][:-3]}")
+
+
+@pytest.mark.one_setup
+def test_a_key_that_never_signed_or_is_needed_no_more_is_retired_without_a_warning(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {"JWT_KEY": "", "JWT_KEY_EXP": "1s"})
+    operator.do("tenant", "create", "shop@example.org", "--init", typed=PASSWORD + "\n")
+    operator.do("key", "add")
+    operator.do("key", "rotate")
+    time.sleep(1.1)
+    for number in ("1", "2"):
+        said = operator.do("key", "retire", number, "--yes", JWT_KEY_EXP="7d" if number == "2" else "1s").stderr
+        assert "is needed" not in said
+
+
+@pytest.mark.one_setup
+def test_with_JWT_KEY_the_time_is_printed_without_a_date(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {"JWT_KEY_EXP": "12h"})
+    first = operator.do("key", "add").stdout.strip().removeprefix("JWT_KEY=")
+    said = operator.do("key", "activate", "2", JWT_KEY=first).stderr
+    assert "Key 1 is needed for 12h from the moment when every instance signs with the new key" in said
+    assert "look at tenants' settings too" in said, "there is no database to look at"
 
 
 @pytest.fixture

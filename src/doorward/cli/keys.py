@@ -1,5 +1,6 @@
 """`doorward key`: the service's master keys replaced, while it runs and without a token refused that should hold."""
 
+import asyncio
 from collections.abc import Callable
 from time import monotonic, sleep
 
@@ -14,16 +15,19 @@ from doorward.cli.desk import (
     example,
     explained,
     fail,
+    moment,
     read_settings,
     show,
     yes,
 )
 from doorward.core.clock import system_clock
+from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Event
-from doorward.core.operations import key_activated, key_added, key_retired
+from doorward.core.operations import key_activated, key_added, key_retired, longest_session, stopped_signing
 from doorward.master_keys import KeyFile, activated, added, fingerprint, mark, present, retired
+from doorward.settings import Settings
 from doorward.settings.keys import Keys, new_key
-from doorward.stores import migrate
+from doorward.stores import migrate, reading, schema_of
 
 _PATIENCE = 10.0
 _POLL = 0.05
@@ -63,7 +67,9 @@ def add() -> None:
 @click.argument("number")
 def activate(*, number: str) -> None:
     """Let a key that every worker knows sign from now on: the second step. Tokens of the one before still hold."""
-    _change(lambda keys: activated(keys, number), lambda at, *_: [key_activated(at, number)])
+    before = _change(lambda keys: activated(keys, number), lambda at, *_: [key_activated(at, number)])
+    if before[0][0] != number:
+        _say_how_long_it_is_needed(before)
 
 
 @key.command(epilog=example("doorward key retire 1"))
@@ -71,7 +77,13 @@ def activate(*, number: str) -> None:
 @yes
 def retire(*, number: str, yes: bool) -> None:
     """Remove a key: the last step. Every token that was signed with it is worth nothing at once."""
-    confirmed(f"End every session whose token was signed with key {number}?", yes=yes)
+    question = f"End every session whose token was signed with key {number}?"
+    if (until := _needed_until(number)) is not None:
+        warning = f"Key {number} is needed until {moment(until)}: users' sessions that it signed may last as long."
+        if yes:
+            click.secho(warning, err=True, fg="yellow")
+        question = f"{warning} {question}"
+    confirmed(question, yes=yes)
     _change(lambda keys: retired(keys, number), lambda at, *_: [key_retired(at, number)])
 
 
@@ -94,8 +106,67 @@ def rotate(*, now: bool, yes: bool) -> None:
     if file is None or file.given:
         return
     newest = max((kid for kid, _ in explained(lambda: settings.with_master_key(create=False))), key=int)
-    _change(lambda keys: activated(keys, newest), lambda at, *_: [key_activated(at, newest)])
-    done("When the longest lifetime of a token (JWT_KEY_EXP) has passed: doorward key retire, with the old number.")
+    before = _change(lambda keys: activated(keys, newest), lambda at, *_: [key_activated(at, newest)])
+    _say_how_long_it_is_needed(before)
+
+
+def _say_how_long_it_is_needed(before: Keys) -> None:
+    """Say until when the key that signed before is needed."""
+    old = before[0][0]
+    settings = explained(read_settings)
+    file = KeyFile.of(settings)
+    seconds, tenants_too = _longest_session(settings)
+    if file is None or file.given:
+        when = f"for {_lifetime(seconds)} from the moment when every instance signs with the new key"
+    else:
+        when = f"until {moment(system_clock() + seconds * 1000)}"
+    of = (
+        "JWT_KEY_EXP and every tenant's sessionLifetime"
+        if tenants_too
+        else "JWT_KEY_EXP; look at tenants' settings too"
+    )
+    done(
+        f"Key {old} is needed {when}: users' sessions last up to {_lifetime(seconds)} ({of}). After that: doorward key "
+        f"retire {old}. Tenants whose own tokens it signed log in again before."
+    )
+
+
+def _longest_session(settings: Settings) -> tuple[int, bool]:
+    """Return the longest lifetime of a user's session in seconds, and whether the tenants' settings could be read."""
+
+    async def look() -> int:
+        async with reading(settings) as accounts:
+            return await longest_session(accounts, settings.jwt_key_exp)
+
+    try:
+        version, newest = schema_of(settings)
+        return (asyncio.run(look()), True) if version == newest else (settings.jwt_key_exp, False)
+    except (CannotStart, Refusal):
+        return settings.jwt_key_exp, False
+
+
+def _needed_until(number: str) -> int | None:
+    """Return until when sessions may depend on a key that signs no more, None where that is over or not known."""
+    settings = explained(read_settings)
+    file = KeyFile.of(settings)
+    if file is None or file.given:
+        return None  # the log does not say when which instance signed with which key
+
+    async def work(desk: Desk) -> int | None:
+        since = await stopped_signing(desk.stores.audit, number)
+        if since is None:
+            return None
+        return since + await longest_session(desk.stores.accounts, settings.jwt_key_exp) * 1000
+
+    until = at_desk(work)
+    return until if until is not None and until > system_clock() else None
+
+
+def _lifetime(seconds: int) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if not seconds % size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _replaced(keys: Keys) -> Keys:
@@ -107,8 +178,8 @@ def _told_of_replacement(at: int, before: Keys, after: Keys) -> list[Event]:
     return [key_added(at, new), key_activated(at, new), *(key_retired(at, kid) for kid, _ in before)]
 
 
-def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], list[Event]]) -> None:
-    """Change the keys, wait until every worker works with them, and write it in the service's log."""
+def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], list[Event]]) -> Keys:
+    """Change the keys, wait until every worker works with them, and log it; return the keys from before."""
     settings = explained(read_settings)
     before = explained(lambda: settings.with_master_key(create=False))
     file = KeyFile.of(settings)
@@ -117,7 +188,7 @@ def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], li
         line = ",".join(f"{kid}:{secret}" for kid, secret in after)
         click.echo(line if file else f"JWT_KEY={line}")
         done(_given(file))
-        return
+        return before
     # Without a database nothing is changed, since it could not be noted.
     explained(lambda: migrate(settings, create=False))
     try:
@@ -141,6 +212,7 @@ def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], li
             "they work with them; look after these processes."
         )
     done(f"Key {after[0][0]} signs, keys {', '.join(kid for kid, _ in after)} verify, on every worker.")
+    return before
 
 
 def _given(file: KeyFile | None) -> str:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import uuid4
 
-from doorward.core.audit import SERVICE, event
+from doorward.core.audit import SERVICE, event, read
 from doorward.core.errors import Conflict, TenantExists, require
 from doorward.core.identity import canonical, check_email, email_faults, login_faults
 from doorward.core.model import Caller, Event, Tenant
 from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
 from doorward.core.ports import Accounts, AuditLog, Clock, Ending, Sessions
-from doorward.core.tenant_settings import PasswordPolicy, TenantSettings, write
+from doorward.core.tenant_settings import PasswordPolicy, TenantSettings, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
 
 _PAGE = 200
@@ -154,6 +154,32 @@ async def _names(accounts: Accounts) -> AsyncIterator[tuple[str, str | None]]:
                     yield tenant.email, user.login
                 after = canonical(users[-1].login)
         after_tenant = canonical(tenants[-1].email)
+
+
+async def longest_session(accounts: Accounts, default: int) -> int:
+    """Return the longest lifetime in seconds that a new session of any user may have, at least the `default` one."""
+    longest, after = default, ""
+    while tenants := await accounts.list_tenants(after=after, limit=_PAGE):
+        longest = max(longest, *(settings_of(tenant).session_lifetime or 0 for tenant in tenants))
+        after = canonical(tenants[-1].email)
+    return longest
+
+
+async def stopped_signing(log: AuditLog, kid: str) -> int | None:
+    """Return when another master key replaced this one as the signing key; None where the log has no record of it."""
+    replaced: int | None = None
+    before: int | None = None
+    while page := await log.page(SERVICE, before=before, limit=_PAGE):
+        for entry in page:
+            noted = read(entry)
+            if noted["action"] == "operator.key_activate":
+                if noted["subject"] == kid:
+                    return replaced
+                replaced = entry.at
+            elif noted["action"] == "operator.key_add" and noted["subject"] == kid:
+                return None  # it never signed
+        before = page[-1].number
+    return replaced
 
 
 def operator(tenant_id: str = SERVICE) -> Caller:
