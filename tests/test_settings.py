@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from doorward.app import _budgets as budgets
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings, describe
 from doorward.settings.values import ANYONE, LOOPBACK
@@ -309,7 +310,8 @@ BAD: dict[str, list[str]] = {
     "LOGIN_ERRORS": ["same"],
     "THROTTLER_INTERVAL": ["0", "1s", "86400001"],
     "THROTTLER_MAX": ["-1", "five"],
-    "BUDGET_LOGIN": ["0", "0:10", "1001", "10:", ":10", "10:20:30", "-1:5", "1.5"],
+    "BUDGET_LOGIN": ["0", "0:10", "1001", "10:", ":10", "10:20:30", "-1:5", "1.5", "10:0"],
+    "BUDGET_VERIFY": ["100001", "0", "5000:0"],
     "HASH_MEMORY": ["8", "19455", "65537", "19456KiB"],
     "HASH_PASSES": ["0", "1", "11"],
     "HASH_LANES": ["0", "5"],
@@ -453,6 +455,14 @@ def test_values_are_read_as_they_are_meant(tmp_path: Path) -> None:
     assert (given.budget_login, given.budget_write, given.budget_verify) == ((10, 10), (5, 50), (0, 0))
     assert given.database_path == Path("/var/lib/x.db")
     assert read(tmp_path, DATA_DIR="/data").database_path == Path("/data/doorward.db")
+
+
+def test_a_gateways_budget_of_verifications_may_exceed_one_a_millisecond(tmp_path: Path) -> None:
+    given = read(tmp_path, BUDGET_VERIFY="5000:5000", BUDGET_WRITE="1000")
+    assert (given.budget_verify, given.budget_write) == ((5000, 5000), (1000, 1000))
+    assert budgets(given).verify.period == 0.2
+    said = refusal(tmp_path, {"BUDGET_WRITE": "5000"})
+    assert "a rate from 1 to 1000 a second and a burst from 1 to 9999999" in said
 
 
 @pytest.mark.parametrize("value", ["", "0", "off", "none"])

@@ -318,7 +318,7 @@ def _budgets(settings: Settings) -> Budgets:
     return Budgets(
         address=Budget(period, settings.throttler_max),
         spacing=settings.throttler_min_diff,
-        verify=_budget(*settings.budget_verify),
+        verify=_budget_in_memory(*settings.budget_verify),
         write=_budget(*settings.budget_write),
         login=_budget(*settings.budget_login),
     )
@@ -331,6 +331,10 @@ def _backoff(settings: Settings) -> Backoff:
 
 def _budget(rate: int, burst: int) -> Budget:
     return Budget(1000 // max(1, rate), burst)
+
+
+def _budget_in_memory(rate: int, burst: int) -> Budget:
+    return Budget(1000 / max(1, rate), burst)
 
 
 def _limits(settings: Settings) -> Limits:

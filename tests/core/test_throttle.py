@@ -164,6 +164,22 @@ async def test_BF12_questions_have_their_own_budget_of_a_thousand_a_second(
         throttle.ask("tenant-a")
 
 
+async def test_a_budget_in_memory_refills_more_often_than_once_a_millisecond(
+    throttle: Throttle, clock: TurnableClock
+) -> None:
+    throttle.budgets = Budgets(verify=Budget(0.2, 10_000))
+    for _ in range(10_000):
+        throttle.ask("tenant-a")
+    with pytest.raises(TooManyRequests) as refusal:
+        throttle.ask("tenant-a")
+    assert refusal.value.retry_after == 1
+    for _ in range(3):
+        clock.turn(milliseconds=100)
+        throttle.ask("tenant-a", 500)
+        with pytest.raises(TooManyRequests):
+            throttle.ask("tenant-a")
+
+
 @pytest.mark.parametrize("step", [-30 * 86_400, -7_200, -10, 7_200])
 async def test_F2_waits_in_memory_are_of_time_that_passes_whatever_the_clock_is_set_to(
     throttle: Throttle, clock: TurnableClock, step: int

@@ -6,6 +6,7 @@ what.
 
 import asyncio
 import hmac
+import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,15 +25,20 @@ BUDGETS = ("address", "spacing", "verify", "body", "refused_verify", "refused", 
 _BULK = 10
 _KILOBYTE = 1024
 _POLL = 0.025
+_ROUNDING = 0.001
+"""Milliseconds that sums of fractions may be off."""
 _LONGEST_POLL = 0.2
 _REMEMBERED_DENIALS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`burst` at once, refilled one each `period` milliseconds. A burst of 0 means no limit."""
+    """`burst` at once, refilled one each `period` milliseconds. A burst of 0 means no limit.
 
-    period: int
+    Stores count in whole milliseconds; only a budget in memory (`verify`) may have a fraction.
+    """
+
+    period: float
     burst: int
 
 
@@ -56,8 +62,8 @@ def _alias(pepper: bytes, realm: str, name: str) -> str:
     return hmac.digest(pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256").hex()
 
 
-def _seconds(milliseconds: int) -> int:
-    return -(-milliseconds // 1000)
+def _seconds(milliseconds: float) -> int:
+    return math.ceil(milliseconds / 1000)
 
 
 class Attempt:
@@ -91,7 +97,7 @@ class Throttle:
     patience: float = 2.0
     monotonic: Clock = monotonic_clock
     _denied: dict[str, int] = field(default_factory=dict)
-    _local: dict[str, int] = field(default_factory=dict)
+    _local: dict[str, float] = field(default_factory=dict)
 
     async def address(self, address: str) -> None:
         """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty.
@@ -159,7 +165,7 @@ class Throttle:
         amount = min(amount, budget.burst)
         full_at = max(self._local.get(key, 0), now) + budget.period * amount
         excess = full_at - now - budget.period * budget.burst
-        if excess > 0:
+        if excess > _ROUNDING:
             if all_that_is_left:
                 self._local[key] = full_at - excess
             raise TooManyRequests(_budget_of(key), retry_after=_seconds(excess))
@@ -178,7 +184,7 @@ class Throttle:
             return
         # A refusal holds until its moment whoever asks, so until then nobody has to be asked.
         self._refuse_known(key)
-        wait = await self.counters.take(key, period=budget.period, burst=budget.burst, now=self.clock())
+        wait = await self.counters.take(key, period=int(budget.period), burst=budget.burst, now=self.clock())
         if wait > 0:
             self._remember(key, wait)
             raise TooManyRequests(_budget_of(key), retry_after=_seconds(wait))

@@ -181,13 +181,13 @@ class Settings:
         values.whole(0, 86_400_000), "0", "Least milliseconds between two such requests of one address. 0: any."
     )
     budget_verify: tuple[int, int] = _setting(
-        values.budget, "1000:2000", "Questions a tenant may ask a second, and at once, per worker; or off."
+        values.budget(100_000), "1000:2000", "Questions a tenant may ask a second, and at once, per worker; or off."
     )
     budget_write: tuple[int, int] = _setting(
-        values.budget, "50:100", "Changes to its users a tenant may make a second, and at once; or off."
+        values.budget(1_000), "50:100", "Changes to its users a tenant may make a second, and at once; or off."
     )
     budget_login: tuple[int, int] = _setting(
-        values.budget, "10:30", "Logins of its users a tenant may send a second, and at once; or off."
+        values.budget(1_000), "10:30", "Logins of its users a tenant may send a second, and at once; or off."
     )
     public_url: str = _setting(
         values.url, "", "Where clients find the service, such as https://auth.example.org. Default: HOST and PORT."

@@ -156,17 +156,21 @@ def hosts(value: str) -> tuple[str, ...]:
     return tuple(item.lower() for item in _items(value))
 
 
-def budget(value: str) -> tuple[int, int]:
-    """Read a rate and a burst; 0 and 0 for none."""
-    match = re.fullmatch(r"([0-9]{1,6})(?::([0-9]{1,7}))?", value)
-    if not match:
+def budget(fastest: int) -> Callable[[str], tuple[int, int]]:
+    """Return what reads a rate of up to `fastest` a second and a burst; 0 and 0 for none."""
+
+    def read(value: str) -> tuple[int, int]:
         if value.lower() == "off":
             return 0, 0
-        raise ValueError("requests a second and burst, such as 50:100, or off")
-    rate = int(match[1])
-    if not 0 < rate <= 1000:  # noqa: PLR2004 - budgets count in whole milliseconds
-        raise ValueError("a rate from 1 to 1000 a second, and a burst, such as 50:100, or off")
-    return rate, int(match[2] or rate)
+        match = re.fullmatch(r"([0-9]{1,6})(?::([0-9]{1,7}))?", value)
+        rate, burst = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 0 < rate <= fastest or not burst:
+            raise ValueError(
+                f"rate:burst, a rate from 1 to {fastest} a second and a burst from 1 to 9999999, such as 50:100, or off"
+            )
+        return rate, burst
+
+    return read
 
 
 def database(value: str) -> str:
