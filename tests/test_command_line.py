@@ -1,5 +1,6 @@
 """The command line: what an operator reads, and with which code it ends."""
 
+import contextlib
 import json
 import logging
 import os
@@ -18,7 +19,9 @@ from click.testing import CliRunner, Result
 
 from doorward import __version__
 from doorward.cli import main
-from doorward.settings import describe
+from doorward.cli.serve import _welcome
+from doorward.serving import ports
+from doorward.settings import Settings, describe
 from doorward.storage.sqlite import migrate
 from harness import KEY, serving
 
@@ -288,6 +291,54 @@ def test_CF2_the_command_of_the_welcome_registers_the_first_tenant(folder: Path)
         key = (folder / "data" / "master.key").read_text().strip().split(":")[1]
         assert str(folder / "data" / "master.key") in said
         assert key not in said
+
+
+CANNOT_REGISTER_OVER_HTTP = [
+    {"TRUSTED_PROXIES": "127.0.0.1"},
+    {"TRUSTED_PROXIES": "*"},
+    {"TENANT_WHITE_LIST": "10.0.0.0/8"},
+    {"TENANT_WHITE_LIST": "none"},
+    {"ALLOWED_HOSTS": "auth.example.org"},
+    {"ALLOWED_HOSTS": "auth.example.org", "TENANT_WHITE_LIST": "*"},
+    {"HTTP_SERVER": "off", "HTTPS_SERVER": "on"},
+]
+CAN_REGISTER_OVER_HTTP = [
+    {},
+    {"TENANT_WHITE_LIST": "*", "TRUSTED_PROXIES": "127.0.0.1"},
+    {"TENANT_WHITE_LIST": "127.0.0.1"},
+    {"ALLOWED_HOSTS": "auth.example.org,127.0.0.1"},
+    {"HOST": "0.0.0.0"},  # noqa: S104 - nothing is bound
+]
+
+
+def banner(given: dict[str, str], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    with contextlib.ExitStack() as stack:
+        tls = {"HTTPS_CERT": "unused.pem", "JWT_KEY": KEY}
+        settings = Settings.read({**tls, **given}, folder)
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in ports(settings)]
+        for listener in listeners:
+            stack.enter_context(listener)
+        _welcome(settings, listeners)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [*CANNOT_REGISTER_OVER_HTTP, *CAN_REGISTER_OVER_HTTP], ids=str)
+def test_CF2_the_welcome_shows_a_way_to_register_that_works(
+    folder: Path, capsys: pytest.CaptureFixture[str], given: dict[str, str]
+) -> None:
+    said = banner(given, folder, capsys)
+    if given in CAN_REGISTER_OVER_HTTP:
+        assert "  try         curl " in said
+    else:
+        assert "  try         doorward tenant create you@example.org\n" in said
+    assert ("lets every client" in said) == (given.get("TENANT_WHITE_LIST") == "*")
+    assert ("leaves out this machine" in said) == (given.get("TENANT_WHITE_LIST") in {"10.0.0.0/8", "none"})
+
+
+def test_the_welcome_shows_the_address_of_the_metrics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.search(
+        r"^  metrics     http://127.0.0.1:[0-9]+/metrics$", banner({"METRICS_PORT": "0"}, folder, capsys), re.MULTILINE
+    )
 
 
 @pytest.mark.slow

@@ -66,11 +66,39 @@ def test_F3_a_name_that_is_only_similar_is_warned_about(tmp_path: Path, name: st
     assert warning == f"{name} in the environment is not a setting and has no effect; did you mean {SIMILAR[name]}?"
 
 
+SLIPS = {
+    "WORKER": "WORKERS",
+    "WORKERSS": "WORKERS",
+    "WORKRES": "WORKERS",
+    "PORTS": "PORT",
+    "PRT": "PORT",
+    "PROT": "PORT",
+    "HHOST": "HOST",
+    "HSOT": "HOST",
+    "DOCCS": "DOCS",
+    "DATADIR": "DATA_DIR",
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_F3_a_slip_in_a_name_that_may_be_another_programs_is_warned_about(tmp_path: Path, name: str) -> None:
+    [warning] = Settings.read({name: CANARY}, tmp_path).warnings
+    assert warning == f"{name} in the environment is not a setting and has no effect; did you mean {SLIPS[name]}?"
+
+
+def test_CF4_the_guess_at_a_name_in_the_env_file_ends_with_one_mark(tmp_path: Path) -> None:
+    for name, end in (("PRT", "did you mean PORT?"), ("ENTIRELY_UNKNOWN", "`doorward settings` lists them all.")):
+        (tmp_path / ".env").write_text(f"{name}=1\n")
+        with pytest.raises(CannotStart) as reason:
+            Settings.read({}, tmp_path)
+        assert str(reason.value) == f"{name} in .env is not a setting; {end}"
+
+
 FOREIGN = {
     "shells": "PATH HOME USER SHELL TERM LANG LANGUAGE LC_ALL LC_CTYPE PWD OLDPWD SHLVL _ HOSTNAME LOGNAME TZ EDITOR "
     "PAGER VISUAL MAIL DISPLAY COLUMNS LINES NO_COLOR COLORTERM LS_COLORS TERM_PROGRAM PS1 IFS ENV BASH_ENV HISTFILE "
     "SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION SSH_TTY GPG_TTY SUDO_USER SUDO_COMMAND TMPDIR TEMP HOSTS HOSTTYPE GROUPS "
-    "MACHTYPE OSTYPE WORKER PORTS POST DOC HOST_IP HOST_NAME",
+    "MACHTYPE OSTYPE POST DOC SORT PART COST FORT DOCK HOST_IP HOST_NAME",
     "proxies": "HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY FTP_PROXY http_proxy https_proxy no_proxy all_proxy "
     "HTTPS_PROXY_REQUEST_FULLURI SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS",
     "systemd": "NOTIFY_SOCKET INVOCATION_ID JOURNAL_STREAM LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC MAINPID "
@@ -108,7 +136,7 @@ FOREIGN = {
     "RAILS_ENV RACK_ENV DJANGO_SETTINGS_MODULE FLASK_APP SENTRY_DSN NEW_RELIC_LICENSE_KEY DD_AGENT_HOST DD_TRACE_AGENT_URL "
     "STATSD_HOST ADMIN_EMAIL BASE_URL APP_URL SITE_URL API_URL AUTH_URL SMTP_HOST MAIL_HOST LOGLEVEL LOG_DIR LOG_FILE "
     "HTTP_PORT HTTP_HOST SERVER_PORT API_PORT ADMIN_PORT MANAGEMENT_PORT SSL_CERT SSL_KEY TLS_CERT TLS_KEY HOSTFILE "
-    "DATADIR HASH_SALT HASH_ALGORITHM LOGIN_URL LOGIN_REDIRECT_URL MAX_WORKERS WORKER_PROCESSES NUM_WORKERS GOMAXPROCS "
+    "HASH_SALT HASH_ALGORITHM LOGIN_URL LOGIN_REDIRECT_URL MAX_WORKERS WORKER_PROCESSES NUM_WORKERS GOMAXPROCS "
     "THROTTLE_TTL THROTTLE_LIMIT CORS_ALLOWED_ORIGINS ALLOW_ORIGINS OTEL_SERVICE_NAME OTEL_LOG_LEVEL",
 }
 

@@ -457,6 +457,31 @@ def test_values_are_read_as_they_are_meant(tmp_path: Path) -> None:
     assert read(tmp_path, DATA_DIR="/data").database_path == Path("/data/doorward.db")
 
 
+@pytest.mark.parametrize("name", ["TENANT_WHITE_LIST", "TRUSTED_PROXIES", "METRICS_WHITE_LIST", "THROTTLER_WHITE_LIST"])
+def test_a_bad_item_of_a_list_is_named_by_its_place(tmp_path: Path, name: str) -> None:
+    said = refusal(tmp_path, {name: "192.0.2.1, 10.0.0.0/33,::1"})
+    assert said == (
+        f"{name} has to be addresses or networks (CIDR) separated by commas, * for any, or none; item 2 is none of these."
+    )
+    assert "item 3" in refusal(tmp_path, {"CORS_ORIGINS": "https://a.example,https://b.example,c.example"})
+
+
+def test_a_host_with_a_prefix_is_a_network_and_a_warning_names_it(tmp_path: Path) -> None:
+    given = read(tmp_path, TENANT_WHITE_LIST="::1,10.0.0.5/24", TRUSTED_PROXIES="2001:db8::7/32,192.0.2.0/24")
+    assert [str(network) for network in given.tenant_white_list] == ["::1/128", "10.0.0.0/24"]
+    tail = "write that, or the address without a prefix."
+    assert set(given.warnings) == {
+        f"TENANT_WHITE_LIST, item 2, has more bits than its prefix and counts as the network 10.0.0.0/24: {tail}",
+        f"TRUSTED_PROXIES, item 1, has more bits than its prefix and counts as the network 2001:db8::/32: {tail}",
+    }
+
+
+@pytest.mark.parametrize("value", ["*", "0.0.0.0/0", "10.0.0.1,::/0"])
+def test_trusting_every_address_as_a_proxy_is_warned_about(tmp_path: Path, value: str) -> None:
+    [warning] = read(tmp_path, TRUSTED_PROXIES=value).warnings
+    assert warning.startswith("TRUSTED_PROXIES contains every address")
+
+
 def test_a_gateways_budget_of_verifications_may_exceed_one_a_millisecond(tmp_path: Path) -> None:
     given = read(tmp_path, BUDGET_VERIFY="5000:5000", BUDGET_WRITE="1000")
     assert (given.budget_verify, given.budget_write) == ((5000, 5000), (1000, 1000))

@@ -13,7 +13,7 @@ from doorward.http.client_address import (
     in_networks,
     parse_address,
 )
-from doorward.settings.values import networks
+from doorward.settings.values import ANYONE, networks
 
 TRUSTED = Proxies(
     (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"), ipaddress.ip_network("192.0.2.1"))
@@ -146,6 +146,14 @@ def test_BF7_S10_the_operator_is_warned_once_of_each_kind(caplog: pytest.LogCapt
         assert (record.__dict__["peer"], record.__dict__["header"]) == (peer, header)
     # What a client wrote is not logged.
     assert "kanarienvogel" not in repr([record.__dict__ for record in caplog.records])
+
+
+def test_S10_where_every_address_is_a_trusted_proxy_the_warning_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    proxies = Proxies(ANYONE)
+    for hops in (None, "203.0.113.9"):
+        assert proxies.client("192.0.2.7", forwarded(hops)).text == UNKNOWN
+    [warning] = caplog.records
+    assert "TRUSTED_PROXIES contains every address" in warning.getMessage()
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import click
 from doorward import __version__, logs, serving
 from doorward.cli.program import lose
 from doorward.core.errors import CannotStart
+from doorward.http.client_address import Proxies, in_networks
 from doorward.master_keys import check_folder
 from doorward.settings import Settings
-from doorward.settings.values import LOOPBACK
+from doorward.settings.values import LOOPBACK, has_every_address
 from doorward.storage.redis.address import without_secrets
 from doorward.stores import migrate, open_to_others
 
@@ -65,29 +66,42 @@ def _bind(settings: Settings, port: serving.Port) -> socket.socket:
 def _welcome(settings: Settings, listeners: list[socket.socket]) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     shown = "127.0.0.1" if host in {"0.0.0.0", "[::]"} else host  # noqa: S104 - compared, not bound
-    (_, url), *others = [
+    (first, url), *others = [
         (port.purpose, f"{_SCHEMES[port.purpose]}://{shown}:{listener.getsockname()[1]}")
         for port, listener in zip(serving.ports(settings), listeners, strict=True)
     ]
     key = "JWT_KEY" if settings.jwt_key else str(Path(settings.data_dir) / "master.key")
-    # Not the address of the README's tour, which registers a tenant too.
-    body = json.dumps({"email": "first@example.org", "password": "Correct-Horse-9"})
     click.secho(f"Doorward {__version__}", bold=True)
     click.echo(
         f"  listens on  {click.style(url, bold=True)}  ({settings.workers} worker{'s' * (settings.workers > 1)})"
     )
     for purpose, place in others:
-        click.echo(f"  {purpose:<10}  {place}")
+        click.echo(f"  {purpose:<10}  {place}{'/metrics' * (purpose == 'metrics')}")
     click.echo(f"  data        {settings.database_place}")
     if settings.redis_url:
         click.echo(f"  sessions    Redis at {without_secrets(settings.redis_url)}")
     click.echo(f"  master key  {key}")
     click.echo(f"  read        {url}/docs")
-    click.echo("  try         " + f"curl -s {url}/tenant -H 'Content-Type: application/json' -d '{body}'")
-    if settings.tenant_white_list and any(network.num_addresses > 1 << 31 for network in settings.tenant_white_list):
-        click.secho("  note        TENANT_WHITE_LIST lets anybody register tenants.", fg="yellow")
-    if not any(str(network) == str(local) for network in settings.tenant_white_list for local in LOOPBACK):
+    if first == "http" and _may_register_from_here(settings, shown):
+        # Not the address of the README's tour, which registers a tenant too.
+        body = json.dumps({"email": "first@example.org", "password": "Correct-Horse-9"})
+        click.echo("  try         " + f"curl -s {url}/tenant -H 'Content-Type: application/json' -d '{body}'")
+    else:
+        click.echo("  try         doorward tenant create you@example.org")
+    listed = settings.tenant_white_list
+    if has_every_address(listed):
+        click.secho("  note        TENANT_WHITE_LIST lets every client register tenants.", fg="yellow")
+    elif not any(one.version == local.version and one.overlaps(local) for one in listed for local in LOOPBACK):
         click.echo(
             "  note        tenants can be registered from TENANT_WHITE_LIST only, which leaves out this machine."
         )
     sys.stdout.flush()
+
+
+def _may_register_from_here(settings: Settings, shown: str) -> bool:
+    """Return whether a program on this machine may register tenants at the address that is shown."""
+    host = "127.0.0.1" if shown == "localhost" else shown.strip("[]")
+    if settings.allowed_hosts and not {shown, host} & set(settings.allowed_hosts):
+        return False
+    client = Proxies(settings.trusted_proxies).resolve(host, {})
+    return in_networks(client, settings.tenant_white_list)

@@ -148,6 +148,13 @@ class Proxies:
                     "add the peer to TRUSTED_PROXIES if it is your proxy",
                     extra={"peer": peer, "header": ", ".join(present)},
                 )
+        elif any(not network.prefixlen for network in self.trusted):
+            if self.log_limit.permits("all trusted"):
+                log.warning(
+                    "client address unknown: TRUSTED_PROXIES contains every address, so that each client counts as a "
+                    "proxy; list only the addresses of your proxies",
+                    extra={"peer": peer},
+                )
         elif self.log_limit.permits("unreadable"):
             log.warning(
                 "client address unknown: a peer in TRUSTED_PROXIES sent no readable client address; "

@@ -6,7 +6,7 @@ not given.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,11 @@ from doorward.settings.values import POSTGRESQL, Network
 _GUESSABLE_LEGACY_KEY = (
     "LEGACY_JWT_KEY was published or can be guessed: a copy of the predecessor's Redis is enough to forge tokens of "
     "the sessions imported from it. Remove it when they have expired."
+)
+
+_EVERY_PROXY_TRUSTED = (
+    "TRUSTED_PROXIES contains every address: each client counts as a proxy, so its own address is unknown, it is in no "
+    "address list, and MAX_CONNECTIONS_PER_ADDRESS does not apply to it. List only the addresses of your proxies."
 )
 
 
@@ -275,9 +280,13 @@ class Settings:
             warnings=found.warnings,
         )
         settings._refuse_contradictions()
-        if settings.legacy_jwt_key and is_guessable(settings.legacy_jwt_key):
-            return replace(settings, warnings=(*settings.warnings, _GUESSABLE_LEGACY_KEY))
-        return settings
+        return replace(settings, warnings=(*settings.warnings, *_loose_networks(found.given), *settings._cautions()))
+
+    def _cautions(self) -> Iterator[str]:
+        if self.legacy_jwt_key and is_guessable(self.legacy_jwt_key):
+            yield _GUESSABLE_LEGACY_KEY
+        if values.has_every_address(self.trusted_proxies):
+            yield _EVERY_PROXY_TRUSTED
 
     def _refuse_contradictions(self) -> None:
         if self.https_server == "on" and not self.https_cert:
@@ -335,6 +344,17 @@ def _settings() -> "tuple[Field[Any], ...]":
 
 def _secrecy() -> dict[str, bool]:
     return {item.name.upper(): bool(item.metadata["secret"]) for item in _settings()}
+
+
+def _loose_networks(given: Mapping[str, Given]) -> Iterator[str]:
+    for item in _settings():
+        name = item.name.upper()
+        if item.metadata["read"] is values.networks and name in given:
+            for number, network in values.loose_networks(given[name].text):
+                yield (
+                    f"{name}, item {number}, has more bits than its prefix and counts as the network {network}: write "
+                    "that, or the address without a prefix."
+                )
 
 
 def _parse(item: "Field[Any]", given: Given | None) -> Any:

@@ -23,6 +23,10 @@ _SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 # Common variables of other programs that are one letter away from a setting.
 _FOREIGN = {"DATADIR", "HTTP_PORT", "LOGLEVEL"}
+# Names in the environment that are a typo of these or another program's: only a warning names the setting.
+_PERHAPS_FOREIGN = {"DATADIR": "DATA_DIR"}
+# Words of their own, a typo away from a setting of one word.
+_WORDS = {"DOC", "DOS", "HOSTS", "HOT", "POT"}
 _SIMILAR = 0.85
 # Line ends and tabs may separate the items of a list in a file. A byte order mark inside a text is one too many.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
@@ -157,7 +161,7 @@ def _check_written(names: Iterable[str], found: Mapping[str, str]) -> Iterable[s
         if name == _FORCE_HTTPS:
             yield from _force_https(value)
         elif name not in names and not name.startswith(_TELEMETRY):
-            raise CannotStart(f"{name} in .env is not a setting{_guess(name, names)}.")
+            raise CannotStart(f"{name} in .env is not a setting; {_guess(name, names)}")
 
 
 def _check_environment(names: Iterable[str], environment: Mapping[str, str]) -> Iterable[str]:
@@ -168,11 +172,16 @@ def _check_environment(names: Iterable[str], environment: Mapping[str, str]) -> 
     and no platform or common program is known to use it. A longer form of a setting (JWT_KEY_EXPIRY) gets a warning.
     """
     # Names of one word are too common to guess at.
+    short = [known for known in names if "_" not in known]
     long = {known: (known.replace("_", ""), _letters(known)) for known in names if "_" in known.removesuffix("_FILE")}
     for name, value in environment.items():
         if name == _FORCE_HTTPS:
             yield from _force_https(value)
-        if name in names or not _NAME.fullmatch(name) or _is_foreign(name, value):
+        if name in names or not _NAME.fullmatch(name):
+            continue
+        if likely := _PERHAPS_FOREIGN.get(name) or _slip(name, short):
+            yield _without_effect(name, likely)
+        if _is_foreign(name, value):
             continue
         plain, letters = name.replace("_", ""), _letters(name)
         same = [known for known in long if long[known][1] == letters]
@@ -181,7 +190,30 @@ def _check_environment(names: Iterable[str], environment: Mapping[str, str]) -> 
             raise CannotStart(f"{name} is not a setting; did you mean {near[0]}?")
         begins = [known for known in long if name.startswith(known)]
         if similar := difflib.get_close_matches(name, begins, n=1, cutoff=_SIMILAR):
-            yield f"{name} in the environment is not a setting and has no effect; did you mean {similar[0]}?"
+            yield _without_effect(name, similar[0])
+
+
+def _without_effect(name: str, likely: str) -> str:
+    return f"{name} in the environment is not a setting and has no effect; did you mean {likely}?"
+
+
+def _slip(name: str, settings: Iterable[str]) -> str | None:
+    """Return the setting of one word that a name is a slip of: a letter left out or doubled, a plural, two swapped.
+
+    Another letter, as in SORT for PORT, makes too many words of other programs.
+    """
+    if name in _WORDS:
+        return None
+    near = [known for known in settings if _is_slip(name, known)]
+    return near[0] if len(near) == 1 else None
+
+
+def _is_slip(name: str, known: str) -> bool:
+    if len(name) == len(known):
+        return name != known and _is_one_typo(name, known) and sorted(name) == sorted(known)
+    if len(name) < len(known):
+        return any(known[:place] + known[place + 1 :] == name for place in range(len(known)))
+    return name == f"{known}S" or any(known[:place] + known[place - 1 :] == name for place in range(1, len(known) + 1))
 
 
 def _force_https(value: str) -> Iterable[str]:
@@ -222,4 +254,4 @@ def _is_one_typo(one: str, other: str) -> bool:
 
 def _guess(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, sorted(names), n=1)
-    return f"; did you mean {close[0]}?" if close else "; `doorward settings` lists them all"
+    return f"did you mean {close[0]}?" if close else "`doorward settings` lists them all."

@@ -2,7 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -104,15 +105,32 @@ def networks(value: str) -> tuple[Network, ...]:
     if value.lower() == "none":
         return ()
     found: list[Network] = []
-    for item in _items(value):
+    for number, item in enumerate(_items(value), 1):
         if item == "*":
             found += ANYONE
             continue
         try:
             found.append(_unmapped(ipaddress.ip_network(item, strict=False)))
         except ValueError:
-            raise ValueError("addresses or networks (CIDR) separated by commas, * for any, or none") from None
+            raise ValueError(
+                f"addresses or networks (CIDR) separated by commas, * for any, or none; item {number} is none of these"
+            ) from None
     return tuple(found)
+
+
+def loose_networks(value: str) -> Iterator[tuple[int, Network]]:
+    """Yield number and meaning of items that name a host and a prefix, as 10.0.0.5/24 does, in a text of `networks`."""
+    for number, item in enumerate(_items(value), 1):
+        try:
+            ipaddress.ip_network(item)
+        except ValueError:
+            with suppress(ValueError):
+                yield number, _unmapped(ipaddress.ip_network(item, strict=False))
+
+
+def has_every_address(networks: Sequence[Network]) -> bool:
+    """Return whether a list contains every address of a version of IP, as `*` does."""
+    return any(not network.prefixlen for network in networks)
 
 
 def _unmapped(network: Network) -> Network:
@@ -126,8 +144,11 @@ def _unmapped(network: Network) -> Network:
 def origins(value: str) -> tuple[str, ...]:
     """Read the origins of browsers (RFC 6454), as browsers send them."""
     items = tuple(_items(value))
-    if not all(re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", item) for item in items):
-        raise ValueError("origins such as https://app.example.org separated by commas; * is not one")
+    for number, item in enumerate(items, 1):
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", item):
+            raise ValueError(
+                f"origins such as https://app.example.org separated by commas; * is not one, nor is item {number}"
+            )
     return tuple(origin_of(item) for item in items)
 
 
