@@ -1,6 +1,7 @@
 """More connections than there may be: who makes room, who is refused, and what one address may hold."""
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,3 +141,30 @@ def test_S19_a_flood_of_refused_connections_leaves_room(
         assert all(is_alive(wire) for wire in held)
         assert len(connections(service)) < 20 + 64 + 5
         assert len(flood) == 200
+
+
+def test_S19_connections_that_limits_close_are_counted_by_the_limit(
+    store: dict[str, str], tmp_path: Path, connect: Connect
+) -> None:
+    def closed(service: Service) -> dict[str, float]:
+        text = service.client().get("/metrics").text
+        return {
+            one: float(n) for one, n in re.findall(r'doorward_connections_closed_total{reason="(\w+)"} (\S+)', text)
+        }
+
+    short = Limits(connections=4, share=3, first_byte=0.5, head_time=0.5, linger=0.1)
+    with crowded(store, tmp_path, short, METRICS_WHITE_LIST="127.0.0.1") as service:
+        held = [connect(service, "127.0.0.2") for _ in range(3)]
+        assert all(is_alive(wire) for wire in held)
+        assert connect(service, "127.0.0.2").reply().code == "too_many_connections"
+        assert is_alive(connect(service, "127.0.0.3"))
+        assert is_alive(connect(service, "127.0.0.4")), "the longest idle one makes room"
+        silent = connect(service, "127.0.0.3")
+        assert silent.is_closed()
+        slow = connect(service, "127.0.0.3")
+        slow.send(b"GET /")
+        assert slow.reply().code == "request_timeout"
+        service.eventually(lambda: closed(service).get("slow") == 1)
+        found = closed(service)
+        assert (found["address"], found["silent"]) == (1, 1)
+        assert found["evicted"] >= 1

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from harness import Process, serving
@@ -51,13 +52,15 @@ def operator(site: Site) -> ssl.SSLContext:
 def test_S4_whoever_does_not_shake_hands_is_closed_after_five_seconds(
     tmp_path: Path, connect_silently: Callable[[int], socket.socket], said: bytes
 ) -> None:
-    with standing(tmp_path) as site:
+    with standing(tmp_path, METRICS_WHITE_LIST="127.0.0.1") as site:
         began = time.monotonic()
         silent = [connect_silently(site.port(name)) for name in LISTENERS]
         for stream in silent:
             stream.sendall(said)
         assert all(is_closed(stream) for stream in silent)
         assert 4 < time.monotonic() - began < 15
+        numbers = httpx.get(f"{site.process.url}/metrics").text
+        assert 'doorward_connections_closed_total{reason="handshake"} 2.0' in numbers
 
 
 @pytest.mark.parametrize("listener", LISTENERS)

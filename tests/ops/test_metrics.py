@@ -97,6 +97,17 @@ def test_what_is_answered_about_tokens_is_counted_by_question(tmp_path: Path, ca
     assert [line.get("tenant") for line in told if line["outcome"] == "not_authenticated"] == [tenant.id] * 2
 
 
+def test_F15_an_unready_service_is_no_refusal_with_the_code_ok(tmp_path: Path) -> None:
+    with running(read_settings(tmp_path, HERE)) as service:
+        client = service.client()
+        with sqlite3.connect(tmp_path / "doorward.db") as rows:
+            rows.execute("BEGIN EXCLUSIVE")
+            service.eventually(lambda: client.get("/health/ready").status_code == 503)
+        found = read(service)
+        assert found['doorward_refusals_total{code="store_unavailable"}'] >= 1
+        assert 'doorward_refusals_total{code="ok"}' not in found
+
+
 def test_what_goes_on_in_the_stores_is_counted(tmp_path: Path) -> None:
     with running(read_settings(tmp_path, HERE)) as service:
         tenant = service.tenant()
@@ -223,7 +234,7 @@ def test_the_listener_for_metrics_answers_for_all_workers_and_nothing_else(tmp_p
     environment = {"JWT_KEY": KEY, "METRICS_PORT": "0", "WORKERS": "2"}
     with serving(tmp_path, environment) as process:
         line = next(line for line in process.log().splitlines() if line.strip().startswith("metrics "))
-        place = line.split()[-1]
+        place = line.split()[-1].removesuffix("/metrics")
         with httpx.Client(base_url=process.url) as http:
             tenant = Tenant.register(http, "shop@example.org")
         for _ in range(20):

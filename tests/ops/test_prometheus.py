@@ -32,6 +32,7 @@ tests:
   - interval: 1m
     input_series:
       - {{series: 'doorward_http_requests_total{{status="500"}}', values: '0+600x30'}}
+      - {{series: 'doorward_refusals_total{{code="store_unavailable"}}', values: '0+600x30'}}
       - {{series: 'doorward_log_lines_lost_total', values: '0+5x30'}}
     alert_rule_test:
       - eval_time: 20m
@@ -43,9 +44,27 @@ tests:
       - eval_time: 20m
         alertname: DoorwardLosesLogLines
         exp_alerts: [{{exp_labels: {{severity: warning}}, exp_annotations: {{summary: "{loses}"}}}}]
+  - interval: 1m
+    input_series:
+      - {{series: 'doorward_http_requests_total{{status="503"}}', values: '0+6000x30'}}
+      - {{series: 'doorward_refusals_total{{code="too_many_connections"}}', values: '0+3000x30'}}
+      - {{series: 'doorward_refusals_total{{code="overloaded"}}', values: '0+1500x30'}}
+      - {{series: 'doorward_refusals_total{{code="too_many_large_bodies"}}', values: '0+60x30'}}
+      - {{series: 'doorward_connections_closed_total{{reason="address"}}', values: '0+3000x30'}}
+      - {{series: 'doorward_connections_closed_total{{reason="evicted"}}', values: '0+60x30'}}
+    alert_rule_test:
+      - {{eval_time: 20m, alertname: DoorwardFails, exp_alerts: []}}
+      - eval_time: 20m
+        alertname: DoorwardRefusesByLimits
+        exp_alerts: [{{exp_labels: {{severity: warning, code: too_many_connections}}, exp_annotations: {{summary: "{refuses}"}}}}]
+      - eval_time: 20m
+        alertname: DoorwardClosesConnections
+        exp_alerts: [{{exp_labels: {{severity: warning, reason: address}}, exp_annotations: {{summary: "{closes}"}}}}]
 """
 AWAY = "No worker of Doorward can be asked."
-FAILS = "More than one answer in a hundred is an error of ours."
+FAILS = "More than one answer in a hundred is an error of the service."
+REFUSES = "Limits refuse more than ten requests a second (too_many_connections). See Floods and abuse in operating.md."
+CLOSES = "Limits close more than ten connections a second (address). See Floods and abuse in operating.md."
 LOSES = "Log lines are lost, because nobody takes them fast enough."
 
 
@@ -65,7 +84,7 @@ def test_prometheus_takes_the_rules() -> None:
 
 def test_alerts_are_raised_when_something_is_wrong_and_only_then(tmp_path: Path) -> None:
     file = tmp_path / "tests.yml"
-    file.write_text(SICK.format(rules=RULES, away=AWAY, fails=FAILS, loses=LOSES))
+    file.write_text(SICK.format(rules=RULES, away=AWAY, fails=FAILS, loses=LOSES, refuses=REFUSES, closes=CLOSES))
     assert "SUCCESS" in promtool("test", "rules", str(file))
 
 

@@ -7,6 +7,7 @@ has been added since is handed on to the library, which puts the workers' number
 import os
 import resource
 import tempfile
+from collections import Counter as CountOf
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -118,6 +119,7 @@ class Metrics:
             ),
             ("doorward_audit_entries", "Entries noted in the audit log"),
             ("doorward_store_errors", "Times that a store could not answer", "store"),
+            ("doorward_connections_closed", "Connections closed by a limit", "reason"),
             ("doorward_log_lines_lost", "Log lines that nobody took"),
             ("doorward_process_cpu_seconds", "CPU time of the workers"),
         ):
@@ -171,6 +173,8 @@ class Metrics:
             self._count("doorward_sessions_opened", opened, kind)
         for (kind, how), ended in traffic.sessions.ended.items():
             self._count("doorward_sessions_ended", ended, kind, how)
+        for reason, closed in sum((door.closed for door in self.sources.doors), CountOf[str]()).items():
+            self._count("doorward_connections_closed", closed, reason)
         self._publish_durations("doorward_hash_wait_seconds", passwords.waits)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._count("doorward_password_hashes", passwords.hashed)

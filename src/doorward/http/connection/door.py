@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -20,6 +20,11 @@ _SEARCH_EVERY = 0.1
 _REFUSALS = 64
 """Connections beyond the limit that are told why they are refused; any more are just closed."""
 _by_deadline = attrgetter("due")
+
+EVICTED, BUSY, ADDRESS = "evicted", "busy", "address"
+HANDSHAKE, SILENT, SLOW, UNREAD = "handshake", "silent", "slow", "unread"
+"""Limits that close connections, for the metrics: one closed for another, one without room among busy ones, one beyond
+the share of its address; one too slow in its handshake, with its first byte, with its request, or reading answers."""
 
 
 class Connection(Protocol):
@@ -82,6 +87,8 @@ class Door:
     sizes: Mapping[bytes, int] = field(default_factory=dict)
     connections: dict[Connection, str] = field(default_factory=dict)
     """Every open connection, with the address whose share it counts for; "" for none."""
+    closed: Counter[str] = field(default_factory=Counter)
+    """Connections that a limit has closed, by the limit."""
     _shares: dict[str, int] = field(default_factory=dict)
     _silent: dict[Connection, None] = field(default_factory=dict)
     _idle: deque[tuple[float, Connection]] = field(default_factory=deque)
@@ -109,8 +116,11 @@ class Door:
         key = "" if self.limits.share is None or self._is_proxy(peer) else peer_key(peer)
         share = self._shares.get(key, 0)
         has_room = not key or self.limits.share is None or share < self.limits.share
+        if not has_room:
+            self.closed[ADDRESS] += 1
         while has_room and len(self.connections) >= self.limits.connections:
             has_room = self.evict_idle(now)
+            self.closed[BUSY] += not has_room
         if key and has_room:
             self._shares[key] = share + 1
         self.connections[connection] = key if has_room else ""
@@ -146,6 +156,7 @@ class Door:
 
     def _evict(self, connection: Connection) -> bool:
         self.leave(connection)
+        self.closed[EVICTED] += 1
         connection.evict()
         return True
 

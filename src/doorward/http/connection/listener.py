@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from doorward.http.connection.door import Door
+from doorward.http.connection.door import HANDSHAKE, Door
 from doorward.http.connection.eager import start
 from doorward.http.connection.protocol import DoorwardProtocol
 
@@ -121,15 +121,19 @@ class Listener:
         protocol.predecessor = handshake
         patience = self.door.limits.handshake if context else None
         try:
-            # Failed handshakes are not logged: scanners cause them all the time.
-            with contextlib.suppress(OSError):
-                await self._loop.connect_accepted_socket(
-                    lambda: protocol,
-                    stream,
-                    ssl=context,
-                    ssl_handshake_timeout=patience,
-                    ssl_shutdown_timeout=patience,
-                )
+            await self._loop.connect_accepted_socket(
+                lambda: protocol,
+                stream,
+                ssl=context,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=patience,
+            )
+        # Failed handshakes are not logged: scanners cause them all the time.
+        except ConnectionAbortedError:
+            # The event loop raises this one when the handshake takes too long.
+            self.door.closed[HANDSHAKE] += handshake is not None
+        except OSError:
+            pass
         finally:
             if handshake is not None:
                 self.door.leave(handshake)

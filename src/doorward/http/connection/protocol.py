@@ -9,7 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from doorward.core.errors import Refusal
-from doorward.http.connection.door import Connection
+from doorward.http.connection.door import SILENT, SLOW, UNREAD, Connection
 from doorward.http.connection.eager import Pending
 from doorward.http.connection.intake import Intake
 from doorward.http.connection.unread import Unread
@@ -227,6 +227,7 @@ class DoorwardProtocol(Intake):
         if self._closing:
             self.transport.abort()
         elif self._in_message and not self._stopped:
+            self._door.closed[SLOW] += 1
             self._refuse(RequestTimeout())
         elif (handler_due := self._handler_due()) > self.loop.time():
             # `due` was of a request that came behind the one that is being answered, or of one with less time.
@@ -237,8 +238,10 @@ class DoorwardProtocol(Intake):
             self.due = self.loop.time() + self._limits.handler_time
         elif not self._is_answered():
             # The guard's deadline has long answered; then it is the client who does not read.
+            self._door.closed[UNREAD] += 1
             self.transport.abort()
         else:
+            self._door.closed[SILENT] += self.is_silent()
             self.transport.close()
 
     def _handler_due(self) -> float:

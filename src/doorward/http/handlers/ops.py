@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from doorward.core.errors import Refusal
+from doorward.core.errors import Refusal, StoreUnavailable
 from doorward.http.schemas import Live, Ready
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, reply
@@ -21,10 +21,12 @@ async def live(_services: Services, _call: Call) -> Answer:
     return reply(Live())
 
 
-async def ready(services: Services, _call: Call) -> Answer:
+async def ready(services: Services, call: Call) -> Answer:
     """Say whether every store takes writes."""
     states = dict(zip(services.checks, await asyncio.gather(*map(_state, services.checks.values())), strict=True))
     well = all(state == "ok" for state in states.values())
+    if not well:
+        call.outcome = StoreUnavailable.code
     answer = reply(
         Ready("ready" if well else "unready", states), HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
     )
