@@ -11,7 +11,7 @@ import pytest
 
 from doorward.moving_up import BackupFile, back_up
 from doorward.storage.sqlite import connect
-from harness import PASSWORD, Service, Tenant, read_settings
+from harness import PASSWORD, Service, Tenant, read_settings, running
 from operators.desk import Operator
 
 CANARY = "Canary-Passw0rd-7f3a9c"
@@ -186,6 +186,37 @@ def test_another_passphrase_opens_nothing(tmp_path: Path) -> None:
     operator.do("backup", str(tmp_path / "backup"), "--encrypt", typed="right\n")
     answer = operator.run("restore", str(tmp_path / "backup"), "--yes", typed="wrong\n")
     assert (answer.exit_code, answer.stderr) == (1, "The passphrase is another one, or the backup is damaged.\n")
+
+
+def test_an_encrypted_backup_asks_for_its_passphrase_and_a_short_one_is_warned_about(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {})
+    operator.do("migrate")
+    file, other = tmp_path / "backup", tmp_path / "other"
+    short = operator.do("backup", str(file), "--encrypt", typed="elevenchars\n").stderr
+    assert short.startswith("The passphrase has fewer than 12 characters: whoever gets the file can guess it.\n")
+    assert "fewer" not in operator.do("backup", str(other), "--encrypt", typed="twelve chars\n").stderr
+    answer = operator.run("restore", str(file), "--yes")
+    assert (answer.exit_code, answer.stderr) == (1, "This backup is encrypted: give --passphrase-file.\n")
+    (tmp_path / "passphrase").write_text("elevenchars\n")
+    operator.do("restore", str(file), "--yes", "--passphrase-file", str(tmp_path / "passphrase"))
+
+
+def test_a_restore_needs_no_master_key_and_API_keys_go_on_under_another(tmp_path: Path) -> None:
+    operator = Operator(tmp_path / "one", {"JWT_KEY": ""})
+    operator.do("tenant", "create", "--init", "shop@example.org", typed=PASSWORD + "\n")
+    key = operator.do(
+        "apikey", "create", "gate", "--tenant", "shop@example.org", "--permission", "users:read", "--json"
+    )
+    operator.do("backup", str(tmp_path / "backup"))
+    elsewhere = Operator(tmp_path / "two", {"JWT_KEY": ""})
+    elsewhere.do("restore", str(tmp_path / "backup"), "--yes")
+    one, two = (place.folder / "master.key" for place in (operator, elsewhere))
+    assert one.read_text() != two.read_text()
+    with running(read_settings(elsewhere.folder, {"JWT_KEY": ""})) as service:
+        proof = {"Authorization": f"Bearer {json.loads(key.stdout)['key']}"}
+        assert service.client().get("/user", headers=proof).status_code == 200
+        body = {"email": "shop@example.org", "password": PASSWORD}
+        assert service.client().post("/tenant/login", json=body).status_code == 200
 
 
 def test_UP7_a_backup_of_a_newer_program_is_refused(tmp_path: Path) -> None:

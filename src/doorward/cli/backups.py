@@ -29,6 +29,9 @@ from doorward.storage.backup import TABLES, NotABackup, Reader, Writer
 from doorward.storage.tables import Interrupted
 from doorward.stores import migrate, place_of
 
+_SHORTEST_PASSPHRASE = 12
+_ENCRYPTED = "This backup is encrypted: give --passphrase-file."
+
 passphrase_file = click.option(
     "--passphrase-file", metavar="FILE", help="File whose first line is the passphrase; - is standard input."
 )
@@ -48,7 +51,7 @@ passphrase_file = click.option(
 def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: bool) -> None:
     """Write a backup of tenants, users, API keys and audit trails, also while the service runs.
 
-    There are no sessions and no master keys in it: keep the master key elsewhere. A FILE that exists is left as it is,
+    There are no sessions and no master keys in it, and a restore needs none. A FILE that exists is left as it is,
     unless --force is given; then it is replaced when the new backup is complete. - is standard output: then only exit
     code 0 says that the backup is complete.
     """
@@ -58,6 +61,12 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     if not force and not to_output and file.exists():
         fail(f"{file} exists; choose another name, or replace it with --force.")
     passphrase = read_secret("Passphrase", passphrase_file) if encrypt or passphrase_file else None
+    if passphrase is not None and len(passphrase) < _SHORTEST_PASSPHRASE:
+        click.secho(
+            f"The passphrase has fewer than {_SHORTEST_PASSPHRASE} characters: whoever gets the file can guess it.",
+            err=True,
+            fg="yellow",
+        )
     settings = explained(read_settings)
     schema = explained(lambda: migrate(settings, create=False))
     now = system_clock()
@@ -98,7 +107,7 @@ def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
     try:
         with file.open("rb") as opened:
             header = Reader(opened)
-        passphrase = read_secret("Passphrase", passphrase_file) if header.encrypted else None
+        passphrase = read_secret("Passphrase", passphrase_file, absent=_ENCRYPTED) if header.encrypted else None
         confirmed(f"Replace what is in {settings.database_place} by the backup {file}?", yes=yes)
         explained(lambda: migrate(settings))
         place = explained(lambda: place_of(settings))

@@ -207,11 +207,12 @@ def moment(milliseconds: int | None) -> str | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def read_secret(prompt: str, file: str | None) -> str:
+def read_secret(prompt: str, file: str | None, *, absent: str = "") -> str:
     """Return a secret from a file, from standard input where that is no terminal, or from who types it twice.
 
     Never from an argument: the arguments of a process can be read by everybody on a machine. Of a file, the first line
-    without a byte order mark; a control character in it ends the program, since nobody could type it.
+    without a byte order mark; a control character in it ends the program, since nobody could type it. `absent` is the
+    sentence where no file is given and standard input, which is no terminal, is empty.
     """
     if file is not None and file != "-":
         try:
@@ -228,6 +229,8 @@ def read_secret(prompt: str, file: str | None) -> str:
     else:
         secret = str(click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))
     if not secret:
+        if absent and file is None:
+            fail(absent)
         fail(f"The {prompt.lower()} is empty.")
     if any(unicodedata.category(letter) in {"Cc", "Cs"} or letter == "\ufeff" for letter in secret):
         fail(f"The {prompt.lower()} has a control character in it.")
