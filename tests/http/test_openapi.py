@@ -21,8 +21,15 @@ from referencing.jsonschema import DRAFT202012
 from doorward.core.errors import StoreUnavailable
 from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint, Proof
-from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType
-from doorward.http.guard import FORM
+from doorward.http.errors import (
+    STATUS,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+from doorward.http.guard import FORM, MAX_BODY
 from doorward.http.reference import openapi, page, prose
 from doorward.http.routes import ENDPOINTS
 from doorward.http.schemas import TokenBody
@@ -138,7 +145,8 @@ def test_every_refusal_of_an_endpoint_is_described_with_its_sentence(endpoint: A
         assert value["code"] == kind.code
         assert value["status"] == STATUS[kind]
         if not issubclass(kind, NotFound):
-            assert kind.sentence == value.get("message", value["error"])
+            fewer = kind is PayloadTooLarge and endpoint.largest > MAX_BODY
+            assert kind.sentence + ", send fewer rows in each request" * fewer == value.get("message", value["error"])
 
 
 def test_no_refusal_is_left_out() -> None:

@@ -140,6 +140,10 @@ class PayloadTooLarge(HttpRefusal):
     sentence = "The body is too large"
     closing = True
 
+    def __init__(self, *, many: bool = False) -> None:
+        """Refuse; `many` says that the path takes many users or tokens at once, so that fewer help."""
+        super().__init__(f"{self.sentence}, send fewer rows in each request" if many else "")
+
 
 class UriTooLong(HttpRefusal):
     """The request target is longer than 8 kB."""

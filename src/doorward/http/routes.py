@@ -39,6 +39,7 @@ from doorward.http.errors import (
     MalformedJson,
     MultipleAuthenticationMethods,
     NotAuthenticated,
+    PayloadTooLarge,
     TooManyLargeBodies,
 )
 from doorward.http.guard import MAX_BODY, PathRules
@@ -120,7 +121,7 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, TooManyRequests, TooManyLargeBodies),
+        (*_BODY, *_PROVEN, PayloadTooLarge, TooManyRequests, TooManyLargeBodies),
         schemas.UsersBody, schemas.UsersImported, query=("dryRun", "unconfirmed"), example=examples.NEWCOMERS,
         permission=Permission.USERS_WRITE, largest=LARGE_BODY,
     ),
@@ -156,7 +157,7 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/auth/verify/batch", sessions.verify_batch, Proof.TENANT, "Sessions",
-        (*_BODY, *_PROVEN, TooManyRequests, TooManyLargeBodies),
+        (*_BODY, *_PROVEN, PayloadTooLarge, TooManyRequests, TooManyLargeBodies),
         schemas.TokensBody, schemas.BatchAnswered, example=examples.TOKENS,
         permission=Permission.VERIFY, largest=LARGE_BODY,
     ),

@@ -186,7 +186,7 @@ class Intake(HttpToolsProtocol):
         path = self.url.partition(b"?")[0]
         self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
         if int(fields.get(b"content-length", 0)) > self._largest:
-            self._object(PayloadTooLarge())
+            self._object(PayloadTooLarge(many=self._largest > self._limits.body))
         if b"transfer-encoding" in fields:
             self._chunked = True
             self._beside = self._unsettled = 0
@@ -210,4 +210,4 @@ class Intake(HttpToolsProtocol):
     def _bound(self, body: bytes) -> None:
         self._body_size += len(body)
         if self._body_size > self._largest:
-            self._object(PayloadTooLarge())
+            self._object(PayloadTooLarge(many=self._largest > self._limits.body))

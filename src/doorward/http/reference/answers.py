@@ -10,8 +10,16 @@ import msgspec
 from doorward.core.errors import Fault, Refusal, StoreUnavailable, ValidationFailed
 from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint
-from doorward.http.errors import STATUS, MethodNotAllowed, NotAcceptable, NotFound, UnsupportedMediaType, body
-from doorward.http.guard import FORM, unique_query
+from doorward.http.errors import (
+    STATUS,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    body,
+)
+from doorward.http.guard import FORM, MAX_BODY, unique_query
 from doorward.http.reference.prose import ERROR, FAULTS, OAUTH_ERROR, Json
 from doorward.http.validation import validate
 
@@ -173,8 +181,13 @@ class _Refused(_General):
             self.also is None
             and self.kinds == _by_status().get(self.status)
             and ValidationFailed not in self.kinds
+            and not self._names_a_remedy
             and not any(map(self._by_standard, self.kinds))
         )
+
+    @property
+    def _names_a_remedy(self) -> bool:
+        return PayloadTooLarge in self.kinds and self.endpoint.largest != MAX_BODY
 
     def errors(self) -> Json:
         """Return the schemas of the errors in this response by their names, those of RFC 6749 among them."""
@@ -204,6 +217,11 @@ class _Refused(_General):
             found[ValidationFailed.code] = {
                 "summary": _first_line(ValidationFailed),
                 "value": msgspec.json.decode(body(_faulty(self.endpoint.takes))),
+            }
+        if self._names_a_remedy:
+            found[PayloadTooLarge.code] = {
+                "summary": _first_line(PayloadTooLarge),
+                "value": msgspec.json.decode(body(PayloadTooLarge(many=True))),
             }
         if self.also is not None:
             found["answer"] = {"summary": _first_line(type(self.also)), "value": msgspec.to_builtins(self.also)}

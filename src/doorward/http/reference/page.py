@@ -187,7 +187,8 @@ class _Book:
             if "content" not in answer:
                 continue
             for code, given in _content(answer).get("examples", {}).items():
-                if code not in self._components["examples"] or (code in self._general and code != "validation_error"):
+                shared = code in self._general and code != "validation_error" and "$ref" in given
+                if shared or code not in self._components["examples"]:
                     continue
                 example = self._components["examples"][code] if "$ref" in given else given
                 value = example["value"]

@@ -14,10 +14,10 @@ from doorward.http.fields import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHOR
 Json = dict[str, Any]
 
 CONVENTIONS = (
-    """A body is JSON in UTF-8, declared as `application/json`, at most 16 kB (`/auth/verify/batch`: 1 MB); fields not
-described here are ignored, except in bodies of `PATCH` and in `settings`, where they are faults. The bodies at `/oauth`
-are forms. A query parameter that is not described here is a fault, except at the endpoints of standards and
-operations, which ignore it.""",
+    """A body is JSON in UTF-8, declared as `application/json`, at most 16 kB (`/auth/verify/batch` and
+`/users/import`: 1 MB); fields not described here are ignored, except in bodies of `PATCH` and in `settings`, where
+they are faults. The bodies at `/oauth` are forms. A query parameter that is not described here is a fault, except at
+the endpoints of standards and operations, which ignore it.""",
     """A tenant proves itself with `Authorization: Bearer` and its token, which may do everything, or with an API key,
 which may do what its permissions say: each endpoint names the one it needs. What the tenant's token alone may do says
 so.""",
@@ -61,7 +61,8 @@ so.""",
 A user of the same login and `sub` is left as it is, so the same body may be sent again; a login of a user with another
 `sub` is refused as `login_taken`. With `dryRun` nothing is kept. A user whose
 `emailVerified` is false comes in disabled, unless `unconfirmed` says otherwise; one that has no `emailVerified` does
-not.""",
+not. A call counts as ten changes, and each kB of a body above 16 kB like one verification, both in budgets of their
+own. After 429 or 503 wait as `Retry-After` says and send the same body again.""",
     "transfer_hand_out": """A line of JSON for each user, in the order of their logins, in chunks: an answer without its
 last chunk is not whole. With `hashes` each line has a `passwordHash`; a key needs `users:write` as well then.""",
     "users_delete": "When this is answered, no process accepts a token of the user any more.",
@@ -87,8 +88,10 @@ sessions, which are counted apart, are cleared as well. Sessions and the passwor
 policy refuses leaves the code good.""",
     "sessions_refresh": """Each refresh token is good for one use. Within ten seconds the same one gets the same answer
 again, for clients that lost it; later, its second use ends the session, because somebody else has it.""",
-    "sessions_verify_batch": """Up to 500 tokens, answered in their order and with one look at the store. Each counts
-as a question. A token that is not active is not told apart from garbage.""",
+    "sessions_verify_batch": """Up to 500 tokens, answered in their order and with one look at the store. Each token
+counts like one verification, and so does each kB of a body above 16 kB, in a budget of its own. With the default
+`BUDGET_VERIFY` a tenant may send two batches of 500 tokens a second, after four at once. A token that is not active is
+not told apart from garbage.""",
     "sessions_index": "`lastActivity` may lag behind by a minute.",
     "sessions_end_many": "When this is answered, no process accepts their tokens any more.",
     "sessions_end_one": "When this is answered, no process accepts its tokens any more.",
