@@ -17,7 +17,8 @@ from doorward.settings import Settings
 from doorward.storage.database import Server
 from doorward.stores import choose, migrate
 from doorward.stores import servers as about
-from harness import PASSWORD, Service, read_settings
+from faults.test_full_disk import read_only
+from harness import PASSWORD, Service, read_settings, without
 from made import make_tenant, make_user
 from operators.desk import Operator
 from ops.certificates import Authority
@@ -127,6 +128,46 @@ SICK = {
 }
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_there_is_a_database(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    assert states(Operator(folder, {}), "files") == [], "there is nothing to look at yet"
+    assert states(Operator(tmp_path / "new", {}), "files") == []
+    with read_only(folder) as shut:
+        if shut != folder:
+            without("This test mounts a folder read-only, or runs as another user than root.")
+        said = found_files(Operator(folder, {}))["said"]
+        assert said in {f"{folder} cannot be written: it is mounted read-only.", f"{own_name()} cannot write {folder}."}
+
+
+def test_a_file_in_place_of_the_folder_is_called_one(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_text("")
+    operator = Operator(file, {"JWT_KEY": ""})
+    assert found_files(operator)["said"] == f"{file} is not a folder."
+    assert [one["said"] for one in told(operator) if one["name"] == "master key"] == [
+        f"DATA_DIR: {file} is not a folder."
+    ]
+    answer = operator.run("migrate")
+    assert (answer.exit_code, "is not a folder." in answer.stderr) == (1, True)
+
+
+def own_name() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def told(operator: Operator) -> list[dict[str, str]]:
+    answer = operator.run("doctor", "--json")
+    assert answer.exit_code == 3, answer.output
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def found_files(operator: Operator) -> dict[str, str]:
+    [found] = [one for one in told(operator) if one["name"] == "files"]
+    assert found["state"] == "fail"
+    return found
+
+
 def test_a_folder_that_the_service_makes_is_its_owners_only(tmp_path: Path) -> None:
     operator = Operator(tmp_path / "new", {})
     operator.do("migrate")
@@ -199,6 +240,7 @@ def test_a_database_that_the_user_cannot_write_is_a_failure(open_folder: Path) -
     with nobody():
         found = doctor._files(settings)
         user = pwd.getpwuid(os.geteuid()).pw_name
+    assert found is not None
     assert found.state == "fail"
     assert found.todo == f"If it serves as {user}: chown {user} {database}."
 

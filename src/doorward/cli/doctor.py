@@ -67,8 +67,8 @@ def _examine() -> Iterator[Finding]:
     yield from _stores(settings)
     yield from certificates.examine(settings, system_clock())
     yield from _disks(settings)
-    if not settings.on_postgresql and settings.database_path.exists():
-        yield _files(settings)
+    if not settings.on_postgresql and (found := _files(settings)):
+        yield found
     yield _hashing(settings)
     yield from _limits(settings)
 
@@ -148,17 +148,34 @@ def _disks(settings: Settings) -> Iterator[Finding]:
         yield Finding("disk", state, f"{free >> 20} MiB free in {folder}.", todo)
 
 
-def _files(settings: Settings) -> Finding:
+def _files(settings: Settings) -> Finding | None:
+    """Look at the database's files and their folder; None where there are none yet and they can be made."""
     database = settings.database_path
-    for path in (database.parent, database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))):
+    folder = _nearest(database.parent)
+    if not folder.is_dir():
+        return Finding("files", "fail", f"{folder} is not a folder.", "Name another place in DATA_DIR or DATABASE_URL.")
+    for path in (folder, database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))):
         if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
             user = pwd.getpwuid(os.geteuid()).pw_name
+            if os.statvfs(path).f_flag & os.ST_RDONLY:
+                return Finding(
+                    "files", "fail", f"{path} cannot be written: it is mounted read-only.", "Mount it writable."
+                )
             return Finding(
                 "files", "fail", f"{user} cannot write {path}.", f"If it serves as {user}: chown {user} {path}."
             )
+    if not database.exists():
+        return None
     if open_to_others(settings):
         return Finding("files", "warn", "Others can read the database.", f"chmod 700 {database.parent}.")
     return Finding("files", "ok", "The database is its owner's only.")
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path, or the nearest one above that exists."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
 
 
 def _hashing(settings: Settings) -> Finding:

@@ -95,6 +95,8 @@ def _decoded(key: str) -> Iterator[str]:
 
 def kept_keys(path: Path, *, create: bool = True) -> Keys:
     """Return the master keys of a file, which is made, with one key, where there is none and it may be; CannotStart."""
+    if path.parent.exists() and not path.parent.is_dir():
+        raise CannotStart(f"DATA_DIR: {path.absolute().parent} is not a folder.")
     try:
         if create:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -269,6 +269,7 @@ def migrate(path: Path, *, create: bool = True) -> int:
     the file is newer than this program, and nothing is touched; where it cannot be written; and, unless it may be
     created, where there is none.
     """
+    _require_folder(path)
     if sqlite3.sqlite_version_info < _MIN_VERSION:
         raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed.")
     if not create:
@@ -331,7 +332,13 @@ def look(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
+def _require_folder(path: Path) -> None:
+    if path.parent.exists() and not path.parent.is_dir():
+        raise CannotStart(f"DATA_DIR or DATABASE_URL: {path.absolute().parent} is not a folder.")
+
+
 def _require(path: Path) -> None:
+    _require_folder(path)
     if path.is_file() and path.stat().st_size:
         return
     raise CannotStart(
