@@ -105,7 +105,15 @@ def test_a_service_that_is_away_is_told_from_one_that_fails() -> None:
         result = run(f"http://127.0.0.1:{taken.getsockname()[1]}")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "cannot be asked: the connection failed (ConnectionRefusedError)" in result.stderr
+    assert "cannot be asked: connection refused; look at the host and the port in --url" in result.stderr
+
+
+def test_a_wrong_url_says_which_part_may_be_wrong(service: Service, tmp_path: Path) -> None:
+    said = run(f"https://127.0.0.1:{service.port}")
+    assert (said.exit_code, "is it https at this port?" in said.stderr) == (1, True), said.stderr
+    assert "look at the host in --url" in run("http://nowhere.invalid").stderr
+    said = run("https://127.0.0.1:1", "--ca", str(tmp_path / "missing.pem"))
+    assert said.stderr == "--ca, --cert or --key cannot be read (no such file or directory).\n"
 
 
 def test_what_is_no_doorward_is_told_so(service: Service) -> None:
@@ -254,7 +262,7 @@ def test_TR5_over_tls_with_an_authority_and_at_the_maintenance_listener(tmp_path
         beside = _beside_silent_handshakes(url, authority.file, operator)
         assert (beside.state, beside.why.startswith("Alone verify")) == (State.PASSED, True), beside.why
         strange = run(url, "--cert", operator.certificate, "--key", operator.key)
-        assert (strange.exit_code, "certificate is not believed" in strange.stderr) == (1, True)
+        assert (strange.exit_code, "certificate is not trusted" in strange.stderr) == (1, True)
         unknown = run(url, "--ca", authority.file)
         assert unknown.exit_code == 1
         missing = run(url, "--ca", str(tmp_path / "nothing"))

@@ -5,13 +5,16 @@ Plain `http.client`: the service needs no HTTP client of its own, and the image 
 
 import http.client
 import json
+import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from doorward.core.trouble import plain_reason
 from doorward.selftest.ledger import Ledger
 
 _LARGEST = 1 << 24
@@ -190,9 +193,18 @@ def plain(path: str) -> str:
     return "/".join("…" if len(part) > _LONGEST_WORD and not part.startswith("oauth-") else part for part in parts)
 
 
+_REMEDIES: tuple[tuple[type[Exception], str], ...] = (
+    (ssl.SSLCertVerificationError, "give its authority with --ca, or look at the host in --url"),
+    (ssl.SSLError, "is it https at this port? Give --ca for its authority, --cert where it wants one"),
+    (socket.gaierror, "look at the host in --url"),
+    (ConnectionRefusedError, "look at the host and the port in --url"),
+    (TimeoutError, "look at the host and the port in --url, or give it more time with --timeout"),
+    (ConnectionError, "is it http or https at this port?"),
+    (http.client.HTTPException, "is it http or https at this port?"),
+)
+
+
 def _how(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not believed ({error.verify_message})"
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    return f"the connection failed ({type(error).__name__})"
+    """Return why there was no answer, and which part of the URL or which option may be wrong."""
+    remedies = (remedy for kind, remedy in _REMEDIES if isinstance(error, kind))
+    return "; ".join([plain_reason(error), *islice(remedies, 1)])

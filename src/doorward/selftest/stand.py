@@ -73,7 +73,9 @@ class Stand:
         except (Failed, Held) as reason:
             raise CannotRun(f"The tenants could not be made ready: {reason}.") from None
         except (KeyError, TypeError, IndexError):
-            raise CannotRun("What answers there does not answer as Doorward does.") from None
+            raise CannotRun(
+                "What answers there does not answer as Doorward does; look at the host, port and path in --url."
+            ) from None
 
     def _new(self) -> Tenant:
         tenant = Tenant(self.client)

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from doorward.core.errors import CannotStart
+from doorward.core.trouble import plain_reason
 from doorward.storage.database import Server
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import look
@@ -58,6 +59,6 @@ async def _of_postgresql(address: Address) -> Server:
         finally:
             server.terminate()
     except FAULTS as error:
-        reason = f"DATABASE_URL: {address.place} stopped answering ({type(error).__name__})."
+        reason = f"DATABASE_URL: {address.place} stopped answering ({plain_reason(error)})."
         raise CannotStart(reason) from error
     return Server(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections, took=took)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from doorward.core.trouble import plain_reason
 from doorward.storage.email_keys import with_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import connect
@@ -189,7 +190,7 @@ def _told(place: Path | Address) -> Iterator[None]:
         if isinstance(place, Path) or not _is_servers(error):
             raise
         # The server's own words can repeat what it was sent.
-        raise Interrupted(f"The database could not go on ({type(error).__name__}).") from error
+        raise Interrupted(f"The database could not go on ({plain_reason(error)}).") from error
 
 
 def _is_servers(error: Exception) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from doorward.core.errors import StoreUnavailable
+from doorward.core.trouble import plain_reason
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
 from doorward.storage.full import DATABASE_DISK, FullStore
@@ -263,7 +264,7 @@ class PostgresDatabase:
             return self._full.refusal()
         if not self._away and not isinstance(error, _ROLLED_BACK):
             self._away = True
-            log.warning("the database does not answer", extra={"reason": type(error).__name__})
+            log.warning("the database does not answer", extra={"reason": plain_reason(error)})
         return StoreUnavailable(retry_after=1)
 
     async def _connect(self) -> Any:

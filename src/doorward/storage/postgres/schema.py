@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from doorward.core.errors import CannotStart
+from doorward.core.trouble import plain_reason
 from doorward.storage import email_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
@@ -117,8 +118,8 @@ def _explain(address: Address, error: Exception) -> CannotStart | None:
 
 
 def _said(error: BaseException) -> str:
-    # The server's own words can repeat what it was sent; the name of the error never does.
-    return type(error).__name__
+    # The server's own words can repeat what it was sent; the kind of the error never does.
+    return plain_reason(error)
 
 
 async def _check(connection: Any) -> None:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from doorward.core.errors import StoreUnavailable
+from doorward.core.trouble import plain_reason
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import Link, Refused, Reply, Trouble
 from doorward.storage.redis.lives import ASK_LIFE, Lives, NotBelieved
@@ -153,5 +154,7 @@ class Node:
 
 
 def _why(error: BaseException) -> str:
-    text = str(error) if isinstance(error, NotBelieved) else str(error).partition(" ")[0]
-    return f"{type(error).__name__} {text}".strip()
+    if isinstance(error, NotBelieved):
+        return str(error)
+    # Of a refusal the first word: the rest may repeat what was sent.
+    return f"refused, {str(error).partition(' ')[0]}" if isinstance(error, Refused) else plain_reason(error)

@@ -8,6 +8,7 @@ from time import perf_counter
 
 from doorward.core.errors import CannotStart
 from doorward.core.legacy_tokens import KEY_PREFIXES
+from doorward.core.trouble import plain_reason
 from doorward.storage.database import Server
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import Link, Refused, Trouble
@@ -45,7 +46,7 @@ async def check(address: Address, *, wait: float = 0.0) -> Server:
             except Refused as error:
                 raise CannotStart(_refusal(place, str(error))) from None
             except (*Trouble, NotBelieved) as error:
-                trouble = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+                trouble = plain_reason(error)
         if loop.time() >= until:
             raise CannotStart(f"REDIS_URL: {address.place} cannot be reached ({trouble}).")
         await asyncio.sleep(_PAUSE)

@@ -1,0 +1,34 @@
+"""Reasons of failures in plain words, for operators, without anything that a server or a file said."""
+
+import os
+import re
+import socket
+import ssl
+
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
+
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (ssl.SSLError, "TLS failed"),
+    (socket.gaierror, "the name of the host cannot be resolved"),
+    (TimeoutError, "no answer in time"),
+    (UnicodeError, "it is not UTF-8 text"),
+)
+_NO_CONNECTION = "the connection failed"
+
+
+def plain_reason(error: BaseException) -> str:
+    """Return why something failed, in a few words; only the kind of the error counts, never its message."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    if isinstance(error, OSError | EOFError):
+        return os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else _NO_CONNECTION
+    name = type(error).__name__
+    return _NO_CONNECTION if name == "ConnectionError" else _words(name.removesuffix("Error"))
+
+
+def _words(name: str) -> str:
+    return " ".join(_WORD.findall(name)).lower()
