@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from doorward.core.ports import Backoff, Counters, Verdict
+from doorward.core.ports import Backoff, Counters, Failures, Verdict
 from made import NOW, Workers
 
 EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
@@ -495,3 +495,33 @@ async def test_BF1_F2_a_clock_that_is_set_back_does_not_lift_the_cap(workers: Wo
     for _ in range(RULE.cap):
         await counters.settle(key, RULE, now=NOW + 7_200_000)
     assert (await elsewhere.reserve(key, RULE, now=NOW)).locked
+
+
+async def test_failures_are_read_without_changing_anything(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+
+    async def read(now: int) -> Failures:
+        return await elsewhere.failures(key, RULE, now=now)
+
+    assert await read(NOW) == Failures()
+    for count in range(1, 4):
+        await fail(counters, key, NOW)
+        assert await read(NOW) == Failures(count)
+    await fail(counters, key, NOW)
+    for _ in range(3):
+        assert await read(NOW) == Failures(4, NOW + 1_000), "and no attempt is reserved"
+    assert await read(NOW + 1_000) == Failures(4)
+    assert await read(NOW - 60_000) == Failures(4), "a block from before the clock was set back"
+    now = NOW
+    for _ in range(RULE.cap - 4):
+        now += 8_000
+        await fail(counters, key, now)
+    assert (await read(now)).locked
+    await counters.clear([key], now=now)
+    assert await read(now) == Failures()
+
+
+async def test_failures_that_are_forgotten_are_none(workers: Workers, key: str) -> None:
+    await fail(workers.counters[0], key, NOW)
+    assert await workers.counters[1].failures(key, RULE, now=NOW + RULE.memory - 1) == Failures(1)
+    assert await workers.counters[1].failures(key, RULE, now=NOW + RULE.memory) == Failures()

@@ -396,3 +396,15 @@ async def test_a_reservation_that_a_crash_left_behind_is_forgotten(throttle: Thr
     assert await wait_demanded(throttle) > 0
     clock.turn(milliseconds=throttle.backoff.lease)
     assert await wait_demanded(throttle) == 0
+
+
+async def test_failures_under_a_former_master_key_are_shown_too(
+    counters: RelationalCounters, clock: TurnableClock
+) -> None:
+    old, new = peppers([b"o" * 32]), peppers([b"n" * 32])
+    before = Throttle(counters, clock, old, patience=0)
+    for _ in range(5):
+        await fail(before)
+    after = Throttle(counters, clock, (*new, *old), patience=0)
+    assert await after.failures("tenant-a", "ALICE") == (5, clock() + 1_000, False)
+    assert await after.failures("tenant-a", "bob") == (0, 0, False)

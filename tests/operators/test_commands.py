@@ -465,6 +465,20 @@ def test_N16_an_operator_unlocks_who_was_locked_and_nobody_else(
     assert operator.run("user", "unlock", "nobody", "--tenant", tenant.email).exit_code == 1
 
 
+def test_wrong_passwords_in_a_row_are_shown_of_users_and_tenants(operator: Operator, tenant: Tenant) -> None:
+    tenant.create()
+    for _ in range(5):
+        tenant.login(password="wrong")
+    tenant.http.post("/tenant/login", json={"email": tenant.email, "password": "Wrong-Password-1"})
+    [user] = operator.read("user", "show", "alice", "--tenant", tenant.email)
+    [own] = operator.read("tenant", "show", tenant.email)
+    assert [(one["wrong_passwords"], one["locked"]) for one in (user, own)] == [(5, False), (1, False)]
+    assert own["waits_until"] is None
+    operator.do("user", "unlock", "alice", "--tenant", tenant.email)
+    [user] = operator.read("user", "show", "alice", "--tenant", tenant.email)
+    assert (user["wrong_passwords"], user["waits_until"]) == (0, None)
+
+
 REVOCATIONS = {
     "one": (("--user", "alice", "--id", "{id}"), [400, 200, 200], 200),
     "a user's": (("--user", "alice"), [400, 400, 200], 200),

@@ -22,6 +22,7 @@ from doorward.core.errors import CannotStart, Refusal, StoreUnavailable, Validat
 from doorward.core.identity import email_faults
 from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.ports import Failures
 from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenant_settings import House
@@ -205,6 +206,15 @@ def moment(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def failures_row(failures: Failures) -> Row:
+    """Return wrong passwords in a row, until when the next attempt has to wait, and whether no wait helps."""
+    return {
+        "wrong_passwords": failures.in_a_row,
+        "waits_until": moment(failures.blocked_until or None),
+        "locked": failures.locked,
+    }
 
 
 def read_secret(prompt: str, file: str | None, *, absent: str = "") -> str:

@@ -12,6 +12,7 @@ from doorward.cli.desk import (
     done,
     example,
     explained,
+    failures_row,
     moment,
     password_file,
     read_secret,
@@ -143,7 +144,9 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
         devices = await desk.devices.of_user(caller, UserRef(login))
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
         verified = {"email_verified": moment(one.email_verified_at)}
-        return {**_row(one), **verified, **more, "has_password": bool(one.password_hash), "sessions": len(devices)}
+        failures = failures_row(await desk.operations.throttle.failures(caller.tenant_id, one.login))
+        counts = {"has_password": bool(one.password_hash), "sessions": len(devices)}
+        return {**_row(one), **verified, **more, **counts, **failures}
 
     show_one(at_desk(work), as_json=as_json)
 

@@ -11,6 +11,7 @@ from doorward.cli.desk import (
     email,
     example,
     fail,
+    failures_row,
     moment,
     password_file,
     read_secret,
@@ -21,6 +22,7 @@ from doorward.cli.desk import (
 from doorward.core.model import Tenant
 from doorward.core.operations import operator
 from doorward.core.tenant_settings import NAMED_POLICIES, settings_of, write
+from doorward.core.throttle import TENANTS
 
 
 @click.group("tenant", epilog=example("doorward tenant list\ndoorward tenant disable shop@example.org"))
@@ -79,7 +81,8 @@ def show_tenant(*, tenant: str, as_json: bool) -> None:
     async def work(desk: Desk) -> dict[str, object]:
         one = await desk.operations.find(tenant)
         keys = await desk.stores.keys.of_tenant(one.id)
-        return {**_row(one), "api_keys": len(keys), "settings": write(settings_of(one))}
+        failures = failures_row(await desk.operations.throttle.failures(TENANTS, one.email))
+        return {**_row(one), "api_keys": len(keys), **failures, "settings": write(settings_of(one))}
 
     show_one(at_desk(work), as_json=as_json)
 

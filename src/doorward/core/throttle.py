@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from doorward.core.clock import monotonic_clock
 from doorward.core.errors import AccountLocked, StoreUnavailable, TooManyAttempts, TooManyRequests
 from doorward.core.identity import canonical
-from doorward.core.ports import Backoff, Clock, Counters
+from doorward.core.ports import Backoff, Clock, Counters, Failures
 
 TENANTS = "tenants"
 """The realm in which the attempts at tenants' own passwords are counted; a user's realm is its tenant's id."""
@@ -259,6 +259,18 @@ class Throttle:
         else:
             unknown_in = "" if attempt.known else self.alias(realm, "")
             await self.counters.settle(key, self.backoff, now=self.clock(), unknown_in=unknown_in)
+
+    async def failures(self, realm: str, name: str) -> Failures:
+        """Return the failures of a name, changing nothing; also those counted under former keys."""
+        found = [
+            await self.counters.failures(f"attempts:{_alias(pepper, realm, name)}", self.backoff, now=self.clock())
+            for pepper in self.peppers
+        ]
+        return Failures(
+            sum(one.in_a_row for one in found),
+            max(one.blocked_until for one in found),
+            any(one.locked for one in found),
+        )
 
     async def pardon(self, realm: str, name: str, sessions: Iterable[str] = ()) -> None:
         """Forget the failures of a name, and those counted apart for these sessions of its account."""

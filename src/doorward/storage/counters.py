@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from doorward.core.ports import APART, Backoff, Verdict, furthest
+from doorward.core.ports import APART, Backoff, Failures, Verdict, furthest
 from doorward.storage.database import Database, Step
 
 
@@ -46,6 +46,14 @@ class RelationalCounters:
     async def release(self, key: str) -> None:
         """See `Counters.release`."""
         await self._db.write(Step("release", {"key": key}))
+
+    async def failures(self, key: str, rule: Backoff, *, now: int) -> Failures:
+        """See `Counters.failures`."""
+        rows = await self._db.read("failures", {"key": key})
+        if not rows:
+            return Failures()
+        [[failures, blocked_until, expires_at]] = rows
+        return rule.standing(failures, blocked_until, expires_at, now)
 
     async def forget(self, key: str) -> None:
         """See `Counters.forget`."""

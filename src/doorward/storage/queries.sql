@@ -417,6 +417,9 @@ RETURNING failures
 -- name: attempts
 SELECT failures, blocked_until FROM attempts WHERE key = :key
 
+-- name: failures
+SELECT failures, blocked_until, expires_at FROM attempts WHERE key = :key
+
 -- name: settle
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at, unknown_in)
 VALUES (:key, 1, 0, 0, 0, CAST(:now AS BIGINT) + CAST(:memory_once AS BIGINT), :unknown_in)

@@ -7,7 +7,7 @@ either. All times are milliseconds since the Unix epoch, by the caller's clock, 
 from doorward.core.ports.accounts import Accounts, Found
 from doorward.core.ports.audit import AuditLog, Entry, Events
 from doorward.core.ports.clock import Clock
-from doorward.core.ports.counters import APART, Backoff, Counters, Verdict, furthest
+from doorward.core.ports.counters import APART, Backoff, Counters, Failures, Verdict, furthest
 from doorward.core.ports.credentials import ApiKey, ApiKeys, ResetCode, ResetCodes
 from doorward.core.ports.imports import Imports
 from doorward.core.ports.revocations import Revocation, Revocations
@@ -28,6 +28,7 @@ __all__ = [
     "Ending",
     "Entry",
     "Events",
+    "Failures",
     "Found",
     "Imports",
     "Policy",

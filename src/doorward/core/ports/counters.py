@@ -29,6 +29,17 @@ class Verdict(NamedTuple):
     locked: bool = False
 
 
+class Failures(NamedTuple):
+    """Failures in a row, and until when they block the next attempt: 0 where they do not.
+
+    `locked` says that no wait helps.
+    """
+
+    in_a_row: int = 0
+    blocked_until: int = 0
+    locked: bool = False
+
+
 class Backoff(NamedTuple):
     """How failures slow an identity down. Times in milliseconds.
 
@@ -69,6 +80,13 @@ class Backoff(NamedTuple):
             return Verdict(min(blocked_until - now, own))
         return Verdict(self.first, busy=True)
 
+    def standing(self, failures: int, blocked_until: int, expires_at: int, now: int) -> Failures:
+        """Return what a counter of this state means now."""
+        if expires_at <= now or not failures:
+            return Failures()
+        blocks = now < blocked_until <= now + self.wait(failures) + APART
+        return Failures(failures, blocked_until if blocks else 0, failures >= self.cap)
+
 
 class Counters(Protocol):
     """Budgets and failures; may be lost in a power cut, never by a restart. Every method is one atomic step.
@@ -102,6 +120,10 @@ class Counters(Protocol):
 
     async def release(self, key: str) -> None:
         """Give a reservation back: the secret was never looked at."""
+        ...
+
+    async def failures(self, key: str, rule: Backoff, *, now: int) -> Failures:
+        """Return the failures counted under `key`, changing nothing."""
         ...
 
     async def forget(self, key: str) -> None:

@@ -59,6 +59,11 @@ if ARGV[9] == '1' then redis.call('HSET', KEYS[1], 'unknown', 1) else redis.call
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', memory + tonumber(ARGV[10])))
 return failures
 
+-- name: failures
+-- KEYS attempts. Returns the failures, until when they block, and when they are forgotten.
+local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires')
+return {tonumber(held[1] or '0'), tonumber(held[2] or '0'), tonumber(held[3] or '0')}
+
 -- name: release
 -- KEYS attempts.
 if tonumber(redis.call('HGET', KEYS[1], 'pending') or '0') > 0 then redis.call('HINCRBY', KEYS[1], 'pending', -1) end

@@ -7,7 +7,7 @@ writes it, so that no attempt has a trip more, nor takes longer for a name that 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from doorward.core.ports import APART, Backoff, Verdict, furthest
+from doorward.core.ports import APART, Backoff, Failures, Verdict, furthest
 from doorward.storage.redis.client import Redis
 from doorward.storage.redis.link import Reply
 from doorward.storage.redis.scripts import Command, load_scripts
@@ -46,6 +46,11 @@ class RedisCounters:
     async def release(self, key: str) -> None:
         """See `Counters.release`."""
         await self._run("release", key)
+
+    async def failures(self, key: str, rule: Backoff, *, now: int) -> Failures:
+        """See `Counters.failures`."""
+        failures, blocked_until, expires_at = await self._run("failures", key)
+        return rule.standing(failures, blocked_until, expires_at, now)
 
     async def forget(self, key: str) -> None:
         """See `Counters.forget`."""
