@@ -11,7 +11,7 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
-from doorward.cli.desk import UNCONFIRMED, tenant_option
+from doorward.cli.desk import UNCONFIRMED, sentence_of, tenant_option
 from doorward.cli.fitting import NOT_WANTED, Fitting, Part
 from doorward.cli.program import lose
 from doorward.cli.rows import UnreadableFile
@@ -279,7 +279,7 @@ def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Resu
     except (CannotStart, NoSuchTenant) as reason:
         _fail(str(reason))
     except Refusal as refusal:
-        _fail(f"{type(refusal).sentence}.")
+        _fail(f"{sentence_of(refusal)}.")
     except UnreadableFile as reason:
         _fail(f"{reason}.")
     except OSError as error:
