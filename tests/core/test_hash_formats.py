@@ -398,6 +398,17 @@ COSTS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("power", "block", "bounds"),
+    [(1, 1 << 19, hash_formats.STANDARD), (2, 1 << 18, hash_formats.STANDARD), (1, 1 << 22, hash_formats.RAISED)],
+)
+def test_S1_scrypt_is_bounded_by_all_of_its_memory_and_not_by_its_table(
+    power: int, block: int, bounds: hash_formats.Bounds
+) -> None:
+    with pytest.raises(CostlyHash):
+        hash_formats.read(f"$scrypt$ln={power},r={block},p=1${SALT}${DIGEST}", bounds)
+
+
 @pytest.mark.parametrize(("text", "algorithm", "seconds", "memory"), COSTS)
 def test_S1_the_cost_of_a_hash_comes_from_its_parameters(
     text: str, algorithm: str, seconds: float, memory: int

@@ -53,6 +53,8 @@ BCRYPT_MAX_BYTES = 72
 _SALTS = range(1, 129)
 _DIGESTS = range(16, 129)
 _LARGEST_LN = 31
+_SCRYPT_BLOCKS = 1 << 20
+"""Bytes that scrypt may use beside its table, so that a table as large as the bound is within it."""
 _ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLAIN = str.maketrans("-_.", "+/+")
 
@@ -252,15 +254,15 @@ def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes, bo
 def _derive_scrypt(
     count: int, block: int, lanes: int, salt: bytes, size: int, bounds: Bounds
 ) -> tuple[Callable[[bytes], bytes], Cost]:
-    if 128 * count * block > bounds.memory or count * block * lanes > bounds.scrypt:
+    # OpenSSL counts the blocks of all lanes and two more beside the N of the table.
+    memory = 128 * block * (count + lanes + 2)
+    if memory > bounds.memory + _SCRYPT_BLOCKS or count * block * lanes > bounds.scrypt:
         raise CostlyHash
     if count <= 1 or count & (count - 1) or not block or not lanes or len(salt) not in _SALTS:
         raise UnfitHash
     if count.bit_length() > 16 * block:
         # RFC 7914, section 2: N < 2^(128 r / 8). No scrypt computes such a hash.
         raise UnfitHash
-    # OpenSSL counts the blocks of all lanes and two more beside the N of the table.
-    memory = 128 * block * (count + lanes + 2)
 
     def derive(secret: bytes) -> bytes:
         return hashlib.scrypt(secret, salt=salt, n=count, r=block, p=lanes, maxmem=memory + (1 << 20), dklen=size)
