@@ -116,6 +116,17 @@ def test_S5_requests_at_once_never_exceed_the_quota(shared: Service, other: Tena
     assert other.create().status_code == 200
 
 
+def test_S5_the_same_import_at_once_never_lacks_room_for_users_that_are_there(shared: Service) -> None:
+    names = [f"user{n}" for n in range(MOST)]
+    for _ in range(5):
+        tenant = shared.tenant(f"{uuid4().hex}@example.org")
+        with ThreadPoolExecutor(4) as pool:
+            answers = [pool.submit(take, tenant, *names) for _ in range(4)]
+            results = [result for answer in answers for result in answer.result()]
+        assert {code for _, code in results} == {None}
+        assert [status for status, _ in results].count("created") == MOST
+
+
 def test_S5_a_login_that_is_replaced_needs_no_room(store: dict[str, str], module_folder: Path) -> None:
     settings = {**store, "MAX_USERS_PER_TENANT": "1", "EXISTING_LOGIN": "replace"}
     with running(read_settings(module_folder, settings)) as service:

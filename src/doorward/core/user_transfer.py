@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -121,7 +122,7 @@ class UserTransfer:
         as it is, so the same rows may be given again. A login that a user of another `sub` has is refused as
         `login_taken`. Logins are compared in their canonical form. A hash of no known format, or of a cost beyond
         `bounds`, refuses its row and no other. So does a quota of users that has no room for the row; earlier rows come
-        first.
+        first. Conflict where other requests take its places again and again.
 
         With `dry_run` nothing is kept, and the outcomes are what they would be; `rehearsed` then carries the logins of
         earlier calls from one call to the next.
@@ -133,44 +134,40 @@ class UserTransfer:
         async for row in in_turns(judged):
             if isinstance(row, Newcomer) and not _is_skipped(row, unconfirmed):
                 first.setdefault(canonical(row.login), row)
-        holders = await self._holders(caller.tenant_id, first)
         earlier = rehearsed if rehearsed is not None else {}
-        holders |= {login: earlier[login] for login in first if login in earlier}
-        new = {login: row for login, row in first.items() if login not in holders}
-        created, excess = await self._keep(caller, new, unconfirmed, rehearsed=len(earlier) if dry_run else None)
-        if lost := new.keys() - created.keys() - excess:
-            holders |= await self._holders(caller.tenant_id, {login: new[login] for login in lost})
-        kept = {login: Holder(row.login, row.sub) for login, row in created.items()}
-        earlier.update(kept)
-        holders |= kept
-        return [_outcome(row, created, excess, holders, unconfirmed) async for row in in_turns(judged)]
-
-    async def _keep(
-        self, caller: Caller, new: dict[str, Newcomer], unconfirmed: Unconfirmed, *, rehearsed: int | None
-    ) -> tuple[dict[str, Newcomer], frozenset[str]]:
-        """Keep as many new users as the quota has room for; return those kept, and the logins of the others.
-
-        In a rehearsal none is kept; `rehearsed` is then how many there would be more by now.
-        """
         for _ in range(_TRIES):
-            room = await self.accounts.room_for_users(caller.tenant_id)
-            if room is not None:
-                room = max(0, room - (rehearsed or 0))
+            room = await self._room(caller.tenant_id, len(earlier) if dry_run else 0)
+            # After the room: a login that is free now was free when there was no room for it.
+            holders = await self._holders(caller.tenant_id, first)
+            holders |= {login: earlier[login] for login in first if login in earlier}
+            new = {login: row for login, row in first.items() if login not in holders}
             fitting = dict(islice(new.items(), room))
-            excess = frozenset(new.keys() - fitting.keys())
-            if rehearsed is not None or not fitting:
-                return fitting, excess
-            detail = "hash" if any(row.password_hash for row in fitting.values()) else ""
-            imported = event(caller, self.clock(), "users.import", subject=f"{len(fitting)} users", detail=detail)
-            users = [self._user(caller.tenant_id, row, unconfirmed) async for row in in_turns(fitting.values())]
             try:
-                kept = await self.accounts.add_users(users, events=[imported])
+                created = fitting if dry_run or not fitting else await self._keep(caller, fitting, unconfirmed)
             except QuotaExceeded:
                 # Another request took the room meanwhile.
                 continue
-            # Another request may have taken a login meanwhile; the store's answer counts.
-            return {login: row for (login, row), is_kept in zip(fitting.items(), kept, strict=True) if is_kept}, excess
+            if lost := fitting.keys() - created.keys():
+                holders |= await self._holders(caller.tenant_id, {login: fitting[login] for login in lost})
+            kept = {login: Holder(row.login, row.sub) for login, row in created.items()}
+            earlier.update(kept)
+            holders |= kept
+            excess = new.keys() - fitting.keys()
+            return [_outcome(row, created, excess, holders, unconfirmed) async for row in in_turns(judged)]
         raise Conflict
+
+    async def _room(self, tenant_id: str, rehearsed: int) -> int | None:
+        """Return the number of users that the quota has room for, with so many more than there are; None for any."""
+        room = await self.accounts.room_for_users(tenant_id)
+        return None if room is None else max(0, room - rehearsed)
+
+    async def _keep(self, caller: Caller, new: Mapping[str, Newcomer], unconfirmed: Unconfirmed) -> dict[str, Newcomer]:
+        """Keep new users and return them, without those whose login another request took meanwhile. QuotaExceeded."""
+        detail = "hash" if any(row.password_hash for row in new.values()) else ""
+        imported = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
+        users = [self._user(caller.tenant_id, row, unconfirmed) async for row in in_turns(new.values())]
+        kept = await self.accounts.add_users(users, events=[imported])
+        return {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}
 
     async def hand_out(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
         """Yield all users of the calling tenant, some at a time, by canonical login; the log says that it happened.
@@ -237,7 +234,7 @@ def _is_skipped(row: Newcomer, unconfirmed: Unconfirmed) -> bool:
 def _outcome(
     row: Newcomer | Unfit,
     new: Mapping[str, Newcomer],
-    excess: frozenset[str],
+    excess: AbstractSet[str],
     holders: Mapping[str, Holder],
     unconfirmed: Unconfirmed,
 ) -> Outcome:

@@ -121,7 +121,7 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
-        (*_BODY, *_PROVEN, PayloadTooLarge, TooManyRequests, TooManyLargeBodies),
+        (*_BODY, *_PROVEN, Conflict, PayloadTooLarge, TooManyRequests, TooManyLargeBodies),
         schemas.UsersBody, schemas.UsersImported, query=("dryRun", "unconfirmed"), example=examples.NEWCOMERS,
         permission=Permission.USERS_WRITE, largest=LARGE_BODY,
     ),
