@@ -575,6 +575,28 @@ def test_F24_a_part_that_cannot_be_kept_is_left_out_and_named_where_the_operator
         assert "0 created" in again.stdout
 
 
+@pytest.mark.parametrize("form", ["[{}]", '{{"a": 1, "b": {}}}'])
+def test_F24_metadata_of_any_depth_is_left_out_and_the_user_kept(settings: Settings, tmp_path: Path, form: str) -> None:
+    deep = "1"
+    for _ in range(700):
+        deep = form.format(deep)
+    file = write(tmp_path / "deep.ndjson", f'{{"id": "1", "traits": {{"email": "ann@b", "name": "Ann", "a": {deep}}}}}')
+    answer = run("kratos", file, "--metadata", "fit", "--json")
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["partsLeftOut"][0]["part"].startswith("metadata.traits.a")
+    assert json.loads(users(settings)["ann@b"].metadata or "")["traits"]["name"] == "Ann"
+
+
+def test_F24_a_large_cell_refuses_its_row_and_no_other(settings: Settings, tmp_path: Path) -> None:
+    picture = json.dumps({"picture": "x" * 200_000, "name": "Ann"}).replace('"', '""')
+    lines = ["id,email,raw_user_meta_data", f'1,ann@example.org,"{picture}"', "2,ben@example.org,"]
+    file = write(tmp_path / "users.csv", "\n".join(lines))
+    assert run("supabase", file).exit_code == 3
+    assert list(users(settings)) == ["ben@example.org"]
+    assert run("supabase", file, "--metadata", "fit").exit_code == 0
+    assert list(users(settings)) == ["ann@example.org", "ben@example.org"]
+
+
 def test_F24_what_lets_a_user_in_is_never_left_out(settings: Settings, tmp_path: Path) -> None:
     rows = [
         {"login": "a", "email": "a@b", "sub": "a", "disabled": "yes", "company": 7},
@@ -601,6 +623,14 @@ def test_F25_a_line_of_no_realm_is_refused_and_not_lost(settings: Settings, tmp_
 
 def keycloak_user(name: str) -> dict[str, Any]:
     return {"id": f"id-{name}", "username": name, "email": f"{name}@example.org"}
+
+
+def test_F25_a_credential_that_nests_too_deep_refuses_its_row_and_no_other(settings: Settings, tmp_path: Path) -> None:
+    credential = {"type": "password", "secretData": "[" * 100_000, "credentialData": "{}"}
+    file = write(tmp_path / "realm.json", [keycloak_user("ann") | {"credentials": [credential]}, keycloak_user("ben")])
+    answer = run("keycloak", file, "--json")
+    assert (answer.exit_code, list(users(settings))) == (3, ["ben"])
+    assert json.loads(answer.stdout)["reasons"]["refused"] == {"unreadable_entry": 1}
 
 
 @pytest.mark.parametrize(

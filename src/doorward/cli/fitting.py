@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 from doorward.core import hash_formats
 from doorward.core.errors import ValidationFailed
 from doorward.core.hash_formats import STANDARD, Bounds, UnfitHash
 from doorward.core.user_transfer import Newcomer, Unfit
+from doorward.http.fields import SCOPE_DEPTH
 from doorward.http.rows import read_row
 from doorward.http.schemas import ImportedUser
 from doorward.http.validation import validate
@@ -77,19 +77,23 @@ class Fitting(NamedTuple):
 
 def _shrink(metadata: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
     """Return metadata without the largest or deepest values, as few as it takes to be kept, and their paths."""
-    metadata, dropped = deepcopy(metadata), []
+    metadata, dropped = dict(metadata), []
     while metadata and not _fits(metadata):
-        dropped.append(_drop_one(metadata, _fits))
+        dropped.append(_drop_one(metadata, _fits, SCOPE_DEPTH))
     return metadata, dropped
 
 
-def _drop_one(value: dict[str, Any], fits: Callable[[Any], bool]) -> tuple[str, ...]:
-    """Remove the first value that does not fit alone, else the largest; of an object only a part. Return its path."""
+def _drop_one(value: dict[str, Any], fits: Callable[[Any], bool], levels: int) -> tuple[str, ...]:
+    """Remove the first value that does not fit alone, else the largest; of an object only a part. Return its path.
+
+    Objects inside `value` are replaced and not changed. An object more than so many `levels` deep goes as a whole.
+    """
     alone = (key for key in value if not fits({key: value[key]}))
     key = next(alone, None) or max(value, key=lambda key: len(json.dumps(value[key])))
     child = value[key]
-    if isinstance(child, dict) and len(child) > 1:
-        return key, *_drop_one(child, lambda part: fits({key: part}))
+    if levels and isinstance(child, dict) and len(child) > 1:
+        value[key] = part = dict(child)
+        return key, *_drop_one(part, lambda part: fits({key: part}), levels - 1)
     del value[key]
     return (key,)
 

@@ -82,6 +82,8 @@ def _table(file: IO[str], columns: Sequence[str] = (), *, is_exact: bool = True)
 
     A row with more cells than columns is unreadable; unless `is_exact` is False, one with fewer is as well.
     """
+    # The module's own limit is less than a picture in a user's metadata.
+    csv.field_size_limit(_LONGEST_ROW)
     reader = csv.DictReader(file, columns or None, strict=True)
     names = reader.fieldnames or ()
     if len(set(names)) < len(names):

@@ -9,7 +9,7 @@ from doorward.core.errors import CannotStart
 Entry = Mapping[str, Any]
 Row = dict[str, Any]
 
-UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 """Exceptions of a reader for an entry that its system does not write."""
 
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, False, "{}", "[]", "f", "false", "0", 0)
