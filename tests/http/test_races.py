@@ -147,6 +147,28 @@ def test_TK15_a_login_in_flight_does_not_outlive_the_deletion_of_its_user(tenant
         assert logins(tenant) == []
 
 
+def test_N6_a_user_that_is_deleted_while_it_is_put_is_created_again(tenant: Tenant) -> None:
+    ready = slow_hash("old")
+    body = {"email": "new@example.org", "password": "old", "sub": "sub-2"}
+
+    def put() -> httpx.Response:
+        return tenant.http.put("/user/alice", json=body, headers=tenant.headers)
+
+    def delete_later() -> httpx.Response:
+        time.sleep(0.03)
+        return tenant.delete("alice")
+
+    for _ in range(3):
+        former = tenant.create("alice", passwordHash=ready).json()["id"]
+        answer, deleted = together([put, delete_later])
+        assert (answer.status_code in {200, 201}, deleted.status_code) == (True, 200), answer.text
+        if answer.status_code == 201:
+            assert tenant.get("/user/alice").json() == answer.json()
+            assert answer.json()["id"] != former
+            assert tenant.delete("alice").status_code == 200
+        assert logins(tenant) == []
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.03])
 def test_TK15_a_login_in_flight_does_not_outlive_the_password_it_was_made_with(
     replacing: Service, delay: float

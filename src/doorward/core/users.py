@@ -159,11 +159,15 @@ class Users:
         check_email(new.email)
         await self.throttle.write(tenant_id)
         before = await self.accounts.user_by_login(tenant_id, new.login)
+        if before is not None and await self._is_current(before, new.password):
+            try:
+                return Kept(await self._revise(caller, before, new), created=False)
+            except LoginNotFound:
+                # Another request deleted it meanwhile.
+                before = None
         if before is None:
             check_login(new.login)
             await self._check_room(tenant_id)
-        elif await self._is_current(before, new.password):
-            return Kept(await self._revise(caller, before, new), created=False)
         secret = await self.secret(tenant_id, new.password, new.login, new.email)
         user = self._user(tenant_id, new, secret)
         created = event(caller, user.registration_date, "user.create", subject=user.id, detail=secret.detail)
