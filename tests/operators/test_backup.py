@@ -246,6 +246,17 @@ def test_N9_a_file_that_exists_is_replaced_only_by_force(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_N9_not_even_force_replaces_the_database_by_its_backup(tmp_path: Path) -> None:
+    operator = Operator(tmp_path / "data", {})
+    operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
+    database = tmp_path / "data" / "doorward.db"
+    (tmp_path / "link").symlink_to(database)
+    for file in (database, tmp_path / "link"):
+        refused = operator.run("backup", str(file), "--force")
+        assert (refused.exit_code, refused.stderr) == (1, f"{file} is the database itself; choose another name.\n")
+    assert "a@example.org" in operator.do("tenant", "list").stdout
+
+
 def test_F36_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     operator = Operator(tmp_path / "data", {})

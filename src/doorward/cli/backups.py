@@ -71,6 +71,8 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     schema = explained(lambda: migrate(settings, create=False))
     now = system_clock()
     place = explained(lambda: place_of(settings))
+    if isinstance(place, Path) and not to_output and file.exists() and file.samefile(place):
+        fail(f"{file} is the database itself; choose another name.")
     try:
         with progress("Backing up", lambda: asyncio.run(size_of(place, TABLES))) as step:
             if to_output:
