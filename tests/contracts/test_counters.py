@@ -235,6 +235,19 @@ async def test_N6_what_an_account_brings_along_makes_a_counter_of_an_unknown_nam
     assert await failures(elsewhere, key, NOW) == 2
 
 
+async def test_N6_failures_that_are_forgotten_do_not_come_back_with_those_of_another_name(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+    for step in range(7):
+        await fail(counters, key, NOW + 60_000 * step)
+    later = NOW + 60_000 * 6 + RULE.memory
+    await fail(counters, f"{key}-former", later)
+    assert (await counters.failures(key, RULE, now=later)).in_a_row == 0
+    await elsewhere.inherit(key, f"{key}-former", now=later)
+    assert (await counters.failures(key, RULE, now=later)).in_a_row == 1
+
+
 async def test_KR4_of_many_who_inherit_at_once_one_does(workers: Workers, key: str) -> None:
     counters, _ = workers.counters
     former = f"{key}-former"

@@ -69,7 +69,7 @@ class RelationalCounters:
         await self._db.write(
             # Of two processes at once, one waits here for the other, and then finds nothing.
             Step("hold_attempts", {"key": former, "now": now}, vital=True),
-            Step("inherit_attempts", {"key": key, "former": former}),
+            Step("inherit_attempts", {"key": key, "former": former, "now": now}),
             Step("drop_attempts", {"key": former}),
         )
 

@@ -458,7 +458,8 @@ UPDATE attempts SET pending = 0 WHERE key = :key AND expires_at > :now RETURNING
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at, unknown_in)
 SELECT CAST(:key AS TEXT), failures, 0, 0, blocked_until, expires_at, unknown_in FROM attempts WHERE key = :former
 ON CONFLICT (key) DO UPDATE
-SET failures = attempts.failures + excluded.failures,
+SET failures = excluded.failures + CASE
+        WHEN attempts.expires_at > CAST(:now AS BIGINT) THEN attempts.failures ELSE 0 END,
     blocked_until = CASE
         WHEN attempts.blocked_until > excluded.blocked_until THEN attempts.blocked_until
         ELSE excluded.blocked_until END,

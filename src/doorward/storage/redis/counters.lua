@@ -126,9 +126,11 @@ return {tonumber(held[1] or '0'), tonumber(held[2] or '0'), tonumber(held[3] or 
 -- name: inherit
 -- KEYS attempts. ARGV now, failures, blocked, expires, 1 for an unknown name, slack.
 local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires')
+local failures, expires = tonumber(held[1] or '0'), tonumber(held[3] or '0')
+if expires <= tonumber(ARGV[1]) then failures = 0 end
 local blocked = math.max(tonumber(held[2] or '0'), tonumber(ARGV[3]))
-local expires = math.max(tonumber(held[3] or '0'), tonumber(ARGV[4]))
-redis.call('HSET', KEYS[1], 'failures', tonumber(held[1] or '0') + tonumber(ARGV[2]),
+expires = math.max(expires, tonumber(ARGV[4]))
+redis.call('HSET', KEYS[1], 'failures', failures + tonumber(ARGV[2]),
   'blocked', string.format('%.0f', blocked), 'expires', string.format('%.0f', expires))
 if ARGV[5] ~= '1' then redis.call('HDEL', KEYS[1], 'unknown') end
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expires - tonumber(ARGV[1]) + tonumber(ARGV[6])))
