@@ -181,7 +181,7 @@ CANNOT_START = {
     "a data folder that is a file": ({"DATA_DIR": "/dev/null/x"}, "DATA_DIR: "),
     "a database folder that is a file": (
         {"JWT_KEY": KEY, "DATABASE_URL": "sqlite:////dev/null/x.db"},
-        "DATABASE_URL: ",
+        "DATA_DIR or DATABASE_URL: /dev/null is not a folder",
     ),
     "an address of another machine": (
         {"JWT_KEY": KEY, "HOST": "192.0.2.1"},

@@ -76,7 +76,7 @@ class Visitor:
         self._send("POST", "/auth/verify/batch", {"tokens": [token, "nonsense"]})
         self._send("POST", "/auth", {"login": f"nobody-{number}", "password": "no", "deviceId": device}, 404)
         self._send("POST", "/auth", {"login": "alice"}, 422)
-        self._send("GET", "/user/alice/sessions?limit=5")
+        self._send("GET", "/user/alice/sessions")
         self._send("GET", "/user?limit=5")
         self._send("POST", "/auth/logout", {"token": token})
         self._send("POST", "/auth/logout", {"token": token}, 400)
@@ -137,9 +137,9 @@ def keep_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Refusal] = []
     refuse = Refusal.__init__
 
-    def keep(self: Refusal, *, retry_after: int | None = None) -> None:
+    def keep(self: Refusal, **details: Any) -> None:
         kept.append(self)
-        refuse(self, retry_after=retry_after)
+        refuse(self, **details)
 
     monkeypatch.setattr(Refusal, "__init__", keep)
 
