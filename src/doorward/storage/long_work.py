@@ -16,7 +16,7 @@ _SCAN: Final = 0.005
 _STEP: Final = 0.0002
 """Seconds that a step of a large write is taken for."""
 
-_LARGE: Final = 100
+LARGE: Final = 100
 """Steps of a write that is large."""
 
 _PATIENCE: Final = 4.0
@@ -39,7 +39,7 @@ class LongWork:
 
     async def write(self, steps: Sequence[Step], write: Callable[[], Awaitable[list[list[Row]]]]) -> list[list[Row]]:
         """Return what `write` returns, a transaction of these steps; at once unless it is a large one of a tenant."""
-        if len(steps) < _LARGE or "tenant_id" not in steps[0].values:
+        if len(steps) < LARGE or "tenant_id" not in steps[0].values:
             return await write()
         return await self._run(str(steps[0].values["tenant_id"]), _STEP * len(steps), write)
 

@@ -24,7 +24,7 @@ from doorward.core.trouble import plain_reason
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
 from doorward.storage.full import DATABASE_DISK, FullStore
-from doorward.storage.long_work import LongWork
+from doorward.storage.long_work import LARGE, LongWork
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.postgres.pool import Pool
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _SECONDS = 1.0
+# A large write runs alone among its like (`LongWork`), so it may take longer without keeping other work waiting.
+_LARGE_WRITE_SECONDS = 3.0
 # Shorter than ours, so that a statement that is merely slow is ended by the server and costs no connection.
 _SERVER_MILLISECONDS = 900
 _IDLE_MILLISECONDS = 5_000
@@ -147,7 +149,8 @@ class PostgresDatabase:
         return rows
 
     async def _write(self, steps: tuple[Step, ...]) -> list[list[Row]]:
-        deadline = asyncio.get_running_loop().time() + _SECONDS
+        seconds = _LARGE_WRITE_SECONDS if len(steps) >= LARGE else _SECONDS
+        deadline = asyncio.get_running_loop().time() + seconds
         for tried in range(1, _WRITE_TRIES + 1):
             try:
                 return await self._trip(partial(self._run, steps), deadline=deadline)
