@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from doorward.core.identity import canonical
-from doorward.core.model import Event, Origin, User
+from doorward.core.model import AHEAD, Event, Origin, User
 from doorward.core.ports import Accounts, Found, Policy
 from harness import read_settings
 from made import NOW, Workers, claimed, kept_tenant, made_event, make_tenant, make_user, user_session
@@ -478,6 +478,12 @@ async def test_activity_moves_forward_only(workers: Workers) -> None:
     await elsewhere.touch_users({users[0].id: NOW + 5, users[1].id: NOW + 30}, now=NOW)
     moved = [await accounts.user_by_id(user.tenant_id, user.id) for user in users]
     assert moved == [replace(users[0], last_activity=NOW + 10), replace(users[1], last_activity=NOW + 30)]
+    # But for a clock that was set back, by more than clocks differ.
+    for now, expected in ((NOW + 10 - AHEAD, NOW + 10), (NOW + 9 - AHEAD, NOW + 9 - AHEAD)):
+        await elsewhere.touch_users({users[0].id: now}, now=now)
+        found = await accounts.user_by_id(users[0].tenant_id, users[0].id)
+        assert found
+        assert found.last_activity == expected
 
 
 async def test_DU11_activity_resurrects_nobody(workers: Workers) -> None:

@@ -70,6 +70,14 @@ async def test_AU6_pages_go_from_the_newest_to_the_oldest_of_one_tenant(workers:
     assert await log.page(tenant_id, before=1, limit=3) == []
 
 
+async def test_AU6_a_log_is_followed_from_the_oldest_to_the_newest_of_one_tenant(workers: Workers) -> None:
+    log, tenant_id, other = workers.one.audit, str(uuid4()), str(uuid4())
+    for number in range(7):
+        await log.record(made_event(tenant_id, f"{number}"), made_event(other, "x"))
+    pages = [await workers.other.audit.follow(tenant_id, after=after, limit=3) for after in (0, 3, 6, 7)]
+    assert [[entry.number for entry in page] for page in pages] == [[1, 2, 3], [4, 5, 6], [7], []]
+
+
 async def test_tenants_that_have_a_chain_are_listed_in_order(workers: Workers) -> None:
     log = workers.one.audit
     mine = sorted(str(uuid4()) for _ in range(5))
@@ -118,6 +126,15 @@ async def test_AU3_a_clock_that_was_set_back_does_not_make_a_sweep_lose_what_is_
     assert (await AuditTrail(log).check(tenant_id)).broken_at is None
 
 
+async def test_AU3_an_entry_of_the_moment_that_a_sweep_names_is_young(workers: Workers) -> None:
+    log, tenant_id = workers.one.audit, str(uuid4())
+    for at in (NOW + 500, NOW):
+        await log.record(made_event(tenant_id, at=at))
+    while await log.sweep(NOW + 500, limit=10):
+        pass
+    assert [entry.at for entry in await whole(workers, tenant_id)] == [NOW + 500, NOW]
+
+
 async def test_T5_a_sweep_of_one_chain_moves_the_base_of_no_other(workers: Workers) -> None:
     log, old, young = workers.one.audit, str(uuid4()), str(uuid4())
     while await log.sweep(NOW + 10_000, limit=1000):
@@ -146,5 +163,8 @@ async def test_T5_a_base_never_moves_back(workers: Workers) -> None:
         await workers.one.database.write(Step("move_base", {"tenant_id": tenant_id, "number": number}))
     assert await workers.other.audit.base(tenant_id) == (4, entries[3].hash)
     await workers.one.database.write(Step("sweep_audit", {"tenant_id": tenant_id, "number": 4}))
+    # Nor does it lose its hash to a worker that found the same entries and comes after they are gone.
+    await workers.one.database.write(Step("move_base", {"tenant_id": tenant_id, "number": 4}))
+    assert await workers.other.audit.base(tenant_id) == (4, entries[3].hash)
     chain = await AuditTrail(workers.other.audit).check(tenant_id)
     assert (chain.entries, chain.broken_at) == (1, None)

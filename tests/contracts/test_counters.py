@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doorward.core.ports import Backoff, Counters, Failures, Verdict
+from doorward.storage.redis.counters import _place
+from doorward.storage.redis.scripts import Command
 from made import NOW, Workers
 
 EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
@@ -343,6 +345,109 @@ async def test_T2_an_expired_name_passes_no_failure_on_to_one_that_counts(worker
     assert await waits(counters, key, later) == 0
 
 
+async def test_BF2_a_failure_ends_its_own_reservation_and_no_other(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(2):
+        assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    await elsewhere.settle(key, RULE, now=NOW)
+    # One has failed and one is in flight, of three that may fail.
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    assert (await elsewhere.reserve(key, RULE, now=NOW)).busy
+
+
+async def test_BF2_a_failure_without_a_reservation_makes_no_room_for_another(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    for _ in range(2):
+        await elsewhere.settle(key, RULE, now=NOW)
+    assert await counters.reserve(key, RULE, now=NOW) == Verdict(0)
+    assert (await elsewhere.reserve(key, RULE, now=NOW)).busy
+
+
+async def test_BF2_a_lease_that_is_over_makes_room_beside_failures_that_are_remembered(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+    await fail(counters, key, NOW)
+    for now in (NOW, NOW + RULE.lease):
+        for _ in range(RULE.free - 1):
+            assert await counters.reserve(key, RULE, now=now) == Verdict(0)
+        assert (await elsewhere.reserve(key, RULE, now=now)).busy
+
+
+async def test_BF2_a_block_is_judged_by_the_rule_of_the_attempt(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    for _ in range(RULE.free + 1):
+        await counters.settle(key, RULE, now=NOW)
+    assert await elsewhere.reserve(key, RULE, now=NOW) == Verdict(RULE.first)
+    assert await elsewhere.reserve(key, RULE._replace(free=10), now=NOW) == Verdict(0)
+
+
+@pytest.mark.parametrize("later", ["own", "former"])
+async def test_KR4_of_two_blocks_the_one_that_ends_later_goes_on(workers: Workers, key: str, later: str) -> None:
+    counters, elsewhere = workers.counters
+    former, rule = f"{key}-former", RULE._replace(cap=20)
+    for name in (key, former):
+        for _ in range(RULE.free + 1):
+            await counters.settle(name, rule, now=NOW + 500 if (name == key) == (later == "own") else NOW)
+    await elsewhere.inherit(key, former, now=NOW + 500)
+    assert await counters.reserve(key, rule, now=NOW + 500) == Verdict(RULE.first)
+
+
+@pytest.mark.parametrize("later", ["own", "former"])
+async def test_KR4_failures_of_both_names_are_remembered_as_long_as_the_later_ones(
+    workers: Workers, key: str, later: str
+) -> None:
+    counters, elsewhere = workers.counters
+    former = f"{key}-former"
+    for name in (key, former):
+        await counters.settle(name, RULE, now=NOW + 50_000 if (name == key) == (later == "own") else NOW)
+    await elsewhere.inherit(key, former, now=NOW + 60_000)
+    assert await failures(counters, key, NOW + 50_000 + RULE.memory - 1) == 2
+
+
+async def test_KR4_a_failure_that_demands_no_wait_neither_lifts_a_block_nor_lengthens_it(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+    former = f"{key}-former"
+    for _ in range(RULE.free + 1):
+        await counters.settle(former, RULE, now=NOW)
+    await counters.settle(key, RULE, now=NOW + 900)
+    await elsewhere.inherit(key, former, now=NOW + 900)
+    assert await counters.reserve(key, RULE, now=NOW + 900) == Verdict(100)
+    assert await counters.reserve(key, RULE, now=NOW + 1_000) == Verdict(0)
+
+
+async def is_stored(workers: Workers, key: str) -> bool:
+    """Tell whether a store still has anything of a name, after a sweep."""
+    while await workers.one.counters.sweep(NOW, limit=100):
+        pass
+    if workers.one.redis is None:
+        return bool(await workers.one.database.read("attempts", {"key": key}))
+    place = _place("attempts", key)
+    return bool((await workers.one.redis.run(Command(place, ("EXISTS", place))))[0])
+
+
+@pytest.mark.parametrize("left", ["failures", "a released reservation", "a reservation whose lease is over"])
+@pytest.mark.parametrize("how", ["forget", "clear"])
+async def test_S5_a_name_without_failures_and_attempts_leaves_nothing(
+    workers: Workers, key: str, how: str, left: str
+) -> None:
+    counters, elsewhere = workers.counters
+    await counters.settle(key, RULE, now=NOW - RULE.lease)
+    if left != "failures":
+        await counters.reserve(key, RULE, now=NOW if left == "a released reservation" else NOW - RULE.lease)
+    if left == "a released reservation":
+        await counters.release(key)
+    assert await is_stored(workers, key)
+    if how == "forget":
+        await elsewhere.forget(key)
+    else:
+        await elsewhere.clear([key], now=NOW)
+    assert not await is_stored(workers, key)
+
+
 # --- what strangers leave behind ----------------------------------------------------------------------------------
 
 
@@ -436,9 +541,22 @@ async def test_S5_what_is_forgotten_anyway_pushes_nothing_out(workers: Workers, 
     assert [await failures(elsewhere, f"{key}new-{number}", later) for number in (1, 2)] == [1, 1]
 
 
+async def test_S5_a_realm_that_has_room_again_gives_nothing_up(workers: Workers, key: str) -> None:
+    counters, elsewhere = workers.counters
+    rule, realm, later = RULE._replace(unknown=2, memory_each=50_000), uuid4().hex, NOW + 60_000
+    for number in range(3):
+        await counters.settle(f"{key}old-{number}", rule, now=NOW, unknown_in=realm)
+    await counters.settle(f"{key}remembered", rule, now=NOW + 30_000, unknown_in=realm)
+    while await elsewhere.sweep(later, limit=100):
+        continue
+    while await counters.evict(rule, now=later, limit=10):
+        continue
+    assert await failures(elsewhere, f"{key}remembered", later) == 1
+
+
 # --- a clock that is set back -------------------------------------------------------------------------------------
 
-STEPS = {"10 s": 10_000, "2 h": 7_200_000, "30 d": 30 * 86_400_000}
+STEPS = {"5 s": 5_000, "10 s": 10_000, "2 h": 7_200_000, "30 d": 30 * 86_400_000}
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)

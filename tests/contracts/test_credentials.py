@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.model import Event
+from doorward.core.model import AHEAD, Event
 from doorward.core.ports import ApiKey, ResetCode
 from made import NOW, Workers, kept_tenant, made_event, make_user
 
@@ -104,6 +104,19 @@ async def test_the_last_use_of_a_key_moves_forward_only_and_resurrects_none(work
         one._replace(last_used=NOW + 10),
         other._replace(last_used=NOW + 25),
     ]
+
+
+async def test_F2_a_key_used_before_the_clock_was_set_back_is_used_now(workers: Workers) -> None:
+    tenant = await kept_tenant(workers.one.accounts)
+    one, bystander = make_key(tenant.id), make_key(tenant.id, created_at=NOW + 1)
+    for key in (one, bystander):
+        assert await workers.one.keys.add(key, cap=10)
+    later = NOW + AHEAD
+    await workers.one.keys.touch({one.id: later, bystander.id: later}, now=later)
+    for now, last_used in ((NOW, later), (NOW - 1, NOW - 1)):
+        await workers.other.keys.touch({one.id: now}, now=now)
+        found = await workers.one.keys.of_tenant(tenant.id)
+        assert [key.last_used for key in found] == [last_used, later]
 
 
 async def test_PW9_of_many_who_take_a_code_one_gets_it(workers: Workers) -> None:

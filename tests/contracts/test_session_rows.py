@@ -105,6 +105,19 @@ async def test_T7_an_owner_is_swept_until_nothing_of_it_is_left(workers: Workers
     assert [row[0] for row in rows.run(f"SELECT owner FROM ended WHERE owner IN {owners}")] == [f"user:{waiting}"]
 
 
+async def test_OV6_a_user_who_logs_in_after_an_ending_is_swept_once(workers: Workers, rows: Rows) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    ended, living_on = user_session(tenant_id, user_id), user_session(tenant_id, user_id, at=NOW + 1)
+    await store.open(ended, cap=None)
+    await store.end_user(tenant_id, user_id)
+    await store.open(living_on, cap=None)
+    while await elsewhere.sweep(NOW, limit=100):
+        pass
+    assert rows.run(f"SELECT owner FROM ended WHERE owner = 'user:{user_id}'") == []
+    assert await living(store, ended, living_on) == [False, True]
+
+
 async def test_OV6_a_session_is_swept_from_the_moment_on_that_it_expires(workers: Workers, rows: Rows) -> None:
     store, elsewhere = workers.sessions
     tenant_id, user_id = str(uuid4()), str(uuid4())

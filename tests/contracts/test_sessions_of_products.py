@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -333,8 +334,59 @@ async def test_F2_a_session_seen_before_the_clock_was_set_back_is_seen_now(worke
     assert await store.find(claimed(other)) == other
     # What clocks differ by moves nothing back.
     await store.touch([(one, NOW + 10)], now=NOW + 10)
-    await elsewhere.touch([(one, NOW - AHEAD + 20)], now=NOW - AHEAD + 20)
+    for now in (NOW - AHEAD + 20, NOW - AHEAD + 10):
+        await elsewhere.touch([(one, now)], now=now)
     assert await store.find(claimed(one)) == one._replace(seen_at=NOW + 10)
+
+
+async def test_F2_where_there_is_room_a_session_of_before_the_clock_was_set_back_lives(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    ahead, new = (user_session(tenant_id, user_id, at=at) for at in (NOW + 7_200_000, NOW))
+    for session in (ahead, new):
+        await store.open(session, cap=3)
+    assert [await alive(workers, session) for session in (ahead, new)] == [True, True]
+    assert len(await elsewhere.list_user(tenant_id, user_id, limit=9)) == 2
+
+
+async def test_TK14_what_is_kept_of_an_ending_is_rotated_and_closed_as_before(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    for session in (user_session(tenant_id, user_id), tenant_session(tenant_id)):
+        await store.open(session, cap=None)
+    for session, ending in (
+        (user_session(tenant_id, user_id), partial(store.end_user, tenant_id, user_id)),
+        (tenant_session(tenant_id), partial(store.end_tenant, tenant_id)),
+    ):
+        await store.open(session, cap=None)
+        await ending(keep=session)
+        rotated = await elsewhere.rotate(session, NOW + 1)
+        assert rotated
+        assert await elsewhere.close(rotated)
+        assert not await store.close(rotated)
+
+
+async def test_TK13_a_session_that_ended_with_its_owner_is_closed_no_more(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    own, users = tenant_session(tenant_id), user_session(tenant_id, user_id)
+    for session in (own, users):
+        await store.open(session, cap=None)
+    await store.end_tenant(tenant_id)
+    await store.end_user(tenant_id, user_id)
+    assert [await elsewhere.close(session) for session in (own, users)] == [False, False]
+
+
+async def test_a_session_without_an_end_outlives_uses_and_new_demands(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    session, bystander = (user_session(tenant_id, user_id, expires_at=at) for at in (None, NOW + 1_000))
+    for one in (session, bystander):
+        await store.open(one, cap=None)
+    await elsewhere.touch([(session, NOW + 5)], now=NOW + 5)
+    await elsewhere.demand(tenant_id, Policy(idle=3_000))
+    assert await store.find(claimed(session)) == session._replace(seen_at=NOW + 5, idle=3_000)
+    assert await store.find(claimed(bystander)) == bystander._replace(idle=3_000)
 
 
 async def test_F2_where_there_are_too_many_those_of_before_the_clock_was_set_back_go_first(workers: Workers) -> None:
