@@ -3,19 +3,24 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
 from doorward.core.model import Event, Kind, Origin, Session, Tenant
-from doorward.core.ports import ApiKey, Claimed, Policy
+from doorward.core.ports import ApiKey, Claimed, Policy, Revocation
 from doorward.storage.credentials import RelationalApiKeys
 from doorward.storage.redis import records
+from doorward.storage.redis.lives import _again
 from doorward.storage.redis.records import Names, names_of
 from doorward.storage.redis.scripts import Command
 from doorward.storage.redis.sessions import Durable, RedisSessions
+from doorward.storage.revocations import RelationalRevocations
 from doorward.stores import Stores
 from made_up import NOW, Opener, claimed, tenant_session, user_session
+from redis_servers import RedisServer
 
 pytest_plugins = ["redis_fixtures"]
 pytestmark = pytest.mark.slow
@@ -258,6 +263,17 @@ async def test_S13_a_login_brings_in_a_newer_policy_that_never_arrived_and_no_ol
         assert await one.sessions.find(claimed(again)) == again._replace(idle=3_000)
 
 
+async def test_S13_a_newer_version_of_the_same_policy_is_not_undone_by_one_in_between(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session()
+        await stores.sessions.open(session, cap=None, policy=Policy(idle=2_000, version=2))
+        for policy in (Policy(idle=2_000, version=4), Policy(idle=3_000, version=3)):
+            await stores.sessions.open(user_session(session.tenant_id), cap=None, policy=policy)
+        assert await stores.sessions.find(claimed(session)) == session._replace(idle=2_000)
+
+
 async def test_nothing_that_ended_stays_in_redis(
     any_redis: str, opened: Opener, request: pytest.FixtureRequest
 ) -> None:
@@ -322,6 +338,227 @@ async def test_garbage_goes_by_itself_some_time_after_a_session_is_over(
         ]
         assert len(ttls) == 4  # session, index, and two epochs
         assert all(1_000 < ttl <= 61_000 for ttl in ttls)
+
+
+@pytest.fixture
+def nodes(any_redis: str, request: pytest.FixtureRequest) -> list[RedisServer]:
+    if "," not in any_redis:
+        return [request.getfixturevalue("shared_redis")]
+    cluster: list[RedisServer] = request.getfixturevalue("shared_cluster")
+    return cluster
+
+
+def kept(nodes: list[RedisServer], *owners: str | None) -> dict[bytes, int]:
+    """Return the keys of these owners, each with its lifetime in milliseconds, -1 where it has none."""
+    keys = [(node, key) for node in nodes for key in node.do("KEYS", "*")]
+    return {key: node.do("PTTL", key) for node, key in keys if any((owner or "-").encode() in key for owner in owners)}
+
+
+@pytest.mark.parametrize("lives", [(9_000, 1_000), (1_000, 9_000), (None, 1_000), (1_000, None)])
+async def test_what_sessions_share_stays_in_redis_as_long_as_the_one_that_ends_last(
+    any_redis: str, opened: Opener, nodes: list[RedisServer], lives: tuple[int | None, int | None]
+) -> None:
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    async with opened(any_redis) as stores:
+        for life in lives:
+            session = user_session(tenant_id, user_id, expires_at=None if life is None else NOW + life)
+            await stores.sessions.open(session, cap=None)
+    shared = [left for key, left in kept(nodes, tenant_id, user_id).items() if b":session:" not in key]
+    assert len(shared) == 3  # index, and two epochs
+    if None in lives:
+        assert set(shared) == {-1}
+    else:
+        assert all(61_000 < left <= 69_000 for left in shared)
+
+
+@pytest.mark.parametrize("how", ["touch", "demand", "end_users_of", "keep"])
+async def test_garbage_goes_by_itself_whatever_was_done_to_a_session(
+    any_redis: str, opened: Opener, nodes: list[RedisServer], how: str
+) -> None:
+    session = user_session(expires_at=NOW + 1_000)
+    tenant_id, user_id = session.tenant_id, session.user_id or ""
+    async with opened(any_redis) as stores:
+        await stores.sessions.open(session, cap=9)
+        match how:
+            case "touch":
+                await stores.sessions.touch([(session, NOW + 1)], now=NOW)
+            case "demand":
+                await stores.sessions.demand(tenant_id, Policy(idle=5_000))
+            case "end_users_of":
+                await stores.sessions.end_users_of(tenant_id)
+            case "keep":
+                await stores.sessions.end_user(tenant_id, user_id, keep=session)
+    left = kept(nodes, tenant_id, user_id)
+    assert len(left) == 4
+    assert all(1_000 < ttl <= 61_000 for ttl in left.values()), left
+
+
+async def test_a_tenants_session_that_redis_removes_by_itself_is_in_no_index(
+    any_redis: str, opened: Opener, nodes: list[RedisServer]
+) -> None:
+    session = tenant_session()._replace(expires_at=NOW + 1_000)
+    async with opened(any_redis) as stores:
+        await stores.sessions.open(session, cap=None)
+        assert await living(stores, session) == [True]
+    assert not [key for key in kept(nodes, session.tenant_id) if b":index" in key]
+
+
+async def test_TK16_a_session_that_redis_has_removed_by_itself_is_evicted_like_any_other(
+    any_redis: str, opened: Opener
+) -> None:
+    async with opened(any_redis) as stores:
+        tenant_id, user_id = str(uuid4()), str(uuid4())
+        gone, *others = [user_session(tenant_id, user_id, at=NOW + n) for n in range(3)]
+        for session in (gone, others[0]):
+            await stores.sessions.open(session, cap=2)
+        assert stores.redis
+        await stores.redis.run(_delete(gone))
+        await stores.sessions.open(others[1], cap=2)
+        assert await living(stores, gone, *others) == [False, True, True]
+
+
+async def test_TK14_a_session_that_redis_has_removed_by_itself_is_not_kept_of_an_ending(
+    any_redis: str, opened: Opener, nodes: list[RedisServer]
+) -> None:
+    async with opened(any_redis) as stores:
+        gone = user_session()
+        other = user_session(gone.tenant_id, gone.user_id or "")
+        for session in (gone, other):
+            await stores.sessions.open(session, cap=None)
+        assert stores.redis
+        await stores.redis.run(_delete(gone))
+        await stores.sessions.end_user(gone.tenant_id, gone.user_id or "", keep=gone)
+        assert await living(stores, gone, other) == [False, False]
+    assert not kept(nodes, gone.user_id)
+
+
+async def test_OV6_sessions_that_are_too_many_to_be_removed_at_once_are_swept(
+    any_redis: str, opened: Opener, nodes: list[RedisServer]
+) -> None:
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    async with opened(any_redis) as stores:
+        await stores.sessions.open_many([user_session(tenant_id, user_id, expires_at=None) for _ in range(102)])
+        await stores.sessions.end_user(tenant_id, user_id)
+        assert kept(nodes, user_id)
+        while await stores.sessions.sweep(NOW, limit=1):
+            continue
+    assert not kept(nodes, user_id)
+
+
+ENDED: dict[str, Callable[[Stores, Session], Awaitable[None]]] = {
+    "end_user": lambda stores, session: stores.sessions.end_user(session.tenant_id, session.user_id or ""),
+    "end_users_of": lambda stores, session: stores.sessions.end_users_of(session.tenant_id),
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+async def test_DU7_an_ending_is_noted_until_the_session_that_ends_last_is_over(
+    any_redis: str, opened: Opener, how: str
+) -> None:
+    async with opened(any_redis) as stores:
+        last = user_session(expires_at=NOW + 9_000)
+        await stores.sessions.open(last, cap=None)
+        await stores.sessions.open(user_session(last.tenant_id, last.user_id or "", expires_at=NOW + 1_000), cap=None)
+        await ENDED[how](stores, last)
+        [noted] = await stores.revocations.page(after="", limit=9)
+        assert noted.expires_at == last.expires_at
+
+
+class Overtaken(RelationalRevocations):
+    """Revocations of which one is overtaken by something else, once it is noted."""
+
+    overtake: Callable[[], Awaitable[object]] | None = None
+
+    async def note(self, ended: Revocation) -> None:
+        await super().note(ended)
+        if self.overtake:
+            overtake, self.overtake = self.overtake, None
+            await overtake()
+
+
+def overtaken(stores: Stores, overtake: Callable[[], Awaitable[object]]) -> Stores:
+    """Return stores of which the first ending is overtaken, after it was noted and before it is carried out."""
+    assert stores.redis
+    revocations = Overtaken(stores.database)
+    revocations.overtake = overtake
+    sessions = RedisSessions(stores.redis, Durable(revocations, stores.keys, stores.audit, lambda: NOW))
+    return replace(stores, sessions=sessions)
+
+
+@pytest.mark.parametrize("how", ENDED)
+async def test_DU7_an_ending_is_noted_again_for_what_was_opened_meanwhile(
+    any_redis: str, opened: Opener, how: str
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        first = user_session(expires_at=NOW + 1_000)
+        later = user_session(first.tenant_id, first.user_id or "", expires_at=NOW + 9_000)
+        await one.sessions.open(first, cap=None)
+        await ENDED[how](overtaken(one, lambda: other.sessions.open(later, cap=None)), first)
+        assert await living(one, first, later) == [False, False]
+        noted = await one.revocations.page(after="", limit=9)
+        assert {each.expires_at for each in noted} == {first.expires_at, later.expires_at}
+
+
+@pytest.mark.parametrize("how", ENDED)
+async def test_DU7_an_ending_that_another_overtook_ends_nothing_that_it_has_not_noted(
+    any_redis: str, opened: Opener, how: str
+) -> None:
+    async with opened(any_redis) as one, opened(any_redis) as other:
+        first = user_session()
+        later = user_session(first.tenant_id, first.user_id or "")
+        await one.sessions.open(first, cap=None)
+
+        async def overtake() -> None:
+            await ENDED[how](other, first)
+            await other.sessions.open(later, cap=None)
+
+        await ENDED[how](overtaken(one, overtake), first)
+        [lives] = await living(one, later)
+        noted = await one.revocations.page(after="", limit=9)
+        assert len(noted) == (1 if lives else 2)
+        assert await living(one, first) == [False]
+
+
+@pytest.mark.parametrize("how", ENDED)
+async def test_DU7_an_ending_of_what_redis_loses_meanwhile_is_an_ending(
+    any_redis: str, opened: Opener, how: str
+) -> None:
+    async with opened(any_redis) as stores:
+        session = user_session()
+        await stores.sessions.open(session, cap=None)
+        assert stores.redis
+        lost = [names_of(session).epoch, records.realm_of(session.tenant_id)]
+        lose = [Command(place, ("DEL", place)) for place in lost]
+        await ENDED[how](overtaken(stores, partial(stores.redis.run, *lose)), session)
+        assert await living(stores, session) == [False]
+
+
+@pytest.mark.parametrize(
+    ("noted", "lives"),
+    [
+        ("{moment:013}{digits}/x", False),
+        ("{moment:013}0000000000000000000/x", True),
+        ("{later:013}{digits}/x", True),
+        ("{later:013}/x", False),
+        ("{moment:013}/x", True),
+    ],
+    ids=["itself", "another of its moment", "a later one", "a later moment", "its moment"],
+)
+async def test_DU7_a_revocation_that_is_repeated_ends_its_epoch_or_all_that_are_older(
+    any_redis: str, opened: Opener, noted: str, *, lives: bool
+) -> None:
+    async with opened(any_redis) as stores:
+        session, bystander = user_session(), user_session()
+        for one in (session, bystander):
+            await stores.sessions.open(one, cap=None)
+        assert stores.redis
+        place = names_of(session).epoch
+        [value] = await stores.redis.get([place])
+        assert value
+        moment = int(value[:13])
+        name = noted.format(moment=moment, later=moment + 1, digits=value[13:32].decode())
+        await stores.redis.run(_again(Revocation(place.decode(), name, None)))
+        assert await living(stores, session, bystander) == [lives, True]
 
 
 async def test_an_event_is_kept_before_a_change_is_acknowledged_and_a_second_ending_is_none(
