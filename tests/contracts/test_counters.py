@@ -406,14 +406,15 @@ async def test_KR4_failures_of_both_names_are_remembered_as_long_as_the_later_on
     assert await failures(counters, key, NOW + 50_000 + RULE.memory - 1) == 2
 
 
-async def test_KR4_a_failure_that_demands_no_wait_neither_lifts_a_block_nor_lengthens_it(
+async def test_KR4_failures_that_demand_no_wait_neither_lift_a_block_nor_lengthen_it(
     workers: Workers, key: str
 ) -> None:
     counters, elsewhere = workers.counters
     former = f"{key}-former"
     for _ in range(RULE.free + 1):
         await counters.settle(former, RULE, now=NOW)
-    await counters.settle(key, RULE, now=NOW + 900)
+    for _ in range(2):
+        await counters.settle(key, RULE, now=NOW + 900)
     await elsewhere.inherit(key, former, now=NOW + 900)
     assert await counters.reserve(key, RULE, now=NOW + 900) == Verdict(100)
     assert await counters.reserve(key, RULE, now=NOW + 1_000) == Verdict(0)
