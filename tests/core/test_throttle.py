@@ -180,6 +180,25 @@ async def test_a_budget_in_memory_refills_more_often_than_once_a_millisecond(
             throttle.ask("tenant-a")
 
 
+async def test_BF12_questions_that_are_refused_leave_a_tenants_other_requests_alone(
+    throttle: Throttle, clock: TurnableClock
+) -> None:
+    throttle.budgets = Budgets(verify=Budget(1_000, 2))
+    for _ in range(2):
+        throttle.refused("tenant-a", 0, question=True)
+    with pytest.raises(TooManyRequests):
+        throttle.refused("tenant-a", 0, question=True)
+    throttle.admit("tenant-a")
+    throttle.refused("tenant-a", 0, question=False)
+    throttle.admit("tenant-a")
+    throttle.refused("tenant-a", 0, question=False)
+    with pytest.raises(TooManyRequests):
+        throttle.admit("tenant-a")
+    throttle.admit("tenant-b")
+    clock.turn(seconds=1)
+    throttle.admit("tenant-a")
+
+
 @pytest.mark.parametrize("step", [-30 * 86_400, -7_200, -10, 7_200])
 async def test_F2_waits_in_memory_are_of_time_that_passes_whatever_the_clock_is_set_to(
     throttle: Throttle, clock: TurnableClock, step: int

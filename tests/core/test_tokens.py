@@ -852,6 +852,22 @@ def test_KR2_a_retired_key_takes_its_tokens_along_and_no_others() -> None:
     assert accepts(issue(USER, codec=both), codec=retired)
 
 
+def test_KR1_a_key_that_is_not_known_is_looked_for_once_more() -> None:
+    codec = Codec({"1": MASTER}, "doorward")
+    looked: list[str] = []
+
+    def look() -> None:
+        looked.append("once more")
+        codec.adopt({"1": MASTER, "2": MASTER[::-1]})
+
+    codec.look_again_with(look)
+    assert codec.knows("1")
+    assert looked == []
+    assert codec.knows("2")
+    assert len(looked) == 1
+    assert not codec.knows("3")
+
+
 def test_KR5_a_token_under_one_kid_with_the_mac_of_another_is_refused() -> None:
     both = Codec({"2": NEXT, "1": MASTER}, "doorward")
     assert accepts(forge({**HEADER, "kid": "2"}, key=signing_key(NEXT, USER)), codec=both)

@@ -1,0 +1,114 @@
+"""Logins and refreshes that something overtakes, on the embedded database."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+
+from doorward.core.authentication import Attempted, Authentication
+from doorward.core.errors import IncorrectPassword, InvalidRefreshToken, UserNotFound
+from doorward.core.login_timing import LoginTiming
+from doorward.core.model import Caller, User
+from doorward.core.passwords import Hasher, Passwords
+from doorward.core.refresh import Refreshing
+from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.tenant_settings import House
+from doorward.core.throttle import Throttle
+from doorward.core.tokens import Codec
+from doorward.storage.accounts import RelationalAccounts
+from doorward.storage.audit import RelationalAuditLog
+from doorward.storage.counters import RelationalCounters
+from doorward.storage.sessions import RelationalSessions
+from doorward.storage.sqlite import SqliteDatabase
+from harness import CHEAP, TurnableClock
+from made import claimed, kept_tenant, make_user, user_session
+
+MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="
+
+
+class Overtaken(RelationalAccounts):
+    """Accounts of which one look-up by login is overtaken by something else, after it has read."""
+
+    overtake: Callable[[User], Awaitable[object]] | None = None
+
+    async def user_by_login(self, tenant_id: str, login: str) -> User | None:
+        found = await super().user_by_login(tenant_id, login)
+        if self.overtake and found:
+            overtake, self.overtake = self.overtake, None
+            await overtake(found)
+        return found
+
+
+class Parts(NamedTuple):
+    """A tenant with one user, whose password is `right`, and how it logs in."""
+
+    accounts: Overtaken
+    sessions: RelationalSessions
+    authentication: Authentication
+    user: User
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.user.tenant_id, "tenant")
+
+    async def live_sessions(self) -> int:
+        return len(await self.sessions.list_user(self.user.tenant_id, self.user.id, limit=9))
+
+
+@pytest.fixture
+async def parts(
+    database: SqliteDatabase, sessions: RelationalSessions, counters: RelationalCounters, clock: TurnableClock
+) -> Parts:
+    accounts = Overtaken(database)
+    door = SessionDoor(sessions, Codec({"1": MASTER}, "doorward"), clock, Lifetimes())
+    passwords = Passwords(Hasher(CHEAP), threads=1, patience=5)
+    authentication = Authentication(
+        accounts,
+        door,
+        passwords,
+        Throttle(counters, clock, (b"pepper",), monotonic=clock.monotonic),
+        House(Lifetimes()),
+        Refreshing(accounts, door, clock),
+        RelationalAuditLog(database),
+        clock,
+        LoginTiming(accounts, passwords, clock, least=0),
+    )
+    tenant = await kept_tenant(accounts)
+    user = make_user(tenant.id, password_hash=Hasher(CHEAP).hash("right"))
+    assert await accounts.add_user(user)
+    return Parts(accounts, sessions, authentication, user)
+
+
+async def test_TK15_a_login_that_a_new_password_overtakes_opens_no_session(parts: Parts) -> None:
+    async def change(user: User) -> None:
+        assert await parts.accounts.change_user(replace(user, password_hash="other", credentials=2))
+
+    parts.accounts.overtake = change
+    with pytest.raises(IncorrectPassword):
+        await parts.authentication.login_user(parts.caller, Attempted(parts.user.login, "right", "laptop"))
+    assert await parts.live_sessions() == 0
+
+
+async def test_BF1_a_session_that_is_shown_with_a_login_has_to_be_of_the_same_user(parts: Parts) -> None:
+    own, foreign = (user_session(parts.user.tenant_id, user_id) for user_id in (parts.user.id, str(uuid4())))
+    for session in (own, foreign):
+        await parts.sessions.open(session, cap=None)
+    attempt = Attempted(parts.user.login, "right", "laptop", own)
+    assert (await parts.authentication.login_user(parts.caller, attempt)).access
+    assert await parts.live_sessions() == 2
+    with pytest.raises(UserNotFound):
+        await parts.authentication.login_user(parts.caller, attempt._replace(known=foreign))
+    assert await parts.sessions.find(claimed(foreign)) == foreign
+
+
+async def test_a_refresh_that_the_deletion_of_its_user_overtakes_is_refused(parts: Parts) -> None:
+    door, refreshing = parts.authentication.sessions, parts.authentication.refreshing
+    # As between the two look-ups of a refresh: the session is there and the user is not.
+    gone = make_user(parts.user.tenant_id)
+    session = user_session(gone.tenant_id, gone.id, at=door.clock(), expires_at=door.clock() + 60_000)
+    session = session._replace(generation=1, refreshed_at=door.clock())
+    await parts.sessions.open(session, cap=None)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshing.renew(parts.caller, refreshing.pair(gone, session).refresh)

@@ -1,0 +1,68 @@
+"""Guards of requests, each by itself and without a server."""
+
+import ipaddress
+
+import pytest
+
+from doorward.http.connection.express import _is_bare
+from doorward.http.connection.head import judge
+from doorward.http.errors import BadRequest, ValidationFailed
+from doorward.http.registration import _is_own_host
+from doorward.http.schemas.users import LoginOfPath
+from doorward.http.validation import validate
+from doorward.http.wire import plain_token
+
+HOST = (b"host", b"auth.example.org")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"gzip", b"chunked"],
+        [b"chunked", b"chunked"],
+        [b"gzip"],
+        [b"chunked, chunked"],
+    ],
+)
+def test_TR1_a_body_has_one_transfer_coding(lines: list[bytes]) -> None:
+    with pytest.raises(BadRequest):
+        judge("1.1", b"/auth", [HOST, *((b"transfer-encoding", line) for line in lines)])
+    assert judge("1.1", b"/auth", [HOST, (b"transfer-encoding", b"Chunked")])
+
+
+@pytest.mark.parametrize(
+    ("client", "host", "expected"),
+    [
+        ("127.0.0.1", b"localhost:3000", True),
+        ("127.0.0.1", b"127.0.0.1", True),
+        ("127.0.0.1", b"192.0.2.1", False),
+        ("127.0.0.1", b"auth.example.org", False),
+        ("192.0.2.7", b"192.0.2.1", True),
+    ],
+)
+def test_a_client_on_loopback_addresses_loopback(client: str, host: bytes, *, expected: bool) -> None:
+    headers = {b"host": host, b"origin": b"http://" + host}
+    assert _is_own_host(headers, ipaddress.ip_address(client)) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "token"),
+    [
+        (b'{"token":"abc.def"}', b"abc.def"),
+        (b'{"token": "abc.def"}', b"abc.def"),
+        (b'{"token":"abc.defgh', None),
+        (b'{"token":"abc.def","x":1}', None),
+    ],
+)
+def test_a_token_is_read_without_a_parser_only_from_a_whole_body(body: bytes, token: bytes | None) -> None:
+    assert plain_token(body) == token
+
+
+def test_the_fast_way_takes_no_request_with_a_body() -> None:
+    assert _is_bare(dict([HOST]))
+    assert not _is_bare({**dict([HOST]), b"content-length": b"2"})
+
+
+def test_null_is_no_value_of_a_field_that_has_to_have_one() -> None:
+    with pytest.raises(ValidationFailed):
+        validate({"login": None}, LoginOfPath)
