@@ -1,25 +1,29 @@
-"""Logins and refreshes that something overtakes, on the embedded database."""
+"""Logins, refreshes and changes of tenants that something overtakes, on the embedded database."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
 
 from doorward.core.authentication import Attempted, Authentication
-from doorward.core.errors import IncorrectPassword, InvalidRefreshToken, UserNotFound
+from doorward.core.errors import Conflict, IncorrectPassword, InvalidRefreshToken, NotAuthorized, UserNotFound
 from doorward.core.login_timing import LoginTiming
-from doorward.core.model import Caller, User
+from doorward.core.model import Caller, Tenant, User
 from doorward.core.passwords import Hasher, Passwords
+from doorward.core.proof import CurrentPassword
 from doorward.core.refresh import Refreshing
 from doorward.core.sessions import Lifetimes, SessionDoor
 from doorward.core.tenant_settings import House
+from doorward.core.tenants import Tenants
 from doorward.core.throttle import Throttle
 from doorward.core.tokens import Codec
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
+from doorward.storage.credentials import RelationalApiKeys
 from doorward.storage.sessions import RelationalSessions
 from doorward.storage.sqlite import SqliteDatabase
 from harness import CHEAP, TurnableClock
@@ -29,16 +33,25 @@ MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="
 
 
 class Overtaken(RelationalAccounts):
-    """Accounts of which one look-up by login is overtaken by something else, after it has read."""
+    """Accounts of which look-ups are overtaken by something else, after they have read: so many, one after another."""
 
-    overtake: Callable[[User], Awaitable[object]] | None = None
+    overtake: Callable[[], Awaitable[object]] | None = None
+    times = 1
 
     async def user_by_login(self, tenant_id: str, login: str) -> User | None:
         found = await super().user_by_login(tenant_id, login)
-        if self.overtake and found:
-            overtake, self.overtake = self.overtake, None
-            await overtake(found)
+        await self._overtaken()
         return found
+
+    async def tenant_by_id(self, tenant_id: str) -> Tenant | None:
+        found = await super().tenant_by_id(tenant_id)
+        await self._overtaken()
+        return found
+
+    async def _overtaken(self) -> None:
+        if self.overtake and self.times:
+            self.times -= 1
+            await self.overtake()
 
 
 class Parts(NamedTuple):
@@ -47,6 +60,7 @@ class Parts(NamedTuple):
     accounts: Overtaken
     sessions: RelationalSessions
     authentication: Authentication
+    tenants: Tenants
     user: User
 
     @property
@@ -64,28 +78,30 @@ async def parts(
     accounts = Overtaken(database)
     door = SessionDoor(sessions, Codec({"1": MASTER}, "doorward"), clock, Lifetimes())
     passwords = Passwords(Hasher(CHEAP), threads=1, patience=5)
+    throttle = Throttle(counters, clock, (b"pepper",), monotonic=clock.monotonic)
+    audit, keys = RelationalAuditLog(database), RelationalApiKeys(database)
+    current = CurrentPassword(passwords, throttle, audit)
+    tenants = Tenants(accounts, keys, door, passwords, current, throttle, clock)
     authentication = Authentication(
         accounts,
         door,
         passwords,
-        Throttle(counters, clock, (b"pepper",), monotonic=clock.monotonic),
+        throttle,
         House(Lifetimes()),
         Refreshing(accounts, door, clock),
-        RelationalAuditLog(database),
+        audit,
         clock,
         LoginTiming(accounts, passwords, clock, least=0),
     )
     tenant = await kept_tenant(accounts)
     user = make_user(tenant.id, password_hash=Hasher(CHEAP).hash("right"))
     assert await accounts.add_user(user)
-    return Parts(accounts, sessions, authentication, user)
+    return Parts(accounts, sessions, authentication, tenants, user)
 
 
 async def test_TK15_a_login_that_a_new_password_overtakes_opens_no_session(parts: Parts) -> None:
-    async def change(user: User) -> None:
-        assert await parts.accounts.change_user(replace(user, password_hash="other", credentials=2))
-
-    parts.accounts.overtake = change
+    changed = replace(parts.user, password_hash="other", credentials=2)
+    parts.accounts.overtake = partial(parts.accounts.change_user, changed)
     with pytest.raises(IncorrectPassword):
         await parts.authentication.login_user(parts.caller, Attempted(parts.user.login, "right", "laptop"))
     assert await parts.live_sessions() == 0
@@ -112,3 +128,28 @@ async def test_a_refresh_that_the_deletion_of_its_user_overtakes_is_refused(part
     await parts.sessions.open(session, cap=None)
     with pytest.raises(InvalidRefreshToken):
         await refreshing.renew(parts.caller, refreshing.pair(gone, session).refresh)
+
+
+async def test_TK15_a_token_of_a_tenant_that_its_deletion_overtakes_is_none(parts: Parts) -> None:
+    tenant_id = parts.user.tenant_id
+    parts.accounts.overtake = partial(parts.accounts.delete_tenant, tenant_id)
+    with pytest.raises(NotAuthorized):
+        await parts.tenants.issue_token(parts.caller)
+
+
+async def test_a_tenant_that_others_keep_changing_is_not_disabled(parts: Parts) -> None:
+    async def change() -> None:
+        [tenant] = await parts.accounts.list_tenants(after="", limit=1)
+        assert await parts.accounts.set_tenant_hash(tenant, "renewed")
+
+    parts.accounts.overtake, parts.accounts.times = change, 1_000
+    with pytest.raises(Conflict):
+        await parts.tenants.disable(parts.caller, disabled=True)
+    parts.accounts.times = 1
+    assert (await parts.tenants.disable(parts.caller, disabled=True)).disabled
+
+
+async def test_a_tenant_is_removed_once(parts: Parts) -> None:
+    await parts.tenants.remove(parts.caller)
+    with pytest.raises(NotAuthorized):
+        await parts.tenants.remove(parts.caller)

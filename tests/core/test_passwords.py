@@ -505,6 +505,14 @@ def test_UP6_only_72_bytes_count_for_a_hash_of_the_predecessors_and_all_of_them_
     assert HASHER.match("a" + "é" * 36, cut_inside_a_character).right
 
 
+def test_a_hasher_of_several_lanes_compares_hashes_that_are_not_its_own() -> None:
+    hasher, other = Hasher(Argon2Parameters(memory=64, passes=1, lanes=2)), Hasher(CHEAP)
+    for stored in (hasher.hash("right"), other.hash("right"), bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()):
+        comparison = hasher.parse(stored)
+        assert comparison.compare(b"right")
+        assert not comparison.compare(b"wrong")
+
+
 def test_UP6_the_predecessors_hash_goes_over_password_and_nul_again_and_again() -> None:
     stored = LEGACY + bcrypted(b"ab")
     for password, right in {"ab": True, "ab\0ab": True, "ab\0ab\0ab": True, "ab\0": False, "ab\0a": False}.items():

@@ -199,6 +199,17 @@ async def test_BF12_questions_that_are_refused_leave_a_tenants_other_requests_al
     throttle.admit("tenant-a")
 
 
+async def test_OV6_budgets_in_memory_that_are_full_are_forgotten_where_there_are_many(
+    throttle: Throttle, clock: TurnableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doorward.core.throttle._REMEMBERED_DENIALS", 10)
+    for number in range(10):
+        throttle.ask(f"tenant-{number}")
+    clock.turn(seconds=10)
+    throttle.ask("one of ten more")
+    assert len(throttle._local) == 1
+
+
 @pytest.mark.parametrize("step", [-30 * 86_400, -7_200, -10, 7_200])
 async def test_F2_waits_in_memory_are_of_time_that_passes_whatever_the_clock_is_set_to(
     throttle: Throttle, clock: TurnableClock, step: int

@@ -101,6 +101,8 @@ def test_TK14_a_disabled_user_is_out_at_once_and_back_without_its_old_sessions(t
     assert (refused.status_code, refused.json()["code"]) == (403, "user_disabled")
     wrong = tenant.login("bob", "wrong")
     assert (wrong.status_code, wrong.json()["code"]) == (403, "incorrect_password")
+    changed = tenant.post("/user/bob/password", {"current": "pw", "password": "new"})
+    assert (changed.status_code, changed.json()["code"]) == (403, "user_disabled")
     assert "disabled" not in patch(tenant, "bob", disabled=False).json()
     assert tenant.verify(token).status_code == 400
     assert tenant.login("bob").status_code == 200

@@ -1,14 +1,19 @@
 """Guards of requests, each by itself and without a server."""
 
 import ipaddress
+from typing import cast
 
 import pytest
 
-from doorward.http.connection.express import _is_bare
+from doorward.http.client_address import Proxies
+from doorward.http.connection.express import ExpressLane, _is_bare
 from doorward.http.connection.head import judge
-from doorward.http.errors import BadRequest, ValidationFailed
+from doorward.http.errors import BadRequest, NotFound, ValidationFailed
+from doorward.http.guard import Rules
 from doorward.http.registration import _is_own_host
+from doorward.http.routes import ENDPOINTS, EXPRESS
 from doorward.http.schemas.users import LoginOfPath
+from doorward.http.services import Services
 from doorward.http.validation import validate
 from doorward.http.wire import plain_token
 
@@ -66,3 +71,35 @@ def test_the_fast_way_takes_no_request_with_a_body() -> None:
 def test_null_is_no_value_of_a_field_that_has_to_have_one() -> None:
     with pytest.raises(ValidationFailed):
         validate({"login": None}, LoginOfPath)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "warnings"),
+    [
+        ("192.0.2.1", None, 0),
+        ("192.0.2.1", b"198.51.100.7", 1),
+        ("10.0.0.1", b"198.51.100.7", 0),
+        ("10.0.0.1", None, 1),
+    ],
+)
+def test_BF7_only_a_client_that_cannot_be_told_is_warned_about(
+    caplog: pytest.LogCaptureFixture, peer: str, forwarded: bytes | None, warnings: int
+) -> None:
+    proxies = Proxies((ipaddress.ip_network("10.0.0.0/8"),))
+    proxies.client(peer, {b"x-forwarded-for": forwarded} if forwarded else {})
+    assert len(caplog.records) == warnings
+
+
+@pytest.mark.parametrize(("accept", "is_taken"), [(None, True), (b"*/*", True), (b"text/html", False)])
+def test_the_fast_way_takes_only_requests_that_accept_its_answer(accept: bytes | None, *, is_taken: bool) -> None:
+    # Recognising asks for nothing, so there are no services.
+    lane = ExpressLane(EXPRESS, cast("Services", None), Proxies(), Rules())
+    [(method, path)] = [place for place, endpoint in EXPRESS.items() if endpoint.path == "/auth/verify"]
+    head = [HOST, (b"content-type", b"application/json"), (b"content-length", b"20")]
+    recognised = lane.recognise(method, path, head + ([(b"accept", accept)] if accept else []))
+    assert (recognised is not None) == is_taken
+
+
+def test_every_endpoint_with_a_name_in_its_path_may_find_nothing() -> None:
+    for endpoint in ENDPOINTS:
+        assert NotFound in endpoint.refusals or "{" not in endpoint.path
