@@ -159,6 +159,22 @@ def test_S1_time_that_nobody_wanted_is_no_debt() -> None:
     assert sorted([first, late, second, third], key=machine.started.__getitem__) == [first, late, second, third]
 
 
+def test_S1_a_group_whose_one_job_runs_gains_no_credit_for_what_it_does_not_ask_for() -> None:
+    machine = Machine([FairQueue(2)])
+    machine.ask(Work("slow", 0.1, 1_000.0))
+    for _ in range(50):
+        machine.ask(Work("busy"))
+        machine.step()
+    for _ in range(20):
+        machine.ask(Work("busy"))
+    before = machine.spent["busy"]
+    for _ in range(10):
+        job = machine.ask(Work("slow"))
+        while job not in machine.started:
+            machine.step()
+    assert machine.spent["busy"] - before >= 9
+
+
 @settings(max_examples=EXAMPLES)
 @given(st.integers(1, 500), seconds)
 def test_S1_a_newcomer_is_judged_by_what_runs_whatever_others_have_queued(queued: int, cost: float) -> None:
