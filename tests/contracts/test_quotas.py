@@ -160,6 +160,42 @@ async def test_S5_a_quota_that_is_set_later_counts_the_users_of_before(workers: 
     assert [await create(elsewhere, large), await create(elsewhere, large)] == [True, False]
 
 
+@pytest.mark.parametrize("how", ["create", "put"])
+@pytest.mark.parametrize("step", [HOUR, -AHEAD // 1000 - 1], ids=["an hour old", "of before the clock was set back"])
+async def test_S5_a_count_that_is_not_to_be_trusted_is_taken_again(
+    workers: Workers, limited: Workers, clock: TurnableClock, step: int, how: str
+) -> None:
+    unlimited, (accounts, elsewhere) = workers.one.accounts, limited.accounts
+    tenant = await kept_tenant(unlimited)
+    assert await create(accounts, tenant)
+    assert all(await unlimited.add_users([make_user(tenant.id) for _ in range(MOST - 1)]))
+    clock.set_by(seconds=step)
+    with pytest.raises(QuotaExceeded):
+        await (elsewhere.add_user if how == "create" else elsewhere.put_user)(make_user(tenant.id))
+    assert await size(accounts, tenant) == MOST
+
+
+async def test_T5_a_login_of_another_tenant_makes_no_room(limited: Workers) -> None:
+    accounts, elsewhere = limited.accounts
+    tenant, other = await kept_tenant(accounts), await kept_tenant(accounts)
+    assert await create(accounts, other, login="theirs")
+    assert all(await accounts.add_users([make_user(tenant.id) for _ in range(MOST)]))
+    with pytest.raises(QuotaExceeded):
+        await elsewhere.put_user(make_user(tenant.id, login="theirs"))
+    assert await size(accounts, tenant) == MOST
+
+
+async def test_T5_a_count_of_one_tenants_users_is_no_other_tenants(limited: Workers, clock: TurnableClock) -> None:
+    accounts, elsewhere = limited.accounts
+    tenant, bystander = await kept_tenant(accounts), await kept_tenant(accounts)
+    assert await accounts.add_users([make_user(bystander.id), make_user(bystander.id)]) == [True, True]
+    before = await limited.one.database.read("user_count", {"tenant_id": bystander.id})
+    clock.turn(seconds=61)
+    assert await create(elsewhere, tenant)
+    assert await limited.one.database.read("user_count", {"tenant_id": bystander.id}) == before
+    assert before[0][0] == 2
+
+
 async def test_S5_what_a_process_without_the_quota_did_is_counted_soon(
     workers: Workers, limited: Workers, clock: TurnableClock
 ) -> None:
