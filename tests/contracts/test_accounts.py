@@ -643,6 +643,17 @@ async def test_N6_users_are_found_by_address_in_any_spelling_and_by_sub_to_the_l
     assert await elsewhere.users_by_sub(tenant.id, "ADA@example.org", after="", limit=10) == []
 
 
+async def test_N6_a_page_of_found_users_holds_no_others_and_no_more_than_its_limit(workers: Workers) -> None:
+    accounts, elsewhere = workers.accounts
+    tenant = await kept_tenant(accounts)
+    users = [make_user(tenant.id, login=f"user-{n}", email=f"{n % 2}@example.org", sub=f"{n % 2}") for n in range(6)]
+    assert all(await accounts.add_users(users))
+    found = await elsewhere.users_by_email(tenant.id, "1@example.org", after="", limit=2)
+    assert found == Found([users[1], users[3]])
+    assert await elsewhere.users_by_sub(tenant.id, "1", after="", limit=2) == [users[1], users[3]]
+    assert await elsewhere.users_by_sub(tenant.id, "1", after="user-1", limit=2) == [users[3], users[5]]
+
+
 @pytest.mark.parametrize("address", ["Ada@example.org", "\u00c4DA@stra\u00dfe.example", "\u00e4da@example.org"])
 async def test_N6_a_user_is_found_by_the_address_it_has_now_whatever_wrote_it(
     workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers, address: str
