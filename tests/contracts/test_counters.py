@@ -250,6 +250,19 @@ async def test_N6_failures_that_are_forgotten_do_not_come_back_with_those_of_ano
     assert (await counters.failures(key, RULE, now=later)).in_a_row == 1
 
 
+async def test_N6_what_one_unknown_name_takes_over_from_another_is_of_an_unknown_name(
+    workers: Workers, key: str
+) -> None:
+    counters, elsewhere = workers.counters
+    rule, realm = RULE._replace(unknown=0), uuid4().hex
+    for name in (key, f"{key}-former"):
+        await counters.settle(name, rule, now=NOW, unknown_in=realm)
+    await counters.inherit(key, f"{key}-former", now=NOW)
+    while await elsewhere.evict(rule, now=NOW, limit=10) or await counters.evict(rule, now=NOW, limit=10):
+        pass
+    assert await failures(elsewhere, key, NOW) == 0
+
+
 async def test_KR4_of_many_who_inherit_at_once_one_does(workers: Workers, key: str) -> None:
     counters, _ = workers.counters
     former = f"{key}-former"

@@ -15,6 +15,7 @@ from doorward.core.audit import SERVICE, AuditTrail
 from doorward.core.errors import QuotaExceeded
 from doorward.core.model import AHEAD, Event, Tenant
 from doorward.core.ports import Accounts, Entry
+from doorward.storage.database import Step
 from doorward.stores import Stores, choose
 from harness import TurnableClock, read_settings
 from made import NOW, Workers, kept_tenant, made_event, make_user
@@ -441,3 +442,63 @@ async def test_S5_the_services_own_chain_has_no_quota(tight: Workers) -> None:
     await trim(tight.one)
     await trim(tight.one)
     assert len(await entries(tight.one, SERVICE)) == before + 90
+
+
+async def test_AU5_attempts_that_were_not_recorded_are_counted_on_while_some_are_left(workers: Workers) -> None:
+    database, tenant_id, bystander = workers.one.database, str(uuid4()), str(uuid4())
+    await workers.one.audit.record(made_event(tenant_id), made_event(bystander))
+
+    async def take(count: int, since: int, now: int) -> bool:
+        values = {"tenant_id": tenant_id, "count": count, "since": since, "now": now}
+        return bool((await database.write(Step("take_unrecorded", values)))[0])
+
+    async def left(owner: str) -> tuple[int, int | None]:
+        [row] = [row for row in await database.scan("page_chains", {"after": "", "limit": 10_000}) if row[0] == owner]
+        return row[5], row[6]
+
+    for at in (NOW, NOW + 1, NOW + 2):
+        for owner in (tenant_id, bystander):
+            await database.write(Step("note_unrecorded", {"tenant_id": owner, "at": at}))
+    assert await left(tenant_id) == (3, NOW)
+    assert not await take(4, NOW, NOW + 5)
+    assert not await take(2, NOW + 1, NOW + 5)
+    assert await take(2, NOW, NOW + 5)
+    assert await left(tenant_id) == (1, NOW + 5)
+    assert await take(1, NOW + 5, NOW + 6)
+    assert await left(tenant_id) == (0, None)
+    assert await left(bystander) == (3, NOW)
+
+
+async def test_T5_bytes_are_counted_of_the_entries_asked_for_and_of_one_tenant(workers: Workers) -> None:
+    tenant_id, other = str(uuid4()), str(uuid4())
+    failed = Event(NOW, tenant_id, "user.login", "failure", "tenant")
+    await workers.one.audit.record(*(made_event(tenant_id, "x" * length) for length in (1, 20, 300)), failed)
+    await workers.one.audit.record(*(made_event(other, "y" * 4_000) for _ in range(4)))
+    sizes = [len(entry.text) for entry in await workers.one.audit.follow(tenant_id, after=0, limit=9)]
+    for after, last in ((0, 4), (1, 3), (2, 2), (3, 4)):
+        values = {"trail": tenant_id, "after": after, "last": last}
+        [row] = await workers.other.database.scan("size_of_entries", values)
+        assert tuple(row) == (sum(sizes[after:last]), sum(sizes[3:last]) if last > 3 else 0)
+    found = await workers.other.database.scan("sizes_of_oldest", {"trail": tenant_id, "after": 1, "limit": 2})
+    assert [tuple(row) for row in found] == [(2, sizes[1]), (3, sizes[2])]
+
+
+async def test_AU5_chains_are_paged_by_tenant(workers: Workers) -> None:
+    tenants = sorted(str(uuid4()) for _ in range(3))
+    await workers.one.audit.record(*(made_event(tenant_id) for tenant_id in tenants))
+    page = await workers.other.database.scan("page_chains", {"after": tenants[0], "limit": 1})
+    assert len(page) == 1
+    assert tenants[0] < page[0][0] <= tenants[1]
+
+
+async def test_AU5_a_chain_of_which_entries_were_removed_meanwhile_is_counted_again(workers: Workers) -> None:
+    database, tenant_id = workers.one.database, str(uuid4())
+    await workers.one.audit.record(*(made_event(tenant_id) for _ in range(3)))
+    [before] = [
+        row for row in await database.scan("page_chains", {"after": "", "limit": 10_000}) if row[0] == tenant_id
+    ]
+    values = {"tenant_id": tenant_id, "bytes": 7, "failed_login_bytes": 7, "last": 3}
+    for base, size in ((1, before[3]), (0, 7)):
+        await database.write(Step("count_chain", {**values, "base": base}))
+        rows = await database.scan("page_chains", {"after": "", "limit": 10_000})
+        assert [row[3] for row in rows if row[0] == tenant_id] == [size]

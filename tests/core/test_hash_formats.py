@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import json
 import re
+from base64 import b64encode
 from pathlib import Path
 from threading import active_count
 from time import monotonic, thread_time
@@ -120,6 +121,17 @@ def test_F23_an_operator_may_raise_the_bounds_of_cost(text: str) -> None:
     assert HASHER.parse(text).stored == text
     assert HASHER.cost(text) == raised.cost
     assert raised.cost.seconds < 6.5
+
+
+@pytest.mark.parametrize(("separator", "fits"), [(26, True), (27, False)])
+def test_S8_salt_and_separator_of_firebase_are_a_salt_together(separator: int, *, fits: bool) -> None:
+    salt, behind = (b64encode(bytes(size)).decode().rstrip("=") for size in (102, separator))
+    text = f"$firebase-scrypt$ln=4,r=8${salt}${DIGEST}${DIGEST}${behind}"
+    if fits:
+        assert callable(hash_formats.read(text).compare)
+    else:
+        with pytest.raises(UnfitHash):
+            hash_formats.read(text)
 
 
 def test_F23_a_hash_beyond_the_standard_bounds_is_compared_once_it_is_stored() -> None:

@@ -63,6 +63,12 @@ def in_steps(body: bytes, schema: type[msgspec.Struct] = Things) -> tuple[str, A
         return refusal.code, [(list(fault.path), fault.rule, fault.message) for fault in refusal.faults]
 
 
+@pytest.mark.parametrize(("count", "fate"), [(100, "read"), (101, "validation_error")])
+def test_S3_a_body_has_at_most_a_hundred_fields(count: int, fate: str) -> None:
+    others = b",".join(b'"field-%d":1' % number for number in range(count - 1))
+    assert in_steps(b'{"things":[1],%s}' % others)[0] == fate
+
+
 def at_once(body: bytes) -> tuple[str, Any]:
     """Return what becomes of a body that is read at once, as all others are."""
     try:

@@ -24,6 +24,7 @@ SHARE = 10
 SUITES = (
     *("tests/core", "tests/contracts", "tests/redis/test_redis_sessions.py", "tests/redis/test_redis_counters.py"),
     *("tests/http", "tests/security", "tests/moving", "tests/operators", "tests/test_sweeping.py"),
+    *("tests/ops/test_metrics.py", "tests/ops/test_access_log.py"),
 )
 _SURVIVORS = Path(__file__).with_name("survivors.toml")
 _FOLDER = ROOT / "build" / "mutants"
