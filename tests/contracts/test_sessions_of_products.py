@@ -389,6 +389,17 @@ async def test_a_session_without_an_end_outlives_uses_and_new_demands(workers: W
     assert await store.find(claimed(bystander)) == bystander._replace(idle=3_000)
 
 
+async def test_TK16_a_session_of_a_worker_whose_clock_is_ahead_is_not_evicted_as_the_oldest(workers: Workers) -> None:
+    store, elsewhere = workers.sessions
+    tenant_id, user_id = str(uuid4()), str(uuid4())
+    oldest, ahead, new = (user_session(tenant_id, user_id, at=NOW + after) for after in (0, 10, 5))
+    for number, session in enumerate((oldest, ahead, new)):
+        await workers.sessions[number % 2].open(session, cap=2)
+    assert [await alive(workers, session) for session in (oldest, ahead, new)] == [False, True, True]
+    assert [device.session for device in await store.list_user(tenant_id, user_id, limit=9)] == [ahead, new]
+    assert await elsewhere.find(claimed(ahead)) == ahead
+
+
 async def test_F2_where_there_are_too_many_those_of_before_the_clock_was_set_back_go_first(workers: Workers) -> None:
     store, elsewhere = workers.sessions
     tenant_id, user_id = str(uuid4()), str(uuid4())

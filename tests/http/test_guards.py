@@ -5,10 +5,11 @@ from typing import cast
 
 import pytest
 
+from doorward.core.errors import ValidationFailed
 from doorward.http.client_address import Proxies
 from doorward.http.connection.express import ExpressLane, _is_bare
 from doorward.http.connection.head import judge
-from doorward.http.errors import BadRequest, NotFound, ValidationFailed
+from doorward.http.errors import BadRequest, NotFound
 from doorward.http.guard import Rules
 from doorward.http.registration import _is_own_host
 from doorward.http.routes import ENDPOINTS, EXPRESS
