@@ -67,6 +67,24 @@ def test_RFC7662_what_is_dead_foreign_or_no_token_is_inactive_and_nothing_more(
     assert live["scope_data"] == {"a": 1}
 
 
+def test_RFC7662_a_refresh_token_is_active_for_callers_that_manage_sessions_only(tenant: Tenant, key: Key) -> None:
+    tenant.create("alice")
+    pair = tenant.post("/auth", {"login": "alice", "password": "pw", "deviceId": "d", "refresh": True}).json()
+    resource_server = tenant.post("/tenant/key", {"name": "orders API", "permissions": ["verify"]}).json()
+    # A resource server that looks at `active` alone lets the access token in, and the refresh token out.
+    assert introspect(tenant, resource_server, token=pair["accessToken"]).json()["token_type"] == "Bearer"
+    refused = introspect(tenant, resource_server, token=pair["refreshToken"], token_type_hint="refresh_token")
+    assert (refused.status_code, refused.text) == (200, '{"active":false}')
+    unknown = introspect(tenant, resource_server, token="dr_x.y")
+    assert {**refused.headers, "x-request-id": "", "date": ""} == {**unknown.headers, "x-request-id": "", "date": ""}
+    own = tenant.http.post("/oauth/introspect", data={"token": pair["refreshToken"]}, headers=tenant.headers).json()
+    assert own == introspect(tenant, key, token=pair["refreshToken"]).json()
+    assert own["active"] is True
+    assert "token_type" not in own
+    # It was not used up by any of these.
+    assert tenant.post("/auth/refresh", {"refreshToken": pair["refreshToken"]}).status_code == 200
+
+
 def test_RFC7662_a_refresh_token_is_active_until_it_is_spent(tenant: Tenant, key: Key) -> None:
     tenant.create("alice")
     pair = tenant.post("/auth", {"login": "alice", "password": "pw", "deviceId": "d", "refresh": True}).json()

@@ -130,6 +130,10 @@ class Session(NamedTuple):
             or (self.lifetime is not None and now - self.created_at >= self.lifetime)
         )
 
+    def permits(self, permission: Permission) -> bool:
+        """Return whether a tenant's session or an API key may act under a permission; a tenant's own may do all."""
+        return self.kind != Kind.KEY or permission in (self.permissions or "").split()
+
     def counted_from(self, since: int, now: int) -> Self:
         """Return the session with the times that lie ahead of `now` moved to `since`, when the clock was set back.
 

@@ -254,6 +254,6 @@ class SessionDoor:
             or session.is_over(self.clock())
         ):
             raise NotAuthorized
-        if needed is None or needed not in (session.permissions or "").split():
+        if needed is None or not session.permits(needed):
             raise PermissionDenied(caller=session)
         return session

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from doorward.core.errors import InvalidToken, NotAuthorized, TokenMissing
 from doorward.core.keys import parse_key
-from doorward.core.model import Session
+from doorward.core.model import Permission, Session
 from doorward.core.sessions import Verified
 from doorward.core.tenant_settings import TenantSettings, audience
 from doorward.http.errors import MalformedForm, MultipleAuthenticationMethods
@@ -149,11 +149,15 @@ def _token(pairs: Sequence[tuple[str, str]] | None) -> bytes:
 
 
 async def _refresh_token(services: Services, credential: bytes | None, token: bytes, call: Call) -> Answer:
+    """Describe a refresh token to callers that may revoke it; it is inactive for others (RFC 7662, section 2.2).
+
+    A resource server that does not look at `token_type` would accept it as an access token.
+    """
     session = await services.refreshing.find(token.decode("latin-1"))
     caller = await services.sessions.tenant(credential, call.needs)
     services.note_caller(call, caller)
     services.throttle.ask(call.tenant_id)
-    if session is None or session.tenant_id != caller.tenant_id:
+    if session is None or session.tenant_id != caller.tenant_id or not caller.permits(Permission.SESSIONS):
         call.outcome = "inactive"
         return _INACTIVE
     found = {"active": True, "client_id": session.tenant_id, "jti": session.id, "iat": session.refreshed_at // 1000}

@@ -112,7 +112,8 @@ and audit trail are removed within a minute or two. A wrong password counts as a
     "oauth_introspect": """RFC 7662. A token that is unknown, foreign or dead is `{"active": false}`, and nothing more.
 `scope` is there where the user's scope is a text, or a list of scope-tokens (RFC 6749, section 3.3); a scope that is no
 text is in `scope_data`. `aud` is `JWT_AUDIENCE` and the id of the API key that asks, or the tenant's setting
-`introspectionAudience`. A refresh token that is its session's newest is active too.""",
+`introspectionAudience`. A refresh token that is its session's newest is active for API keys with the permission
+`sessions` and for the tenant's own token, without `token_type`; for other keys it is `{"active": false}`.""",
     "oauth_revoke": "RFC 7009. Ends the token's session; a token that is none, or foreign, is answered alike.",
     "oauth_metadata": "RFC 8414, for what is there: no grants and no authorization endpoint.",
     "gateway_forward_auth": """For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy
