@@ -124,6 +124,17 @@ def test_a_rotation_says_until_when_the_old_key_is_needed_and_retiring_it_before
 
 
 @pytest.mark.one_setup
+def test_retiring_a_key_that_is_not_there_or_signs_warns_and_asks_nothing(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {"JWT_KEY": "", "JWT_KEY_EXP": "1h"})
+    operator.do("tenant", "create", "shop@example.org", "--init", typed=PASSWORD + "\n")
+    operator.do("key", "rotate")
+    for number, sentence in (("7", "There is no key 7."), ("2", "Key 2 signs; activate another one first.")):
+        for options in ((), ("--yes",)):
+            refused = operator.run("key", "retire", number, *options)
+            assert (refused.exit_code, refused.stderr, refused.stdout) == (1, f"{sentence}\n", "")
+
+
+@pytest.mark.one_setup
 def test_a_key_that_never_signed_or_is_needed_no_more_is_retired_without_a_warning(tmp_path: Path) -> None:
     operator = Operator(tmp_path, {"JWT_KEY": "", "JWT_KEY_EXP": "1s"})
     operator.do("tenant", "create", "shop@example.org", "--init", typed=PASSWORD + "\n")

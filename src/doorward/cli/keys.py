@@ -77,6 +77,8 @@ def activate(*, number: str) -> None:
 @yes
 def retire(*, number: str, yes: bool) -> None:
     """Remove a key: the last step. Every token that was signed with it is worth nothing at once."""
+    settings = explained(read_settings)
+    explained(lambda: retired(settings.with_master_key(create=False), number))
     question = f"End every session whose token was signed with key {number}?"
     if (until := _needed_until(number)) is not None:
         warning = f"Key {number} is needed until {moment(until)}: users' sessions that it signed may last as long."
