@@ -28,6 +28,7 @@ ALICE = {
 }
 BOB = {"login": "bob", "email": "bob@example.org", "sub": "s-2", "disabled": True}
 CAROL = {"login": "carol", "email": "carol@example.org", "sub": "s-4", "emailVerified": True}
+DISABLED = "     1 created, disabled, as they were there.\n"
 WITHOUT = "     1 created, without a password.\n"
 BAD = {"login": "eve", "email": "nobody", "sub": "s-3"}
 
@@ -76,8 +77,8 @@ def test_users_of_a_file_log_in_with_the_passwords_they_had(tmp_path: Path, shop
     result = run(tmp_path, "import", "--tenant", EMAIL, "--json", str(file))
     assert result.exit_code == 0, result.output
     counts = {"created": 2, "exists": 0, "refused": 0, "skipped": 0, "unconfirmed": 0, "withoutPassword": 1}
-    reasons = {"created": {"without_password": 1}, "refused": {}, "skipped": {}}
-    lists: dict[str, Any] = {"refusals": [], "partsLeftOut": [], "notKept": {}}
+    reasons = {"created": {"disabled": 1, "without_password": 1}, "refused": {}, "skipped": {}}
+    lists: dict[str, Any] = {"refusals": [], "partsLeftOut": [], "notKept": {}, "warnings": []}
     assert json.loads(result.stdout) == {"rows": 2, **counts, "reasons": reasons, **lists, "dryRun": False}
     found = shop.get("/user/alice").json()
     assert {name: found[name] for name in ("email", "sub", "scope", "company")} == {
@@ -91,7 +92,7 @@ def test_an_import_that_is_repeated_goes_on_where_it_was_interrupted(tmp_path: P
     first = write(tmp_path / "first.ndjson", [ALICE])
     run(tmp_path, "import", "--tenant", EMAIL, str(first))
     result = run(tmp_path, "import", "--tenant", EMAIL, str(write(tmp_path / "all.ndjson", [ALICE, BOB])))
-    assert (result.exit_code, result.stdout) == (0, f"2 rows: 1 created, 1 exists, 0 refused.\n{WITHOUT}")
+    assert (result.exit_code, result.stdout) == (0, f"2 rows: 1 created, 1 exists, 0 refused.\n{DISABLED}{WITHOUT}")
     assert len(shop.get("/user").json()["users"]) == 2
 
 
@@ -122,6 +123,7 @@ def test_refused_rows_end_with_3_and_are_told_in_a_file_of_the_owners(tmp_path: 
         (4, None, "malformed_json"),
         (5, None, "validation_error"),
     ]
+    assert told[-1]["sub"] == BOB["sub"]
     assert told[0]["error"] == '"email" must be a valid email'
     assert len(shop.get("/user").json()["users"]) == 1
 

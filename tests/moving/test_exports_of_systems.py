@@ -77,7 +77,13 @@ ALL = [
         {"ann": PASSWORD, "ben": PASSWORD, "cleo": PASSWORD, "dora": "", "emil": ""},
         {"rows": 7, "created": 5, "exists": 0, "refused": 0, "skipped": 2, "withoutPassword": 2},
         {
-            "created": {"unconfirmed": 1, "without_password": 2, "temporary_password": 1, "plain_password": 1},
+            "created": {
+                "disabled": 1,
+                "unconfirmed": 1,
+                "without_password": 2,
+                "temporary_password": 1,
+                "plain_password": 1,
+            },
             "skipped": {"service_account": 1, "federated_user": 1},
         },
     ),
@@ -99,7 +105,7 @@ ALL = [
         {"encrypted_password", "banned_until", "email_confirmed_at", "confirmed_at", "phone_confirmed_at"},
         {**SUPABASE_USERS, "cleo@example.org": "mytestpassword"},
         {"rows": 6, "created": 4, "exists": 0, "refused": 0, "skipped": 2, "withoutPassword": 0},
-        {"created": {}, "skipped": {"deleted": 1, "anonymous": 1}},
+        {"created": {"disabled": 1}, "skipped": {"deleted": 1, "anonymous": 1}},
     ),
     *(
         Export(
@@ -110,7 +116,7 @@ ALL = [
             FIREBASE_FIELDS,
             FIREBASE_USERS,
             {"rows": 2, "created": 2, "exists": 0, "refused": 0, "skipped": 0, "withoutPassword": 1},
-            {"created": {"without_password": 1}, "skipped": {}},
+            {"created": {"disabled": 1, "without_password": 1}, "skipped": {}},
         )
         for file in ("firebase-users.json", "firebase-users.csv")
     ),
@@ -123,7 +129,7 @@ ALL = [
             DJANGO_FIELDS,
             CUSTOMERS,
             {"rows": 5, "created": 3, "exists": 0, "refused": 0, "skipped": 2, "withoutPassword": 1},
-            {"created": {"without_password": 1}, "skipped": {"other_model": 2}},
+            {"created": {"disabled": 1, "without_password": 1}, "skipped": {"other_model": 2}},
         )
         for file in ("django-customers.json", "django-customers.jsonl")
     ),
@@ -228,6 +234,7 @@ def test_F38_F12_the_report_for_people_names_reasons_with_counts() -> None:
     assert answer.exit_code == 0
     assert answer.stdout.splitlines() == [
         "7 rows: 5 created, 0 exists, 0 refused, 2 left out.",
+        "     1 created, disabled, as they were there.",
         "     1 created, their passwords are in the file as plain text, and were left out.",
         "     1 created, their temporary passwords were left out, since nothing here would ask for new ones.",
         "     1 created, e-mail address never verified: disabled (--unconfirmed disable).",

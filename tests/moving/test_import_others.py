@@ -433,7 +433,7 @@ def test_F7_two_people_whose_logins_differ_by_case_are_named_with_row_and_both_l
     assert (refusal["row"], refusal["login"], refusal["code"], refusal["takenBy"]) == (502, "bob", "login_taken", "Bob")
     assert told["reasons"]["refused"] == {"login_taken": 1}
     assert (
-        "  row 502, 'bob': The login is that of a user with another sub, 'Bob'"
+        "  row 502, 'bob': The login is taken by user 'Bob', who has another sub"
         in run("django", file, *options).stdout.splitlines()
     )
     assert [login for login in users(settings) if login.lower() == "bob"] == ([] if options else ["Bob"])
@@ -484,12 +484,130 @@ def test_F8_a_line_that_is_no_json_refuses_itself_and_no_other(settings: Setting
         ("2026-01-01 00:00:01+00", True),
         ("2124-01-01T00:00:00Z", True),
         ("infinity", True),
-        ("once", True),
-        (1700000000, True),
+        ("-infinity", False),
+        ("null", False),
     ],
 )
 def test_F12_only_a_ban_that_lies_ahead_disables(banned_until: Any, *, disabled: bool) -> None:
     assert SUPABASE(supabase(banned_until=banned_until)).row.get("disabled", False) is disabled
+
+
+@pytest.mark.parametrize("column", ["deleted_at", "banned_until", "email_confirmed_at"])
+def test_F12_text_that_is_no_date_refuses_its_row_and_null_is_empty(
+    settings: Settings, tmp_path: Path, column: str
+) -> None:
+    cells = ["null", "", "NULL", "once"]
+    lines = [f"s{n},user{n}@example.org,{cell}" for n, cell in enumerate(cells)]
+    file = write(tmp_path / "some.csv", "\n".join([f"id,email,{column}", *lines]))
+    told = json.loads(run("supabase", file, "--json").stdout)
+    assert [(one["login"], one["error"]) for one in told["refusals"]] == [
+        (f"user{n}@example.org", f'"{column}" of the entry is no date') for n in (2, 3)
+    ]
+    assert {login: user.disabled for login, user in users(settings).items()} == dict.fromkeys(
+        ["user0@example.org", "user1@example.org"], column == "email_confirmed_at"
+    )
+    wrong: list[Any] = [1700000000, True, [], {}]
+    for value in wrong:
+        with pytest.raises(UNREADABLE, match="is no date"):
+            SUPABASE(supabase(**{column: value}))
+
+
+def test_F12_users_of_a_directory_are_left_out_wherever_keycloak_lists_them(settings: Settings, tmp_path: Path) -> None:
+    realm = {
+        "realm": "a",
+        "users": [keycloak_user("ann"), keycloak_user("ldap") | {"federationLink": "d0", "credentials": []}],
+        "federatedUsers": [{"id": "f:d0:x"}],
+    }
+    told = json.loads(run("keycloak", write(tmp_path / "realm.json", realm), "--json").stdout)
+    assert told["reasons"]["skipped"] == {"federated_user": 2}
+    assert list(users(settings)) == ["ann"]
+
+
+EMPTY = "The file has no entries: is it complete?"
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "content", "warning"),
+    [
+        ("kratos", "some.json", "", EMPTY),
+        ("kratos", "some.json", "[]", EMPTY),
+        ("firebase", "some.json", '{"users": []}', EMPTY),
+        ("keycloak", "some.json", '{"realm": "a", "users": []}', EMPTY),
+        ("supabase", "some.csv", "id,email,encrypted_password\n", EMPTY),
+        ("supabase", "some.csv", "id,ema", EMPTY),
+        ("django", "some.jsonl", "\n", EMPTY),
+        ("supabase", "some.csv", "id,email,deleted_at\ns,a@b,2024-01-01\n", "Every row was left out."),
+    ],
+)
+@pytest.mark.usefixtures("settings")
+def test_F26_a_file_without_users_to_import_causes_a_warning(
+    tmp_path: Path, system: str, name: str, content: str, warning: str
+) -> None:
+    file = write(tmp_path / name, content)
+    answer = run(system, file)
+    assert answer.exit_code == 0
+    assert answer.stderr.startswith(f"Warning: {warning}")
+    [told] = json.loads(run(system, file, "--json").stdout)["warnings"]
+    assert told.startswith(warning)
+
+
+@pytest.mark.usefixtures("settings")
+def test_F26_refused_rows_are_named_as_the_file_has_them(tmp_path: Path) -> None:
+    entries: list[Any] = [
+        kratos(username=" bad name"),
+        {"id": "k2", "traits": {}},
+        {"id": "k\x1b[3m", "state": "active"},
+        7,
+    ]
+    file = write(tmp_path / "some.json", entries)
+    answer = run("kratos", file)
+    assert answer.exit_code == 3
+    for line in ("row 1, ' bad name': ", "row 2, 'k2': ", "row 3, 'k\\x1b[3m': ", "row 4, without a login: "):
+        assert f"  {line}" in answer.stdout
+    told = json.loads(run("kratos", file, "--json").stdout)["refusals"]
+    assert [(one["login"], one.get("sub")) for one in told] == [
+        (" bad name", None),
+        (None, "k2"),
+        (None, "k\x1b[3m"),
+        (None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("system", "entry", "hint"),
+    [
+        ("kratos", supabase(encrypted_password="x"), "Is this a file of Supabase? Try `doorward import supabase`."),
+        ("supabase", kratos(), "Is this a file of Kratos? Try `doorward import kratos`."),
+        ("firebase", {"username": "ann", "enabled": True}, "Is this a file of Keycloak?"),
+        ("keycloak", {"localId": "f"}, "Is this a file of Firebase?"),
+        ("supabase", django(1, "ann", ANN), "Is this a file of Django?"),
+        ("kratos", {"id": "k"}, ""),
+    ],
+)
+@pytest.mark.usefixtures("settings")
+def test_F26_a_file_of_another_system_is_recognized_once(
+    tmp_path: Path, system: str, entry: dict[str, Any], hint: str
+) -> None:
+    answer = run(system, write(tmp_path / "some.json", [entry, entry]))
+    assert answer.exit_code == 3
+    assert answer.stderr.startswith(f"Warning: {hint}" if hint else "")
+    assert answer.output.count("Is this a file") == bool(hint)
+
+
+@pytest.mark.usefixtures("settings")
+def test_F26_SQL_is_refused_with_the_command_for_CSV(tmp_path: Path) -> None:
+    answer = run("supabase", write(tmp_path / "dump.sql", "SELECT 1;"))
+    assert answer.exit_code == 2
+    assert "SQL is not read." in answer.stderr
+    assert r"\copy (SELECT * FROM auth.users) TO users.csv CSV HEADER" in " ".join(answer.stderr.split())
+
+
+def test_F26_users_that_were_disabled_there_are_counted(settings: Settings, tmp_path: Path) -> None:
+    entries = [kratos() | {"state": "inactive"}, kratos(email="ben@example.org") | {"id": "l"}]
+    file = write(tmp_path / "some.json", entries)
+    assert json.loads(run("kratos", file, "--dry-run", "--json").stdout)["reasons"]["created"]["disabled"] == 1
+    assert "     1 created, disabled, as they were there.\n" in run("kratos", file).stdout
+    assert {login: user.disabled for login, user in users(settings).items()} == {ANN: True, "ben@example.org": False}
 
 
 SECRET = {"type": "password", "secretData": json.dumps({"value": "dg==", "salt": "cw=="})}
@@ -672,7 +790,7 @@ def test_F25_one_realm_of_keycloak_is_imported(
             "email",
             "The file has no entries of 'shop.nobody', but of: 'account.emailaddress', 'auth.group', ",
         ),
-        ("shop.customer", "username", 'The entry has no "username"'),
+        ("shop.customer", "username", 'The entry has no "username". Choose the login with --login-field; there are: '),
     ],
 )
 @pytest.mark.usefixtures("settings")
@@ -707,7 +825,7 @@ def test_F26_users_without_a_password_are_counted_and_a_warning_says_where_that_
         0,
         "1 rows: 1 created, 0 exists, 0 refused.\n     1 created, without a password.\n",
     )
-    assert answer.stderr == "Warning: no user that was created has a password. Does the file have the hashes?\n"
+    assert answer.stderr == "Warning: No user that was created has a password. Does the file have the hashes?\n"
     # Users that exist are no reason to warn.
     assert run("kratos", bare).stderr == ""
 

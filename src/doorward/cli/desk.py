@@ -18,7 +18,7 @@ from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.clock import system_clock
 from doorward.core.devices import Devices
-from doorward.core.errors import CannotStart, Refusal, StoreUnavailable, ValidationFailed
+from doorward.core.errors import CannotStart, QuotaExceeded, Refusal, StoreUnavailable, ValidationFailed
 from doorward.core.identity import email_faults
 from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
@@ -108,6 +108,8 @@ def sentence_of(refusal: Refusal) -> str:
     """Return the sentence of a refusal for an operator, without a period: it names a part that is full."""
     if isinstance(refusal, StoreUnavailable) and refusal.full:
         return f"{refusal.full[0].upper()}{refusal.full[1:]} is full"
+    if isinstance(refusal, QuotaExceeded):
+        return f"{refusal.sentence} (MAX_USERS_PER_TENANT)"
     return refusal.sentence
 
 

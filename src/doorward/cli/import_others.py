@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +11,26 @@ import click
 
 from doorward.cli.desk import example
 from doorward.cli.fitting import Part
-from doorward.cli.importing import BATCH, REFUSED, Import, Options, Report, import_options, run_on_stores
+from doorward.cli.importing import BATCH, REFUSED, Import, Options, Report, import_options, name_of, run_on_stores
 from doorward.cli.rows import UnreadableRow, read_export
 from doorward.core.clock import system_clock
 from doorward.core.user_transfer import Newcomer, Status, Unfit
 from doorward.moving.others import django, firebase, keycloak, kratos, supabase
 from doorward.moving.others.reading import UNREADABLE, LeftOut, Read, System, Unreadable
 from doorward.stores import Stores
+
+_SIGNS = {
+    "kratos": {"traits"},
+    "supabase": {"encrypted_password"},
+    "keycloak": {"username", "enabled"},
+    "firebase": {"localId"},
+    "django": {"model", "fields"},
+}
+"""Fields by which an entry of a system is recognized."""
+_SQL = (
+    "SQL is not read. Export the table of users as CSV, in psql for example with: "
+    r"\copy (SELECT * FROM auth.users) TO users.csv CSV HEADER"
+)
 
 
 class _Row(NamedTuple):
@@ -28,6 +41,7 @@ class _Row(NamedTuple):
     parts: list[Part]
     not_kept: tuple[str, ...] = ()
     password: str | None = None
+    named: Mapping[str, str | None] = {}
 
 
 def _command(
@@ -37,19 +51,23 @@ def _command(
     *,
     columns: Sequence[str] = (),
     options: Sequence[Callable[[Any], Any]] = (),
+    needed: str = "",
 ) -> click.Command:
-    """Return a command; `open_file` is given the values of the file, and what `options` say."""
+    """Return a command; `open_file` is given the values of the file, and what `options` say.
+
+    `needed` are the options of the example, each after a space.
+    """
 
     def run(file: Path, **given: Any) -> None:
         common = Options.take(given)
-        _import_file(lambda values: open_file(values, **given), file, columns, common)
+        _import_file(name, lambda values: open_file(values, **given), file, columns, common)
 
     command = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))(import_options(run))
     for option in options:
         command = option(command)
     return click.command(
         name,
-        epilog=example(f"doorward import {name} FILE --tenant shop@example.org --dry-run"),
+        epilog=example(f"doorward import {name} FILE --tenant shop@example.org{needed} --dry-run"),
         help=f"{about}\n\nA user that exists, with the same login and sub, is left as it is. Exit codes: 0 done, 1 not "
         "possible, 2 wrong use, 3 done but for the rows that were refused.",
     )(command)
@@ -80,6 +98,7 @@ COMMANDS = (
         "Import the users of Firebase, from FILE as auth:export writes it.",
         firebase.open_file,
         columns=firebase.COLUMNS,
+        needed=" --hash-parameters parameters.txt",
         options=[
             click.option(
                 "--hash-parameters",
@@ -109,19 +128,23 @@ COMMANDS = (
 
 
 def _import_file(
-    open_file: Callable[[Iterable[Any]], System], file: Path, columns: Sequence[str], options: Options
+    name: str, open_file: Callable[[Iterable[Any]], System], file: Path, columns: Sequence[str], options: Options
 ) -> None:
+    if file.suffix.lower() == ".sql":
+        raise click.BadParameter(_SQL, param_hint="FILE")
     report = Report(options)
 
     async def run(stores: Stores) -> None:
         importer = await Import.open(stores, options)
         with file.open("rb") as raw:
             system = open_file(list(read_export(raw, file.suffix.lower(), columns)))
+        report.hint = _hint(name, system.entries)
         rows = _rows(system, report)
         while batch := list(islice(rows, BATCH)):
             outcomes = await importer.take([row.user for row in batch])
             for row, outcome in zip(batch, outcomes, strict=True):
-                report.add(row.number, outcome, row.parts, row.password)
+                disabled = isinstance(row.user, Newcomer) and row.user.disabled
+                report.add(row.number, outcome, row.parts, password=row.password, disabled=disabled, named=row.named)
                 if outcome.status is Status.CREATED:
                     report.not_kept.update(row.not_kept)
 
@@ -133,6 +156,13 @@ def _import_file(
             report.show()
     if report.counts[Status.REFUSED]:
         sys.exit(REFUSED)
+
+
+def _hint(name: str, entries: Iterable[Any]) -> str:
+    """Return the question whether a file is one of another system, by the fields of its first entry; "" without one."""
+    first = next((entry for entry in entries if isinstance(entry, Mapping)), {})
+    system = next((system for system, fields in _SIGNS.items() if fields <= first.keys()), name)
+    return "" if system == name else f"Is this a file of {system.capitalize()}? Try `doorward import {system}`."
 
 
 def _rows(system: System, report: Report) -> Iterable[_Row]:
@@ -147,10 +177,10 @@ def _rows(system: System, report: Report) -> Iterable[_Row]:
                 json.dumps(found.row, ensure_ascii=False).encode()
         except UNREADABLE as error:
             sentence = str(error) if isinstance(error, Unreadable) else "The entry is none that this system writes"
-            yield _Row(number, Unfit("unreadable_entry", sentence), [])
+            yield _Row(number, Unfit("unreadable_entry", sentence), [], named=name_of(entry))
             continue
         if isinstance(found, LeftOut):
             report.leave_out(found.code)
             continue
         user, parts = report.options.fitting.read(found.row)
-        yield _Row(number, user, parts, found.not_kept, found.password)
+        yield _Row(number, user, parts, found.not_kept, found.password, name_of(found.row))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, NoReturn, TypeVar
@@ -20,7 +20,16 @@ from doorward.core.errors import CannotStart, Refusal
 from doorward.core.hash_formats import RAISED, STANDARD
 from doorward.core.model import Caller
 from doorward.core.operations import NoSuchTenant, find_tenant, operator
-from doorward.core.user_transfer import Holder, Newcomer, Outcome, Status, Unconfirmed, Unfit, UserTransfer
+from doorward.core.user_transfer import (
+    LOGIN_TAKEN,
+    Holder,
+    Newcomer,
+    Outcome,
+    Status,
+    Unconfirmed,
+    Unfit,
+    UserTransfer,
+)
 from doorward.moving.others.reading import LEFT_OUT, PASSWORDS
 from doorward.settings import Settings
 from doorward.stores import Stores, choose, migrate
@@ -33,6 +42,10 @@ MOST_NAMED = 1000
 """Rows that a report names; more are counted."""
 
 _FAILED = 1
+_NAMELESS: Mapping[str, str | None] = {"login": None}
+_LOGINS = ("login", "username", "email")
+_IDS = ("sub", "id", "localId", "pk")
+_LONGEST_NAME = 256
 _TREATMENTS = {
     Unconfirmed.ADMIT: "can log in",
     Unconfirmed.DISABLE: "disabled",
@@ -112,6 +125,8 @@ class Report:
     refusals: list[dict[str, Any]] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
     parts_left_out: int = 0
+    hint: str = ""
+    """Warning for a file of which every row is refused."""
 
     @property
     def rows(self) -> int:
@@ -123,10 +138,23 @@ class Report:
         self.counts[Status.SKIPPED] += 1
         self.reasons[Status.SKIPPED, code] += 1
 
-    def add(self, number: int, outcome: Outcome, parts: list[Part], password: str | None = None) -> None:
-        """Count the outcome of a row, with the parts that were left out, and why it has no password (PASSWORDS)."""
+    def add(
+        self,
+        number: int,
+        outcome: Outcome,
+        parts: list[Part],
+        *,
+        password: str | None = None,
+        disabled: bool = False,
+        named: Mapping[str, str | None] = _NAMELESS,
+    ) -> None:
+        """Count the outcome of a row, with the parts that were left out.
+
+        `password` is why it has no password (PASSWORDS), `disabled` whether the file has its user as disabled, and
+        `named` the file's own name for it (`name_of`), which stands in where the login is none.
+        """
         self.counts[outcome.status] += 1
-        row = {"row": number, "login": outcome.login}
+        row = {"row": number, **(named if outcome.login is None else {"login": outcome.login})}
         if outcome.unfit is not None:
             self._refuse(row, outcome.unfit)
         if outcome.status is Status.SKIPPED:
@@ -134,6 +162,7 @@ class Report:
         if outcome.status is Status.CREATED:
             self.reasons[Status.CREATED, "unconfirmed"] += outcome.unconfirmed
             self.reasons[Status.CREATED, "without_password"] += outcome.without_password
+            self.reasons[Status.CREATED, "disabled"] += disabled
             if password:
                 self.reasons[Status.CREATED, password] += 1
             self.not_kept.update(part.name for part in parts if part.code == NOT_WANTED)
@@ -152,18 +181,25 @@ class Report:
             self.refused_file.write(json.dumps(refusal) + "\n")
 
     def show(self) -> None:
-        """Print the report; a warning where no user that was created has a password."""
+        """Print the report, and warnings about a file that is most likely not the one that was meant."""
         if self.options.as_json:
             click.echo(json.dumps(self._as_json()))
         else:
             self._print()
+        for warning in self._warnings():
+            click.secho(f"Warning: {warning}", err=True, fg="yellow")
+
+    def _warnings(self) -> list[str]:
         created = self.counts[Status.CREATED]
+        if not self.rows:
+            return ["The file has no entries: is it complete?"]
+        if self.counts[Status.SKIPPED] == self.rows:
+            return ["Every row was left out. Is it the right file, with the right columns?"]
         if created and self.reasons[Status.CREATED, "without_password"] == created:
-            click.secho(
-                "Warning: no user that was created has a password. Does the file have the hashes?",
-                err=True,
-                fg="yellow",
-            )
+            return ["No user that was created has a password. Does the file have the hashes?"]
+        if self.hint and self.counts[Status.REFUSED] == self.rows:
+            return [self.hint]
+        return []
 
     def _as_json(self) -> dict[str, Any]:
         reasons: dict[str, dict[str, int]] = {str(status): {} for status in Status if status is not Status.EXISTS}
@@ -180,6 +216,7 @@ class Report:
             "dryRun": self.options.dry_run,
             "refusals": self.refusals,
             "partsLeftOut": self.parts,
+            "warnings": self._warnings(),
         }
 
     def _print(self) -> None:
@@ -201,17 +238,13 @@ class Report:
             click.echo(f"{count:>6} with {_printable(name)}, which is not kept.")
         _list(
             [
-                f"row {one['row']}, {one['login']!r}: {_printable(one['part'])} left out ({one['code']})"
+                f"row {one['row']}, {_shown(one)}: {_printable(one['part'])} left out ({one['code']})"
                 for one in self.parts
             ],
             self.parts_left_out,
         )
         _list(
-            [
-                f"row {one['row']}, {one['login']!r}: {one['error']}"
-                + (f", {one['takenBy']!r}" if "takenBy" in one else "")
-                for one in self.refusals
-            ],
+            [f"row {one['row']}, {_shown(one)}: {_explained(one)}" for one in self.refusals],
             self.counts[Status.REFUSED],
         )
 
@@ -219,6 +252,8 @@ class Report:
         if code == "unconfirmed":
             treatment = self.options.unconfirmed
             return f"e-mail address never verified: {_TREATMENTS[treatment]} (--unconfirmed {treatment})"
+        if code == "disabled":
+            return "disabled, as they were there"
         if code == "without_password":
             return "without a password"
         return PASSWORDS[code]
@@ -229,6 +264,31 @@ def _list(lines: list[str], count: int) -> None:
         click.echo(f"  {line}")
     if count > len(lines):
         click.echo(f"  and {count - len(lines)} more")
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    """Return the name of a row in a form that cannot steer the terminal."""
+    name = row["login"] if row["login"] is not None else row.get("sub")
+    return "without a login" if name is None else repr(name)
+
+
+def _explained(refusal: Mapping[str, Any]) -> str:
+    if refusal["code"] == LOGIN_TAKEN:
+        return f"The login is taken by user {refusal['takenBy']!r}, who has another sub"
+    return str(refusal["error"])
+
+
+def name_of(row: Any) -> Mapping[str, str | None]:
+    """Return the login of a row, or of an entry of another system, as it stands there; its id as `sub` without one."""
+    login, sub = _first(row, _LOGINS), _first(row, _IDS)
+    return {"login": None, "sub": sub} if login is None and sub is not None else {"login": login}
+
+
+def _first(row: Any, names: Sequence[str]) -> str | None:
+    places = [row, row.get("fields"), row.get("traits")] if isinstance(row, Mapping) else []
+    found = (place[name] for place in places if isinstance(place, Mapping) for name in names if name in place)
+    value = next(found, None)
+    return str(value)[:_LONGEST_NAME] if isinstance(value, str | int) and value != "" else None
 
 
 def _printable(text: str) -> str:

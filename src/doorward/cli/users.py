@@ -11,7 +11,7 @@ import click
 
 from doorward.cli.desk import example, tenant_option
 from doorward.cli.fitting import Fitting, Part
-from doorward.cli.importing import BATCH, REFUSED, Import, Options, Report, import_options, run_on_stores
+from doorward.cli.importing import BATCH, REFUSED, Import, Options, Report, import_options, name_of, run_on_stores
 from doorward.cli.program import STANDARD_OUTPUT
 from doorward.cli.rows import ENDINGS, UnreadableRow, read_rows
 from doorward.core.clock import system_clock
@@ -61,11 +61,12 @@ def take(file: Path, refused: Path | None, **given: Any) -> None:
 
         async def run(stores: Stores) -> None:
             importer = await Import.open(stores, options)
-            rows = (_read(row, options.fitting) for row in read_rows(raw, ending))
+            rows = ((*_read(row, options.fitting), name_of(row)) for row in read_rows(raw, ending))
             while batch := list(islice(rows, BATCH)):
-                outcomes = await importer.take([user for user, _ in batch])
-                for (_, parts), outcome in zip(batch, outcomes, strict=True):
-                    report.add(report.rows + 1, outcome, parts)
+                outcomes = await importer.take([user for user, _, _ in batch])
+                for (user, parts, named), outcome in zip(batch, outcomes, strict=True):
+                    disabled = isinstance(user, Newcomer) and user.disabled
+                    report.add(report.rows + 1, outcome, parts, disabled=disabled, named=named)
                 bar.update(raw.tell() - bar.pos)
 
         try:

@@ -10,6 +10,7 @@ from doorward.moving.others.reading import (
     LeftOut,
     Read,
     System,
+    Unreadable,
     flatten,
     is_same_address,
     need,
@@ -74,7 +75,12 @@ def read_user(entry: Entry, login_field: str) -> Read:
     """Read a user: an entry of `dumpdata`, or a row of its table."""
     is_dump = "fields" in entry
     fields = need(entry, "fields") if is_dump else entry
-    login, secret = need(fields, login_field), need(fields, "password")
+    if fields.get(login_field) is None:
+        others = ", ".join(
+            repr(name) for name, value in fields.items() if isinstance(value, str) and name != "password"
+        )
+        raise Unreadable(f'The entry has no "{login_field}". Choose the login with --login-field; there are: {others}')
+    login, secret = fields[login_field], need(fields, "password")
     # With --natural-primary there is no key but the login.
     key = entry.get("pk" if is_dump else "id")
     known = {"id", "pk", "password", "email", "is_active", login_field}

@@ -65,6 +65,8 @@ def read(entry: Entry) -> Read | LeftOut:
     """Read a user."""
     if entry.get("serviceAccountClientId"):
         return LeftOut("service_account")
+    if entry.get("federationLink"):
+        return LeftOut("federated_user")
     username = need(entry, "username")
     credentials, actions = entry.get("credentials") or [], entry.get("requiredActions") or []
     password = next((one for one in credentials if need(one, "type") == "password"), None)

@@ -17,7 +17,7 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {}, False, "{}", "[]", "f", "false", "0
 
 
 class Unreadable(ValueError):  # noqa: N818 - like UNREADABLE, a verdict on an entry
-    """An entry lacks a key. The message names it, and repeats nothing of the entry."""
+    """An entry lacks a key, or has a wrong value there. The message names the key and repeats no value."""
 
 
 class Read(NamedTuple):

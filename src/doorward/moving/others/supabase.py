@@ -6,7 +6,18 @@ from functools import partial
 from typing import Any
 
 from doorward.core.ports import Clock
-from doorward.moving.others.reading import Entry, LeftOut, Read, System, flatten, from_json, leftover, need, to_row
+from doorward.moving.others.reading import (
+    Entry,
+    LeftOut,
+    Read,
+    System,
+    Unreadable,
+    flatten,
+    from_json,
+    leftover,
+    need,
+    to_row,
+)
 
 _METADATA = ("raw_user_meta_data", "raw_app_meta_data", "phone", "created_at", "last_sign_in_at", "invited_at")
 _KNOWN = {
@@ -22,6 +33,8 @@ _KNOWN = {
     *_METADATA,
 }
 _TRUE = {True, "t", "true"}
+_ENDLESS = ("infinity", "-infinity")
+"""Times of PostgreSQL that are no dates."""
 
 
 def open_file(values: Iterable[Any], *, clock: Clock) -> System:
@@ -31,7 +44,9 @@ def open_file(values: Iterable[Any], *, clock: Clock) -> System:
 
 def read(entry: Entry, *, now: int) -> Read | LeftOut:
     """Read a user as it is at `now`, in milliseconds."""
-    if entry.get("deleted_at"):
+    # `COPY ... NULL 'null'` writes this text where a column has no value.
+    entry = {name: None if value == "null" else value for name, value in entry.items()}
+    if _time(entry, "deleted_at") is not None:
         return LeftOut("deleted")
     if entry.get("is_anonymous") in _TRUE:
         return LeftOut("anonymous")
@@ -41,25 +56,28 @@ def read(entry: Entry, *, now: int) -> Read | LeftOut:
         sub=need(entry, "id"),
         secret=entry.get("encrypted_password"),
         metadata={name: from_json(entry.get(name)) for name in _METADATA},
-        disabled=_is_ahead(entry.get("banned_until"), now),
+        disabled=(_time(entry, "banned_until") or now) > now,
         verified=_is_verified(entry),
     )
     return Read(row, leftover(entry, _KNOWN))
 
 
-def _is_ahead(text: Any, now: int) -> bool:
-    """Return whether a time lies ahead, or cannot be read: then its user stays banned."""
-    if not text:
-        return False
+def _time(entry: Entry, name: str) -> float | None:
+    """Return the time in a column, in milliseconds; None where it is empty, Unreadable where it is no time."""
+    value = entry.get(name)
+    if value in (None, ""):
+        return None
+    if value in _ENDLESS:
+        return float(value)
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        return True
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000 > now
+        raise Unreadable(f'"{name}" of the entry is no date') from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000
 
 
 def _is_verified(entry: Entry) -> bool | None:
     # `confirmed_at` is all that old versions have. In newer ones it is set when either address is confirmed.
     own = "email_confirmed_at" if entry.get("email") else "phone_confirmed_at"
     name = own if own in entry else "confirmed_at"
-    return bool(entry[name]) if name in entry else None
+    return _time(entry, name) is not None if name in entry else None
