@@ -1,5 +1,6 @@
 """Every method of the Python client, against a live service, synchronous and asynchronous."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -302,6 +303,25 @@ def test_F32_an_id_is_taken_wherever_a_login_is(doorward: Doorward) -> None:
             doorward.users.get(nobody)
     with pytest.raises(ValidationFailed):
         doorward.users.delete(UserId(".."))
+
+
+def test_F32_put_says_that_it_takes_no_id(doorward: Doorward) -> None:
+    made = doorward.users.create("erin", "erin@example.org", "pw", "s")
+    wrong: Any = UserId(made.id)
+    with pytest.raises(TypeError, match="takes a login and no UserId"):
+        doorward.users.put(wrong, "erin@example.org", "pw", "s")
+
+
+def test_F7_rows_of_the_http_api_are_imported_as_they_are(doorward: Doorward) -> None:
+    rows: list[ImportUser | Mapping[str, Any]] = [
+        {"login": "ann", "email": "a@localhost", "sub": "1", "passwordHash": HASH, "disabled": True},
+        ImportUser("ben", "b@localhost", "2", password_hash=HASH),
+        {"login": "cleo"},
+    ]
+    report = doorward.users.import_users(rows)
+    assert [(one.login, one.status) for one in report.results[:2]] == [("ann", "created"), ("ben", "created")]
+    assert report.results[2].code == "validation_error"
+    assert {user.login: user.disabled for user in doorward.users.iterate()} == {"ann": True, "ben": False}
 
 
 def test_all_users_come_page_by_page(doorward: Doorward) -> None:

@@ -265,9 +265,15 @@ class AsyncUsers:
         await self._sender.send(calls.reset(code, password))
 
     async def import_users(
-        self, users: Sequence[ImportUser], *, unconfirmed: Unconfirmed = "disable", dry_run: bool = False
+        self,
+        users: Sequence[ImportUser | Mapping[str, Any]],
+        *,
+        unconfirmed: Unconfirmed = "disable",
+        dry_run: bool = False,
     ) -> ImportReport:
         """Import up to 1,000 users with their password hashes. Existing users are left alone and reported.
+
+        A mapping is a row of `POST /users/import`, with the names that the HTTP API has (`passwordHash`).
 
         `unconfirmed` decides on users with `email_verified=False`: "disable" them, "admit" or "skip" them.
         """

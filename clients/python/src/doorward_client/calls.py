@@ -381,8 +381,10 @@ def get_user(login: str | UserId) -> Call[values.User]:
     return Call("GET", _place(login), partial(_value, values.User), question=True)
 
 
-def put_user(login: str, email: str, password: str | None, sub: str, **more: Any) -> Call[values.Put]:
+def put_user(login: str | UserId, email: str, password: str | None, sub: str, **more: Any) -> Call[values.Put]:
     """Create or replace a user."""
+    if isinstance(login, UserId):
+        raise TypeError("users.put takes a login and no UserId; change the user of an id with users.patch")
     return Call("PUT", f"/user/{_segment('login', login)}", _put, _user(email, password, sub, **more))
 
 
@@ -444,27 +446,28 @@ class ImportUser:
 
 
 def import_users(
-    users: Sequence[ImportUser], *, unconfirmed: values.Unconfirmed, dry_run: bool
+    users: Sequence[ImportUser | Mapping[str, Any]], *, unconfirmed: values.Unconfirmed, dry_run: bool
 ) -> Call[values.ImportReport]:
-    """Bring users in."""
-    listed = [
-        json.loads(
-            _given(
-                login=user.login,
-                email=user.email,
-                sub=user.sub,
-                password_hash=_or_unset(user.password_hash),
-                company=_or_unset(user.company),
-                scope=user.scope,
-                metadata=user.metadata,
-                email_verified=_or_unset(user.email_verified),
-            )
-        )
-        for user in users
-    ]
+    """Import users, given as values or as rows of the HTTP API."""
+    listed = [dict(user) if isinstance(user, Mapping) else _row(user) for user in users]
     other = None if unconfirmed == "disable" else unconfirmed
     path = _query("/users/import", dry_run="true" if dry_run else None, unconfirmed=other)
     return Call("POST", path, partial(_value, values.ImportReport), _given(users=listed))
+
+
+def _row(user: ImportUser) -> Any:
+    return json.loads(
+        _given(
+            login=user.login,
+            email=user.email,
+            sub=user.sub,
+            password_hash=_or_unset(user.password_hash),
+            company=_or_unset(user.company),
+            scope=user.scope,
+            metadata=user.metadata,
+            email_verified=_or_unset(user.email_verified),
+        )
+    )
 
 
 def export_users(*, hashes: bool) -> Call[None]:
