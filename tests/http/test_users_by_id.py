@@ -69,12 +69,21 @@ def test_F32_an_id_of_no_user_of_the_tenant_is_answered_like_any_text(
     body = body if method in {"PATCH", "POST"} else {}
     answers = [
         ask(tenant, method, f"/users/{user_id}{rest}".replace("{id}", "x"), **body)
-        for user_id in (str(uuid4()), foreign["id"], alice["id"].upper(), "alice", "x", "*", "a%2Fb", "9" * 500)
+        for user_id in (str(uuid4()), foreign["id"], foreign["id"].upper(), "alice", "x", "*", "a%2Fb", "9" * 500)
     ]
     assert_refused(answers[0], *GONE)
     assert len({str(essence(answer)) for answer in answers}) == 1
     assert tenant.get("/user/alice").json() == alice
     assert other.get("/user/alice").json() == foreign
+
+
+def test_F32_an_id_in_upper_case_is_the_same_id(tenant: Tenant) -> None:
+    user = tenant.create("alice").json()
+    path = f"/users/{user['id'].upper()}"
+    assert ask(tenant, "GET", path).json() == user
+    assert ask(tenant, "PATCH", path, sub="other").json()["sub"] == "other"
+    assert ask(tenant, "DELETE", path).status_code == 200
+    assert tenant.get("/user/alice").status_code == 404
 
 
 def test_F32_an_id_is_no_login_and_a_login_no_id(tenant: Tenant) -> None:

@@ -1,10 +1,13 @@
 """Look-up of a tenant's user by login or by id."""
 
+import re
 from typing import NamedTuple
 
 from doorward.core.errors import LoginNotFound
 from doorward.core.model import User
 from doorward.core.ports import Accounts
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 class UserRef(NamedTuple):
@@ -17,7 +20,9 @@ class UserRef(NamedTuple):
 async def find_user(accounts: Accounts, tenant_id: str, ref: UserRef) -> User:
     """Return the user of a tenant that a reference names; LoginNotFound where there is none."""
     if ref.id:
-        user = await accounts.user_by_id(tenant_id, ref.id)
+        # Ids are UUIDs, whose digits some systems write in upper case (RFC 9562, section 4).
+        user_id = ref.id.lower() if _UUID.fullmatch(ref.id) else ref.id
+        user = await accounts.user_by_id(tenant_id, user_id)
     else:
         user = await accounts.user_by_login(tenant_id, ref.login)
     if user is None:
