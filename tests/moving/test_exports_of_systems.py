@@ -95,7 +95,7 @@ ALL = [
         {"state", "verifiable_addresses"},
         {"ann@example.org": PASSWORD, "ben": PASSWORD, "cleo@example.org": ""},
         {"rows": 3, "created": 3, "exists": 0, "refused": 0, "skipped": 0, "withoutPassword": 1},
-        {"created": {"without_password": 1}, "skipped": {}},
+        {"created": {"disabled": 1, "without_password": 1}, "skipped": {}},
     ),
     Export(
         "supabase-users.csv",
