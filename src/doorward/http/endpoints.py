@@ -24,6 +24,7 @@ from doorward.http import errors
 from doorward.http.client_address import in_networks
 from doorward.http.guard import MAX_BODY
 from doorward.http.services import Services
+from doorward.http.validation import known_names
 from doorward.http.wire import Answer, Call
 
 LARGE_BODY = 1 << 20
@@ -166,7 +167,8 @@ def check_query(endpoint: Endpoint, query: Collection[str]) -> None:
         return
     if not set(query) <= set(endpoint.query):
         # The name is the client's own text, so the answer does not repeat it.
-        raise ValidationFailed([Fault([], "object.allowUnknown", "an unknown query parameter is not allowed")])
+        unknown = f"an unknown query parameter is not allowed; {known_names(endpoint.query)}"
+        raise ValidationFailed([Fault([], "object.allowUnknown", unknown)])
     if len([name for name in endpoint.alternatives if name in query]) > 1:
         names = ", ".join(f'"{name}"' for name in endpoint.alternatives)
         raise ValidationFailed([Fault([], "object.oxor", f"at most one of {names} is allowed")])

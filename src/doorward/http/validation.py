@@ -168,6 +168,11 @@ def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[Fault]) -> A
     return value
 
 
+def known_names(names: Sequence[str]) -> str:
+    """Return the part of a message that lists the names that are allowed."""
+    return "allowed: " + ", ".join(f'"{name}"' for name in names) if names else "none is allowed here"
+
+
 def alternatives(schema: type[msgspec.Struct]) -> Alternatives | None:
     """Return the alternatives of a schema, if it has any."""
     return getattr(schema, "ALTERNATIVES", None)
@@ -199,7 +204,8 @@ def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fau
             found[attribute] = _read(value[name], inner, [*path, name], faults)
     if rule.strict and not known.issuperset(value):
         # The name is the caller's own text, so it is not said again.
-        faults.append(Fault([*path], "object.allowUnknown", "an unknown field is not allowed"))
+        names = [name for _, name, *_ in _fields(rule.schema)]
+        faults.append(Fault([*path], "object.allowUnknown", f"an unknown field is not allowed; {known_names(names)}"))
     return rule.schema(**found) if len(faults) == before else None
 
 
