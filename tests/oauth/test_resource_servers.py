@@ -86,6 +86,13 @@ def test_C5_foreign_and_missing_tokens_are_refused(server: ResourceServer, doorw
         assert ask(server, token).status_code == 401, server.log()
 
 
+def test_C5_a_refresh_token_is_no_access_token(server: ResourceServer, doorward: Doorward) -> None:
+    given = {"login": "alice", "password": "pw", "deviceId": "d", "refresh": True}
+    pair = doorward.tenant.post("/auth", given).json()
+    assert ask(server, pair["accessToken"]).status_code == 200, server.log()
+    assert ask(server, pair["refreshToken"]).status_code == 401, server.log()
+
+
 def test_C5_every_configuration_on_the_page_is_tested() -> None:
     headings = [line.removeprefix("### ") for line in PAGE.read_text().splitlines() if line.startswith("### ")]
     assert sorted(headings) == sorted(kind.heading for kind in KINDS.values())
