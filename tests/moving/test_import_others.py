@@ -602,6 +602,20 @@ def test_F26_SQL_is_refused_with_the_command_for_CSV(tmp_path: Path) -> None:
     assert r"\copy (SELECT * FROM auth.users) TO users.csv CSV HEADER" in " ".join(answer.stderr.split())
 
 
+@pytest.mark.usefixtures("settings")
+def test_F26_a_quota_is_named_by_its_setting(tmp_path: Path) -> None:
+    entries = [kratos(), kratos(email="ben@example.org") | {"id": "l"}]
+    words = ["import", "kratos", str(write(tmp_path / "some.json", entries)), "--tenant", TENANT.id]
+    quota = {"JWT_KEY": KEY, "DATA_DIR": "data", "MAX_USERS_PER_TENANT": "1"}
+    answer = CliRunner().invoke(main, words, env=quota)
+    assert answer.exit_code == 3
+    assert "raise its quota (MAX_USERS_PER_TENANT)\n" in answer.stdout
+    more = ["user", "create", "cleo", "--tenant", TENANT.id, "--email", "c@example.org", "--sub", "c"]
+    refused = CliRunner().invoke(main, more, env=quota, input="correct horse battery staple\n")
+    assert refused.exit_code == 1
+    assert "(MAX_USERS_PER_TENANT)" in refused.stderr
+
+
 def test_F26_users_that_were_disabled_there_are_counted(settings: Settings, tmp_path: Path) -> None:
     entries = [kratos() | {"state": "inactive"}, kratos(email="ben@example.org") | {"id": "l"}]
     file = write(tmp_path / "some.json", entries)

@@ -16,7 +16,7 @@ from doorward.cli.fitting import NOT_WANTED, Fitting, Part
 from doorward.cli.program import lose
 from doorward.cli.rows import UnreadableFile
 from doorward.core.clock import system_clock
-from doorward.core.errors import CannotStart, Refusal
+from doorward.core.errors import CannotStart, QuotaExceeded, Refusal
 from doorward.core.hash_formats import RAISED, STANDARD
 from doorward.core.model import Caller
 from doorward.core.operations import NoSuchTenant, find_tenant, operator
@@ -275,6 +275,8 @@ def _shown(row: Mapping[str, Any]) -> str:
 def _explained(refusal: Mapping[str, Any]) -> str:
     if refusal["code"] == LOGIN_TAKEN:
         return f"The login is taken by user {refusal['takenBy']!r}, who has another sub"
+    if refusal["code"] == QuotaExceeded.code:
+        return sentence_of(QuotaExceeded())
     return str(refusal["error"])
 
 
