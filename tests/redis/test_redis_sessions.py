@@ -373,7 +373,7 @@ async def test_what_sessions_share_stays_in_redis_as_long_as_the_one_that_ends_l
 
 
 @pytest.mark.parametrize("how", ["touch", "demand", "end_users_of", "keep"])
-async def test_garbage_goes_by_itself_whatever_was_done_to_a_session(
+async def test_garbage_goes_by_itself_after_each_operation_on_a_session(
     any_redis: str, opened: Opener, nodes: list[RedisServer], how: str
 ) -> None:
     session = user_session(expires_at=NOW + 1_000)
