@@ -55,6 +55,7 @@ def statuses(found: dict[str, Any]) -> list[tuple[str | None, str, str | None]]:
     return [(result.get("login"), result["status"], result.get("code")) for result in found["results"]]
 
 
+@pytest.mark.one_setup
 def test_users_of_another_system_log_in_with_the_passwords_they_had(tenant: Tenant) -> None:
     rows = [row(f"user{n}", passwordHash=vector["hash"]) for n, vector in enumerate(VECTORS)]
     assert take(tenant, *rows)["created"] == len(VECTORS)
