@@ -28,7 +28,8 @@ def put(owner: object, name: str, value: object) -> None:
 def connections(service: Service) -> list[DoorwardProtocol]:
     """Return the open connections."""
     assert service._server
-    return [cast("DoorwardProtocol", known) for known in service._server.server_state.connections]
+    # A copy, which is one step, since the service changes the set in a thread of its own.
+    return [cast("DoorwardProtocol", known) for known in service._server.server_state.connections.copy()]
 
 
 class DistantSessions:
