@@ -1,7 +1,6 @@
 """`doorward import kratos` and its kin: users of other systems, from the files that those write."""
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 
 from doorward.cli.desk import example
 from doorward.cli.fitting import Part
-from doorward.cli.importing import BATCH, REFUSED, Import, Options, Report, import_options, name_of, run_on_stores
+from doorward.cli.importing import BATCH, Import, Options, Report, import_options, name_of, run_and_report
 from doorward.cli.rows import UnreadableRow, read_export
 from doorward.core.clock import system_clock
 from doorward.core.user_transfer import Newcomer, Status, Unfit
@@ -148,14 +147,7 @@ def _import_file(
                 if outcome.status is Status.CREATED:
                     report.not_kept.update(row.not_kept)
 
-    try:
-        run_on_stores(run)
-    finally:
-        # Also when it ends half-way: what was created stays.
-        if sys.exc_info()[0] is None or report.rows:
-            report.show()
-    if report.counts[Status.REFUSED]:
-        sys.exit(REFUSED)
+    run_and_report(run, report)
 
 
 def _hint(name: str, entries: Iterable[Any]) -> str:

@@ -351,6 +351,20 @@ def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Resu
         _fail("Stopped. What was created stays; the same command continues.")
 
 
+def run_and_report(work: Callable[[Stores], Coroutine[Any, Any, None]], report: Report) -> None:
+    """Run an import that fills `report`, show that, and exit with REFUSED where rows were refused.
+
+    An import that ends half-way shows its report too: what was created stays.
+    """
+    try:
+        run_on_stores(work)
+    finally:
+        if sys.exc_info()[0] is None or report.rows:
+            report.show()
+    if report.counts[Status.REFUSED]:
+        sys.exit(REFUSED)
+
+
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Stores]:
     stores = choose(settings)

@@ -11,12 +11,21 @@ import click
 
 from doorward.cli.desk import example, tenant_option
 from doorward.cli.fitting import Fitting, Part
-from doorward.cli.importing import BATCH, REFUSED, Import, Options, Report, import_options, name_of, run_on_stores
+from doorward.cli.importing import (
+    BATCH,
+    Import,
+    Options,
+    Report,
+    import_options,
+    name_of,
+    run_and_report,
+    run_on_stores,
+)
 from doorward.cli.program import STANDARD_OUTPUT
 from doorward.cli.rows import ENDINGS, UnreadableRow, read_rows
 from doorward.core.clock import system_clock
 from doorward.core.operations import find_tenant, operator
-from doorward.core.user_transfer import Newcomer, Status, Unfit, UserTransfer
+from doorward.core.user_transfer import Newcomer, Unfit, UserTransfer
 from doorward.http.rows import write_lines
 from doorward.stores import Stores
 
@@ -69,14 +78,7 @@ def take(file: Path, refused: Path | None, **given: Any) -> None:
                     report.add(report.rows + 1, outcome, parts, disabled=disabled, named=named)
                 bar.update(raw.tell() - bar.pos)
 
-        try:
-            run_on_stores(run)
-        finally:
-            # Also when it ends half-way: what was created stays.
-            if sys.exc_info()[0] is None or report.rows:
-                report.show()
-    if report.counts[Status.REFUSED]:
-        sys.exit(REFUSED)
+        run_and_report(run, report)
 
 
 def _read(row: Any, fitting: Fitting) -> tuple[Newcomer | Unfit, list[Part]]:
