@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "doorward"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 HOUSE = re.compile(r"^( +)([\w./]+?)(?:  .*)?$", re.MULTILINE)
-TELLING = {"event", "told_by_operator"}
+TELLING = {"event", "operator_event"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 

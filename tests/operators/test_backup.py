@@ -194,7 +194,7 @@ def test_an_encrypted_backup_asks_for_its_passphrase_and_a_short_one_is_warned_a
     operator.do("migrate")
     file, other = tmp_path / "backup", tmp_path / "other"
     short = operator.do("backup", str(file), "--encrypt", typed="elevenchars\n").stderr
-    assert short.startswith("The passphrase has fewer than 12 characters: whoever gets the file can guess it.\n")
+    assert short.startswith("The passphrase has fewer than 12 characters. A thief of the file can guess it.\n")
     assert "fewer" not in operator.do("backup", str(other), "--encrypt", typed="twelve chars\n").stderr
     answer = operator.run("restore", str(file), "--yes")
     assert (answer.exit_code, answer.stderr) == (1, "This backup is encrypted: give --passphrase-file.\n")

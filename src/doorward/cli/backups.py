@@ -63,7 +63,7 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     passphrase = read_secret("Passphrase", passphrase_file) if encrypt or passphrase_file else None
     if passphrase is not None and len(passphrase) < _SHORTEST_PASSPHRASE:
         click.secho(
-            f"The passphrase has fewer than {_SHORTEST_PASSPHRASE} characters: whoever gets the file can guess it.",
+            f"The passphrase has fewer than {_SHORTEST_PASSPHRASE} characters. A thief of the file can guess it.",
             err=True,
             fg="yellow",
         )

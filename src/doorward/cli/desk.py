@@ -222,8 +222,8 @@ def failures_row(failures: Failures) -> Row:
 def read_secret(prompt: str, file: str | None, *, absent: str = "") -> str:
     """Return a secret from a file, from standard input where that is no terminal, or from who types it twice.
 
-    Never from an argument: the arguments of a process can be read by everybody on a machine. Of a file, the first line
-    without a byte order mark; a control character in it ends the program, since nobody could type it. `absent` is the
+    Never from an argument: other users of a machine can read the arguments of a process. Of a file, the first line
+    without a byte order mark; a control character in it ends the program, since it cannot be typed. `absent` is the
     sentence where no file is given and standard input, which is no terminal, is empty.
     """
     if file is not None and file != "-":

@@ -14,7 +14,7 @@ from doorward.http.schemas import ImportedUser
 from doorward.http.validation import validate
 
 _OPTIONAL = ("passwordHash", "company", "scope", "metadata")
-"""Fields that a user can do without, and that let nobody in who should stay out when they are missing."""
+"""Fields that may be left out of a user: without them no login succeeds that should fail."""
 
 NOT_WANTED = "not_wanted"
 """Code of what `--metadata none` leaves out."""

@@ -100,7 +100,7 @@ def rotate(*, now: bool, yes: bool) -> None:
     """
     if now:
         confirmed("End every session of every tenant and user?", yes=yes)
-        _change(_replaced, _told_of_replacement)
+        _change(_replaced, _replacement_events)
         return
     _change(added, lambda at, _, keys: [key_added(at, keys[-1][0])])
     settings = explained(read_settings)
@@ -175,12 +175,12 @@ def _replaced(keys: Keys) -> Keys:
     return ((str(max(int(kid) for kid, _ in keys) + 1), new_key()),)
 
 
-def _told_of_replacement(at: int, before: Keys, after: Keys) -> list[Event]:
+def _replacement_events(at: int, before: Keys, after: Keys) -> list[Event]:
     new = after[0][0]
     return [key_added(at, new), key_activated(at, new), *(key_retired(at, kid) for kid, _ in before)]
 
 
-def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], list[Event]]) -> Keys:
+def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys], list[Event]]) -> Keys:
     """Change the keys, wait until every worker works with them, and log it; return the keys from before."""
     settings = explained(read_settings)
     before = explained(lambda: settings.with_master_key(create=False))
@@ -201,7 +201,7 @@ def _change(change: Callable[[Keys], Keys], told: Callable[[int, Keys, Keys], li
             late = _wait(file, after)
     except OSError as error:
         fail(f"{error.filename or file.path} cannot be written ({error.strerror}).")
-    events = told(system_clock(), before, after)
+    events = events_of(system_clock(), before, after)
 
     async def note(desk: Desk) -> None:
         for event in events:

@@ -20,7 +20,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an acciden
     def __init__(self, *, retry_after: int | None = None, caller: object = None) -> None:
         """Refuse; `retry_after` is the number of whole seconds after which trying again makes sense.
 
-        `caller` is the session of the authenticated caller, where only whoever refuses knows it.
+        `caller` is the session of the authenticated caller, where it is known only where the error is raised.
         """
         super().__init__(self.code)
         self.retry_after = retry_after

@@ -184,7 +184,7 @@ class _Reader:
             if end <= begin + LARGEST_ITEM:
                 raise
             value, self.at = TOO_LARGE, end
-        # A value takes time whatever its size.
+        # Small values take time too.
         self.spent += self.at - begin + _WEIGHT
         if self.spent > _SLICE:
             self.spent = 0

@@ -123,7 +123,7 @@ def check_accept(accept: bytes | None, media: str) -> None:
 def check_content(headers: Mapping[bytes, bytes]) -> None:
     """Let pass uncompressed JSON; UnsupportedMediaType for the rest.
 
-    Parameters such as `charset` mean nothing (RFC 8259, section 11): whatever they say, the body has to be UTF-8.
+    Parameters such as `charset` are ignored (RFC 8259, section 11): the body has to be UTF-8.
     """
     if not _is_declared(headers, "application/json"):
         raise UnsupportedMediaType

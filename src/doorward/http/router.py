@@ -112,7 +112,7 @@ def _check_media(endpoint: Endpoint, scope: Scope, headers: Mapping[bytes, bytes
 
 
 def _authenticate_and_raise(endpoint: Endpoint, refusal: Refusal) -> Handler:
-    """Return a handler that refuses: unauthenticated callers are told that first, and nothing else."""
+    """Return a handler that authenticates the caller first: it raises `refusal`, or NotAuthorized without a caller."""
 
     async def handle(services: Services, call: Call) -> NoReturn:
         if endpoint.proof is Proof.TENANT:

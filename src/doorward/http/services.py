@@ -59,7 +59,7 @@ class Services:
     forward_auth_cookie: str = ""
 
     async def caller(self, call: Call) -> Caller:
-        """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for everybody else.
+        """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for others.
 
         TooManyRequests where too many of its requests were refused.
         """

@@ -1,7 +1,7 @@
 """What the predecessor, backend-auth, keeps in Redis, read row by row. Pure.
 
-Every value is text under a key that begins with a prefix of the version. A tenant's key says so; users and sessions are
-told apart by their values alone, an object or a bare UUID, since a device may be named so that a session's key looks
+Every value is text under a key that begins with a prefix of the version. A tenant's key says so; users and sessions
+differ only in their values, an object or a bare UUID, since a device may be named so that a session's key looks
 like a user's.
 """
 

@@ -8,7 +8,7 @@ from doorward.core.model import Kind, Session, Tenant, User
 from doorward.core.ports import Clock
 from doorward.moving import backend_auth
 from doorward.moving.report import Report, Sort
-from doorward.moving.terms import PAGE, Source, Target, tenant_note, told_by_operator
+from doorward.moving.terms import PAGE, Source, Target, operator_event, tenant_note
 
 _SESSIONS_OF_A_USER = 1_000
 
@@ -48,7 +48,7 @@ class CatchUp:
                 if value is None and backend_auth.is_untouched(user):
                     if not self.keep_orphans:
                         await sessions.end_user(tenant.id, user.id)
-                    deleted = told_by_operator(self.clock(), tenant.id, "user.delete", user.id)
+                    deleted = operator_event(self.clock(), tenant.id, "user.delete", user.id)
                     await accounts.delete_user(tenant.id, user.id, events=[deleted])
                     self.report.find(Sort.GONE, tenant.id, user.login)
             after = canonical(users[-1].login)
@@ -59,6 +59,6 @@ class CatchUp:
         for session, value in zip(imported, there, strict=True):
             if value is not None:
                 continue
-            closed = told_by_operator(self.clock(), user.tenant_id, "session.revoke", user.id, session)
+            closed = operator_event(self.clock(), user.tenant_id, "session.revoke", user.id, session)
             if await self.target.sessions.close(session, events=[closed]):
                 self.report.find(Sort.GONE, session.tenant_id, session.id)

@@ -21,7 +21,7 @@ from doorward.moving import backend_auth
 from doorward.moving.backend_auth import Row, Unreadable, tenant_prefix
 from doorward.moving.catch_up import CatchUp
 from doorward.moving.report import Report, Sort
-from doorward.moving.terms import Choices, Source, Target, parts, tenant_note, told_by_operator
+from doorward.moving.terms import Choices, Source, Target, operator_event, parts, tenant_note
 
 Value = TypeVar("Value")
 
@@ -133,11 +133,11 @@ class Importer:
         if await self.target.imports.last(name) is not None:
             self.report.find(Sort.HELD_BACK, tenant.id, tenant.email)
             return False
-        told = [told_by_operator(self.clock(), tenant.id, "tenant.import")]
-        if not await self.target.accounts.add_tenant(tenant, events=told):
+        events = [operator_event(self.clock(), tenant.id, "tenant.import")]
+        if not await self.target.accounts.add_tenant(tenant, events=events):
             self.report.find(Sort.TENANT_CONFLICT, tenant.id, tenant.email)
             other = replace(tenant, email=backend_auth.stand_in(tenant.id))
-            if not await self.target.accounts.add_tenant(other, events=told):
+            if not await self.target.accounts.add_tenant(other, events=events):
                 return False
         await self.target.imports.note(name, self.clock())
         self.report.count("tenants added")
@@ -202,9 +202,9 @@ class Importer:
                 candidates.append(user)
         if not candidates:
             return []
-        told = [told_by_operator(self.clock(), tenant_id, "users.import")]
+        events = [operator_event(self.clock(), tenant_id, "users.import")]
         try:
-            added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=told))
+            added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=events))
         except QuotaExceeded:
             # Not a finding of a complete run: the next run would take the missing users for deleted ones.
             raise CannotStart(
@@ -236,11 +236,11 @@ class Importer:
         if not self.choices.keep_orphans:
             await self.target.sessions.end_user(there.tenant_id, there.id)
         await accounts.delete_user(
-            there.tenant_id, there.id, events=[told_by_operator(self.clock(), there.tenant_id, "user.delete", there.id)]
+            there.tenant_id, there.id, events=[operator_event(self.clock(), there.tenant_id, "user.delete", there.id)]
         )
         self.report.find(Sort.REPLACED, user.tenant_id, user.login)
         return await accounts.add_user(
-            user, events=[told_by_operator(self.clock(), user.tenant_id, "users.import", user.id)]
+            user, events=[operator_event(self.clock(), user.tenant_id, "users.import", user.id)]
         )
 
     async def _take_sessions(self, rows: Sequence[Row]) -> None:

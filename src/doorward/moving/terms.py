@@ -67,6 +67,6 @@ def tenant_note(name: str, tenant_id: str) -> str:
     return f"{name}/{tenant_id}"
 
 
-def told_by_operator(at: int, tenant_id: str, action: str, subject: str = "", session: Session | None = None) -> Event:
+def operator_event(at: int, tenant_id: str, action: str, subject: str = "", session: Session | None = None) -> Event:
     """Return the event of something that an import did, for the tenant's log; `at` in milliseconds."""
     return event(Caller(tenant_id, "operator"), at, action, subject=subject, session=session)

@@ -90,8 +90,8 @@ policy refuses leaves the code good.""",
 again, for clients that lost it; later, its second use ends the session, because somebody else has it.""",
     "sessions_verify_batch": """Up to 500 tokens, answered in their order and with one look at the store. Each token
 counts like one verification, and so does each kB of a body above 16 kB, in a budget of its own. With the default
-`BUDGET_VERIFY` a tenant may send two batches of 500 tokens a second, after four at once. A token that is not active is
-not told apart from garbage.""",
+`BUDGET_VERIFY` a tenant may send two batches of 500 tokens a second, after four at once. An expired or revoked token
+and garbage are answered alike.""",
     "sessions_index": "`lastActivity` may lag behind by a minute.",
     "sessions_end_many": "When this is answered, no process accepts their tokens any more.",
     "sessions_end_one": "When this is answered, no process accepts its tokens any more.",

@@ -37,7 +37,7 @@ class Pool:
         return self.size - self._free - len(self._idle)
 
     async def acquire(self, *, first: bool = False) -> Any:
-        """Return a connection that nobody else uses, for `release`. Where all are in use, first come, first served.
+        """Return a connection for exclusive use until `release`. Where all are in use, first come, first served.
 
         With `first`, it comes before those that wait already.
         """
