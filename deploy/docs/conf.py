@@ -5,6 +5,8 @@ author = "The Doorward project"
 project_copyright = author
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
+# Blocks without a language are commands and output, not Python.
+highlight_language = "text"
 html_theme = "furo"
 html_title = "Doorward"
 html_static_path: list[str] = ["static"]
