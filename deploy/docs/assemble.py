@@ -43,10 +43,17 @@ PARTS = {
         "logs", "traces", "audit", "importing-users", "moving-in", "moving-in-from-others", "moving-out", "benchmarks",
     ],
     "Security": ["security", "security/promises", "security/model", "security/supply-chain", "reporting"],
-    "To change it": ["architecture", "decisions/README", "contributing", "conduct", "changelog"],
+    "To change it": ["architecture", "decisions/README", "measurements/README", "contributing", "conduct", "changelog"],
     "More": [],
 }  # fmt: skip
-TITLES = {"tour": "Tour", "python-client-readme": "The Python client's README", "decisions/README": "Decisions"}
+TITLES = {
+    "tour": "Tour",
+    "python-client-readme": "The Python client's README",
+    "decisions/README": "Decisions",
+    "measurements/README": "Measurements",
+}
+NUMBERED = ("decisions", "measurements")
+"""Folders whose README lists the numbered pages next to it."""
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)(\))")
 FENCE = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
@@ -117,8 +124,8 @@ def navigation(pages: set[str]) -> str:
     return "\n".join(lines)
 
 
-def _decisions(pages: set[str]) -> str:
-    entries = "\n".join(sorted(page.removeprefix("decisions/") for page in pages if re.match(r"decisions/\d", page)))
+def _numbered(folder: str, pages: set[str]) -> str:
+    entries = "\n".join(sorted(page.rpartition("/")[2] for page in pages if re.match(rf"{folder}/\d", page)))
     return f"\n```{{toctree}}\n:hidden:\n:maxdepth: 1\n\n{entries}\n```\n"
 
 
@@ -164,6 +171,8 @@ def assemble(folder: Path) -> None:
     """Write every page and picture of the site into an empty `folder`."""
     places = sources()
     pages = {place.removesuffix(".md") for place in places.values() if place.endswith(".md")} | {"reference"}
+    appended = {f"{name}/README.md": _numbered(name, pages) for name in NUMBERED}
+    appended["index.md"] = "\n" + navigation(pages)
     for source, place in places.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         if not place.endswith(".md"):
@@ -173,7 +182,7 @@ def assemble(folder: Path) -> None:
             (folder / place).write_text(show(source), encoding="utf-8")
             continue
         text = turn((ROOT / source).read_text(encoding="utf-8"), source, places)
-        text += {"index.md": "\n" + navigation(pages), "decisions/README.md": _decisions(pages)}.get(place, "")
+        text += appended.get(place, "")
         (folder / place).write_text(text, encoding="utf-8")
     written = "\n\n".join(part for part in reference(build(ENDPOINTS)) if part)
     (folder / REFERENCE).write_text(written + "\n", encoding="utf-8")

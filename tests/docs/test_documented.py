@@ -168,16 +168,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
-def test_every_decision_says_why_and_what_else_there_was(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith(f"# {page.name[:4]}: ")
-    positions = [text.find(f"\n## {part}\n") for part in ("Context", "Decision", "Considered", "Consequences")]
-    assert -1 not in positions
-    assert positions == sorted(positions)
-    assert f"({page.name})" in read("docs/decisions/README.md")
-
-
 def test_every_dependency_that_the_code_names_has_a_decision() -> None:
     listed = read("pyproject.toml").partition("\ndependencies = [")[2].partition("]")[0]
     code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))

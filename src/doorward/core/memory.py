@@ -1,4 +1,4 @@
-"""The memory of this process: looked through less often, and given back. decisions/0061 has the figures.
+"""The memory of this process: looked through less often, and given back. measurements/0061 has the figures.
 
 What is asked of glibc's allocator is asked of no other one (musl, macOS): there it stays undone, and nothing fails.
 """

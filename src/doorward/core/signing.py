@@ -31,7 +31,7 @@ def mac(key: bytes, message: bytes) -> bytes:
     """Return the HMAC-SHA256 of a message (RFC 2104).
 
     Written out because a verification computes six of them over short texts, where `hmac.digest` spends two thirds of
-    its 1.3 µs on setting up (docs/decisions/0012-verify-speed.md). The hash itself is OpenSSL's either way.
+    its 1.3 µs on setting up (docs/measurements/0012-verify-performance.md). The hash itself is OpenSSL's either way.
     """
     if len(key) > _BLOCK:
         key = sha256(key).digest()

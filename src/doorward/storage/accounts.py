@@ -19,7 +19,7 @@ _END = "\U0010ffff"
 _NEXT = "\x01"
 # As in the schema's triggers, and in `index_logins`.
 _PIECE = 6
-# Where the figures come from: docs/decisions/0060-search-by-pieces.md.
+# Where the figures come from: docs/measurements/0060-user-search.md.
 _FEW_LOGINS = 1_000
 _MOST_CANDIDATES = 4_000
 _MOST_STEPS = 10_000

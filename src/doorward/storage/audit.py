@@ -8,7 +8,7 @@ from doorward.core.ports import Entry
 from doorward.storage.database import Database, Step, entry_of, happened
 
 _NEWEST = 2**62
-# Figures and reasons: docs/decisions/0063-quotas.md.
+# Figures and reasons: docs/measurements/0063-quotas.md.
 _CHAINS_TOGETHER = 1_000
 _COUNTED_TOGETHER = 1_000
 _UNRECORDED_EVERY = 3_600_000

@@ -51,7 +51,7 @@ def fill_list(statement: Statement, length: int) -> str:
     """Return a statement that asks for a list, with as many parameters as the list has items.
 
     A short list becomes as many look-ups by key in one reading, since SQLite makes a table of its own for any list,
-    which costs a seventh of a verification (docs/decisions/0012-verify-speed.md).
+    which costs a seventh of a verification (docs/measurements/0012-verify-performance.md).
     """
     if length <= _FEW:
         return "\nUNION ALL\n".join([_LIST.sub(" = ?", statement.sql)] * length)

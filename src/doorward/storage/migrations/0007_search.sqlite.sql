@@ -1,4 +1,4 @@
--- Pieces of logins, by which a search finds them (docs/decisions/0060-search-by-pieces.md). Triggers keep them true,
+-- Pieces of logins, by which a search finds them (docs/decisions/0060-user-search.md). Triggers keep them true,
 -- whichever version of the program writes users. Who was there before is taken over later, in small batches.
 
 CREATE TABLE searched_tenants (

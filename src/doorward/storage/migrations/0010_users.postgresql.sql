@@ -1,5 +1,5 @@
 -- Users are found by e-mail address and by sub. `email_key` is the canonical form of the address, as the program writes it
--- (docs/decisions/0064-users-by-address.md); the lower-case form where a former version writes a user, which is the same in
+-- (docs/decisions/0064-users-by-email.md); the lower-case form where a former version writes a user, which is the same in
 -- ASCII.
 
 ALTER TABLE users ADD COLUMN email_key TEXT COLLATE "C";
@@ -20,7 +20,7 @@ WHEN (NEW.email_key IS NULL OR (octet_length(NEW.email) = length(NEW.email)
     AND NEW.email_key <> substr(lower(NEW.email COLLATE "C"), 1, 256)))
 EXECUTE FUNCTION key_email();
 
--- Logins change. As for users who are added and removed: docs/decisions/0060-search-by-pieces.md. Triggers run in the
+-- Logins change. As for users who are added and removed: docs/decisions/0060-user-search.md. Triggers run in the
 -- order of their names.
 
 CREATE TRIGGER user_renamed_from AFTER UPDATE OF login_key ON users FOR EACH ROW

@@ -1,5 +1,5 @@
 -- Users are found by e-mail address and by sub. `email_key` is the canonical form of the address, as the program writes it
--- (docs/decisions/0064-users-by-address.md); the lower-case form where a former version writes a user, which is the same in
+-- (docs/decisions/0064-users-by-email.md); the lower-case form where a former version writes a user, which is the same in
 -- ASCII.
 
 ALTER TABLE users ADD COLUMN email_key TEXT COLLATE BINARY;
@@ -15,7 +15,7 @@ CREATE TRIGGER user_changed_without_key AFTER UPDATE OF email ON users
 WHEN length(CAST(NEW.email AS BLOB)) = length(NEW.email) AND NEW.email_key <> substr(lower(NEW.email), 1, 256)
 BEGIN UPDATE users SET email_key = substr(lower(NEW.email), 1, 256) WHERE id = NEW.id; END;
 
--- Logins change. As for users who are added and removed: docs/decisions/0060-search-by-pieces.md.
+-- Logins change. As for users who are added and removed: docs/decisions/0060-user-search.md.
 
 CREATE TRIGGER user_renamed AFTER UPDATE OF login_key ON users WHEN OLD.login_key <> NEW.login_key
 BEGIN DELETE FROM unindexed WHERE tenant_id = OLD.tenant_id AND login_key = OLD.login_key
