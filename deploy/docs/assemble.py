@@ -34,16 +34,16 @@ SHOWN = re.compile(r"deploy/.+|compose.*\.yaml|LICENSE")
 LANGUAGES = {".conf": "nginx", ".json": "json", ".lua": "lua", ".yaml": "yaml", ".yml": "yaml"}
 REFERENCE = "reference.md"
 PARTS = {
-    "To use it": [
-        "tour", "concepts", "api", "reference", "recipes", "errors", "python-client", "python-client-readme",
+    "Using Doorward": [
+        "tour", "concepts", "glossary", "api", "reference", "recipes", "errors", "python-client", "python-client-readme",
         "gateways", "oauth-resource-servers",
     ],
-    "To run it": [
+    "Operations": [
         "settings", "operating", "command-line", "backup", "keys", "deploying", "image", "scaling", "tls", "metrics",
         "logs", "traces", "audit", "importing-users", "moving-in", "moving-in-from-others", "moving-out", "benchmarks",
     ],
     "Security": ["security", "security/promises", "security/model", "security/supply-chain", "reporting"],
-    "To change it": ["architecture", "decisions/README", "measurements/README", "contributing", "conduct", "changelog"],
+    "Development": ["architecture", "decisions/README", "measurements/README", "contributing", "conduct", "changelog"],
     "More": [],
 }  # fmt: skip
 TITLES = {
