@@ -35,8 +35,8 @@ LANGUAGES = {".conf": "nginx", ".json": "json", ".lua": "lua", ".yaml": "yaml", 
 REFERENCE = "reference.md"
 PARTS = {
     "Using Doorward": [
-        "tour", "concepts", "glossary", "api", "reference", "recipes", "errors", "python-client", "python-client-readme",
-        "gateways", "oauth-resource-servers",
+        "tour", "concepts", "glossary", "api", "reference", "recipes", "errors", "python-client",
+        "python-client-readme", "gateways", "oauth-resource-servers",
     ],
     "Operations": [
         "settings", "operating", "command-line", "backup", "keys", "deploying", "image", "scaling", "tls", "metrics",
