@@ -178,6 +178,14 @@ def test_every_dependency_that_the_code_names_has_a_decision() -> None:
     assert [name for name in used if name not in told] == []
 
 
+def test_the_glossary_is_sorted_and_each_term_is_explained_with_a_link() -> None:
+    terms = re.findall(r"^## (.+)\n((?:.+\n)+)", read("docs/glossary.md"), re.MULTILINE)
+    names = [name for name, _ in terms]
+    assert len(names) > 40
+    assert names == sorted(names, key=str.lower)
+    assert [name for name, text in terms if not LINK.search(text) or len(text.split()) > 60] == []
+
+
 def test_C12_every_budget_is_documented_with_its_setting() -> None:
     page = section(read("docs/errors.md"), "too_many_requests")
     rows = re.findall(r"^\| `(\w+)` \|.*`(?:THROTTLER|BUDGET)_\w+`.*\|$", page, re.MULTILINE)
