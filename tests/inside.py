@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from doorward.core.errors import Overloaded
 from doorward.core.model import Session
-from doorward.core.ports import Claimed
+from doorward.core.ports import SessionRef
 from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.http.services import Services
 from doorward.storage.database import Step
@@ -42,11 +42,11 @@ class DistantSessions:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def find(self, tenant: Claimed) -> Any:
+    async def find(self, tenant: SessionRef) -> Any:
         await asyncio.sleep(self._seconds)
         return await self._real.find(tenant)
 
-    async def find_pair(self, tenant: Claimed, user: Claimed) -> Any:
+    async def find_pair(self, tenant: SessionRef, user: SessionRef) -> Any:
         await asyncio.sleep(self._seconds)
         return await self._real.find_pair(tenant, user)
 
@@ -54,7 +54,7 @@ class DistantSessions:
 def move_sessions_away(service: Service, seconds: float) -> None:
     """Let every look-up of a session take `seconds` longer."""
     door = services(service).sessions
-    put(door, "sessions", DistantSessions(door.sessions, seconds))
+    put(door, "sessions", DistantSessions(door.session_store, seconds))
 
 
 class StaggeredPolicies:
@@ -75,7 +75,7 @@ class StaggeredPolicies:
 def stagger_policies(service: Service) -> None:
     """Let policies that are demanded apart from their tenant's change overtake one another."""
     door, accounts = services(service).sessions, cast("Any", services(service).tenants.accounts)
-    put(door, "sessions", StaggeredPolicies(door.sessions))
+    put(door, "sessions", StaggeredPolicies(door.session_store))
     if accounts._elsewhere is not None:
         put(accounts, "_elsewhere", StaggeredPolicies(accounts._elsewhere))
 
@@ -97,7 +97,7 @@ class EndedMeanwhile:
 def end_sessions_before_they_are_rotated(service: Service) -> None:
     """Let every refresh find that its session has ended after the token was checked."""
     door = services(service).sessions
-    put(door, "sessions", EndedMeanwhile(door.sessions))
+    put(door, "sessions", EndedMeanwhile(door.session_store))
 
 
 class GatedPasswords:

@@ -5,8 +5,8 @@ from itertools import count
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from doorward.core.model import Event, Kind, Session, Tenant, User
-from doorward.core.ports import Accounts, Claimed, Counters, Revocations, Sessions
+from doorward.core.model import Event, Session, SessionKind, Tenant, User
+from doorward.core.ports import Accounts, Counters, Revocations, SessionRef, SessionStore
 from doorward.storage.revocations import RelationalRevocations
 from doorward.stores import Stores
 
@@ -25,7 +25,7 @@ class Workers(NamedTuple):
         return self.one.accounts, self.other.accounts
 
     @property
-    def sessions(self) -> tuple[Sessions, Sessions]:
+    def sessions(self) -> tuple[SessionStore, SessionStore]:
         return self.one.sessions, self.other.sessions
 
     @property
@@ -67,23 +67,30 @@ def make_user(tenant_id: str, **more: Any) -> User:
 
 def user_session(tenant_id: str, user_id: str, *, at: int = NOW, expires_at: int | None = NOW + 1_000_000) -> Session:
     return Session(
-        secrets.token_urlsafe(16), Kind.USER, tenant_id, user_id, "laptop", secrets.token_bytes(32), at, expires_at
+        secrets.token_urlsafe(16),
+        SessionKind.USER,
+        tenant_id,
+        user_id,
+        "laptop",
+        secrets.token_bytes(32),
+        at,
+        expires_at,
     )
 
 
 def tenant_session(tenant_id: str, *, at: int = NOW, expires_at: int | None = None) -> Session:
     return Session(
-        secrets.token_urlsafe(16), Kind.TENANT, tenant_id, None, None, secrets.token_bytes(32), at, expires_at
+        secrets.token_urlsafe(16), SessionKind.TENANT, tenant_id, None, None, secrets.token_bytes(32), at, expires_at
     )
 
 
-def claimed(session: Session) -> Claimed:
-    return Claimed(session.id, session.user_id or session.tenant_id, Kind(session.kind))
+def claimed(session: Session) -> SessionRef:
+    return SessionRef(session.id, session.user_id or session.tenant_id, SessionKind(session.kind))
 
 
 def key_session(tenant_id: str, *, at: int = NOW, expires_at: int | None = None) -> Session:
     session = tenant_session(tenant_id, at=at, expires_at=expires_at)
-    return session._replace(kind=Kind.KEY, permissions="sessions verify")
+    return session._replace(kind=SessionKind.KEY, permissions="sessions verify")
 
 
 def made_event(tenant_id: str, action: str = "something", *, at: int = NOW) -> Event:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from uuid import uuid4
 
-from doorward.core.model import Kind, Session
-from doorward.core.ports import Claimed
+from doorward.core.model import Session, SessionKind
+from doorward.core.ports import SessionRef
 from doorward.stores import Stores
 
 Opener = Callable[[str], AbstractAsyncContextManager[Stores]]
@@ -18,7 +18,7 @@ def user_session(
 ) -> Session:
     return Session(
         id=secrets.token_urlsafe(16),
-        kind=Kind.USER,
+        kind=SessionKind.USER,
         tenant_id=tenant_id or str(uuid4()),
         user_id=user_id or str(uuid4()),
         device_id="laptop",
@@ -32,7 +32,7 @@ def user_session(
 def tenant_session(tenant_id: str = "", *, at: int = NOW) -> Session:
     return Session(
         id=secrets.token_urlsafe(16),
-        kind=Kind.TENANT,
+        kind=SessionKind.TENANT,
         tenant_id=tenant_id or str(uuid4()),
         user_id=None,
         device_id=None,
@@ -43,5 +43,5 @@ def tenant_session(tenant_id: str = "", *, at: int = NOW) -> Session:
     )
 
 
-def claimed(session: Session) -> Claimed:
-    return Claimed(session.id, session.user_id or session.tenant_id, Kind(session.kind))
+def claimed(session: Session) -> SessionRef:
+    return SessionRef(session.id, session.user_id or session.tenant_id, SessionKind(session.kind))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from doorward.core import activity, throttle, tokens
-from doorward.core.activity import Activity
+from doorward.core.activity import ActivityRecorder
 from doorward.core.errors import Refusal
 from doorward.core.model import Session
 from harness import PASSWORD, TurnableClock, read_settings, running
@@ -124,13 +124,13 @@ def test_mixed_load_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def keep_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Session] = []
-    saw = Activity.saw
+    saw = ActivityRecorder.record
 
-    def keep(self: Activity, session: Session) -> None:
+    def keep(self: ActivityRecorder, session: Session) -> None:
         kept.append(session)
         saw(self, session)
 
-    monkeypatch.setattr(Activity, "saw", keep)
+    monkeypatch.setattr(ActivityRecorder, "record", keep)
 
 
 def keep_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def keep_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def keep_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_REMEMBERED", 1_000_000)
+    monkeypatch.setattr(tokens, "_MAX_REMEMBERED", 1_000_000)
 
 
 @pytest.mark.parametrize("leak", [keep_sessions, keep_refusals, keep_tokens])

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 
 from doorward import logs, tracing
-from doorward.core.activity import Activity
+from doorward.core.activity import ActivityRecorder
 from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
 from doorward.core.clock import ClockWatch, monotonic_clock, system_clock
-from doorward.core.devices import Devices
-from doorward.core.legacy_tokens import ImportingCodec
+from doorward.core.devices import UserSessionService
+from doorward.core.legacy_tokens import LegacyTokenCodec
 from doorward.core.login_timing import LoginTiming
 from doorward.core.memory import prepare_to_serve
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Backoff, Clock
 from doorward.core.proof import CurrentPassword
-from doorward.core.refresh import Refreshing
-from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.refresh import RefreshService
+from doorward.core.sessions import SessionLifetimes, SessionService
 from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, peppers
@@ -82,10 +82,10 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     clock = parts.clock
     stores = choose(settings, clock, traces.store if traces else None)
     accounts = stores.accounts
-    lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
+    lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
     watch_clock = ClockWatch(clock, parts.monotonic, _clock_was_set)
     codec = _codec(settings, masters, watch_clock)
-    door = SessionDoor(stores.sessions, codec, clock, lifetimes)
+    door = SessionService(stores.sessions, codec, clock, lifetimes)
     throttle = Throttle(
         stores.counters,
         clock,
@@ -100,7 +100,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         patience=settings.hash_queue_timeout / 1000,
     )
     current = CurrentPassword(passwords, throttle, stores.audit)
-    refreshing = Refreshing(accounts, door, clock, settings.jwt_access_exp)
+    refreshing = RefreshService(accounts, door, clock, settings.jwt_access_exp)
     activity = _activity(stores, clock, codec)
     house = House(lifetimes, settings.legacy_ready_hashes == "on")
     users = Users(accounts, door, passwords, throttle, house, clock, settings.existing_login == "replace")
@@ -109,7 +109,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         tenants=Tenants(accounts, stores.keys, door, passwords, current, throttle, clock),
         users=users,
         user_passwords=UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
-        devices=Devices(accounts, stores.sessions, throttle, clock),
+        devices=UserSessionService(accounts, stores.sessions, throttle, clock),
         refreshing=refreshing,
         keys=KeyRing(stores.keys, door, throttle, clock),
         house=house,
@@ -250,15 +250,15 @@ async def _close(stores: Stores, traces: Traces | None) -> None:
 
 def _codec(settings: Settings, masters: dict[str, bytes], clock: ClockWatch) -> Codec:
     if settings.legacy_jwt_key:
-        codec: Codec = ImportingCodec(masters, settings.jwt_audience, settings.legacy_jwt_key)
+        codec: Codec = LegacyTokenCodec(masters, settings.jwt_audience, settings.legacy_jwt_key)
     else:
         codec = Codec(masters, settings.jwt_audience)
     codec.follow_clock(clock.since)
     return codec
 
 
-def _activity(stores: Stores, clock: Clock, codec: Codec) -> Activity:
-    activity = Activity(stores.accounts, stores.sessions, stores.keys, clock)
+def _activity(stores: Stores, clock: Clock, codec: Codec) -> ActivityRecorder:
+    activity = ActivityRecorder(stores.accounts, stores.sessions, stores.keys, clock)
     codec.follow_activity(activity.last_seen)
     return activity
 
@@ -291,14 +291,14 @@ def _follow_keys(
         if keys is None:
             return
         masters = {kid: key.encode() for kid, key in keys}
-        codec.adopt(masters)
+        codec.replace_keys(masters)
         throttle.adopt(peppers(masters.values()))
         # With keys that are given, there need not be a folder of our own; then the log alone tells.
         with suppress(OSError) if file.given else nullcontext():
             presence.say(keys)
         log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
 
-    codec.look_again_with(watch)
+    codec.on_unknown_key(watch)
     return watch, presence.end
 
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from doorward.core.model import Kind, Origin
-from doorward.core.ports import NO_POLICY, Claimed, Policy, Sessions
+from doorward.core.model import Origin, SessionKind
+from doorward.core.ports import NO_SESSION_POLICY, SessionPolicy, SessionRef, SessionStore
 from doorward.storage import backup
 from doorward.storage.backup import NotABackup, Reader, Writer
 from doorward.storage.carrying import Step, Sum, copy_table, sum_of
@@ -74,20 +74,20 @@ async def move(source: Place, target: Place, step: Step) -> dict[str, Sum]:
         return sums
 
 
-async def move_sessions(source: Place, here: Sessions, there: Sessions, now: int, step: Step) -> int:
+async def move_sessions(source: Place, here: SessionStore, there: SessionStore, now: int, step: Step) -> int:
     """Open `there` every session that is live in the source, whose sessions are `here`; return how many there were.
 
     Those that are there of the same tenants end first, so that none comes back that a run before had carried, and that
     ended meanwhile. A run that is interrupted is made good by the next one.
     """
     carried = 0
-    policies: dict[str, Policy] = {}
+    policies: dict[str, SessionPolicy] = {}
     async with looking(source) as look:
         # Of a user that was brought in without a tenant the session has none yet.
         for tenant_id in ("", *await _ids(look, "tenants")):
-            await there.end_tenant(tenant_id)
-            await there.end_users_of(tenant_id)
-            await there.end_keys(tenant_id)
+            await there.revoke_tenant(tenant_id)
+            await there.revoke_users_of(tenant_id)
+            await there.revoke_keys(tenant_id)
         columns = await look.columns("sessions")
         batch: list[dict[str, Any]] = []
         async for row in look.rows("sessions"):
@@ -102,19 +102,19 @@ async def move_sessions(source: Place, here: Sessions, there: Sessions, now: int
 
 
 async def _open_again(
-    rows: list[dict[str, Any]], here: Sessions, there: Sessions, policies: dict[str, Policy], now: int
+    rows: list[dict[str, Any]], here: SessionStore, there: SessionStore, policies: dict[str, SessionPolicy], now: int
 ) -> int:
-    claimed = [Claimed(row["id"], row["user_id"] or row["tenant_id"], Kind(row["kind"])) for row in rows]
+    claimed = [SessionRef(row["id"], row["user_id"] or row["tenant_id"], SessionKind(row["kind"])) for row in rows]
     found = await here.find_many(claimed) if claimed else []
     live = [
         (session, Origin(row["ip"], row["user_agent"]))
         for session, row in zip(found, rows, strict=True)
-        if session is not None and not session.is_over(now)
+        if session is not None and not session.is_expired(now)
     ]
     for session, _ in live:
-        policy = Policy(session.idle, session.lifetime)
-        if session.user_id is not None and policies.get(session.tenant_id, NO_POLICY) != policy:
-            await there.demand(session.tenant_id, policy)
+        policy = SessionPolicy(session.idle, session.lifetime)
+        if session.user_id is not None and policies.get(session.tenant_id, NO_SESSION_POLICY) != policy:
+            await there.set_policy(session.tenant_id, policy)
             policies[session.tenant_id] = policy
     await asyncio.gather(*(there.open(session, cap=None, origin=origin) for session, origin in live))
     return len(live)

@@ -23,7 +23,7 @@ from doorward.core.ports import (
     Imports,
     ResetCodes,
     Revocations,
-    Sessions,
+    SessionStore,
 )
 from doorward.settings import Settings
 from doorward.settings.secret_files import mode_of
@@ -40,15 +40,15 @@ from doorward.storage.probes import Probes
 from doorward.storage.readiness import SharedCheck
 from doorward.storage.redis.address import Address as RedisAddress
 from doorward.storage.revocations import RelationalRevocations
-from doorward.storage.sessions import RelationalSessions
+from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.user_quota import UserQuota
 from doorward.storage.watched import (
+    InstrumentedSessionStore,
     Meter,
     Span,
     Traffic,
     WatchedDatabase,
-    WatchedSessions,
     nothing_is_pooled,
 )
 
@@ -75,7 +75,7 @@ class Stores:
     keys: ApiKeys
     reset_codes: ResetCodes
     audit: AuditLog
-    sessions: Sessions
+    sessions: SessionStore
     counters: Counters
     revocations: Revocations
     imports: Imports
@@ -107,7 +107,7 @@ class Stores:
         )
         for batch in batches:
             await in_batches(partial(_is_full, batch))
-        await in_batches(partial(self.accounts.purge, limit=_SWEEP_BATCH, forget=self.sessions.forget_users))
+        await in_batches(partial(self.accounts.purge, limit=_SWEEP_BATCH, forget=self.sessions.erase_users))
 
     async def index(self) -> None:
         """Bring new logins into what searches look at, in small batches."""
@@ -147,7 +147,7 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
     else:
         bare = file = SqliteDatabase(settings.database_path)
         database, pool = WatchedDatabase(file, Meter("sqlite", span), fast=file), nothing_is_pooled
-    sessions, probes = WatchedSessions(RelationalSessions(database)), Probes(bare)
+    sessions, probes = InstrumentedSessionStore(RelationalSessionStore(database)), Probes(bare)
     quota = UserQuota(database, settings.max_users_per_tenant, clock) if settings.max_users_per_tenant else None
     stores = Stores(
         accounts=RelationalAccounts(database, quota=quota),
@@ -176,13 +176,13 @@ async def _take_a_write(probes: Probes, database: WatchedDatabase, clock: Clock)
 def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | None, quota: UserQuota | None) -> Stores:
     from doorward.storage.redis.counters import RedisCounters  # noqa: PLC0415 - see above
     from doorward.storage.redis.lives import Lives  # noqa: PLC0415 - see above
-    from doorward.storage.redis.sessions import Durable, RedisSessions  # noqa: PLC0415 - see above
+    from doorward.storage.redis.sessions import DurableStores, RedisSessionStore  # noqa: PLC0415 - see above
     from doorward.storage.redis.watched import WatchedRedis  # noqa: PLC0415 - see above
 
     redis = WatchedRedis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
     redis.meter = Meter("redis", span)
-    bare = RedisSessions(redis, Durable(stores.revocations, stores.keys, stores.audit, clock))
-    sessions = WatchedSessions(bare)
+    bare = RedisSessionStore(redis, DurableStores(stores.revocations, stores.keys, stores.audit, clock))
+    sessions = InstrumentedSessionStore(bare)
     return replace(
         stores,
         accounts=RelationalAccounts(stores.traffic.database, bare, quota=quota),

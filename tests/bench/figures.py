@@ -34,7 +34,7 @@ from bench.servers import (
     surrounded,
     verifying,
 )
-from doorward.core.model import Kind, Session
+from doorward.core.model import Session, SessionKind
 from doorward.core.passwords import Argon2Parameters, Hasher, give_way
 from doorward.settings import Settings
 from doorward.storage.redis.records import Names
@@ -403,7 +403,7 @@ async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]
                 assert len(await stores.sessions.list_user(tenant_id, user_id, limit=2)) == min(2, many)
             for many, user_id in users.items():
                 began = perf_counter()
-                await stores.sessions.end_user(tenant_id, user_id)
+                await stores.sessions.revoke_user(tenant_id, user_id)
                 found[many].append((perf_counter() - began) * 1e3)
                 assert await stores.sessions.list_user(tenant_id, user_id, limit=1) == []
     finally:
@@ -413,7 +413,7 @@ async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]
 
 async def _multiply(settings: Settings, session: Session, many: int) -> None:
     """Give a user as many sessions as that, copies of the one it has; to open so many takes longer than all the rest."""
-    names = Names.of(Kind.USER, session.user_id or "")
+    names = Names.of(SessionKind.USER, session.user_id or "")
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
             client.eval(_COPY_IN_REDIS, 2, names.session(session.id), names.listed, session.id, many)

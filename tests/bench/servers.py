@@ -19,7 +19,7 @@ from uuid import uuid4
 from bench import machine
 from bench.load import Target
 from doorward.core.clock import system_clock
-from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.sessions import SessionLifetimes, SessionService
 from doorward.core.tokens import Codec
 from doorward.settings import Settings
 from doorward.stores import choose
@@ -212,14 +212,14 @@ def log_in_again(settings: Settings, users: list[User], times: int) -> list[User
         stores = choose(settings)
         await stores.open()
         masters = {kid: key.encode() for kid, key in settings.jwt_key}
-        door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), system_clock, Lifetimes())
+        door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), system_clock, SessionLifetimes())
         found: list[User] = []
         try:
             for user in users:
                 claims = json.loads(urlsafe_b64decode(user.token.split(".")[1] + "=="))
                 known = await stores.accounts.user_by_id(claims["tenant"], claims["id"])
                 assert known
-                opened = await asyncio.gather(*(door.open_user(known, "laptop") for _ in range(times)))
+                opened = await asyncio.gather(*(door.open_user_session(known, "laptop") for _ in range(times)))
                 found += [user._replace(token=issued.token) for issued in opened]
         finally:
             await stores.close()

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from doorward.core.model import Origin
-from doorward.core.ports import ApiKey, Backoff, Policy, ResetCode, Revocation
+from doorward.core.ports import ApiKey, Backoff, ResetCode, Revocation, SessionPolicy
 from doorward.storage.revocations import RelationalRevocations
 from doorward.stores import Stores
 from made import NOW, claimed, key_session, made_event, make_tenant, make_user, tenant_session, user_session
@@ -38,7 +38,7 @@ class Bystanders:
         assert await stores.accounts.add_user(self.user, events=[made_event(self.tenant.id, at=_NEVER)])
         for session in self.sessions:
             await stores.sessions.open(session, cap=None, origin=Origin("192.0.2.1", "Firefox"))
-        await stores.sessions.demand(self.tenant.id, Policy(idle=_PERIOD, lifetime=_PERIOD))
+        await stores.sessions.set_policy(self.tenant.id, SessionPolicy(idle=_PERIOD, lifetime=_PERIOD))
         assert await stores.keys.add(self.key, cap=1)
         await stores.reset_codes.add(self.code, events=[made_event(self.tenant.id, at=_NEVER)])
         for _ in range(2):

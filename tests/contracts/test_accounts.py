@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from doorward.core.identity import canonical
-from doorward.core.model import AHEAD, Event, Origin, User
-from doorward.core.ports import Accounts, Found, Policy
+from doorward.core.model import MAX_CLOCK_SKEW, Event, Origin, User
+from doorward.core.ports import Accounts, Found, SessionPolicy
 from harness import read_settings
 from made import NOW, Workers, claimed, kept_tenant, made_event, make_tenant, make_user, user_session
 from rows import Rows
@@ -479,7 +479,7 @@ async def test_activity_moves_forward_only(workers: Workers) -> None:
     moved = [await accounts.user_by_id(user.tenant_id, user.id) for user in users]
     assert moved == [replace(users[0], last_activity=NOW + 10), replace(users[1], last_activity=NOW + 30)]
     # But for a clock that was set back, by more than clocks differ.
-    for now, expected in ((NOW + 10 - AHEAD, NOW + 10), (NOW + 9 - AHEAD, NOW + 9 - AHEAD)):
+    for now, expected in ((NOW + 10 - MAX_CLOCK_SKEW, NOW + 10), (NOW + 9 - MAX_CLOCK_SKEW, NOW + 9 - MAX_CLOCK_SKEW)):
         await elsewhere.touch_users({users[0].id: now}, now=now)
         found = await accounts.user_by_id(users[0].tenant_id, users[0].id)
         assert found
@@ -731,7 +731,7 @@ async def test_S13_settings_and_the_policy_that_counts_are_changed_as_one(worker
         assert before
         idle = 10_000 + number
         after = replace(before, settings=json.dumps({"sessionIdle": idle}))
-        return await accounts.change_tenant(after, policy=Policy(idle=idle, version=before.version + 1))
+        return await accounts.change_tenant(after, policy=SessionPolicy(idle=idle, version=before.version + 1))
 
     for start in range(0, 40, 8):
         assert any(await asyncio.gather(*(choose(start + number) for number in range(8))))
@@ -743,7 +743,7 @@ async def test_S13_settings_and_the_policy_that_counts_are_changed_as_one(worker
         assert found
         assert json.loads(kept.settings) == {"sessionIdle": found.idle}
     stale = replace(tenant, settings=json.dumps({"sessionIdle": 1}))
-    assert not await workers.one.accounts.change_tenant(stale, policy=Policy(idle=1, version=99))
+    assert not await workers.one.accounts.change_tenant(stale, policy=SessionPolicy(idle=1, version=99))
     assert await workers.one.sessions.find(claimed(session)) == found
     assert await workers.one.sessions.find(claimed(theirs)) == theirs
 
@@ -862,7 +862,7 @@ async def test_a_deleted_tenant_is_found_no_more_and_its_address_is_free_at_once
     again = make_tenant(email=tenant.email)
     assert await elsewhere.add_tenant(again)
     assert await accounts.tenant_by_email(tenant.email) == again
-    while await accounts.purge(limit=100, forget=workers.one.sessions.forget_users):
+    while await accounts.purge(limit=100, forget=workers.one.sessions.erase_users):
         pass
     assert await elsewhere.tenant_by_email(tenant.email) == again
     assert not await elsewhere.delete_tenant(tenant.id)
@@ -870,7 +870,7 @@ async def test_a_deleted_tenant_is_found_no_more_and_its_address_is_free_at_once
 
 async def test_PR2_a_purge_removes_in_pieces_what_deleted_tenants_owned_and_nothing_else(workers: Workers) -> None:
     accounts, elsewhere = workers.accounts
-    forget = workers.one.sessions.forget_users
+    forget = workers.one.sessions.erase_users
     while await accounts.purge(limit=1000, forget=forget):
         pass
     gone, also_gone, stays = [await kept_tenant(accounts) for _ in range(3)]
@@ -908,14 +908,14 @@ async def test_PR1_with_a_user_goes_what_its_sessions_knew_of_it(workers: Worker
     sessions = [user_session(tenant.id, user.id) for _ in range(110)]
     for session in (*sessions, neighbour):
         await workers.one.sessions.open(session, cap=None, origin=Origin("192.0.2.1", "Firefox"))
-    await workers.one.sessions.end_user(tenant.id, user.id)
+    await workers.one.sessions.revoke_user(tenant.id, user.id)
     assert await accounts.delete_user(tenant.id, user.id)
     late = user_session(tenant.id, user.id)
     await workers.other.sessions.open(late, cap=None, origin=Origin("192.0.2.1", "Firefox"))
-    await workers.other.sessions.forget_users([user.id, "nobody"])
-    await workers.other.sessions.forget_users([])
+    await workers.other.sessions.erase_users([user.id, "nobody"])
+    await workers.other.sessions.erase_users([])
     assert await workers.other.sessions.list_user(tenant.id, user.id, limit=10) == []
-    assert not await workers.other.sessions.close(late)
+    assert not await workers.other.sessions.revoke(late)
     assert await workers.other.sessions.find(claimed(neighbour)) == neighbour
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.model import AHEAD, Event
+from doorward.core.model import MAX_CLOCK_SKEW, Event
 from doorward.core.ports import ApiKey, ResetCode
 from made import NOW, Workers, kept_tenant, made_event, make_user
 
@@ -111,7 +111,7 @@ async def test_F2_a_key_used_before_the_clock_was_set_back_is_used_now(workers: 
     one, bystander = make_key(tenant.id), make_key(tenant.id, created_at=NOW + 1)
     for key in (one, bystander):
         assert await workers.one.keys.add(key, cap=10)
-    later = NOW + AHEAD
+    later = NOW + MAX_CLOCK_SKEW
     await workers.one.keys.touch({one.id: later, bystander.id: later}, now=later)
     for now, last_used in ((NOW, later), (NOW - 1, NOW - 1)):
         await workers.other.keys.touch({one.id: now}, now=now)

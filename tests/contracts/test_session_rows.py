@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from doorward.core.model import Session
-from doorward.core.ports import Sessions
+from doorward.core.ports import SessionStore
 from doorward.storage.database import Step
 from harness import read_settings
 from made import NOW, Workers, claimed, tenant_session, user_session
@@ -31,7 +31,7 @@ def make_epochs_equal(rows: Rows, *sessions: Session) -> None:
     )
 
 
-async def living(store: Sessions, *sessions: Session) -> list[bool]:
+async def living(store: SessionStore, *sessions: Session) -> list[bool]:
     return [found is not None for found in await store.find_many([claimed(session) for session in sessions])]
 
 
@@ -50,17 +50,17 @@ async def test_T7_an_epoch_counts_for_its_own_owner_even_where_another_has_the_s
     newer = user_session(tenant_id, alice, at=NOW + 1)
     await elsewhere.open(newer, cap=1)
     assert await living(store, hers, newer, his, theirs) == [False, True, True, True]
-    await store.end_user(tenant_id, alice, keep=his)
+    await store.revoke_user(tenant_id, alice, keep=his)
     assert await living(elsewhere, newer, his, theirs) == [False, True, True]
-    await store.end_user(tenant_id, alice)
+    await store.revoke_user(tenant_id, alice)
     assert await store.list_user(tenant_id, alice, limit=9) == []
     assert await store.rotate(newer, NOW + 2) is None
-    assert not await elsewhere.close(newer)
-    await store.end_users_of(tenant_id)
+    assert not await elsewhere.revoke(newer)
+    await store.revoke_users_of(tenant_id)
     assert await living(elsewhere, his, theirs) == [False, True]
     assert await store.list_user(tenant_id, bob, limit=9) == []
     assert await store.rotate(his, NOW + 2) is None
-    assert not await elsewhere.close(his)
+    assert not await elsewhere.revoke(his)
 
 
 async def test_T7_a_sweep_leaves_of_what_ended_only_the_session_that_was_kept(workers: Workers, rows: Rows) -> None:
@@ -72,7 +72,7 @@ async def test_T7_a_sweep_leaves_of_what_ended_only_the_session_that_was_kept(wo
     neighbour = user_session(tenant_id, str(uuid4()), expires_at=None)
     for session in (kept, *ended, neighbour):
         await store.open(session, cap=None)
-    await store.end_user(tenant_id, user_id, keep=kept)
+    await store.revoke_user(tenant_id, user_id, keep=kept)
     # What ended is in an epoch that is another owner's now.
     rows.run(
         f"UPDATE sessions SET epoch = (SELECT epoch FROM epochs WHERE owner = 'user:{neighbour.user_id}') "
@@ -94,8 +94,8 @@ async def test_T7_an_owner_is_swept_until_nothing_of_it_is_left(workers: Workers
     )
     for session in (gone, over, kept, tenant_session(own)):
         await store.open(session, cap=None)
-    await store.end_user(tenant_id, swept)
-    await store.end_user(tenant_id, waiting, keep=kept)
+    await store.revoke_user(tenant_id, swept)
+    await store.revoke_user(tenant_id, waiting, keep=kept)
     rows.run(
         f"DELETE FROM sessions WHERE id = '{gone.id}'",
         f"UPDATE sessions SET epoch = (SELECT epoch FROM epochs WHERE owner = 'tenant:{own}') WHERE id = '{over.id}'",
@@ -110,7 +110,7 @@ async def test_OV6_a_user_who_logs_in_after_an_ending_is_swept_once(workers: Wor
     tenant_id, user_id = str(uuid4()), str(uuid4())
     ended, living_on = user_session(tenant_id, user_id), user_session(tenant_id, user_id, at=NOW + 1)
     await store.open(ended, cap=None)
-    await store.end_user(tenant_id, user_id)
+    await store.revoke_user(tenant_id, user_id)
     await store.open(living_on, cap=None)
     while await elsewhere.sweep(NOW, limit=100):
         pass

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from doorward.core.model import AHEAD, Kind, Session
-from doorward.core.ports import Claimed, Policy, Sessions
+from doorward.core.model import MAX_CLOCK_SKEW, Session, SessionKind
+from doorward.core.ports import SessionPolicy, SessionRef, SessionStore
 from made import NOW, Workers, claimed, tenant_session, user_session
 
 EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
 
 
-async def alive(store: Sessions, session: Session) -> bool:
+async def alive(store: SessionStore, session: Session) -> bool:
     """Tell whether a session is found, and see that both ways to ask agree and nobody else's is found."""
     alone = await store.find(claimed(session))
-    stranger = Claimed("no-such-session", "nobody", Kind.USER)
+    stranger = SessionRef("no-such-session", "nobody", SessionKind.USER)
     assert await store.find_pair(stranger, claimed(session)) == (None, alone)
     assert await store.find_pair(claimed(session), stranger) == (alone, None)
     assert alone in {session, None}
@@ -43,9 +43,9 @@ async def test_what_was_never_opened_is_not_found_and_spoils_no_other_answer(wor
     session = tenant_session(str(uuid4()))
     await store.open(session, cap=None)
     unknowns, known, pair = await asyncio.gather(
-        store.find(Claimed(unknown, session.tenant_id, Kind.TENANT)),
+        store.find(SessionRef(unknown, session.tenant_id, SessionKind.TENANT)),
         store.find(claimed(session)),
-        store.find_pair(claimed(session), Claimed(unknown, "somebody", Kind.USER)),
+        store.find_pair(claimed(session), SessionRef(unknown, "somebody", SessionKind.USER)),
     )
     assert unknowns is None
     assert known == session
@@ -63,7 +63,7 @@ async def test_TK13_of_two_who_end_a_session_one_succeeds_and_nobody_finds_it_ag
     store, elsewhere = workers.sessions
     session = user_session(str(uuid4()), str(uuid4()))
     await store.open(session, cap=None)
-    ended = await asyncio.gather(*(workers.sessions[n % 2].close(session) for n in range(8)))
+    ended = await asyncio.gather(*(workers.sessions[n % 2].revoke(session) for n in range(8)))
     assert sum(ended) == 1
     assert not await alive(store, session)
     assert not await alive(elsewhere, session)
@@ -87,11 +87,11 @@ async def test_TK14_ending_a_user_a_tenant_or_a_tenants_users_ends_just_those(wo
         return {name for name, session in sessions.items() if await alive(elsewhere, session)}
 
     assert await living() == set(sessions)
-    await store.end_user(mine, alice)
+    await store.revoke_user(mine, alice)
     assert await living() == {"bob", "me", "them", "their user"}
-    await store.end_users_of(mine)
+    await store.revoke_users_of(mine)
     assert await living() == {"me", "them", "their user"}
-    await store.end_tenant(mine)
+    await store.revoke_tenant(mine)
     assert await living() == {"them", "their user"}
 
 
@@ -100,11 +100,11 @@ async def test_a_session_opened_after_an_ending_lives_and_revives_nothing(worker
     tenant_id, user_id = str(uuid4()), str(uuid4())
     before, after = user_session(tenant_id, user_id), user_session(tenant_id, user_id, at=NOW + 1)
     await store.open(before, cap=None)
-    await elsewhere.end_user(tenant_id, user_id)
+    await elsewhere.revoke_user(tenant_id, user_id)
     await store.open(after, cap=None)
     assert await alive(elsewhere, after)
     assert not await alive(elsewhere, before)
-    await elsewhere.end_users_of(tenant_id)
+    await elsewhere.revoke_users_of(tenant_id)
     again = user_session(tenant_id, user_id, at=NOW + 2)
     await elsewhere.open(again, cap=None)
     assert [await alive(store, session) for session in (before, after, again)] == [False, False, True]
@@ -122,7 +122,7 @@ async def test_TK16_the_oldest_go_when_a_user_has_too_many(workers: Workers) -> 
     assert await alive(elsewhere, theirs)
 
 
-@pytest.mark.parametrize("step", [1, AHEAD - 10])
+@pytest.mark.parametrize("step", [1, MAX_CLOCK_SKEW - 10])
 async def test_TK16_sessions_that_ended_with_their_tenant_are_evicted_before_live_ones(
     workers: Workers, step: int
 ) -> None:
@@ -133,13 +133,13 @@ async def test_TK16_sessions_that_ended_with_their_tenant_are_evicted_before_liv
     ended = [user_session(tenant_id, user_id, at=NOW + step + n) for n in range(3)]
     for session in ended:
         await store.open(session, cap=3)
-    await elsewhere.end_users_of(tenant_id)
+    await elsewhere.revoke_users_of(tenant_id)
     # The clock was set back since, by less than what tells sessions of before that from others.
     opened = [user_session(tenant_id, user_id, at=NOW + n) for n in range(3)]
     for session in opened:
         await elsewhere.open(session, cap=3)
     assert [await alive(store, session) for session in opened] == [True, True, True]
-    late = user_session(tenant_id, user_id, at=NOW + AHEAD)
+    late = user_session(tenant_id, user_id, at=NOW + MAX_CLOCK_SKEW)
     await store.open(late, cap=3)
     assert [await alive(store, session) for session in (*ended, *opened, late)] == [False] * 4 + [True] * 3
     assert await alive(store, theirs)
@@ -164,12 +164,12 @@ async def test_DU5_an_ending_among_parallel_openings_leaves_only_what_was_opened
         await store.open(session, cap=None)
     await asyncio.gather(
         *(store.open(session, cap=None) for session in during[:5]),
-        elsewhere.end_user(tenant_id, user_id),
-        elsewhere.end_users_of(tenant_id),
+        elsewhere.revoke_user(tenant_id, user_id),
+        elsewhere.revoke_users_of(tenant_id),
         *(elsewhere.open(session, cap=None) for session in during[5:]),
     )
     assert not any([await alive(store, session) for session in before])
-    await store.end_user(tenant_id, user_id)
+    await store.revoke_user(tenant_id, user_id)
     assert not any([await alive(elsewhere, session) for session in during])
 
 
@@ -204,7 +204,7 @@ async def test_OV6_a_sweep_removes_the_expired_and_the_ended_and_no_living_sessi
     living = [user_session(tenant_id, other_id, expires_at=NOW + 1), tenant_session(tenant_id)]
     for session in [*expired, *ended, *living]:
         await store.open(session, cap=None)
-    await store.end_user(tenant_id, user_id)
+    await store.revoke_user(tenant_id, user_id)
     for _ in range(20):
         if await elsewhere.sweep(NOW, limit=2) == 0:
             break
@@ -222,7 +222,7 @@ async def test_OV6_sweeping_while_sessions_come_and_go_harms_none(workers: Worke
     for round_ in range(5):
         sessions = [user_session(tenant_id, user_id, at=NOW + n, expires_at=None) for n in range(5)]
         if round_ % 2:
-            await store.end_user(tenant_id, user_id)
+            await store.revoke_user(tenant_id, user_id)
         await asyncio.gather(
             *(store.open(session, cap=None) for session in sessions),
             *(elsewhere.sweep(NOW, limit=1) for _ in range(3)),
@@ -289,17 +289,17 @@ async def test_sessions_behave_as_a_plain_model_says(
             case ("close", int(which)) if model.opened:
                 session = model.opened[which % len(model.opened)]
                 # A session that was ended with others may be closed once more; only a living one has to say True.
-                closed = await store.close(session)
+                closed = await store.revoke(session)
                 assert closed or session not in model.living
                 model.living = [other for other in model.living if other != session]
             case ("end_user", str(tenant), str(user)):
-                await store.end_user(run + tenant, f"{run}{tenant}{user}")
+                await store.revoke_user(run + tenant, f"{run}{tenant}{user}")
                 model.end(run + tenant, {f"{run}{tenant}{user}"})
             case ("end_tenant", str(tenant)):
-                await store.end_tenant(run + tenant)
+                await store.revoke_tenant(run + tenant)
                 model.end(run + tenant, {None})
             case ("end_users_of", str(tenant)):
-                await store.end_users_of(run + tenant)
+                await store.revoke_users_of(run + tenant)
                 model.end(run + tenant, {f"{run}{tenant}{user}" for user in USERS})
             case ("sweep", int(limit)):
                 await store.sweep(NOW, limit=limit)
@@ -317,16 +317,16 @@ async def test_many_sessions_are_opened_at_once_each_under_its_owner(workers: Wo
     own = tenant_session(tenant_id)
     await store.open_many([*many, own])
     assert await elsewhere.find_many([claimed(one) for one in [*many, own]]) == [*many, own]
-    await elsewhere.end_user(tenant_id, users[0])
+    await elsewhere.revoke_user(tenant_id, users[0])
     assert [await alive(store, one) for one in many[:3]] == [False, True, True]
-    await store.end_users_of(tenant_id)
+    await store.revoke_users_of(tenant_id)
     assert [await alive(elsewhere, one) for one in [*many[:3], own]] == [False, False, False, True]
 
 
 async def test_opening_many_ends_nothing_and_changes_no_demand(workers: Workers) -> None:
     store, elsewhere = workers.sessions
     tenant_id, user_id = str(uuid4()), str(uuid4())
-    await store.demand(tenant_id, Policy(idle=1_000, lifetime=2_000))
+    await store.set_policy(tenant_id, SessionPolicy(idle=1_000, lifetime=2_000))
     before, after = user_session(tenant_id, user_id), user_session(tenant_id, user_id)
     await store.open(before, cap=3)
     await elsewhere.open_many([after])
@@ -339,21 +339,23 @@ async def test_opening_many_ends_nothing_and_changes_no_demand(workers: Workers)
 async def test_imported_sessions_are_listed_counted_and_ended_with_the_native_ones(workers: Workers) -> None:
     store, elsewhere = workers.sessions
     tenant_id, user_id = str(uuid4()), str(uuid4())
-    imported = user_session(tenant_id, user_id)._replace(id=f"{user_id}телефон 😀:{NOW}", kind=Kind.IMPORTED_USER)
-    own = tenant_session(tenant_id)._replace(id=f"{tenant_id}{NOW}", kind=Kind.IMPORTED_TENANT)
+    imported = user_session(tenant_id, user_id)._replace(
+        id=f"{user_id}телефон 😀:{NOW}", kind=SessionKind.IMPORTED_USER
+    )
+    own = tenant_session(tenant_id)._replace(id=f"{tenant_id}{NOW}", kind=SessionKind.IMPORTED_TENANT)
     native, kept = user_session(tenant_id, user_id, at=NOW + 1), tenant_session(tenant_id)
     await store.open_many([imported, own])
     await elsewhere.open(native, cap=3)
     await elsewhere.open(kept, cap=None)
     assert [one.session for one in await elsewhere.list_user(tenant_id, user_id, limit=9)] == [native, imported]
     assert await elsewhere.find_pair(claimed(own), claimed(imported)) == (own, imported)
-    await store.end_tenant(tenant_id, keep=own)
+    await store.revoke_tenant(tenant_id, keep=own)
     assert [await alive(elsewhere, one) for one in (own, kept)] == [True, False]
-    await store.end_user(tenant_id, user_id, keep=imported)
+    await store.revoke_user(tenant_id, user_id, keep=imported)
     assert [await alive(elsewhere, one) for one in (imported, native)] == [True, False]
     await store.open(native._replace(id="another", created_at=NOW + 2), cap=1)
     assert not await alive(elsewhere, imported)
-    await store.end_tenant(tenant_id)
+    await store.revoke_tenant(tenant_id)
     assert not await alive(elsewhere, own)
 
 
@@ -362,39 +364,39 @@ async def test_a_session_of_no_tenant_is_adopted_by_one_tenant_and_ends_with_its
     tenants = [str(uuid4()) for _ in range(2)]
     for demanding in (False, True):
         if demanding:
-            await store.demand(tenants[0], Policy(idle=5_000))
-        orphan = user_session("", str(uuid4()))._replace(kind=Kind.IMPORTED_USER)
+            await store.set_policy(tenants[0], SessionPolicy(idle=5_000))
+        orphan = user_session("", str(uuid4()))._replace(kind=SessionKind.IMPORTED_USER)
         await store.open_many([orphan])
-        found = await asyncio.gather(*(one.adopt(orphan, tenant) for one in workers.sessions for tenant in tenants))
+        found = await asyncio.gather(*(one.claim(orphan, tenant) for one in workers.sessions for tenant in tenants))
         winners = {one.tenant_id for one in found if one}
         assert len(winners) == 1
         assert [one is not None for one in found].count(True) == 2
         [winner] = winners
-        adopted = await elsewhere.adopt(orphan, winner)
+        adopted = await elsewhere.claim(orphan, winner)
         assert adopted == await elsewhere.find(claimed(orphan))
         assert adopted
         assert adopted.idle == (5_000 if demanding and winner == tenants[0] else None)
-        await store.end_users_of(winner)
+        await store.revoke_users_of(winner)
         assert not await alive(elsewhere, orphan)
-        assert await store.adopt(orphan, winner) is None
+        assert await store.claim(orphan, winner) is None
 
 
 async def test_T7_the_adoption_of_one_session_leaves_every_other_to_its_own_tenant(workers: Workers) -> None:
     store, elsewhere = workers.sessions
-    one, other = (user_session("", str(uuid4()))._replace(kind=Kind.IMPORTED_USER) for _ in range(2))
+    one, other = (user_session("", str(uuid4()))._replace(kind=SessionKind.IMPORTED_USER) for _ in range(2))
     await store.open_many([one, other])
     mine, theirs = str(uuid4()), str(uuid4())
-    assert await store.adopt(one, mine)
-    adopted = await elsewhere.adopt(other, theirs)
+    assert await store.claim(one, mine)
+    adopted = await elsewhere.claim(other, theirs)
     assert adopted
     assert adopted.tenant_id == theirs
 
 
 async def test_what_was_ended_or_was_never_there_is_not_adopted(workers: Workers) -> None:
     store, elsewhere = workers.sessions
-    orphan = user_session("", str(uuid4()))._replace(kind=Kind.IMPORTED_USER)
-    assert await store.adopt(orphan, str(uuid4())) is None
+    orphan = user_session("", str(uuid4()))._replace(kind=SessionKind.IMPORTED_USER)
+    assert await store.claim(orphan, str(uuid4())) is None
     await store.open_many([orphan])
-    assert await store.close(orphan)
-    assert await elsewhere.adopt(orphan, str(uuid4())) is None
+    assert await store.revoke(orphan)
+    assert await elsewhere.claim(orphan, str(uuid4())) is None
     assert not await alive(store, orphan)

@@ -5,7 +5,7 @@ import pytest
 
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.counters import RelationalCounters
-from doorward.storage.sessions import RelationalSessions
+from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 
 
@@ -23,8 +23,8 @@ def accounts(database: SqliteDatabase) -> RelationalAccounts:
 
 
 @pytest.fixture
-def sessions(database: SqliteDatabase) -> RelationalSessions:
-    return RelationalSessions(database)
+def sessions(database: SqliteDatabase) -> RelationalSessionStore:
+    return RelationalSessionStore(database)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from doorward.core.activity import Activity
+from doorward.core.activity import ActivityRecorder
 from doorward.core.errors import StoreUnavailable
-from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.ports import Claimed, Policy
+from doorward.core.model import Session, SessionKind, Tenant, User
+from doorward.core.ports import SessionPolicy, SessionRef
 from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.credentials import RelationalApiKeys
-from doorward.storage.sessions import RelationalSessions
+from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import TurnableClock
 
@@ -35,23 +35,23 @@ class Watched(RelationalAccounts):
         await super().touch_users(seen, now=now)
 
 
-class Seen(Activity):
+class Seen(ActivityRecorder):
     """Activity that is told of sessions as a verification finds them: read from the store at that moment."""
 
     def __init__(
-        self, accounts: Watched, sessions: RelationalSessions, keys: RelationalApiKeys, clock: TurnableClock
+        self, accounts: Watched, sessions: RelationalSessionStore, keys: RelationalApiKeys, clock: TurnableClock
     ) -> None:
         super().__init__(accounts, sessions, keys, clock)
         self.store = sessions
 
     async def see(self, user_id: str) -> None:
-        session = await self.store.find(Claimed(f"session of {user_id}", user_id, Kind.USER))
+        session = await self.store.find(SessionRef(f"session of {user_id}", user_id, SessionKind.USER))
         assert session
-        self.saw(session)
+        self.record(session)
 
 
 def session(user_id: str | None, now: int) -> Session:
-    kind = Kind.USER if user_id else Kind.TENANT
+    kind = SessionKind.USER if user_id else SessionKind.TENANT
     return Session(f"session of {user_id}", kind, "tenant-a", user_id, "laptop", b"k", now, None, seen_at=now - 60_000)
 
 
@@ -66,7 +66,7 @@ async def accounts(database: SqliteDatabase, clock: TurnableClock) -> Watched:
 
 @pytest.fixture
 async def activity(accounts: Watched, database: SqliteDatabase, clock: TurnableClock) -> Seen:
-    sessions = RelationalSessions(database)
+    sessions = RelationalSessionStore(database)
     for name in ("alice", "bob"):
         await sessions.open(session(name, clock()), cap=None)
     return Seen(accounts, sessions, RelationalApiKeys(database), clock)
@@ -182,7 +182,7 @@ async def test_a_failed_flush_remembers_for_the_next_one(
 async def test_S16_what_is_urgent_is_written_at_once_and_nothing_else(
     activity: Seen, accounts: Watched, database: SqliteDatabase, clock: TurnableClock
 ) -> None:
-    await RelationalSessions(database).demand("tenant-a", Policy(idle=10_000))
+    await RelationalSessionStore(database).set_policy("tenant-a", SessionPolicy(idle=10_000))
     for name in ("alice", "bob"):
         await activity.see(name)
     await activity.flush()
@@ -249,13 +249,13 @@ async def test_F2_who_is_seen_after_the_clock_was_set_back_was_last_seen_then(
     await activity.see("alice")
     await activity.flush()
     assert await last_seen(accounts) == clock()
-    session = await activity.store.find(Claimed("session of alice", "alice", Kind.USER))
+    session = await activity.store.find(SessionRef("session of alice", "alice", SessionKind.USER))
     assert session
     assert session.seen_at == clock()
     assert await last_seen(accounts, "bob") == before, "it was not seen since"
 
 
 async def test_a_tenants_own_session_is_nobodys_activity(activity: Seen, accounts: Watched) -> None:
-    activity.saw(session(None, 100_000_000))
+    activity.record(session(None, 100_000_000))
     await activity.flush(everything=True)
     assert accounts.writes == []

@@ -14,8 +14,8 @@ from doorward.core.login_timing import LoginTiming
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.passwords import Hasher, Passwords
 from doorward.core.proof import CurrentPassword
-from doorward.core.refresh import Refreshing
-from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.refresh import RefreshService
+from doorward.core.sessions import SessionLifetimes, SessionService
 from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Throttle
@@ -24,7 +24,7 @@ from doorward.storage.accounts import RelationalAccounts
 from doorward.storage.audit import RelationalAuditLog
 from doorward.storage.counters import RelationalCounters
 from doorward.storage.credentials import RelationalApiKeys
-from doorward.storage.sessions import RelationalSessions
+from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import CHEAP, TurnableClock
 from made import claimed, kept_tenant, make_user, user_session
@@ -58,7 +58,7 @@ class Parts(NamedTuple):
     """A tenant with one user, whose password is `right`, and how it logs in."""
 
     accounts: Overtaken
-    sessions: RelationalSessions
+    sessions: RelationalSessionStore
     authentication: Authentication
     tenants: Tenants
     user: User
@@ -73,10 +73,10 @@ class Parts(NamedTuple):
 
 @pytest.fixture
 async def parts(
-    database: SqliteDatabase, sessions: RelationalSessions, counters: RelationalCounters, clock: TurnableClock
+    database: SqliteDatabase, sessions: RelationalSessionStore, counters: RelationalCounters, clock: TurnableClock
 ) -> Parts:
     accounts = Overtaken(database)
-    door = SessionDoor(sessions, Codec({"1": MASTER}, "doorward"), clock, Lifetimes())
+    door = SessionService(sessions, Codec({"1": MASTER}, "doorward"), clock, SessionLifetimes())
     passwords = Passwords(Hasher(CHEAP), threads=1, patience=5)
     throttle = Throttle(counters, clock, (b"pepper",), monotonic=clock.monotonic)
     audit, keys = RelationalAuditLog(database), RelationalApiKeys(database)
@@ -87,8 +87,8 @@ async def parts(
         door,
         passwords,
         throttle,
-        House(Lifetimes()),
-        Refreshing(accounts, door, clock),
+        House(SessionLifetimes()),
+        RefreshService(accounts, door, clock),
         audit,
         clock,
         LoginTiming(accounts, passwords, clock, least=0),
@@ -127,7 +127,7 @@ async def test_a_refresh_that_the_deletion_of_its_user_overtakes_is_refused(part
     session = session._replace(generation=1, refreshed_at=door.clock())
     await parts.sessions.open(session, cap=None)
     with pytest.raises(InvalidRefreshToken):
-        await refreshing.renew(parts.caller, refreshing.pair(gone, session).refresh)
+        await refreshing.refresh(parts.caller, refreshing.issue(gone, session).refresh)
 
 
 async def test_TK15_a_token_of_a_tenant_that_its_deletion_overtakes_is_none(parts: Parts) -> None:

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import InvalidToken, NotAuthorized
-from doorward.core.legacy_tokens import ImportingCodec
-from doorward.core.model import Kind, Permission, Session, Tenant
-from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.legacy_tokens import LegacyTokenCodec
+from doorward.core.model import Permission, Session, SessionKind, Tenant
+from doorward.core.sessions import SessionLifetimes, SessionService
 from doorward.core.tokens import Codec, TenantClaims, UserClaims
-from doorward.storage.sessions import RelationalSessions
+from doorward.storage.sessions import RelationalSessionStore
 from harness import TurnableClock
 from predecessor import HEADER, JWT_KEY, segment, sign
 
 MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="
-CODEC = ImportingCodec({"1": MASTER}, "doorward", JWT_KEY)
+CODEC = LegacyTokenCodec({"1": MASTER}, "doorward", JWT_KEY)
 IAT = 1_799_999_000_000
 NOW = 1_800_000_000_000
 WEEK = 604_800
@@ -48,9 +48,9 @@ TENANT_CLAIMS: dict[str, Any] = {
     "isTenant": True,
 }
 USER = Session(
-    USER_CLAIMS["jti"], Kind.IMPORTED_USER, SHOP, BOB, "dev:with:colons", KEY.encode(), IAT, NOW + 60_000, IAT
+    USER_CLAIMS["jti"], SessionKind.IMPORTED_USER, SHOP, BOB, "dev:with:colons", KEY.encode(), IAT, NOW + 60_000, IAT
 )
-TENANT = Session(TENANT_CLAIMS["jti"], Kind.IMPORTED_TENANT, SHOP, None, None, KEY.encode(), IAT, None, IAT)
+TENANT = Session(TENANT_CLAIMS["jti"], SessionKind.IMPORTED_TENANT, SHOP, None, None, KEY.encode(), IAT, None, IAT)
 
 
 def without(claims: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -232,13 +232,13 @@ def test_TK17_a_token_ends_with_its_session_and_not_by_its_claims() -> None:
 
 def test_TK6_native_and_imported_sessions_are_not_interchangeable() -> None:
     legacy = sign(USER_CLAIMS, KEY)
-    for kind in (Kind.USER, Kind.TENANT, Kind.KEY, Kind.IMPORTED_TENANT):
+    for kind in (SessionKind.USER, SessionKind.TENANT, SessionKind.KEY, SessionKind.IMPORTED_TENANT):
         assert not accepts(legacy, USER._replace(kind=kind))
     native = UserClaims(
         BOB, "bob", SHOP, {}, USER.device_id or "", "s", "doorward", "x" * 22, NOW // 1000, NOW // 1000 + 9
     )
-    own = USER._replace(kind=Kind.USER, id="x" * 22)
-    imported = own._replace(kind=Kind.IMPORTED_USER)
+    own = USER._replace(kind=SessionKind.USER, id="x" * 22)
+    imported = own._replace(kind=SessionKind.IMPORTED_USER)
     token = CODEC.sign(native, own)
     assert accepts(token, own)
     assert not accepts(token, imported)
@@ -253,7 +253,7 @@ def test_TK6_native_and_imported_sessions_are_not_interchangeable() -> None:
 def test_the_legacy_key_signs_nothing_and_without_it_nothing_of_the_predecessors_is_taken() -> None:
     plain = Codec({"1": MASTER}, "doorward")
     claims = UserClaims(BOB, "bob", SHOP, jti="x" * 22, deviceId="d", aud="doorward", iat=1, exp=2)
-    session = USER._replace(id="x" * 22, kind=Kind.USER, device_id="d")
+    session = USER._replace(id="x" * 22, kind=SessionKind.USER, device_id="d")
     assert CODEC.sign(claims, session) == plain.sign(claims, session)
     assert plain.parse_user(sign(USER_CLAIMS, KEY).encode()) is None
     parsed = CODEC.parse_user(sign(USER_CLAIMS, KEY).encode())
@@ -262,75 +262,79 @@ def test_the_legacy_key_signs_nothing_and_without_it_nothing_of_the_predecessors
 
 
 @pytest.fixture
-def door(sessions: RelationalSessions, clock: TurnableClock) -> SessionDoor:
-    return SessionDoor(sessions, CODEC, clock, Lifetimes())
+def door(sessions: RelationalSessionStore, clock: TurnableClock) -> SessionService:
+    return SessionService(sessions, CODEC, clock, SessionLifetimes())
 
 
-async def token_of(door: SessionDoor, tenant_id: str) -> bytes:
-    issued = await door.open_tenant(Tenant(tenant_id, f"{tenant_id}@example.org", "x", 1, 0))
+async def token_of(door: SessionService, tenant_id: str) -> bytes:
+    issued = await door.open_tenant_session(Tenant(tenant_id, f"{tenant_id}@example.org", "x", 1, 0))
     return issued.token.encode()
 
 
-async def test_imported_tokens_pass_their_doors_and_only_their_own_tenants(door: SessionDoor) -> None:
-    await door.sessions.open_many([USER, TENANT])
+async def test_imported_tokens_pass_their_doors_and_only_their_own_tenants(door: SessionService) -> None:
+    await door.session_store.open_many([USER, TENANT])
     user, tenant = sign(USER_CLAIMS, KEY).encode(), sign(TENANT_CLAIMS, KEY).encode()
-    assert (await door.tenant_token(tenant)).session == TENANT
-    assert await door.tenant(tenant, Permission.USERS_WRITE) == TENANT
+    assert (await door.verify_tenant_token(tenant)).session == TENANT
+    assert await door.authenticate_tenant(tenant, Permission.USERS_WRITE) == TENANT
     native = await token_of(door, SHOP)
     for credential in (tenant, native):
-        assert (await door.user(credential, user)).session == USER
-        assert [one.session if one else None for one in (await door.users(credential, [user, tenant]))[1]] == [
+        assert (await door.verify_user_token(credential, user)).session == USER
+        assert [
+            one.session if one else None for one in (await door.verify_user_tokens(credential, [user, tenant]))[1]
+        ] == [
             USER,
             None,
         ]
     foreign = await token_of(door, OTHER)
     with pytest.raises(InvalidToken):
-        await door.user(foreign, user)
+        await door.verify_user_token(foreign, user)
     with pytest.raises(InvalidToken):
-        await door.tenant_token(user)
+        await door.verify_tenant_token(user)
     with pytest.raises(InvalidToken):
-        await door.user(native, tenant)
+        await door.verify_user_token(native, tenant)
     with pytest.raises(NotAuthorized):
-        await door.user(user, user)
+        await door.verify_user_token(user, user)
 
 
-async def test_no_session_no_imported_token(door: SessionDoor) -> None:
+async def test_no_session_no_imported_token(door: SessionService) -> None:
     native = await token_of(door, SHOP)
     for key in (KEY, None):
         with pytest.raises(InvalidToken):
-            await door.user(native, sign(USER_CLAIMS, key).encode())
+            await door.verify_user_token(native, sign(USER_CLAIMS, key).encode())
 
 
-async def test_a_session_of_no_tenant_goes_to_the_first_tenant_that_shows_its_token_for_good(door: SessionDoor) -> None:
+async def test_a_session_of_no_tenant_goes_to_the_first_tenant_that_shows_its_token_for_good(
+    door: SessionService,
+) -> None:
     orphan = USER._replace(tenant_id="")
-    await door.sessions.open_many([orphan])
+    await door.session_store.open_many([orphan])
     token = sign(USER_CLAIMS, KEY).encode()
     ours, theirs = await token_of(door, SHOP), await token_of(door, OTHER)
     with pytest.raises(InvalidToken):
-        await door.user(theirs, sign(USER_CLAIMS, None).encode())
-    assert (await door.user(ours, token)).session.tenant_id == SHOP
-    assert (await door.user(ours, token)).session.tenant_id == SHOP
+        await door.verify_user_token(theirs, sign(USER_CLAIMS, None).encode())
+    assert (await door.verify_user_token(ours, token)).session.tenant_id == SHOP
+    assert (await door.verify_user_token(ours, token)).session.tenant_id == SHOP
     with pytest.raises(InvalidToken):
-        await door.user(theirs, token)
-    await door.sessions.end_users_of(SHOP)
+        await door.verify_user_token(theirs, token)
+    await door.session_store.revoke_users_of(SHOP)
     with pytest.raises(InvalidToken):
-        await door.user(ours, token)
+        await door.verify_user_token(ours, token)
 
 
-async def test_a_batch_may_show_the_token_of_a_session_of_no_tenant_twice(door: SessionDoor) -> None:
-    await door.sessions.open_many([USER._replace(tenant_id="")])
+async def test_a_batch_may_show_the_token_of_a_session_of_no_tenant_twice(door: SessionService) -> None:
+    await door.session_store.open_many([USER._replace(tenant_id="")])
     token = sign(USER_CLAIMS, KEY).encode()
     ours, theirs = await token_of(door, SHOP), await token_of(door, OTHER)
-    _, found = await door.users(ours, [token, token])
+    _, found = await door.verify_user_tokens(ours, [token, token])
     assert [one.session.tenant_id if one else None for one in found] == [SHOP, SHOP]
-    assert (await door.users(theirs, [token]))[1] == [None]
+    assert (await door.verify_user_tokens(theirs, [token]))[1] == [None]
 
 
-async def test_what_standards_want_of_an_imported_token_is_in_seconds_and_complete(door: SessionDoor) -> None:
-    await door.sessions.open_many([USER])
+async def test_what_standards_want_of_an_imported_token_is_in_seconds_and_complete(door: SessionService) -> None:
+    await door.session_store.open_many([USER])
     claims = without(USER_CLAIMS, "login", "sub", "scope")
-    verified = await door.user(await token_of(door, SHOP), sign(claims, KEY).encode())
-    assert verified.told() == {
+    verified = await door.verify_user_token(await token_of(door, SHOP), sign(claims, KEY).encode())
+    assert verified.decoded_claims() == {
         **claims,
         "login": "",
         "sub": "",
@@ -340,10 +344,10 @@ async def test_what_standards_want_of_an_imported_token_is_in_seconds_and_comple
     }
 
 
-async def test_a_master_key_that_equals_the_legacy_key_changes_nothing(door: SessionDoor) -> None:
-    same = replace(door, codec=ImportingCodec({"1": JWT_KEY.encode()}, "doorward", JWT_KEY))
-    await same.sessions.open_many([USER])
+async def test_a_master_key_that_equals_the_legacy_key_changes_nothing(door: SessionService) -> None:
+    same = replace(door, codec=LegacyTokenCodec({"1": JWT_KEY.encode()}, "doorward", JWT_KEY))
+    await same.session_store.open_many([USER])
     ours = await token_of(same, SHOP)
-    assert (await same.user(ours, sign(USER_CLAIMS, KEY).encode())).session == USER
+    assert (await same.verify_user_token(ours, sign(USER_CLAIMS, KEY).encode())).session == USER
     with pytest.raises(NotAuthorized):
-        await same.tenant(f"{segment(HEADER)}.{ours.decode().partition('.')[2]}".encode(), None)
+        await same.authenticate_tenant(f"{segment(HEADER)}.{ours.decode().partition('.')[2]}".encode(), None)

@@ -19,9 +19,9 @@ from joserfc import jws
 from joserfc import jwt as jose_jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import Session, SessionKind
 from doorward.core.signing import encode_segment, new_session_id, new_session_key, signing_key, spell
-from doorward.core.tokens import LEEWAY, MAX_TOKEN, Codec, TenantClaims, UserClaims
+from doorward.core.tokens import LEEWAY, MAX_TOKEN_BYTES, Codec, TenantClaims, UserClaims
 
 EXAMPLES = 5_000 if os.environ.get("DOORWARD_TORTURE") else 200
 MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="
@@ -31,9 +31,16 @@ NOW = 1_800_000_000
 WEEK = 604_800
 
 USER = Session(
-    "Vd8m1JQkq3TzY5cWb7sXaw", Kind.USER, "tenant-a", "user-a", "laptop", b"u" * 32, NOW * 1000, (NOW + WEEK) * 1000
+    "Vd8m1JQkq3TzY5cWb7sXaw",
+    SessionKind.USER,
+    "tenant-a",
+    "user-a",
+    "laptop",
+    b"u" * 32,
+    NOW * 1000,
+    (NOW + WEEK) * 1000,
 )
-TENANT = Session("p0Qm4cXr9zLh2sVd6tBnYg", Kind.TENANT, "tenant-a", None, None, b"t" * 32, NOW * 1000, None)
+TENANT = Session("p0Qm4cXr9zLh2sVd6tBnYg", SessionKind.TENANT, "tenant-a", None, None, b"t" * 32, NOW * 1000, None)
 BRIEF_TENANT = TENANT._replace(expires_at=(NOW + WEEK) * 1000)
 
 HEADER: dict[str, Any] = {"alg": "HS256", "typ": "JWT", "kid": "1"}
@@ -78,13 +85,13 @@ def forge(
 ) -> bytes:
     """Make a token as somebody would who holds every key of the service."""
     if claims is None:
-        claims = USER_CLAIMS if session.kind == Kind.USER else TENANT_CLAIMS
+        claims = USER_CLAIMS if session.kind == SessionKind.USER else TENANT_CLAIMS
     return seal(segment(header) + b"." + segment(claims), session, **how)
 
 
 def accepts(token: bytes, session: Session = USER, *, now: int = NOW, codec: Codec = CODEC) -> bool:
     """Tell whether the door named after the session's kind lets the token in."""
-    parsed = codec.parse_user(token) if session.kind == Kind.USER else codec.parse_tenant(token)
+    parsed = codec.parse_user(token) if session.kind == SessionKind.USER else codec.parse_tenant(token)
     return parsed is not None and codec.check(parsed, session, now * 1000)
 
 
@@ -95,7 +102,7 @@ def without(claims: Mapping[str, Any], name: str) -> dict[str, Any]:
 def issue(session: Session = USER, codec: Codec = CODEC, **claims: Any) -> bytes:
     """Let the service itself make a token."""
     made: UserClaims | TenantClaims
-    if session.kind == Kind.USER:
+    if session.kind == SessionKind.USER:
         made = UserClaims(**{**USER_CLAIMS, "jti": session.id, **claims})
     else:
         made = TenantClaims(**{**TENANT_CLAIMS, "jti": session.id, **claims})
@@ -258,7 +265,7 @@ def test_TK11_the_database_alone_forges_nothing(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"id": "x" * 22}, {"tenant_id": "tenant-b"}, {"kind": Kind.TENANT}, {"key": b"v" * 32}]
+    "change", [{"id": "x" * 22}, {"tenant_id": "tenant-b"}, {"kind": SessionKind.TENANT}, {"key": b"v" * 32}]
 )
 def test_TK11_a_session_key_copied_to_another_row_signs_nothing_there(change: dict[str, Any]) -> None:
     other = USER._replace(**change)
@@ -596,9 +603,11 @@ def test_TK17_F2_a_session_lives_no_longer_from_when_the_clock_was_set_back_than
     ):
         assert accepts(token, session, codec=codec, now=NOW - step + life - 1)
         assert not accepts(token, session, codec=codec, now=NOW - step + life)
-    key = Session("k", Kind.KEY, "tenant-a", None, None, b"d" * 32, NOW * 1000, (NOW + 3600) * 1000, seen_at=NOW * 1000)
-    assert not codec.is_over(key, (NOW + 3599) * 1000)
-    assert not codec.is_over(key, (NOW - step) * 1000 + 3_600_000), "its end is a date that the tenant chose"
+    key = Session(
+        "k", SessionKind.KEY, "tenant-a", None, None, b"d" * 32, NOW * 1000, (NOW + 3600) * 1000, seen_at=NOW * 1000
+    )
+    assert not codec.is_expired(key, (NOW + 3599) * 1000)
+    assert not codec.is_expired(key, (NOW - step) * 1000 + 3_600_000), "its end is a date that the tenant chose"
 
 
 @pytest.mark.parametrize(
@@ -718,7 +727,7 @@ def of_length(length: int) -> bytes:
 
 
 def test_TK9_a_token_of_8192_characters_is_read_and_one_more_is_refused() -> None:
-    assert MAX_TOKEN == 8192
+    assert MAX_TOKEN_BYTES == 8192
     assert accepts(of_length(8192), codec=ROOMY)
     assert not accepts(of_length(8193), codec=ROOMY)
 
@@ -769,7 +778,7 @@ def test_TK2_what_was_true_with_one_session_is_not_true_with_another() -> None:
         assert accepts(token, codec=codec)
         for other in (
             USER._replace(key=b"k" * 32),
-            USER._replace(kind=Kind.TENANT),
+            USER._replace(kind=SessionKind.TENANT),
             USER._replace(tenant_id="somebody-else"),
             USER._replace(user_id="somebody-else"),
             USER._replace(id="another-session"),
@@ -858,9 +867,9 @@ def test_KR1_a_key_that_is_not_known_is_looked_for_once_more() -> None:
 
     def look() -> None:
         looked.append("once more")
-        codec.adopt({"1": MASTER, "2": MASTER[::-1]})
+        codec.replace_keys({"1": MASTER, "2": MASTER[::-1]})
 
-    codec.look_again_with(look)
+    codec.on_unknown_key(look)
     assert codec.knows("1")
     assert looked == []
     assert codec.knows("2")

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from doorward.core.sessions import Lifetimes
+from doorward.core.sessions import SessionLifetimes
 from doorward.core.tenant_settings import House, TenantSettings, policy
 from harness import PASSWORD, Service, Tenant, TurnableClock, read_settings, running
 from inside import carry_out, services, stagger_policies
@@ -89,7 +89,7 @@ def test_S13_parallel_changes_leave_the_settings_shown_and_those_that_count_the_
     tenant = service.tenant()
     tenant.create("alice")
     user = verified(tenant, tenant.session("alice"))
-    sessions = services(service).sessions.sessions
+    sessions = services(service).sessions.session_store
     stagger_policies(service)
     clients = [Tenant(service.client(), tenant.id, tenant.email, PASSWORD, tenant.token) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -177,7 +177,7 @@ def test_S16_the_use_of_a_session_that_is_about_to_be_idle_is_told_to_other_work
 def test_S16_an_idle_time_chosen_when_shorter_ones_could_be_counts_as_the_shortest() -> None:
     chosen = TenantSettings(session_idle=1)
     assert policy(chosen, version=1).idle == 5_000
-    assert House(Lifetimes()).counts(chosen).session_idle == 5
+    assert House(SessionLifetimes()).counts(chosen).session_idle == 5
     assert policy(TenantSettings(), version=1).idle is None
 
 

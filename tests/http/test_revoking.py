@@ -194,7 +194,7 @@ def test_T4_a_tenants_login_before_the_commit_of_an_operators_new_password_is_en
     gate = gate_writes(service, "change_tenant")
     parts, audit = services(service).tenants, services(service).audit.log
     operations = Operations(
-        parts.accounts, parts.sessions.sessions, audit, parts.passwords, parts.throttle, parts.clock
+        parts.accounts, parts.sessions.session_store, audit, parts.passwords, parts.throttle, parts.clock
     )
     found = carry_out(service, operations.find(tenant.id))
     with ThreadPoolExecutor(1) as pool:

@@ -13,8 +13,8 @@ from doorward.core.audit import fingerprint
 from doorward.core.errors import CannotStart
 from doorward.core.hash_formats import LEGACY
 from doorward.core.legacy_tokens import KEY_PREFIXES
-from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.ports import Claimed
+from doorward.core.model import Session, SessionKind, Tenant, User
+from doorward.core.ports import SessionRef
 from doorward.moving.report import MOST_NAMED, Report, Sort
 from doorward.settings import Settings
 from doorward.storage.database import Step
@@ -80,7 +80,9 @@ def tenant(settings: Settings, tenant_id: str = SHOP) -> Tenant | None:
 
 
 def session(settings: Settings, name: str) -> Session | None:
-    return with_stores(settings, lambda stores: stores.sessions.find(Claimed(name, name[:36], Kind.IMPORTED_USER)))
+    return with_stores(
+        settings, lambda stores: stores.sessions.find(SessionRef(name, name[:36], SessionKind.IMPORTED_USER))
+    )
 
 
 def found(report: Report) -> dict[Sort, list[str]]:
@@ -191,12 +193,12 @@ def test_what_was_changed_here_wins_and_what_ended_here_does_not_come_back(
         assert deleted
         assert out
         assert await accounts.set_user_hash(changed, "new")
-        await sessions.end_user(SHOP, deleted.id)
+        await sessions.revoke_user(SHOP, deleted.id)
         assert await accounts.delete_user(SHOP, deleted.id)
         [device] = await sessions.list_user(SHOP, out.id, limit=9)
-        assert await sessions.close(device.session)
+        assert await sessions.revoke(device.session)
         assert await accounts.delete_tenant(other)
-        while await accounts.purge(limit=100, forget=stores.sessions.forget_users):
+        while await accounts.purge(limit=100, forget=stores.sessions.erase_users):
             pass
 
     with_stores(settings, live_on)

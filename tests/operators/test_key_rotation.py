@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import Session, SessionKind
 from doorward.core.signing import new_session_id
 from doorward.core.tenant_settings import TenantSettings, write
 from doorward.core.tokens import Codec, TenantClaims
@@ -32,7 +32,7 @@ SESSION_ID = new_session_id()
 
 
 def token(codec: Codec) -> tuple[bytes, Session]:
-    session = Session(SESSION_ID, Kind.TENANT, TENANT_ID, None, None, b"k" * 32, NOW, None)
+    session = Session(SESSION_ID, SessionKind.TENANT, TENANT_ID, None, None, b"k" * 32, NOW, None)
     claims = TenantClaims(TENANT_ID, "tenant:a@b", "doorward", SESSION_ID, NOW // 1000, isTenant=True)
     return codec.sign(claims, session).encode(), session
 
@@ -45,13 +45,13 @@ def holds(codec: Codec, text: bytes, session: Session) -> bool:
 def test_KR1_KR2_keys_verify_until_they_are_retired_also_those_whose_tokens_are_remembered() -> None:
     codec = Codec({"1": b"old" * 12}, "doorward")
     old, session = token(codec)
-    codec.adopt({"2": b"new" * 12, "1": b"old" * 12})
+    codec.replace_keys({"2": b"new" * 12, "1": b"old" * 12})
     new, _ = token(codec)
     for _ in range(2):
         assert holds(codec, old, session)
         assert holds(codec, new, session)
     in_flight = codec.parse_tenant(old)
-    codec.adopt({"2": b"new" * 12})
+    codec.replace_keys({"2": b"new" * 12})
     assert not holds(codec, old, session)
     assert in_flight
     assert not codec.check(in_flight, session, NOW)
@@ -62,7 +62,7 @@ def test_KR2_a_number_that_got_another_key_proves_nothing_that_the_old_one_did()
     codec = Codec({"1": b"old" * 12}, "doorward")
     old, session = token(codec)
     assert holds(codec, old, session)
-    codec.adopt({"1": b"new" * 12})
+    codec.replace_keys({"1": b"new" * 12})
     assert not holds(codec, old, session)
 
 
@@ -70,7 +70,7 @@ def test_KR6_a_key_that_is_not_known_yet_is_looked_for_before_its_token_is_refus
     signer, verifier = Codec({"2": b"new" * 12}, "doorward"), Codec({"1": b"old" * 12}, "doorward")
     text, session = token(signer)
     assert not holds(verifier, text, session)
-    verifier.look_again_with(lambda: verifier.adopt({"2": b"new" * 12, "1": b"old" * 12}))
+    verifier.on_unknown_key(lambda: verifier.replace_keys({"2": b"new" * 12, "1": b"old" * 12}))
     assert holds(verifier, text, session)
 
 
@@ -78,7 +78,7 @@ def test_KR6_a_key_that_is_not_known_yet_is_looked_for_before_its_token_is_refus
 def test_KR5_nonsense_is_refused_without_another_look(header: bytes) -> None:
     codec = Codec({"1": b"old" * 12}, "doorward")
     looks: list[None] = []
-    codec.look_again_with(lambda: looks.append(None))
+    codec.on_unknown_key(lambda: looks.append(None))
     assert codec.parse_user(header + b".e30.x") is None
     assert not looks
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from doorward.core.errors import StoreUnavailable
-from doorward.core.model import Kind
-from doorward.core.ports import Claimed
+from doorward.core.model import SessionKind
+from doorward.core.ports import SessionRef
 from doorward.stores import choose
 from harness import KEY, Service, Tenant, read_settings, running, serving
 from redis_servers import own_redis
@@ -178,7 +178,7 @@ async def test_a_database_that_cannot_answer_is_counted_once(tmp_path: Path, *, 
     stores = choose(read_settings(tmp_path))
     await stores.open()
     database = stores.traffic.database
-    asked = Claimed("nobody", "nobody", Kind.TENANT)
+    asked = SessionRef("nobody", "nobody", SessionKind.TENANT)
     assert await stores.sessions.find(asked) is None
     with sqlite3.connect(tmp_path / "doorward.db") as other:
         other.execute("ALTER TABLE sessions RENAME TO gone")

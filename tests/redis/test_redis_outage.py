@@ -24,9 +24,9 @@ CALLS: dict[str, Callable[[Stores], Awaitable[Any]]] = {
     "find": lambda stores: stores.sessions.find(claimed(USER)),
     "find_pair": lambda stores: stores.sessions.find_pair(claimed(TENANT), claimed(USER)),
     "open": lambda stores: stores.sessions.open(user_session(), cap=5),
-    "close": lambda stores: stores.sessions.close(user_session()),
-    "end_user": lambda stores: stores.sessions.end_user(USER.tenant_id, USER.user_id or ""),
-    "end_users_of": lambda stores: stores.sessions.end_users_of(USER.tenant_id),
+    "close": lambda stores: stores.sessions.revoke(user_session()),
+    "end_user": lambda stores: stores.sessions.revoke_user(USER.tenant_id, USER.user_id or ""),
+    "end_users_of": lambda stores: stores.sessions.revoke_users_of(USER.tenant_id),
     "touch": lambda stores: stores.sessions.touch([(USER, NOW)], now=NOW),
     "take": lambda stores: stores.counters.take("key", period=1, burst=1, now=NOW),
     "reserve": lambda stores: stores.counters.reserve("key", Backoff(), now=NOW),
@@ -148,7 +148,7 @@ async def test_a_server_that_forgot_its_scripts_is_sent_them_again(redis_server:
     async with opened(redis_server.url) as stores:
         await stores.sessions.open(USER, cap=None)
         redis_server.do("SCRIPT", "FLUSH")
-        assert await stores.sessions.close(USER)
+        assert await stores.sessions.revoke(USER)
 
 
 @pytest.mark.parametrize("setting", [("maxmemory", "1"), ("min-replicas-to-write", "1")])
@@ -209,7 +209,7 @@ async def test_slots_that_move_to_another_node_are_followed(opened: Opener) -> N
                 assert await stores.sessions.find(claimed(again)) == again
                 # A node that serves other slots than before is told every ending, perhaps this one before it is carried out;
                 # so only that the session is gone is sure, not who ended it.
-                await stores.sessions.close(user)
+                await stores.sessions.revoke(user)
                 assert await stores.sessions.find(claimed(user)) is None
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session
-from doorward.core.ports import Claimed
+from doorward.core.ports import SessionRef
 from doorward.stores import Stores
 from made_up import NOW, Opener, claimed, tenant_session, user_session
 from redis_servers import RedisServer, own_cluster, own_redis, raw, until
@@ -36,7 +36,7 @@ async def again(call: Callable[[], Awaitable[object]], seconds: float = 20) -> N
             return
 
 
-async def patiently(stores: Stores, one: Claimed, seconds: float = 5) -> Session | None:
+async def patiently(stores: Stores, one: SessionRef, seconds: float = 5) -> Session | None:
     """Ask until there is an answer, as a client does that is answered 503."""
     deadline = time.monotonic() + seconds
     while True:
@@ -68,17 +68,17 @@ async def test_DU7_a_restart_from_an_old_snapshot_revives_nothing(
         ended = mine if how == "end_tenant" else user
         match how:
             case "close":
-                assert await stores.sessions.close(user)
+                assert await stores.sessions.revoke(user)
             case "end_user":
-                await stores.sessions.end_user(tenant_id, user_id)
+                await stores.sessions.revoke_user(tenant_id, user_id)
             case "end_tenant":
-                await stores.sessions.end_tenant(tenant_id)
+                await stores.sessions.revoke_tenant(tenant_id)
             case "end_users_of":
-                await stores.sessions.end_users_of(tenant_id)
+                await stores.sessions.revoke_users_of(tenant_id)
             case "cap":
                 await stores.sessions.open(user_session(tenant_id, user_id, at=NOW + 2), cap=2)
             case "keep another":
-                await stores.sessions.end_user(tenant_id, user_id, keep=other)
+                await stores.sessions.revoke_user(tenant_id, user_id, keep=other)
         assert await stores.sessions.find(claimed(ended)) is None
         restart_from_last_save(redis_server)
         assert await patiently(stores, claimed(ended)) is None
@@ -97,7 +97,7 @@ async def test_DU7_what_was_ended_while_redis_had_lost_it_stays_ended(
         await stores.sessions.open(user, cap=None)
         redis_server.do("SAVE")
         redis_server.do("FLUSHALL", "SYNC")
-        await stores.sessions.end_user(user.tenant_id, user.user_id or "")
+        await stores.sessions.revoke_user(user.tenant_id, user.user_id or "")
         later = user_session(user.tenant_id, user.user_id or "", at=at + 60_000)
         restart_from_last_save(redis_server)
         assert await patiently(stores, claimed(user)) is None
@@ -126,7 +126,7 @@ async def test_DU7_evicted_sessions_are_dead_and_no_ended_one_comes_back(opened:
                 )
             ended = sessions[::2]
             for start in range(0, len(ended), 100):
-                await asyncio.gather(*(again(partial(stores.sessions.close, s)) for s in ended[start : start + 100]))
+                await asyncio.gather(*(again(partial(stores.sessions.revoke, s)) for s in ended[start : start + 100]))
             found = await stores.sessions.find_many([claimed(session) for session in sessions])
             assert server.do("INFO", "stats")["evicted_keys"] > 100
             assert not any(found[::2])
@@ -158,7 +158,7 @@ async def test_DU7_a_lagging_replica_that_is_promoted_revives_nothing(
         await stores.sessions.open(kept, cap=None)
         master.do("WAIT", 1, 5_000)
         replica.freeze()
-        await stores.sessions.close(user)
+        await stores.sessions.revoke(user)
     master.kill()
     promote(replica)
     async with opened(replica.url) as stores:
@@ -175,19 +175,19 @@ async def test_DU7_an_old_master_that_is_cut_off_is_not_believed_for_long(
     user, mine, nothing = user_session(), user_session(), user_session()
     async with opened(master.url) as old:
         for _ in range(2):
-            await old.sessions.end_user(nothing.tenant_id, nothing.user_id or "")
+            await old.sessions.revoke_user(nothing.tenant_id, nothing.user_id or "")
         await old.sessions.open(user, cap=None)
         await old.sessions.open(mine, cap=None)
         master.do("WAIT", 1, 5_000)
         promote(replica)
         endings: dict[str, Callable[[], Awaitable[object]]] = {
-            "close": lambda: old.sessions.close(mine),
+            "close": lambda: old.sessions.revoke(mine),
             "rotate": lambda: old.sessions.rotate(mine, NOW),
-            "end a user with sessions": lambda: old.sessions.end_user(mine.tenant_id, mine.user_id or ""),
-            "end a user without": lambda: old.sessions.end_user(nothing.tenant_id, nothing.user_id or ""),
+            "end a user with sessions": lambda: old.sessions.revoke_user(mine.tenant_id, mine.user_id or ""),
+            "end a user without": lambda: old.sessions.revoke_user(nothing.tenant_id, nothing.user_id or ""),
         }
         async with opened(replica.url) as new:
-            await new.sessions.close(user)
+            await new.sessions.revoke(user)
             with pytest.raises(StoreUnavailable):
                 await endings[how]()
             await asyncio.sleep(1.1)
@@ -231,7 +231,7 @@ async def test_DU5_an_ending_is_seen_by_every_worker_at_once(any_redis: str, ope
 
             watchers = [asyncio.create_task(watch()) for _ in range(3)]
             await asyncio.sleep(0)
-            await one.sessions.close(session)
+            await one.sessions.revoke(session)
             assert await other.sessions.find(claimed(session)) is None
             done.set()
             await asyncio.gather(*watchers)
@@ -286,9 +286,9 @@ async def test_DU7_a_lagging_replica_that_takes_over_in_a_cluster_revives_nothin
             replica.freeze()
             for number, user in enumerate(users):
                 if number % 2:
-                    await stores.sessions.close(user)
+                    await stores.sessions.revoke(user)
                 else:
-                    await stores.sessions.end_user(user.tenant_id, user.user_id or "")
+                    await stores.sessions.revoke_user(user.tenant_id, user.user_id or "")
             nodes[0].kill()
             replica.thaw()
             replica.do("CLUSTER", "FAILOVER", "TAKEOVER")

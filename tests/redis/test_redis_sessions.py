@@ -9,14 +9,14 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.model import Event, Kind, Origin, Session, Tenant
-from doorward.core.ports import ApiKey, Claimed, Policy, Revocation
+from doorward.core.model import Event, Origin, Session, SessionKind, Tenant
+from doorward.core.ports import ApiKey, Revocation, SessionPolicy, SessionRef
 from doorward.storage.credentials import RelationalApiKeys
 from doorward.storage.redis import records
 from doorward.storage.redis.lives import _again
 from doorward.storage.redis.records import Names, names_of
 from doorward.storage.redis.scripts import Command
-from doorward.storage.redis.sessions import Durable, RedisSessions
+from doorward.storage.redis.sessions import DurableStores, RedisSessionStore
 from doorward.storage.revocations import RelationalRevocations
 from doorward.stores import Stores
 from made_up import NOW, Opener, claimed, tenant_session, user_session
@@ -31,7 +31,7 @@ async def living(stores: Stores, *sessions: Session) -> list[bool]:
     alone = [await stores.sessions.find(claimed(session)) for session in sessions]
     assert await stores.sessions.find_many([claimed(session) for session in sessions]) == alone
     for session, found in zip(sessions, alone, strict=True):
-        stranger = Claimed("nobody's", str(uuid4()), Kind.TENANT)
+        stranger = SessionRef("nobody's", str(uuid4()), SessionKind.TENANT)
         assert await stores.sessions.find_pair(stranger, claimed(session)) == (None, found)
         assert found is None or found._replace(idle=None, lifetime=None) == session
     return [found is not None for found in alone]
@@ -56,7 +56,10 @@ async def test_what_was_never_opened_is_not_found_and_spoils_no_other_answer(
     async with opened(any_redis) as stores:
         session = user_session()
         await stores.sessions.open(session, cap=None)
-        strangers = [Claimed(unknown, session.user_id or "", Kind.USER), Claimed(session.id, unknown, Kind.USER)]
+        strangers = [
+            SessionRef(unknown, session.user_id or "", SessionKind.USER),
+            SessionRef(session.id, unknown, SessionKind.USER),
+        ]
         found = await asyncio.gather(*(stores.sessions.find(one) for one in [*strangers, claimed(session)]))
         assert found == [None, None, session]
 
@@ -69,8 +72,8 @@ async def test_S17_made_up_owners_are_not_remembered_and_those_of_sessions_are(a
         await stores.sessions.open(user, cap=None)
         records._known.clear()
         for _ in range(50):
-            made_up = Claimed(secrets.token_urlsafe(16), str(uuid4()), Kind.USER)
-            stranger = Claimed(secrets.token_urlsafe(16), str(uuid4()), Kind.TENANT)
+            made_up = SessionRef(secrets.token_urlsafe(16), str(uuid4()), SessionKind.USER)
+            stranger = SessionRef(secrets.token_urlsafe(16), str(uuid4()), SessionKind.TENANT)
             assert await stores.sessions.find_pair(stranger, made_up) == (None, None)
             assert await stores.sessions.find_many([stranger, made_up]) == [None, None]
         assert not records._known
@@ -81,7 +84,7 @@ async def test_S17_made_up_owners_are_not_remembered_and_those_of_sessions_are(a
 
 def test_S17_the_owners_that_are_remembered_are_bounded() -> None:
     for number in range(5000):
-        Names.of(Kind.USER, f"user-{number}")
+        Names.of(SessionKind.USER, f"user-{number}")
     assert len(records._known) == records._REMEMBERED
 
 
@@ -89,8 +92,8 @@ async def test_a_session_of_another_kind_or_owner_is_none_of_the_claimed(any_red
     async with opened(any_redis) as stores:
         session = tenant_session()
         await stores.sessions.open(session, cap=None)
-        for kind in (Kind.USER, Kind.KEY):
-            assert await stores.sessions.find(Claimed(session.id, session.tenant_id, kind)) is None
+        for kind in (SessionKind.USER, SessionKind.KEY):
+            assert await stores.sessions.find(SessionRef(session.id, session.tenant_id, kind)) is None
 
 
 async def test_TK14_endings_end_just_what_they_name(any_redis: str, opened: Opener) -> None:
@@ -114,17 +117,17 @@ async def test_TK14_endings_end_just_what_they_name(any_redis: str, opened: Open
             return {name for name, lives in zip(sessions, alive, strict=True) if lives}
 
         assert await left() == set(sessions)
-        await one.sessions.end_user(mine, alice, keep=sessions["alice"])
+        await one.sessions.revoke_user(mine, alice, keep=sessions["alice"])
         assert await left() == set(sessions) - {"alice again"}
-        await one.sessions.end_user(mine, alice)
+        await one.sessions.revoke_user(mine, alice)
         assert await left() == {"bob", "me", "key", "them", "their user"}
-        await one.sessions.end_users_of(mine)
+        await one.sessions.revoke_users_of(mine)
         assert await left() == {"me", "key", "them", "their user"}
-        await one.sessions.end_tenant(mine, keep=sessions["me"])
+        await one.sessions.revoke_tenant(mine, keep=sessions["me"])
         assert await left() == {"me", "key", "them", "their user"}
-        await one.sessions.end_tenant(mine)
+        await one.sessions.revoke_tenant(mine)
         assert await left() == {"key", "them", "their user"}
-        await one.sessions.end_keys(mine)
+        await one.sessions.revoke_keys(mine)
         assert await left() == {"them", "their user"}
 
 
@@ -133,11 +136,11 @@ async def test_what_is_kept_of_an_ending_has_to_be_alive_and_the_owners(any_redi
         first, foreign = user_session(), user_session()
         await stores.sessions.open(first, cap=None)
         await stores.sessions.open(foreign, cap=None)
-        await stores.sessions.end_user(first.tenant_id, first.user_id or "")
+        await stores.sessions.revoke_user(first.tenant_id, first.user_id or "")
         second = user_session(first.tenant_id, first.user_id or "", at=NOW + 1)
         await stores.sessions.open(second, cap=None)
         for keep in (first, foreign):
-            await stores.sessions.end_user(first.tenant_id, first.user_id or "", keep=keep)
+            await stores.sessions.revoke_user(first.tenant_id, first.user_id or "", keep=keep)
             assert await living(stores, first, second, foreign) == [False, False, True]
 
 
@@ -151,8 +154,8 @@ async def test_TK14_of_two_endings_at_once_the_one_that_keeps_a_session_does_not
             for opening in (kept, session):
                 await one.sessions.open(opening, cap=None)
             await asyncio.gather(
-                one.sessions.end_user(kept.tenant_id, kept.user_id or "", keep=kept),
-                other.sessions.end_user(kept.tenant_id, kept.user_id or ""),
+                one.sessions.revoke_user(kept.tenant_id, kept.user_id or "", keep=kept),
+                other.sessions.revoke_user(kept.tenant_id, kept.user_id or ""),
             )
             assert await living(one, kept, session) == [False, False]
 
@@ -177,7 +180,7 @@ async def test_TK13_of_two_who_end_a_session_one_succeeds(any_redis: str, opened
     async with opened(any_redis) as one, opened(any_redis) as other:
         session = user_session()
         await one.sessions.open(session, cap=None)
-        closed = await asyncio.gather(*((one, other)[n % 2].sessions.close(session) for n in range(8)))
+        closed = await asyncio.gather(*((one, other)[n % 2].sessions.revoke(session) for n in range(8)))
         assert sum(closed) == 1
         assert await living(other, session) == [False]
 
@@ -190,7 +193,7 @@ async def test_a_refresh_is_counted_once_whoever_else_tries(any_redis: str, open
         [won] = [after for after in rotated if after]
         assert won.generation == 2
         assert await one.sessions.find(claimed(session)) == won
-        await one.sessions.close(session)
+        await one.sessions.revoke(session)
         assert await one.sessions.rotate(won, NOW + 9) is None
         assert await one.sessions.find(claimed(session)) is None
 
@@ -200,7 +203,7 @@ async def test_activity_moves_forward_only_and_resurrects_nothing(any_redis: str
         session, gone = user_session(), user_session()
         await stores.sessions.open(session, cap=None)
         await stores.sessions.open(gone, cap=None)
-        await stores.sessions.close(gone)
+        await stores.sessions.revoke(gone)
         await stores.sessions.touch([(session, NOW + 500), (gone, NOW + 500)], now=NOW)
         await stores.sessions.touch([(session, NOW + 400)], now=NOW)
         assert await stores.sessions.find(claimed(session)) == session._replace(seen_at=NOW + 500)
@@ -212,13 +215,13 @@ async def test_a_tenants_policy_counts_for_the_sessions_there_are_and_survives_t
 ) -> None:
     async with opened(any_redis) as one, opened(any_redis) as other:
         session = user_session()
-        await one.sessions.open(session, cap=None, policy=Policy(idle=5_000))
+        await one.sessions.open(session, cap=None, policy=SessionPolicy(idle=5_000))
         assert await other.sessions.find(claimed(session)) == session._replace(idle=5_000)
-        await other.sessions.demand(session.tenant_id, Policy(lifetime=9_000))
+        await other.sessions.set_policy(session.tenant_id, SessionPolicy(lifetime=9_000))
         assert await one.sessions.find(claimed(session)) == session._replace(lifetime=9_000)
-        await other.sessions.end_users_of(session.tenant_id)
+        await other.sessions.revoke_users_of(session.tenant_id)
         again = user_session(session.tenant_id)
-        await one.sessions.open(again, cap=None, policy=Policy(idle=1))
+        await one.sessions.open(again, cap=None, policy=SessionPolicy(idle=1))
         assert await one.sessions.find(claimed(again)) == again._replace(lifetime=9_000)
 
 
@@ -227,8 +230,8 @@ async def test_a_policy_that_was_demanded_first_is_not_undone_by_an_opening_that
 ) -> None:
     async with opened(any_redis) as stores:
         session = user_session()
-        await stores.sessions.demand(session.tenant_id, Policy(idle=7_000))
-        await stores.sessions.open(session, cap=None, policy=Policy(idle=1))
+        await stores.sessions.set_policy(session.tenant_id, SessionPolicy(idle=7_000))
+        await stores.sessions.open(session, cap=None, policy=SessionPolicy(idle=1))
         assert await stores.sessions.find(claimed(session)) == session._replace(idle=7_000)
 
 
@@ -239,8 +242,8 @@ async def test_S13_of_two_policies_the_newer_version_counts_in_whichever_order_t
         session, theirs = user_session(), user_session()
         for known in (session, theirs):
             await one.sessions.open(known, cap=None)
-        await one.sessions.demand(session.tenant_id, Policy(idle=3_000, version=3))
-        await other.sessions.demand(session.tenant_id, Policy(idle=2_000, version=2))
+        await one.sessions.set_policy(session.tenant_id, SessionPolicy(idle=3_000, version=3))
+        await other.sessions.set_policy(session.tenant_id, SessionPolicy(idle=2_000, version=2))
         assert await other.sessions.find(claimed(session)) == session._replace(idle=3_000)
         assert await other.sessions.find(claimed(theirs)) == theirs
 
@@ -250,16 +253,16 @@ async def test_S13_a_login_brings_in_a_newer_policy_that_never_arrived_and_no_ol
 ) -> None:
     async with opened(any_redis) as one, opened(any_redis) as other:
         session = user_session()
-        await one.sessions.open(session, cap=None, policy=Policy(idle=2_000, version=2))
+        await one.sessions.open(session, cap=None, policy=SessionPolicy(idle=2_000, version=2))
         later = [user_session(session.tenant_id) for _ in range(3)]
-        await other.sessions.open(later[0], cap=None, policy=Policy(idle=1_000, version=1))
+        await other.sessions.open(later[0], cap=None, policy=SessionPolicy(idle=1_000, version=1))
         assert await one.sessions.find(claimed(session)) == session._replace(idle=2_000)
-        await other.sessions.open(later[1], cap=None, policy=Policy(idle=3_000, version=3))
-        await other.sessions.open(later[2], cap=None, policy=Policy(idle=2_000, version=2))
+        await other.sessions.open(later[1], cap=None, policy=SessionPolicy(idle=3_000, version=3))
+        await other.sessions.open(later[2], cap=None, policy=SessionPolicy(idle=2_000, version=2))
         assert await one.sessions.find(claimed(session)) == session._replace(idle=3_000)
-        await one.sessions.end_users_of(session.tenant_id)
+        await one.sessions.revoke_users_of(session.tenant_id)
         again = user_session(session.tenant_id)
-        await one.sessions.open(again, cap=None, policy=Policy(idle=2_000, version=2))
+        await one.sessions.open(again, cap=None, policy=SessionPolicy(idle=2_000, version=2))
         assert await one.sessions.find(claimed(again)) == again._replace(idle=3_000)
 
 
@@ -268,8 +271,8 @@ async def test_S13_a_newer_version_of_the_same_policy_is_not_undone_by_one_in_be
 ) -> None:
     async with opened(any_redis) as stores:
         session = user_session()
-        await stores.sessions.open(session, cap=None, policy=Policy(idle=2_000, version=2))
-        for policy in (Policy(idle=2_000, version=4), Policy(idle=3_000, version=3)):
+        await stores.sessions.open(session, cap=None, policy=SessionPolicy(idle=2_000, version=2))
+        for policy in (SessionPolicy(idle=2_000, version=4), SessionPolicy(idle=3_000, version=3)):
             await stores.sessions.open(user_session(session.tenant_id), cap=None, policy=policy)
         assert await stores.sessions.find(claimed(session)) == session._replace(idle=2_000)
 
@@ -281,8 +284,8 @@ async def test_nothing_that_ended_stays_in_redis(
         tenant, user = tenant_session(), user_session(expires_at=None)
         for session in (tenant, user):
             await stores.sessions.open(session, cap=None)
-        await stores.sessions.end_tenant(tenant.tenant_id)
-        await stores.sessions.end_user(user.tenant_id, user.user_id or "")
+        await stores.sessions.revoke_tenant(tenant.tenant_id)
+        await stores.sessions.revoke_user(user.tenant_id, user.user_id or "")
         while await stores.sessions.sweep(NOW, limit=1):
             continue
     cluster = "," in any_redis
@@ -300,8 +303,8 @@ async def test_PR1_what_sessions_knew_of_a_user_is_gone_before_a_sweep(
         for session in (ended, leaving):
             for _ in range(3):
                 await stores.sessions.open(session._replace(id=secrets.token_urlsafe(16)), cap=None)
-        await stores.sessions.end_user(ended.tenant_id, users[0])
-        await stores.sessions.forget_users(users[1:])
+        await stores.sessions.revoke_user(ended.tenant_id, users[0])
+        await stores.sessions.erase_users(users[1:])
     cluster = "," in any_redis
     servers = request.getfixturevalue("shared_cluster") if cluster else [request.getfixturevalue("shared_redis")]
     left = [key for server in servers for key in server.do("KEYS", "*") if b":session:" in key or b":index" in key]
@@ -312,12 +315,12 @@ async def test_ending_what_is_not_there_is_noted_once_and_forgets_no_policy(any_
     async with opened(any_redis) as stores:
         session = user_session()
         for _ in range(5):
-            await stores.sessions.end_user(session.tenant_id, session.user_id or "")
-            await stores.sessions.end_users_of(session.tenant_id)
+            await stores.sessions.revoke_user(session.tenant_id, session.user_id or "")
+            await stores.sessions.revoke_users_of(session.tenant_id)
         assert len(await stores.revocations.page(after="", limit=10)) == 2
-        await stores.sessions.open(session, cap=None, policy=Policy(idle=5_000))
+        await stores.sessions.open(session, cap=None, policy=SessionPolicy(idle=5_000))
         assert await stores.sessions.find(claimed(session)) == session._replace(idle=5_000)
-        await stores.sessions.end_user(session.tenant_id, session.user_id or "")
+        await stores.sessions.revoke_user(session.tenant_id, session.user_id or "")
         assert await stores.sessions.find(claimed(session)) is None
         assert len(await stores.revocations.page(after="", limit=10)) == 3
 
@@ -362,7 +365,7 @@ async def test_what_sessions_share_stays_in_redis_as_long_as_the_one_that_ends_l
     async with opened(any_redis) as stores:
         for version, life in enumerate(lives):
             session = user_session(tenant_id, user_id, expires_at=None if life is None else NOW + life)
-            await stores.sessions.open(session, cap=None, policy=Policy(version=version))
+            await stores.sessions.open(session, cap=None, policy=SessionPolicy(version=version))
     left = kept(nodes, tenant_id, user_id)
     shared = [left[key] for key in left if b":session:" not in key and not key.endswith(b":version")]
     assert len(shared) == 3  # index, and two epochs
@@ -384,11 +387,11 @@ async def test_garbage_goes_by_itself_after_each_operation_on_a_session(
             case "touch":
                 await stores.sessions.touch([(session, NOW + 1)], now=NOW)
             case "demand":
-                await stores.sessions.demand(tenant_id, Policy(idle=5_000))
+                await stores.sessions.set_policy(tenant_id, SessionPolicy(idle=5_000))
             case "end_users_of":
-                await stores.sessions.end_users_of(tenant_id)
+                await stores.sessions.revoke_users_of(tenant_id)
             case "keep":
-                await stores.sessions.end_user(tenant_id, user_id, keep=session)
+                await stores.sessions.revoke_user(tenant_id, user_id, keep=session)
     left = kept(nodes, tenant_id, user_id)
     assert len(left) == 4
     assert all(1_000 < ttl <= 61_000 for ttl in left.values()), left
@@ -428,7 +431,7 @@ async def test_TK14_a_session_that_redis_has_removed_by_itself_is_not_kept_of_an
             await stores.sessions.open(session, cap=None)
         assert stores.redis
         await stores.redis.run(_delete(gone))
-        await stores.sessions.end_user(gone.tenant_id, gone.user_id or "", keep=gone)
+        await stores.sessions.revoke_user(gone.tenant_id, gone.user_id or "", keep=gone)
         assert await living(stores, gone, other) == [False, False]
     assert not kept(nodes, gone.user_id)
 
@@ -439,7 +442,7 @@ async def test_OV6_sessions_that_are_too_many_to_be_removed_at_once_are_swept(
     tenant_id, user_id = str(uuid4()), str(uuid4())
     async with opened(any_redis) as stores:
         await stores.sessions.open_many([user_session(tenant_id, user_id, expires_at=None) for _ in range(102)])
-        await stores.sessions.end_user(tenant_id, user_id)
+        await stores.sessions.revoke_user(tenant_id, user_id)
         assert kept(nodes, user_id)
         while await stores.sessions.sweep(NOW, limit=1):
             continue
@@ -447,8 +450,8 @@ async def test_OV6_sessions_that_are_too_many_to_be_removed_at_once_are_swept(
 
 
 ENDED: dict[str, Callable[[Stores, Session], Awaitable[None]]] = {
-    "end_user": lambda stores, session: stores.sessions.end_user(session.tenant_id, session.user_id or ""),
-    "end_users_of": lambda stores, session: stores.sessions.end_users_of(session.tenant_id),
+    "end_user": lambda stores, session: stores.sessions.revoke_user(session.tenant_id, session.user_id or ""),
+    "end_users_of": lambda stores, session: stores.sessions.revoke_users_of(session.tenant_id),
 }
 
 
@@ -482,7 +485,7 @@ def overtaken(stores: Stores, overtake: Callable[[], Awaitable[object]]) -> Stor
     assert stores.redis
     revocations = Overtaken(stores.database)
     revocations.overtake = overtake
-    sessions = RedisSessions(stores.redis, Durable(revocations, stores.keys, stores.audit, lambda: NOW))
+    sessions = RedisSessionStore(stores.redis, DurableStores(revocations, stores.keys, stores.audit, lambda: NOW))
     return replace(stores, sessions=sessions)
 
 
@@ -569,9 +572,9 @@ async def test_an_event_is_kept_before_a_change_is_acknowledged_and_a_second_end
         session = user_session()
         events = [Event(NOW, session.tenant_id, "user.logout", "success", "tenant")]
         await stores.sessions.open(session, cap=None, events=events)
-        assert await stores.sessions.close(session, events=events)
-        assert not await stores.sessions.close(session, events=events)
-        await stores.sessions.end_user(session.tenant_id, session.user_id or "", events=events)
+        assert await stores.sessions.revoke(session, events=events)
+        assert not await stores.sessions.revoke(session, events=events)
+        await stores.sessions.revoke_user(session.tenant_id, session.user_id or "", events=events)
         assert len(await stores.audit.page(session.tenant_id, before=None, limit=9)) == 3
 
 
@@ -596,7 +599,7 @@ async def test_an_api_key_that_redis_lost_is_restored_and_a_deleted_one_never(an
         assert await other.sessions.find_pair(claimed(session), nobody) == (session, None)
         assert await other.sessions.find_pair(claimed(session), nobody) == (session, None)
         assert await other.keys.delete(key.tenant_id, key.id)
-        assert await other.sessions.close(session)
+        assert await other.sessions.revoke(session)
         assert await one.sessions.find(claimed(session)) is None
 
 
@@ -625,11 +628,11 @@ async def test_DU11_a_key_that_is_deleted_while_it_is_restored_does_not_come_bac
 
         async def delete() -> None:
             assert await other.keys.delete(key.tenant_id, key.id)
-            await other.sessions.close(session)
+            await other.sessions.revoke(session)
 
         keys = Interrupted(one.database)
         keys.overtake = delete
-        sessions = RedisSessions(one.redis, Durable(one.revocations, keys, one.audit, lambda: NOW))
+        sessions = RedisSessionStore(one.redis, DurableStores(one.revocations, keys, one.audit, lambda: NOW))
         assert await sessions.find(claimed(session)) is None
         assert keys.overtaken
         assert await other.sessions.find(claimed(session)) is None

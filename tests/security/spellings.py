@@ -1,12 +1,12 @@
 """A property of the codec: a session has one token, to the byte, and no text makes the codec raise."""
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import Session, SessionKind
 from doorward.core.signing import encode_segment, spell
 from doorward.core.tokens import Codec, UserClaims
 
 NOW = 1_800_000_000_000
 SESSION = Session(
-    "Vd8m1JQkq3TzY5cWb7sXaw", Kind.USER, "tenant-a", "user-a", "laptop", b"u" * 32, NOW, NOW + 604_800_000
+    "Vd8m1JQkq3TzY5cWb7sXaw", SessionKind.USER, "tenant-a", "user-a", "laptop", b"u" * 32, NOW, NOW + 604_800_000
 )
 CODEC = Codec({"1": b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="}, "doorward")
 TOKEN = CODEC.sign(

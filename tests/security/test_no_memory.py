@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import redis
-from doorward.core.ports import Claimed
+from doorward.core.ports import SessionRef
 from faults.client import Client
 from harness import Service, Tenant
 from inside import put, services
@@ -57,7 +57,7 @@ class Hesitant:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def find_pair(self, tenant: Claimed, user: Claimed) -> Any:
+    async def find_pair(self, tenant: SessionRef, user: SessionRef) -> Any:
         answer = await self._real.find_pair(tenant, user)
         if self.armed:
             self.armed = False
@@ -71,7 +71,7 @@ def test_DU6_an_answer_that_was_read_before_a_logout_serves_nobody_who_asks_afte
     tenant.create()
     token = tenant.session()
     door = services(service).sessions
-    hesitant = Hesitant(door.sessions)
+    hesitant = Hesitant(door.session_store)
     put(door, "sessions", hesitant)
     hesitant.armed = True
     early: list[int] = []

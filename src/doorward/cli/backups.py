@@ -130,9 +130,9 @@ async def _settle(desk: Desk, found: Restored) -> None:
     """End the sessions that lie outside the database, and let the API keys live again."""
     sessions = desk.stores.sessions
     for tenant_id in found.tenants:
-        await sessions.end_tenant(tenant_id)
-        await sessions.end_keys(tenant_id)
-        await sessions.end_users_of(tenant_id)
+        await sessions.revoke_tenant(tenant_id)
+        await sessions.revoke_keys(tenant_id)
+        await sessions.revoke_users_of(tenant_id)
     async for tenant in desk.operations.tenants():
         if not tenant.disabled:
             for key in await desk.stores.keys.of_tenant(tenant.id):

@@ -17,14 +17,14 @@ from doorward import logs
 from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.clock import system_clock
-from doorward.core.devices import Devices
+from doorward.core.devices import UserSessionService
 from doorward.core.errors import CannotStart, QuotaExceeded, Refusal, StoreUnavailable, ValidationFailed
 from doorward.core.identity import email_faults
 from doorward.core.operations import NoSuchTenant, Operations
 from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
 from doorward.core.ports import Failures
 from doorward.core.proof import CurrentPassword
-from doorward.core.sessions import Lifetimes, SessionDoor
+from doorward.core.sessions import SessionLifetimes, SessionService
 from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Budget, Budgets, Throttle, peppers
@@ -57,7 +57,7 @@ class Desk:
     tenants: Tenants
     users: Users
     user_passwords: UserPasswords
-    devices: Devices
+    devices: UserSessionService
     keys: KeyRing
     audit: AuditTrail
 
@@ -121,8 +121,8 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
         Hasher(Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)), threads=1
     )
     try:
-        lifetimes = Lifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-        door = SessionDoor(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
+        lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
+        door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
         throttle = Throttle(stores.counters, clock, peppers(masters.values()), _NO_BUDGETS)
         accounts, keys = stores.accounts, stores.keys
         current = CurrentPassword(passwords, throttle, stores.audit)
@@ -134,7 +134,7 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
             Tenants(accounts, keys, door, passwords, current, throttle, clock),
             users,
             UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
-            Devices(accounts, stores.sessions, throttle, clock),
+            UserSessionService(accounts, stores.sessions, throttle, clock),
             KeyRing(keys, door, throttle, clock),
             AuditTrail(stores.audit),
         )

@@ -141,7 +141,7 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
     async def work(desk: Desk) -> dict[str, object]:
         caller = await _caller(desk, tenant)
         one = await desk.users.get(caller, UserRef(login))
-        devices = await desk.devices.of_user(caller, UserRef(login))
+        devices = await desk.devices.list_sessions(caller, UserRef(login))
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
         verified = {"email_verified": moment(one.email_verified_at)}
         failures = failures_row(await desk.operations.throttle.failures(caller.tenant_id, one.login))

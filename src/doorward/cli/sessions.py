@@ -21,7 +21,7 @@ from doorward.cli.desk import (
     yes,
 )
 from doorward.core.clock import system_clock
-from doorward.core.model import Device, Permission
+from doorward.core.model import Permission, SessionInfo
 from doorward.core.operations import operator
 from doorward.core.ports import ApiKey
 from doorward.core.user_lookup import UserRef
@@ -44,13 +44,13 @@ def session() -> None:
 def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
     """List a user's live sessions, newest first."""
 
-    async def work(desk: Desk) -> list[Device]:
-        return await desk.devices.of_user(operator((await desk.operations.find(tenant)).id), UserRef(user))
+    async def work(desk: Desk) -> list[SessionInfo]:
+        return await desk.devices.list_sessions(operator((await desk.operations.find(tenant)).id), UserRef(user))
 
     show(map(_device, at_desk(work)), as_json=as_json)
 
 
-def _device(device: Device) -> dict[str, object]:
+def _device(device: SessionInfo) -> dict[str, object]:
     one = device.session
     return {
         "id": one.id,
@@ -90,9 +90,9 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
             await desk.operations.end_sessions(caller.tenant_id)
             return f"Every session of {tenant} and of its users has ended."
         if session_id is None:
-            await desk.devices.end_user(caller, UserRef(user))
+            await desk.devices.revoke_user(caller, UserRef(user))
             return f"Every session of {user} has ended."
-        await desk.devices.end_one(caller, UserRef(user), session_id)
+        await desk.devices.revoke_session(caller, UserRef(user), session_id)
         return "The session has ended."
 
     done(at_desk(work))

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from doorward.core.model import AHEAD, Kind, Session
-from doorward.core.ports import Accounts, ApiKeys, Clock, Sessions
+from doorward.core.model import MAX_CLOCK_SKEW, Session, SessionKind
+from doorward.core.ports import Accounts, ApiKeys, Clock, SessionStore
 
-_AT_MOST_EVERY = 60_000
-_REMEMBERED = 10_000
+_MIN_INTERVAL = 60_000
+_MAX_REMEMBERED = 10_000
 
 
-class Activity:
+class ActivityRecorder:
     """Remembers when sessions were last seen and writes it down in batches, so that a question writes nothing.
 
     A session is written at most once a minute, whichever worker sees it, because the session says itself when it was
@@ -18,7 +18,7 @@ class Activity:
     idle time is half over is urgent: another worker might refuse the next one.
     """
 
-    def __init__(self, accounts: Accounts, sessions: Sessions, keys: ApiKeys, clock: Clock) -> None:
+    def __init__(self, accounts: Accounts, sessions: SessionStore, keys: ApiKeys, clock: Clock) -> None:
         """Start with nobody seen."""
         self._accounts = accounts
         self._sessions = sessions
@@ -30,7 +30,7 @@ class Activity:
         self._flushing = asyncio.Lock()
         self._urgent = asyncio.Event()
 
-    def saw(self, session: Session) -> None:
+    def record(self, session: Session) -> None:
         """Remember that the session was used now."""
         now = self._clock()
         if session.id in self._writing:
@@ -40,7 +40,7 @@ class Activity:
             self._due[session.id] = (session, now)
             if session.idle is not None and now - session.seen_at >= session.idle // 2:
                 self._urgent.set()
-        elif len(self._later) < _REMEMBERED:
+        elif len(self._later) < _MAX_REMEMBERED:
             self._later[session.id] = (session, now)
 
     def last_seen(self, session_id: str) -> int:
@@ -88,7 +88,7 @@ class Activity:
         for session, at in seen:
             if session.user_id is not None:
                 users[session.user_id] = max(at, users.get(session.user_id, 0))
-            elif session.kind == Kind.KEY:
+            elif session.kind == SessionKind.KEY:
                 keys[session.id] = at
         if users:
             await self._accounts.touch_users(users, now=now)
@@ -99,7 +99,7 @@ class Activity:
 
 
 def _is_due(session: Session, now: int) -> bool:
-    if session.seen_at > now + AHEAD:
+    if session.seen_at > now + MAX_CLOCK_SKEW:
         # Last seen before the clock was set back: until that is put right, the session is never idle.
         return True
-    return now - session.seen_at >= (_AT_MOST_EVERY if session.idle is None else min(_AT_MOST_EVERY, session.idle // 4))
+    return now - session.seen_at >= (_MIN_INTERVAL if session.idle is None else min(_MIN_INTERVAL, session.idle // 4))

@@ -7,7 +7,7 @@ from doorward.core.errors import Fault, KeyNotFound, TooManyKeys, ValidationFail
 from doorward.core.keys import new_key
 from doorward.core.model import Caller, Permission
 from doorward.core.ports import ApiKey, ApiKeys, Clock
-from doorward.core.sessions import SessionDoor
+from doorward.core.sessions import SessionService
 from doorward.core.throttle import Throttle
 
 MOST = 100
@@ -19,7 +19,7 @@ class KeyRing:
     """A tenant's API keys."""
 
     keys: ApiKeys
-    sessions: SessionDoor
+    sessions: SessionService
     throttle: Throttle
     clock: Clock
 
@@ -39,10 +39,10 @@ class KeyRing:
         key = ApiKey(known.id, caller.tenant_id, name, granted, known.digest, now, expires_at)
         if not await self.keys.add(key, cap=MOST, events=[event(caller, now, "key.create", subject=key.id)]):
             raise TooManyKeys
-        await self.sessions.sessions.open(key.session, cap=None)
+        await self.sessions.session_store.open(key.session, cap=None)
         if await self.keys.find(caller.tenant_id, key.id) is None:
             # Revoked, or its tenant shut out, while it was being made.
-            await self.sessions.sessions.close(key.session)
+            await self.sessions.session_store.revoke(key.session)
             raise KeyNotFound
         return key, text
 
@@ -59,4 +59,4 @@ class KeyRing:
         # The row goes first: a store of sessions that has to ask for keys must not find it again.
         if key is None or not await self.keys.delete(caller.tenant_id, key_id, events=[revoked]):
             raise KeyNotFound
-        await self.sessions.sessions.close(key.session)
+        await self.sessions.session_store.revoke(key.session)

@@ -17,9 +17,9 @@ from doorward.core.errors import (
 from doorward.core.login_timing import LoginTiming
 from doorward.core.model import Caller, Event, Origin, Session, Tenant, User
 from doorward.core.passwords import Passwords, Proof
-from doorward.core.ports import UNKNOWN, Accounts, AuditLog, Clock
-from doorward.core.refresh import Refreshing
-from doorward.core.sessions import Issued, SessionDoor
+from doorward.core.ports import UNKNOWN_ORIGIN, Accounts, AuditLog, Clock
+from doorward.core.refresh import RefreshService
+from doorward.core.sessions import IssuedToken, SessionService
 from doorward.core.tenant_settings import House, settings_of
 from doorward.core.throttle import TENANTS, Throttle
 
@@ -55,18 +55,18 @@ class Authentication:
     """
 
     accounts: Accounts
-    sessions: SessionDoor
+    sessions: SessionService
     passwords: Passwords
     throttle: Throttle
     house: House
-    refreshing: Refreshing
+    refreshing: RefreshService
     audit: AuditLog
     clock: Clock
     timing: LoginTiming
     uniform: bool = False
 
     async def login_user(
-        self, caller: Caller, attempt: Attempted, *, origin: Origin = UNKNOWN, refresh: bool = False
+        self, caller: Caller, attempt: Attempted, *, origin: Origin = UNKNOWN_ORIGIN, refresh: bool = False
     ) -> LoggedIn:
         """Open a session for a user of the calling tenant; with `refresh`, one of short tokens that can be renewed.
 
@@ -93,10 +93,10 @@ class Authentication:
         tenant = await self.accounts.tenant_by_id(tenant_id)
         if tenant is None:
             raise self._refusal(user)
-        issued = await self.sessions.open_user(
+        issued = await self.sessions.open_user_session(
             user,
             attempt.device_id,
-            terms=self.house.terms(tenant, refresh=refresh),
+            options=self.house.terms(tenant, refresh=refresh),
             origin=origin,
             events=[event(caller, self.clock(), "user.login", subject=user.id)],
         )
@@ -105,19 +105,21 @@ class Authentication:
         now = await self.accounts.user_by_id(tenant_id, user.id)
         tenant = await self.accounts.tenant_by_id(tenant_id)
         if now is None or now.credentials != user.credentials or tenant is None or tenant.disabled:
-            await self.sessions.sessions.close(issued.session)
+            await self.sessions.session_store.revoke(issued.session)
             raise self._refusal(now)
         if refresh:
-            return LoggedIn(*self.refreshing.pair(user, issued.session))
+            return LoggedIn(*self.refreshing.issue(user, issued.session))
         return LoggedIn(issued.token, issued.expires_in)
 
     async def logout(self, caller: Caller, session: Session) -> bool:
         """End a session of the calling tenant's, or one of its own; False where it had ended already."""
         action = "tenant.logout" if session.user_id is None else "user.logout"
         events = [event(caller, self.clock(), action, subject=session.user_id or "", session=session)]
-        return await self.sessions.sessions.close(session, events=events)
+        return await self.sessions.session_store.revoke(session, events=events)
 
-    async def login_tenant(self, caller: Caller, email: str, password: str, *, known: Session | None = None) -> Issued:
+    async def login_tenant(
+        self, caller: Caller, email: str, password: str, *, known: Session | None = None
+    ) -> IssuedToken:
         """Open a session for a tenant; `caller` says where the request came from, its tenant is not known yet.
 
         `known` is a live session of the tenant that the client has proven; its failures are counted apart, so that
@@ -135,14 +137,14 @@ class Authentication:
             raise IncorrectCredentials
         if proof.renewed:
             await _try(self.accounts.set_tenant_hash(tenant, proof.renewed))
-        issued = await self.sessions.open_tenant(
+        issued = await self.sessions.open_tenant_session(
             tenant,
             lifetime=settings_of(tenant).tenant_session_lifetime,
             events=[event(caller, self.clock(), "tenant.login")],
         )
         now = await self.accounts.tenant_by_id(tenant.id)
         if now is None or now.credentials != tenant.credentials:
-            await self.sessions.sessions.close(issued.session)
+            await self.sessions.session_store.revoke(issued.session)
             raise IncorrectCredentials
         return issued
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import Session, SessionKind
 from doorward.core.signing import decode_segment, encode_segment, mac
-from doorward.core.tokens import MAX_TOKEN, OWNER_ID, Claims, Codec, Parsed, TenantClaims, UserClaims
+from doorward.core.tokens import MAX_TOKEN_BYTES, OWNER_ID, Claims, Codec, ParsedToken, TenantClaims, UserClaims
 
 KEY_PREFIXES = ("auth_", "jincor_auth_")
 """The beginnings of the predecessor's keys in Redis: those of its newest version and those of the older ones."""
@@ -55,7 +55,7 @@ def session_id(owner_id: str, device_id: str | None, created_at: int) -> str:
     return f"{owner_id}{device_id or ''}{created_at}"
 
 
-class ImportingCodec(Codec):
+class LegacyTokenCodec(Codec):
     """A codec that also knows the predecessor's tokens, under the predecessor's master key."""
 
     def __init__(self, masters: Mapping[str, bytes], audience: str, legacy_key: str) -> None:
@@ -63,8 +63,8 @@ class ImportingCodec(Codec):
         super().__init__(masters, audience)
         self._begin = f"{legacy_key}:".encode()
 
-    def _parse_imported(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> Parsed[Claims] | None:
-        if len(token) > MAX_TOKEN:
+    def _parse_imported(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> ParsedToken[Claims] | None:
+        if len(token) > MAX_TOKEN_BYTES:
             return None
         signed, _, signature = token.rpartition(b".")
         header, _, payload = signed.partition(b".")
@@ -78,15 +78,17 @@ class ImportingCodec(Codec):
         device = claims.deviceId if isinstance(claims, UserClaims) else None
         if OWNER_ID.fullmatch(claims.id) is None or claims.jti != session_id(claims.id, device, claims.iat):
             return None
-        return Parsed("", claims, text, signed, signature)  # type: ignore[arg-type]  # the decoder says which
+        return ParsedToken("", claims, text, signed, signature)  # type: ignore[arg-type]  # the decoder says which
 
-    def _check_imported(self, parsed: Parsed[UserClaims] | Parsed[TenantClaims], session: Session, now: int) -> bool:
+    def _check_imported(
+        self, parsed: ParsedToken[UserClaims] | ParsedToken[TenantClaims], session: Session, now: int
+    ) -> bool:
         claims = parsed.claims
         if type(claims) is UserClaims:
-            kind, owner, device = Kind.IMPORTED_USER, session.user_id, session.device_id
+            kind, owner, device = SessionKind.IMPORTED_USER, session.user_id, session.device_id
             fits = claims.deviceId == device
         else:
-            kind, owner, device = Kind.IMPORTED_TENANT, session.tenant_id, None
+            kind, owner, device = SessionKind.IMPORTED_TENANT, session.tenant_id, None
             fits = True
         return (
             session.kind == kind.value
@@ -94,7 +96,7 @@ class ImportingCodec(Codec):
             and fits
             and claims.id == owner
             and claims.jti == session.id
-            and not self.is_over(session, now)
+            and not self.is_expired(session, now)
             and _encode(_parts.decode(parsed.payload)) == parsed.payload
         )
 

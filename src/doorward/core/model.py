@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Self
 
-AHEAD = 30_000
+MAX_CLOCK_SKEW = 30_000
 """How many milliseconds a stored time may lie ahead of the clock, since machines differ. One further ahead was stored
 before the clock was set back."""
 
 
-class Kind(StrEnum):
+class SessionKind(StrEnum):
     """Whom a session stands for. A key is an API key: it stands for its tenant, with some of its permissions.
 
     Sessions of the predecessor's are of kinds of their own, because their tokens are signed by its rules: no token of
@@ -24,11 +24,11 @@ class Kind(StrEnum):
 
 
 OWNERS = {
-    Kind.TENANT: Kind.TENANT,
-    Kind.USER: Kind.USER,
-    Kind.KEY: Kind.KEY,
-    Kind.IMPORTED_TENANT: Kind.TENANT,
-    Kind.IMPORTED_USER: Kind.USER,
+    SessionKind.TENANT: SessionKind.TENANT,
+    SessionKind.USER: SessionKind.USER,
+    SessionKind.KEY: SessionKind.KEY,
+    SessionKind.IMPORTED_TENANT: SessionKind.TENANT,
+    SessionKind.IMPORTED_USER: SessionKind.USER,
 }
 """With which kind's sessions a session is kept, listed, counted and ended: imported ones go with the native ones."""
 
@@ -122,7 +122,7 @@ class Session(NamedTuple):
     idle: int | None = None
     lifetime: int | None = None
 
-    def is_over(self, now: int) -> bool:
+    def is_expired(self, now: int) -> bool:
         """Tell whether the session's time is up: its end, its tenant's limit on lifetimes, or on idleness."""
         return (
             (self.expires_at is not None and now >= self.expires_at)
@@ -132,7 +132,7 @@ class Session(NamedTuple):
 
     def permits(self, permission: Permission) -> bool:
         """Return whether a tenant's session or an API key may act under a permission; a tenant's own may do all."""
-        return self.kind != Kind.KEY or permission in (self.permissions or "").split()
+        return self.kind != SessionKind.KEY or permission in (self.permissions or "").split()
 
     def counted_from(self, since: int, now: int) -> Self:
         """Return the session with the times that lie ahead of `now` moved to `since`, when the clock was set back.
@@ -140,8 +140,8 @@ class Session(NamedTuple):
         It was opened, or seen, before that. So it lives no longer from then on than it would have lived at first. The
         end of an API key is the tenant's choice and stays.
         """
-        latest, found = now + AHEAD, self
-        if self.created_at > latest and self.kind != Kind.KEY:
+        latest, found = now + MAX_CLOCK_SKEW, self
+        if self.created_at > latest and self.kind != SessionKind.KEY:
             end = None if self.expires_at is None else self.expires_at - (self.created_at - since)
             found = found._replace(created_at=since, expires_at=end)
         return found._replace(seen_at=since) if self.seen_at > latest else found
@@ -154,7 +154,7 @@ class Origin(NamedTuple):
     user_agent: str | None = None
 
 
-class Device(NamedTuple):
+class SessionInfo(NamedTuple):
     """A session as lists show it: with where it came from."""
 
     session: Session

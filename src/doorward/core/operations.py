@@ -11,7 +11,7 @@ from doorward.core.identity import canonical, check_email, email_faults, login_f
 from doorward.core.model import Caller, Event, Tenant
 from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, AuditLog, Clock, Ending, Sessions
+from doorward.core.ports import Accounts, AuditLog, Clock, RevocationScope, SessionStore
 from doorward.core.tenant_settings import PasswordPolicy, TenantSettings, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
 
@@ -36,7 +36,7 @@ class Operations:
     """Acts on any tenant, for an operator."""
 
     accounts: Accounts
-    sessions: Sessions
+    sessions: SessionStore
     audit: AuditLog
     passwords: Passwords
     throttle: Throttle
@@ -83,8 +83,8 @@ class Operations:
             before = await self.find(tenant.id)
             after = replace(before, password_hash=secret, credentials=before.credentials + 1)
             changed = event(operator(tenant.id), self.clock(), "tenant.password")
-            if await self.accounts.change_tenant(after, events=[changed], ends=Ending(tenant.id)):
-                await self.sessions.end_tenant(tenant.id)
+            if await self.accounts.change_tenant(after, events=[changed], ends=RevocationScope(tenant.id)):
+                await self.sessions.revoke_tenant(tenant.id)
                 await self.throttle.pardon(TENANTS, before.email)
                 return
         raise Conflict
@@ -97,8 +97,8 @@ class Operations:
     async def end_sessions(self, tenant_id: str) -> None:
         """End every session of a tenant and of its users; its API keys go on."""
         ended = event(operator(tenant_id), self.clock(), "tenant.revoke_all")
-        await self.sessions.end_users_of(tenant_id, events=[ended])
-        await self.sessions.end_tenant(tenant_id)
+        await self.sessions.revoke_users_of(tenant_id, events=[ended])
+        await self.sessions.revoke_tenant(tenant_id)
 
     async def end_everybody(self) -> int:
         """End every session of every tenant and user; return how many tenants there are. API keys go on."""

@@ -15,11 +15,11 @@ import msgspec
 
 from doorward.core.audit import event
 from doorward.core.errors import InvalidRefreshToken
-from doorward.core.model import Caller, Kind, Session, User
-from doorward.core.ports import APART, Accounts, Claimed, Clock
-from doorward.core.sessions import SessionDoor
+from doorward.core.model import Caller, Session, SessionKind, User
+from doorward.core.ports import APART, Accounts, Clock, SessionRef
+from doorward.core.sessions import SessionService
 
-GRACE = 10_000
+REUSE_GRACE_SECONDS = 10_000
 """Milliseconds in which the token before the newest one still gets the newest one's answer."""
 _LONGEST = 512
 _PREFIX = "dr_"
@@ -32,7 +32,7 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     generation: int
 
 
-class Pair(NamedTuple):
+class TokenPair(NamedTuple):
     """A new access token, how many seconds it lives, and the refresh token for the next one."""
 
     access: str
@@ -41,23 +41,23 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshing:
+class RefreshService:
     """Renews sessions. `lifetime` is how many seconds an access token of a session with refresh tokens lives."""
 
     accounts: Accounts
-    sessions: SessionDoor
+    sessions: SessionService
     clock: Clock
     lifetime: int = 900
 
-    def pair(self, user: User, session: Session) -> Pair:
+    def issue(self, user: User, session: Session) -> TokenPair:
         """Return the pair of the session's present generation; the same whenever it is asked."""
         iat = session.refreshed_at // 1000
         end = iat + self.lifetime if session.expires_at is None else session.expires_at // 1000
         exp = min(iat + self.lifetime, end)
-        access = self.sessions.token_of(user, session, iat=iat, exp=exp)
-        return Pair(access, exp - iat, self._token(self.sessions.codec.signing_kid, session))
+        access = self.sessions.sign_user_token(user, session, iat=iat, exp=exp)
+        return TokenPair(access, exp - iat, self._token(self.sessions.codec.signing_kid, session))
 
-    async def renew(self, caller: Caller, token: str) -> Pair:
+    async def refresh(self, caller: Caller, token: str) -> TokenPair:
         """Return the next pair of a session of the calling tenant.
 
         InvalidRefreshToken for anything but the newest token, or the one before it within the grace; any other one of
@@ -71,27 +71,27 @@ class Refreshing:
             raise InvalidRefreshToken
         now = self.clock()
         if claims.generation == session.generation:
-            session = await self.sessions.sessions.rotate(session, now) or await self._find(claims)
-        if session is None or self.sessions.codec.is_over(session, now):
+            session = await self.sessions.session_store.rotate(session, now) or await self._find(claims)
+        if session is None or self.sessions.codec.is_expired(session, now):
             raise InvalidRefreshToken
         if claims.generation == session.generation - 1 and session.refreshed_at > now + APART:
             # The clock was set back since, so the age of the newest token is not known: too much to answer the one
             # before it, too little to end the session.
             raise InvalidRefreshToken
-        if claims.generation != session.generation - 1 or now - session.refreshed_at > GRACE:
+        if claims.generation != session.generation - 1 or now - session.refreshed_at > REUSE_GRACE_SECONDS:
             reused = event(caller, now, "session.reuse", subject=claims.user_id, session=session, refused="reuse")
-            await self.sessions.sessions.close(session, events=[reused])
+            await self.sessions.session_store.revoke(session, events=[reused])
             raise InvalidRefreshToken
         user = await self.accounts.user_by_id(session.tenant_id, claims.user_id)
         if user is None or user.disabled:
             raise InvalidRefreshToken
-        return self.pair(user, session)
+        return self.issue(user, session)
 
-    async def find(self, token: str) -> Session | None:
+    async def find_session(self, token: str) -> Session | None:
         """Return the live session of a true refresh token that is its newest one, else None."""
         claims = _parse(token)
         session = await self._find(claims) if claims else None
-        if claims is None or session is None or self.sessions.codec.is_over(session, self.clock()):
+        if claims is None or session is None or self.sessions.codec.is_expired(session, self.clock()):
             return None
         genuine = hmac.compare_digest(token.encode(), self._token(claims.kid, session, claims.generation).encode())
         return session if genuine and claims.generation == session.generation else None
@@ -99,7 +99,9 @@ class Refreshing:
     async def _find(self, claims: _Claims) -> Session | None:
         if not self.sessions.codec.knows(claims.kid):
             return None
-        session = await self.sessions.sessions.find(Claimed(claims.session_id, claims.user_id, Kind.USER))
+        session = await self.sessions.session_store.find(
+            SessionRef(claims.session_id, claims.user_id, SessionKind.USER)
+        )
         genuine = session and session.user_id == claims.user_id and session.generation
         # Asked once more, since the key may have been retired meanwhile.
         return session if genuine and self.sessions.codec.knows(claims.kid) else None

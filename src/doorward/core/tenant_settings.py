@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from doorward.core.model import Kind, Session, Tenant
-from doorward.core.ports import Policy
-from doorward.core.sessions import Lifetimes, Terms
+from doorward.core.model import Session, SessionKind, Tenant
+from doorward.core.ports import SessionPolicy
+from doorward.core.sessions import SessionLifetimes, SessionOptions
 
 IDLE_SHORTEST = 5
 """Seconds. Uses are recorded with a delay, so a session in use could not outlive a shorter idle time."""
@@ -83,15 +83,15 @@ class Counting(NamedTuple):
 class House:
     """Puts a tenant's choices and the service's own together."""
 
-    lifetimes: Lifetimes
+    lifetimes: SessionLifetimes
     ready_hashes: bool = False
 
-    def terms(self, tenant: Tenant, *, refresh: bool) -> Terms:
+    def terms(self, tenant: Tenant, *, refresh: bool) -> SessionOptions:
         """Return what a new session of one of the tenant's users is opened under."""
         chosen = settings_of(tenant)
         counts = self.counts(chosen)
         holds = policy(chosen, version=tenant.version)
-        return Terms(counts.session_lifetime, counts.sessions_per_user, holds, refresh)
+        return SessionOptions(counts.session_lifetime, counts.sessions_per_user, holds, refresh)
 
     def counts(self, chosen: TenantSettings) -> Counting:
         """Return what counts for a tenant that has chosen this."""
@@ -113,12 +113,12 @@ def audience(chosen: TenantSettings, own: str, caller: Session) -> tuple[str, ..
     """
     if chosen.introspection_audience is not None:
         return chosen.introspection_audience
-    return own, caller.id if caller.kind == Kind.KEY else caller.tenant_id
+    return own, caller.id if caller.kind == SessionKind.KEY else caller.tenant_id
 
 
-def policy(chosen: TenantSettings, *, version: int) -> Policy:
+def policy(chosen: TenantSettings, *, version: int) -> SessionPolicy:
     """Return what holds for the sessions that the tenant's users have already; `version` is the tenant's."""
-    return Policy(_milliseconds(_idle(chosen)), _milliseconds(chosen.session_lifetime), version)
+    return SessionPolicy(_milliseconds(_idle(chosen)), _milliseconds(chosen.session_lifetime), version)
 
 
 def _idle(chosen: TenantSettings) -> int | None:

@@ -10,9 +10,9 @@ from doorward.core.identity import check_email
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, ApiKeys, Clock, Ending
+from doorward.core.ports import Accounts, ApiKeys, Clock, RevocationScope
 from doorward.core.proof import CurrentPassword
-from doorward.core.sessions import Issued, SessionDoor
+from doorward.core.sessions import IssuedToken, SessionService
 from doorward.core.tenant_settings import TenantSettings, merge, policy, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
 
@@ -25,7 +25,7 @@ class Tenants:
 
     accounts: Accounts
     keys: ApiKeys
-    sessions: SessionDoor
+    sessions: SessionService
     passwords: Passwords
     current: CurrentPassword
     throttle: Throttle
@@ -50,7 +50,7 @@ class Tenants:
         if not await self.accounts.add_tenant(tenant, events=[created]):
             raise TenantExists
         lifetime = settings_of(tenant).tenant_session_lifetime
-        return tenant, (await self.sessions.open_tenant(tenant, lifetime=lifetime)).token
+        return tenant, (await self.sessions.open_tenant_session(tenant, lifetime=lifetime)).token
 
     async def get(self, caller: Caller) -> Tenant:
         """Return the calling tenant; NotAuthorized where it has just gone."""
@@ -89,11 +89,11 @@ class Tenants:
         before = await self._prove(caller, current, "tenant.password", keep)
         secret = await self.passwords.hash(password, group=TENANTS)
         after = replace(before, password_hash=secret, credentials=before.credentials + 1)
-        ends = Ending(caller.tenant_id, keep=keep)
+        ends = RevocationScope(caller.tenant_id, keep=keep)
         told = event(caller, self.clock(), "tenant.password")
         if not await self.accounts.change_tenant(after, events=[told], ends=ends):
             raise Conflict
-        await self.sessions.sessions.end_tenant(caller.tenant_id, keep=keep)
+        await self.sessions.session_store.revoke_tenant(caller.tenant_id, keep=keep)
         await self.throttle.pardon(TENANTS, before.email)
 
     async def delete(self, caller: Caller, password: str, session: Session) -> None:
@@ -124,13 +124,13 @@ class Tenants:
             before = await self._found(caller.tenant_id)
             after = replace(before, disabled=disabled, credentials=before.credentials + 1)
             action = "tenant.disable" if disabled else "tenant.enable"
-            ends = Ending(caller.tenant_id, everything=True) if disabled else None
+            ends = RevocationScope(caller.tenant_id, include_users_and_keys=True) if disabled else None
             if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)], ends=ends):
                 await (self._end(caller.tenant_id) if disabled else self._restore(caller.tenant_id))
                 return after
         raise Conflict
 
-    async def issue_token(self, caller: Caller) -> Issued:
+    async def issue_token(self, caller: Caller) -> IssuedToken:
         """Open one more session of the calling tenant, for an operator who needs no password; other sessions go on.
 
         NotAuthorized where there is no such tenant, or it is disabled.
@@ -138,7 +138,7 @@ class Tenants:
         before = await self._found(caller.tenant_id)
         if before.disabled:
             raise NotAuthorized
-        issued = await self.sessions.open_tenant(
+        issued = await self.sessions.open_tenant_session(
             before,
             lifetime=settings_of(before).tenant_session_lifetime,
             events=[event(caller, self.clock(), "tenant.token")],
@@ -146,19 +146,19 @@ class Tenants:
         # As after a login: a change that began meanwhile ends sessions after it is stored, and is seen here.
         now = await self.accounts.tenant_by_id(before.id)
         if now is None or now.credentials != before.credentials:
-            await self.sessions.sessions.close(issued.session)
+            await self.sessions.session_store.revoke(issued.session)
             raise NotAuthorized
         return issued
 
     async def _restore(self, tenant_id: str) -> None:
         for key in await self.keys.of_tenant(tenant_id):
-            await self.sessions.sessions.open(key.session, cap=None)
+            await self.sessions.session_store.open(key.session, cap=None)
 
     async def _end(self, tenant_id: str) -> None:
-        sessions = self.sessions.sessions
-        await sessions.end_tenant(tenant_id)
-        await sessions.end_keys(tenant_id)
-        await sessions.end_users_of(tenant_id)
+        sessions = self.sessions.session_store
+        await sessions.revoke_tenant(tenant_id)
+        await sessions.revoke_keys(tenant_id)
+        await sessions.revoke_users_of(tenant_id)
 
     async def _prove(self, caller: Caller, password: str, action: str, known: Session) -> Tenant:
         tenant = await self._found(caller.tenant_id)

@@ -15,16 +15,16 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from doorward.core.model import AHEAD, Kind, Session
+from doorward.core.model import MAX_CLOCK_SKEW, Session, SessionKind
 from doorward.core.signing import decode_segment, encode_segment, mac, signing_key, spell
 
-MAX_TOKEN = 8192
+MAX_TOKEN_BYTES = 8192
 """Characters; a longer token is refused before anything in it is looked at."""
 
-_REMEMBERED = 2048
+_MAX_REMEMBERED = 2048
 """True tokens of each kind kept in parts: some 2.5 kB each."""
 
-LEEWAY = AHEAD // 1000
+LEEWAY = MAX_CLOCK_SKEW // 1000
 """Seconds that `iat` may lie ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
 
 
@@ -64,7 +64,7 @@ class TenantClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 Claims = TypeVar("Claims", UserClaims, TenantClaims)
 
 
-class Parsed(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
+class ParsedToken(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
     """A token in the right form, of which nothing is believed yet.
 
     `signed` is what the MAC covers, `payload` the JSON text of the claims. `kid` is empty in an imported token.
@@ -84,7 +84,7 @@ class Parsed(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
 _OUR_HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT","kid":"')[:44]
 
 
-def _look_nowhere() -> None:
+def _no_reload() -> None:
     """Find nothing: the master keys are those that there were at the start."""
 
 
@@ -97,18 +97,18 @@ class Codec:
     def __init__(self, masters: Mapping[str, bytes], audience: str) -> None:
         """Prepare the few headers that will ever be accepted."""
         self.audience = audience
-        self._look: Callable[[], object] = _look_nowhere
+        self._look: Callable[[], object] = _no_reload
         self._since: Callable[[], int] | None = None
         self._last_seen: Callable[[str], int] | None = None
         self._users = msgspec.json.Decoder(UserClaims)
         self._tenants = msgspec.json.Decoder(TenantClaims)
         # Tokens that were found true before, taken apart. It is arithmetic that is remembered, nothing of a session:
         # whether there is one, with which key, and until when, is asked of the store every time.
-        self._known_users: dict[bytes, Parsed[UserClaims]] = {}
-        self._known_tenants: dict[bytes, Parsed[TenantClaims]] = {}
-        self.adopt(masters)
+        self._known_users: dict[bytes, ParsedToken[UserClaims]] = {}
+        self._known_tenants: dict[bytes, ParsedToken[TenantClaims]] = {}
+        self.replace_keys(masters)
 
-    def adopt(self, masters: Mapping[str, bytes]) -> None:
+    def replace_keys(self, masters: Mapping[str, bytes]) -> None:
         """Work with these master keys from now on. What was signed under one that is gone is refused at once."""
         self._masters = dict(masters)
         self.signing_kid = next(iter(self._masters))
@@ -117,7 +117,7 @@ class Codec:
         self._known_users.clear()
         self._known_tenants.clear()
 
-    def look_again_with(self, look: Callable[[], object]) -> None:
+    def on_unknown_key(self, look: Callable[[], object]) -> None:
         """Before a token of an unknown master key is refused, call `look`, which may `adopt` it."""
         self._look = look
 
@@ -129,17 +129,17 @@ class Codec:
         """Count a session as used at `last_seen(id)`, which may not be in the store yet; 0 where that is not known."""
         self._last_seen = last_seen
 
-    def is_over(self, session: Session, now: int) -> bool:
+    def is_expired(self, session: Session, now: int) -> bool:
         """Tell whether the session's time is up, as `Session.is_over` does.
 
         Beyond that it knows of sessions that are dated ahead, and of uses that are not in the store yet.
         """
-        latest = now + AHEAD
+        latest = now + MAX_CLOCK_SKEW
         if (session.created_at > latest or session.seen_at > latest) and self._since is not None:
             session = session.counted_from(self._since(), now)
-        if session.is_over(now) and session.idle is not None and self._last_seen is not None:
+        if session.is_expired(now) and session.idle is not None and self._last_seen is not None:
             session = session._replace(seen_at=max(session.seen_at, self._last_seen(session.id)))
-        return session.is_over(now)
+        return session.is_expired(now)
 
     def knows(self, kid: str) -> bool:
         """Tell whether a master key of this id verifies, after another look if need be."""
@@ -156,19 +156,19 @@ class Codec:
         signed = self._header(self.signing_kid) + b"." + encode_segment(spell(claims))
         return (signed + b"." + self._signature(self.signing_kid, session, signed)).decode()
 
-    def parse_user(self, token: bytes) -> Parsed[UserClaims] | None:
+    def parse_user(self, token: bytes) -> ParsedToken[UserClaims] | None:
         """Return a user's token in its parts, or None where `token` has not the form of one."""
-        if len(token) > MAX_TOKEN:
+        if len(token) > MAX_TOKEN_BYTES:
             return None
         return self._known_users.get(token) or self._parse(token, self._users)
 
-    def parse_tenant(self, token: bytes) -> Parsed[TenantClaims] | None:
+    def parse_tenant(self, token: bytes) -> ParsedToken[TenantClaims] | None:
         """Return a tenant's token in its parts, or None where `token` has not the form of one."""
-        if len(token) > MAX_TOKEN:
+        if len(token) > MAX_TOKEN_BYTES:
             return None
         return self._known_tenants.get(token) or self._parse(token, self._tenants)
 
-    def _parse(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> Parsed[Claims] | None:
+    def _parse(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> ParsedToken[Claims] | None:
         signed, _, signature = token.rpartition(b".")
         header, _, payload = signed.partition(b".")
         kid = self._headers.get(header)
@@ -187,9 +187,9 @@ class Codec:
         # Before a store looks for them: nothing that is longer than a real id gets into keys and caches.
         if OWNER_ID.fullmatch(claims.id) is None or _SESSION_ID.fullmatch(claims.jti) is None:
             return None
-        return Parsed(kid, claims, text, signed, signature)
+        return ParsedToken(kid, claims, text, signed, signature)
 
-    def check(self, parsed: Parsed[UserClaims] | Parsed[TenantClaims], session: Session, now: int) -> bool:
+    def check(self, parsed: ParsedToken[UserClaims] | ParsedToken[TenantClaims], session: Session, now: int) -> bool:
         """Tell whether this is the live token of `session`: MAC, spelling, audience, kind, owner and times.
 
         `now` is in milliseconds. Every reason for no is the same no.
@@ -201,35 +201,37 @@ class Codec:
             return False
         with_what = (session.key, session.kind, session.tenant_id)
         known = parsed.proven == with_what
-        if not (known or self._is_genuine(parsed, session)):
+        if not (known or self._has_valid_signature(parsed, session)):
             return False
         seconds = now // 1000
         holds = (
             claims.aud == self.audience
-            and (claims.iat <= seconds + LEEWAY or _is_as_dated(claims.iat, session))
+            and (claims.iat <= seconds + LEEWAY or _matches_issue_time(claims.iat, session))
             # What `is_over` comes to as a rule, since calling it costs a tenth of a check.
             and (
-                (session.seen_at <= now >= session.created_at and not session.is_over(now))
-                or not self.is_over(session, now)
+                (session.seen_at <= now >= session.created_at and not session.is_expired(now))
+                or not self.is_expired(session, now)
             )
             and (
-                _user_holds(claims, session, seconds)
+                _is_user_token_valid(claims, session, seconds)
                 if type(claims) is UserClaims
-                else _tenant_holds(claims, session, seconds)
+                else _is_tenant_token_valid(claims, session, seconds)
             )
         )
         if holds and not known:
-            self._remember(parsed, with_what)
+            self._remember_genuine(parsed, with_what)
         return holds
 
-    def _is_genuine(self, parsed: Parsed[UserClaims] | Parsed[TenantClaims], session: Session) -> bool:
+    def _has_valid_signature(
+        self, parsed: ParsedToken[UserClaims] | ParsedToken[TenantClaims], session: Session
+    ) -> bool:
         """Tell whether the MAC is right for this session, and the payload spelled as this service spells its claims."""
         expected = self._signature(parsed.kid, session, parsed.signed)
         return hmac.compare_digest(parsed.signature, expected) and spell(parsed.claims) == parsed.payload
 
-    def _remember(self, parsed: Any, with_what: tuple[bytes, str, str]) -> None:
+    def _remember_genuine(self, parsed: Any, with_what: tuple[bytes, str, str]) -> None:
         known: dict[bytes, Any] = self._known_users if type(parsed.claims) is UserClaims else self._known_tenants
-        if len(known) >= _REMEMBERED:
+        if len(known) >= _MAX_REMEMBERED:
             del known[next(iter(known))]
         parsed = msgspec.structs.replace(parsed, proven=with_what)
         known[parsed.signed + b"." + parsed.signature] = parsed
@@ -238,12 +240,12 @@ class Codec:
         self,
         token: bytes,  # noqa: ARG002 - for who knows tokens of another make (core/legacy_tokens.py)
         decoder: "msgspec.json.Decoder[Claims]",  # noqa: ARG002 - likewise
-    ) -> Parsed[Claims] | None:
+    ) -> ParsedToken[Claims] | None:
         return None
 
     def _check_imported(
         self,
-        parsed: Parsed[UserClaims] | Parsed[TenantClaims],  # noqa: ARG002 - likewise
+        parsed: ParsedToken[UserClaims] | ParsedToken[TenantClaims],  # noqa: ARG002 - likewise
         session: Session,  # noqa: ARG002 - likewise
         now: int,  # noqa: ARG002 - likewise
     ) -> bool:
@@ -257,7 +259,7 @@ class Codec:
         return encode_segment(mac(signing_key(self._masters[kid], session), signed))
 
 
-def _is_as_dated(iat: int, session: Session) -> bool:
+def _matches_issue_time(iat: int, session: Session) -> bool:
     """Tell whether a token is no younger than its session says, which was opened or refreshed by this service.
 
     The store holds a time that lies ahead only where the clock was set back since: the token is ours, and as good as
@@ -267,10 +269,10 @@ def _is_as_dated(iat: int, session: Session) -> bool:
 
 
 # Looking a member up in its enumeration costs as much as comparing four fields.
-_USER, _TENANT = Kind.USER.value, Kind.TENANT.value
+_USER, _TENANT = SessionKind.USER.value, SessionKind.TENANT.value
 
 
-def _user_holds(claims: UserClaims, session: Session, seconds: int) -> bool:
+def _is_user_token_valid(claims: UserClaims, session: Session, seconds: int) -> bool:
     return (
         session.kind == _USER
         and claims.id == session.user_id
@@ -283,7 +285,7 @@ def _user_holds(claims: UserClaims, session: Session, seconds: int) -> bool:
     )
 
 
-def _tenant_holds(claims: Any, session: Session, seconds: int) -> bool:
+def _is_tenant_token_valid(claims: Any, session: Session, seconds: int) -> bool:
     return (
         session.kind == _TENANT
         and claims.id == session.tenant_id

@@ -14,9 +14,9 @@ from doorward.core.errors import (
     UserDisabled,
 )
 from doorward.core.model import Caller, Permission, Session, User
-from doorward.core.ports import APART, Accounts, AuditLog, Clock, Ending, ResetCode, ResetCodes
+from doorward.core.ports import APART, Accounts, AuditLog, Clock, ResetCode, ResetCodes, RevocationScope
 from doorward.core.proof import CurrentPassword
-from doorward.core.sessions import SessionDoor
+from doorward.core.sessions import SessionService
 from doorward.core.throttle import Throttle
 from doorward.core.user_lookup import UserRef, find_user
 from doorward.core.users import Users
@@ -53,7 +53,7 @@ class UserPasswords:
 
     accounts: Accounts
     codes: ResetCodes
-    sessions: SessionDoor
+    sessions: SessionService
     current: CurrentPassword
     throttle: Throttle
     users: Users
@@ -78,7 +78,7 @@ class UserPasswords:
         await self._set(caller, user, passage.password, keep=kept, gone=Conflict())
 
     async def _kept(self, credential: bytes | None, token: bytes, user: User) -> Session:
-        session = (await self.sessions.user(credential, token, Permission.USERS_WRITE)).session
+        session = (await self.sessions.verify_user_token(credential, token, Permission.USERS_WRITE)).session
         if session.user_id != user.id:
             raise InvalidToken
         return session
@@ -128,7 +128,7 @@ class UserPasswords:
         user = await find_user(self.accounts, caller.tenant_id, ref)
         # The entry first, since counters may be in another store: no change without its entry.
         await self.audit.record(event(caller, self.clock(), "user.unlock", subject=user.id))
-        devices = await self.sessions.sessions.list_user(caller.tenant_id, user.id, limit=_MOST_SESSIONS)
+        devices = await self.sessions.session_store.list_user(caller.tenant_id, user.id, limit=_MOST_SESSIONS)
         await self.throttle.pardon(caller.tenant_id, user.login, [device.session.id for device in devices])
 
     async def _set(self, caller: Caller, user: User, password: str, *, keep: Session | None, gone: Refusal) -> None:
@@ -138,10 +138,10 @@ class UserPasswords:
             raise gone
         after = replace(now, password_hash=secret.hash, credentials=now.credentials + 1)
         told = event(caller, self.clock(), "user.password", subject=user.id)
-        ends = Ending(caller.tenant_id, user.id, keep)
+        ends = RevocationScope(caller.tenant_id, user.id, keep)
         if not await self.accounts.change_user(after, events=[told], ends=ends):
             raise gone
-        await self.sessions.sessions.end_user(caller.tenant_id, user.id, keep=keep)
+        await self.sessions.session_store.revoke_user(caller.tenant_id, user.id, keep=keep)
         await self.throttle.pardon(caller.tenant_id, user.login)
 
 

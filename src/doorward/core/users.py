@@ -14,8 +14,8 @@ from doorward.core.identity import canonical, check_email, check_login
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.password_policy import hash_rule, user_rule
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, Clock, Ending, Found
-from doorward.core.sessions import SessionDoor
+from doorward.core.ports import Accounts, Clock, Found, RevocationScope
+from doorward.core.sessions import SessionService
 from doorward.core.tenant_settings import House, PasswordPolicy, settings_of
 from doorward.core.throttle import Throttle
 from doorward.core.user_lookup import UserRef, find_user
@@ -112,7 +112,7 @@ class Users:
     """Keeps users. `replace_existing` lets a second creation of a login replace the user instead of being refused."""
 
     accounts: Accounts
-    sessions: SessionDoor
+    sessions: SessionService
     passwords: Passwords
     throttle: Throttle
     house: House
@@ -200,10 +200,10 @@ class Users:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
         subject = before.id if before else user.id
         replaced = event(caller, user.registration_date, "user.replace", subject=subject, detail=secret.detail)
-        ends = Ending(caller.tenant_id, subject)
+        ends = RevocationScope(caller.tenant_id, subject)
         keep_verified = new.email_verified is not False
         kept = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], ends=ends)
-        await self.sessions.sessions.end_user(caller.tenant_id, kept.id)
+        await self.sessions.session_store.revoke_user(caller.tenant_id, kept.id)
         await self.throttle.pardon(caller.tenant_id, kept.login)
         return kept
 
@@ -246,7 +246,7 @@ class Users:
                 await self._check_free(before, after.login)
             over = secret is not None or renamed or (after.disabled and not before.disabled)
             after = replace(after, credentials=before.credentials + over)
-            ends = Ending(caller.tenant_id, before.id) if over else None
+            ends = RevocationScope(caller.tenant_id, before.id) if over else None
             now, detail = self.clock(), secret.detail if secret else ""
             events = [
                 event(caller, now, action, subject=before.id, detail=detail if action == "user.password" else "")
@@ -254,7 +254,7 @@ class Users:
             ]
             if await self.accounts.change_user(after, events=events, ends=ends):
                 if over:
-                    await self.sessions.sessions.end_user(caller.tenant_id, before.id)
+                    await self.sessions.session_store.revoke_user(caller.tenant_id, before.id)
                 if renamed:
                     await self.throttle.rename(caller.tenant_id, before.login, after.login)
                 if secret is not None:
@@ -310,12 +310,12 @@ class Users:
         tenant_id = caller.tenant_id
         await self.throttle.write(tenant_id)
         user = await find_user(self.accounts, tenant_id, ref)
-        await self.sessions.sessions.end_user(tenant_id, user.id)
+        await self.sessions.session_store.revoke_user(tenant_id, user.id)
         deleted = event(caller, self.clock(), "user.delete", subject=user.id)
         if not await self.accounts.delete_user(tenant_id, user.id, events=[deleted]):
             raise LoginNotFound
-        await self.sessions.sessions.end_user(tenant_id, user.id)
-        await self.sessions.sessions.forget_users([user.id])
+        await self.sessions.session_store.revoke_user(tenant_id, user.id)
+        await self.sessions.session_store.erase_users([user.id])
 
     async def secret(self, tenant_id: str, password: str | PasswordHash, *context: str) -> Secret:
         """Return the hash to store for a new password, or a given hash, after the rules for either.

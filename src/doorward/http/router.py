@@ -117,7 +117,7 @@ def _authenticate_and_raise(endpoint: Endpoint, refusal: Refusal) -> Handler:
     async def handle(services: Services, call: Call) -> NoReturn:
         if endpoint.proof is Proof.TENANT:
             credential = oauth.client_credential(call) if endpoint.form else call.credential
-            services.note_caller(call, await services.sessions.tenant(credential, call.needs))
+            services.note_caller(call, await services.sessions.authenticate_tenant(credential, call.needs))
         raise refusal
 
     return handle

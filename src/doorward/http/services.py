@@ -3,15 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from doorward.core.activity import Activity
+from doorward.core.activity import ActivityRecorder
 from doorward.core.api_keys import KeyRing
 from doorward.core.audit import AuditTrail
 from doorward.core.authentication import Authentication
-from doorward.core.devices import Devices
+from doorward.core.devices import UserSessionService
 from doorward.core.errors import Refusal, TooManyAttempts, TooManyRequests
-from doorward.core.model import Caller, Kind, Session
-from doorward.core.refresh import Refreshing
-from doorward.core.sessions import SessionDoor
+from doorward.core.model import Caller, Session, SessionKind
+from doorward.core.refresh import RefreshService
+from doorward.core.sessions import SessionService
 from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Throttle
@@ -38,19 +38,19 @@ class Services:
     `public_url` is where clients find the service; `forward_auth_cookie` may carry a token to gateways, unless empty.
     """
 
-    sessions: SessionDoor
+    sessions: SessionService
     tenants: Tenants
     users: Users
     authentication: Authentication
     user_passwords: UserPasswords
-    devices: Devices
-    refreshing: Refreshing
+    devices: UserSessionService
+    refreshing: RefreshService
     keys: KeyRing
     house: House
     audit: AuditTrail
     transfer: UserTransfer
     throttle: Throttle
-    activity: Activity
+    activity: ActivityRecorder
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     registration: RegistrationPolicy
     unthrottled: tuple[Network, ...]
@@ -63,7 +63,7 @@ class Services:
 
         TooManyRequests where too many of its requests were refused.
         """
-        session = await self.sessions.tenant(call.credential, call.needs)
+        session = await self.sessions.authenticate_tenant(call.credential, call.needs)
         self.note_caller(call, session)
         self.throttle.admit(session.tenant_id)
         return call.by(session)
@@ -71,8 +71,8 @@ class Services:
     def note_caller(self, call: Call, session: Session) -> None:
         """Note whose request it is, and that an API key was used."""
         call.tenant_id = session.tenant_id
-        if session.kind == Kind.KEY:
-            self.activity.saw(session)
+        if session.kind == SessionKind.KEY:
+            self.activity.record(session)
 
     def charge_refused(self, call: Call, refusal: Refusal, *, question: bool) -> None:
         """Charge a refused request to the tenant that sent it, if it is known; TooManyRequests when it refuses that.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from doorward.core.errors import Fault, Refusal, TokenMissing, ValidationFailed
-from doorward.core.model import Caller, Kind, Permission, Session
+from doorward.core.model import Caller, Permission, Session, SessionKind
 from doorward.core.user_lookup import UserRef
 from doorward.http import errors
 from doorward.http.body import parse, parse_list
@@ -204,7 +204,7 @@ class Call:
         if session is None:
             return Caller("", "anybody", self.address, self.request_id)
         self.tenant_id = session.tenant_id
-        actor = f"key:{session.id}" if session.kind == Kind.KEY else "tenant"
+        actor = f"key:{session.id}" if session.kind == SessionKind.KEY else "tenant"
         return Caller(session.tenant_id, actor, self.address, self.request_id)
 
     def token(self) -> bytes:

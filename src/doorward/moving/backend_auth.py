@@ -23,7 +23,7 @@ from doorward.core.identity import (
     login_faults,
     text_faults,
 )
-from doorward.core.model import Kind, Session, Tenant, User
+from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.signing import spell
 from doorward.moving.report import Sort
 
@@ -163,7 +163,7 @@ def read_session(row: Row, prefix: str, now: int) -> Session:
     _refuse(owner, device)
     return Session(
         id=name,
-        kind=Kind.IMPORTED_USER if device else Kind.IMPORTED_TENANT,
+        kind=SessionKind.IMPORTED_USER if device else SessionKind.IMPORTED_TENANT,
         tenant_id="" if device else owner,
         user_id=owner if device else None,
         device_id=device or None,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from doorward.core.identity import canonical
-from doorward.core.model import Kind, Session, Tenant, User
+from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.ports import Clock
 from doorward.moving import backend_auth
 from doorward.moving.report import Report, Sort
@@ -47,18 +47,18 @@ class CatchUp:
                 await self._sessions(user, [device.session for device in devices])
                 if value is None and backend_auth.is_untouched(user):
                     if not self.keep_orphans:
-                        await sessions.end_user(tenant.id, user.id)
+                        await sessions.revoke_user(tenant.id, user.id)
                     deleted = operator_event(self.clock(), tenant.id, "user.delete", user.id)
                     await accounts.delete_user(tenant.id, user.id, events=[deleted])
                     self.report.find(Sort.GONE, tenant.id, user.login)
             after = canonical(users[-1].login)
 
     async def _sessions(self, user: User, sessions: Sequence[Session]) -> None:
-        imported = [session for session in sessions if session.kind == Kind.IMPORTED_USER]
+        imported = [session for session in sessions if session.kind == SessionKind.IMPORTED_USER]
         there = await self.source.values([backend_auth.session_key(self.prefix, session) for session in imported])
         for session, value in zip(imported, there, strict=True):
             if value is not None:
                 continue
             closed = operator_event(self.clock(), user.tenant_id, "session.revoke", user.id, session)
-            if await self.target.sessions.close(session, events=[closed]):
+            if await self.target.sessions.revoke(session, events=[closed]):
                 self.report.find(Sort.GONE, session.tenant_id, session.id)

@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from doorward.core.errors import CannotStart, QuotaExceeded, StoreUnavailable
 from doorward.core.legacy_tokens import KEY_PREFIXES
-from doorward.core.model import Kind, Session, Tenant, User
-from doorward.core.ports import Claimed, Clock
+from doorward.core.model import Session, SessionKind, Tenant, User
+from doorward.core.ports import Clock, SessionRef
 from doorward.moving import backend_auth
 from doorward.moving.backend_auth import Row, Unreadable, tenant_prefix
 from doorward.moving.catch_up import CatchUp
@@ -234,7 +234,7 @@ class Importer:
             return False
         # The source keeps one record to a login, so the other one is gone. Its sessions go on there.
         if not self.choices.keep_orphans:
-            await self.target.sessions.end_user(there.tenant_id, there.id)
+            await self.target.sessions.revoke_user(there.tenant_id, there.id)
         await accounts.delete_user(
             there.tenant_id, there.id, events=[operator_event(self.clock(), there.tenant_id, "user.delete", there.id)]
         )
@@ -324,5 +324,5 @@ async def _patiently(write: Callable[[], Awaitable[Value]]) -> Value:
     return await write()
 
 
-def _claimed(session: Session) -> Claimed:
-    return Claimed(session.id, session.user_id or session.tenant_id, Kind(session.kind))
+def _claimed(session: Session) -> SessionRef:
+    return SessionRef(session.id, session.user_id or session.tenant_id, SessionKind(session.kind))

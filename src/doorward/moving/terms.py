@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from doorward.core.audit import event
 from doorward.core.model import Caller, Event, Session
-from doorward.core.ports import Accounts, Imports, Sessions
+from doorward.core.ports import Accounts, Imports, SessionStore
 from doorward.moving.backend_auth import Row
 
 Value = TypeVar("Value")
@@ -36,7 +36,7 @@ class Target:
     """Where they are written down."""
 
     accounts: Accounts
-    sessions: Sessions
+    sessions: SessionStore
     imports: Imports
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from doorward.core.errors import QuotaExceeded
 from doorward.core.identity import canonical
-from doorward.core.model import AHEAD, Tenant, User
-from doorward.core.ports import Ending, Events, Found, Policy, Sessions
+from doorward.core.model import MAX_CLOCK_SKEW, Tenant, User
+from doorward.core.ports import Events, Found, RevocationScope, SessionPolicy, SessionStore
 from doorward.storage.database import Database, Row, Step, happened
 from doorward.storage.email_keys import email_key
-from doorward.storage.sessions import demanding, end
+from doorward.storage.sessions import policy_steps, revocation_steps
 from doorward.storage.user_quota import UserQuota
 
 _BATCH = 500
@@ -31,7 +31,7 @@ class RelationalAccounts:
     """Accounts (see the port) in two tables."""
 
     def __init__(
-        self, database: Database, elsewhere: Sessions | None = None, *, quota: UserQuota | None = None
+        self, database: Database, elsewhere: SessionStore | None = None, *, quota: UserQuota | None = None
     ) -> None:
         """Keep accounts in `database`; `elsewhere` are the sessions, where they are not in it as well.
 
@@ -76,7 +76,12 @@ class RelationalAccounts:
         return await self._write("set_tenant_hash", row)
 
     async def change_tenant(
-        self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None, policy: Policy | None = None
+        self,
+        tenant: Tenant,
+        *,
+        events: Events = (),
+        ends: RevocationScope | None = None,
+        policy: SessionPolicy | None = None,
     ) -> bool:
         """See `Accounts.change_tenant`."""
         row = {
@@ -90,10 +95,10 @@ class RelationalAccounts:
         if policy is None:
             return await self._write("change_tenant", row, events, ends)
         if self._elsewhere is None:
-            return await self._write("change_tenant", row, events, ends, demanding(tenant.id, policy))
+            return await self._write("change_tenant", row, events, ends, policy_steps(tenant.id, policy))
         changed = await self._write("change_tenant", row, events, ends)
         if changed:
-            await self._elsewhere.demand(tenant.id, policy)
+            await self._elsewhere.set_policy(tenant.id, policy)
         return changed
 
     async def delete_tenant(self, tenant_id: str, *, events: Events = ()) -> bool:
@@ -162,7 +167,7 @@ class RelationalAccounts:
         return await self._quota.create(tenant_id, places, *steps)
 
     async def put_user(
-        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: Ending | None = None
+        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: RevocationScope | None = None
     ) -> User:
         """See `Accounts.put_user`."""
         endings = await self._end(ends)
@@ -174,7 +179,7 @@ class RelationalAccounts:
             [row], *_ = await self._quota.put(user.tenant_id, values["login_key"], *steps)
         return _user(row)
 
-    async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
+    async def change_user(self, user: User, *, events: Events = (), ends: RevocationScope | None = None) -> bool:
         """See `Accounts.change_user`."""
         return await self._write("change_user", _user_row(user) | {"version": user.version}, events, ends)
 
@@ -295,7 +300,7 @@ class RelationalAccounts:
     async def touch_users(self, seen: Mapping[str, int], *, now: int) -> None:
         """See `Accounts.touch_users`."""
         # Sorted, so that two processes that touch the same users lock them in the same order.
-        latest = now + AHEAD
+        latest = now + MAX_CLOCK_SKEW
         steps = [Step("touch_user", {"id": user, "seen": at, "latest": latest}) for user, at in sorted(seen.items())]
         for start in range(0, len(steps), _BATCH):
             await self._db.write(*steps[start : start + _BATCH])
@@ -305,26 +310,26 @@ class RelationalAccounts:
         statement: str,
         values: Mapping[str, object],
         events: Events = (),
-        ends: Ending | None = None,
+        ends: RevocationScope | None = None,
         *also: Step,
     ) -> bool:
         endings = await self._end(ends)
         rows, *_ = await self._db.write(Step(statement, values, vital=True), *also, *endings, *happened(events))
         return bool(rows)
 
-    async def _end(self, ends: Ending | None) -> list[Step]:
+    async def _end(self, ends: RevocationScope | None) -> list[Step]:
         """Return the steps that end sessions together with a change; end those that no transaction of ours reaches."""
         if ends is None:
             return []
         if self._elsewhere is None:
-            return end(ends)
+            return revocation_steps(ends)
         if ends.user_id is not None:
-            await self._elsewhere.end_user(ends.tenant_id, ends.user_id, keep=ends.keep)
+            await self._elsewhere.revoke_user(ends.tenant_id, ends.user_id, keep=ends.keep)
             return []
-        await self._elsewhere.end_tenant(ends.tenant_id, keep=ends.keep)
-        if ends.everything:
-            await self._elsewhere.end_keys(ends.tenant_id)
-            await self._elsewhere.end_users_of(ends.tenant_id)
+        await self._elsewhere.revoke_tenant(ends.tenant_id, keep=ends.keep)
+        if ends.include_users_and_keys:
+            await self._elsewhere.revoke_keys(ends.tenant_id)
+            await self._elsewhere.revoke_users_of(ends.tenant_id)
         return []
 
 

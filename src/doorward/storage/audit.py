@@ -3,7 +3,7 @@
 from itertools import accumulate
 
 from doorward.core.audit import SERVICE, unrecorded
-from doorward.core.model import AHEAD, Event
+from doorward.core.model import MAX_CLOCK_SKEW, Event
 from doorward.core.ports import Entry
 from doorward.storage.database import Database, Step, entry_of, happened
 
@@ -83,7 +83,7 @@ class RelationalAuditLog:
                     await self._count(tenant_id, base, head)
                 elif size > self._quota and (removed := await self._trim(tenant_id, base, size, limit)) >= limit:
                     return removed
-                if count and not now - _UNRECORDED_EVERY < since <= now + AHEAD:
+                if count and not now - _UNRECORDED_EVERY < since <= now + MAX_CLOCK_SKEW:
                     values = {"tenant_id": tenant_id, "count": count, "since": since, "now": now}
                     noted = happened([unrecorded(tenant_id, now, count)])
                     await self._db.write(Step("take_unrecorded", values, vital=True), *noted)

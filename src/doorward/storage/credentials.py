@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from doorward.core.model import AHEAD
+from doorward.core.model import MAX_CLOCK_SKEW
 from doorward.core.ports import ApiKey, Events, ResetCode
 from doorward.storage.database import Database, Step, happened
 
@@ -39,7 +39,7 @@ class RelationalApiKeys:
 
     async def touch(self, seen: Mapping[str, int], *, now: int) -> None:
         """See `ApiKeys.touch`."""
-        latest = now + AHEAD
+        latest = now + MAX_CLOCK_SKEW
         steps = [Step("touch_api_key", {"id": key, "seen": at, "latest": latest}) for key, at in sorted(seen.items())]
         for start in range(0, len(steps), _BATCH):
             await self._db.write(*steps[start : start + _BATCH])

@@ -1,6 +1,6 @@
 """Rows that are written to see whether a database takes writes. They also say up to when it did."""
 
-from doorward.core.model import AHEAD
+from doorward.core.model import MAX_CLOCK_SKEW
 from doorward.storage.database import Database, Step
 
 _WRITTEN = "written"
@@ -28,7 +28,7 @@ class Probes:
         Steps of up to `AHEAD` are none. `now` is written instead, so of several callers at once one is told of a step.
         """
         rows = await self._db.read("probe", {"name": _WRITTEN})
-        if not rows or rows[0][0] <= now + AHEAD:
+        if not rows or rows[0][0] <= now + MAX_CLOCK_SKEW:
             return 0
         values = {"name": _WRITTEN, "now": now, "written": rows[0][0]}
         [replaced] = await self._db.write(Step("replace_probe", values))

@@ -5,8 +5,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from doorward.core.errors import StoreUnavailable
-from doorward.core.model import AHEAD, OWNERS, Device, Kind, Origin, Session
-from doorward.core.ports import NO_POLICY, UNKNOWN, Claimed, Ending, Events, Policy
+from doorward.core.model import MAX_CLOCK_SKEW, OWNERS, Origin, Session, SessionInfo, SessionKind
+from doorward.core.ports import NO_SESSION_POLICY, UNKNOWN_ORIGIN, Events, RevocationScope, SessionPolicy, SessionRef
 from doorward.storage.database import Database, Step, happened
 
 _BATCH = 500
@@ -50,10 +50,10 @@ def _users_realm(tenant_id: str) -> str:
 
 
 def _owner_and_realm(session: Session) -> tuple[str, str]:
-    kind = OWNERS[Kind(session.kind)]
-    if kind == Kind.TENANT:
+    kind = OWNERS[SessionKind(session.kind)]
+    if kind == SessionKind.TENANT:
         return _tenants_owner(session.tenant_id), _tenants_owner(session.tenant_id)
-    if kind == Kind.KEY:
+    if kind == SessionKind.KEY:
         return _keys_owner(session.tenant_id), _keys_owner(session.tenant_id)
     return _users_owner(session.user_id or ""), _users_realm(session.tenant_id)
 
@@ -62,18 +62,18 @@ def _row(session: Session) -> dict[str, object]:
     return {name: value for name, value in session._asdict().items() if name in _COLUMNS}
 
 
-def end(ending: Ending) -> list[Step]:
+def revocation_steps(ending: RevocationScope) -> list[Step]:
     """Return the steps that end what an ending says."""
     if ending.user_id is not None:
-        return _ending(_users_owner(ending.user_id), ending.keep)
-    steps = _ending(_tenants_owner(ending.tenant_id), ending.keep)
-    if ending.everything:
-        steps += _ending(_keys_owner(ending.tenant_id), None)
+        return _revocation_step(_users_owner(ending.user_id), ending.keep)
+    steps = _revocation_step(_tenants_owner(ending.tenant_id), ending.keep)
+    if ending.include_users_and_keys:
+        steps += _revocation_step(_keys_owner(ending.tenant_id), None)
         steps.append(Step("renew_epoch", {"owner": _users_realm(ending.tenant_id), "fresh": _fresh()}))
     return steps
 
 
-def _ending(owner: str, keep: Session | None) -> list[Step]:
+def _revocation_step(owner: str, keep: Session | None) -> list[Step]:
     values: Mapping[str, object] = {"owner": owner, "fresh": _fresh()}
     steps = [Step("end_owner", {"owner": owner})]
     if keep is not None:
@@ -82,12 +82,12 @@ def _ending(owner: str, keep: Session | None) -> list[Step]:
             Step("keep_session", {**values, "id": keep.id}),
             Step("renew_epoch", values),
         ]
-        if OWNERS[Kind(keep.kind)] == Kind.TENANT:
+        if OWNERS[SessionKind(keep.kind)] == SessionKind.TENANT:
             steps.insert(2, Step("keep_realm", {**values, "id": keep.id}))
     return [*steps, Step("note_ended", {"owner": owner})]
 
 
-def demanding(tenant_id: str, policy: Policy) -> Step:
+def policy_steps(tenant_id: str, policy: SessionPolicy) -> Step:
     """Return the step that lets a policy count for the sessions of a tenant's users."""
     return Step("demand", {"owner": _users_realm(tenant_id), "fresh": _fresh(), **policy._asdict()})
 
@@ -96,7 +96,7 @@ def _fresh() -> int:
     return secrets.randbits(63)
 
 
-class RelationalSessions:
+class RelationalSessionStore:
     """Sessions (see the port)."""
 
     def __init__(self, database: Database) -> None:
@@ -108,8 +108,8 @@ class RelationalSessions:
         session: Session,
         *,
         cap: int | None,
-        policy: Policy = NO_POLICY,
-        origin: Origin = UNKNOWN,
+        policy: SessionPolicy = NO_SESSION_POLICY,
+        origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> None:
         """See `Sessions.open`."""
@@ -120,7 +120,7 @@ class RelationalSessions:
             Step("open_session", {**_row(session), **origin._asdict(), "owner": owner, "realm": realm}, vital=True),
         ]
         if cap is not None:
-            latest = session.created_at + AHEAD
+            latest = session.created_at + MAX_CLOCK_SKEW
             steps.append(Step("evict_sessions", {"owner": owner, "cap": cap, "latest": latest}))
         for _ in range(_OPEN_TRIES):
             # The realm may be ended between two statements; then nothing was opened, and the next try draws again.
@@ -145,11 +145,11 @@ class RelationalSessions:
             Step("lock_epoch", {"owner": owner, "fresh": _fresh()}) for owner in sorted({one for one, _ in places})
         ]
         realms = [
-            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_POLICY._asdict()})
+            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_SESSION_POLICY._asdict()})
             for realm in sorted({realm for _, realm in places})
         ]
         openings = [
-            Step("open_session", {**_row(session), **UNKNOWN._asdict(), "owner": owner, "realm": realm})
+            Step("open_session", {**_row(session), **UNKNOWN_ORIGIN._asdict(), "owner": owner, "realm": realm})
             for session, (owner, realm) in zip(sessions, places, strict=True)
         ]
         results = await self._db.write(*owners, *realms, *openings)
@@ -157,22 +157,22 @@ class RelationalSessions:
             if not rows:
                 await self.open(session, cap=None)
 
-    async def adopt(self, session: Session, tenant_id: str) -> Session | None:
+    async def claim(self, session: Session, tenant_id: str) -> Session | None:
         """See `Sessions.adopt`."""
         realm = _users_realm(tenant_id)
         await self._db.write(
-            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_POLICY._asdict()}),
+            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_SESSION_POLICY._asdict()}),
             Step("adopt_session", {"id": session.id, "tenant_id": tenant_id, "realm": realm}),
         )
         rows = await self._db.look_up("find_sessions", (session.id,))
         return next((found for row in rows if (found := Session._make(row)).tenant_id == tenant_id), None)
 
-    async def find(self, claimed: Claimed) -> Session | None:
+    async def find(self, ref: SessionRef) -> Session | None:
         """See `Sessions.find`."""
-        rows = await self._db.look_up("find_sessions", (claimed.session_id,))
+        rows = await self._db.look_up("find_sessions", (ref.session_id,))
         return Session._make(rows[0]) if rows else None
 
-    async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
+    async def find_pair(self, tenant: SessionRef, user: SessionRef) -> tuple[Session | None, Session | None]:
         """See `Sessions.find_pair`."""
         one = other = None
         first, second = tenant.session_id, user.session_id
@@ -183,17 +183,17 @@ class RelationalSessions:
                 other = _session(Session, row)
         return one, other
 
-    async def find_many(self, claimed: Sequence[Claimed]) -> list[Session | None]:
+    async def find_many(self, refs: Sequence[SessionRef]) -> list[Session | None]:
         """See `Sessions.find_many`."""
-        rows = await self._db.look_up("find_sessions", [one.session_id for one in claimed])
+        rows = await self._db.look_up("find_sessions", [one.session_id for one in refs])
         found = {row[0]: Session._make(row) for row in rows}
-        return [found.get(one.session_id) for one in claimed]
+        return [found.get(one.session_id) for one in refs]
 
-    async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[Device]:
+    async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[SessionInfo]:
         """See `Sessions.list_user`."""
         values = {"tenant_id": tenant_id, "owner": _users_owner(user_id), "limit": limit}
         rows = await self._db.scan("list_sessions", values)
-        found = [Device(Session._make(row[:-2]), Origin._make(row[-2:])) for row in rows]
+        found = [SessionInfo(Session._make(row[:-2]), Origin._make(row[-2:])) for row in rows]
         return [device for device in found if device.session.tenant_id == tenant_id]
 
     async def rotate(self, session: Session, now: int) -> Session | None:
@@ -205,17 +205,17 @@ class RelationalSessions:
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
         """See `Sessions.touch`."""
         # Sorted, so that two processes that touch the same sessions lock them in the same order.
-        places, latest = sorted((session.id, at) for session, at in seen), now + AHEAD
+        places, latest = sorted((session.id, at) for session, at in seen), now + MAX_CLOCK_SKEW
         steps = [Step("touch_session", {"id": key, "seen": at, "latest": latest}) for key, at in places]
         for start in range(0, len(steps), _BATCH):
             await self._db.write(*steps[start : start + _BATCH])
 
-    async def close(self, session: Session, *, events: Events = ()) -> bool:
+    async def revoke(self, session: Session, *, events: Events = ()) -> bool:
         """See `Sessions.close`."""
         rows, *_ = await self._db.write(Step("close_session", {"id": session.id}, vital=True), *happened(events))
         return bool(rows)
 
-    async def end_user(
+    async def revoke_user(
         self,
         tenant_id: str,  # noqa: ARG002 - other stores keep users by tenant
         user_id: str,
@@ -224,26 +224,26 @@ class RelationalSessions:
         events: Events = (),
     ) -> None:
         """See `Sessions.end_user`."""
-        await self._end(_users_owner(user_id), keep, events)
+        await self._revoke(_users_owner(user_id), keep, events)
 
-    async def end_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+    async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
         """See `Sessions.end_tenant`."""
-        await self._end(_tenants_owner(tenant_id), keep, events)
+        await self._revoke(_tenants_owner(tenant_id), keep, events)
 
-    async def end_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
+    async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_users_of`."""
         # The row stays, because the tenant's policy lies in it.
         values = {"owner": _users_realm(tenant_id), "fresh": _fresh()}
         await self._db.write(Step("renew_epoch", values), *happened(events))
 
-    async def end_keys(self, tenant_id: str, *, events: Events = ()) -> None:
+    async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_keys`."""
-        await self._end(_keys_owner(tenant_id), None, events)
+        await self._revoke(_keys_owner(tenant_id), None, events)
 
-    async def _end(self, owner: str, keep: Session | None, events: Events) -> None:
-        await self._db.write(*_ending(owner, keep), *happened(events))
+    async def _revoke(self, owner: str, keep: Session | None, events: Events) -> None:
+        await self._db.write(*_revocation_step(owner, keep), *happened(events))
 
-    async def forget_users(self, user_ids: Sequence[str]) -> None:
+    async def erase_users(self, user_ids: Sequence[str]) -> None:
         """See `Sessions.forget_users`."""
         # Sorted, so that two processes that forget the same users lock their rows in the same order.
         owners = [{"owner": _users_owner(user_id)} for user_id in sorted(user_ids)]
@@ -251,9 +251,9 @@ class RelationalSessions:
         for start in range(0, len(steps), 2 * _FORGOTTEN_TOGETHER):
             await self._db.write(*steps[start : start + 2 * _FORGOTTEN_TOGETHER])
 
-    async def demand(self, tenant_id: str, policy: Policy) -> None:
+    async def set_policy(self, tenant_id: str, policy: SessionPolicy) -> None:
         """See `Sessions.demand`."""
-        await self._db.write(demanding(tenant_id, policy))
+        await self._db.write(policy_steps(tenant_id, policy))
 
     async def sweep(self, now: int, *, limit: int) -> int:
         """See `Sessions.sweep`."""

@@ -6,7 +6,7 @@ Reasons and figures: docs/decisions/0063-quotas.md.
 from collections.abc import Sequence
 
 from doorward.core.errors import QuotaExceeded, StoreUnavailable
-from doorward.core.model import AHEAD
+from doorward.core.model import MAX_CLOCK_SKEW
 from doorward.core.ports import Clock
 from doorward.storage.database import Database, Row, Step
 
@@ -46,7 +46,7 @@ class UserQuota:
     async def _run(self, reserve: Step, places: int, steps: Sequence[Step], *before: Step) -> list[list[Row]]:
         for _ in range(_TRIES):
             now = self._clock()
-            bounds = {"oldest": now - _TRUSTED, "latest": now + AHEAD, "most": self._most}
+            bounds = {"oldest": now - _TRUSTED, "latest": now + MAX_CLOCK_SKEW, "most": self._most}
             guard = Step(reserve.statement, {**reserve.values, **bounds}, vital=True)
             results = await self._db.write(*before, guard, *steps)
             if results[len(before)]:
@@ -70,12 +70,12 @@ class UserQuota:
         if found is not None:
             number, counted_at = found
             age = _TRUSTED if number < self._most else _COUNTED_AGAIN
-            if now - age < counted_at <= now + AHEAD:
+            if now - age < counted_at <= now + MAX_CLOCK_SKEW:
                 return max(0, self._most - number)
         # Two statements, since PostgreSQL looks at the users as they are when a statement begins: after the lock.
         await self._db.write(
             self._step("release_users", tenant_id, places=0),
-            self._step("count_users", tenant_id, now=now, before=now - _COUNTED_AGAIN, latest=now + AHEAD),
+            self._step("count_users", tenant_id, now=now, before=now - _COUNTED_AGAIN, latest=now + MAX_CLOCK_SKEW),
         )
         found = await self._count(tenant_id)
         return max(0, self._most - found[0]) if found else 0

@@ -13,8 +13,8 @@ from typing import Final, Protocol, TypeVar
 
 from doorward.core.durations import Durations
 from doorward.core.errors import Overloaded, StoreUnavailable
-from doorward.core.model import OWNERS, Kind, Origin, Session
-from doorward.core.ports import NO_POLICY, UNKNOWN, Events, Policy, Sessions
+from doorward.core.model import OWNERS, Origin, Session, SessionKind
+from doorward.core.ports import NO_SESSION_POLICY, UNKNOWN_ORIGIN, Events, SessionPolicy, SessionStore
 from doorward.storage.database import Database, Row, Step
 
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ _LATE: Final = {"40001", "40P01", "55P03", "57014"}
 """SQLSTATE of statements that lost against others, or took too long."""
 
 LOOK_UP, READ, WRITE = "look_up", "read", "write"
-_KINDS = {Kind.USER: "user", Kind.TENANT: "tenant", Kind.KEY: "key"}
+_KINDS = {SessionKind.USER: "user", SessionKind.TENANT: "tenant", SessionKind.KEY: "key"}
 
 
 @dataclass(slots=True)
@@ -133,14 +133,14 @@ class WatchedDatabase:
             raise
 
 
-class WatchedSessions:
+class InstrumentedSessionStore:
     """Sessions (see the port), counted as they are opened and ended.
 
     `opened` counts by whose they are. `ended` counts by whose and by how: single sessions (`one`), and acts that end
     all of an owner's (`all`), of which nobody knows how many there were.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: SessionStore) -> None:
         """Watch `sessions`. What is asked for each verification is left as it is."""
         self.opened: Counter[str] = Counter()
         self.ended: Counter[tuple[str, str]] = Counter()
@@ -151,9 +151,9 @@ class WatchedSessions:
         self.list_user = sessions.list_user
         self.rotate = sessions.rotate
         self.touch = sessions.touch
-        self.adopt = sessions.adopt
-        self.demand = sessions.demand
-        self.forget_users = sessions.forget_users
+        self.claim = sessions.claim
+        self.set_policy = sessions.set_policy
+        self.erase_users = sessions.erase_users
         self.sweep = sessions.sweep
 
     async def open(
@@ -161,8 +161,8 @@ class WatchedSessions:
         session: Session,
         *,
         cap: int | None,
-        policy: Policy = NO_POLICY,
-        origin: Origin = UNKNOWN,
+        policy: SessionPolicy = NO_SESSION_POLICY,
+        origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> None:
         """See `Sessions.open`."""
@@ -174,35 +174,37 @@ class WatchedSessions:
         await self._sessions.open_many(sessions)
         self.opened.update(map(_whose, sessions))
 
-    async def close(self, session: Session, *, events: Events = ()) -> bool:
+    async def revoke(self, session: Session, *, events: Events = ()) -> bool:
         """See `Sessions.close`."""
-        closed = await self._sessions.close(session, events=events)
+        closed = await self._sessions.revoke(session, events=events)
         self.ended[_whose(session), "one"] += closed
         return closed
 
-    async def end_user(self, tenant_id: str, user_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+    async def revoke_user(
+        self, tenant_id: str, user_id: str, *, keep: Session | None = None, events: Events = ()
+    ) -> None:
         """See `Sessions.end_user`."""
-        await self._sessions.end_user(tenant_id, user_id, keep=keep, events=events)
+        await self._sessions.revoke_user(tenant_id, user_id, keep=keep, events=events)
         self.ended["user", "all"] += 1
 
-    async def end_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+    async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
         """See `Sessions.end_tenant`."""
-        await self._sessions.end_tenant(tenant_id, keep=keep, events=events)
+        await self._sessions.revoke_tenant(tenant_id, keep=keep, events=events)
         self.ended["tenant", "all"] += 1
 
-    async def end_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
+    async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_users_of`."""
-        await self._sessions.end_users_of(tenant_id, events=events)
+        await self._sessions.revoke_users_of(tenant_id, events=events)
         self.ended["user", "all"] += 1
 
-    async def end_keys(self, tenant_id: str, *, events: Events = ()) -> None:
+    async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_keys`."""
-        await self._sessions.end_keys(tenant_id, events=events)
+        await self._sessions.revoke_keys(tenant_id, events=events)
         self.ended["key", "all"] += 1
 
 
 def _whose(session: Session) -> str:
-    return _KINDS[OWNERS[Kind(session.kind)]]
+    return _KINDS[OWNERS[SessionKind(session.kind)]]
 
 
 def nothing_is_pooled() -> tuple[int, int]:
@@ -215,7 +217,7 @@ class Traffic:
     """What is counted at the stores of one process."""
 
     database: WatchedDatabase
-    sessions: WatchedSessions
+    sessions: InstrumentedSessionStore
     pool: Callable[[], tuple[int, int]] = nothing_is_pooled
     others: tuple[Meter, ...] = ()
 

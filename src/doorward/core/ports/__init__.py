@@ -11,32 +11,39 @@ from doorward.core.ports.counters import APART, Backoff, Counters, Failures, Ver
 from doorward.core.ports.credentials import ApiKey, ApiKeys, ResetCode, ResetCodes
 from doorward.core.ports.imports import Imports
 from doorward.core.ports.revocations import Revocation, Revocations
-from doorward.core.ports.sessions import NO_POLICY, UNKNOWN, Claimed, Ending, Policy, Sessions
+from doorward.core.ports.sessions import (
+    NO_SESSION_POLICY,
+    UNKNOWN_ORIGIN,
+    RevocationScope,
+    SessionPolicy,
+    SessionRef,
+    SessionStore,
+)
 
 __all__ = [
     "APART",
-    "NO_POLICY",
-    "UNKNOWN",
+    "NO_SESSION_POLICY",
+    "UNKNOWN_ORIGIN",
     "Accounts",
     "ApiKey",
     "ApiKeys",
     "AuditLog",
     "Backoff",
-    "Claimed",
     "Clock",
     "Counters",
-    "Ending",
     "Entry",
     "Events",
     "Failures",
     "Found",
     "Imports",
-    "Policy",
     "ResetCode",
     "ResetCodes",
     "Revocation",
+    "RevocationScope",
     "Revocations",
-    "Sessions",
+    "SessionPolicy",
+    "SessionRef",
+    "SessionStore",
     "Verdict",
     "furthest",
 ]

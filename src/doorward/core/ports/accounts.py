@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from doorward.core.model import Tenant, User
 from doorward.core.ports.audit import Events
-from doorward.core.ports.sessions import Ending, Policy
+from doorward.core.ports.sessions import RevocationScope, SessionPolicy
 
 
 class Found(NamedTuple):
@@ -44,7 +44,12 @@ class Accounts(Protocol):
         ...
 
     async def change_tenant(
-        self, tenant: Tenant, *, events: Events = (), ends: Ending | None = None, policy: Policy | None = None
+        self,
+        tenant: Tenant,
+        *,
+        events: Events = (),
+        ends: RevocationScope | None = None,
+        policy: SessionPolicy | None = None,
     ) -> bool:
         """Keep a tenant's hash, credentials, settings and disabled as they are in `tenant`, and count its version up.
 
@@ -95,7 +100,7 @@ class Accounts(Protocol):
         ...
 
     async def put_user(
-        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: Ending | None = None
+        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: RevocationScope | None = None
     ) -> User:
         """Keep a user; one that has its canonical login keeps id and registration date and takes over the rest.
 
@@ -104,7 +109,7 @@ class Accounts(Protocol):
         """
         ...
 
-    async def change_user(self, user: User, *, events: Events = (), ends: Ending | None = None) -> bool:
+    async def change_user(self, user: User, *, events: Events = (), ends: RevocationScope | None = None) -> bool:
         """Keep everything of `user` but its dates, and count its version up.
 
         False, and nothing kept, where its version is not that of `user` any more, it is gone, or another user of the

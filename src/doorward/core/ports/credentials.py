@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from doorward.core.model import Kind, Session
+from doorward.core.model import Session, SessionKind
 from doorward.core.ports.audit import Events
 
 
@@ -24,7 +24,7 @@ class ApiKey(NamedTuple):
         """The session that makes it live."""
         return Session(
             id=self.id,
-            kind=Kind.KEY,
+            kind=SessionKind.KEY,
             tenant_id=self.tenant_id,
             user_id=None,
             device_id=None,

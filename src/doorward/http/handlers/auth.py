@@ -4,7 +4,7 @@ from msgspec import UNSET
 
 from doorward.core.authentication import Attempted
 from doorward.core.errors import InvalidToken, ValidationFailed
-from doorward.core.model import Kind, Origin, Session
+from doorward.core.model import Origin, Session, SessionKind
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
 from doorward.http.services import Services
@@ -29,18 +29,18 @@ async def login(services: Services, call: Call) -> Answer:
 
 async def verify(services: Services, call: Call) -> Answer:
     """Say what a user's token says, if it is true right now."""
-    verified = await services.sessions.user(call.credential, await _token(services, call), call.needs)
+    verified = await services.sessions.verify_user_token(call.credential, await _token(services, call), call.needs)
     call.tenant_id = verified.session.tenant_id
-    if verified.caller.kind == Kind.KEY:
-        services.activity.saw(verified.caller)
+    if verified.caller.kind == SessionKind.KEY:
+        services.activity.record(verified.caller)
     services.throttle.ask(call.tenant_id)
-    services.activity.saw(verified.session)
+    services.activity.record(verified.session)
     return decoded(verified.claims)
 
 
 async def logout(services: Services, call: Call) -> Answer:
     """End the session of a user's token."""
-    verified = await services.sessions.user(call.credential, await _token(services, call), call.needs)
+    verified = await services.sessions.verify_user_token(call.credential, await _token(services, call), call.needs)
     if not await services.authentication.logout(call.by(verified.caller), verified.session):
         raise InvalidToken
     return reply(Done())
@@ -48,7 +48,9 @@ async def logout(services: Services, call: Call) -> Answer:
 
 async def _known(services: Services, call: Call, token: str) -> Session | None:
     try:
-        return (await services.sessions.user(call.credential, token.encode(errors="replace"), call.needs)).session
+        return (
+            await services.sessions.verify_user_token(call.credential, token.encode(errors="replace"), call.needs)
+        ).session
     except InvalidToken:
         return None
 

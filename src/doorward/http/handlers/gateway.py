@@ -6,8 +6,8 @@ from urllib.parse import quote
 import msgspec
 
 from doorward.core.errors import InvalidToken
-from doorward.core.model import Kind
-from doorward.core.sessions import Verified
+from doorward.core.model import SessionKind
+from doorward.core.sessions import VerifiedToken
 from doorward.http.errors import NotAuthenticated
 from doorward.http.services import Services
 from doorward.http.wire import JSON, Answer, Call, Headers, bearer
@@ -31,16 +31,16 @@ async def forward_auth(services: Services, call: Call) -> Answer:
     token = bearer(call.headers.get(b"authorization")) or _cookie(call, services.forward_auth_cookie)
     if token is None:
         # The gateway proves itself all the same: only who does not is charged to its address.
-        raise NotAuthenticated(caller=await services.sessions.tenant(key, call.needs))
+        raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, call.needs))
     try:
-        verified = await services.sessions.user(key, token, call.needs)
+        verified = await services.sessions.verify_user_token(key, token, call.needs)
     except InvalidToken as refusal:
         raise NotAuthenticated(caller=refusal.caller) from None
     call.tenant_id = verified.session.tenant_id
-    if verified.caller.kind == Kind.KEY:
-        services.activity.saw(verified.caller)
+    if verified.caller.kind == SessionKind.KEY:
+        services.activity.record(verified.caller)
     services.throttle.ask(call.tenant_id)
-    services.activity.saw(verified.session)
+    services.activity.record(verified.session)
     return Answer(b"", headers=_told(verified))
 
 
@@ -60,7 +60,7 @@ def _cookie(call: Call, name: str) -> bytes | None:
     return None
 
 
-def _told(verified: Verified) -> Headers:
+def _told(verified: VerifiedToken) -> Headers:
     claims = msgspec.json.decode(verified.claims, type=_Claims)
     return (
         (b"content-type", JSON),

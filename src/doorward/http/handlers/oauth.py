@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from doorward.core.errors import InvalidToken, NotAuthorized, TokenMissing
 from doorward.core.keys import parse_key
 from doorward.core.model import Permission, Session
-from doorward.core.sessions import Verified
+from doorward.core.sessions import VerifiedToken
 from doorward.core.tenant_settings import TenantSettings, audience
 from doorward.http.errors import MalformedForm, MultipleAuthenticationMethods
 from doorward.http.services import Services
@@ -26,12 +26,12 @@ async def introspect(services: Services, call: Call) -> Answer:
     """Say whether a user's token is active, and what it says (RFC 7662)."""
     credential, token = await _authenticated_form(services, call)
     try:
-        verified = await services.sessions.user(credential, token, call.needs)
+        verified = await services.sessions.verify_user_token(credential, token, call.needs)
     except InvalidToken:
         return await _refresh_token(services, credential, token, call)
     services.note_caller(call, verified.caller)
     services.throttle.ask(call.tenant_id)
-    services.activity.saw(verified.session)
+    services.activity.record(verified.session)
     settings = await services.tenants.settings(call.tenant_id)
     return reply(_described(verified, settings))
 
@@ -39,13 +39,13 @@ async def introspect(services: Services, call: Call) -> Answer:
 async def revoke(services: Services, call: Call) -> Answer:
     """End the session of a user's access or refresh token (RFC 7009); what is no live token is as good as revoked."""
     credential, token = await _authenticated_form(services, call)
-    caller = await services.sessions.tenant(credential, call.needs)
+    caller = await services.sessions.authenticate_tenant(credential, call.needs)
     services.note_caller(call, caller)
     session: Session | None
     try:
-        session = (await services.sessions.user(credential, token, call.needs)).session
+        session = (await services.sessions.verify_user_token(credential, token, call.needs)).session
     except InvalidToken:
-        session = await services.refreshing.find(token.decode("latin-1"))
+        session = await services.refreshing.find_session(token.decode("latin-1"))
     if session and session.tenant_id == caller.tenant_id:
         await services.authentication.logout(call.by(caller), session)
     return reply({})
@@ -89,7 +89,7 @@ async def _authenticated_form(services: Services, call: Call) -> tuple[bytes, by
     try:
         return credential, _token(pairs)
     except (MalformedForm, TokenMissing):
-        services.note_caller(call, await services.sessions.tenant(credential, call.needs))
+        services.note_caller(call, await services.sessions.authenticate_tenant(credential, call.needs))
         raise
 
 
@@ -153,8 +153,8 @@ async def _refresh_token(services: Services, credential: bytes | None, token: by
 
     A resource server that does not look at `token_type` would accept it as an access token.
     """
-    session = await services.refreshing.find(token.decode("latin-1"))
-    caller = await services.sessions.tenant(credential, call.needs)
+    session = await services.refreshing.find_session(token.decode("latin-1"))
+    caller = await services.sessions.authenticate_tenant(credential, call.needs)
     services.note_caller(call, caller)
     services.throttle.ask(call.tenant_id)
     if session is None or session.tenant_id != caller.tenant_id or not caller.permits(Permission.SESSIONS):
@@ -166,8 +166,8 @@ async def _refresh_token(services: Services, credential: bytes | None, token: by
     return reply(found)
 
 
-def _described(verified: Verified, settings: TenantSettings) -> dict[str, object]:
-    claims = verified.told()
+def _described(verified: VerifiedToken, settings: TenantSettings) -> dict[str, object]:
+    claims = verified.decoded_claims()
     found: dict[str, object] = {
         "active": True,
         "token_type": "Bearer",

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET
 
-from doorward.core.model import Device, Permission
+from doorward.core.model import Permission, SessionInfo
 from doorward.core.turns import in_turns
 from doorward.http.schemas import (
     AccessGiven,
@@ -23,7 +23,7 @@ from doorward.http.wire import Answer, Call, reply
 async def refresh(services: Services, call: Call) -> Answer:
     """Give a new pair of tokens for a refresh token."""
     caller = await services.caller(call)
-    pair = await services.refreshing.renew(caller, call.read(RefreshBody).refreshToken)
+    pair = await services.refreshing.refresh(caller, call.read(RefreshBody).refreshToken)
     return reply(AccessGiven(pair.access, pair.expires_in, pair.refresh))
 
 
@@ -32,17 +32,17 @@ async def verify_batch(services: Services, call: Call) -> Answer:
     caller = await services.caller(call)
     tokens = await call.read_list(TokensBody, _token)
     services.throttle.ask(caller.tenant_id, len(tokens))
-    _, found = await services.sessions.users(call.credential, tokens)
+    _, found = await services.sessions.verify_user_tokens(call.credential, tokens)
     async for verified in in_turns(found):
         if verified:
-            services.activity.saw(verified.session)
+            services.activity.record(verified.session)
     results = [ActiveToken(decoded=msgspec.Raw(one.claims)) if one else InactiveToken() for one in found]
     return reply(BatchAnswered(results))
 
 
 async def index(services: Services, call: Call) -> Answer:
     """List a user's live sessions."""
-    devices = await services.devices.of_user(await services.caller(call), call.user)
+    devices = await services.devices.list_sessions(await services.caller(call), call.user)
     return reply(SessionsShown([_shown(device) for device in devices]))
 
 
@@ -50,15 +50,15 @@ async def end_many(services: Services, call: Call) -> Answer:
     """End all sessions of a user, or those of one device."""
     caller = await services.caller(call)
     if "deviceId" in call.query:
-        await services.devices.end_device(caller, call.user, call.query["deviceId"])
+        await services.devices.revoke_device(caller, call.user, call.query["deviceId"])
     else:
-        await services.devices.end_user(caller, call.user)
+        await services.devices.revoke_user(caller, call.user)
     return reply(Done())
 
 
 async def end_one(services: Services, call: Call) -> Answer:
     """End one session of a user."""
-    await services.devices.end_one(await services.caller(call), call.user, call.path["id"])
+    await services.devices.revoke_session(await services.caller(call), call.user, call.path["id"])
     return reply(Done())
 
 
@@ -67,8 +67,8 @@ async def end_all(services: Services, call: Call) -> Answer:
     caller = await services.caller(call)
     own = call.flag("tenant")
     if own:
-        await services.sessions.tenant(call.credential, Permission.TENANT)
-    await services.devices.end_all(caller, own=own)
+        await services.sessions.authenticate_tenant(call.credential, Permission.TENANT)
+    await services.devices.revoke_all(caller, own=own)
     return reply(Done())
 
 
@@ -77,7 +77,7 @@ def _token(item: object) -> bytes:
     return item.encode(errors="replace") if isinstance(item, str) else b""
 
 
-def _shown(device: Device) -> SessionShown:
+def _shown(device: SessionInfo) -> SessionShown:
     session, origin = device
     return SessionShown(
         id=session.id,

@@ -51,7 +51,7 @@ async def login(services: Services, call: Call) -> Answer:
 
 async def verify(services: Services, call: Call) -> Answer:
     """Say what a tenant's token says, if it is true right now."""
-    verified = await services.sessions.tenant_token(call.token())
+    verified = await services.sessions.verify_tenant_token(call.token())
     call.tenant_id = verified.session.tenant_id
     services.throttle.ask(call.tenant_id)
     return decoded(verified.claims)
@@ -59,7 +59,7 @@ async def verify(services: Services, call: Call) -> Answer:
 
 async def logout(services: Services, call: Call) -> Answer:
     """End the session of a tenant's token."""
-    session = (await services.sessions.tenant_token(call.token())).session
+    session = (await services.sessions.verify_tenant_token(call.token())).session
     if not await services.authentication.logout(call.by(session), session):
         raise InvalidToken
     return reply(Done())
@@ -79,7 +79,7 @@ async def change(services: Services, call: Call) -> Answer:
 
 async def change_password(services: Services, call: Call) -> Answer:
     """Set a new password for the calling tenant and end its other sessions."""
-    session = await services.sessions.tenant(call.credential, call.needs)
+    session = await services.sessions.authenticate_tenant(call.credential, call.needs)
     body = call.read(TenantPasswordBody)
     await services.tenants.change_password(call.by(session), body.current, body.password, session)
     return reply(Done())
@@ -87,7 +87,7 @@ async def change_password(services: Services, call: Call) -> Answer:
 
 async def delete(services: Services, call: Call) -> Answer:
     """Remove the calling tenant and all it owns, for good."""
-    session = await services.sessions.tenant(call.credential, call.needs)
+    session = await services.sessions.authenticate_tenant(call.credential, call.needs)
     await services.tenants.delete(call.by(session), call.read(FarewellBody).password, session)
     return reply(Done())
 
@@ -124,7 +124,7 @@ def _chosen(body: SettingsBody) -> dict[str, object]:
 
 async def _known(services: Services, token: str) -> Session | None:
     try:
-        return (await services.sessions.tenant_token(token.encode(errors="replace"))).session
+        return (await services.sessions.verify_tenant_token(token.encode(errors="replace"))).session
     except InvalidToken:
         return None
 

@@ -43,7 +43,7 @@ async def hand_out(services: Services, call: Call) -> Answer:
     hashes = call.flag("hashes")
     if hashes:
         # Hashes can be attacked at leisure: a key that only reads users is not given them.
-        await services.sessions.tenant(call.credential, Permission.USERS_WRITE)
+        await services.sessions.authenticate_tenant(call.credential, Permission.USERS_WRITE)
     await services.throttle.bulk(caller.tenant_id)
     return Answer(b"", HTTPStatus.OK, ((b"content-type", NDJSON),), _pieces(services, caller, hashes=hashes))
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from doorward.core.model import Device, Kind, Origin, Session
-from doorward.core.ports import Claimed, Policy
+from doorward.core.model import Origin, Session, SessionInfo, SessionKind
+from doorward.core.ports import SessionPolicy, SessionRef
 
 _REMEMBERED = 4096
 NEVER = "9" * 15
@@ -36,7 +36,7 @@ class Names(NamedTuple):
         return _remembered(_whose(kind), owner_id)
 
     @staticmethod
-    def claimed(claimed: Claimed) -> "Names":
+    def claimed(claimed: SessionRef) -> "Names":
         """Return the names of an owner that is claimed. They are not remembered: there may be no such owner."""
         whose = _whose(claimed.kind)
         return _known.get((whose, claimed.owner_id)) or _spelled(whose, claimed.owner_id)
@@ -50,7 +50,7 @@ class Names(NamedTuple):
         return self.listed + b":" + epoch
 
 
-_USER, _IMPORTED_USER, _KEY = Kind.USER.value, Kind.IMPORTED_USER.value, Kind.KEY.value
+_USER, _IMPORTED_USER, _KEY = SessionKind.USER.value, SessionKind.IMPORTED_USER.value, SessionKind.KEY.value
 _TENANT = b"tenant"
 
 
@@ -84,7 +84,7 @@ def names_of(session: Session) -> Names:
     return Names.of(session.kind, session.user_id or session.tenant_id)
 
 
-def places_of(claimed: Claimed) -> tuple[bytes, bytes]:
+def places_of(claimed: SessionRef) -> tuple[bytes, bytes]:
     """Return where a session that is claimed would be, and where its epoch."""
     names = Names.claimed(claimed)
     return names.session(claimed.session_id), names.epoch
@@ -114,7 +114,7 @@ def moment(at: int | None) -> str:
     return NEVER if at is None else f"{max(at, 0):015}"
 
 
-def written(policy: Policy) -> str:
+def written(policy: SessionPolicy) -> str:
     """Return a policy as it is written in a realm."""
     return "".join(_UNSET if value is None else f"{value:015}" for value in (policy.idle, policy.lifetime))
 
@@ -196,7 +196,7 @@ class Stored(NamedTuple):
         """Read a value."""
         return _read(value)
 
-    def is_of(self, claimed: Claimed) -> bool:
+    def is_of(self, claimed: SessionRef) -> bool:
         """Tell whether this is the session that was claimed."""
         return self.claim == (_whose(claimed.kind), claimed.owner_id, claimed.session_id)
 
@@ -213,9 +213,9 @@ class Stored(NamedTuple):
         idle, lifetime = read_policy(realm)
         return self.session._replace(idle=idle, lifetime=lifetime)
 
-    def device(self, session: Session) -> Device:
+    def device(self, session: Session) -> SessionInfo:
         """Return `session` as lists show it."""
-        return Device(session, self.origin)
+        return SessionInfo(session, self.origin)
 
 
 # The same bytes say the same: a spelling is remembered, never what Redis answered.

@@ -7,18 +7,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from doorward.core.model import AHEAD, OWNERS, Device, Kind, Origin, Session
+from doorward.core.model import MAX_CLOCK_SKEW, OWNERS, Origin, Session, SessionInfo, SessionKind
 from doorward.core.ports import (
-    NO_POLICY,
-    UNKNOWN,
+    NO_SESSION_POLICY,
+    UNKNOWN_ORIGIN,
     ApiKeys,
     AuditLog,
-    Claimed,
     Clock,
     Events,
-    Policy,
     Revocation,
     Revocations,
+    SessionPolicy,
+    SessionRef,
 )
 from doorward.storage.redis.client import Redis
 from doorward.storage.redis.endings import Endings
@@ -39,14 +39,14 @@ from doorward.storage.redis.scripts import Command, load_scripts
 
 _SCRIPTS = load_scripts("sessions.lua")
 _SLACK = 60_000
-_DEMAND_KEPT = 86_400_000
+_POLICY_KEPT = 86_400_000
 _BATCH = 500
 _AT_ONCE = 50
 _NO_END = 1 << 50
 _NO_REALM = b"-"
 
 
-class Durable(NamedTuple):
+class DurableStores(NamedTuple):
     """What the database keeps beside sessions in Redis: endings, API keys to restore them from, events."""
 
     revocations: Revocations
@@ -55,10 +55,10 @@ class Durable(NamedTuple):
     clock: Clock
 
 
-class RedisSessions:
+class RedisSessionStore:
     """Sessions (see the port)."""
 
-    def __init__(self, redis: Redis, durable: Durable) -> None:
+    def __init__(self, redis: Redis, durable: DurableStores) -> None:
         """Keep sessions in `redis`; what must not be lost is in `durable`."""
         self._redis = redis
         self._revocations = durable.revocations
@@ -72,18 +72,18 @@ class RedisSessions:
         session: Session,
         *,
         cap: int | None,
-        policy: Policy = NO_POLICY,
-        origin: Origin = UNKNOWN,
+        policy: SessionPolicy = NO_SESSION_POLICY,
+        origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> None:
         """See `Sessions.open`."""
         until = moment(session.expires_at)
         kept = "" if session.expires_at is None else max(0, session.expires_at - session.created_at) + _SLACK
         realm = b""
-        if _is_users(session):
+        if _is_user_session(session):
             draw = _SCRIPTS["draw_realm"].on(
                 _realm_keys(session.tenant_id, policy),
-                *(fresh(self._clock()), until, kept, written(policy), policy.version, _DEMAND_KEPT),
+                *(fresh(self._clock()), until, kept, written(policy), policy.version, _POLICY_KEPT),
             )
             [value] = await self._redis.run(draw)
             realm = Epoch.read(value).name
@@ -91,15 +91,15 @@ class RedisSessions:
         head, rest = pack(session, origin)
         place = names.session(session.id)
         # Of sessions that Redis forgets by itself only those are indexed that are listed and counted.
-        indexed = session.created_at if _is_users(session) or session.expires_at is None else ""
-        latest = f"({session.created_at + AHEAD}"
+        indexed = session.created_at if _is_user_session(session) or session.expires_at is None else ""
+        latest = f"({session.created_at + MAX_CLOCK_SKEW}"
         arguments = (realm, rest, session.id, indexed, "" if cap is None else cap, names.sessions, latest)
         opening = _SCRIPTS["open"].on(
             [names.epoch, place, names.listed], fresh(self._clock()), until, kept, head, *arguments
         )
         [evicted] = await self._redis.run(opening)
         for gone in [Stored.read(value).session for value in evicted]:
-            await self._revocations.note(_closed(gone))
+            await self._revocations.note(_revocation_of(gone))
         await self._record(events)
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
@@ -107,9 +107,9 @@ class RedisSessions:
         for start in range(0, len(sessions), _AT_ONCE):
             await asyncio.gather(*(self.open(session, cap=None) for session in sessions[start : start + _AT_ONCE]))
 
-    async def adopt(self, session: Session, tenant_id: str) -> Session | None:
+    async def claim(self, session: Session, tenant_id: str) -> Session | None:
         """See `Sessions.adopt`."""
-        found = await self.find(_claimed_user(session))
+        found = await self.find(_user_session_ref(session))
         if found is not None and not found.tenant_id:
             # Of two tenants at once, the first mark wins; it lies beside the session, in the same slot.
             names = names_of(session)
@@ -119,15 +119,15 @@ class RedisSessions:
             [winner] = await self._redis.get([mark])
             if winner == tenant_id.encode():
                 await self.open(session._replace(tenant_id=tenant_id), cap=None)
-            found = await self.find(_claimed_user(session))
+            found = await self.find(_user_session_ref(session))
         return found if found is not None and found.tenant_id == tenant_id else None
 
-    async def find(self, claimed: Claimed) -> Session | None:
+    async def find(self, ref: SessionRef) -> Session | None:
         """See `Sessions.find`."""
-        [session] = await self._find([claimed])
+        [session] = await self._find([ref])
         return session
 
-    async def find_pair(self, tenant: Claimed, user: Claimed) -> tuple[Session | None, Session | None]:
+    async def find_pair(self, tenant: SessionRef, user: SessionRef) -> tuple[Session | None, Session | None]:
         """See `Sessions.find_pair`."""
         names = Names.claimed(tenant)
         realm = names.users
@@ -141,27 +141,27 @@ class RedisSessions:
         one, other = await self._find([tenant, user])
         return one, other
 
-    async def find_many(self, claimed: Sequence[Claimed]) -> list[Session | None]:
+    async def find_many(self, refs: Sequence[SessionRef]) -> list[Session | None]:
         """See `Sessions.find_many`."""
-        return await self._find(claimed)
+        return await self._find(refs)
 
-    async def _find(self, claimed: Sequence[Claimed]) -> list[Session | None]:
+    async def _find(self, refs: Sequence[SessionRef]) -> list[Session | None]:
         keys: list[bytes] = []
-        for one in claimed:
+        for one in refs:
             keys += places_of(one)
         values = await self._redis.get(keys)
         stored = [Stored.read(value) if value is not None else None for value in values[::2]]
         wanted = list({found.realm for found in stored if found and found.realm})
         realms = dict(zip(wanted, await self._redis.get(wanted), strict=True))
         sessions: list[Session | None] = []
-        for one, found, epoch in zip(claimed, stored, values[1::2], strict=True):
+        for one, found, epoch in zip(refs, stored, values[1::2], strict=True):
             session = found.under(epoch, realms.get(found.realm)) if found and found.is_of(one) else None
-            if session is None and one.kind == Kind.KEY:
+            if session is None and one.kind == SessionKind.KEY:
                 session = await self._restore(one)
             sessions.append(session)
         return sessions
 
-    async def _restore(self, claimed: Claimed) -> Session | None:
+    async def _restore(self, claimed: SessionRef) -> Session | None:
         """Open the session of an API key again that Redis has lost, though the key was not deleted."""
         key = await self._keys.find(claimed.owner_id, claimed.session_id)
         if key is None:
@@ -170,14 +170,14 @@ class RedisSessions:
         await self.open(session, cap=None)
         # Whoever deletes a key closes its session after that. So one of the two sees the other.
         if await self._keys.find(key.tenant_id, key.id) is None:
-            await self.close(session)
+            await self.revoke(session)
             return None
         return session
 
-    async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[Device]:
+    async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[SessionInfo]:
         """See `Sessions.list_user`."""
-        names, realm = Names.of(Kind.USER, user_id), realm_of(tenant_id)
-        found: list[Device] = []
+        names, realm = Names.of(SessionKind.USER, user_id), realm_of(tenant_id)
+        found: list[SessionInfo] = []
         start = 0
         while len(found) < limit:
             page = Command(names.listed, ("ZREVRANGE", names.listed, start, start + _BATCH - 1))
@@ -203,15 +203,15 @@ class RedisSessions:
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
         """See `Sessions.touch`."""
-        latest = moment(now + AHEAD)
+        latest = moment(now + MAX_CLOCK_SKEW)
         steps = [_SCRIPTS["touch"].on([names_of(s).session(s.id)], moment(at), latest) for s, at in seen]
         for start in range(0, len(steps), _BATCH):
             await self._redis.run(*steps[start : start + _BATCH])
 
-    async def close(self, session: Session, *, events: Events = ()) -> bool:
+    async def revoke(self, session: Session, *, events: Events = ()) -> bool:
         """See `Sessions.close`."""
         names = names_of(session)
-        await self._revocations.note(_closed(session))
+        await self._revocations.note(_revocation_of(session))
         keys = [names.session(session.id), names.epoch, names.listed]
         step = _SCRIPTS["close"].on(keys, await self._realm(session), session.id)
         [closed] = await self._redis.run(step, ending=True)
@@ -219,7 +219,7 @@ class RedisSessions:
             await self._record(events)
         return bool(closed)
 
-    async def end_user(
+    async def revoke_user(
         self,
         tenant_id: str,  # noqa: ARG002 - a user's id says where its sessions are
         user_id: str,
@@ -228,32 +228,34 @@ class RedisSessions:
         events: Events = (),
     ) -> None:
         """See `Sessions.end_user`."""
-        await self._endings.end(Names.of(Kind.USER, user_id), keep)
+        await self._endings.end(Names.of(SessionKind.USER, user_id), keep)
         await self._record(events)
 
-    async def end_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
+    async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
         """See `Sessions.end_tenant`."""
-        await self._endings.end(Names.of(Kind.TENANT, tenant_id), keep)
+        await self._endings.end(Names.of(SessionKind.TENANT, tenant_id), keep)
         await self._record(events)
 
-    async def end_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
+    async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_users_of`."""
         await self._endings.renew(realm_of(tenant_id))
         await self._record(events)
 
-    async def end_keys(self, tenant_id: str, *, events: Events = ()) -> None:
+    async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_keys`."""
-        await self._endings.end(Names.of(Kind.KEY, tenant_id), None)
+        await self._endings.end(Names.of(SessionKind.KEY, tenant_id), None)
         await self._record(events)
 
-    async def forget_users(self, user_ids: Sequence[str]) -> None:
+    async def erase_users(self, user_ids: Sequence[str]) -> None:
         """See `Sessions.forget_users`."""
         for start in range(0, len(user_ids), _BATCH):
-            await self._endings.forget([Names.of(Kind.USER, user_id) for user_id in user_ids[start : start + _BATCH]])
+            await self._endings.forget(
+                [Names.of(SessionKind.USER, user_id) for user_id in user_ids[start : start + _BATCH]]
+            )
 
-    async def demand(self, tenant_id: str, policy: Policy) -> None:
+    async def set_policy(self, tenant_id: str, policy: SessionPolicy) -> None:
         """See `Sessions.demand`."""
-        arguments = fresh(self._clock()), written(policy), policy.version, _DEMAND_KEPT
+        arguments = fresh(self._clock()), written(policy), policy.version, _POLICY_KEPT
         await self._redis.run(_SCRIPTS["demand"].on(_realm_keys(tenant_id, policy), *arguments), ending=True)
 
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis removes by itself what has expired
@@ -262,7 +264,7 @@ class RedisSessions:
 
     async def _realm(self, session: Session) -> bytes:
         """Return the epoch that a session's realm has now; empty where the realm is the owner itself."""
-        if not _is_users(session):
+        if not _is_user_session(session):
             return b""
         [value] = await self._redis.get([realm_of(session.tenant_id)])
         return Epoch.read(value).name if value is not None else _NO_REALM
@@ -272,18 +274,18 @@ class RedisSessions:
             await self._audit.record(*events)
 
 
-def _is_users(session: Session) -> bool:
-    return OWNERS[Kind(session.kind)] == Kind.USER
+def _is_user_session(session: Session) -> bool:
+    return OWNERS[SessionKind(session.kind)] == SessionKind.USER
 
 
-def _realm_keys(tenant_id: str, policy: Policy) -> list[bytes]:
+def _realm_keys(tenant_id: str, policy: SessionPolicy) -> list[bytes]:
     realm = realm_of(tenant_id)
     return [realm, policy_version_of(tenant_id)] if policy.version else [realm]
 
 
-def _claimed_user(session: Session) -> Claimed:
-    return Claimed(session.id, session.user_id or "", Kind(session.kind))
+def _user_session_ref(session: Session) -> SessionRef:
+    return SessionRef(session.id, session.user_id or "", SessionKind(session.kind))
 
 
-def _closed(session: Session) -> Revocation:
+def _revocation_of(session: Session) -> Revocation:
     return Revocation(names_of(session).session(session.id).decode(), session.id, session.expires_at)
