@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.stores import Stores, choose
+from doorward.stores import Stores, select_stores
 from harness import Service, Tenant, TurnableClock, read_settings, running
 from made import Workers
 from servers import Servers
@@ -104,7 +104,7 @@ async def workers(store: dict[str, str], module_folder: Path) -> AsyncIterator[W
     async with AsyncExitStack() as stack:
         opened: list[Stores] = []
         for _ in range(2):
-            stores = choose(settings)
+            stores = select_stores(settings)
             await stores.open()
             stack.push_async_callback(stores.close)
             opened.append(stores)

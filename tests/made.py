@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from doorward.core.model import Event, Session, SessionKind, Tenant, User
-from doorward.core.ports import Accounts, Counters, Revocations, SessionRef, SessionStore
-from doorward.storage.revocations import RelationalRevocations
+from doorward.core.ports import AccountStore, CounterStore, RevocationStore, SessionRef, SessionStore
+from doorward.storage.revocations import RelationalRevocationStore
 from doorward.stores import Stores
 
 NOW = 1_800_000_000_000
@@ -21,7 +21,7 @@ class Workers(NamedTuple):
     other: Stores
 
     @property
-    def accounts(self) -> tuple[Accounts, Accounts]:
+    def accounts(self) -> tuple[AccountStore, AccountStore]:
         return self.one.accounts, self.other.accounts
 
     @property
@@ -29,12 +29,12 @@ class Workers(NamedTuple):
         return self.one.sessions, self.other.sessions
 
     @property
-    def counters(self) -> tuple[Counters, Counters]:
+    def counters(self) -> tuple[CounterStore, CounterStore]:
         return self.one.counters, self.other.counters
 
     @property
-    def revocations(self) -> tuple[Revocations, Revocations]:
-        return RelationalRevocations(self.one.database), RelationalRevocations(self.other.database)
+    def revocations(self) -> tuple[RevocationStore, RevocationStore]:
+        return RelationalRevocationStore(self.one.database), RelationalRevocationStore(self.other.database)
 
 
 def make_tenant(**more: Any) -> Tenant:
@@ -42,7 +42,7 @@ def make_tenant(**more: Any) -> Tenant:
     return Tenant(**{"credentials": 1, "created_at": NOW, **values})
 
 
-async def kept_tenant(accounts: Accounts) -> Tenant:
+async def kept_tenant(accounts: AccountStore) -> Tenant:
     tenant = make_tenant()
     assert await accounts.add_tenant(tenant)
     return tenant

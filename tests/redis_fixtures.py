@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.stores import Stores, choose
+from doorward.stores import Stores, select_stores
 from harness import read_settings
 from made_up import Opener
 from redis_servers import RedisServer, own_cluster, own_redis
@@ -38,7 +38,7 @@ def opened(tmp_path: Path) -> Opener:
 
     @asynccontextmanager
     async def opened(url: str) -> AsyncIterator[Stores]:
-        stores = choose(read_settings(tmp_path, {"REDIS_URL": url}))
+        stores = select_stores(read_settings(tmp_path, {"REDIS_URL": url}))
         await stores.open()
         try:
             yield stores

@@ -35,7 +35,7 @@ async def turns(count: int = 3) -> None:
 
 async def test_what_is_asked_in_one_turn_of_the_loop_is_one_trip() -> None:
     far = Far()
-    gathered = Coalescer(far.ask, patience=1)
+    gathered = Coalescer(far.ask, max_wait=1)
     questions = [["a"], ["b", "no"], ["a", "c"], []]
     answers = await asyncio.gather(*(gathered.get(keys) for keys in questions))
     assert answers == [["a"], ["b", None], ["a", "c"], []]
@@ -47,7 +47,7 @@ async def test_what_is_asked_in_one_turn_of_the_loop_is_one_trip() -> None:
 async def test_what_is_asked_while_all_lanes_are_busy_waits_for_the_next_trip() -> None:
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, patience=1, lanes=2)
+    gathered = Coalescer(far.ask, max_wait=1, lanes=2)
     asked = []
     for key in "abcd":
         asked.append(asyncio.ensure_future(gathered.get([key])))
@@ -61,7 +61,7 @@ async def test_what_is_asked_while_all_lanes_are_busy_waits_for_the_next_trip() 
 async def test_nobody_joins_a_trip_that_has_begun() -> None:
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, patience=1)
+    gathered = Coalescer(far.ask, max_wait=1)
     first = asyncio.ensure_future(gathered.get(["a"]))
     await turns()
     second = asyncio.ensure_future(gathered.get(["a"]))
@@ -73,7 +73,7 @@ async def test_nobody_joins_a_trip_that_has_begun() -> None:
 
 async def test_a_trip_is_bounded_and_a_long_question_is_not_torn_apart() -> None:
     far = Far()
-    gathered = Coalescer(far.ask, patience=1, at_most=3)
+    gathered = Coalescer(far.ask, max_wait=1, at_most=3)
     answers = await asyncio.gather(*(gathered.get([f"{n}", f"{n}'"]) for n in range(4)), gathered.get(list("abcdef")))
     assert answers == [[f"{n}", f"{n}'"] for n in range(4)] + [list("abcdef")]
     assert [len(trip) for trip in far.trips] == [4, 4, 6]
@@ -83,7 +83,7 @@ async def test_a_trip_is_bounded_and_a_long_question_is_not_torn_apart() -> None
 async def test_DU9_whoever_gives_up_stops_and_shifts_nobody_else(late: bool) -> None:  # noqa: FBT001 - a table
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, patience=1)
+    gathered = Coalescer(far.ask, max_wait=1)
     asked = [asyncio.ensure_future(gathered.get([key])) for key in "abc"]
     await turns(3 if late else 1)
     asked[1].cancel()
@@ -98,7 +98,7 @@ async def test_DU9_whoever_gives_up_stops_and_shifts_nobody_else(late: bool) -> 
 async def test_a_fault_reaches_everybody_who_asked_and_nobody_who_asks_later() -> None:
     far = Far()
     far.fault = StoreUnavailable(retry_after=1)
-    gathered = Coalescer(far.ask, patience=1)
+    gathered = Coalescer(far.ask, max_wait=1)
     answers = await asyncio.gather(*(gathered.get([key]) for key in "abc"), return_exceptions=True)
     assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
     assert len({id(answer) for answer in answers}) == 3
@@ -110,7 +110,7 @@ async def test_a_fault_reaches_everybody_who_asked_and_nobody_who_asks_later() -
 async def test_the_deadline_counts_from_the_question_also_where_it_had_to_wait_for_a_lane() -> None:
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, patience=1, lanes=1)
+    gathered = Coalescer(far.ask, max_wait=1, lanes=1)
     before = asyncio.get_running_loop().time()
     asked = [asyncio.ensure_future(gathered.get(["a"]))]
     await turns()
@@ -127,7 +127,7 @@ async def test_the_deadline_counts_from_the_question_also_where_it_had_to_wait_f
 async def test_closing_waits_for_what_is_under_way() -> None:
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, patience=1, lanes=1)
+    gathered = Coalescer(far.ask, max_wait=1, lanes=1)
     asked = [asyncio.ensure_future(gathered.get([key])) for key in "ab"]
     await turns()
     closing = asyncio.ensure_future(gathered.close())

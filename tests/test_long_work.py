@@ -7,13 +7,13 @@ import pytest
 
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.database import Row, Step
-from doorward.storage.long_work import LongWork
+from doorward.storage.long_work import LongWorkQueue
 
 pytestmark = pytest.mark.one_setup
 
 
 async def test_S1_long_reads_of_one_tenant_do_not_queue_before_those_of_another() -> None:
-    slots, ended = LongWork(1), list[str]()
+    slots, ended = LongWorkQueue(1), list[str]()
 
     async def scan(tenant_id: str) -> list[Row]:
         await asyncio.sleep(0.001)
@@ -35,7 +35,7 @@ async def test_S1_long_reads_of_one_tenant_do_not_queue_before_those_of_another(
 
 
 async def test_S1_too_many_long_reads_of_one_tenant_are_refused_and_those_of_another_are_not() -> None:
-    slots, free = LongWork(1), asyncio.Event()
+    slots, free = LongWorkQueue(1), asyncio.Event()
 
     async def scan() -> list[Row]:
         await free.wait()
@@ -56,7 +56,7 @@ async def test_S1_too_many_long_reads_of_one_tenant_are_refused_and_those_of_ano
 
 
 async def test_S1_only_large_writes_of_a_tenant_wait() -> None:
-    slots, free = LongWork(1), asyncio.Event()
+    slots, free = LongWorkQueue(1), asyncio.Event()
     large = [Step("add_user", {"tenant_id": "busy"})] * 100
 
     async def block() -> list[list[Row]]:

@@ -24,7 +24,7 @@ from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.database import PostgresDatabase
 from doorward.storage.postgres.schema import _WORDS, _check
 from doorward.storage.statements import load_migrations, load_statements
-from doorward.stores import Stores, choose, migrate
+from doorward.stores import Stores, migrate, select_stores
 from harness import KEY, PASSWORD, Service, Tenant, read_settings, running, serving
 from made import NOW, claimed, kept_tenant, make_tenant, make_user, tenant_session, user_session
 from servers import Database, OwnPostgres, Servers, own_postgresql, postgresql_tls
@@ -48,7 +48,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def opened(folder: Path, url: str, **more: str) -> AsyncIterator[Stores]:
-    stores = choose(read_settings(folder, environment(url, **more)))
+    stores = select_stores(read_settings(folder, environment(url, **more)))
     await stores.open()
     try:
         yield stores
@@ -758,7 +758,7 @@ async def test_a_role_that_may_not_change_the_schema_is_enough_once_it_is_curren
             session = user_session(tenant.id, user.id)
             await stores.sessions.open(session, cap=1)
             assert await stores.sessions.find(claimed(session)) == session
-            assert await stores.counters.take("key", period=1, burst=1, now=NOW) == 0
+            assert await stores.counters.consume("key", period=1, burst=1, now=NOW) == 0
     finally:
         await asyncio.to_thread(database.run, f"DROP OWNED BY {worker}", f"DROP ROLE {worker}")
 

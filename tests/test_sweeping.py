@@ -22,7 +22,7 @@ async def test_OV6_expired_sessions_and_idle_counters_leave_no_row(workers: Work
     for session in expired:
         await store.open(session, cap=None)
     key = uuid4().hex
-    await workers.one.counters.take(key, period=100, burst=1, now=NOW)
+    await workers.one.counters.consume(key, period=100, burst=1, now=NOW)
     await workers.one.counters.settle(key, Backoff(), now=NOW)
     while await workers.other.sessions.sweep(NOW, limit=2) or await workers.other.counters.sweep(NOW + 10**12, limit=2):
         continue
@@ -40,7 +40,7 @@ async def test_OV6_redis_is_told_to_remove_sessions_and_counters_by_itself(
     brief = user_session(str(uuid4()), str(uuid4()), expires_at=NOW + 60_000)
     for session in (brief, lasting):
         await workers.one.sessions.open(session, cap=None)
-    await workers.one.counters.take(key, period=100, burst=1, now=NOW)
+    await workers.one.counters.consume(key, period=100, burst=1, now=NOW)
     await workers.one.counters.settle(key, Backoff(), now=NOW)
     rows = Rows(read_settings(module_folder, store), servers)
     assert rows.kept_for_good(brief.id, brief.user_id or "", key) == []

@@ -49,7 +49,7 @@ from doorward.master_keys import KeyFile, Presence
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
 from doorward.settings.values import origin_of
-from doorward.stores import Stores, choose
+from doorward.stores import Stores, select_stores
 from doorward.tracing import Traces
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     parts = parts or Parts()
     masters = {kid: key.encode() for kid, key in settings.with_master_key()}
     clock = parts.clock
-    stores = choose(settings, clock, traces.store if traces else None)
+    stores = select_stores(settings, clock, traces.store if traces else None)
     accounts = stores.accounts
     lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
     watch_clock = ClockWatch(clock, parts.monotonic, _clock_was_set)
@@ -106,12 +106,12 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     users = Users(accounts, door, passwords, throttle, house, clock, settings.existing_login == "replace")
     services = Services(
         sessions=door,
-        tenants=Tenants(accounts, stores.keys, door, passwords, current, throttle, clock),
+        tenants=Tenants(accounts, stores.api_keys, door, passwords, current, throttle, clock),
         users=users,
         user_passwords=UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
         devices=UserSessionService(accounts, stores.sessions, throttle, clock),
         refreshing=refreshing,
-        keys=KeyRing(stores.keys, door, throttle, clock),
+        keys=KeyRing(stores.api_keys, door, throttle, clock),
         house=house,
         audit=AuditTrail(stores.audit),
         authentication=Authentication(
@@ -149,7 +149,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     body_memory = BodyMemory()
     apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
     doors = [connections, apart]
-    metrics = _metrics(settings, Sources(watch, passwords, stores.traffic, doors, logs.lines_lost))
+    metrics = _metrics(settings, Sources(watch, passwords, stores.metrics, doors, logs.lines_lost))
 
     async def tick() -> None:
         if metrics:
@@ -178,7 +178,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_FLUSH_SECONDS, activity.flush),
         Chore(_URGENT_SECONDS, activity.flush_urgent),
         Chore(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
-        Chore(_SWEEP_SECONDS, stores.index),
+        Chore(_SWEEP_SECONDS, stores.index_logins),
         Chore(_REST_SECONDS, passwords.rest),
         Chore(_REST_SECONDS, body_memory.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
@@ -258,7 +258,7 @@ def _codec(settings: Settings, masters: dict[str, bytes], clock: ClockWatch) -> 
 
 
 def _activity(stores: Stores, clock: Clock, codec: Codec) -> ActivityRecorder:
-    activity = ActivityRecorder(stores.accounts, stores.sessions, stores.keys, clock)
+    activity = ActivityRecorder(stores.accounts, stores.sessions, stores.api_keys, clock)
     codec.follow_activity(activity.last_seen)
     return activity
 

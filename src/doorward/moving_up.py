@@ -14,10 +14,10 @@ from doorward.core.model import Origin, SessionKind
 from doorward.core.ports import NO_SESSION_POLICY, SessionPolicy, SessionRef, SessionStore
 from doorward.storage import backup
 from doorward.storage.backup import NotABackup, Reader, Writer
-from doorward.storage.carrying import Step, Sum, copy_table, sum_of
+from doorward.storage.carrying import Step, TableChecksum, checksum, copy_table
 from doorward.storage.postgres.address import Address
 from doorward.storage.statements import newest_version
-from doorward.storage.tables import TABLES, Change, Look, Row, changing, looking
+from doorward.storage.tables import TABLES, Row, TableReader, TableWriter, open_reader, open_writer
 
 Place = Path | Address
 
@@ -50,18 +50,18 @@ class BackupFile(NamedTuple):
 
 async def size_of(place: Place, tables: Sequence[str]) -> int:
     """Return how many rows there are in tables."""
-    async with looking(place) as look:
+    async with open_reader(place) as look:
         return sum([await look.count(table) for table in tables])
 
 
-async def move(source: Place, target: Place, step: Step) -> dict[str, Sum]:
+async def move(source: Place, target: Place, step: Step) -> dict[str, TableChecksum]:
     """Make the target's tables those of the source, in one transaction, and prove it; return the sums.
 
     `step` is told of rows twice: when they are carried, and when they are proven to have arrived.
 
     A target that has tenants which the source has not is refused (CannotMove): it is somebody else's.
     """
-    async with looking(source) as here, changing(target) as there:
+    async with open_reader(source) as here, open_writer(target) as there:
         strangers = await _ids(there, "tenants") - await _ids(here, "tenants")
         if strangers:
             raise CannotMove(f"The target has {len(strangers)} tenants that the source has not; it is left as it is.")
@@ -69,7 +69,7 @@ async def move(source: Place, target: Place, step: Step) -> dict[str, Sum]:
             await there.clear(table)
         sums = {table: await copy_table(here, there, table, step) for table in TABLES}
         for table, expected in sums.items():
-            if await sum_of(there, table, step) != expected:
+            if await checksum(there, table, step) != expected:
                 raise CannotMove(f"The table {table} did not arrive as it was sent; the target is left as it was.")
         return sums
 
@@ -82,7 +82,7 @@ async def move_sessions(source: Place, here: SessionStore, there: SessionStore, 
     """
     carried = 0
     policies: dict[str, SessionPolicy] = {}
-    async with looking(source) as look:
+    async with open_reader(source) as look:
         # Of a user that was brought in without a tenant the session has none yet.
         for tenant_id in ("", *await _ids(look, "tenants")):
             await there.revoke_tenant(tenant_id)
@@ -149,7 +149,7 @@ async def back_up(
 async def write_backup(source: Place, writer: Writer, step: Step) -> int:
     """Write a backup of the source as it is now to an open file; return the number of rows."""
     count = 0
-    async with looking(source) as here:
+    async with open_reader(source) as here:
         for table in backup.TABLES:
             columns = await here.columns(table)
             batch: list[Row] = []
@@ -191,7 +191,7 @@ async def restore(target: Place, path: Path, *, passphrase: str | None, step: St
         known = newest_version()
         if reader.header.schema > known:
             raise NotABackup(f"The backup has schema version {reader.header.schema}, this program knows {known}.")
-        async with changing(target) as there:
+        async with open_writer(target) as there:
             before = await _ids(there, "tenants")
             trails = await _trails(there)
             gone = await _gone(there)
@@ -211,7 +211,7 @@ async def restore(target: Place, path: Path, *, passphrase: str | None, step: St
 class _Sieve:
     """Lets through what of a backup is not overtaken by what the target knows."""
 
-    def __init__(self, there: Change, trails: dict[str, int], gone: set[str]) -> None:
+    def __init__(self, there: TableWriter, trails: dict[str, int], gone: set[str]) -> None:
         self._there = there
         self._trails = trails
         self._gone = gone
@@ -238,18 +238,18 @@ class _Sieve:
         return True
 
 
-async def _ids(look: Look, table: str) -> set[str]:
+async def _ids(look: TableReader, table: str) -> set[str]:
     place = (await look.columns(table)).index("id")
     return {row[place] async for row in look.rows(table)}
 
 
-async def _trails(look: Look) -> dict[str, int]:
+async def _trails(look: TableReader) -> dict[str, int]:
     columns = await look.columns("audit_chains")
     tenant, number = columns.index("tenant_id"), columns.index("number")
     return {row[tenant]: row[number] async for row in look.rows("audit_chains")}
 
 
-async def _gone(look: Look) -> set[str]:
+async def _gone(look: TableReader) -> set[str]:
     """Return the ids of tenants, users and API keys of which the target's audit trail says that they are no more."""
     place = (await look.columns("audit")).index("entry")
     gone = {row[0] async for row in look.rows("departed")}

@@ -14,41 +14,41 @@ from typing import TYPE_CHECKING
 from doorward.core.clock import system_clock
 from doorward.core.errors import StoreUnavailable
 from doorward.core.ports import (
-    Accounts,
-    ApiKeys,
-    AuditLog,
+    AccountStore,
+    ApiKeyStore,
+    AuditStore,
     Backoff,
     Clock,
-    Counters,
-    Imports,
-    ResetCodes,
-    Revocations,
+    CounterStore,
+    ImportStore,
+    ResetCodeStore,
+    RevocationStore,
     SessionStore,
 )
 from doorward.settings import Settings
 from doorward.settings.secret_files import mode_of
 from doorward.storage import sqlite
 from doorward.storage.about import server_of
-from doorward.storage.accounts import RelationalAccounts
-from doorward.storage.audit import RelationalAuditLog
-from doorward.storage.counters import RelationalCounters
-from doorward.storage.credentials import RelationalApiKeys, RelationalResetCodes
-from doorward.storage.database import Database, Server
-from doorward.storage.imports import RelationalImports
+from doorward.storage.accounts import RelationalAccountStore
+from doorward.storage.audit import RelationalAuditStore
+from doorward.storage.counters import RelationalCounterStore
+from doorward.storage.credentials import RelationalApiKeyStore, RelationalResetCodeStore
+from doorward.storage.database import Database, ServerInfo
+from doorward.storage.imports import RelationalImportStore
 from doorward.storage.postgres.address import Address as PostgresAddress
 from doorward.storage.probes import Probes
 from doorward.storage.readiness import SharedCheck
 from doorward.storage.redis.address import Address as RedisAddress
-from doorward.storage.revocations import RelationalRevocations
+from doorward.storage.revocations import RelationalRevocationStore
 from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.storage.user_quota import UserQuota
 from doorward.storage.watched import (
+    InstrumentedDatabase,
     InstrumentedSessionStore,
-    Meter,
     Span,
-    Traffic,
-    WatchedDatabase,
+    StoreMeter,
+    StoreMetrics,
     nothing_is_pooled,
 )
 
@@ -71,18 +71,18 @@ class Stores:
     `checks` see whether each store takes writes; `traffic` counts what goes on in them.
     """
 
-    accounts: Accounts
-    keys: ApiKeys
-    reset_codes: ResetCodes
-    audit: AuditLog
+    accounts: AccountStore
+    api_keys: ApiKeyStore
+    reset_codes: ResetCodeStore
+    audit: AuditStore
     sessions: SessionStore
-    counters: Counters
-    revocations: Revocations
-    imports: Imports
+    counters: CounterStore
+    revocations: RevocationStore
+    imports: ImportStore
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     probes: Probes
     database: Database
-    traffic: Traffic
+    metrics: StoreMetrics
     redis: "Redis | None" = None
 
     async def open(self) -> None:
@@ -106,12 +106,12 @@ class Stores:
             lambda: self.counters.evict(_BACKOFF, now=now, limit=_SWEEP_BATCH),
         )
         for batch in batches:
-            await in_batches(partial(_is_full, batch))
-        await in_batches(partial(self.accounts.purge, limit=_SWEEP_BATCH, forget=self.sessions.erase_users))
+            await repeat_until_done(partial(_is_full, batch))
+        await repeat_until_done(partial(self.accounts.purge, limit=_SWEEP_BATCH, forget=self.sessions.erase_users))
 
-    async def index(self) -> None:
+    async def index_logins(self) -> None:
         """Bring new logins into what searches look at, in small batches."""
-        await in_batches(partial(self.accounts.index_logins, limit=_INDEX_BATCH))
+        await repeat_until_done(partial(self.accounts.index_logins, limit=_INDEX_BATCH))
 
     async def close(self) -> None:
         """Finish what is under way and close every store."""
@@ -124,7 +124,7 @@ async def _is_full(batch: Callable[[], Awaitable[int]]) -> bool:
     return await batch() >= _SWEEP_BATCH
 
 
-async def in_batches(batch: Callable[[], Awaitable[object]]) -> None:
+async def repeat_until_done(batch: Callable[[], Awaitable[object]]) -> None:
     """Do a batch again and again while it says that there is more. After each, others have as long as it took."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -134,7 +134,7 @@ async def in_batches(batch: Callable[[], Awaitable[object]]) -> None:
         began = loop.time()
 
 
-def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = None) -> Stores:
+def select_stores(settings: Settings, clock: Clock = system_clock, span: Span | None = None) -> Stores:
     """Return the stores that the settings name, not opened yet. `span` surrounds what is done in them."""
     bare: Database
     if settings.on_postgresql:
@@ -143,69 +143,71 @@ def choose(settings: Settings, clock: Clock = system_clock, span: Span | None = 
         bare = server = PostgresDatabase(
             settings.database_url, size=settings.database_pool, wait=float(settings.database_wait)
         )
-        database, pool = WatchedDatabase(server, Meter("postgresql", span)), server.pooled
+        database, pool = InstrumentedDatabase(server, StoreMeter("postgresql", span)), server.pooled
     else:
         bare = file = SqliteDatabase(settings.database_path)
-        database, pool = WatchedDatabase(file, Meter("sqlite", span), fast=file), nothing_is_pooled
+        database, pool = InstrumentedDatabase(file, StoreMeter("sqlite", span), fast=file), nothing_is_pooled
     sessions, probes = InstrumentedSessionStore(RelationalSessionStore(database)), Probes(bare)
     quota = UserQuota(database, settings.max_users_per_tenant, clock) if settings.max_users_per_tenant else None
     stores = Stores(
-        accounts=RelationalAccounts(database, quota=quota),
-        keys=RelationalApiKeys(database),
-        reset_codes=RelationalResetCodes(database),
-        audit=RelationalAuditLog(database, quota=settings.max_audit_bytes_per_tenant),
+        accounts=RelationalAccountStore(database, quota=quota),
+        api_keys=RelationalApiKeyStore(database),
+        reset_codes=RelationalResetCodeStore(database),
+        audit=RelationalAuditStore(database, quota=settings.max_audit_bytes_per_tenant),
         sessions=sessions,
-        counters=RelationalCounters(database),
-        revocations=RelationalRevocations(database),
-        imports=RelationalImports(database),
-        checks={"database": SharedCheck(partial(_take_a_write, probes, database, clock))},
+        counters=RelationalCounterStore(database),
+        revocations=RelationalRevocationStore(database),
+        imports=RelationalImportStore(database),
+        checks={"database": SharedCheck(partial(_check_write, probes, database, clock))},
         probes=probes,
         database=bare,
-        traffic=Traffic(database, sessions, pool),
+        metrics=StoreMetrics(database, sessions, pool),
     )
-    return _with_redis(stores, settings, clock, span, quota) if settings.redis_url else stores
+    return _with_redis_stores(stores, settings, clock, span, quota) if settings.redis_url else stores
 
 
-async def _take_a_write(probes: Probes, database: WatchedDatabase, clock: Clock) -> None:
+async def _check_write(probes: Probes, database: InstrumentedDatabase, clock: Clock) -> None:
     """Write a little; StoreUnavailable where the database refuses that, or has just refused something larger."""
     await probes.check(clock())
     if database.refuses_writes:
         raise StoreUnavailable(retry_after=1)
 
 
-def _with_redis(stores: Stores, settings: Settings, clock: Clock, span: Span | None, quota: UserQuota | None) -> Stores:
-    from doorward.storage.redis.counters import RedisCounters  # noqa: PLC0415 - see above
-    from doorward.storage.redis.lives import Lives  # noqa: PLC0415 - see above
+def _with_redis_stores(
+    stores: Stores, settings: Settings, clock: Clock, span: Span | None, quota: UserQuota | None
+) -> Stores:
+    from doorward.storage.redis.counters import RedisCounterStore  # noqa: PLC0415 - see above
+    from doorward.storage.redis.lives import ServerTrust  # noqa: PLC0415 - see above
     from doorward.storage.redis.sessions import DurableStores, RedisSessionStore  # noqa: PLC0415 - see above
-    from doorward.storage.redis.watched import WatchedRedis  # noqa: PLC0415 - see above
+    from doorward.storage.redis.watched import InstrumentedRedis  # noqa: PLC0415 - see above
 
-    redis = WatchedRedis(RedisAddress.read(settings.redis_url), Lives(stores.revocations, clock))
-    redis.meter = Meter("redis", span)
-    bare = RedisSessionStore(redis, DurableStores(stores.revocations, stores.keys, stores.audit, clock))
+    redis = InstrumentedRedis(RedisAddress.read(settings.redis_url), ServerTrust(stores.revocations, clock))
+    redis.meter = StoreMeter("redis", span)
+    bare = RedisSessionStore(redis, DurableStores(stores.revocations, stores.api_keys, stores.audit, clock))
     sessions = InstrumentedSessionStore(bare)
     return replace(
         stores,
-        accounts=RelationalAccounts(stores.traffic.database, bare, quota=quota),
+        accounts=RelationalAccountStore(stores.metrics.database, bare, quota=quota),
         sessions=sessions,
-        counters=RedisCounters(redis),
+        counters=RedisCounterStore(redis),
         checks={**stores.checks, "sessions": SharedCheck(redis.probe)},
         redis=redis,
-        traffic=replace(stores.traffic, sessions=sessions, others=(redis.meter,)),
+        metrics=replace(stores.metrics, sessions=sessions, others=(redis.meter,)),
     )
 
 
-def place_of(settings: Settings) -> Path | PostgresAddress:
+def database_of(settings: Settings) -> Path | PostgresAddress:
     """Return where the tables are."""
     return PostgresAddress.read(settings.database_url) if settings.on_postgresql else settings.database_path
 
 
-async def servers(settings: Settings) -> dict[str, Server]:
+async def servers(settings: Settings) -> dict[str, ServerInfo]:
     """Return what the stores say of themselves, under the names of `Stores.checks`; CannotStart where one does not."""
-    found = {"database": await server_of(place_of(settings))}
+    found = {"database": await server_of(database_of(settings))}
     if settings.redis_url:
         from doorward.storage.redis import start  # noqa: PLC0415 - see above
 
-        found["sessions"] = await start.check(RedisAddress.read(settings.redis_url))
+        found["sessions"] = await start.check_server(RedisAddress.read(settings.redis_url))
     return found
 
 
@@ -226,7 +228,7 @@ def migrate(settings: Settings, *, create: bool = True) -> int:
     if settings.redis_url:
         from doorward.storage.redis import start  # noqa: PLC0415 - see above
 
-        asyncio.run(start.check(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
+        asyncio.run(start.check_server(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
     return version
 
 
@@ -245,7 +247,7 @@ def schema_of(settings: Settings) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def reading(settings: Settings) -> AsyncIterator[Accounts]:
+async def read_only_database(settings: Settings) -> AsyncIterator[AccountStore]:
     """Open the accounts for reading alone, of the newest schema already; nothing is written. CannotStart."""
     database: Database
     if settings.on_postgresql:
@@ -257,7 +259,7 @@ async def reading(settings: Settings) -> AsyncIterator[Accounts]:
         database = sqlite.ReadOnlySqliteDatabase(settings.database_path)
     await database.open()
     try:
-        yield RelationalAccounts(database)
+        yield RelationalAccountStore(database)
     finally:
         await database.close()
 

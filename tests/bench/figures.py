@@ -37,9 +37,9 @@ from bench.servers import (
 from doorward.core.model import Session, SessionKind
 from doorward.core.passwords import Argon2Parameters, Hasher, give_way
 from doorward.settings import Settings
-from doorward.storage.redis.records import Names
+from doorward.storage.redis.records import KeyNames
 from doorward.storage.sqlite import connect
-from doorward.stores import choose, place_of
+from doorward.stores import database_of, select_stores
 from harness import read_settings
 from made import user_session
 
@@ -388,7 +388,7 @@ def ending(bench: Bench) -> Figure:
 
 
 async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]:
-    stores = choose(settings)
+    stores = select_stores(settings)
     await stores.open()
     tenant_id = str(uuid4())
     found: dict[int, list[float]] = {1: [], effort.sessions: []}
@@ -413,13 +413,13 @@ async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]
 
 async def _multiply(settings: Settings, session: Session, many: int) -> None:
     """Give a user as many sessions as that, copies of the one it has; to open so many takes longer than all the rest."""
-    names = Names.of(SessionKind.USER, session.user_id or "")
+    names = KeyNames.of(SessionKind.USER, session.user_id or "")
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
             client.eval(_COPY_IN_REDIS, 2, names.session(session.id), names.listed, session.id, many)
         return
     sql = _COPY.format(columns=_COPIED, id=session.id, many=many)
-    place = place_of(settings)
+    place = database_of(settings)
     if isinstance(place, Path):
         with contextlib.closing(connect(place, busy=60)) as connection:
             connection.execute(sql)

@@ -22,9 +22,9 @@ from bench.report import as_text, write
 from bench.results import Bench, Effort, Figure, Line, Ratio
 from bench.servers import SQLITE, Server, call, doorward, fill, verifying
 from doorward.settings import Settings
-from doorward.storage.accounts import RelationalAccounts
+from doorward.storage.accounts import RelationalAccountStore
 from doorward.storage.sqlite import SqliteDatabase
-from doorward.stores import Stores, choose, in_batches
+from doorward.stores import Stores, repeat_until_done, select_stores
 from harness import PASSWORD, read_settings
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -110,7 +110,7 @@ def bring_in(file: Path, tenant_id: str, many: int) -> None:
     async def work() -> None:
         database = SqliteDatabase(file)
         await database.open()
-        accounts = RelationalAccounts(database)
+        accounts = RelationalAccountStore(database)
         waiting = {"tenant_id": tenant_id, "piece": "", "beyond": "", "most": many}
         with click.progressbar(length=many, label=f"{'their index':<22}") as bar:
             before = many
@@ -192,7 +192,7 @@ def sweeping(bench: Bench, many: int) -> Figure:
 
 
 async def _write_while_sweeping(settings: Settings, seconds: float) -> tuple[dict[str, list[float]], int]:
-    sweeper, other = choose(settings), choose(settings)
+    sweeper, other = select_stores(settings), select_stores(settings)
     for stores in (sweeper, other):
         await stores.open()
     found: dict[str, list[float]] = {}
@@ -202,7 +202,7 @@ async def _write_while_sweeping(settings: Settings, seconds: float) -> tuple[dic
         until = perf_counter() + seconds
         while perf_counter() < until:
             began = perf_counter()
-            await stores.counters.take(name, period=1, burst=1_000_000, now=_AT)
+            await stores.counters.consume(name, period=1, burst=1_000_000, now=_AT)
             found.setdefault(name, []).append((perf_counter() - began) * 1e3)
             await asyncio.sleep(_WRITE_EVERY)
 
@@ -216,7 +216,7 @@ async def _write_while_sweeping(settings: Settings, seconds: float) -> tuple[dic
     await asyncio.gather(write("nothing swept", other))
     until = perf_counter() + seconds
     await asyncio.gather(
-        in_batches(sweep), write("sweeping, same worker", sweeper), write("sweeping, another worker", other)
+        repeat_until_done(sweep), write("sweeping, same worker", sweeper), write("sweeping, another worker", other)
     )
     for stores in (sweeper, other):
         await stores.close()

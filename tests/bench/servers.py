@@ -22,7 +22,7 @@ from doorward.core.clock import system_clock
 from doorward.core.sessions import SessionLifetimes, SessionService
 from doorward.core.tokens import Codec
 from doorward.settings import Settings
-from doorward.stores import choose
+from doorward.stores import select_stores
 from harness import KEY, PASSWORD, Process, read_settings
 from redis_servers import own_redis
 from servers import own_postgresql
@@ -209,7 +209,7 @@ def log_in_again(settings: Settings, users: list[User], times: int) -> list[User
     """Return more logins of each user, made beside the server on the same stores, since each would cost a hash."""
 
     async def open_sessions() -> list[User]:
-        stores = choose(settings)
+        stores = select_stores(settings)
         await stores.open()
         masters = {kid: key.encode() for kid, key in settings.jwt_key}
         door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), system_clock, SessionLifetimes())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.bystanders import Bystanders
-from doorward.stores import choose
+from doorward.stores import select_stores
 from harness import read_settings
 from made import Workers
 from servers import Servers
@@ -46,7 +46,7 @@ def settled(
     """Bystanders in the stores of this module, and what is to be seen of them."""
 
     async def settle() -> tuple[Bystanders, dict[str, Any]]:
-        bystanders, stores = Bystanders(), choose(read_settings(module_folder, store))
+        bystanders, stores = Bystanders(), select_stores(read_settings(module_folder, store))
         await stores.open()
         try:
             await bystanders.settle(stores)

@@ -11,7 +11,7 @@ import pytest
 
 from doorward.core.identity import canonical
 from doorward.core.model import MAX_CLOCK_SKEW, Event, Origin, User
-from doorward.core.ports import Accounts, Found, SessionPolicy
+from doorward.core.ports import AccountStore, SessionPolicy, UserMatches
 from harness import read_settings
 from made import NOW, Workers, claimed, kept_tenant, made_event, make_tenant, make_user, user_session
 from rows import Rows
@@ -259,19 +259,19 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"doorward.storage.accounts.{name}", value)
 
 
-async def kept_users(accounts: Accounts, logins: Iterable[str]) -> dict[str, User]:
+async def kept_users(accounts: AccountStore, logins: Iterable[str]) -> dict[str, User]:
     tenant = await kept_tenant(accounts)
     users = {login: make_user(tenant.id, login=login) for login in logins}
     assert all(await accounts.add_users(list(users.values())))
     return users
 
 
-async def brought_in(accounts: Accounts) -> None:
+async def brought_in(accounts: AccountStore) -> None:
     while await accounts.index_logins(limit=7):
         pass
 
 
-async def searched(accounts: Accounts, tenant_id: str, part: str, limit: int = 6) -> list[str]:
+async def searched(accounts: AccountStore, tenant_id: str, part: str, limit: int = 6) -> list[str]:
     """Follow a search to its end; return the logins found, in order."""
     logins: list[str] = []
     after = ""
@@ -279,7 +279,7 @@ async def searched(accounts: Accounts, tenant_id: str, part: str, limit: int = 6
         found = await accounts.search_users(tenant_id, part=part, after=after, limit=limit)
         logins += [user.login for user in found.users]
         assert len(found.users) <= limit
-        after = found.looked_up_to or (canonical(logins[-1]) if len(found.users) == limit else "")
+        after = found.searched_up_to or (canonical(logins[-1]) if len(found.users) == limit else "")
         if not after:
             return logins
 
@@ -331,9 +331,9 @@ async def test_a_page_of_a_search_takes_a_bounded_number_of_steps_and_says_how_f
     # Every piece of it is in many logins, but it is in none.
     page = await accounts.search_users(tenant_id, part="@example.orgle.org", after="", limit=3)
     ordered = sorted(map(canonical, LOGINS))
-    assert page == Found([], ordered[19])
+    assert page == UserMatches([], ordered[19])
     page = await accounts.search_users(tenant_id, part="@example.orgle.org", after=ordered[19], limit=3)
-    assert page == Found([], ordered[39])
+    assert page == UserMatches([], ordered[39])
 
 
 @pytest.mark.usefixtures("small")
@@ -359,7 +359,7 @@ async def test_T6_matches_of_another_tenant_take_no_place_on_a_page(workers: Wor
     assert all(await accounts.add_users(matches))
     if kind != "waiting":
         await brought_in(elsewhere)
-    assert await elsewhere.search_users(mine, part="person", after="", limit=6) == Found(matches[:6])
+    assert await elsewhere.search_users(mine, part="person", after="", limit=6) == UserMatches(matches[:6])
 
 
 @pytest.mark.usefixtures("small")
@@ -455,7 +455,7 @@ async def test_text_that_no_name_can_hold_finds_nothing(workers: Workers) -> Non
     for text in ["\x00", "a\x00b"]:
         assert await accounts.user_by_login(tenant.id, text) is None
         assert await accounts.tenant_by_email(text) is None
-        assert await accounts.search_users(tenant.id, part=text, after="", limit=10) == Found([])
+        assert await accounts.search_users(tenant.id, part=text, after="", limit=10) == UserMatches([])
 
 
 async def test_a_user_is_deleted_once_and_its_login_is_free_again(workers: Workers) -> None:
@@ -634,7 +634,7 @@ async def test_N6_users_are_found_by_address_in_any_spelling_and_by_sub_to_the_l
     assert all(await accounts.add_users(others))
     for spelling in (*list(ADDRESSES.values())[:3], "ADA@EXAMPLE.ORG"):
         found = await elsewhere.users_by_email(tenant.id, spelling, after="", limit=10)
-        assert found == Found(users[:3])
+        assert found == UserMatches(users[:3])
     assert (await elsewhere.users_by_email(tenant.id, "ada@example.org", after="", limit=2)).users == users[:2]
     assert (await elsewhere.users_by_email(tenant.id, "ada@example.org", after="ada", limit=2)).users == users[1:3]
     assert (await elsewhere.users_by_email(tenant.id, "da@example.org", after="", limit=2)).users == []
@@ -649,7 +649,7 @@ async def test_N6_a_page_of_found_users_holds_no_others_and_no_more_than_its_lim
     users = [make_user(tenant.id, login=f"user-{n}", email=f"{n % 2}@example.org", sub=f"{n % 2}") for n in range(6)]
     assert all(await accounts.add_users(users))
     found = await elsewhere.users_by_email(tenant.id, "1@example.org", after="", limit=2)
-    assert found == Found([users[1], users[3]])
+    assert found == UserMatches([users[1], users[3]])
     assert await elsewhere.users_by_sub(tenant.id, "1", after="", limit=2) == [users[1], users[3]]
     assert await elsewhere.users_by_sub(tenant.id, "1", after="user-1", limit=2) == [users[3], users[5]]
 
@@ -670,7 +670,7 @@ async def test_N6_a_user_is_found_by_the_address_it_has_now_whatever_wrote_it(
         "changed",
         "put",
     ]
-    assert await elsewhere.users_by_email(tenant.id, "user@example.org", after="", limit=9) == Found([])
+    assert await elsewhere.users_by_email(tenant.id, "user@example.org", after="", limit=9) == UserMatches([])
     # A former version knows of no keys.
     rows = Rows(read_settings(module_folder, store), servers)
     rows.run(
@@ -692,8 +692,10 @@ async def test_N6_a_page_of_addresses_of_one_key_may_be_short_and_says_how_far_i
     long = "a" * 300
     users = [make_user(tenant.id, login=f"user-{n}", email=f"{long}{'xy'[n % 2]}@b") for n in range(4)]
     assert all(await accounts.add_users(users))
-    assert await elsewhere.users_by_email(tenant.id, f"{long}X@b", after="", limit=2) == Found([users[0]], "user-1")
-    assert await elsewhere.users_by_email(tenant.id, f"{long}x@b", after="user-1", limit=3) == Found([users[2]])
+    assert await elsewhere.users_by_email(tenant.id, f"{long}X@b", after="", limit=2) == UserMatches(
+        [users[0]], "user-1"
+    )
+    assert await elsewhere.users_by_email(tenant.id, f"{long}x@b", after="user-1", limit=3) == UserMatches([users[2]])
 
 
 async def test_TI3_a_user_is_changed_by_its_own_tenant_only(workers: Workers) -> None:

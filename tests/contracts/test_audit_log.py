@@ -6,7 +6,7 @@ import json
 from uuid import uuid4
 
 from doorward.core.audit import AuditTrail
-from doorward.core.ports import Entry
+from doorward.core.ports import AuditEntry
 from doorward.storage.database import Step
 from made import NOW, Workers, made_event
 
@@ -15,7 +15,7 @@ def chained(previous: str, text: str) -> str:
     return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
 
 
-async def whole(workers: Workers, tenant_id: str) -> list[Entry]:
+async def whole(workers: Workers, tenant_id: str) -> list[AuditEntry]:
     return list(reversed(await workers.other.audit.page(tenant_id, before=None, limit=1000)))
 
 

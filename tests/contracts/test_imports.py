@@ -9,8 +9,8 @@ async def test_the_last_complete_run_of_each_source_is_remembered(workers: Worke
     here, elsewhere = workers.one.imports, workers.other.imports
     source, another = str(uuid4()), str(uuid4())
     assert await here.last(source) is None
-    await here.note(source, 1_000)
+    await here.record(source, 1_000)
     assert (await elsewhere.last(source), await elsewhere.last(another)) == (1_000, None)
-    await elsewhere.note(source, 2_000)
-    await here.note(source, 1_500)
+    await elsewhere.record(source, 2_000)
+    await here.record(source, 1_500)
     assert await here.last(source) == 2_000

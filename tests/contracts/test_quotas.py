@@ -14,9 +14,9 @@ import pytest
 from doorward.core.audit import SERVICE, AuditTrail
 from doorward.core.errors import QuotaExceeded
 from doorward.core.model import MAX_CLOCK_SKEW, Event, Tenant
-from doorward.core.ports import Accounts, Entry
+from doorward.core.ports import AccountStore, AuditEntry
 from doorward.storage.database import Step
-from doorward.stores import Stores, choose
+from doorward.stores import Stores, select_stores
 from harness import TurnableClock, read_settings
 from made import NOW, Workers, kept_tenant, made_event, make_user
 
@@ -31,14 +31,14 @@ async def limited(store: dict[str, str], module_folder: Path, clock: TurnableClo
     async with AsyncExitStack() as stack:
         opened: list[Stores] = []
         for _ in range(2):
-            stores = choose(settings, clock)
+            stores = select_stores(settings, clock)
             await stores.open()
             stack.push_async_callback(stores.close)
             opened.append(stores)
         yield Workers(*opened)
 
 
-async def create(accounts: Accounts, tenant: Tenant, **more: Any) -> bool:
+async def create(accounts: AccountStore, tenant: Tenant, **more: Any) -> bool:
     """Create a user; False where the quota refuses it."""
     try:
         assert await accounts.add_user(make_user(tenant.id, **more), events=[made_event(tenant.id, "create")])
@@ -47,7 +47,7 @@ async def create(accounts: Accounts, tenant: Tenant, **more: Any) -> bool:
     return True
 
 
-async def size(accounts: Accounts, tenant: Tenant) -> int:
+async def size(accounts: AccountStore, tenant: Tenant) -> int:
     return len(await accounts.list_users(tenant.id, after="", limit=1000))
 
 
@@ -113,7 +113,7 @@ async def test_S5_creations_replacements_and_deletions_at_once_are_counted(limit
     tenant = await kept_tenant(limited.one.accounts)
     chance = random.Random(5)
 
-    async def act(accounts: Accounts) -> None:
+    async def act(accounts: AccountStore) -> None:
         for _ in range(12):
             login = f"u{chance.randrange(8)}"
             try:
@@ -258,7 +258,7 @@ async def tight(store: dict[str, str], module_folder: Path) -> AsyncIterator[Wor
     async with AsyncExitStack() as stack:
         opened: list[Stores] = []
         for _ in range(2):
-            stores = choose(settings)
+            stores = select_stores(settings)
             await stores.open()
             stack.push_async_callback(stores.close)
             opened.append(stores)
@@ -274,7 +274,7 @@ async def trim(stores: Stores, *, now: int = NOW, limit: int = 7) -> None:
         pass
 
 
-async def entries(stores: Stores, tenant_id: str) -> list[Entry]:
+async def entries(stores: Stores, tenant_id: str) -> list[AuditEntry]:
     """Return a tenant's entries, oldest first, having checked that they are a whole chain."""
     chain = await AuditTrail(stores.audit).check(tenant_id)
     assert chain.broken_at is None
@@ -283,11 +283,11 @@ async def entries(stores: Stores, tenant_id: str) -> list[Entry]:
     return found
 
 
-def actions(found: list[Entry]) -> list[str]:
+def actions(found: list[AuditEntry]) -> list[str]:
     return [json.loads(entry.text)["action"] for entry in found]
 
 
-def size_of(found: list[Entry]) -> int:
+def size_of(found: list[AuditEntry]) -> int:
     return sum(len(entry.text.encode()) for entry in found)
 
 

@@ -21,7 +21,7 @@ async def all_of(workers: Workers, *, limit: int) -> list[Revocation]:
 async def test_an_ending_is_remembered_once_and_pages_go_through_all_in_one_order(workers: Workers) -> None:
     run = uuid4().hex
     endings = [Revocation(f"place-{n}", f"{run}{name}", expires_at=None) for n, name in enumerate("Zz-_a0A~ä")]
-    await asyncio.gather(*(workers.revocations[n % 2].note(ending) for n, ending in enumerate([*endings, *endings])))
+    await asyncio.gather(*(workers.revocations[n % 2].record(ending) for n, ending in enumerate([*endings, *endings])))
     found = [ending for ending in await all_of(workers, limit=2) if ending.name.startswith(run)]
     assert found == sorted(endings, key=lambda ending: ending.name)
 
@@ -31,7 +31,7 @@ async def test_a_sweep_removes_only_endings_of_what_would_be_over_by_now(workers
     run = uuid4().hex
     over, later, always = (Revocation("place", f"{run}{n}", at) for n, at in enumerate([NOW, NOW + 1, None]))
     for ending in (over, later, always):
-        await store.note(ending)
+        await store.record(ending)
     while await elsewhere.sweep(NOW, limit=1):
         continue
     assert [ending for ending in await all_of(workers, limit=50) if ending.name.startswith(run)] == [later, always]

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from doorward.core.identity import canonical
-from doorward.storage.accounts import RelationalAccounts
+from doorward.storage.accounts import RelationalAccountStore
 from doorward.storage.database import Step
 from harness import read_settings
 from made import Workers, kept_tenant, make_user
@@ -60,16 +60,16 @@ def cut(login: str) -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-def accounts(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> RelationalAccounts:
+def accounts(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> RelationalAccountStore:
     """Accounts that take each tenant by itself, and ten logins for many."""
     monkeypatch.setattr("doorward.storage.accounts._FEW_LOGINS", 10)
     monkeypatch.setattr("doorward.storage.accounts._TENANTS_TOGETHER", 1)
     accounts = workers.one.accounts
-    assert isinstance(accounts, RelationalAccounts)
+    assert isinstance(accounts, RelationalAccountStore)
     return accounts
 
 
-async def two_tenants(accounts: RelationalAccounts, logins: Iterable[str], rows: Rows) -> tuple[str, Index, Index]:
+async def two_tenants(accounts: RelationalAccountStore, logins: Iterable[str], rows: Rows) -> tuple[str, Index, Index]:
     """Keep users of the same logins of two tenants, when nothing else waits; return the id of the first in order."""
     while await accounts.index_logins(limit=100):
         pass
@@ -79,7 +79,7 @@ async def two_tenants(accounts: RelationalAccounts, logins: Iterable[str], rows:
     return ids[0], Index(rows, ids[0]), Index(rows, ids[1])
 
 
-async def step(accounts: RelationalAccounts, state: Callable[[], object]) -> None:
+async def step(accounts: RelationalAccountStore, state: Callable[[], object]) -> None:
     """Bring logins in until something changes."""
     before = state()
     while state() == before:
@@ -92,7 +92,7 @@ def rows(store: dict[str, str], module_folder: Path, servers: Servers) -> Rows:
 
 
 async def test_T6_a_login_of_up_to_a_hundred_characters_is_cut_and_a_longer_one_is_not(
-    accounts: RelationalAccounts, rows: Rows
+    accounts: RelationalAccountStore, rows: Rows
 ) -> None:
     _, first, second = await two_tenants(accounts, LOGINS, rows)
     while await accounts.index_logins(limit=BATCH):
@@ -102,7 +102,9 @@ async def test_T6_a_login_of_up_to_a_hundred_characters_is_cut_and_a_longer_one_
     assert first.waiting() == second.waiting() == set()
 
 
-async def test_T6_logins_of_one_tenant_are_brought_in_batch_by_batch(accounts: RelationalAccounts, rows: Rows) -> None:
+async def test_T6_logins_of_one_tenant_are_brought_in_batch_by_batch(
+    accounts: RelationalAccountStore, rows: Rows
+) -> None:
     tenant_id, first, second = await two_tenants(accounts, LOGINS, rows)
     ordered = sorted(map(canonical, LOGINS))
     await step(accounts, first.waiting)
@@ -118,7 +120,7 @@ async def test_T6_logins_of_one_tenant_are_brought_in_batch_by_batch(accounts: R
 
 
 async def test_T6_users_of_a_former_version_are_taken_over_batch_by_batch(
-    accounts: RelationalAccounts, rows: Rows
+    accounts: RelationalAccountStore, rows: Rows
 ) -> None:
     tenant_id, first, second = await two_tenants(accounts, LOGINS, rows)
     ordered = sorted(map(canonical, LOGINS))
@@ -133,7 +135,7 @@ async def test_T6_users_of_a_former_version_are_taken_over_batch_by_batch(
     await step(accounts, first.waiting)
     assert (first.waiting(), first.taken()) == (set(ordered[BATCH : 2 * BATCH]), ordered[2 * BATCH - 1])
     # A worker that is late takes nothing back.
-    await accounts._take_over(tenant_id, "", BATCH)
+    await accounts._index_page(tenant_id, "", BATCH)
     assert first.taken() == ordered[2 * BATCH - 1]
     while await accounts.index_logins(limit=BATCH):
         pass
@@ -142,7 +144,7 @@ async def test_T6_users_of_a_former_version_are_taken_over_batch_by_batch(
 
 @pytest.mark.parametrize("state", ["waiting", "cut"])
 async def test_N6_a_renamed_user_is_indexed_by_its_new_login_alone(
-    accounts: RelationalAccounts, rows: Rows, state: str
+    accounts: RelationalAccountStore, rows: Rows, state: str
 ) -> None:
     tenant_id, first, second = await two_tenants(accounts, LOGINS, rows)
     if state == "cut":
@@ -167,7 +169,7 @@ async def test_N6_a_renamed_user_is_indexed_by_its_new_login_alone(
 
 @pytest.mark.parametrize("step", ["taken over", "cut"])
 async def test_T6_a_user_who_is_deleted_while_it_is_brought_in_leaves_no_row(
-    accounts: RelationalAccounts, rows: Rows, servers: Servers, step: str
+    accounts: RelationalAccountStore, rows: Rows, servers: Servers, step: str
 ) -> None:
     if rows.on_sqlite:
         pytest.skip("Writers of SQLite are alone.")
@@ -176,7 +178,7 @@ async def test_T6_a_user_who_is_deleted_while_it_is_brought_in_leaves_no_row(
     if step == "taken over":
         first.set_taken("''")
         first.forget_waiting()
-        bringing_in: Coroutine[Any, Any, object] = accounts._take_over(tenant_id, "", BATCH)
+        bringing_in: Coroutine[Any, Any, object] = accounts._index_page(tenant_id, "", BATCH)
     else:
         bringing_in = accounts._db.write(Step("index_logins", batch), Step("forget_indexed", batch))
     name = rows.settings.database_url.rpartition("/")[2]

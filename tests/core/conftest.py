@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from doorward.storage.accounts import RelationalAccounts
-from doorward.storage.counters import RelationalCounters
+from doorward.storage.accounts import RelationalAccountStore
+from doorward.storage.counters import RelationalCounterStore
 from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 
@@ -18,8 +18,8 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
 
 
 @pytest.fixture
-def accounts(database: SqliteDatabase) -> RelationalAccounts:
-    return RelationalAccounts(database)
+def accounts(database: SqliteDatabase) -> RelationalAccountStore:
+    return RelationalAccountStore(database)
 
 
 @pytest.fixture
@@ -28,5 +28,5 @@ def sessions(database: SqliteDatabase) -> RelationalSessionStore:
 
 
 @pytest.fixture
-def counters(database: SqliteDatabase) -> RelationalCounters:
-    return RelationalCounters(database)
+def counters(database: SqliteDatabase) -> RelationalCounterStore:
+    return RelationalCounterStore(database)

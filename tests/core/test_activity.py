@@ -10,14 +10,14 @@ from doorward.core.activity import ActivityRecorder
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.ports import SessionPolicy, SessionRef
-from doorward.storage.accounts import RelationalAccounts
-from doorward.storage.credentials import RelationalApiKeys
+from doorward.storage.accounts import RelationalAccountStore
+from doorward.storage.credentials import RelationalApiKeyStore
 from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import TurnableClock
 
 
-class Watched(RelationalAccounts):
+class Watched(RelationalAccountStore):
     """Accounts on the real database that note what is written, and may be told to refuse or to take their time."""
 
     def __init__(self, database: SqliteDatabase) -> None:
@@ -39,7 +39,7 @@ class Seen(ActivityRecorder):
     """Activity that is told of sessions as a verification finds them: read from the store at that moment."""
 
     def __init__(
-        self, accounts: Watched, sessions: RelationalSessionStore, keys: RelationalApiKeys, clock: TurnableClock
+        self, accounts: Watched, sessions: RelationalSessionStore, keys: RelationalApiKeyStore, clock: TurnableClock
     ) -> None:
         super().__init__(accounts, sessions, keys, clock)
         self.store = sessions
@@ -69,7 +69,7 @@ async def activity(accounts: Watched, database: SqliteDatabase, clock: TurnableC
     sessions = RelationalSessionStore(database)
     for name in ("alice", "bob"):
         await sessions.open(session(name, clock()), cap=None)
-    return Seen(accounts, sessions, RelationalApiKeys(database), clock)
+    return Seen(accounts, sessions, RelationalApiKeyStore(database), clock)
 
 
 async def last_seen(accounts: Watched, user_id: str = "alice") -> int:

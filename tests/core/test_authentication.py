@@ -20,10 +20,10 @@ from doorward.core.tenant_settings import House
 from doorward.core.tenants import Tenants
 from doorward.core.throttle import Throttle
 from doorward.core.tokens import Codec
-from doorward.storage.accounts import RelationalAccounts
-from doorward.storage.audit import RelationalAuditLog
-from doorward.storage.counters import RelationalCounters
-from doorward.storage.credentials import RelationalApiKeys
+from doorward.storage.accounts import RelationalAccountStore
+from doorward.storage.audit import RelationalAuditStore
+from doorward.storage.counters import RelationalCounterStore
+from doorward.storage.credentials import RelationalApiKeyStore
 from doorward.storage.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import CHEAP, TurnableClock
@@ -32,7 +32,7 @@ from made import claimed, kept_tenant, make_user, user_session
 MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="
 
 
-class Overtaken(RelationalAccounts):
+class Overtaken(RelationalAccountStore):
     """Accounts of which look-ups are overtaken by something else, after they have read: so many, one after another."""
 
     overtake: Callable[[], Awaitable[object]] | None = None
@@ -73,13 +73,13 @@ class Parts(NamedTuple):
 
 @pytest.fixture
 async def parts(
-    database: SqliteDatabase, sessions: RelationalSessionStore, counters: RelationalCounters, clock: TurnableClock
+    database: SqliteDatabase, sessions: RelationalSessionStore, counters: RelationalCounterStore, clock: TurnableClock
 ) -> Parts:
     accounts = Overtaken(database)
     door = SessionService(sessions, Codec({"1": MASTER}, "doorward"), clock, SessionLifetimes())
     passwords = Passwords(Hasher(CHEAP), threads=1, patience=5)
     throttle = Throttle(counters, clock, (b"pepper",), monotonic=clock.monotonic)
-    audit, keys = RelationalAuditLog(database), RelationalApiKeys(database)
+    audit, keys = RelationalAuditStore(database), RelationalApiKeyStore(database)
     current = CurrentPassword(passwords, throttle, audit)
     tenants = Tenants(accounts, keys, door, passwords, current, throttle, clock)
     authentication = Authentication(

@@ -9,7 +9,7 @@ import pytest
 from doorward.core.login_timing import LoginTiming
 from doorward.core.passwords import Hasher, Passwords
 from doorward.core.throttle import TENANTS
-from doorward.storage.accounts import RelationalAccounts
+from doorward.storage.accounts import RelationalAccountStore
 from harness import CHEAP, TurnableClock
 from made import kept_tenant, make_tenant, make_user
 
@@ -32,7 +32,7 @@ def passwords() -> Passwords:
 
 
 @pytest.fixture
-def timing(accounts: RelationalAccounts, passwords: Passwords, clock: TurnableClock) -> LoginTiming:
+def timing(accounts: RelationalAccountStore, passwords: Passwords, clock: TurnableClock) -> LoginTiming:
     return LoginTiming(accounts, passwords, clock, least=0.0)
 
 
@@ -42,7 +42,7 @@ async def is_delayed(timing: LoginTiming, realm: str) -> bool:
 
 
 async def test_S7_what_tenants_users_have_is_known_before_one_of_them_logs_in(
-    timing: LoginTiming, accounts: RelationalAccounts
+    timing: LoginTiming, accounts: RelationalAccountStore
 ) -> None:
     mine, theirs = await kept_tenant(accounts), await kept_tenant(accounts)
     for stored in (OWN, COSTLY, ""):
@@ -54,7 +54,7 @@ async def test_S7_what_tenants_users_have_is_known_before_one_of_them_logs_in(
 
 
 async def test_S7_a_tenants_own_login_is_delayed_by_the_costliest_hash_of_any_tenant(
-    timing: LoginTiming, accounts: RelationalAccounts
+    timing: LoginTiming, accounts: RelationalAccountStore
 ) -> None:
     await kept_tenant(accounts)
     assert not await is_delayed(timing, TENANTS)
@@ -64,7 +64,7 @@ async def test_S7_a_tenants_own_login_is_delayed_by_the_costliest_hash_of_any_te
 
 
 async def test_S7_a_hash_that_no_sample_finds_is_remembered_from_the_login_that_met_it(
-    timing: LoginTiming, passwords: Passwords, accounts: RelationalAccounts, clock: TurnableClock
+    timing: LoginTiming, passwords: Passwords, accounts: RelationalAccountStore, clock: TurnableClock
 ) -> None:
     tenant = await kept_tenant(accounts)
     assert not await is_delayed(timing, tenant.id)
@@ -76,7 +76,7 @@ async def test_S7_a_hash_that_no_sample_finds_is_remembered_from_the_login_that_
 
 
 async def test_S7_a_tenant_whose_users_have_new_hashes_is_as_quick_as_others_an_hour_later(
-    timing: LoginTiming, accounts: RelationalAccounts, clock: TurnableClock
+    timing: LoginTiming, accounts: RelationalAccountStore, clock: TurnableClock
 ) -> None:
     tenant = await kept_tenant(accounts)
     user = make_user(tenant.id, password_hash=COSTLY)
@@ -90,7 +90,7 @@ async def test_S7_a_tenant_whose_users_have_new_hashes_is_as_quick_as_others_an_
 
 
 async def test_S7_users_are_looked_at_once_a_minute(
-    timing: LoginTiming, accounts: RelationalAccounts, clock: TurnableClock
+    timing: LoginTiming, accounts: RelationalAccountStore, clock: TurnableClock
 ) -> None:
     tenant = await kept_tenant(accounts)
     user = make_user(tenant.id, password_hash=OWN)
@@ -104,7 +104,7 @@ async def test_S7_users_are_looked_at_once_a_minute(
 
 
 async def test_S7_any_user_of_a_large_tenant_may_be_in_a_sample(
-    timing: LoginTiming, accounts: RelationalAccounts
+    timing: LoginTiming, accounts: RelationalAccountStore
 ) -> None:
     tenant = await kept_tenant(accounts)
     users = [make_user(tenant.id, login=f"{n:04}", password_hash=OWN if n % 10 else COSTLY) for n in range(1000)]

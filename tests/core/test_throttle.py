@@ -8,7 +8,7 @@ import pytest
 from doorward.core.errors import AccountLocked, TooManyAttempts, TooManyRequests
 from doorward.core.ports import Backoff
 from doorward.core.throttle import TENANTS, Budget, Budgets, Throttle, peppers
-from doorward.storage.counters import RelationalCounters
+from doorward.storage.counters import RelationalCounterStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import TurnableClock
 
@@ -17,7 +17,7 @@ PEPPERS = peppers([b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="])
 
 
 @pytest.fixture
-def throttle(counters: RelationalCounters, clock: TurnableClock) -> Throttle:
+def throttle(counters: RelationalCounterStore, clock: TurnableClock) -> Throttle:
     """A throttle whose attempts do not wait for others in flight."""
     return Throttle(counters, clock, PEPPERS, patience=0, monotonic=clock.monotonic)
 
@@ -96,7 +96,7 @@ async def test_BF9_no_earlier_than_the_millisecond_and_no_later(throttle: Thrott
     await throttle.address(ADDRESS)
 
 
-async def test_BF10_two_workers_share_a_budget(counters: RelationalCounters, clock: TurnableClock) -> None:
+async def test_BF10_two_workers_share_a_budget(counters: RelationalCounterStore, clock: TurnableClock) -> None:
     workers = [Throttle(counters, clock, PEPPERS, Budgets(address=Budget(1000, 4))) for _ in range(2)]
     for turn in range(4):
         await workers[turn % 2].address(ADDRESS)
@@ -326,7 +326,7 @@ async def test_EN3_a_name_that_does_not_exist_is_counted_and_no_counter_tells_it
     throttle: Throttle, database: SqliteDatabase
 ) -> None:
     await fail(throttle, "nobody-of-this-name")
-    await throttle.counters.take("x", period=1, burst=1, now=1)
+    await throttle.counters.consume("x", period=1, burst=1, now=1)
     files = b"".join(path.read_bytes() for path in database._path.parent.iterdir())
     assert throttle.key("tenant-a", "nobody-of-this-name").encode() in files
     assert b"nobody-of-this-name" not in files
@@ -349,7 +349,7 @@ def test_TI3_no_name_can_be_made_to_share_the_counter_of_another_realm(throttle:
 
 
 async def test_BF2_of_a_burst_of_wrong_passwords_only_the_free_ones_are_looked_at(
-    counters: RelationalCounters, clock: TurnableClock
+    counters: RelationalCounterStore, clock: TurnableClock
 ) -> None:
     workers = [Throttle(counters, clock, PEPPERS, patience=0) for _ in range(4)]
     looked_at, gate = 0, asyncio.Event()
@@ -371,7 +371,7 @@ async def test_BF2_of_a_burst_of_wrong_passwords_only_the_free_ones_are_looked_a
 
 
 async def test_BF3_right_passwords_in_parallel_wait_for_one_another_and_all_pass(
-    counters: RelationalCounters, clock: TurnableClock
+    counters: RelationalCounterStore, clock: TurnableClock
 ) -> None:
     throttle = Throttle(counters, clock, PEPPERS, patience=60)
 
@@ -383,7 +383,7 @@ async def test_BF3_right_passwords_in_parallel_wait_for_one_another_and_all_pass
     await asyncio.gather(*(login() for _ in range(20)))
 
 
-class SlowCounters(RelationalCounters):
+class SlowCounters(RelationalCounterStore):
     """Counters whose failures take a while to be written, as they do on a network."""
 
     async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
@@ -429,7 +429,7 @@ async def test_a_reservation_that_a_crash_left_behind_is_forgotten(throttle: Thr
 
 
 async def test_failures_under_a_former_master_key_are_shown_too(
-    counters: RelationalCounters, clock: TurnableClock
+    counters: RelationalCounterStore, clock: TurnableClock
 ) -> None:
     old, new = peppers([b"o" * 32]), peppers([b"n" * 32])
     before = Throttle(counters, clock, old, patience=0)

@@ -17,7 +17,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from doorward.core.errors import StoreUnavailable
-from doorward.stores import choose, migrate
+from doorward.stores import migrate, select_stores
 from harness import read_settings
 from made_up import user_session
 from redis_servers import own_redis
@@ -56,7 +56,7 @@ def _redis(_folder: Path) -> Iterator[tuple[dict[str, str], Measure]]:
 
 async def open_sessions(settings: dict[str, str], folder: Path, count: int) -> float:
     """Open sessions of one tenant in the stores that `settings` choose; return the seconds it took."""
-    stores = choose(read_settings(folder, settings))
+    stores = select_stores(read_settings(folder, settings))
     await stores.open()
     began = time.monotonic()
     tenant = str(uuid4())

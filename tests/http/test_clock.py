@@ -17,7 +17,7 @@ from harness import KEY, PASSWORD, Service, Tenant, TurnableClock, running
 from inside import carry_out, services
 
 STEPS = {"10 s": 10, "2 h": 7_200, "30 d": 30 * 86_400}
-AT_ONCE = Backoff().free + 1
+AT_ONCE = Backoff().free_attempts + 1
 _years = count()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from doorward.stores import choose
+from doorward.stores import select_stores
 from harness import PASSWORD, Service, Tenant
 from rows import Rows
 from servers import Servers
@@ -26,7 +26,7 @@ def sweep(service: Service) -> None:
     """Do at once what every worker does every half minute."""
 
     async def run() -> None:
-        stores = choose(service.settings)
+        stores = select_stores(service.settings)
         await stores.open()
         try:
             assert service.clock

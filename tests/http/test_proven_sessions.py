@@ -14,7 +14,7 @@ from harness import PASSWORD, Service, Tenant
 from inside import carry_out, services
 
 RULE = Backoff()
-AT_ONCE = RULE.free + 1
+AT_ONCE = RULE.free_attempts + 1
 
 
 def right_user(tenant: Tenant) -> httpx.Response:
@@ -82,7 +82,7 @@ def lock(shared: Service, tenant: Tenant, proven: Proven, session: str = "") -> 
     realm, name = (tenant.id, "alice") if proven in OF_USERS else (TENANTS, tenant.email)
 
     async def fail() -> None:
-        for _ in range(RULE.cap):
+        for _ in range(RULE.max_failures):
             await throttle.counters.settle(throttle.key(realm, name, session), RULE, now=system_clock())
 
     carry_out(shared, fail())

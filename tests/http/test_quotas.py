@@ -13,7 +13,7 @@ from contract import assert_refused
 from doorward.core.clock import system_clock
 from doorward.core.errors import QuotaExceeded
 from doorward.settings import Settings
-from doorward.stores import choose
+from doorward.stores import select_stores
 from harness import Service, Tenant, read_settings, running
 
 MOST = 4
@@ -162,7 +162,7 @@ def sweep(settings: Settings) -> None:
     """Remove what a service with these settings removes every half minute."""
 
     async def run() -> None:
-        stores = choose(settings)
+        stores = select_stores(settings)
         await stores.open()
         try:
             await stores.sweep(system_clock, audit_retention=settings.audit_retention)

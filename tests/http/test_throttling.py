@@ -17,7 +17,7 @@ from harness import KEY, PASSWORD, Service, Tenant, TurnableClock, read_settings
 from inside import carry_out, services
 
 RULE = Backoff()
-AT_ONCE = RULE.free + 1
+AT_ONCE = RULE.free_attempts + 1
 """So many failures it takes until the next attempt has to wait."""
 _days = count()
 
@@ -99,9 +99,9 @@ def test_BF1_BF5_a_hundred_failures_in_a_row_and_no_more(
     tenant: Tenant, clock: TurnableClock, wrong: Ask, right: Ask
 ) -> None:
     tenant.create("alice")
-    for _ in range(RULE.cap):
+    for _ in range(RULE.max_failures):
         assert wrong(tenant).status_code in {401, 403}
-        clock.turn(milliseconds=RULE.longest)
+        clock.turn(milliseconds=RULE.max_wait)
     for _ in range(3):
         for ask in (right, wrong):
             assert_locked(ask(tenant))
@@ -117,9 +117,9 @@ def test_BF1_a_new_password_is_a_new_beginning(start: Start, clock: TurnableCloc
     service = start(EXISTING_LOGIN="replace")
     tenant = service.tenant(f"{uuid4().hex}@example.org")
     tenant.create("alice")
-    for _ in range(RULE.cap):
+    for _ in range(RULE.max_failures):
         wrong_user(tenant)
-        clock.turn(milliseconds=RULE.longest)
+        clock.turn(milliseconds=RULE.max_wait)
     assert_locked(right_user(tenant))
     assert tenant.create("alice", "another").status_code == 200
     assert tenant.login("alice", "another").status_code == 200
@@ -132,8 +132,8 @@ def test_BF5_BF9_waits_double_and_waiting_exactly_that_long_is_enough(
     tenant.create("alice")
     for _ in range(AT_ONCE):
         assert wrong(tenant).status_code in {401, 403}
-    wait = RULE.first
-    while wait < RULE.longest:
+    wait = RULE.first_wait
+    while wait < RULE.max_wait:
         refused = wrong(tenant)
         assert refused.status_code == 429
         assert refused.headers["retry-after"] == str(wait // 1000)
@@ -145,7 +145,7 @@ def test_BF5_BF9_waits_double_and_waiting_exactly_that_long_is_enough(
         clock.turn(milliseconds=1)
         assert wrong(tenant).status_code in {401, 403}
         wait *= 2
-    clock.turn(milliseconds=RULE.longest)
+    clock.turn(milliseconds=RULE.max_wait)
     assert right(tenant).status_code == 200
     for _ in range(AT_ONCE):
         assert wrong(tenant).status_code in {401, 403}
@@ -174,7 +174,7 @@ def test_EN3_S5_names_that_belong_to_no_account_make_room_and_the_others_stay(se
     assert {ask(tenant).status_code for ask in asks} == {429}
     counters = services(service).throttle.counters
     assert service.clock
-    evicted = counters.evict(RULE._replace(unknown=0), now=service.clock(), limit=10)
+    evicted = counters.evict(RULE._replace(max_unknown=0), now=service.clock(), limit=10)
     assert carry_out(service, evicted) == 2
     assert [ask(tenant).status_code for ask in asks] == [429, 429, 404, 401]
 
@@ -183,9 +183,9 @@ def test_EN3_S5_names_that_belong_to_no_account_make_room_and_the_others_stay(se
 def test_S5_counters_of_made_up_names_expire_in_hours(tenant: Tenant, clock: TurnableClock, ask: Ask) -> None:
     tenant.create("alice")
     for _ in range(2):
-        for _ in range(RULE.free):
+        for _ in range(RULE.free_attempts):
             assert ask(tenant).status_code != 429
-        clock.turn(milliseconds=RULE.free * RULE.memory_each)
+        clock.turn(milliseconds=RULE.free_attempts * RULE.memory_per_failure)
     for _ in range(AT_ONCE):
         assert ask(tenant).status_code != 429
     assert ask(tenant).status_code == 429
@@ -211,7 +211,7 @@ def test_BF3_many_right_passwords_at_once_are_all_right(
     service: Service, tenant: Tenant, wrong: Ask, right: Ask
 ) -> None:
     tenant.create("alice")
-    for _ in range(RULE.free):
+    for _ in range(RULE.free_attempts):
         assert wrong(tenant).status_code in {401, 403}
     clients = [Tenant(service.client(), tenant.id, tenant.email, "", tenant.token) for _ in range(20)]
     assert statuses(in_parallel(20, lambda number: right(clients[number]))) == {200: 20}

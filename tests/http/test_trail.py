@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from doorward.core.audit import AuditTrail, Chain
-from doorward.stores import Stores, choose
+from doorward.stores import Stores, select_stores
 from harness import PASSWORD, Service, Tenant
 from rows import Rows
 from servers import Servers
@@ -32,7 +32,7 @@ def checked(service: Service, tenant: Tenant, *, retention: int | None = None) -
         finally:
             await stores.close()
 
-    return asyncio.run(run(choose(service.settings)))
+    return asyncio.run(run(select_stores(service.settings)))
 
 
 def break_the_log(rows: Rows) -> None:

@@ -19,8 +19,8 @@ from doorward.core.user_transfer import Newcomer, UserTransfer
 from doorward.http.connection.door import Limits
 from doorward.http.handlers import transfer
 from doorward.http.rows import write_lines
-from doorward.storage.accounts import RelationalAccounts
-from doorward.stores import choose
+from doorward.storage.accounts import RelationalAccountStore
+from doorward.stores import select_stores
 from harness import KEY, Service, Tenant, TurnableClock, read_settings, running
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "hashes.json").read_text())
@@ -479,7 +479,7 @@ async def test_nothing_more_is_read_for_a_client_that_has_gone(hasty: tuple[Serv
 
 async def test_two_imports_of_the_same_rows_at_once_create_each_user_once(tmp_path: Path) -> None:
     settings = read_settings(tmp_path, {"JWT_KEY": KEY})
-    stores = choose(settings)
+    stores = select_stores(settings)
     await stores.open()
     users = UserTransfer(stores.accounts, stores.audit, TurnableClock())
     await stores.accounts.add_tenant(model.Tenant("tenant", "a@b", "", 1, 0))
@@ -507,7 +507,7 @@ def test_PW8_a_hash_that_cannot_be_made_anew_today_keeps_nobody_out(
         if fault == "no memory":
             broken.setattr(Hasher, "hash", cannot_hash)
         else:
-            broken.setattr(RelationalAccounts, "set_user_hash", cannot_keep)
+            broken.setattr(RelationalAccountStore, "set_user_hash", cannot_keep)
         assert tenant.login("alice", vector["password"]).status_code == 200
     assert hand_out(tenant, "?hashes=true")[0]["passwordHash"] == vector["hash"]
     assert tenant.login("alice", vector["password"]).status_code == 200

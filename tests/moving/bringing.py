@@ -11,7 +11,7 @@ from doorward.moving.redis_source import RedisSource
 from doorward.moving.report import Report
 from doorward.moving.terms import Choices, Target
 from doorward.settings import Settings
-from doorward.stores import Stores, choose, migrate
+from doorward.stores import Stores, migrate, select_stores
 from predecessor import Predecessor
 
 Result = TypeVar("Result")
@@ -21,7 +21,7 @@ def with_stores(settings: Settings, work: Callable[[Stores], Awaitable[Result]])
     """Open the stores that the settings name, do `work` with them, and close them."""
 
     async def run() -> Result:
-        stores = choose(settings)
+        stores = select_stores(settings)
         await stores.open()
         try:
             return await work(stores)

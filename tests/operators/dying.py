@@ -18,9 +18,9 @@ from typing import Any
 import asyncpg
 
 from doorward.moving_up import move
-from doorward.storage.carrying import Sum, sum_of
+from doorward.storage.carrying import TableChecksum, checksum
 from doorward.storage.postgres.address import Address
-from doorward.storage.tables import TABLES, looking
+from doorward.storage.tables import TABLES, open_reader
 
 STATEMENTS = ("execute", "executemany", "fetch", "fetchrow", "fetchval", "cursor")
 
@@ -44,10 +44,10 @@ def die_before(statements: int) -> None:
         setattr(asyncpg.Connection, name, counting(getattr(asyncpg.Connection, name)))
 
 
-async def sums(place: Path | Address) -> dict[str, Sum]:
+async def sums(place: Path | Address) -> dict[str, TableChecksum]:
     """Return what tells whether every table is the same."""
-    async with looking(place) as look:
-        return {table: await sum_of(look, table, lambda _: None) for table in TABLES}
+    async with open_reader(place) as look:
+        return {table: await checksum(look, table, lambda _: None) for table in TABLES}
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ import pytest
 from doorward.cli import doctor
 from doorward.core.clock import system_clock
 from doorward.settings import Settings
-from doorward.storage.database import Server
-from doorward.stores import choose, migrate
+from doorward.storage.database import ServerInfo
+from doorward.stores import migrate, select_stores
 from doorward.stores import servers as about
 from faults.test_full_disk import read_only
 from harness import PASSWORD, Service, read_settings, without
@@ -89,7 +89,7 @@ def keep_names(settings: Settings, email: str, logins: list[str]) -> None:
     """Keep a tenant and its users as an earlier version did."""
 
     async def work() -> None:
-        stores = choose(settings)
+        stores = select_stores(settings)
         await stores.open()
         tenant = make_tenant(email=email)
         assert await stores.accounts.add_tenant(tenant)
@@ -263,15 +263,20 @@ def test_room_on_the_disk_is_looked_at_where_the_database_is(
     assert bool(found[1][1]) == (state != "ok")
 
 
-STORES: dict[str, tuple[float, Callable[[int], Server], str, str]] = {
-    "near": (0.2, lambda now: Server("PostgreSQL 16.1", now, 97), "database", "ok"),
-    "far away": (45.0, lambda now: Server("PostgreSQL 16.1", now, 97), "database", "warn"),
-    "few connections": (0.2, lambda now: Server("PostgreSQL 16.1", now, 7), "database", "warn"),
-    "clocks that agree": (0.2, lambda now: Server("PostgreSQL 16.1", now - 500, 97), "clock", "ok"),
-    "a clock behind": (0.2, lambda now: Server("PostgreSQL 16.1", now - 60_000, 97), "clock", "fail"),
-    "a clock ahead": (0.2, lambda now: Server("PostgreSQL 16.1", now + 60_000, 97), "clock", "fail"),
-    "eviction": (0.2, lambda now: Server("Redis 7.2", now, 97, evicts=True), "sessions", "warn"),
-    "keys of backend-auth": (0.2, lambda now: Server("Redis 7.2", now, 97, is_predecessors=True), "sessions", "warn"),
+STORES: dict[str, tuple[float, Callable[[int], ServerInfo], str, str]] = {
+    "near": (0.2, lambda now: ServerInfo("PostgreSQL 16.1", now, 97), "database", "ok"),
+    "far away": (45.0, lambda now: ServerInfo("PostgreSQL 16.1", now, 97), "database", "warn"),
+    "few connections": (0.2, lambda now: ServerInfo("PostgreSQL 16.1", now, 7), "database", "warn"),
+    "clocks that agree": (0.2, lambda now: ServerInfo("PostgreSQL 16.1", now - 500, 97), "clock", "ok"),
+    "a clock behind": (0.2, lambda now: ServerInfo("PostgreSQL 16.1", now - 60_000, 97), "clock", "fail"),
+    "a clock ahead": (0.2, lambda now: ServerInfo("PostgreSQL 16.1", now + 60_000, 97), "clock", "fail"),
+    "eviction": (0.2, lambda now: ServerInfo("Redis 7.2", now, 97, evicts=True), "sessions", "warn"),
+    "keys of backend-auth": (
+        0.2,
+        lambda now: ServerInfo("Redis 7.2", now, 97, is_predecessors=True),
+        "sessions",
+        "warn",
+    ),
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import SessionKind
 from doorward.core.ports import SessionRef
-from doorward.stores import choose
+from doorward.stores import select_stores
 from harness import KEY, Service, Tenant, read_settings, running, serving
 from redis_servers import own_redis
 from servers import Servers
@@ -175,9 +175,9 @@ def test_a_server_that_is_away_is_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("timed", [True, False])
 async def test_a_database_that_cannot_answer_is_counted_once(tmp_path: Path, *, timed: bool) -> None:
-    stores = choose(read_settings(tmp_path))
+    stores = select_stores(read_settings(tmp_path))
     await stores.open()
-    database = stores.traffic.database
+    database = stores.metrics.database
     asked = SessionRef("nobody", "nobody", SessionKind.TENANT)
     assert await stores.sessions.find(asked) is None
     with sqlite3.connect(tmp_path / "doorward.db") as other:

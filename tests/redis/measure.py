@@ -16,7 +16,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from doorward.stores import choose
+from doorward.stores import select_stores
 from harness import read_settings
 from made_up import claimed, tenant_session, user_session
 from redis_servers import own_redis
@@ -38,7 +38,7 @@ async def cost(look_up: Callable[[int], Awaitable[object]], *, in_flight: int) -
 
 async def measure(url: str, port: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stores = choose(read_settings(Path(folder), {"REDIS_URL": url}))
+        stores = select_stores(read_settings(Path(folder), {"REDIS_URL": url}))
         await stores.open()
         tenant = tenant_session()
         users = [user_session(tenant.tenant_id) for _ in range(1_000)]

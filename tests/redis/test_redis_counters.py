@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from doorward.core.errors import StoreUnavailable, TooManyRequests
-from doorward.core.ports import Backoff, Verdict
+from doorward.core.ports import AttemptPermit, Backoff
 from doorward.core.throttle import Budget, Budgets, Throttle
 from harness import TurnableClock
 from made_up import NOW, Opener
@@ -16,7 +16,7 @@ from redis_servers import RedisServer
 pytest_plugins = ["redis_fixtures"]
 pytestmark = pytest.mark.slow
 
-RULE = Backoff(free=3, first=1_000, longest=8_000, cap=8, lease=10_000, memory=100_000)
+RULE = Backoff(free_attempts=3, first_wait=1_000, max_wait=8_000, max_failures=8, lease=10_000, max_memory=100_000)
 
 
 async def test_BF10_parallel_takers_get_the_burst_and_no_more(any_redis: str, opened: Opener) -> None:
@@ -24,11 +24,11 @@ async def test_BF10_parallel_takers_get_the_burst_and_no_more(any_redis: str, op
         key = uuid4().hex
         stores = (one, other)
         waits = await asyncio.gather(
-            *(stores[n % 2].counters.take(key, period=1_000, burst=7, now=NOW) for n in range(40))
+            *(stores[n % 2].counters.consume(key, period=1_000, burst=7, now=NOW) for n in range(40))
         )
         assert sorted(waits) == [0] * 7 + [1_000] * 33
-        assert await one.counters.take(key, period=1_000, burst=7, now=NOW + 999) == 1
-        assert await one.counters.take(key, period=1_000, burst=7, now=NOW + 1_000) == 0
+        assert await one.counters.consume(key, period=1_000, burst=7, now=NOW + 999) == 1
+        assert await one.counters.consume(key, period=1_000, burst=7, now=NOW + 1_000) == 0
 
 
 async def test_BF2_parallel_attempts_are_bounded_and_failures_double_the_wait(any_redis: str, opened: Opener) -> None:
@@ -36,25 +36,25 @@ async def test_BF2_parallel_attempts_are_bounded_and_failures_double_the_wait(an
         key = uuid4().hex
         stores = (one, other)
         verdicts = await asyncio.gather(*(stores[n % 2].counters.reserve(key, RULE, now=NOW) for n in range(20)))
-        assert verdicts.count(Verdict(0)) == RULE.free
+        assert verdicts.count(AttemptPermit(0)) == RULE.free_attempts
         assert all(verdict.busy for verdict in verdicts if verdict.wait)
-        for _ in range(RULE.free):
+        for _ in range(RULE.free_attempts):
             await other.counters.settle(key, RULE, now=NOW)
         now = NOW
         for wait in (1_000, 2_000, 4_000, 8_000):
-            assert await one.counters.reserve(key, RULE, now=now) == Verdict(0)
+            assert await one.counters.reserve(key, RULE, now=now) == AttemptPermit(0)
             await one.counters.settle(key, RULE, now=now)
-            assert await other.counters.reserve(key, RULE, now=now) == Verdict(wait)
+            assert await other.counters.reserve(key, RULE, now=now) == AttemptPermit(wait)
             now += wait
-        await one.counters.forget(key)
-        assert await other.counters.reserve(key, RULE, now=now) == Verdict(0)
+        await one.counters.reset(key)
+        assert await other.counters.reserve(key, RULE, now=now) == AttemptPermit(0)
 
 
 async def test_a_budget_and_attempts_of_one_name_are_two_things(any_redis: str, opened: Opener) -> None:
     async with opened(any_redis) as stores:
         key = uuid4().hex
-        assert await stores.counters.take(key, period=10, burst=1, now=NOW) == 0
-        assert await stores.counters.reserve(key, RULE, now=NOW) == Verdict(0)
+        assert await stores.counters.consume(key, period=10, burst=1, now=NOW) == 0
+        assert await stores.counters.reserve(key, RULE, now=NOW) == AttemptPermit(0)
 
 
 async def _refusal(asked: Awaitable[None]) -> TooManyRequests | None:

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import hiredis
 import pytest
 
-from doorward.storage.redis.link import Link, Trouble
+from doorward.storage.redis.link import RedisConnection, Trouble
 
 
 @asynccontextmanager
-async def connected(*talk: bytes | None) -> AsyncIterator[Link]:
+async def connected(*talk: bytes | None) -> AsyncIterator[RedisConnection]:
     """A link to a server that says these pieces, one by one, whatever it is told; None: it hangs up."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,7 +27,7 @@ async def connected(*talk: bytes | None) -> AsyncIterator[Link]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1")
-    link = await Link.connect("127.0.0.1", server.sockets[0].getsockname()[1], None, ())
+    link = await RedisConnection.connect("127.0.0.1", server.sockets[0].getsockname()[1], None, ())
     try:
         yield link
     finally:

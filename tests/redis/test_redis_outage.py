@@ -28,7 +28,7 @@ CALLS: dict[str, Callable[[Stores], Awaitable[Any]]] = {
     "end_user": lambda stores: stores.sessions.revoke_user(USER.tenant_id, USER.user_id or ""),
     "end_users_of": lambda stores: stores.sessions.revoke_users_of(USER.tenant_id),
     "touch": lambda stores: stores.sessions.touch([(USER, NOW)], now=NOW),
-    "take": lambda stores: stores.counters.take("key", period=1, burst=1, now=NOW),
+    "take": lambda stores: stores.counters.consume("key", period=1, burst=1, now=NOW),
     "reserve": lambda stores: stores.counters.reserve("key", Backoff(), now=NOW),
     "ready": lambda stores: stores.checks["sessions"](),
 }
@@ -161,7 +161,7 @@ async def test_a_server_that_refuses_writes_is_no_answer_and_reads_go_on(
         with pytest.raises(StoreUnavailable):
             await stores.sessions.open(user_session(), cap=None)
         with pytest.raises(StoreUnavailable):
-            await stores.counters.take("key", period=1, burst=1, now=NOW)
+            await stores.counters.consume("key", period=1, burst=1, now=NOW)
         assert await stores.sessions.find(claimed(USER)) == USER
         redis_server.do("CONFIG", "SET", setting[0], "0")
         await stores.sessions.open(user_session(), cap=None)

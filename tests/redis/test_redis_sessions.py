@@ -11,13 +11,13 @@ import pytest
 
 from doorward.core.model import Event, Origin, Session, SessionKind, Tenant
 from doorward.core.ports import ApiKey, Revocation, SessionPolicy, SessionRef
-from doorward.storage.credentials import RelationalApiKeys
+from doorward.storage.credentials import RelationalApiKeyStore
 from doorward.storage.redis import records
-from doorward.storage.redis.lives import _again
-from doorward.storage.redis.records import Names, names_of
+from doorward.storage.redis.lives import _revocation_command
+from doorward.storage.redis.records import KeyNames, names_of
 from doorward.storage.redis.scripts import Command
 from doorward.storage.redis.sessions import DurableStores, RedisSessionStore
-from doorward.storage.revocations import RelationalRevocations
+from doorward.storage.revocations import RelationalRevocationStore
 from doorward.stores import Stores
 from made_up import NOW, Opener, claimed, tenant_session, user_session
 from redis_servers import RedisServer
@@ -84,7 +84,7 @@ async def test_S17_made_up_owners_are_not_remembered_and_those_of_sessions_are(a
 
 def test_S17_the_owners_that_are_remembered_are_bounded() -> None:
     for number in range(5000):
-        Names.of(SessionKind.USER, f"user-{number}")
+        KeyNames.of(SessionKind.USER, f"user-{number}")
     assert len(records._known) == records._REMEMBERED
 
 
@@ -468,13 +468,13 @@ async def test_DU7_an_ending_is_noted_until_the_session_that_ends_last_is_over(
         assert noted.expires_at == last.expires_at
 
 
-class Overtaken(RelationalRevocations):
+class Overtaken(RelationalRevocationStore):
     """Revocations of which one is overtaken by something else, once it is noted."""
 
     overtake: Callable[[], Awaitable[object]] | None = None
 
     async def note(self, ended: Revocation) -> None:
-        await super().note(ended)
+        await super().record(ended)
         if self.overtake:
             overtake, self.overtake = self.overtake, None
             await overtake()
@@ -485,7 +485,7 @@ def overtaken(stores: Stores, overtake: Callable[[], Awaitable[object]]) -> Stor
     assert stores.redis
     revocations = Overtaken(stores.database)
     revocations.overtake = overtake
-    sessions = RedisSessionStore(stores.redis, DurableStores(revocations, stores.keys, stores.audit, lambda: NOW))
+    sessions = RedisSessionStore(stores.redis, DurableStores(revocations, stores.api_keys, stores.audit, lambda: NOW))
     return replace(stores, sessions=sessions)
 
 
@@ -561,7 +561,7 @@ async def test_DU7_a_revocation_that_is_repeated_ends_its_epoch_or_all_that_are_
         assert value
         moment = int(value[:13])
         name = noted.format(moment=moment, later=moment + 1, digits=value[13:32].decode())
-        await stores.redis.run(_again(Revocation(place.decode(), name, None)))
+        await stores.redis.run(_revocation_command(Revocation(place.decode(), name, None)))
         assert await living(stores, session, bystander) == [lives, True]
 
 
@@ -582,7 +582,7 @@ async def make_key(stores: Stores) -> ApiKey:
     tenant = Tenant(str(uuid4()), f"{uuid4().hex}@example.org", "hash", 1, NOW)
     assert await stores.accounts.add_tenant(tenant)
     key = ApiKey(uuid4().hex[:22], tenant.id, "ci", "verify", b"\x01" * 32, NOW, None)
-    assert await stores.keys.add(key, cap=5)
+    assert await stores.api_keys.add(key, cap=5)
     await stores.sessions.open(key.session, cap=None)
     return key
 
@@ -598,12 +598,12 @@ async def test_an_api_key_that_redis_lost_is_restored_and_a_deleted_one_never(an
         nobody = claimed(user_session())
         assert await other.sessions.find_pair(claimed(session), nobody) == (session, None)
         assert await other.sessions.find_pair(claimed(session), nobody) == (session, None)
-        assert await other.keys.delete(key.tenant_id, key.id)
+        assert await other.api_keys.delete(key.tenant_id, key.id)
         assert await other.sessions.revoke(session)
         assert await one.sessions.find(claimed(session)) is None
 
 
-class Interrupted(RelationalApiKeys):
+class Interrupted(RelationalApiKeyStore):
     """API keys of which one look-up is overtaken by a deletion, after it has read."""
 
     overtake: Callable[[], Awaitable[object]] | None = None
@@ -627,7 +627,7 @@ async def test_DU11_a_key_that_is_deleted_while_it_is_restored_does_not_come_bac
         await one.redis.run(_delete(session))
 
         async def delete() -> None:
-            assert await other.keys.delete(key.tenant_id, key.id)
+            assert await other.api_keys.delete(key.tenant_id, key.id)
             await other.sessions.revoke(session)
 
         keys = Interrupted(one.database)

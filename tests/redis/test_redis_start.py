@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
 from doorward.storage.redis.address import Address, without_secrets
-from doorward.storage.redis.start import check
+from doorward.storage.redis.start import check_server
 from harness import KEY, serving
 from made_up import Opener, claimed, user_session
 from redis_servers import RedisServer, free_port, own_redis, tls_before
@@ -100,14 +100,14 @@ def test_a_started_service_says_where_sessions_are_and_shows_no_secret(tmp_path:
 @pytest.mark.slow
 async def test_a_server_that_cannot_be_reached_ends_the_start_after_some_attempts() -> None:
     with pytest.raises(CannotStart, match="cannot be reached"):
-        await check(Address.read(f"redis://127.0.0.1:{free_port()}"), wait=0.3)
+        await check_server(Address.read(f"redis://127.0.0.1:{free_port()}"), wait=0.3)
 
 
 @pytest.mark.slow
 async def test_a_server_that_comes_a_little_later_is_waited_for() -> None:
     server = RedisServer()
     try:
-        checking = asyncio.create_task(check(Address.read(server.url), wait=10))
+        checking = asyncio.create_task(check_server(Address.read(server.url), wait=10))
         await asyncio.sleep(0.3)
         await asyncio.to_thread(server.start)
         await checking
@@ -120,11 +120,11 @@ async def test_a_server_that_comes_a_little_later_is_waited_for() -> None:
 async def test_a_wrong_password_ends_the_start_with_one_sentence(login: str) -> None:
     with own_redis(requirepass=PASSWORD) as server:
         with pytest.raises(CannotStart, match="refuses the user or the password") as refusal:
-            await check(Address.read(f"redis://{login}127.0.0.1:{server.port}"), wait=5)
+            await check_server(Address.read(f"redis://{login}127.0.0.1:{server.port}"), wait=5)
         assert "wrong" not in str(refusal.value)
-        await check(Address.read(f"redis://:{PASSWORD}@127.0.0.1:{server.port}"))
+        await check_server(Address.read(f"redis://:{PASSWORD}@127.0.0.1:{server.port}"))
         server.do("ACL", "SETUSER", "doorward", "on", ">pw", "~dw:*", "+@all")
-        await check(Address.read(f"redis://doorward:pw@127.0.0.1:{server.port}"))
+        await check_server(Address.read(f"redis://doorward:pw@127.0.0.1:{server.port}"))
 
 
 @pytest.mark.slow
@@ -132,22 +132,22 @@ async def test_a_node_that_is_none_or_one_too_many_ends_the_start(
     shared_redis: RedisServer, shared_cluster: list[RedisServer]
 ) -> None:
     with pytest.raises(CannotStart, match="cluster=true"):
-        await check(Address.read(shared_cluster[0].url))
+        await check_server(Address.read(shared_cluster[0].url))
     with pytest.raises(CannotStart, match="no node of a Cluster"):
-        await check(Address.read(f"{shared_redis.url}?cluster=true"))
+        await check_server(Address.read(f"{shared_redis.url}?cluster=true"))
 
 
 @pytest.mark.slow
 async def test_a_replica_ends_the_start(shared_redis: RedisServer) -> None:
     with own_redis(replicaof=f"127.0.0.1 {shared_redis.port}") as replica, pytest.raises(CannotStart, match="replica"):
-        await check(Address.read(replica.url))
+        await check_server(Address.read(replica.url))
 
 
 @pytest.mark.slow
 async def test_a_server_that_may_evict_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     with own_redis(maxmemory_policy="allkeys-lru") as server:
-        await check(Address.read(server.url))
+        await check_server(Address.read(server.url))
     assert "noeviction" in caplog.text
 
 
@@ -174,7 +174,7 @@ async def test_C14_the_redis_of_backend_auth_is_warned_about(
     shared_redis.do("FLUSHALL")
     if keys:
         shared_redis.do("MSET", *(word for key in keys for word in (key, "x")))
-    server = await check(Address.read(shared_redis.url))
+    server = await check_server(Address.read(shared_redis.url))
     assert shared_redis.do("DBSIZE") == len(keys)
     shared_redis.do("FLUSHALL")
     assert server.is_predecessors is is_warned_about
@@ -219,7 +219,7 @@ async def test_TR9_by_tls_only_a_server_that_proves_its_name_is_talked_to(
             assert await stores.sessions.find(claimed(session)) == session
         for wrong in (f"rediss://localhost:{port}", f"rediss://127.0.0.1:{port}?ca={certificate[0]}"):
             with pytest.raises(CannotStart, match="does not prove by TLS who it is"):
-                await check(Address.read(wrong), wait=5)
+                await check_server(Address.read(wrong), wait=5)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from doorward.core.model import Session
-from doorward.stores import choose
+from doorward.stores import select_stores
 from harness import Service
 from made import NOW, Workers, claimed, user_session
 from rows import Rows
@@ -64,7 +64,7 @@ def test_PR6_where_a_session_came_from_is_forgotten_with_it(service: Service, se
     clock.turn(seconds=8 * 86_400)
 
     async def sweep() -> None:
-        stores = choose(service.settings)
+        stores = select_stores(service.settings)
         await stores.open()
         try:
             await stores.sweep(clock, audit_retention=30 * 86_400)

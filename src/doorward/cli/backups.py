@@ -26,8 +26,8 @@ from doorward.core.operations import restored
 from doorward.moving_up import BackupFile, Restored, back_up, size_of, write_backup
 from doorward.moving_up import restore as put_back
 from doorward.storage.backup import TABLES, NotABackup, Reader, Writer
-from doorward.storage.tables import Interrupted
-from doorward.stores import migrate, place_of
+from doorward.storage.tables import TableCopyInterrupted
+from doorward.stores import database_of, migrate
 
 _SHORTEST_PASSPHRASE = 12
 _ENCRYPTED = "This backup is encrypted: give --passphrase-file."
@@ -70,7 +70,7 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     settings = explained(read_settings)
     schema = explained(lambda: migrate(settings, create=False))
     now = system_clock()
-    place = explained(lambda: place_of(settings))
+    place = explained(lambda: database_of(settings))
     if isinstance(place, Path) and not to_output and file.exists() and file.samefile(place):
         fail(f"{file} is the database itself; choose another name.")
     try:
@@ -89,7 +89,7 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
         if to_output:
             raise
         fail(f"{file} cannot be written ({error.strerror}).")
-    except Interrupted as reason:
+    except TableCopyInterrupted as reason:
         left = "What was written is no backup" if to_output else f"There is no {file}"
         fail(f"{reason} {left}; start the same command again.")
     done(f"{'The backup' if to_output else file} holds {rows} rows as they were at {moment(now)}.")
@@ -112,12 +112,12 @@ def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
         passphrase = read_secret("Passphrase", passphrase_file, absent=_ENCRYPTED) if header.encrypted else None
         confirmed(f"Replace what is in {settings.database_place} by the backup {file}?", yes=yes)
         explained(lambda: migrate(settings))
-        place = explained(lambda: place_of(settings))
+        place = explained(lambda: database_of(settings))
         with progress("Restoring", lambda: file.stat().st_size) as step:
             found = asyncio.run(put_back(place, file, passphrase=passphrase, step=step))
     except NotABackup as reason:
         fail(str(reason))
-    except Interrupted as reason:
+    except TableCopyInterrupted as reason:
         fail(f"{reason} Nothing was restored: the database is as it was.")
     at_desk(lambda desk: _settle(desk, found), create=True)
     done(
@@ -135,6 +135,6 @@ async def _settle(desk: Desk, found: Restored) -> None:
         await sessions.revoke_users_of(tenant_id)
     async for tenant in desk.operations.tenants():
         if not tenant.disabled:
-            for key in await desk.stores.keys.of_tenant(tenant.id):
+            for key in await desk.stores.api_keys.list_of_tenant(tenant.id):
                 await sessions.open(key.session, cap=None)
     await desk.operations.note(restored(system_clock(), found.taken_at))

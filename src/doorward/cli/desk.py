@@ -34,8 +34,8 @@ from doorward.core.user_transfer import Unconfirmed
 from doorward.core.users import Users
 from doorward.master_keys import CannotChange
 from doorward.settings import Settings
-from doorward.storage.tables import Interrupted
-from doorward.stores import Stores, choose, migrate
+from doorward.storage.tables import TableCopyInterrupted
+from doorward.stores import Stores, migrate, select_stores
 
 DONE, CANNOT, WRONG_USE, PROBLEM = 0, 1, 2, 3
 """The exit codes: done; cannot be done; used wrongly (click's own); looked, and found something wrong."""
@@ -89,7 +89,7 @@ def explained(work: Callable[[], Result]) -> Result:
     """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
     try:
         return work()
-    except (CannotStart, CannotChange, NoSuchTenant, Interrupted) as reason:
+    except (CannotStart, CannotChange, NoSuchTenant, TableCopyInterrupted) as reason:
         fail(str(reason))
     except ValidationFailed as refusal:
         fail("; ".join(fault.message for fault in refusal.faults))
@@ -114,7 +114,7 @@ def sentence_of(refusal: Refusal) -> str:
 
 
 async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[Desk], Awaitable[Result]]) -> Result:
-    stores = choose(settings)
+    stores = select_stores(settings)
     clock = system_clock
     await stores.open()
     passwords = Passwords(
@@ -124,7 +124,7 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
         lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
         door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
         throttle = Throttle(stores.counters, clock, peppers(masters.values()), _NO_BUDGETS)
-        accounts, keys = stores.accounts, stores.keys
+        accounts, keys = stores.accounts, stores.api_keys
         current = CurrentPassword(passwords, throttle, stores.audit)
         users = Users(accounts, door, passwords, throttle, House(lifetimes), clock)
         desk = Desk(

@@ -21,8 +21,8 @@ from doorward.core.operations import NameSurvey, survey_names
 from doorward.core.passwords import Argon2Parameters, Hasher
 from doorward.machine import SPARE_FILES, cores
 from doorward.settings import Settings
-from doorward.storage.database import Server
-from doorward.stores import open_to_others, reading, schema_of, servers
+from doorward.storage.database import ServerInfo
+from doorward.stores import open_to_others, read_only_database, schema_of, servers
 
 _SLOW_STORE = 20.0
 _CLOCK_SKEW = 2_000
@@ -93,7 +93,7 @@ def _stores(settings: Settings) -> Iterator[Finding]:
         yield _names_of(settings)
 
 
-def _store(settings: Settings, name: str, server: Server) -> Iterator[Finding]:
+def _store(settings: Settings, name: str, server: ServerInfo) -> Iterator[Finding]:
     todo = "Every verification waits that long: bring it nearer." if server.took > _SLOW_STORE else ""
     yield Finding(name, "warn" if todo else "ok", f"{server.product} answers in {server.took:.2f} ms.", todo)
     if server.evicts:
@@ -114,7 +114,7 @@ def _store(settings: Settings, name: str, server: Server) -> Iterator[Finding]:
 
 def _names_of(settings: Settings) -> Finding:
     async def look() -> NameSurvey:
-        async with reading(settings) as accounts:
+        async with read_only_database(settings) as accounts:
             return await survey_names(accounts, most=_MOST_NAMES, examples=_NAMES_SHOWN)
 
     try:

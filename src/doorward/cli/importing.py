@@ -32,7 +32,7 @@ from doorward.core.user_transfer import (
 )
 from doorward.moving.others.reading import LEFT_OUT, PASSWORDS
 from doorward.settings import Settings
-from doorward.stores import Stores, choose, migrate
+from doorward.stores import Stores, migrate, select_stores
 
 BATCH = 500
 REFUSED = 3
@@ -367,7 +367,7 @@ def run_and_report(work: Callable[[Stores], Coroutine[Any, Any, None]], report: 
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Stores]:
-    stores = choose(settings)
+    stores = select_stores(settings)
     await stores.open()
     try:
         yield stores

@@ -18,7 +18,7 @@ from doorward.moving.importer import Importer
 from doorward.moving.report import Report
 from doorward.moving.terms import Choices, Target
 from doorward.settings import Settings
-from doorward.stores import choose, migrate
+from doorward.stores import migrate, select_stores
 
 
 @click.group("import", epilog=example("doorward import kratos identities.json --tenant shop@example.org"))
@@ -98,7 +98,7 @@ async def _run(settings: Settings, url: str, choices: Choices) -> Report:
     # It brings along half of what could be asked of a library; whoever serves has no use for it.
     from doorward.moving.redis_source import RedisSource  # noqa: PLC0415 - see above
 
-    stores = choose(settings)
+    stores = select_stores(settings)
     async with RedisSource(url) as source:
         await stores.open()
         try:

@@ -27,7 +27,7 @@ from doorward.core.operations import key_activated, key_added, key_retired, long
 from doorward.master_keys import KeyFile, activated, added, fingerprint, mark, present, retired
 from doorward.settings import Settings
 from doorward.settings.keys import Keys, new_key
-from doorward.stores import migrate, reading, schema_of
+from doorward.stores import migrate, read_only_database, schema_of
 
 _PATIENCE = 10.0
 _POLL = 0.05
@@ -137,7 +137,7 @@ def _longest_session(settings: Settings) -> tuple[int, bool]:
     """Return the longest lifetime of a user's session in seconds, and whether the tenants' settings could be read."""
 
     async def look() -> int:
-        async with reading(settings) as accounts:
+        async with read_only_database(settings) as accounts:
             return await longest_session(accounts, settings.jwt_key_exp)
 
     try:

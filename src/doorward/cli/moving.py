@@ -9,8 +9,8 @@ from doorward.cli.desk import as_json, done, example, explained, fail, progress,
 from doorward.core.clock import system_clock
 from doorward.moving_up import CannotMove, move, move_sessions, size_of
 from doorward.settings import Settings
-from doorward.storage.tables import TABLES, Interrupted
-from doorward.stores import choose, place_of
+from doorward.storage.tables import TABLES, TableCopyInterrupted
+from doorward.stores import database_of, select_stores
 from doorward.stores import migrate as bring_up
 
 _BEGIN_ANEW = "Nothing of it is kept: the target is as it was. The same command begins anew."
@@ -53,7 +53,7 @@ def migrate(*, source: str | None, target: str | None, sessions_to_redis: bool, 
         raise click.UsageError("--sessions-to-redis needs REDIS_URL.")
     here = replace(settings, database_url=source, redis_url="")
     there = replace(settings, database_url=target or settings.database_url)
-    if explained(lambda: place_of(here) == place_of(there)):
+    if explained(lambda: database_of(here) == database_of(there)):
         raise click.UsageError("--from and --to are the same database.")
     if not here.on_postgresql and not here.database_path.is_file():
         fail(f"There is no database {here.database_path}.")
@@ -68,14 +68,14 @@ def migrate(*, source: str | None, target: str | None, sessions_to_redis: bool, 
 def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
     explained(lambda: bring_up(here))
     explained(lambda: bring_up(there))
-    source, target = place_of(here), place_of(there)
+    source, target = database_of(here), database_of(there)
     try:
         # Every row is carried, and then looked at once more where it arrived.
         with progress("Carrying", lambda: 2 * asyncio.run(size_of(source, TABLES)), quiet=as_json) as step:
             sums = asyncio.run(move(source, target, step))
     except CannotMove as reason:
         fail(str(reason))
-    except Interrupted as reason:
+    except TableCopyInterrupted as reason:
         fail(f"{reason} {_BEGIN_ANEW}")
     except KeyboardInterrupt:
         fail(f"Interrupted. {_BEGIN_ANEW}")
@@ -90,14 +90,14 @@ def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
 
 
 async def _carry_sessions(here: Settings, there: Settings, *, quiet: bool) -> int:
-    source, target = choose(here), choose(there)
-    size = await size_of(place_of(here), ("sessions",))
+    source, target = select_stores(here), select_stores(there)
+    size = await size_of(database_of(here), ("sessions",))
     await source.open()
     try:
         await target.open()
         try:
             with progress("Carrying sessions", lambda: size, quiet=quiet) as step:
-                return await move_sessions(place_of(here), source.sessions, target.sessions, system_clock(), step)
+                return await move_sessions(database_of(here), source.sessions, target.sessions, system_clock(), step)
         finally:
             await target.close()
     finally:

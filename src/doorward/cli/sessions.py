@@ -157,7 +157,7 @@ def list_keys(*, tenant: str, as_json: bool) -> None:
     """List a tenant's API keys, oldest first."""
 
     async def work(desk: Desk) -> list[ApiKey]:
-        return await desk.stores.keys.of_tenant((await desk.operations.find(tenant)).id)
+        return await desk.stores.api_keys.list_of_tenant((await desk.operations.find(tenant)).id)
 
     show(map(_key, at_desk(work)), as_json=as_json)
 

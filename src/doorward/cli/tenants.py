@@ -80,7 +80,7 @@ def show_tenant(*, tenant: str, as_json: bool) -> None:
 
     async def work(desk: Desk) -> dict[str, object]:
         one = await desk.operations.find(tenant)
-        keys = await desk.stores.keys.of_tenant(one.id)
+        keys = await desk.stores.api_keys.list_of_tenant(one.id)
         failures = failures_row(await desk.operations.throttle.failures(TENANTS, one.email))
         return {**_row(one), "api_keys": len(keys), **failures, "settings": write(settings_of(one))}
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from doorward.core.model import MAX_CLOCK_SKEW, Session, SessionKind
-from doorward.core.ports import Accounts, ApiKeys, Clock, SessionStore
+from doorward.core.ports import AccountStore, ApiKeyStore, Clock, SessionStore
 
 _MIN_INTERVAL = 60_000
 _MAX_REMEMBERED = 10_000
@@ -18,7 +18,7 @@ class ActivityRecorder:
     idle time is half over is urgent: another worker might refuse the next one.
     """
 
-    def __init__(self, accounts: Accounts, sessions: SessionStore, keys: ApiKeys, clock: Clock) -> None:
+    def __init__(self, accounts: AccountStore, sessions: SessionStore, keys: ApiKeyStore, clock: Clock) -> None:
         """Start with nobody seen."""
         self._accounts = accounts
         self._sessions = sessions

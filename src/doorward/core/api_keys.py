@@ -6,7 +6,7 @@ from doorward.core.audit import event
 from doorward.core.errors import Fault, KeyNotFound, TooManyKeys, ValidationFailed
 from doorward.core.keys import new_key
 from doorward.core.model import Caller, Permission
-from doorward.core.ports import ApiKey, ApiKeys, Clock
+from doorward.core.ports import ApiKey, ApiKeyStore, Clock
 from doorward.core.sessions import SessionService
 from doorward.core.throttle import Throttle
 
@@ -18,7 +18,7 @@ MOST = 100
 class KeyRing:
     """A tenant's API keys."""
 
-    keys: ApiKeys
+    keys: ApiKeyStore
     sessions: SessionService
     throttle: Throttle
     clock: Clock
@@ -49,12 +49,12 @@ class KeyRing:
     async def list(self, caller: Caller) -> list[ApiKey]:
         """Return the calling tenant's keys, oldest first."""
         self.throttle.ask(caller.tenant_id)
-        return await self.keys.of_tenant(caller.tenant_id)
+        return await self.keys.list_of_tenant(caller.tenant_id)
 
     async def revoke(self, caller: Caller, key_id: str) -> None:
         """Make a key worthless at once; KeyNotFound where the calling tenant has none of this id."""
         await self.throttle.write(caller.tenant_id)
-        key = next((key for key in await self.keys.of_tenant(caller.tenant_id) if key.id == key_id), None)
+        key = next((key for key in await self.keys.list_of_tenant(caller.tenant_id) if key.id == key_id), None)
         revoked = event(caller, self.clock(), "key.revoke", subject=key_id)
         # The row goes first: a store of sessions that has to ask for keys must not find it again.
         if key is None or not await self.keys.delete(caller.tenant_id, key_id, events=[revoked]):

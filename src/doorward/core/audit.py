@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from doorward.core.model import Caller, Event, Session
-from doorward.core.ports import AuditLog, Entry
+from doorward.core.ports import AuditEntry, AuditStore
 
 SERVICE = "service"
 """Where the log keeps what happened to the service as a whole, or to a tenant that is gone. No tenant has this id."""
@@ -64,9 +64,9 @@ class Chain(NamedTuple):
 class AuditTrail:
     """Reads and checks the log."""
 
-    log: AuditLog
+    log: AuditStore
 
-    async def page(self, tenant_id: str, *, before: int | None, limit: int) -> tuple[list[Entry], int | None]:
+    async def page(self, tenant_id: str, *, before: int | None, limit: int) -> tuple[list[AuditEntry], int | None]:
         """Return a page of the tenant's entries, newest first, and the number before which the next page ends."""
         entries = await self.log.page(tenant_id, before=before, limit=limit + 1)
         return entries[:limit], entries[limit - 1].number if len(entries) > limit else None
@@ -117,7 +117,7 @@ class Link(NamedTuple):
     hash: str
 
 
-def read(entry: Entry) -> dict[str, object]:
+def read(entry: AuditEntry) -> dict[str, object]:
     """Return the event of an entry by its fields' names."""
     found: dict[str, object] = msgspec.json.decode(entry.text)
     return found

@@ -17,7 +17,7 @@ from doorward.core.errors import (
 from doorward.core.login_timing import LoginTiming
 from doorward.core.model import Caller, Event, Origin, Session, Tenant, User
 from doorward.core.passwords import Passwords, Proof
-from doorward.core.ports import UNKNOWN_ORIGIN, Accounts, AuditLog, Clock
+from doorward.core.ports import UNKNOWN_ORIGIN, AccountStore, AuditStore, Clock
 from doorward.core.refresh import RefreshService
 from doorward.core.sessions import IssuedToken, SessionService
 from doorward.core.tenant_settings import House, settings_of
@@ -54,13 +54,13 @@ class Authentication:
     `uniform` gives one refusal for unknown users and wrong passwords. `timing` gives all refusals the same time.
     """
 
-    accounts: Accounts
+    accounts: AccountStore
     sessions: SessionService
     passwords: Passwords
     throttle: Throttle
     house: House
     refreshing: RefreshService
-    audit: AuditLog
+    audit: AuditStore
     clock: Clock
     timing: LoginTiming
     uniform: bool = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from doorward.core.audit import event
 from doorward.core.errors import SessionNotFound
 from doorward.core.model import Caller, SessionInfo, SessionKind, User
-from doorward.core.ports import Accounts, Clock, SessionRef, SessionStore
+from doorward.core.ports import AccountStore, Clock, SessionRef, SessionStore
 from doorward.core.throttle import Throttle
 from doorward.core.user_lookup import UserRef, find_user
 
@@ -17,7 +17,7 @@ MAX_LISTED_SESSIONS = 1_000
 class UserSessionService:
     """Lists and ends sessions."""
 
-    accounts: Accounts
+    accounts: AccountStore
     session_store: SessionStore
     throttle: Throttle
     clock: Clock

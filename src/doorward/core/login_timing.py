@@ -9,7 +9,7 @@ from time import monotonic
 from doorward.core.errors import Refusal
 from doorward.core.hash_formats import Cost
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, Clock
+from doorward.core.ports import AccountStore, Clock
 from doorward.core.throttle import TENANTS
 
 _MARGIN = 1.5
@@ -42,7 +42,7 @@ class LoginTiming:
     `least` is how many seconds a refused login takes in any case.
     """
 
-    accounts: Accounts
+    accounts: AccountStore
     passwords: Passwords
     clock: Clock
     least: float = 0.2

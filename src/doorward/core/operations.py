@@ -11,7 +11,7 @@ from doorward.core.identity import canonical, check_email, email_faults, login_f
 from doorward.core.model import Caller, Event, Tenant
 from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, AuditLog, Clock, RevocationScope, SessionStore
+from doorward.core.ports import AccountStore, AuditStore, Clock, RevocationScope, SessionStore
 from doorward.core.tenant_settings import PasswordPolicy, TenantSettings, settings_of, write
 from doorward.core.throttle import TENANTS, Throttle
 
@@ -23,7 +23,7 @@ class NoSuchTenant(Exception):  # noqa: N818 - the sentence is for an operator, 
     """An operator named a tenant that there is not."""
 
 
-async def find_tenant(accounts: Accounts, name: str) -> Tenant:
+async def find_tenant(accounts: AccountStore, name: str) -> Tenant:
     """Return the tenant of this id or e-mail address; NoSuchTenant."""
     tenant = await (accounts.tenant_by_email(name) if "@" in name else accounts.tenant_by_id(name))
     if tenant is None:
@@ -35,9 +35,9 @@ async def find_tenant(accounts: Accounts, name: str) -> Tenant:
 class Operations:
     """Acts on any tenant, for an operator."""
 
-    accounts: Accounts
+    accounts: AccountStore
     sessions: SessionStore
-    audit: AuditLog
+    audit: AuditStore
     passwords: Passwords
     throttle: Throttle
     clock: Clock
@@ -83,7 +83,7 @@ class Operations:
             before = await self.find(tenant.id)
             after = replace(before, password_hash=secret, credentials=before.credentials + 1)
             changed = event(operator(tenant.id), self.clock(), "tenant.password")
-            if await self.accounts.change_tenant(after, events=[changed], ends=RevocationScope(tenant.id)):
+            if await self.accounts.change_tenant(after, events=[changed], revokes=RevocationScope(tenant.id)):
                 await self.sessions.revoke_tenant(tenant.id)
                 await self.throttle.pardon(TENANTS, before.email)
                 return
@@ -125,7 +125,7 @@ class NameSurvey(NamedTuple):
     examples: list[tuple[str, str | None]]
 
 
-async def survey_names(accounts: Accounts, *, most: int, examples: int) -> NameSurvey:
+async def survey_names(accounts: AccountStore, *, most: int, examples: int) -> NameSurvey:
     """Look at tenants' addresses and users' logins, `most` of them at most.
 
     A tenant's logins come in the order of their canonical forms, in which spaces, dots and slashes are first.
@@ -142,7 +142,7 @@ async def survey_names(accounts: Accounts, *, most: int, examples: int) -> NameS
     return NameSurvey(examined, complete=True, refused=refused, examples=found)
 
 
-async def _names(accounts: Accounts) -> AsyncIterator[tuple[str, str | None]]:
+async def _names(accounts: AccountStore) -> AsyncIterator[tuple[str, str | None]]:
     """Yield each tenant's address, and then its users' logins."""
     after_tenant = ""
     while tenants := await accounts.list_tenants(after=after_tenant, limit=_PAGE):
@@ -156,7 +156,7 @@ async def _names(accounts: Accounts) -> AsyncIterator[tuple[str, str | None]]:
         after_tenant = canonical(tenants[-1].email)
 
 
-async def longest_session(accounts: Accounts, default: int) -> int:
+async def longest_session(accounts: AccountStore, default: int) -> int:
     """Return the longest lifetime in seconds that a new session of any user may have, at least the `default` one."""
     longest, after = default, ""
     while tenants := await accounts.list_tenants(after=after, limit=_PAGE):
@@ -165,7 +165,7 @@ async def longest_session(accounts: Accounts, default: int) -> int:
     return longest
 
 
-async def stopped_signing(log: AuditLog, kid: str) -> int | None:
+async def stopped_signing(log: AuditStore, kid: str) -> int | None:
     """Return when another master key replaced this one as the signing key; None where the log has no record of it."""
     replaced: int | None = None
     before: int | None = None

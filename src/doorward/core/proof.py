@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from doorward.core.errors import IncorrectPassword
 from doorward.core.model import Event, Session
 from doorward.core.passwords import Passwords
-from doorward.core.ports import AuditLog
+from doorward.core.ports import AuditStore
 from doorward.core.throttle import Throttle
 
 
@@ -15,7 +15,7 @@ class CurrentPassword:
 
     passwords: Passwords
     throttle: Throttle
-    audit: AuditLog
+    audit: AuditStore
 
     async def demand(
         self,

@@ -16,7 +16,7 @@ import msgspec
 from doorward.core.audit import event
 from doorward.core.errors import InvalidRefreshToken
 from doorward.core.model import Caller, Session, SessionKind, User
-from doorward.core.ports import APART, Accounts, Clock, SessionRef
+from doorward.core.ports import MAX_WORKER_SKEW, AccountStore, Clock, SessionRef
 from doorward.core.sessions import SessionService
 
 REUSE_GRACE_SECONDS = 10_000
@@ -44,7 +44,7 @@ class TokenPair(NamedTuple):
 class RefreshService:
     """Renews sessions. `lifetime` is how many seconds an access token of a session with refresh tokens lives."""
 
-    accounts: Accounts
+    accounts: AccountStore
     sessions: SessionService
     clock: Clock
     lifetime: int = 900
@@ -74,7 +74,7 @@ class RefreshService:
             session = await self.sessions.session_store.rotate(session, now) or await self._find(claims)
         if session is None or self.sessions.codec.is_expired(session, now):
             raise InvalidRefreshToken
-        if claims.generation == session.generation - 1 and session.refreshed_at > now + APART:
+        if claims.generation == session.generation - 1 and session.refreshed_at > now + MAX_WORKER_SKEW:
             # The clock was set back since, so the age of the newest token is not known: too much to answer the one
             # before it, too little to end the session.
             raise InvalidRefreshToken

@@ -10,7 +10,7 @@ from doorward.core.identity import check_email
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.password_policy import tenant_rule
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, ApiKeys, Clock, RevocationScope
+from doorward.core.ports import AccountStore, ApiKeyStore, Clock, RevocationScope
 from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import IssuedToken, SessionService
 from doorward.core.tenant_settings import TenantSettings, merge, policy, settings_of, write
@@ -23,8 +23,8 @@ _TRIES = 5
 class Tenants:
     """Keeps tenants."""
 
-    accounts: Accounts
-    keys: ApiKeys
+    accounts: AccountStore
+    keys: ApiKeyStore
     sessions: SessionService
     passwords: Passwords
     current: CurrentPassword
@@ -91,7 +91,7 @@ class Tenants:
         after = replace(before, password_hash=secret, credentials=before.credentials + 1)
         ends = RevocationScope(caller.tenant_id, keep=keep)
         told = event(caller, self.clock(), "tenant.password")
-        if not await self.accounts.change_tenant(after, events=[told], ends=ends):
+        if not await self.accounts.change_tenant(after, events=[told], revokes=ends):
             raise Conflict
         await self.sessions.session_store.revoke_tenant(caller.tenant_id, keep=keep)
         await self.throttle.pardon(TENANTS, before.email)
@@ -125,7 +125,7 @@ class Tenants:
             after = replace(before, disabled=disabled, credentials=before.credentials + 1)
             action = "tenant.disable" if disabled else "tenant.enable"
             ends = RevocationScope(caller.tenant_id, include_users_and_keys=True) if disabled else None
-            if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)], ends=ends):
+            if await self.accounts.change_tenant(after, events=[event(caller, self.clock(), action)], revokes=ends):
                 await (self._end(caller.tenant_id) if disabled else self._restore(caller.tenant_id))
                 return after
         raise Conflict
@@ -151,7 +151,7 @@ class Tenants:
         return issued
 
     async def _restore(self, tenant_id: str) -> None:
-        for key in await self.keys.of_tenant(tenant_id):
+        for key in await self.keys.list_of_tenant(tenant_id):
             await self.sessions.session_store.open(key.session, cap=None)
 
     async def _end(self, tenant_id: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from doorward.core.clock import monotonic_clock
 from doorward.core.errors import AccountLocked, StoreUnavailable, TooManyAttempts, TooManyRequests
 from doorward.core.identity import canonical
-from doorward.core.ports import Backoff, Clock, Counters, Failures
+from doorward.core.ports import Backoff, Clock, CounterStore, Failures
 
 TENANTS = "tenants"
 """The realm in which the attempts at tenants' own passwords are counted; a user's realm is its tenant's id."""
@@ -89,7 +89,7 @@ class Throttle:
     the clock may lengthen.
     """
 
-    counters: Counters
+    counters: CounterStore
     clock: Clock
     peppers: tuple[bytes, ...]
     budgets: Budgets = field(default_factory=Budgets)
@@ -184,7 +184,7 @@ class Throttle:
             return
         # A refusal holds until its moment whoever asks, so until then nobody has to be asked.
         self._refuse_known(key)
-        wait = await self.counters.take(key, period=int(budget.period), burst=budget.burst, now=self.clock())
+        wait = await self.counters.consume(key, period=int(budget.period), burst=budget.burst, now=self.clock())
         if wait > 0:
             self._remember(key, wait)
             raise TooManyRequests(_budget_of(key), retry_after=_seconds(wait))
@@ -217,7 +217,7 @@ class Throttle:
         key = self.key(realm, name, session)
         for other in self.peppers[1:]:
             former = f"attempts:{_alias(other, _scope(realm, session), name)}"
-            await self.counters.inherit(key, former, now=self.clock())
+            await self.counters.transfer(key, former, now=self.clock())
         return key
 
     @asynccontextmanager
@@ -255,7 +255,7 @@ class Throttle:
         if attempt.right is None:
             await self.counters.release(key)
         elif attempt.right:
-            await self.counters.forget(key)
+            await self.counters.reset(key)
         else:
             unknown_in = "" if attempt.known else self.alias(realm, "")
             await self.counters.settle(key, self.backoff, now=self.clock(), unknown_in=unknown_in)
@@ -281,7 +281,7 @@ class Throttle:
         """Count on under another name what failed under the name of an account."""
         former, key = await self._counter(realm, name), await self._counter(realm, other)
         if key != former:
-            await self.counters.inherit(key, former, now=self.clock())
+            await self.counters.transfer(key, former, now=self.clock())
 
 
 def _budget_of(key: str) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from doorward.core.errors import LoginNotFound
 from doorward.core.model import User
-from doorward.core.ports import Accounts
+from doorward.core.ports import AccountStore
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -17,7 +17,7 @@ class UserRef(NamedTuple):
     id: str = ""
 
 
-async def find_user(accounts: Accounts, tenant_id: str, ref: UserRef) -> User:
+async def find_user(accounts: AccountStore, tenant_id: str, ref: UserRef) -> User:
     """Return the user of a tenant that a reference names; LoginNotFound where there is none."""
     if ref.id:
         # Ids are UUIDs, whose digits some systems write in upper case (RFC 9562, section 4).

@@ -14,7 +14,15 @@ from doorward.core.errors import (
     UserDisabled,
 )
 from doorward.core.model import Caller, Permission, Session, User
-from doorward.core.ports import APART, Accounts, AuditLog, Clock, ResetCode, ResetCodes, RevocationScope
+from doorward.core.ports import (
+    MAX_WORKER_SKEW,
+    AccountStore,
+    AuditStore,
+    Clock,
+    ResetCode,
+    ResetCodeStore,
+    RevocationScope,
+)
 from doorward.core.proof import CurrentPassword
 from doorward.core.sessions import SessionService
 from doorward.core.throttle import Throttle
@@ -51,14 +59,14 @@ class Code(NamedTuple):
 class UserPasswords:
     """Changes and resets passwords, and unlocks users."""
 
-    accounts: Accounts
-    codes: ResetCodes
+    accounts: AccountStore
+    codes: ResetCodeStore
     sessions: SessionService
     current: CurrentPassword
     throttle: Throttle
     users: Users
     clock: Clock
-    audit: AuditLog
+    audit: AuditStore
 
     async def change(self, caller: Caller, ref: UserRef, passage: Passage, keep: Kept) -> None:
         """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
@@ -105,18 +113,18 @@ class UserPasswords:
         (ValidationFailed) leaves the code good.
         """
         await self.throttle.login(caller.tenant_id)
-        found = await self.codes.take(caller.tenant_id, _digest(code))
+        found = await self.codes.consume(caller.tenant_id, _digest(code))
         user = await self.accounts.user_by_id(caller.tenant_id, found.user_id) if found else None
         now = self.clock()
         # Further ahead than a code ever lives: the clock was set back, and nobody knows how old it is.
-        is_live = found is not None and now < found.expires_at <= now + CODE_LIFETIME * 1000 + APART
+        is_live = found is not None and now < found.expires_at <= now + CODE_LIFETIME * 1000 + MAX_WORKER_SKEW
         if found is None or not is_live or user is None or found.credentials != user.credentials:
             raise InvalidResetCode
         try:
             await self._set(caller, user, password, keep=None, gone=InvalidResetCode())
         except Refusal as refusal:
             if not isinstance(refusal, InvalidResetCode):
-                await self.codes.put_back(found)
+                await self.codes.restore(found)
             raise
 
     async def unlock(self, caller: Caller, ref: UserRef) -> None:
@@ -139,7 +147,7 @@ class UserPasswords:
         after = replace(now, password_hash=secret.hash, credentials=now.credentials + 1)
         told = event(caller, self.clock(), "user.password", subject=user.id)
         ends = RevocationScope(caller.tenant_id, user.id, keep)
-        if not await self.accounts.change_user(after, events=[told], ends=ends):
+        if not await self.accounts.change_user(after, events=[told], revokes=ends):
             raise gone
         await self.sessions.session_store.revoke_user(caller.tenant_id, user.id, keep=keep)
         await self.throttle.pardon(caller.tenant_id, user.login)

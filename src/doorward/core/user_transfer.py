@@ -15,7 +15,7 @@ from doorward.core.errors import Conflict, QuotaExceeded
 from doorward.core.hash_formats import STANDARD, Bounds, UnfitHash
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, User
-from doorward.core.ports import Accounts, AuditLog, Clock
+from doorward.core.ports import AccountStore, AuditStore, Clock
 from doorward.core.turns import in_turns
 
 MOST_ROWS = 1000
@@ -102,8 +102,8 @@ class Outcome(NamedTuple):
 class UserTransfer:
     """Takes users in and hands them out, without a single hash computed."""
 
-    accounts: Accounts
-    audit: AuditLog
+    accounts: AccountStore
+    audit: AuditStore
     clock: Clock
 
     async def take(

@@ -14,7 +14,7 @@ from doorward.core.identity import canonical, check_email, check_login
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.password_policy import hash_rule, user_rule
 from doorward.core.passwords import Passwords
-from doorward.core.ports import Accounts, Clock, Found, RevocationScope
+from doorward.core.ports import AccountStore, Clock, RevocationScope, UserMatches
 from doorward.core.sessions import SessionService
 from doorward.core.tenant_settings import House, PasswordPolicy, settings_of
 from doorward.core.throttle import Throttle
@@ -111,7 +111,7 @@ class Kept(NamedTuple):
 class Users:
     """Keeps users. `replace_existing` lets a second creation of a login replace the user instead of being refused."""
 
-    accounts: Accounts
+    accounts: AccountStore
     sessions: SessionService
     passwords: Passwords
     throttle: Throttle
@@ -202,7 +202,7 @@ class Users:
         replaced = event(caller, user.registration_date, "user.replace", subject=subject, detail=secret.detail)
         ends = RevocationScope(caller.tenant_id, subject)
         keep_verified = new.email_verified is not False
-        kept = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], ends=ends)
+        kept = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], revokes=ends)
         await self.sessions.session_store.revoke_user(caller.tenant_id, kept.id)
         await self.throttle.pardon(caller.tenant_id, kept.login)
         return kept
@@ -252,7 +252,7 @@ class Users:
                 event(caller, now, action, subject=before.id, detail=detail if action == "user.password" else "")
                 for action in _actions(before, after, secret)
             ]
-            if await self.accounts.change_user(after, events=events, ends=ends):
+            if await self.accounts.change_user(after, events=events, revokes=ends):
                 if over:
                     await self.sessions.session_store.revoke_user(caller.tenant_id, before.id)
                 if renamed:
@@ -282,23 +282,23 @@ class Users:
             return users[:limit], _write_cursor(canonical(users[limit - 1].login))
         return users, _write_cursor(reached) if reached else LAST_PAGE
 
-    async def _list(self, tenant_id: str, matching: Criterion | None, after: str, limit: int) -> Found:
+    async def _list(self, tenant_id: str, matching: Criterion | None, after: str, limit: int) -> UserMatches:
         field, text = matching or (None, "")
         match field:
             case Field.PART:
                 part = canonical(text)
                 if len(part) >= _SHORTEST_PART:
                     return await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit)
-                return Found(await self.accounts.list_users(tenant_id, after=after, limit=limit, prefix=part))
+                return UserMatches(await self.accounts.list_users(tenant_id, after=after, limit=limit, prefix=part))
             case Field.EMAIL:
                 return await self.accounts.users_by_email(tenant_id, text, after=after, limit=limit)
             case Field.SUB:
-                return Found(await self.accounts.users_by_sub(tenant_id, text, after=after, limit=limit))
+                return UserMatches(await self.accounts.users_by_sub(tenant_id, text, after=after, limit=limit))
             case Field.ID:
                 user = await self.accounts.user_by_id(tenant_id, text)
-                return Found([user] if user and canonical(user.login) > after else [])
+                return UserMatches([user] if user and canonical(user.login) > after else [])
             case _:
-                return Found(await self.accounts.list_users(tenant_id, after=after, limit=limit))
+                return UserMatches(await self.accounts.list_users(tenant_id, after=after, limit=limit))
 
     async def delete(self, caller: Caller, ref: UserRef) -> None:
         """Remove a user of the calling tenant for good and end all of its sessions on every worker.

@@ -71,7 +71,7 @@ class Importer:
             await CatchUp(
                 self.source, self.target, self.clock, self.report, self._prefix, self._name, self.choices.keep_orphans
             ).run()
-        await self.target.imports.note(self._name, begun)
+        await self.target.imports.record(self._name, begun)
         return self.report
 
     async def _find_prefix(self) -> str:
@@ -139,7 +139,7 @@ class Importer:
             other = replace(tenant, email=backend_auth.stand_in(tenant.id))
             if not await self.target.accounts.add_tenant(other, events=events):
                 return False
-        await self.target.imports.note(name, self.clock())
+        await self.target.imports.record(name, self.clock())
         self.report.count("tenants added")
         self._remember_tenant(tenant.id)
         return True
@@ -298,7 +298,7 @@ class Importer:
         return await self.target.imports.last(self._note(user)) is not None
 
     async def _remember_user(self, user: User) -> None:
-        await _patiently(lambda: self.target.imports.note(self._note(user), self.clock()))
+        await _patiently(lambda: self.target.imports.record(self._note(user), self.clock()))
 
     def _note(self, user: User) -> str:
         """Return the name under which an imported user without a date is remembered."""

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from doorward.core.audit import event
 from doorward.core.model import Caller, Event, Session
-from doorward.core.ports import Accounts, Imports, SessionStore
+from doorward.core.ports import AccountStore, ImportStore, SessionStore
 from doorward.moving.backend_auth import Row
 
 Value = TypeVar("Value")
@@ -35,9 +35,9 @@ class Source(Protocol):
 class Target:
     """Where they are written down."""
 
-    accounts: Accounts
+    accounts: AccountStore
     sessions: SessionStore
-    imports: Imports
+    imports: ImportStore
 
 
 @dataclass(frozen=True, slots=True)

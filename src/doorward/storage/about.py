@@ -8,7 +8,7 @@ from time import perf_counter
 
 from doorward.core.errors import CannotStart
 from doorward.core.trouble import plain_reason
-from doorward.storage.database import Server
+from doorward.storage.database import ServerInfo
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import look
 
@@ -19,14 +19,14 @@ current_setting('max_connections')::int - current_setting('superuser_reserved_co
 extract(epoch FROM clock_timestamp()) * 1000"""
 
 
-async def server_of(place: Path | Address) -> Server:
+async def server_of(place: Path | Address) -> ServerInfo:
     """Return what the database says of itself, changing nothing; CannotStart where it does not answer."""
     if isinstance(place, Path):
         return await _of_sqlite(place)
     return await _of_postgresql(place)
 
 
-async def quickest(ask: Callable[[], Awaitable[object]]) -> float:
+async def fastest_of(ask: Callable[[], Awaitable[object]]) -> float:
     """Return how many milliseconds an answer takes, the quickest of some."""
     times = []
     for _ in range(_TRIES):
@@ -36,29 +36,29 @@ async def quickest(ask: Callable[[], Awaitable[object]]) -> float:
     return min(times)
 
 
-async def _of_sqlite(path: Path) -> Server:
+async def _of_sqlite(path: Path) -> ServerInfo:
     try:
         with closing(look(path)) as connection:
 
             async def ask() -> None:
                 connection.execute("SELECT id FROM tenants LIMIT 1").fetchall()
 
-            return Server(f"SQLite {sqlite3.sqlite_version}", took=await quickest(ask))
+            return ServerInfo(f"SQLite {sqlite3.sqlite_version}", took=await fastest_of(ask))
     except sqlite3.Error as error:
         raise CannotStart(f"DATABASE_URL: the database {path} cannot be read ({error}).") from error
 
 
-async def _of_postgresql(address: Address) -> Server:
+async def _of_postgresql(address: Address) -> ServerInfo:
     from doorward.storage.postgres.faults import FAULTS  # noqa: PLC0415 - it brings the driver along
 
     try:
         server = await address.connect(seconds=_SECONDS)
         try:
             version, connections, clock = await server.fetchrow(_ABOUT)
-            took = await quickest(lambda: server.fetchval("SELECT 1"))
+            took = await fastest_of(lambda: server.fetchval("SELECT 1"))
         finally:
             server.terminate()
     except FAULTS as error:
         reason = f"DATABASE_URL: {address.place} stopped answering ({plain_reason(error)})."
         raise CannotStart(reason) from error
-    return Server(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections, took=took)
+    return ServerInfo(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections, took=took)

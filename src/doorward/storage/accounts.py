@@ -6,28 +6,28 @@ from typing import Any
 from doorward.core.errors import QuotaExceeded
 from doorward.core.identity import canonical
 from doorward.core.model import MAX_CLOCK_SKEW, Tenant, User
-from doorward.core.ports import Events, Found, RevocationScope, SessionPolicy, SessionStore
-from doorward.storage.database import Database, Row, Step, happened
+from doorward.core.ports import Events, RevocationScope, SessionPolicy, SessionStore, UserMatches
+from doorward.storage.database import Database, Row, Step, audit_steps
 from doorward.storage.email_keys import email_key
 from doorward.storage.sessions import policy_steps, revocation_steps
 from doorward.storage.user_quota import UserQuota
 
 _BATCH = 500
 # Behind every login: nothing of this character is visible, so no login holds it.
-_END = "\U0010ffff"
+_LAST_KEY = "\U0010ffff"
 # Nothing lies between a login and the same one with this behind it: only NUL is less, which no login holds.
 _NEXT = "\x01"
 # As in the schema's triggers, and in `index_logins`.
-_PIECE = 6
+_FRAGMENT_LENGTH = 6
 # Where the figures come from: docs/measurements/0060-user-search.md.
 _FEW_LOGINS = 1_000
 _MOST_CANDIDATES = 4_000
 _MOST_STEPS = 10_000
 _TENANTS_TOGETHER = 20
-_REMAINS = ("api_keys", "reset_codes", "user_count", "chain", "realm", "tenant", "departed")
+_PURGE_STATEMENTS = ("api_keys", "reset_codes", "user_count", "chain", "realm", "tenant", "departed")
 
 
-class RelationalAccounts:
+class RelationalAccountStore:
     """Accounts (see the port) in two tables."""
 
     def __init__(
@@ -80,7 +80,7 @@ class RelationalAccounts:
         tenant: Tenant,
         *,
         events: Events = (),
-        ends: RevocationScope | None = None,
+        revokes: RevocationScope | None = None,
         policy: SessionPolicy | None = None,
     ) -> bool:
         """See `Accounts.change_tenant`."""
@@ -93,10 +93,10 @@ class RelationalAccounts:
             "version": tenant.version,
         }
         if policy is None:
-            return await self._write("change_tenant", row, events, ends)
+            return await self._write("change_tenant", row, events, revokes)
         if self._elsewhere is None:
-            return await self._write("change_tenant", row, events, ends, policy_steps(tenant.id, policy))
-        changed = await self._write("change_tenant", row, events, ends)
+            return await self._write("change_tenant", row, events, revokes, policy_steps(tenant.id, policy))
+        changed = await self._write("change_tenant", row, events, revokes)
         if changed:
             await self._elsewhere.set_policy(tenant.id, policy)
         return changed
@@ -105,7 +105,7 @@ class RelationalAccounts:
         """See `Accounts.delete_tenant`."""
         row = {"id": tenant_id}
         departed, *_ = await self._db.write(
-            Step("delete_tenant", row, vital=True), Step("blank_tenant", row), *happened(events)
+            Step("delete_tenant", row, vital=True), Step("blank_tenant", row), *audit_steps(events)
         )
         return bool(departed)
 
@@ -123,12 +123,12 @@ class RelationalAccounts:
         removed = sum(map(len, await self._db.write(*steps)))
         if not removed and not users:
             # Only when nothing of that much is left: what there is little of, and at last the tenant itself.
-            await self._db.write(*(Step(f"purge_{rows}", values) for rows in _REMAINS))
+            await self._db.write(*(Step(f"purge_{rows}", values) for rows in _PURGE_STATEMENTS))
         return max(1, removed)
 
     async def add_user(self, user: User, *, events: Events = ()) -> bool:
         """See `Accounts.add_user`."""
-        steps = [Step("add_user", _user_row(user), vital=True), *happened(events)]
+        steps = [Step("add_user", _user_row(user), vital=True), *audit_steps(events)]
         try:
             rows, *_ = await self._create(user.tenant_id, 1, *steps)
         except QuotaExceeded:
@@ -145,7 +145,7 @@ class RelationalAccounts:
         # Sorted, so that two processes that add the same users wait for one another in the same order.
         order = sorted(range(len(rows)), key=lambda number: (rows[number]["login_key"], number))
         steps = [Step("add_user", rows[number]) for number in order]
-        results = await self._create(tenant_id, len(rows), *steps, *happened(events))
+        results = await self._create(tenant_id, len(rows), *steps, *audit_steps(events))
         added = {number: bool(result) for number, result in zip(order, results, strict=False)}
         taken = len(rows) - sum(added.values())
         if taken and self._quota:
@@ -167,21 +167,21 @@ class RelationalAccounts:
         return await self._quota.create(tenant_id, places, *steps)
 
     async def put_user(
-        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: RevocationScope | None = None
+        self, user: User, *, keep_verified: bool = True, events: Events = (), revokes: RevocationScope | None = None
     ) -> User:
         """See `Accounts.put_user`."""
-        endings = await self._end(ends)
+        endings = await self._revocation_steps(revokes)
         values = _user_row(user) | {"keep_verified": int(keep_verified)}
-        steps = [Step("put_user", values), *endings, *happened(events)]
+        steps = [Step("put_user", values), *endings, *audit_steps(events)]
         if self._quota is None:
             [row], *_ = await self._db.write(*steps)
         else:
             [row], *_ = await self._quota.put(user.tenant_id, values["login_key"], *steps)
         return _user(row)
 
-    async def change_user(self, user: User, *, events: Events = (), ends: RevocationScope | None = None) -> bool:
+    async def change_user(self, user: User, *, events: Events = (), revokes: RevocationScope | None = None) -> bool:
         """See `Accounts.change_user`."""
-        return await self._write("change_user", _user_row(user) | {"version": user.version}, events, ends)
+        return await self._write("change_user", _user_row(user) | {"version": user.version}, events, revokes)
 
     async def user_by_login(self, tenant_id: str, login: str) -> User | None:
         """See `Accounts.user_by_login`."""
@@ -200,16 +200,16 @@ class RelationalAccounts:
     async def list_users(self, tenant_id: str, *, after: str, limit: int, prefix: str = "") -> list[User]:
         """See `Accounts.list_users`."""
         first = max(prefix, after + _NEXT) if after else prefix
-        values = {"tenant_id": tenant_id, "first": first, "beyond": prefix + _END, "limit": limit}
+        values = {"tenant_id": tenant_id, "first": first, "beyond": prefix + _LAST_KEY, "limit": limit}
         return [_user(row) for row in await self._db.scan("list_users", values)]
 
-    async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> Found:
+    async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> UserMatches:
         """See `Accounts.users_by_email`."""
         values = {"tenant_id": tenant_id, "email_key": email_key(email), "after": after, "limit": limit}
         users = [_user(row) for row in await self._db.scan("users_by_email", values)]
         same = [user for user in users if canonical(user.email) == canonical(email)]
         is_short = len(users) == limit and len(same) < limit
-        return Found(same, canonical(users[-1].login) if is_short else "")
+        return UserMatches(same, canonical(users[-1].login) if is_short else "")
 
     async def users_by_sub(self, tenant_id: str, sub: str, *, after: str, limit: int) -> list[User]:
         """See `Accounts.users_by_sub`."""
@@ -221,27 +221,27 @@ class RelationalAccounts:
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
         return [row[0] for row in await self._db.scan("list_password_hashes", values)]
 
-    async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> Found:
+    async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> UserMatches:
         """See `Accounts.search_users`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit, "pattern": f"%{_literal(part)}%"}
         # What most logins contain is soon found by walking, and so is everything of a small tenant.
         found = await self._walk(values, _FEW_LOGINS)
-        if len(found.users) == limit or not found.looked_up_to:
-            return found._replace(looked_up_to="")
-        for piece in _pieces(part):
-            bounds = {"piece": piece, "beyond": piece + _END}
+        if len(found.users) == limit or not found.searched_up_to:
+            return found._replace(searched_up_to="")
+        for piece in _fragments(part):
+            bounds = {"piece": piece, "beyond": piece + _LAST_KEY}
             counted = await self._db.scan(
                 "count_candidates", {"tenant_id": tenant_id, "most": _MOST_CANDIDATES, **bounds}
             )
             if counted and counted[0][0] < _MOST_CANDIDATES:
-                return Found([_user(row) for row in await self._db.scan("search_users", values | bounds)])
+                return UserMatches([_user(row) for row in await self._db.scan("search_users", values | bounds)])
         found = await self._walk(values, _MOST_STEPS)
-        return found._replace(looked_up_to="") if len(found.users) == limit else found
+        return found._replace(searched_up_to="") if len(found.users) == limit else found
 
-    async def _walk(self, values: Mapping[str, object], steps: int) -> Found:
+    async def _walk(self, values: Mapping[str, object], steps: int) -> UserMatches:
         last = await self._ahead(values, steps)
-        rows = await self._db.scan("walk_users", {**values, "last": last or _END})
-        return Found([_user(row) for row in rows], last)
+        rows = await self._db.scan("walk_users", {**values, "last": last or _LAST_KEY})
+        return UserMatches([_user(row) for row in rows], last)
 
     async def _ahead(self, values: Mapping[str, object], steps: int) -> str:
         place = {"tenant_id": values["tenant_id"], "after": values["after"], "steps": steps - 1}
@@ -254,7 +254,7 @@ class RelationalAccounts:
         tenants = await self._db.scan("tenants_to_index", values)
         for tenant_id, taken, waiting in tenants:
             if taken is not None:
-                await self._take_over(tenant_id, taken, limit)
+                await self._index_page(tenant_id, taken, limit)
                 return True
             # A few are walked as fast as they are found otherwise, and many at once are cheaper to bring in.
             if waiting >= _FEW_LOGINS or (waiting and tenant_id == self._emptying):
@@ -268,11 +268,12 @@ class RelationalAccounts:
             return False
         return True
 
-    async def _take_over(self, tenant_id: str, after: str, limit: int) -> None:
+    async def _index_page(self, tenant_id: str, after: str, limit: int) -> None:
         values = {"tenant_id": tenant_id, "after": after}
         last = await self._ahead(values, limit)
         await self._db.write(
-            Step("take_over", {**values, "last": last or _END}), Step("note_taken", {**values, "taken": last or None})
+            Step("take_over", {**values, "last": last or _LAST_KEY}),
+            Step("note_taken", {**values, "taken": last or None}),
         )
 
     async def set_user_hash(self, user: User, password_hash: str) -> bool:
@@ -293,7 +294,7 @@ class RelationalAccounts:
             *counted,
             Step("delete_user", row, vital=True),
             Step("forget_reset_codes", {"id": user_id}),
-            *happened(events),
+            *audit_steps(events),
         )
         return bool(results[len(counted)])
 
@@ -313,11 +314,11 @@ class RelationalAccounts:
         ends: RevocationScope | None = None,
         *also: Step,
     ) -> bool:
-        endings = await self._end(ends)
-        rows, *_ = await self._db.write(Step(statement, values, vital=True), *also, *endings, *happened(events))
+        endings = await self._revocation_steps(ends)
+        rows, *_ = await self._db.write(Step(statement, values, vital=True), *also, *endings, *audit_steps(events))
         return bool(rows)
 
-    async def _end(self, ends: RevocationScope | None) -> list[Step]:
+    async def _revocation_steps(self, ends: RevocationScope | None) -> list[Step]:
         """Return the steps that end sessions together with a change; end those that no transaction of ours reaches."""
         if ends is None:
             return []
@@ -362,10 +363,10 @@ def _user_row(user: User) -> dict[str, Any]:
     }
 
 
-def _pieces(part: str) -> list[str]:
+def _fragments(part: str) -> list[str]:
     """Return pieces of a search to look up, one after the other until one is rare: the whole of a short one."""
-    last = max(0, len(part) - _PIECE)
-    return [part[start : start + _PIECE] for start in dict.fromkeys((last, 0, last // 2))]
+    last = max(0, len(part) - _FRAGMENT_LENGTH)
+    return [part[start : start + _FRAGMENT_LENGTH] for start in dict.fromkeys((last, 0, last // 2))]
 
 
 def _literal(part: str) -> str:

@@ -4,8 +4,8 @@ from itertools import accumulate
 
 from doorward.core.audit import SERVICE, unrecorded
 from doorward.core.model import MAX_CLOCK_SKEW, Event
-from doorward.core.ports import Entry
-from doorward.storage.database import Database, Step, entry_of, happened
+from doorward.core.ports import AuditEntry
+from doorward.storage.database import Database, Step, audit_entry, audit_steps
 
 _NEWEST = 2**62
 # Figures and reasons: docs/measurements/0063-quotas.md.
@@ -14,7 +14,7 @@ _COUNTED_TOGETHER = 1_000
 _UNRECORDED_EVERY = 3_600_000
 
 
-class RelationalAuditLog:
+class RelationalAuditStore:
     """The audit log (see the port)."""
 
     def __init__(self, database: Database, *, quota: int = 0) -> None:
@@ -29,24 +29,24 @@ class RelationalAuditLog:
         for event in guarded:
             await self._record_failed_login(event)
         if len(guarded) < len(events):
-            await self._db.write(*happened(event for event in events if event not in guarded))
+            await self._db.write(*audit_steps(event for event in events if event not in guarded))
 
     async def _record_failed_login(self, event: Event) -> None:
-        entry = entry_of(event)
+        entry = audit_entry(event)
         guarded = Step("lengthen_chain_within", {**entry, "most": self._quota // 2}, vital=True)
         lengthened, *_ = await self._db.write(guarded, Step("add_entry", entry))
         if not lengthened:
             await self._db.write(Step("note_unrecorded", entry))
 
-    async def page(self, tenant_id: str, *, before: int | None, limit: int) -> list[Entry]:
+    async def page(self, tenant_id: str, *, before: int | None, limit: int) -> list[AuditEntry]:
         """See `AuditLog.page`."""
         values = {"tenant_id": tenant_id, "before": _NEWEST if before is None else before, "limit": limit}
-        return [Entry._make(row) for row in await self._db.scan("page_audit", values)]
+        return [AuditEntry._make(row) for row in await self._db.scan("page_audit", values)]
 
-    async def follow(self, tenant_id: str, *, after: int, limit: int) -> list[Entry]:
+    async def follow(self, tenant_id: str, *, after: int, limit: int) -> list[AuditEntry]:
         """See `AuditLog.follow`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
-        return [Entry._make(row) for row in await self._db.scan("follow_audit", values)]
+        return [AuditEntry._make(row) for row in await self._db.scan("follow_audit", values)]
 
     async def base(self, tenant_id: str) -> tuple[int, str]:
         """See `AuditLog.base`."""
@@ -85,7 +85,7 @@ class RelationalAuditLog:
                     return removed
                 if count and not now - _UNRECORDED_EVERY < since <= now + MAX_CLOCK_SKEW:
                     values = {"tenant_id": tenant_id, "count": count, "since": since, "now": now}
-                    noted = happened([unrecorded(tenant_id, now, count)])
+                    noted = audit_steps([unrecorded(tenant_id, now, count)])
                     await self._db.write(Step("take_unrecorded", values, vital=True), *noted)
             self._trimmed = tenant_id
         if len(chains) < _CHAINS_TOGETHER:

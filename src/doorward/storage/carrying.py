@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from doorward.storage.tables import Change, Look, Row
+from doorward.storage.tables import Row, TableReader, TableWriter
 
 Step = Callable[[int], object]
 """Who is told how far something is: with the size of each step."""
@@ -17,23 +17,23 @@ Step = Callable[[int], object]
 _BATCH = 500
 
 
-class Sum(NamedTuple):
+class TableChecksum(NamedTuple):
     """What tells whether a table's rows are the same: how many, and the sum of their hashes."""
 
     rows: int = 0
     digest: int = 0
 
-    def plus(self, columns: Sequence[str], row: Row) -> "Sum":
+    def plus(self, columns: Sequence[str], row: Row) -> "TableChecksum":
         """Return the sum with one more row."""
         text = msgspec.msgpack.encode(sorted(zip(columns, row, strict=True)))
         added = int.from_bytes(hashlib.sha256(text).digest())
-        return Sum(self.rows + 1, (self.digest + added) % (1 << 256))
+        return TableChecksum(self.rows + 1, (self.digest + added) % (1 << 256))
 
 
-async def copy_table(source: Look, target: Change, table: str, step: Step) -> Sum:
+async def copy_table(source: TableReader, target: TableWriter, table: str, step: Step) -> TableChecksum:
     """Add every row of a table to the target, which has none; return what was read. `step` is told of each batch."""
     columns = await source.columns(table)
-    total = Sum()
+    total = TableChecksum()
     batch: list[Row] = []
     async for row in source.rows(table):
         total = total.plus(columns, row)
@@ -48,10 +48,10 @@ async def copy_table(source: Look, target: Change, table: str, step: Step) -> Su
     return total
 
 
-async def sum_of(look: Look, table: str, step: Step) -> Sum:
+async def checksum(look: TableReader, table: str, step: Step) -> TableChecksum:
     """Return the sum of a table. `step` is told of each batch."""
     columns = await look.columns(table)
-    total = Sum()
+    total = TableChecksum()
     async for row in look.rows(table):
         total = total.plus(columns, row)
         if total.rows % _BATCH == 0:

@@ -24,13 +24,13 @@ class Coalescer(Generic[Key, Answer]):
         self,
         ask: Callable[[Sequence[Key], float], Awaitable[Mapping[Key, Answer]]],
         *,
-        patience: float,
+        max_wait: float,
         lanes: int = 2,
         at_most: int = 500,
     ) -> None:
         """Ask with `ask`, within `patience` seconds of the question, for about `at_most` keys a trip."""
         self._ask = ask
-        self._patience = patience
+        self._patience = max_wait
         self._lanes = lanes
         self._at_most = at_most
         self._waiting: deque[tuple[Sequence[Key], float, asyncio.Future[list[Answer | None]]]] = deque()

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from doorward.core.ports import APART, Backoff, Failures, Verdict, furthest
+from doorward.core.ports import MAX_WORKER_SKEW, AttemptPermit, Backoff, Failures, max_time_ahead
 from doorward.storage.database import Database, Step
 
 
-class RelationalCounters:
+class RelationalCounterStore:
     """Counters (see the port), each operation one upsert."""
 
     def __init__(self, database: Database) -> None:
@@ -14,20 +14,20 @@ class RelationalCounters:
         self._db = database
         self._grown: set[str] = set()
 
-    async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
+    async def consume(self, key: str, *, period: int, burst: int, now: int) -> int:
         """See `Counters.take`."""
         whole = period * burst
-        values = {"key": key, "period": period, "burst": burst, "now": now, "furthest": furthest(period, burst)}
+        values = {"key": key, "period": period, "burst": burst, "now": now, "furthest": max_time_ahead(period, burst)}
         taken, state = await self._db.write(Step("take", values), Step("budget", {"key": key}))
         return 0 if taken else min(whole, max(1, state[0][0] + period - now - whole))
 
-    async def reserve(self, key: str, rule: Backoff, *, now: int) -> Verdict:
+    async def reserve(self, key: str, rule: Backoff, *, now: int) -> AttemptPermit:
         """See `Counters.reserve`."""
-        values = {"key": key, "now": now, "apart": APART, "doublings": rule.doublings, **rule._asdict()}
+        values = {"key": key, "now": now, "apart": MAX_WORKER_SKEW, "doublings": rule.doublings, **rule._asdict()}
         reserved, [[failures, blocked_until]] = await self._db.write(
             Step("reserve", values), Step("attempts", {"key": key})
         )
-        return Verdict(0) if reserved else rule.refused(failures, blocked_until, now)
+        return AttemptPermit(0) if reserved else rule.denied_permit(failures, blocked_until, now)
 
     async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
         """See `Counters.settle`."""
@@ -35,7 +35,7 @@ class RelationalCounters:
             "key": key,
             "now": now,
             "doublings": rule.doublings,
-            "memory_once": min(rule.memory_each, rule.memory),
+            "memory_once": min(rule.memory_per_failure, rule.max_memory),
             "unknown_in": unknown_in,
             **rule._asdict(),
         }
@@ -53,9 +53,9 @@ class RelationalCounters:
         if not rows:
             return Failures()
         [[failures, blocked_until, expires_at]] = rows
-        return rule.standing(failures, blocked_until, expires_at, now)
+        return rule.failures_at(failures, blocked_until, expires_at, now)
 
-    async def forget(self, key: str) -> None:
+    async def reset(self, key: str) -> None:
         """See `Counters.forget`."""
         await self._db.write(Step("forget_last", {"key": key}), Step("forget_failures", {"key": key}))
 
@@ -64,7 +64,7 @@ class RelationalCounters:
         # Sorted, so that two processes that clear the same names lock them in the same order.
         await self._db.write(*(Step("clear_failures", {"key": key, "now": now}) for key in sorted(keys)))
 
-    async def inherit(self, key: str, former: str, *, now: int) -> None:
+    async def transfer(self, key: str, former: str, *, now: int) -> None:
         """See `Counters.inherit`."""
         await self._db.write(
             # Of two processes at once, one waits here for the other, and then finds nothing.
@@ -87,10 +87,10 @@ class RelationalCounters:
 
     async def _evict_from(self, realm: str, rule: Backoff, now: int, limit: int) -> int:
         [[count]] = await self._db.scan("count_unknown", {"realm": realm})
-        if count <= rule.unknown:
+        if count <= rule.max_unknown:
             return 0
-        values = {"realm": realm, "most": rule.unknown, "limit": limit, "fresh": now - rule.longest}
-        step = Step("evict_unknown", {**values, "memory_once": min(rule.memory_each, rule.memory)})
+        values = {"realm": realm, "most": rule.max_unknown, "limit": limit, "fresh": now - rule.max_wait}
+        step = Step("evict_unknown", {**values, "memory_once": min(rule.memory_per_failure, rule.max_memory)})
         [evicted] = await self._db.write(step)
         return len(evicted)
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from doorward.core.model import MAX_CLOCK_SKEW
 from doorward.core.ports import ApiKey, Events, ResetCode
-from doorward.storage.database import Database, Step, happened
+from doorward.storage.database import Database, Step, audit_steps
 
 _BATCH = 500
 
 
-class RelationalApiKeys:
+class RelationalApiKeyStore:
     """API keys (see the port)."""
 
     def __init__(self, database: Database) -> None:
@@ -19,10 +19,10 @@ class RelationalApiKeys:
     async def add(self, key: ApiKey, *, cap: int, events: Events = ()) -> bool:
         """See `ApiKeys.add`."""
         step = Step("add_api_key", {**key._asdict(), "cap": cap}, vital=True)
-        added, *_ = await self._db.write(step, *happened(events))
+        added, *_ = await self._db.write(step, *audit_steps(events))
         return bool(added)
 
-    async def of_tenant(self, tenant_id: str) -> list[ApiKey]:
+    async def list_of_tenant(self, tenant_id: str) -> list[ApiKey]:
         """See `ApiKeys.of_tenant`."""
         return [ApiKey._make(row) for row in await self._db.scan("list_api_keys", {"tenant_id": tenant_id})]
 
@@ -34,7 +34,7 @@ class RelationalApiKeys:
     async def delete(self, tenant_id: str, key_id: str, *, events: Events = ()) -> bool:
         """See `ApiKeys.delete`."""
         step = Step("delete_api_key", {"tenant_id": tenant_id, "id": key_id}, vital=True)
-        deleted, *_ = await self._db.write(step, *happened(events))
+        deleted, *_ = await self._db.write(step, *audit_steps(events))
         return bool(deleted)
 
     async def touch(self, seen: Mapping[str, int], *, now: int) -> None:
@@ -45,7 +45,7 @@ class RelationalApiKeys:
             await self._db.write(*steps[start : start + _BATCH])
 
 
-class RelationalResetCodes:
+class RelationalResetCodeStore:
     """Reset codes (see the port)."""
 
     def __init__(self, database: Database) -> None:
@@ -54,17 +54,17 @@ class RelationalResetCodes:
 
     async def add(self, code: ResetCode, *, events: Events = ()) -> None:
         """See `ResetCodes.add`."""
-        await self._db.write(Step("add_reset_code", code._asdict()), *happened(events))
+        await self._db.write(Step("add_reset_code", code._asdict()), *audit_steps(events))
 
-    async def take(self, tenant_id: str, digest: bytes) -> ResetCode | None:
+    async def consume(self, tenant_id: str, digest: bytes) -> ResetCode | None:
         """See `ResetCodes.take`."""
-        values = {"tenant_id": tenant_id, "digest": digest, "spent": _spent(digest)}
+        values = {"tenant_id": tenant_id, "digest": digest, "spent": _consumption_step(digest)}
         [rows] = await self._db.write(Step("take_reset_code", values))
         return ResetCode(digest, *rows[0]) if rows else None
 
-    async def put_back(self, code: ResetCode) -> None:
+    async def restore(self, code: ResetCode) -> None:
         """See `ResetCodes.put_back`."""
-        await self._db.write(Step("put_back_reset_code", {**code._asdict(), "spent": _spent(code.digest)}))
+        await self._db.write(Step("put_back_reset_code", {**code._asdict(), "spent": _consumption_step(code.digest)}))
 
     async def sweep(self, now: int, *, limit: int) -> int:
         """See `ResetCodes.sweep`."""
@@ -72,6 +72,6 @@ class RelationalResetCodes:
         return len(swept)
 
 
-def _spent(digest: bytes) -> bytes:
+def _consumption_step(digest: bytes) -> bytes:
     """Return what a code that was taken is kept under: longer than every digest, so no code leads to it."""
     return digest + b"spent"

@@ -10,7 +10,7 @@ from doorward.core.model import Event
 Row = Sequence[Any]
 
 
-class Server(NamedTuple):
+class ServerInfo(NamedTuple):
     """What keeps things, as it describes itself: product and version, and what an operator may have to look after.
 
     `clock` is in milliseconds, None where it is this machine's; `connections` are those that it takes at once, None
@@ -77,16 +77,16 @@ class Database(Protocol):
         ...
 
 
-def happened(events: Iterable[Event]) -> list[Step]:
+def audit_steps(events: Iterable[Event]) -> list[Step]:
     """Return the steps that keep events in the audit log, as part of the transaction of what they tell of."""
     steps: list[Step] = []
     for event in events:
-        entry = entry_of(event)
+        entry = audit_entry(event)
         steps += (Step("lengthen_chain", entry), Step("add_entry", entry))
     return steps
 
 
-def entry_of(event: Event) -> dict[str, object]:
+def audit_entry(event: Event) -> dict[str, object]:
     """Return the parameters of the statements that add an event to the audit log."""
     text = msgspec.json.encode({name: value for name, value in event._asdict().items() if value != ""})
     return {

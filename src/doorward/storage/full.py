@@ -15,7 +15,7 @@ _EVERY = 60.0
 
 
 @dataclass(slots=True)
-class FullStore:
+class FullStoreReporter:
     """Refusals of writes for want of room in `part`, logged once a minute at most."""
 
     part: str

@@ -3,7 +3,7 @@
 from doorward.storage.database import Database, Step
 
 
-class RelationalImports:
+class RelationalImportStore:
     """Imports (see the port) in a table."""
 
     def __init__(self, database: Database) -> None:
@@ -15,6 +15,6 @@ class RelationalImports:
         rows = await self._db.read("last_import", {"source": source})
         return int(rows[0][0]) if rows else None
 
-    async def note(self, source: str, begun_at: int) -> None:
+    async def record(self, source: str, begun_at: int) -> None:
         """See `Imports.note`."""
         await self._db.write(Step("note_import", {"source": source, "begun_at": begun_at}))

@@ -23,7 +23,7 @@ _PATIENCE: Final = 4.0
 """Seconds of work ahead, less than a handler has: what would be too late anyway is refused at once."""
 
 
-class LongWork:
+class LongWorkQueue:
     """Runs a few scans and large writes of a database at a time. Each tenant has its share of the time they take.
 
     Work that names no tenant shares one group. StoreUnavailable is raised where the wait would be too long.

@@ -4,14 +4,14 @@ from doorward.core.ports import Revocation
 from doorward.storage.database import Database, Step
 
 
-class RelationalRevocations:
+class RelationalRevocationStore:
     """Revocations (see the port) in two tables."""
 
     def __init__(self, database: Database) -> None:
         """Keep revocations in `database`."""
         self._db = database
 
-    async def note(self, ended: Revocation) -> None:
+    async def record(self, ended: Revocation) -> None:
         """See `Revocations.note`."""
         await self._db.write(Step("note_revocation", ended._asdict()))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import MAX_CLOCK_SKEW, OWNERS, Origin, Session, SessionInfo, SessionKind
 from doorward.core.ports import NO_SESSION_POLICY, UNKNOWN_ORIGIN, Events, RevocationScope, SessionPolicy, SessionRef
-from doorward.storage.database import Database, Step, happened
+from doorward.storage.database import Database, Step, audit_steps
 
 _BATCH = 500
 _FORGOTTEN_TOGETHER = 50
@@ -124,7 +124,7 @@ class RelationalSessionStore:
             steps.append(Step("evict_sessions", {"owner": owner, "cap": cap, "latest": latest}))
         for _ in range(_OPEN_TRIES):
             # The realm may be ended between two statements; then nothing was opened, and the next try draws again.
-            if (await self._db.write(*steps, *happened(events)))[2]:
+            if (await self._db.write(*steps, *audit_steps(events)))[2]:
                 return
         raise StoreUnavailable
 
@@ -212,7 +212,7 @@ class RelationalSessionStore:
 
     async def revoke(self, session: Session, *, events: Events = ()) -> bool:
         """See `Sessions.close`."""
-        rows, *_ = await self._db.write(Step("close_session", {"id": session.id}, vital=True), *happened(events))
+        rows, *_ = await self._db.write(Step("close_session", {"id": session.id}, vital=True), *audit_steps(events))
         return bool(rows)
 
     async def revoke_user(
@@ -234,14 +234,14 @@ class RelationalSessionStore:
         """See `Sessions.end_users_of`."""
         # The row stays, because the tenant's policy lies in it.
         values = {"owner": _users_realm(tenant_id), "fresh": _fresh()}
-        await self._db.write(Step("renew_epoch", values), *happened(events))
+        await self._db.write(Step("renew_epoch", values), *audit_steps(events))
 
     async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_keys`."""
         await self._revoke(_keys_owner(tenant_id), None, events)
 
     async def _revoke(self, owner: str, keep: Session | None, events: Events) -> None:
-        await self._db.write(*_revocation_step(owner, keep), *happened(events))
+        await self._db.write(*_revocation_step(owner, keep), *audit_steps(events))
 
     async def erase_users(self, user_ids: Sequence[str]) -> None:
         """See `Sessions.forget_users`."""

@@ -22,8 +22,8 @@ from time import monotonic, sleep
 from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.storage import email_keys
 from doorward.storage.database import Row, Step
-from doorward.storage.full import DATABASE_DISK, FullStore
-from doorward.storage.long_work import LongWork
+from doorward.storage.full import DATABASE_DISK, FullStoreReporter
+from doorward.storage.long_work import LongWorkQueue
 from doorward.storage.statements import Statement, fill_list, load_migrations, load_statements
 
 log = logging.getLogger(__name__)
@@ -76,12 +76,12 @@ class SqliteDatabase:
         """Name the file; `open` opens it."""
         self._path = path
         self.faults = 0
-        self._full = FullStore(DATABASE_DISK)
+        self._full = FullStoreReporter(DATABASE_DISK)
         self._statements = load_statements("?")
         self._lists: dict[tuple[str, int], str] = {}
         self._scan_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-scan")
-        self._scans = LongWork(1)
-        self._large_writes = LongWork(1)
+        self._scans = LongWorkQueue(1)
+        self._large_writes = LongWorkQueue(1)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="sqlite-write", daemon=True)
 

@@ -48,11 +48,11 @@ _COLUMNS = """SELECT column_name FROM information_schema.columns
 WHERE table_name = $1 AND table_schema = current_schema() ORDER BY ordinal_position"""
 
 
-class Interrupted(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class TableCopyInterrupted(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
     """The database could not go on, and what was being changed is as it was; the message says why."""
 
 
-class Look(Protocol):
+class TableReader(Protocol):
     """A consistent look at every table, as they were when it began."""
 
     async def columns(self, table: str) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Look(Protocol):
         ...
 
 
-class Change(Look, Protocol):
+class TableWriter(TableReader, Protocol):
     """A transaction that sees what it did, and that is kept as a whole or not at all."""
 
     async def clear(self, table: str) -> None:
@@ -180,17 +180,17 @@ def _insert(table: str, columns: Sequence[str], marker: str) -> str:
 
 
 @contextmanager
-def _told(place: Path | Address) -> Iterator[None]:
+def _plain_error(place: Path | Address) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise Interrupted(f"The database could not go on ({error}).") from error
+        raise TableCopyInterrupted(f"The database could not go on ({error}).") from error
     except Exception as error:
         # What the block does with files of its own is not the database's fault: OSError passes.
         if isinstance(place, Path) or not _is_servers(error):
             raise
         # The server's own words can repeat what it was sent.
-        raise Interrupted(f"The database could not go on ({plain_reason(error)}).") from error
+        raise TableCopyInterrupted(f"The database could not go on ({plain_reason(error)}).") from error
 
 
 def _is_servers(error: Exception) -> bool:
@@ -200,15 +200,15 @@ def _is_servers(error: Exception) -> bool:
 
 
 @asynccontextmanager
-async def looking(place: Path | Address) -> AsyncIterator[Look]:
+async def open_reader(place: Path | Address) -> AsyncIterator[TableReader]:
     """Look at the tables of a database as they are now, whatever is written meanwhile. Interrupted."""
-    with _told(place):
+    with _plain_error(place):
         async with _looking(place) as look:
             yield look
 
 
 @asynccontextmanager
-async def _looking(place: Path | Address) -> AsyncIterator[Look]:
+async def _looking(place: Path | Address) -> AsyncIterator[TableReader]:
     if isinstance(place, Path):
         connection = connect(place, busy=_BUSY_SECONDS, read_only=True)
         try:
@@ -228,15 +228,15 @@ async def _looking(place: Path | Address) -> AsyncIterator[Look]:
 
 
 @asynccontextmanager
-async def changing(place: Path | Address) -> AsyncIterator[Change]:
+async def open_writer(place: Path | Address) -> AsyncIterator[TableWriter]:
     """Change the tables of a database in one transaction, which is kept only if the block ends well. Interrupted."""
-    with _told(place):
+    with _plain_error(place):
         async with _changing(place) as change:
             yield change
 
 
 @asynccontextmanager
-async def _changing(place: Path | Address) -> AsyncIterator[Change]:
+async def _changing(place: Path | Address) -> AsyncIterator[TableWriter]:
     if isinstance(place, Path):
         connection = connect(place, busy=_BUSY_SECONDS)
         try:

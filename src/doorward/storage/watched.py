@@ -33,7 +33,7 @@ _KINDS = {SessionKind.USER: "user", SessionKind.TENANT: "tenant", SessionKind.KE
 
 
 @dataclass(slots=True)
-class Meter:
+class StoreMeter:
     """The numbers of one store. `span`: for traces."""
 
     store: str
@@ -62,16 +62,16 @@ def _is_late(refusal: StoreUnavailable) -> bool:
     return isinstance(cause, (Overloaded, TimeoutError)) or getattr(cause, "sqlstate", None) in _LATE
 
 
-class _Fast(Protocol):
+class _FaultCounting(Protocol):
     """What a database does that is too fast to be watched each time: it counts its own faults."""
 
     faults: int
 
 
-class WatchedDatabase:
+class InstrumentedDatabase:
     """A database (see the protocol) whose statements are timed."""
 
-    def __init__(self, database: Database, meter: Meter, fast: _Fast | None = None) -> None:
+    def __init__(self, database: Database, meter: StoreMeter, fast: _FaultCounting | None = None) -> None:
         """Watch `database`; `fast` is the same one, if its look-ups are too fast to time each of them."""
         self.meter = meter
         self.noted = 0
@@ -167,17 +167,17 @@ class InstrumentedSessionStore:
     ) -> None:
         """See `Sessions.open`."""
         await self._sessions.open(session, cap=cap, policy=policy, origin=origin, events=events)
-        self.opened[_whose(session)] += 1
+        self.opened[_owner_kind(session)] += 1
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
         """See `Sessions.open_many`."""
         await self._sessions.open_many(sessions)
-        self.opened.update(map(_whose, sessions))
+        self.opened.update(map(_owner_kind, sessions))
 
     async def revoke(self, session: Session, *, events: Events = ()) -> bool:
         """See `Sessions.close`."""
         closed = await self._sessions.revoke(session, events=events)
-        self.ended[_whose(session), "one"] += closed
+        self.ended[_owner_kind(session), "one"] += closed
         return closed
 
     async def revoke_user(
@@ -203,7 +203,7 @@ class InstrumentedSessionStore:
         self.ended["key", "all"] += 1
 
 
-def _whose(session: Session) -> str:
+def _owner_kind(session: Session) -> str:
     return _KINDS[OWNERS[SessionKind(session.kind)]]
 
 
@@ -213,13 +213,13 @@ def nothing_is_pooled() -> tuple[int, int]:
 
 
 @dataclass(slots=True)
-class Traffic:
+class StoreMetrics:
     """What is counted at the stores of one process."""
 
-    database: WatchedDatabase
+    database: InstrumentedDatabase
     sessions: InstrumentedSessionStore
     pool: Callable[[], tuple[int, int]] = nothing_is_pooled
-    others: tuple[Meter, ...] = ()
+    others: tuple[StoreMeter, ...] = ()
 
     @property
     def meters(self) -> dict[str, tuple[dict[str, Durations], int]]:

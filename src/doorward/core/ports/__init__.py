@@ -4,13 +4,13 @@ Every method of a store may raise `StoreUnavailable`: then nothing is known, and
 either. All times are milliseconds since the Unix epoch, by the caller's clock, never the store's.
 """
 
-from doorward.core.ports.accounts import Accounts, Found
-from doorward.core.ports.audit import AuditLog, Entry, Events
+from doorward.core.ports.accounts import AccountStore, UserMatches
+from doorward.core.ports.audit import AuditEntry, AuditStore, Events
 from doorward.core.ports.clock import Clock
-from doorward.core.ports.counters import APART, Backoff, Counters, Failures, Verdict, furthest
-from doorward.core.ports.credentials import ApiKey, ApiKeys, ResetCode, ResetCodes
-from doorward.core.ports.imports import Imports
-from doorward.core.ports.revocations import Revocation, Revocations
+from doorward.core.ports.counters import MAX_WORKER_SKEW, AttemptPermit, Backoff, CounterStore, Failures, max_time_ahead
+from doorward.core.ports.credentials import ApiKey, ApiKeyStore, ResetCode, ResetCodeStore
+from doorward.core.ports.imports import ImportStore
+from doorward.core.ports.revocations import Revocation, RevocationStore
 from doorward.core.ports.sessions import (
     NO_SESSION_POLICY,
     UNKNOWN_ORIGIN,
@@ -21,29 +21,29 @@ from doorward.core.ports.sessions import (
 )
 
 __all__ = [
-    "APART",
+    "MAX_WORKER_SKEW",
     "NO_SESSION_POLICY",
     "UNKNOWN_ORIGIN",
-    "Accounts",
+    "AccountStore",
     "ApiKey",
-    "ApiKeys",
-    "AuditLog",
+    "ApiKeyStore",
+    "AttemptPermit",
+    "AuditEntry",
+    "AuditStore",
     "Backoff",
     "Clock",
-    "Counters",
-    "Entry",
+    "CounterStore",
     "Events",
     "Failures",
-    "Found",
-    "Imports",
+    "ImportStore",
     "ResetCode",
-    "ResetCodes",
+    "ResetCodeStore",
     "Revocation",
     "RevocationScope",
-    "Revocations",
+    "RevocationStore",
     "SessionPolicy",
     "SessionRef",
     "SessionStore",
-    "Verdict",
-    "furthest",
+    "UserMatches",
+    "max_time_ahead",
 ]

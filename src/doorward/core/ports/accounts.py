@@ -8,14 +8,14 @@ from doorward.core.ports.audit import Events
 from doorward.core.ports.sessions import RevocationScope, SessionPolicy
 
 
-class Found(NamedTuple):
+class UserMatches(NamedTuple):
     """Users that a search found, and the canonical login up to which it looked; "" where it is done or has enough."""
 
     users: list[User]
-    looked_up_to: str = ""
+    searched_up_to: str = ""
 
 
-class Accounts(Protocol):
+class AccountStore(Protocol):
     """Tenants and users; durable. A write that returned survives a crash of every process.
 
     `events` are kept in the same transaction as what they tell of, or not at all. `ends` says which sessions end with a
@@ -48,7 +48,7 @@ class Accounts(Protocol):
         tenant: Tenant,
         *,
         events: Events = (),
-        ends: RevocationScope | None = None,
+        revokes: RevocationScope | None = None,
         policy: SessionPolicy | None = None,
     ) -> bool:
         """Keep a tenant's hash, credentials, settings and disabled as they are in `tenant`, and count its version up.
@@ -100,7 +100,7 @@ class Accounts(Protocol):
         ...
 
     async def put_user(
-        self, user: User, *, keep_verified: bool = True, events: Events = (), ends: RevocationScope | None = None
+        self, user: User, *, keep_verified: bool = True, events: Events = (), revokes: RevocationScope | None = None
     ) -> User:
         """Keep a user; one that has its canonical login keeps id and registration date and takes over the rest.
 
@@ -109,7 +109,7 @@ class Accounts(Protocol):
         """
         ...
 
-    async def change_user(self, user: User, *, events: Events = (), ends: RevocationScope | None = None) -> bool:
+    async def change_user(self, user: User, *, events: Events = (), revokes: RevocationScope | None = None) -> bool:
         """Keep everything of `user` but its dates, and count its version up.
 
         False, and nothing kept, where its version is not that of `user` any more, it is gone, or another user of the
@@ -136,7 +136,7 @@ class Accounts(Protocol):
         """
         ...
 
-    async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> Found:
+    async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> UserMatches:
         """Return up to `limit` users like `list_users`, those whose e-mail address has the same canonical form.
 
         The result may be short, as that of `search_users`.
@@ -151,7 +151,7 @@ class Accounts(Protocol):
         """Return the password hashes of the users that `list_users` would return; "" of one without a password."""
         ...
 
-    async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> Found:
+    async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> UserMatches:
         """Return up to `limit` users like `list_users`, those whose canonical login contains `part`, literally.
 
         `part` is canonical and not empty. The work is bounded whatever the tenant's size: where `limit` users were not

@@ -8,7 +8,7 @@ from doorward.core.model import Event
 Events = Sequence[Event]
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """A line of the audit log: its number in its tenant's chain, when, the event as JSON text, and the chain's hash."""
 
     number: int
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     hash: str
 
 
-class AuditLog(Protocol):
+class AuditStore(Protocol):
     """What happened, one chain of hashes for each tenant, durable.
 
     An entry's hash is the SHA-256, in hex, of the hash before it, a line feed, and its own text.
@@ -30,11 +30,11 @@ class AuditLog(Protocol):
         """
         ...
 
-    async def page(self, tenant_id: str, *, before: int | None, limit: int) -> list[Entry]:
+    async def page(self, tenant_id: str, *, before: int | None, limit: int) -> list[AuditEntry]:
         """Return up to `limit` entries, newest first, those with a number below `before`."""
         ...
 
-    async def follow(self, tenant_id: str, *, after: int, limit: int) -> list[Entry]:
+    async def follow(self, tenant_id: str, *, after: int, limit: int) -> list[AuditEntry]:
         """Return up to `limit` entries, oldest first, those with a number above `after`."""
         ...
 

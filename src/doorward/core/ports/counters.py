@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-APART = 2_000
+MAX_WORKER_SKEW = 2_000
 """How many milliseconds the clocks of two workers may be apart: as far as `doorward doctor` lets them be."""
 
 
-def furthest(period: int, burst: int) -> int:
+def max_time_ahead(period: int, burst: int) -> int:
     """Return how many milliseconds ahead a budget's time may lie before it is taken for one of a clock since set back.
 
     A budget that is used up lies `period * burst` ahead. What the clocks of workers differ by, and the time that a
     statement takes to reach the store, must not fill it, so it may lie further ahead by that.
     """
     whole = period * burst
-    return whole + max(whole - period, APART)
+    return whole + max(whole - period, MAX_WORKER_SKEW)
 
 
-class Verdict(NamedTuple):
+class AttemptPermit(NamedTuple):
     """Whether an attempt may go on.
 
     `wait` is how many milliseconds to wait, 0 for go on; `busy` says that only attempts in flight stand in the way,
@@ -50,52 +50,52 @@ class Backoff(NamedTuple):
     failures in every 30 days come to. `unknown` is the number of counters a realm may have of names without an account.
     """
 
-    free: int = 4
-    first: int = 1_000
-    longest: int = 900_000
-    cap: int = 100
+    free_attempts: int = 4
+    first_wait: int = 1_000
+    max_wait: int = 900_000
+    max_failures: int = 100
     lease: int = 10_000
-    memory: int = 30 * 86_400_000
-    memory_each: int = 8 * 3_600_000
-    unknown: int = 10_000
+    max_memory: int = 30 * 86_400_000
+    memory_per_failure: int = 8 * 3_600_000
+    max_unknown: int = 10_000
 
     @property
     def doublings(self) -> int:
         """How often the wait doubles before it is the longest."""
-        return (self.longest // self.first).bit_length()
+        return (self.max_wait // self.first_wait).bit_length()
 
     def wait(self, failures: int) -> int:
         """Return the wait that so many failures in a row demand."""
-        beyond = failures - self.free
+        beyond = failures - self.free_attempts
         if beyond <= 0:
             return 0
-        return self.longest if beyond > self.doublings else self.first << (beyond - 1)
+        return self.max_wait if beyond > self.doublings else self.first_wait << (beyond - 1)
 
-    def refused(self, failures: int, blocked_until: int, now: int) -> Verdict:
+    def denied_permit(self, failures: int, blocked_until: int, now: int) -> AttemptPermit:
         """Return why a counter of this state refuses an attempt."""
-        if failures >= self.cap:
-            return Verdict(self.longest, locked=True)
+        if failures >= self.max_failures:
+            return AttemptPermit(self.max_wait, locked=True)
         own = self.wait(failures)
-        if own and now < blocked_until <= now + own + APART:
-            return Verdict(min(blocked_until - now, own))
-        return Verdict(self.first, busy=True)
+        if own and now < blocked_until <= now + own + MAX_WORKER_SKEW:
+            return AttemptPermit(min(blocked_until - now, own))
+        return AttemptPermit(self.first_wait, busy=True)
 
-    def standing(self, failures: int, blocked_until: int, expires_at: int, now: int) -> Failures:
+    def failures_at(self, failures: int, blocked_until: int, expires_at: int, now: int) -> Failures:
         """Return what a counter of this state means now."""
         if expires_at <= now or not failures:
             return Failures()
-        blocks = now < blocked_until <= now + self.wait(failures) + APART
-        return Failures(failures, blocked_until if blocks else 0, failures >= self.cap)
+        blocks = now < blocked_until <= now + self.wait(failures) + MAX_WORKER_SKEW
+        return Failures(failures, blocked_until if blocks else 0, failures >= self.max_failures)
 
 
-class Counters(Protocol):
+class CounterStore(Protocol):
     """Budgets and failures; may be lost in a power cut, never by a restart. Every method is one atomic step.
 
     A stored time that lies further ahead than the rule it comes from can put it, and `APART` beyond, is of before the
     clock was set back. It does not count.
     """
 
-    async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
+    async def consume(self, key: str, *, period: int, burst: int, now: int) -> int:
         """Take one from a budget that refills one each `period` ms and holds `burst` (GCRA).
 
         Returns 0 if there was one, else after how many milliseconds there will be one, at most `period * burst`. A
@@ -103,7 +103,7 @@ class Counters(Protocol):
         """
         ...
 
-    async def reserve(self, key: str, rule: Backoff, *, now: int) -> Verdict:
+    async def reserve(self, key: str, rule: Backoff, *, now: int) -> AttemptPermit:
         """Ask for an attempt at a secret, before the secret is looked at. A refused one changes nothing.
 
         At most as many attempts are in flight as may still fail without a wait. A reservation that is neither settled
@@ -126,7 +126,7 @@ class Counters(Protocol):
         """Return the failures counted under `key`, changing nothing."""
         ...
 
-    async def forget(self, key: str) -> None:
+    async def reset(self, key: str) -> None:
         """Give a reservation back and forget all failures: the secret was right."""
         ...
 
@@ -134,7 +134,7 @@ class Counters(Protocol):
         """Forget all failures of these names, and no reservation: a secret was replaced, or an account unlocked."""
         ...
 
-    async def inherit(self, key: str, former: str, *, now: int) -> None:
+    async def transfer(self, key: str, former: str, *, now: int) -> None:
         """Count on under `key` what failed under its former name, of which nothing is left; blocks go on as well.
 
         Where the former name was that of an account, `key` is that of an account from now on.

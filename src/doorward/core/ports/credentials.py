@@ -36,14 +36,14 @@ class ApiKey(NamedTuple):
         )
 
 
-class ApiKeys(Protocol):
+class ApiKeyStore(Protocol):
     """API keys, durable. What makes one live is its session; this is what it is restored and listed from."""
 
     async def add(self, key: ApiKey, *, cap: int, events: Events = ()) -> bool:
         """Keep a new key; False, and nothing kept, where the tenant has `cap` keys already."""
         ...
 
-    async def of_tenant(self, tenant_id: str) -> list[ApiKey]:
+    async def list_of_tenant(self, tenant_id: str) -> list[ApiKey]:
         """Return the tenant's keys, oldest first."""
         ...
 
@@ -70,18 +70,18 @@ class ResetCode(NamedTuple):
     expires_at: int
 
 
-class ResetCodes(Protocol):
+class ResetCodeStore(Protocol):
     """Codes for setting a password, durable."""
 
     async def add(self, code: ResetCode, *, events: Events = ()) -> None:
         """Keep a code; an earlier one of the same user is forgotten."""
         ...
 
-    async def take(self, tenant_id: str, digest: bytes) -> ResetCode | None:
+    async def consume(self, tenant_id: str, digest: bytes) -> ResetCode | None:
         """Return a code of the tenant, which is good no more. Of two callers at once, one gets it."""
         ...
 
-    async def put_back(self, code: ResetCode) -> None:
+    async def restore(self, code: ResetCode) -> None:
         """Make a code that was taken good again, unless a newer one of the same user was added meanwhile."""
         ...
 

@@ -14,14 +14,14 @@ class Revocation(NamedTuple):
     expires_at: int | None
 
 
-class Revocations(Protocol):
+class RevocationStore(Protocol):
     """What a store of sessions that may lose writes cannot be trusted to remember; durable.
 
     Such a store notes every ending here before it is carried out and acknowledged. A server of it that nobody vouched
     for (restarted, failed over) is told all of it again before a single answer of it is believed.
     """
 
-    async def note(self, ended: Revocation) -> None:
+    async def record(self, ended: Revocation) -> None:
         """Remember an ending."""
         ...
 

@@ -23,8 +23,8 @@ from doorward.core.errors import StoreUnavailable
 from doorward.core.trouble import plain_reason
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
-from doorward.storage.full import DATABASE_DISK, FullStore
-from doorward.storage.long_work import LARGE, LongWork
+from doorward.storage.full import DATABASE_DISK, FullStoreReporter
+from doorward.storage.long_work import LARGE, LongWorkQueue
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.postgres.pool import Pool
@@ -72,12 +72,12 @@ class PostgresDatabase:
         self._guarded: frozenset[str] = frozenset()
         self._pool = Pool(self._connect, size)
         # Everything else finds a connection, however much long work there is.
-        self._scans = LongWork(max(1, size // 2))
+        self._scans = LongWorkQueue(max(1, size // 2))
         # One at a time, so that each ends by its deadline.
-        self._large_writes = LongWork(1)
+        self._large_writes = LongWorkQueue(1)
         self._trips: set[asyncio.Task[Any]] = set()
         self._away = False
-        self._full = FullStore(DATABASE_DISK)
+        self._full = FullStoreReporter(DATABASE_DISK)
         self._lists: dict[str, Coalescer[str, Row]] = {}
 
     async def open(self) -> None:
@@ -115,7 +115,7 @@ class PostgresDatabase:
         """See `Database.look_up`."""
         gathered = self._lists.get(statement)
         if gathered is None:
-            gathered = self._lists[statement] = Coalescer(partial(self._ask, statement), patience=_SECONDS)
+            gathered = self._lists[statement] = Coalescer(partial(self._ask, statement), max_wait=_SECONDS)
         return [row for row in await gathered.get(keys) if row is not None]
 
     async def write(self, *steps: Step) -> list[list[Row]]:

@@ -12,14 +12,14 @@ import hiredis
 
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.coalesce import Coalescer
-from doorward.storage.full import REDIS_MEMORY, FullStore
+from doorward.storage.full import REDIS_MEMORY, FullStoreReporter
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import Reply
-from doorward.storage.redis.lives import Lives
+from doorward.storage.redis.lives import ServerTrust
 from doorward.storage.redis.map import SlotMap
 from doorward.storage.redis.node import Node
 from doorward.storage.redis.scripts import Command, Word
-from doorward.storage.redis.start import check
+from doorward.storage.redis.start import check_server
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +35,21 @@ _OUT_OF_MEMORY = "OOM"
 class Redis:
     """Runs commands. Every method raises StoreUnavailable when a server needed does not answer within a second."""
 
-    def __init__(self, address: Address, lives: Lives) -> None:
+    def __init__(self, address: Address, lives: ServerTrust) -> None:
         """Name the servers; `open` looks for them."""
         self._address = address
         self._lives = lives
-        self._full = FullStore(REDIS_MEMORY)
+        self._full = FullStoreReporter(REDIS_MEMORY)
         self._nodes: dict[Place, Node] = {}
         self._map = SlotMap(address) if address.cluster else None
-        self._reads: Coalescer[bytes, bytes] = Coalescer(self._get, patience=_SECONDS)
+        self._reads: Coalescer[bytes, bytes] = Coalescer(self._get, max_wait=_SECONDS)
         self._tasks: set[asyncio.Task[list[Reply]]] = set()
 
     async def open(self) -> None:
         """See that the servers are there and fit, inside the loop that will use them; CannotStart if they do not."""
-        await check(self._address, wait=_START_SECONDS)
+        await check_server(self._address, wait=_START_SECONDS)
         if self._map:
-            await self._map.draw()
+            await self._map.refresh()
             self._assign()
 
     async def close(self) -> None:
@@ -157,7 +157,7 @@ class Redis:
             host, _, port = rest.partition(" ")[2].rpartition(":")
             place = (host or self._place(command)[0], int(port))
             if word == "MOVED":
-                self._map.learn(command.key, place)
+                self._map.move_slot(command.key, place)
                 self._assign()
                 self._look_again()
             return place, command.in_full if command.text else command.words, word == "ASK"
@@ -190,15 +190,15 @@ class Redis:
 
     def _look_again(self) -> None:
         if self._map:
-            self._map.draw_soon(self._assign)
+            self._map.refresh_soon(self._assign)
 
     def _assign(self) -> None:
         """Tell nodes what they serve, and leave those that serve nothing any more."""
         if self._map is None:
             return
-        territories = self._map.territories()
+        territories = self._map.slot_ranges()
         for place, territory in territories.items():
-            self._node(place).govern(territory)
+            self._node(place).serve_slots(territory)
         for place in self._nodes.keys() - territories.keys():
             self._nodes.pop(place).close()
 

@@ -7,7 +7,7 @@ writes it, so that no attempt has a trip more, nor takes longer for a name that 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from doorward.core.ports import APART, Backoff, Failures, Verdict, furthest
+from doorward.core.ports import MAX_WORKER_SKEW, AttemptPermit, Backoff, Failures, max_time_ahead
 from doorward.storage.redis.client import Redis
 from doorward.storage.redis.link import Reply
 from doorward.storage.redis.scripts import Command, load_scripts
@@ -17,7 +17,7 @@ _SLACK = 60_000
 _BATCH = 500
 
 
-class RedisCounters:
+class RedisCounterStore:
     """Counters (see the port)."""
 
     def __init__(self, redis: Redis) -> None:
@@ -25,20 +25,22 @@ class RedisCounters:
         self._redis = redis
         self._unknown: dict[str, dict[str, int]] = defaultdict(dict)
 
-    async def take(self, key: str, *, period: int, burst: int, now: int) -> int:
+    async def consume(self, key: str, *, period: int, burst: int, now: int) -> int:
         """See `Counters.take`."""
-        return int(await self._run("take", key, now, period, burst, furthest(period, burst), _SLACK))
+        return int(await self._run("take", key, now, period, burst, max_time_ahead(period, burst), _SLACK))
 
-    async def reserve(self, key: str, rule: Backoff, *, now: int) -> Verdict:
+    async def reserve(self, key: str, rule: Backoff, *, now: int) -> AttemptPermit:
         """See `Counters.reserve`."""
-        waits = rule.free, rule.first, rule.longest, rule.doublings, rule.cap
-        reserved, failures, blocked_until = await self._run("reserve", key, now, *waits, rule.lease, APART, _SLACK)
-        return Verdict(0) if reserved else rule.refused(failures, blocked_until, now)
+        waits = rule.free_attempts, rule.first_wait, rule.max_wait, rule.doublings, rule.max_failures
+        reserved, failures, blocked_until = await self._run(
+            "reserve", key, now, *waits, rule.lease, MAX_WORKER_SKEW, _SLACK
+        )
+        return AttemptPermit(0) if reserved else rule.denied_permit(failures, blocked_until, now)
 
     async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
         """See `Counters.settle`."""
-        waits = rule.free, rule.first, rule.longest, rule.doublings, rule.cap
-        lives = rule.memory, rule.memory_each, int(bool(unknown_in)), _SLACK
+        waits = rule.free_attempts, rule.first_wait, rule.max_wait, rule.doublings, rule.max_failures
+        lives = rule.max_memory, rule.memory_per_failure, int(bool(unknown_in)), _SLACK
         failures = await self._run("settle", key, now, *waits, *lives)
         if unknown_in:
             self._unknown[unknown_in][key] = _score(failures, now)
@@ -50,9 +52,9 @@ class RedisCounters:
     async def failures(self, key: str, rule: Backoff, *, now: int) -> Failures:
         """See `Counters.failures`."""
         failures, blocked_until, expires_at = await self._run("failures", key)
-        return rule.standing(failures, blocked_until, expires_at, now)
+        return rule.failures_at(failures, blocked_until, expires_at, now)
 
-    async def forget(self, key: str) -> None:
+    async def reset(self, key: str) -> None:
         """See `Counters.forget`."""
         await self._run("forget", key)
 
@@ -60,7 +62,7 @@ class RedisCounters:
         """See `Counters.clear`."""
         await self._redis.run(*(_SCRIPTS["clear"].on([_place("attempts", key)], now) for key in keys))
 
-    async def inherit(self, key: str, former: str, *, now: int) -> None:
+    async def transfer(self, key: str, former: str, *, now: int) -> None:
         """See `Counters.inherit`; in a Cluster the two names may be on two nodes, so this is a step on each."""
         failures, blocked_until, expires_at, unknown = await self._run("surrender", former)
         if expires_at > now:
@@ -88,12 +90,12 @@ class RedisCounters:
         for start in range(0, len(entries), _BATCH):
             words = [word for key, score in entries[start : start + _BATCH] for word in (score, key)]
             await self._redis.run(
-                Command(index, ("ZADD", index, *words)), Command(index, ("PEXPIRE", index, rule.memory + _SLACK))
+                Command(index, ("ZADD", index, *words)), Command(index, ("PEXPIRE", index, rule.max_memory + _SLACK))
             )
 
     async def _evict_from(self, realm: str, rule: Backoff, now: int, limit: int) -> int:
-        times = [time // 1000 for time in (now, rule.memory_each, rule.memory, rule.longest)]
-        step = _SCRIPTS["surplus"].on([_index_of(realm)], *times, rule.unknown, limit, rule.cap)
+        times = [time // 1000 for time in (now, rule.memory_per_failure, rule.max_memory, rule.max_wait)]
+        step = _SCRIPTS["surplus"].on([_index_of(realm)], *times, rule.max_unknown, limit, rule.max_failures)
         [keys] = await self._redis.run(step)
         await self._redis.run(*(_SCRIPTS["evict"].on([_place("attempts", key.decode())]) for key in keys))
         return len(keys)

@@ -22,7 +22,7 @@ class Refused(Exception):  # noqa: N818 - it is the server's refusal
     """The server answered a greeting with an error; the first word of it says which."""
 
 
-class Link(asyncio.Protocol):
+class RedisConnection(asyncio.Protocol):
     """A connection. Whoever interrupts a batch has to close it: the replies that are left belong to nobody.
 
     `life` and `territory` are what its owner knows of the server, `believed_at` (the loop's clock) since when.

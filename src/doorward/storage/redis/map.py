@@ -8,7 +8,7 @@ from itertools import count
 
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.redis.address import Address, Place
-from doorward.storage.redis.link import Link, Refused, Reply, Trouble
+from doorward.storage.redis.link import RedisConnection, Refused, Reply, Trouble
 
 _SLOTS = 16_384
 _SECONDS = 1.0
@@ -44,7 +44,7 @@ class SlotMap:
         """The nodes that serve slots."""
         return sorted(set(self._places.values()))
 
-    def territories(self) -> dict[Place, str]:
+    def slot_ranges(self) -> dict[Place, str]:
         """Return the nodes that serve slots, and a short name of all the slots that each serves."""
         slots: dict[Place, list[int]] = {}
         for slot, place in sorted(self._places.items()):
@@ -53,16 +53,16 @@ class SlotMap:
             place: hashlib.blake2s(repr(owned).encode(), digest_size=8).hexdigest() for place, owned in slots.items()
         }
 
-    def learn(self, key: bytes, place: Place) -> None:
+    def move_slot(self, key: bytes, place: Place) -> None:
         """Take over what a node said of one slot."""
         self._places[self.slot(key)] = place
 
-    async def draw(self) -> None:
+    async def refresh(self) -> None:
         """Ask the nodes, one after another until one answers; StoreUnavailable where none does."""
         for place in dict.fromkeys([*self.masters, *self._address.places]):
             try:
                 async with asyncio.timeout(_SECONDS):
-                    link = await Link.connect(*place, self._address.tls, self._address.greeting)
+                    link = await RedisConnection.connect(*place, self._address.tls, self._address.greeting)
                     try:
                         [ranges] = await link.run([("CLUSTER", "SLOTS")])
                     finally:
@@ -74,13 +74,13 @@ class SlotMap:
                 return
         raise StoreUnavailable(retry_after=1)
 
-    def draw_soon(self, then: Callable[[], None]) -> None:
+    def refresh_soon(self, then: Callable[[], None]) -> None:
         """Ask the nodes in the background, unless that is under way, and call `then` when they answered."""
 
         async def draw() -> None:
             try:
                 await asyncio.sleep(_PAUSE)
-                await self.draw()
+                await self.refresh()
                 then()
             except StoreUnavailable:
                 return

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from doorward.core.errors import StoreUnavailable
 from doorward.core.trouble import plain_reason
 from doorward.storage.redis.address import Address, Place
-from doorward.storage.redis.link import Link, Refused, Reply, Trouble
-from doorward.storage.redis.lives import ASK_LIFE, Lives, NotBelieved
+from doorward.storage.redis.link import RedisConnection, Refused, Reply, Trouble
+from doorward.storage.redis.lives import IDENTITY_COMMANDS, ServerTrust, UntrustedServer
 from doorward.storage.redis.scripts import Word
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
 # After one of these the server is asked who it is before anything else.
-_DOUBTS = ("READONLY", "LOADING", "MASTERDOWN")
+_ROLE_CHECK_ERRORS = ("READONLY", "LOADING", "MASTERDOWN")
 
 
 class Node:
@@ -32,20 +32,20 @@ class Node:
     task that nobody cancels.
     """
 
-    def __init__(self, place: Place, address: Address, lives: Lives) -> None:
+    def __init__(self, place: Place, address: Address, lives: ServerTrust) -> None:
         """Name the server; `run` connects when it has to."""
         self.place = place
         self._address = address
         self._lives = lives
-        self._idle: list[Link] = []
+        self._idle: list[RedisConnection] = []
         self._room = asyncio.Semaphore(_CONNECTIONS)
         self._revival: asyncio.Task[None] | None = None
         self._territory = ""
 
-    def govern(self, territory: str) -> None:
+    def serve_slots(self, slot_range: str) -> None:
         """Say which slots of a Cluster it serves. With others than before it has to be told what was ended there."""
-        if territory != self._territory:
-            self._territory = territory
+        if slot_range != self._territory:
+            self._territory = slot_range
             self._drop_idle()
 
     async def run(self, batch: Sequence[tuple[Word, ...]], deadline: float, *, ending: bool = False) -> list[Reply]:
@@ -67,8 +67,8 @@ class Node:
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._run(batch, ending=ending)
-        except (*Trouble, NotBelieved, Refused) as error:
-            self._fall(error)
+        except (*Trouble, UntrustedServer, Refused) as error:
+            self._mark_down(error)
             raise StoreUnavailable(retry_after=1) from error
         finally:
             self._room.release()
@@ -82,7 +82,7 @@ class Node:
         except BaseException:
             link.close()
             raise
-        if any(isinstance(reply, Exception) and str(reply).startswith(_DOUBTS) for reply in replies):
+        if any(isinstance(reply, Exception) and str(reply).startswith(_ROLE_CHECK_ERRORS) for reply in replies):
             link.believed_at = 0.0
         if link.territory == self._territory and self._revival is None:
             self._idle.append(link)
@@ -90,16 +90,16 @@ class Node:
             link.close()
         return replies
 
-    async def _ask(self, link: Link, batch: Sequence[tuple[Word, ...]]) -> list[Reply]:
+    async def _ask(self, link: RedisConnection, batch: Sequence[tuple[Word, ...]]) -> list[Reply]:
         now = asyncio.get_running_loop().time()
         if now - link.believed_at < _BELIEVED_SECONDS:
             return await link.run(batch)
-        server, replication, *replies = await link.run([*ASK_LIFE, *batch])
+        server, replication, *replies = await link.run([*IDENTITY_COMMANDS, *batch])
         await self._lives.confirm(link, server, replication)
         link.believed_at = now
         return replies
 
-    def _take(self) -> Link | None:
+    def _take(self) -> RedisConnection | None:
         while self._idle:
             link = self._idle.pop()
             if link.is_usable:
@@ -107,26 +107,26 @@ class Node:
             link.close()
         return None
 
-    async def _connect(self) -> Link:
+    async def _connect(self) -> RedisConnection:
         now = asyncio.get_running_loop().time()
         async with asyncio.timeout(_CONNECT_SECONDS):
-            link = await Link.connect(*self.place, self._address.tls, self._address.greeting)
+            link = await RedisConnection.connect(*self.place, self._address.tls, self._address.greeting)
         try:
             link.territory = self._territory
-            await self._lives.admit(link)
+            await self._lives.verify_server(link)
         except BaseException:
             link.close()
             raise
         link.believed_at = now
         return link
 
-    def _fall(self, error: BaseException) -> None:
+    def _mark_down(self, error: BaseException) -> None:
         self._drop_idle()
         if self._revival is None:
             log.warning("redis does not answer", extra={"server": "{}:{}".format(*self.place), "reason": _why(error)})
-            self._revival = asyncio.get_running_loop().create_task(self._revive())
+            self._revival = asyncio.get_running_loop().create_task(self._reconnect())
 
-    async def _revive(self) -> None:
+    async def _reconnect(self) -> None:
         pause = _FIRST_PAUSE
         while True:
             # Half of the pause is chance, so that many processes do not come back at the same moment.
@@ -134,7 +134,7 @@ class Node:
             try:
                 async with asyncio.timeout(_TELL_SECONDS):
                     link = await self._connect()
-            except (*Trouble, NotBelieved, Refused, StoreUnavailable):
+            except (*Trouble, UntrustedServer, Refused, StoreUnavailable):
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 break
@@ -154,7 +154,7 @@ class Node:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, NotBelieved):
+    if isinstance(error, UntrustedServer):
         return str(error)
     # Of a refusal the first word: the rest may repeat what was sent.
     return f"refused, {str(error).partition(' ')[0]}" if isinstance(error, Refused) else plain_reason(error)

@@ -19,7 +19,7 @@ _HEAD = 40 + 2 * _EPOCH
 _BARE = _EPOCH + 15
 
 
-class Names(NamedTuple):
+class KeyNames(NamedTuple):
     """The keys of an owner's sessions; they share the hash tag of the owner's id, and so a slot.
 
     `users` is the epoch of all users of the owner, where that is a tenant.
@@ -31,14 +31,14 @@ class Names(NamedTuple):
     users: bytes
 
     @staticmethod
-    def of(kind: str, owner_id: str) -> "Names":
+    def of(kind: str, owner_id: str) -> "KeyNames":
         """Return the names of a tenant's own sessions, of a user's, or of a tenant's API keys: of one that exists."""
-        return _remembered(_whose(kind), owner_id)
+        return _remembered(_owner_kind(kind), owner_id)
 
     @staticmethod
-    def claimed(claimed: SessionRef) -> "Names":
+    def claimed(claimed: SessionRef) -> "KeyNames":
         """Return the names of an owner that is claimed. They are not remembered: there may be no such owner."""
-        whose = _whose(claimed.kind)
+        whose = _owner_kind(claimed.kind)
         return _known.get((whose, claimed.owner_id)) or _spelled(whose, claimed.owner_id)
 
     def session(self, session_id: str) -> bytes:
@@ -54,17 +54,17 @@ _USER, _IMPORTED_USER, _KEY = SessionKind.USER.value, SessionKind.IMPORTED_USER.
 _TENANT = b"tenant"
 
 
-def _whose(kind: str) -> bytes:
+def _owner_kind(kind: str) -> bytes:
     """Return how the kind of an owner is spelled: what `OWNERS` says, without the hash of an enumeration's member."""
     if kind in (_USER, _IMPORTED_USER):
         return b"user"
     return b"keys" if kind == _KEY else _TENANT
 
 
-_known: dict[tuple[bytes, str], Names] = {}
+_known: dict[tuple[bytes, str], KeyNames] = {}
 
 
-def _remembered(whose: bytes, owner_id: str) -> Names:
+def _remembered(whose: bytes, owner_id: str) -> KeyNames:
     names = _known.get((whose, owner_id))
     if names is None:
         if len(_known) >= _REMEMBERED:
@@ -73,20 +73,20 @@ def _remembered(whose: bytes, owner_id: str) -> Names:
     return names
 
 
-def _spelled(whose: bytes, owner_id: str) -> Names:
+def _spelled(whose: bytes, owner_id: str) -> KeyNames:
     owner = b"dw:{%b}:" % _bytes(owner_id)
     base = owner + whose
-    return Names(base, base + b":index", base + b":session:", owner + b"users")
+    return KeyNames(base, base + b":index", base + b":session:", owner + b"users")
 
 
-def names_of(session: Session) -> Names:
+def names_of(session: Session) -> KeyNames:
     """Return the names of a session's owner."""
-    return Names.of(session.kind, session.user_id or session.tenant_id)
+    return KeyNames.of(session.kind, session.user_id or session.tenant_id)
 
 
 def places_of(claimed: SessionRef) -> tuple[bytes, bytes]:
     """Return where a session that is claimed would be, and where its epoch."""
-    names = Names.claimed(claimed)
+    names = KeyNames.claimed(claimed)
     return names.session(claimed.session_id), names.epoch
 
 
@@ -104,17 +104,17 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def fresh(now: int) -> str:
+def new_epoch(now: int) -> str:
     """Return a new epoch, drawn at `now`."""
     return f"{now:013}{secrets.randbits(63):019}"
 
 
-def moment(at: int | None) -> str:
+def parse_time(at: int | None) -> str:
     """Return a time as it is written; None is never."""
     return NEVER if at is None else f"{max(at, 0):015}"
 
 
-def written(policy: SessionPolicy) -> str:
+def encode_policy(policy: SessionPolicy) -> str:
     """Return a policy as it is written in a realm."""
     return "".join(_UNSET if value is None else f"{value:015}" for value in (policy.idle, policy.lifetime))
 
@@ -132,7 +132,7 @@ class Epoch(NamedTuple):
         return cls(value[:_EPOCH], None if until == NEVER.encode() else int(until))
 
 
-def read_policy(value: bytes) -> tuple[int | None, int | None]:
+def decode_policy(value: bytes) -> tuple[int | None, int | None]:
     """Return idle and lifetime of a realm's value."""
     policy = value[_BARE:]
     if not policy:
@@ -174,10 +174,10 @@ def pack(session: Session, origin: Origin) -> tuple[str, bytes]:
         origin.ip,
         origin.user_agent,
     )
-    return f"{moment(session.seen_at)}{moment(session.refreshed_at)}{session.generation:010}", _encode(rest)
+    return f"{parse_time(session.seen_at)}{parse_time(session.refreshed_at)}{session.generation:010}", _encode(rest)
 
 
-class Stored(NamedTuple):
+class StoredSession(NamedTuple):
     """A session's value, read but not judged yet.
 
     `claim` is what has to be claimed to get it: how its owner's kind is spelled, its owner's id, and its own. `realm`
@@ -192,13 +192,13 @@ class Stored(NamedTuple):
     realm: bytes
 
     @classmethod
-    def read(cls, value: bytes) -> "Stored":
+    def read(cls, value: bytes) -> "StoredSession":
         """Read a value."""
         return _read(value)
 
     def is_of(self, claimed: SessionRef) -> bool:
         """Tell whether this is the session that was claimed."""
-        return self.claim == (_whose(claimed.kind), claimed.owner_id, claimed.session_id)
+        return self.claim == (_owner_kind(claimed.kind), claimed.owner_id, claimed.session_id)
 
     def under(self, epoch: bytes | None, realm: bytes | None) -> Session | None:
         """Return the session if it was opened under these epochs (their values), with what its realm demands."""
@@ -210,7 +210,7 @@ class Stored(NamedTuple):
             return None
         if len(realm) == _BARE or realm.endswith(_NO_POLICY):
             return self.session
-        idle, lifetime = read_policy(realm)
+        idle, lifetime = decode_policy(realm)
         return self.session._replace(idle=idle, lifetime=lifetime)
 
     def device(self, session: Session) -> SessionInfo:
@@ -220,7 +220,7 @@ class Stored(NamedTuple):
 
 # The same bytes say the same: a spelling is remembered, never what Redis answered.
 @lru_cache(maxsize=_REMEMBERED)
-def _read(value: bytes) -> Stored:
+def _read(value: bytes) -> StoredSession:
     rest = _decode(value[_HEAD:])
     session = Session(
         rest.id,
@@ -236,12 +236,12 @@ def _read(value: bytes) -> Stored:
         int(value[15:30]),
         rest.permissions,
     )
-    whose = _whose(session.kind)
-    is_users = whose == _whose(_USER)
+    whose = _owner_kind(session.kind)
+    is_users = whose == _owner_kind(_USER)
     owner_id = session.user_id if is_users else session.tenant_id
     # It exists, so the next token of the same owner finds its names spelled.
     _remembered(whose, owner_id or "")
-    return Stored(
+    return StoredSession(
         value[40:72],
         value[72:_HEAD],
         session,

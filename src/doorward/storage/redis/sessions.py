@@ -11,29 +11,29 @@ from doorward.core.model import MAX_CLOCK_SKEW, OWNERS, Origin, Session, Session
 from doorward.core.ports import (
     NO_SESSION_POLICY,
     UNKNOWN_ORIGIN,
-    ApiKeys,
-    AuditLog,
+    ApiKeyStore,
+    AuditStore,
     Clock,
     Events,
     Revocation,
-    Revocations,
+    RevocationStore,
     SessionPolicy,
     SessionRef,
 )
 from doorward.storage.redis.client import Redis
-from doorward.storage.redis.endings import Endings
+from doorward.storage.redis.endings import SessionRevoker
 from doorward.storage.redis.records import (
     Epoch,
-    Names,
-    Stored,
-    fresh,
-    moment,
+    KeyNames,
+    StoredSession,
+    encode_policy,
     names_of,
+    new_epoch,
     pack,
+    parse_time,
     places_of,
     policy_version_of,
     realm_of,
-    written,
 )
 from doorward.storage.redis.scripts import Command, load_scripts
 
@@ -49,9 +49,9 @@ _NO_REALM = b"-"
 class DurableStores(NamedTuple):
     """What the database keeps beside sessions in Redis: endings, API keys to restore them from, events."""
 
-    revocations: Revocations
-    keys: ApiKeys
-    audit: AuditLog
+    revocations: RevocationStore
+    keys: ApiKeyStore
+    audit: AuditStore
     clock: Clock
 
 
@@ -65,7 +65,7 @@ class RedisSessionStore:
         self._keys = durable.keys
         self._audit = durable.audit
         self._clock = durable.clock
-        self._endings = Endings(redis, durable.revocations, durable.clock)
+        self._endings = SessionRevoker(redis, durable.revocations, durable.clock)
 
     async def open(
         self,
@@ -77,13 +77,13 @@ class RedisSessionStore:
         events: Events = (),
     ) -> None:
         """See `Sessions.open`."""
-        until = moment(session.expires_at)
+        until = parse_time(session.expires_at)
         kept = "" if session.expires_at is None else max(0, session.expires_at - session.created_at) + _SLACK
         realm = b""
         if _is_user_session(session):
             draw = _SCRIPTS["draw_realm"].on(
                 _realm_keys(session.tenant_id, policy),
-                *(fresh(self._clock()), until, kept, written(policy), policy.version, _POLICY_KEPT),
+                *(new_epoch(self._clock()), until, kept, encode_policy(policy), policy.version, _POLICY_KEPT),
             )
             [value] = await self._redis.run(draw)
             realm = Epoch.read(value).name
@@ -95,11 +95,11 @@ class RedisSessionStore:
         latest = f"({session.created_at + MAX_CLOCK_SKEW}"
         arguments = (realm, rest, session.id, indexed, "" if cap is None else cap, names.sessions, latest)
         opening = _SCRIPTS["open"].on(
-            [names.epoch, place, names.listed], fresh(self._clock()), until, kept, head, *arguments
+            [names.epoch, place, names.listed], new_epoch(self._clock()), until, kept, head, *arguments
         )
         [evicted] = await self._redis.run(opening)
-        for gone in [Stored.read(value).session for value in evicted]:
-            await self._revocations.note(_revocation_of(gone))
+        for gone in [StoredSession.read(value).session for value in evicted]:
+            await self._revocations.record(_revocation_of(gone))
         await self._record(events)
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
@@ -129,12 +129,12 @@ class RedisSessionStore:
 
     async def find_pair(self, tenant: SessionRef, user: SessionRef) -> tuple[Session | None, Session | None]:
         """See `Sessions.find_pair`."""
-        names = Names.claimed(tenant)
+        names = KeyNames.claimed(tenant)
         realm = names.users
         keys = (names.session(tenant.session_id), names.epoch, *places_of(user), realm)
         own, epoch, users, users_epoch, demanded = await self._redis.get(keys)
         if own is not None and users is not None:
-            theirs, subject = Stored.read(own), Stored.read(users)
+            theirs, subject = StoredSession.read(own), StoredSession.read(users)
             caller = theirs.under(epoch, None) if theirs.is_of(tenant) else None
             if caller is not None and subject.realm == realm:
                 return caller, subject.under(users_epoch, demanded) if subject.is_of(user) else None
@@ -150,7 +150,7 @@ class RedisSessionStore:
         for one in refs:
             keys += places_of(one)
         values = await self._redis.get(keys)
-        stored = [Stored.read(value) if value is not None else None for value in values[::2]]
+        stored = [StoredSession.read(value) if value is not None else None for value in values[::2]]
         wanted = list({found.realm for found in stored if found and found.realm})
         realms = dict(zip(wanted, await self._redis.get(wanted), strict=True))
         sessions: list[Session | None] = []
@@ -176,14 +176,14 @@ class RedisSessionStore:
 
     async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[SessionInfo]:
         """See `Sessions.list_user`."""
-        names, realm = Names.of(SessionKind.USER, user_id), realm_of(tenant_id)
+        names, realm = KeyNames.of(SessionKind.USER, user_id), realm_of(tenant_id)
         found: list[SessionInfo] = []
         start = 0
         while len(found) < limit:
             page = Command(names.listed, ("ZREVRANGE", names.listed, start, start + _BATCH - 1))
             [ids] = await self._redis.run(page)
             epoch, demanded, *values = await self._redis.get([names.epoch, realm, *(names.sessions + i for i in ids)])
-            for stored in [Stored.read(value) for value in values if value is not None]:
+            for stored in [StoredSession.read(value) for value in values if value is not None]:
                 session = stored.under(epoch, demanded)
                 if session is not None and session.tenant_id == tenant_id:
                     found.append(stored.device(session))
@@ -197,21 +197,21 @@ class RedisSessionStore:
         names, after = names_of(session), session.generation + 1
         keys = [names.session(session.id), names.epoch]
         realm = await self._realm(session)
-        step = _SCRIPTS["rotate"].on(keys, realm, f"{session.generation:010}", f"{after:010}", moment(now))
+        step = _SCRIPTS["rotate"].on(keys, realm, f"{session.generation:010}", f"{after:010}", parse_time(now))
         [rotated] = await self._redis.run(step, ending=True)
         return session._replace(generation=after, refreshed_at=now, seen_at=now) if rotated else None
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
         """See `Sessions.touch`."""
-        latest = moment(now + MAX_CLOCK_SKEW)
-        steps = [_SCRIPTS["touch"].on([names_of(s).session(s.id)], moment(at), latest) for s, at in seen]
+        latest = parse_time(now + MAX_CLOCK_SKEW)
+        steps = [_SCRIPTS["touch"].on([names_of(s).session(s.id)], parse_time(at), latest) for s, at in seen]
         for start in range(0, len(steps), _BATCH):
             await self._redis.run(*steps[start : start + _BATCH])
 
     async def revoke(self, session: Session, *, events: Events = ()) -> bool:
         """See `Sessions.close`."""
         names = names_of(session)
-        await self._revocations.note(_revocation_of(session))
+        await self._revocations.record(_revocation_of(session))
         keys = [names.session(session.id), names.epoch, names.listed]
         step = _SCRIPTS["close"].on(keys, await self._realm(session), session.id)
         [closed] = await self._redis.run(step, ending=True)
@@ -228,12 +228,12 @@ class RedisSessionStore:
         events: Events = (),
     ) -> None:
         """See `Sessions.end_user`."""
-        await self._endings.end(Names.of(SessionKind.USER, user_id), keep)
+        await self._endings.revoke(KeyNames.of(SessionKind.USER, user_id), keep)
         await self._record(events)
 
     async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
         """See `Sessions.end_tenant`."""
-        await self._endings.end(Names.of(SessionKind.TENANT, tenant_id), keep)
+        await self._endings.revoke(KeyNames.of(SessionKind.TENANT, tenant_id), keep)
         await self._record(events)
 
     async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
@@ -243,19 +243,19 @@ class RedisSessionStore:
 
     async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `Sessions.end_keys`."""
-        await self._endings.end(Names.of(SessionKind.KEY, tenant_id), None)
+        await self._endings.revoke(KeyNames.of(SessionKind.KEY, tenant_id), None)
         await self._record(events)
 
     async def erase_users(self, user_ids: Sequence[str]) -> None:
         """See `Sessions.forget_users`."""
         for start in range(0, len(user_ids), _BATCH):
-            await self._endings.forget(
-                [Names.of(SessionKind.USER, user_id) for user_id in user_ids[start : start + _BATCH]]
+            await self._endings.erase(
+                [KeyNames.of(SessionKind.USER, user_id) for user_id in user_ids[start : start + _BATCH]]
             )
 
     async def set_policy(self, tenant_id: str, policy: SessionPolicy) -> None:
         """See `Sessions.demand`."""
-        arguments = fresh(self._clock()), written(policy), policy.version, _POLICY_KEPT
+        arguments = new_epoch(self._clock()), encode_policy(policy), policy.version, _POLICY_KEPT
         await self._redis.run(_SCRIPTS["demand"].on(_realm_keys(tenant_id, policy), *arguments), ending=True)
 
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis removes by itself what has expired

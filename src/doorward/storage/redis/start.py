@@ -9,10 +9,10 @@ from time import perf_counter
 from doorward.core.errors import CannotStart
 from doorward.core.legacy_tokens import KEY_PREFIXES
 from doorward.core.trouble import plain_reason
-from doorward.storage.database import Server
+from doorward.storage.database import ServerInfo
 from doorward.storage.redis.address import Address, Place
-from doorward.storage.redis.link import Link, Refused, Trouble
-from doorward.storage.redis.lives import NotBelieved, read_info
+from doorward.storage.redis.link import RedisConnection, Refused, Trouble
+from doorward.storage.redis.lives import UntrustedServer, read_info
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _PAUSE = 0.25
 _QUESTIONS = ("server", "clients", "memory", "cluster", "replication")
 
 
-async def check(address: Address, *, wait: float = 0.0) -> Server:
+async def check_server(address: Address, *, wait: float = 0.0) -> ServerInfo:
     """See that one of the servers answers and fits, and return it; CannotStart, without a secret, where none does.
 
     A server that cannot be reached is tried again for `wait` seconds. What is legal but unwise is a warning in the log.
@@ -45,7 +45,7 @@ async def check(address: Address, *, wait: float = 0.0) -> Server:
                 raise CannotStart(f"REDIS_URL: {_name(place)} does not prove by TLS who it is ({reason}).") from None
             except Refused as error:
                 raise CannotStart(_refusal(place, str(error))) from None
-            except (*Trouble, NotBelieved) as error:
+            except (*Trouble, UntrustedServer) as error:
                 trouble = plain_reason(error)
         if loop.time() >= until:
             raise CannotStart(f"REDIS_URL: {address.place} cannot be reached ({trouble}).")
@@ -62,8 +62,8 @@ def _refusal(place: Place, said: str) -> str:
     return f"REDIS_URL: {_name(place)} refuses to be greeted ({said.partition(' ')[0]})."
 
 
-async def _check_one(address: Address, place: Place) -> Server:
-    link = await Link.connect(*place, address.tls, address.greeting)
+async def _check_one(address: Address, place: Place) -> ServerInfo:
+    link = await RedisConnection.connect(*place, address.tls, address.greeting)
     try:
         begin = perf_counter()
         replies = await link.run([("INFO", question) for question in _QUESTIONS])
@@ -99,7 +99,7 @@ async def _check_one(address: Address, place: Place) -> Server:
         )
     product = "Valkey" if "valkey_version" in said else "Redis"
     clock, most = (int(said.get(name, 0)) for name in ("server_time_usec", "maxclients"))
-    return Server(
+    return ServerInfo(
         f"{product} {said.get('valkey_version', version)}",
         clock // 1000 or None,
         most or None,
@@ -109,7 +109,7 @@ async def _check_one(address: Address, place: Place) -> Server:
     )
 
 
-async def _is_predecessors(link: Link) -> bool:
+async def _is_predecessors(link: RedisConnection) -> bool:
     """Tell whether the database has keys of backend-auth and none of Doorward, by a sample of up to 10,000 keys."""
     cursor, found = b"0", False
     for _ in range(_PAGES):

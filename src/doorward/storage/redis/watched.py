@@ -6,13 +6,13 @@ from typing import Any
 from doorward.storage.redis.client import Redis
 from doorward.storage.redis.link import Reply
 from doorward.storage.redis.scripts import Command
-from doorward.storage.watched import LOOK_UP, WRITE, Meter
+from doorward.storage.watched import LOOK_UP, WRITE, StoreMeter
 
 
-class WatchedRedis(Redis):
+class InstrumentedRedis(Redis):
     """Redis, whose trips are timed; where they are traced, the questions are, of which many share a trip."""
 
-    meter: Meter
+    meter: StoreMeter
 
     def get(self, keys: Sequence[bytes]) -> Coroutine[Any, Any, list[bytes | None]]:
         """See `Redis.get`."""
