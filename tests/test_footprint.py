@@ -97,7 +97,7 @@ def test_an_allocator_of_another_kind_is_asked_for_nothing(monkeypatch: pytest.M
     try:
         memory.prepare_to_serve()
         assert gc.get_threshold() > thresholds
-        memory.give_back()
+        memory.release_memory()
     finally:
         gc.set_threshold(*thresholds)
     assert asked == (list(functions) if has else [])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from doorward.app import build
-from doorward.core.passwords import Hasher, Passwords
+from doorward.core.passwords import Hasher, PasswordHasherPool
 from doorward.machine import cores
 from harness import read_settings
 
@@ -111,10 +111,10 @@ def test_one_thread_hashes_for_each_core_but_one(
     monkeypatch.setattr("doorward.app.cores", lambda: 8)
     made: list[int] = []
 
-    class Noting(Passwords):
+    class Noting(PasswordHasherPool):
         def __init__(self, hasher: Hasher, *, threads: int, patience: float) -> None:
             made.append(threads)
-            super().__init__(hasher, threads=threads, patience=patience)
+            super().__init__(hasher, threads=threads, max_wait=patience)
 
     monkeypatch.setattr("doorward.app.Passwords", Noting)
     build(read_settings(tmp_path, {"WORKERS": workers, "HASH_THREADS": said}))

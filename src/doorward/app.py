@@ -10,26 +10,26 @@ from starlette.types import ASGIApp
 
 from doorward import logs, tracing
 from doorward.core.activity import ActivityRecorder
-from doorward.core.api_keys import KeyRing
-from doorward.core.audit import AuditTrail
-from doorward.core.authentication import Authentication
-from doorward.core.clock import ClockWatch, monotonic_clock, system_clock
+from doorward.core.api_keys import ApiKeyService
+from doorward.core.audit import AuditService
+from doorward.core.authentication import AuthenticationService
+from doorward.core.clock import ClockStepDetector, monotonic_clock, system_clock
 from doorward.core.devices import UserSessionService
 from doorward.core.legacy_tokens import LegacyTokenCodec
 from doorward.core.login_timing import LoginTiming
 from doorward.core.memory import prepare_to_serve
-from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.passwords import Argon2Parameters, Hasher, PasswordHasherPool
 from doorward.core.ports import Backoff, Clock
-from doorward.core.proof import CurrentPassword
+from doorward.core.proof import Reauthenticator
 from doorward.core.refresh import RefreshService
 from doorward.core.sessions import SessionLifetimes, SessionService
-from doorward.core.tenant_settings import House
-from doorward.core.tenants import Tenants
-from doorward.core.throttle import Budget, Budgets, Throttle, peppers
+from doorward.core.tenant_settings import SettingsResolver
+from doorward.core.tenants import TenantService
+from doorward.core.throttle import Budget, Budgets, RateLimiter, alias_keys
 from doorward.core.tokens import Codec
-from doorward.core.user_passwords import UserPasswords
-from doorward.core.user_transfer import UserTransfer
-from doorward.core.users import Users
+from doorward.core.user_passwords import UserPasswordService
+from doorward.core.user_transfer import UserTransferService
+from doorward.core.users import UserService
 from doorward.http.client_address import Proxies
 from doorward.http.connection.door import Door, Limits
 from doorward.http.connection.express import ExpressLane
@@ -83,38 +83,40 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     stores = select_stores(settings, clock, traces.store if traces else None)
     accounts = stores.accounts
     lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-    watch_clock = ClockWatch(clock, parts.monotonic, _clock_was_set)
+    watch_clock = ClockStepDetector(clock, parts.monotonic, _clock_was_set)
     codec = _codec(settings, masters, watch_clock)
     door = SessionService(stores.sessions, codec, clock, lifetimes)
-    throttle = Throttle(
+    throttle = RateLimiter(
         stores.counters,
         clock,
-        peppers(masters.values()),
+        alias_keys(masters.values()),
         _budgets(settings),
         _backoff(settings),
         monotonic=parts.monotonic,
     )
-    passwords = Passwords(
+    passwords = PasswordHasherPool(
         Hasher(parts.hashing or Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)),
         threads=settings.hash_threads or _hash_threads(settings.workers),
-        patience=settings.hash_queue_timeout / 1000,
+        max_wait=settings.hash_queue_timeout / 1000,
     )
-    current = CurrentPassword(passwords, throttle, stores.audit)
+    current = Reauthenticator(passwords, throttle, stores.audit)
     refreshing = RefreshService(accounts, door, clock, settings.jwt_access_exp)
     activity = _activity(stores, clock, codec)
-    house = House(lifetimes, settings.legacy_ready_hashes == "on")
-    users = Users(accounts, door, passwords, throttle, house, clock, settings.existing_login == "replace")
+    house = SettingsResolver(lifetimes, settings.legacy_ready_hashes == "on")
+    users = UserService(accounts, door, passwords, throttle, house, clock, settings.existing_login == "replace")
     services = Services(
         sessions=door,
-        tenants=Tenants(accounts, stores.api_keys, door, passwords, current, throttle, clock),
+        tenants=TenantService(accounts, stores.api_keys, door, passwords, current, throttle, clock),
         users=users,
-        user_passwords=UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
+        user_passwords=UserPasswordService(
+            accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit
+        ),
         devices=UserSessionService(accounts, stores.sessions, throttle, clock),
         refreshing=refreshing,
-        keys=KeyRing(stores.api_keys, door, throttle, clock),
+        keys=ApiKeyService(stores.api_keys, door, throttle, clock),
         house=house,
-        audit=AuditTrail(stores.audit),
-        authentication=Authentication(
+        audit=AuditService(stores.audit),
+        authentication=AuthenticationService(
             accounts,
             door,
             passwords,
@@ -126,7 +128,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
             LoginTiming(accounts, passwords, clock, settings.login_failure_time / 1000),
             settings.login_errors == "uniform",
         ),
-        transfer=UserTransfer(accounts, stores.audit, clock),
+        transfer=UserTransferService(accounts, stores.audit, clock),
         throttle=throttle,
         activity=activity,
         checks=stores.checks,
@@ -174,12 +176,12 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
 
     chores = (
         Chore(_TICK_SECONDS, tick),
-        Chore(_TICK_SECONDS, _later(watch_clock.look)),
+        Chore(_TICK_SECONDS, _later(watch_clock.check)),
         Chore(_FLUSH_SECONDS, activity.flush),
         Chore(_URGENT_SECONDS, activity.flush_urgent),
         Chore(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
         Chore(_SWEEP_SECONDS, stores.index_logins),
-        Chore(_REST_SECONDS, passwords.rest),
+        Chore(_REST_SECONDS, passwords.release_memory),
         Chore(_REST_SECONDS, body_memory.rest),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )
@@ -207,7 +209,7 @@ def from_environment() -> ASGIApp:
     return build(settings, traces=tracing.start(telemetry()))
 
 
-def _sweeping(stores: Stores, clock: Clock, watch: ClockWatch, retention: int) -> Callable[[], Awaitable[None]]:
+def _sweeping(stores: Stores, clock: Clock, watch: ClockStepDetector, retention: int) -> Callable[[], Awaitable[None]]:
     async def sweep() -> None:
         # A clock that was set far forward may be set back: what is over by it is refused, but not removed yet.
         if watch.is_settled():
@@ -248,7 +250,7 @@ async def _close(stores: Stores, traces: Traces | None) -> None:
         await traces.close()
 
 
-def _codec(settings: Settings, masters: dict[str, bytes], clock: ClockWatch) -> Codec:
+def _codec(settings: Settings, masters: dict[str, bytes], clock: ClockStepDetector) -> Codec:
     if settings.legacy_jwt_key:
         codec: Codec = LegacyTokenCodec(masters, settings.jwt_audience, settings.legacy_jwt_key)
     else:
@@ -279,7 +281,7 @@ def _own_url(settings: Settings) -> str:
 
 
 def _follow_keys(
-    file: KeyFile | None, codec: Codec, throttle: Throttle
+    file: KeyFile | None, codec: Codec, throttle: RateLimiter
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return what makes this worker work with the keys that its file holds now, and what ends its following."""
     if file is None:
@@ -292,7 +294,7 @@ def _follow_keys(
             return
         masters = {kid: key.encode() for kid, key in keys}
         codec.replace_keys(masters)
-        throttle.adopt(peppers(masters.values()))
+        throttle.replace_keys(alias_keys(masters.values()))
         # With keys that are given, there need not be a folder of our own; then the log alone tells.
         with suppress(OSError) if file.given else nullcontext():
             presence.say(keys)

@@ -35,7 +35,7 @@ from bench.servers import (
     verifying,
 )
 from doorward.core.model import Session, SessionKind
-from doorward.core.passwords import Argon2Parameters, Hasher, give_way
+from doorward.core.passwords import Argon2Parameters, Hasher, lower_priority
 from doorward.settings import Settings
 from doorward.storage.redis.records import KeyNames
 from doorward.storage.sqlite import connect
@@ -205,7 +205,7 @@ def _bare_hashes(seconds: float, core: int, threads: int) -> float:
     hasher = Hasher(Argon2Parameters())
     stored = hasher.hash("pw")
     done = 0
-    with ThreadPoolExecutor(threads, initializer=give_way) as pool:
+    with ThreadPoolExecutor(threads, initializer=lower_priority) as pool:
         began, used = perf_counter(), process_time()
         while perf_counter() - began < seconds:
             list(pool.map(lambda _: hasher.match("pw", stored), range(threads)))

@@ -266,9 +266,9 @@ def users(bench: Bench, many: int) -> Figure:
 
 
 def _cursor(last: str) -> str:
-    from doorward.core.users import _write_cursor
+    from doorward.core.users import _encode_cursor
 
-    return _write_cursor(last)
+    return _encode_cursor(last)
 
 
 @click.command()

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from doorward.cli import main
 from doorward.core import hash_formats
-from doorward.core.hash_formats import Bounds, CostlyHash, UnfitHash
+from doorward.core.hash_formats import HashLimits, HashTooCostly, UnsupportedHash
 from harness import KEY, read_settings, running
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "importing-users.md").read_text(encoding="utf-8")
@@ -35,16 +35,18 @@ def test_the_example_of_the_guide_works_when_it_is_followed(tmp_path: Path, monk
     assert [(user["login"], "passwordHash" in user) for user in out] == [("alice", True), ("bob", False)]
 
 
-@pytest.mark.parametrize("code", [UnfitHash.code, CostlyHash.code, "validation_error", "malformed_json"])
+@pytest.mark.parametrize("code", [UnsupportedHash.code, HashTooCostly.code, "validation_error", "malformed_json"])
 def test_the_guide_says_what_to_do_about_a_refused_row(code: str) -> None:
     assert f"| `{code}` |" in GUIDE
 
 
-def sizes(bounds: Bounds) -> list[int]:
+def sizes(bounds: HashLimits) -> list[int]:
     return [bounds.memory >> 20, bounds.argon2, bounds.scrypt, bounds.pbkdf2, bounds.bcrypt, 1 << bounds.phpass]
 
 
-@pytest.mark.parametrize("bound", [*sizes(hash_formats.STANDARD), *sizes(hash_formats.RAISED), hash_formats.LONGEST])
+@pytest.mark.parametrize(
+    "bound", [*sizes(hash_formats.STANDARD), *sizes(hash_formats.RAISED), hash_formats.MAX_HASH_LENGTH]
+)
 def test_the_guide_names_the_bounds(bound: int) -> None:
     bounds = GUIDE.partition("Bounds of cost")[2].partition("\n## ")[0]
     assert re.search(rf"(?<![\d,]){bound:,}(?![\d,])", bounds)

@@ -5,7 +5,7 @@ import hashlib
 import json
 from uuid import uuid4
 
-from doorward.core.audit import AuditTrail
+from doorward.core.audit import AuditService
 from doorward.core.ports import AuditEntry
 from doorward.storage.database import Step
 from made import NOW, Workers, made_event
@@ -23,7 +23,7 @@ async def test_an_empty_log_has_neither_beginning_nor_end(workers: Workers) -> N
     log, nobody = workers.one.audit, str(uuid4())
     assert await log.page(nobody, before=None, limit=10) == []
     assert await log.base(nobody) == await log.head(nobody) == (0, "")
-    assert (await AuditTrail(log).check(nobody)).broken_at is None
+    assert (await AuditService(log).verify_chain(nobody)).broken_at is None
     await log.record()
 
 
@@ -53,7 +53,7 @@ async def test_AU3_parallel_writers_make_one_chain_for_each_tenant(workers: Work
         entries = await whole(workers, tenant_id)
         assert [entry.number for entry in entries] == list(range(1, 21))
         assert {json.loads(entry.text)["action"] for entry in entries} == {str(n) for n in range(20)}
-        chain = await AuditTrail(workers.one.audit).check(tenant_id)
+        chain = await AuditService(workers.one.audit).verify_chain(tenant_id)
         assert (chain.entries, chain.broken_at) == (20, None)
 
 
@@ -110,7 +110,7 @@ async def test_AU3_a_sweep_takes_the_oldest_in_pieces_and_moves_the_base(workers
     assert await log.head(tenant_id) == (6, entries[5].hash)
     assert len(await whole(workers, other)) == 1
     await log.record(made_event(tenant_id, at=NOW + 50))
-    chain = await AuditTrail(log).check(tenant_id)
+    chain = await AuditService(log).verify_chain(tenant_id)
     assert (chain.entries, chain.broken_at) == (3, None)
 
 
@@ -123,7 +123,7 @@ async def test_AU3_a_clock_that_was_set_back_does_not_make_a_sweep_lose_what_is_
     left = [entry.at for entry in await whole(workers, tenant_id)]
     assert NOW + 2000 in left
     assert NOW + 1000 in left
-    assert (await AuditTrail(log).check(tenant_id)).broken_at is None
+    assert (await AuditService(log).verify_chain(tenant_id)).broken_at is None
 
 
 async def test_AU3_an_entry_of_the_moment_that_a_sweep_names_is_young(workers: Workers) -> None:
@@ -149,7 +149,7 @@ async def test_T5_a_sweep_of_one_chain_moves_the_base_of_no_other(workers: Worke
     assert (await log.base(old))[0] == 2
     assert await log.base(young) == (0, "")
     for tenant_id, entries in ((old, 1), (young, 3)):
-        chain = await AuditTrail(log).check(tenant_id)
+        chain = await AuditService(log).verify_chain(tenant_id)
         assert (chain.entries, chain.broken_at) == (entries, None)
 
 
@@ -166,5 +166,5 @@ async def test_T5_a_base_never_moves_back(workers: Workers) -> None:
     # Nor does it lose its hash to a worker that found the same entries and comes after they are gone.
     await workers.one.database.write(Step("move_base", {"tenant_id": tenant_id, "number": 4}))
     assert await workers.other.audit.base(tenant_id) == (4, entries[3].hash)
-    chain = await AuditTrail(workers.other.audit).check(tenant_id)
+    chain = await AuditService(workers.other.audit).verify_chain(tenant_id)
     assert (chain.entries, chain.broken_at) == (1, None)

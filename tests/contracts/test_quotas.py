@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.audit import SERVICE, AuditTrail
+from doorward.core.audit import SERVICE, AuditService
 from doorward.core.errors import QuotaExceeded
 from doorward.core.model import MAX_CLOCK_SKEW, Event, Tenant
 from doorward.core.ports import AccountStore, AuditEntry
@@ -276,7 +276,7 @@ async def trim(stores: Stores, *, now: int = NOW, limit: int = 7) -> None:
 
 async def entries(stores: Stores, tenant_id: str) -> list[AuditEntry]:
     """Return a tenant's entries, oldest first, having checked that they are a whole chain."""
-    chain = await AuditTrail(stores.audit).check(tenant_id)
+    chain = await AuditService(stores.audit).verify_chain(tenant_id)
     assert chain.broken_at is None
     found = await stores.audit.follow(tenant_id, after=0, limit=10_000)
     assert len(found) == chain.entries

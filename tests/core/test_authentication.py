@@ -8,17 +8,17 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.authentication import Attempted, Authentication
+from doorward.core.authentication import AuthenticationService, LoginAttempt
 from doorward.core.errors import Conflict, IncorrectPassword, InvalidRefreshToken, NotAuthorized, UserNotFound
 from doorward.core.login_timing import LoginTiming
 from doorward.core.model import Caller, Tenant, User
-from doorward.core.passwords import Hasher, Passwords
-from doorward.core.proof import CurrentPassword
+from doorward.core.passwords import Hasher, PasswordHasherPool
+from doorward.core.proof import Reauthenticator
 from doorward.core.refresh import RefreshService
 from doorward.core.sessions import SessionLifetimes, SessionService
-from doorward.core.tenant_settings import House
-from doorward.core.tenants import Tenants
-from doorward.core.throttle import Throttle
+from doorward.core.tenant_settings import SettingsResolver
+from doorward.core.tenants import TenantService
+from doorward.core.throttle import RateLimiter
 from doorward.core.tokens import Codec
 from doorward.storage.accounts import RelationalAccountStore
 from doorward.storage.audit import RelationalAuditStore
@@ -59,8 +59,8 @@ class Parts(NamedTuple):
 
     accounts: Overtaken
     sessions: RelationalSessionStore
-    authentication: Authentication
-    tenants: Tenants
+    authentication: AuthenticationService
+    tenants: TenantService
     user: User
 
     @property
@@ -77,17 +77,17 @@ async def parts(
 ) -> Parts:
     accounts = Overtaken(database)
     door = SessionService(sessions, Codec({"1": MASTER}, "doorward"), clock, SessionLifetimes())
-    passwords = Passwords(Hasher(CHEAP), threads=1, patience=5)
-    throttle = Throttle(counters, clock, (b"pepper",), monotonic=clock.monotonic)
+    passwords = PasswordHasherPool(Hasher(CHEAP), threads=1, max_wait=5)
+    throttle = RateLimiter(counters, clock, (b"pepper",), monotonic=clock.monotonic)
     audit, keys = RelationalAuditStore(database), RelationalApiKeyStore(database)
-    current = CurrentPassword(passwords, throttle, audit)
-    tenants = Tenants(accounts, keys, door, passwords, current, throttle, clock)
-    authentication = Authentication(
+    current = Reauthenticator(passwords, throttle, audit)
+    tenants = TenantService(accounts, keys, door, passwords, current, throttle, clock)
+    authentication = AuthenticationService(
         accounts,
         door,
         passwords,
         throttle,
-        House(SessionLifetimes()),
+        SettingsResolver(SessionLifetimes()),
         RefreshService(accounts, door, clock),
         audit,
         clock,
@@ -103,7 +103,7 @@ async def test_TK15_a_login_that_a_new_password_overtakes_opens_no_session(parts
     changed = replace(parts.user, password_hash="other", credentials=2)
     parts.accounts.overtake = partial(parts.accounts.change_user, changed)
     with pytest.raises(IncorrectPassword):
-        await parts.authentication.login_user(parts.caller, Attempted(parts.user.login, "right", "laptop"))
+        await parts.authentication.login_user(parts.caller, LoginAttempt(parts.user.login, "right", "laptop"))
     assert await parts.live_sessions() == 0
 
 
@@ -111,8 +111,8 @@ async def test_BF1_a_session_that_is_shown_with_a_login_has_to_be_of_the_same_us
     own, foreign = (user_session(parts.user.tenant_id, user_id) for user_id in (parts.user.id, str(uuid4())))
     for session in (own, foreign):
         await parts.sessions.open(session, cap=None)
-    attempt = Attempted(parts.user.login, "right", "laptop", own)
-    assert (await parts.authentication.login_user(parts.caller, attempt)).access
+    attempt = LoginAttempt(parts.user.login, "right", "laptop", own)
+    assert (await parts.authentication.login_user(parts.caller, attempt)).access_token
     assert await parts.live_sessions() == 2
     with pytest.raises(UserNotFound):
         await parts.authentication.login_user(parts.caller, attempt._replace(known=foreign))
@@ -120,7 +120,7 @@ async def test_BF1_a_session_that_is_shown_with_a_login_has_to_be_of_the_same_us
 
 
 async def test_a_refresh_that_the_deletion_of_its_user_overtakes_is_refused(parts: Parts) -> None:
-    door, refreshing = parts.authentication.sessions, parts.authentication.refreshing
+    door, refreshing = parts.authentication.sessions, parts.authentication.refresh_service
     # As between the two look-ups of a refresh: the session is there and the user is not.
     gone = make_user(parts.user.tenant_id)
     session = user_session(gone.tenant_id, gone.id, at=door.clock(), expires_at=door.clock() + 60_000)
@@ -150,6 +150,6 @@ async def test_a_tenant_that_others_keep_changing_is_not_disabled(parts: Parts) 
 
 
 async def test_a_tenant_is_removed_once(parts: Parts) -> None:
-    await parts.tenants.remove(parts.caller)
+    await parts.tenants.delete_unconditionally(parts.caller)
     with pytest.raises(NotAuthorized):
-        await parts.tenants.remove(parts.caller)
+        await parts.tenants.delete_unconditionally(parts.caller)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from doorward.core.clock import ClockWatch, monotonic_clock, system_clock
+from doorward.core.clock import ClockStepDetector, monotonic_clock, system_clock
 from harness import TurnableClock
 
 
@@ -13,11 +13,11 @@ def moved() -> list[int]:
 
 
 @pytest.fixture
-def watch(clock: TurnableClock, moved: list[int]) -> ClockWatch:
-    return ClockWatch(clock, clock.monotonic, moved.append)
+def watch(clock: TurnableClock, moved: list[int]) -> ClockStepDetector:
+    return ClockStepDetector(clock, clock.monotonic, moved.append)
 
 
-def test_time_that_passes_is_no_step(watch: ClockWatch, clock: TurnableClock, moved: list[int]) -> None:
+def test_time_that_passes_is_no_step(watch: ClockStepDetector, clock: TurnableClock, moved: list[int]) -> None:
     began = clock()
     for seconds in (0.1, 1, 3_600, 30 * 86_400):
         clock.turn(seconds=seconds)
@@ -28,39 +28,39 @@ def test_time_that_passes_is_no_step(watch: ClockWatch, clock: TurnableClock, mo
 
 @pytest.mark.parametrize("step", [-1, -10, -7_200, -30 * 86_400])
 def test_F2_a_clock_that_is_set_back_is_told_of_once(
-    watch: ClockWatch, clock: TurnableClock, moved: list[int], step: int
+    watch: ClockStepDetector, clock: TurnableClock, moved: list[int], step: int
 ) -> None:
     clock.turn(seconds=60)
     clock.set_by(seconds=step)
     noticed = clock()
     assert watch.since() == noticed
     clock.turn(seconds=60)
-    watch.look()
+    watch.check()
     assert watch.since() == noticed
     assert moved == [step * 1000]
     assert watch.is_settled()
 
 
-def test_F2_each_step_is_told_of(watch: ClockWatch, clock: TurnableClock, moved: list[int]) -> None:
+def test_F2_each_step_is_told_of(watch: ClockStepDetector, clock: TurnableClock, moved: list[int]) -> None:
     for step in (-10, -20):
         clock.set_by(seconds=step)
         clock.turn(seconds=1)
-        watch.look()
+        watch.check()
     assert moved == [-10_000, -20_000]
 
 
-def test_what_clocks_drift_apart_is_no_step(watch: ClockWatch, clock: TurnableClock, moved: list[int]) -> None:
+def test_what_clocks_drift_apart_is_no_step(watch: ClockStepDetector, clock: TurnableClock, moved: list[int]) -> None:
     began = clock()
     for _ in range(100):
         clock.turn(seconds=1)
         clock.set_by(seconds=-0.05)
-        watch.look()
+        watch.check()
     assert watch.since() == began
     assert moved == []
 
 
 def test_F2_after_a_jump_forward_nothing_is_settled_for_an_hour(
-    watch: ClockWatch, clock: TurnableClock, moved: list[int]
+    watch: ClockStepDetector, clock: TurnableClock, moved: list[int]
 ) -> None:
     clock.set_by(seconds=299)
     assert watch.is_settled()
@@ -80,14 +80,14 @@ def test_a_process_that_is_held_up_between_two_readings_sees_no_step(clock: Turn
         clock.turn(seconds=next(held_up, 0))
         return clock()
 
-    watch = ClockWatch(read, clock.monotonic, moved.append)
-    watch.look()
-    watch.look()
+    watch = ClockStepDetector(read, clock.monotonic, moved.append)
+    watch.check()
+    watch.check()
     assert moved == []
 
 
 def test_the_machines_clocks_run(moved: list[int]) -> None:
-    watch, before = ClockWatch(system_clock, monotonic_clock, moved.append), monotonic_clock()
+    watch, before = ClockStepDetector(system_clock, monotonic_clock, moved.append), monotonic_clock()
     assert watch.since() <= system_clock()
     assert monotonic_clock() >= before
     assert moved == []

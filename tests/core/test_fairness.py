@@ -263,7 +263,7 @@ class Room:
     """Slots, and who has them. A visitor stays until it is told to leave; each is taken for a second."""
 
     def __init__(self, slots: int, *, patience: float = FOREVER) -> None:
-        self.fair = FairSemaphore(slots, patience=patience, clock=lambda: 0.0)
+        self.fair = FairSemaphore(slots, max_wait=patience, clock=lambda: 0.0)
         self.inside: list[str] = []
         self.served: list[str] = []
         self.visits: list[tuple[asyncio.Task[None], asyncio.Event]] = []
@@ -365,14 +365,14 @@ async def test_the_more_slots_the_shorter_the_wait() -> None:
 
 async def test_whether_there_is_room_is_answered_without_taking_any() -> None:
     room = Room(1, patience=0.5)
-    room.fair.check("a")
+    room.fair.check_capacity("a")
     room.arrive("a0")
     await breathe()
     with pytest.raises(Overloaded):
-        room.fair.check("b")
+        room.fair.check_capacity("b")
     assert room.fair.waiting == 0
     await room.empty()
-    room.fair.check("b")
+    room.fair.check_capacity("b")
 
 
 async def test_who_gave_up_waiting_no_longer_counts() -> None:

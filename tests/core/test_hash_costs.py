@@ -3,35 +3,35 @@
 import pytest
 
 from doorward.core.hash_costs import CostModel
-from doorward.core.hash_formats import Cost
+from doorward.core.hash_formats import HashCost
 
-NATIVE = Cost("argon2/25", 0.02, 19 << 20)
-BCRYPT = Cost("bcrypt", 0.25)
-PBKDF2 = Cost("pbkdf2/sha256", 0.5)
+NATIVE = HashCost("argon2/25", 0.02, 19 << 20)
+BCRYPT = HashCost("bcrypt", 0.25)
+PBKDF2 = HashCost("pbkdf2/sha256", 0.5)
 
 
 def test_S1_what_was_never_measured_is_estimated_by_how_fast_the_machine_is() -> None:
     slow = CostModel(NATIVE, 0.06)
-    assert slow.seconds(NATIVE) == pytest.approx(0.06)
-    assert slow.seconds(BCRYPT) == pytest.approx(0.75)
+    assert slow.estimate(NATIVE) == pytest.approx(0.06)
+    assert slow.estimate(BCRYPT) == pytest.approx(0.75)
 
 
 def test_S1_estimates_follow_the_measurements_of_their_algorithm_and_of_no_other() -> None:
     model = CostModel(NATIVE, 0.02)
     for _ in range(30):
         model.observe(BCRYPT, 0.5)
-    assert model.seconds(BCRYPT) == pytest.approx(0.5)
-    assert model.seconds(Cost("bcrypt", 1.0)) == pytest.approx(2.0)
-    assert model.seconds(PBKDF2) == pytest.approx(0.5)
-    assert model.seconds(NATIVE) == pytest.approx(0.02)
+    assert model.estimate(BCRYPT) == pytest.approx(0.5)
+    assert model.estimate(HashCost("bcrypt", 1.0)) == pytest.approx(2.0)
+    assert model.estimate(PBKDF2) == pytest.approx(0.5)
+    assert model.estimate(NATIVE) == pytest.approx(0.02)
 
 
 def test_a_first_hash_that_was_slow_is_forgotten_after_some_others() -> None:
     model = CostModel(NATIVE, 2.0)
     for _ in range(20):
         model.observe(NATIVE, 0.02)
-    assert model.seconds(NATIVE) < 0.1
-    assert model.seconds(BCRYPT) < 1.25
+    assert model.estimate(NATIVE) < 0.1
+    assert model.estimate(BCRYPT) < 1.25
 
 
 def test_one_outlier_moves_little() -> None:
@@ -39,12 +39,12 @@ def test_one_outlier_moves_little() -> None:
     for _ in range(20):
         model.observe(BCRYPT, 0.25)
     model.observe(BCRYPT, 0.5)
-    assert model.seconds(BCRYPT) < 0.3
+    assert model.estimate(BCRYPT) < 0.3
 
 
 def test_S1_hashes_of_next_to_no_cost_cannot_make_others_look_dear() -> None:
     model = CostModel(NATIVE, 0.02)
     for _ in range(100):
         # One iteration: what is measured is the call.
-        model.observe(Cost("pbkdf2/sha256", 2.5e-7), 0.00005)
-    assert model.seconds(PBKDF2) == pytest.approx(0.5)
+        model.observe(HashCost("pbkdf2/sha256", 2.5e-7), 0.00005)
+    assert model.estimate(PBKDF2) == pytest.approx(0.5)

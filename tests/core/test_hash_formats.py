@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.core import hash_formats
-from doorward.core.hash_formats import Cost, CostlyHash, UnfitHash
-from doorward.core.passwords import Comparison, Hasher, Match
+from doorward.core.hash_formats import HashCost, HashTooCostly, UnsupportedHash
+from doorward.core.passwords import HashComparison, Hasher, PasswordMatch
 from harness import CHEAP
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "hashes.json").read_text())
@@ -29,14 +29,14 @@ each_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v['mak
 
 @each_vector
 def test_PW8_a_hash_of_another_system_tells_its_password_and_is_to_be_made_anew(vector: dict[str, str]) -> None:
-    assert HASHER.match(vector["password"], vector["hash"]) == Match(right=True, outdated=True)
+    assert HASHER.match(vector["password"], vector["hash"]) == PasswordMatch(right=True, outdated=True)
 
 
 @each_vector
 @pytest.mark.parametrize("change", [lambda p: p + " ", lambda p: p[:-1], lambda p: p.swapcase(), lambda _: ""])
 def test_PW8_no_other_password_is_right_for_it(vector: dict[str, str], change: object) -> None:
     assert callable(change)
-    assert HASHER.match(change(vector["password"]), vector["hash"]) == Match(right=False)
+    assert HASHER.match(change(vector["password"]), vector["hash"]) == PasswordMatch(right=False)
 
 
 @each_vector
@@ -61,7 +61,7 @@ def test_every_format_has_a_vector() -> None:
 
 
 def test_what_is_hashed_here_with_the_parameters_of_today_is_not_made_anew() -> None:
-    assert HASHER.match("pw", HASHER.hash("pw")) == Match(right=True, outdated=False)
+    assert HASHER.match("pw", HASHER.hash("pw")) == PasswordMatch(right=True, outdated=False)
 
 
 EXTREME = [
@@ -114,9 +114,9 @@ RAISABLE = [
 
 @pytest.mark.parametrize("text", RAISABLE)
 def test_F23_an_operator_may_raise_the_bounds_of_cost(text: str) -> None:
-    with pytest.raises(CostlyHash):
-        hash_formats.read(text)
-    raised = hash_formats.read(text, hash_formats.RAISED)
+    with pytest.raises(HashTooCostly):
+        hash_formats.parse_hash(text)
+    raised = hash_formats.parse_hash(text, hash_formats.RAISED)
     # Logins read it without being told.
     assert HASHER.parse(text).stored == text
     assert HASHER.cost(text) == raised.cost
@@ -128,17 +128,17 @@ def test_S8_salt_and_separator_of_firebase_are_a_salt_together(separator: int, *
     salt, behind = (b64encode(bytes(size)).decode().rstrip("=") for size in (102, separator))
     text = f"$firebase-scrypt$ln=4,r=8${salt}${DIGEST}${DIGEST}${behind}"
     if fits:
-        assert callable(hash_formats.read(text).compare)
+        assert callable(hash_formats.parse_hash(text).compare)
     else:
-        with pytest.raises(UnfitHash):
-            hash_formats.read(text)
+        with pytest.raises(UnsupportedHash):
+            hash_formats.parse_hash(text)
 
 
 def test_F23_a_hash_beyond_the_standard_bounds_is_compared_once_it_is_stored() -> None:
     text = argon2.PasswordHasher(1, hash_formats.STANDARD.memory // 1024 + 64, 32).hash("pw")
-    with pytest.raises(CostlyHash):
-        hash_formats.read(text)
-    assert HASHER.match("pw", text) == Match(right=True, outdated=True)
+    with pytest.raises(HashTooCostly):
+        hash_formats.parse_hash(text)
+    assert HASHER.match("pw", text) == PasswordMatch(right=True, outdated=True)
 
 
 @pytest.mark.parametrize(("lanes", "memory"), [(32, 256), (64, 512), (1000, 8000)])
@@ -164,8 +164,8 @@ def test_F23_one_block_of_a_long_derived_key_is_computed_and_compared(name: str)
 @pytest.mark.parametrize("text", EXTREME)
 def test_PW8_a_hash_of_hostile_cost_is_refused_before_anything_is_computed(text: str) -> None:
     began = monotonic()
-    with pytest.raises(CostlyHash) as refused:
-        hash_formats.read(text)
+    with pytest.raises(HashTooCostly) as refused:
+        hash_formats.parse_hash(text)
     assert refused.value.code == "hash_too_costly"
     # Computing one of these takes many seconds, or fails for want of memory.
     assert monotonic() - began < 2
@@ -174,7 +174,7 @@ def test_PW8_a_hash_of_hostile_cost_is_refused_before_anything_is_computed(text:
 @pytest.mark.parametrize("text", EXTREME)
 def test_PW8_a_hostile_hash_that_is_stored_all_the_same_is_not_computed_either(text: str) -> None:
     began = monotonic()
-    assert HASHER.match("pw", text) == Match(right=False)
+    assert HASHER.match("pw", text) == PasswordMatch(right=False)
     assert monotonic() - began < 2
 
 
@@ -199,7 +199,7 @@ REALISTIC = [
 
 @pytest.mark.parametrize("text", REALISTIC)
 def test_PW8_the_cost_that_systems_have_by_default_is_accepted(text: str) -> None:
-    assert callable(hash_formats.read(text).compare)
+    assert callable(hash_formats.parse_hash(text).compare)
 
 
 UNREADABLE = [
@@ -255,10 +255,10 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_PW8_what_is_no_hash_is_refused_and_matches_nothing(text: str) -> None:
-    with pytest.raises(UnfitHash) as refused:
-        hash_formats.read(text)
+    with pytest.raises(UnsupportedHash) as refused:
+        hash_formats.parse_hash(text)
     assert refused.value.code == "hash_unreadable"
-    assert HASHER.match(text, text) == Match(right=False)
+    assert HASHER.match(text, text) == PasswordMatch(right=False)
 
 
 @given(st.sampled_from(VECTORS), st.data())
@@ -268,8 +268,8 @@ def test_a_hash_that_is_damaged_is_refused_or_harmless(vector: dict[str, str], d
     end = data.draw(st.integers(start, min(len(text), start + 3)))
     damaged = text[:start] + data.draw(st.text("0123456789$=,.{}AZaz/+-_\u00e9 \0", max_size=3)) + text[end:]
     try:
-        compare = hash_formats.read(damaged).compare
-    except UnfitHash:
+        compare = hash_formats.parse_hash(damaged).compare
+    except UnsupportedHash:
         return
     # Larger numbers may have come of it: what is read is compared only where it stays quick.
     if max(map(int, re.findall("[0-9]+", damaged[:40])), default=0) < 3000 and "firebase" not in damaged:
@@ -292,13 +292,13 @@ def test_F22_a_password_that_its_system_cut_at_72_bytes_is_right_once_and_hashed
     caplog.set_level("INFO")
     password = letter * 80
     stored = prefix + bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
-    assert HASHER.match(password, stored) == Match(right=True, outdated=True)
+    assert HASHER.match(password, stored) == PasswordMatch(right=True, outdated=True)
     [record] = caplog.records
     assert record.getMessage().startswith("long password verified by its first 72 bytes")
     assert record.__dict__["algorithm"] == "bcrypt"
     assert password not in record.getMessage()
     renewed = HASHER.hash(password)
-    assert HASHER.match(password, renewed) == Match(right=True)
+    assert HASHER.match(password, renewed) == PasswordMatch(right=True)
     assert not HASHER.match(password[:-1] + "b", renewed).right
     # A password of 72 bytes, and a wrong one, are nothing to note.
     caplog.clear()
@@ -343,21 +343,21 @@ def scrypt_forms(power: int, block: int) -> list[str]:
 
 @pytest.mark.parametrize("text", [*scrypt_forms(20, 1), *scrypt_forms(16, 1)])
 def test_S8_a_scrypt_hash_beyond_the_bound_of_RFC_7914_is_no_hash(text: str) -> None:
-    with pytest.raises(UnfitHash) as refused:
-        hash_formats.read(text)
+    with pytest.raises(UnsupportedHash) as refused:
+        hash_formats.parse_hash(text)
     assert refused.value.code == "hash_unreadable"
-    assert HASHER.match("pw", text) == Match(right=False)
+    assert HASHER.match("pw", text) == PasswordMatch(right=False)
 
 
 @pytest.mark.parametrize("text", scrypt_forms(15, 1))
 def test_S8_a_scrypt_hash_at_the_bound_is_compared(text: str) -> None:
-    assert hash_formats.read(text).compare(b"pw") is False
+    assert hash_formats.parse_hash(text).compare(b"pw") is False
 
 
 @pytest.mark.parametrize(("power", "block", "lanes"), [(1, 32_768, 1), (1, 1, 32_768), (5, 32, 1024), (10, 1, 1024)])
 def test_S8_no_accepted_parameters_are_too_much_for_the_library(power: int, block: int, lanes: int) -> None:
     text = f"$scrypt$ln={power},r={block},p={lanes}${SALT}${DIGEST}"
-    assert hash_formats.read(text).compare(b"pw") is False
+    assert hash_formats.parse_hash(text).compare(b"pw") is False
 
 
 def test_S8_a_comparison_that_fails_is_no_match_and_is_logged_without_the_hash(
@@ -366,8 +366,8 @@ def test_S8_a_comparison_that_fails_is_no_match_and_is_logged_without_the_hash(
     def fail(_secret: bytes) -> bool:
         raise ValueError("CANARY")
 
-    against = Comparison("$scrypt$CANARY", fail, Cost("scrypt/27", 0.1))
-    assert HASHER.compare("pw", against) == Match(right=False)
+    against = HashComparison("$scrypt$CANARY", fail, HashCost("scrypt/27", 0.1))
+    assert HASHER.compare("pw", against) == PasswordMatch(right=False)
     [record] = caplog.records
     assert record.message == "password comparison failed, treated as a wrong password"
     assert (record.__dict__["algorithm"], record.__dict__["error"]) == ("scrypt/27", "ValueError")
@@ -415,16 +415,16 @@ COSTS = [
     [(1, 1 << 19, hash_formats.STANDARD), (2, 1 << 18, hash_formats.STANDARD), (1, 1 << 22, hash_formats.RAISED)],
 )
 def test_S1_scrypt_is_bounded_by_all_of_its_memory_and_not_by_its_table(
-    power: int, block: int, bounds: hash_formats.Bounds
+    power: int, block: int, bounds: hash_formats.HashLimits
 ) -> None:
-    with pytest.raises(CostlyHash):
-        hash_formats.read(f"$scrypt$ln={power},r={block},p=1${SALT}${DIGEST}", bounds)
+    with pytest.raises(HashTooCostly):
+        hash_formats.parse_hash(f"$scrypt$ln={power},r={block},p=1${SALT}${DIGEST}", bounds)
 
 
 @pytest.mark.parametrize(("text", "algorithm", "seconds", "memory"), COSTS)
 def test_S1_the_cost_of_a_hash_comes_from_its_parameters(
     text: str, algorithm: str, seconds: float, memory: int
 ) -> None:
-    cost = hash_formats.read(text).cost
+    cost = hash_formats.parse_hash(text).cost
     assert (cost.algorithm, cost.memory) == (algorithm, memory)
     assert cost.seconds == pytest.approx(seconds, rel=0.01)

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core import unicode_data
-from doorward.core.errors import Shortcoming, ValidationFailed
+from doorward.core.errors import RuleViolation, ValidationFailed
 from doorward.core.identity import (
     canonical,
     check_email,
     check_login,
-    device_faults,
-    email_faults,
-    existing_email_faults,
-    login_faults,
-    text_faults,
+    device_violations,
+    email_violations,
+    existing_email_violations,
+    login_violations,
+    text_violations,
 )
 
 EXAMPLES = 20_000 if os.environ.get("DOORWARD_TORTURE") else 200
@@ -108,7 +108,7 @@ VISIBLE_RULE, STABLE_RULE, SPACE_RULE, SEGMENT_RULE = (
 EVERY_CHARACTER = [chr(point) for point in range(0x110000)]
 
 
-def broken(faults: list[Shortcoming]) -> list[str]:
+def broken(faults: list[RuleViolation]) -> list[str]:
     return [rule for rule, _, _ in faults]
 
 
@@ -133,25 +133,25 @@ VISIBLE_SPACE = WHITE_SPACE - {*"\t\n\v\f\r\x85\u2028\u2029"}
 @pytest.mark.parametrize("frame", ["{}", "a{}", "{}a", "a{}b", "\xe9{}"])
 def test_IN5_a_name_with_something_invisible_in_it_is_refused(name: str, frame: str) -> None:
     text = frame.format(INVISIBLE[name])
-    assert broken(login_faults(text)) == [VISIBLE_RULE]
-    assert broken(device_faults(text)) == [VISIBLE_RULE]
-    assert broken(text_faults(text)) == ([VISIBLE_RULE] if (name, frame) != ("zero width joiner", "a{}b") else [])
-    assert email_faults(f"{text}@example.org")
+    assert broken(login_violations(text)) == [VISIBLE_RULE]
+    assert broken(device_violations(text)) == [VISIBLE_RULE]
+    assert broken(text_violations(text)) == ([VISIBLE_RULE] if (name, frame) != ("zero width joiner", "a{}b") else [])
+    assert email_violations(f"{text}@example.org")
 
 
 def test_IN5_F10_every_default_ignorable_character_is_refused_in_every_identifier() -> None:
     assert len(DEFAULT_IGNORABLE) == 4174
     for character in DEFAULT_IGNORABLE:
         for name in (f"bo{character}b", f"{character}bob", f"bob{character}", character):
-            assert broken(login_faults(name)) == [VISIBLE_RULE], ascii(name)
-            assert broken(device_faults(name)) == [VISIBLE_RULE], ascii(name)
-        assert email_faults(f"b{character}@example.org"), ascii(character)
-        assert email_faults(f"b@exam{character}ple.org"), ascii(character)
+            assert broken(login_violations(name)) == [VISIBLE_RULE], ascii(name)
+            assert broken(device_violations(name)) == [VISIBLE_RULE], ascii(name)
+        assert email_violations(f"b{character}@example.org"), ascii(character)
+        assert email_violations(f"b@exam{character}ple.org"), ascii(character)
 
 
 @pytest.mark.parametrize("blank", ["\u2800", "\U00013441", "\U00013442", "\U00016fe4", "\U0001d159"], ids=ascii)
 def test_IN5_F10_characters_without_ink_are_refused_in_identifiers(blank: str) -> None:
-    assert broken(login_faults(f"bob{blank}")) == [VISIBLE_RULE]
+    assert broken(login_violations(f"bob{blank}")) == [VISIBLE_RULE]
 
 
 def test_IN5_F10_the_table_says_what_this_python_says_of_the_characters_that_it_knows() -> None:
@@ -159,7 +159,7 @@ def test_IN5_F10_the_table_says_what_this_python_says_of_the_characters_that_it_
     for character in EVERY_CHARACTER:
         category = unicodedata.category(character)
         if category != "Cn" and character not in {"\u200c", "\u200d"}:
-            assert bool(text_faults(f"a{character}b")) == (category in refused), ascii(character)
+            assert bool(text_violations(f"a{character}b")) == (category in refused), ascii(character)
     known = {character for character in EVERY_CHARACTER if character.isspace()} - {*"\x1c\x1d\x1e\x1f"}
     assert known == WHITE_SPACE == members(unicode_data.WHITE_SPACE)
 
@@ -168,19 +168,19 @@ def test_IN5_F33_characters_are_judged_by_the_table_and_not_by_the_python_that_r
     assert tuple(map(int, unicode_data.UNICODE_VERSION.split("."))) >= (18, 0, 0)
     # Nag Mundari (15.0), an ideograph of extension I (15.1), a face (16.0).
     for name in ("\U0001e4d0\U0001e4d1", "\U0002ebf0", "\U0001fae9"):
-        assert login_faults(name) == device_faults(name) == text_faults(name) == [], ascii(name)
+        assert login_violations(name) == device_violations(name) == text_violations(name) == [], ascii(name)
     # Never assigned: a gap, a noncharacter, what lies behind the last plane in use.
     for name in ("\u0378", "\ufdd0", "\U000effff"):
-        assert broken(text_faults(name)) == broken(login_faults(name)) == [VISIBLE_RULE], ascii(name)
+        assert broken(text_violations(name)) == broken(login_violations(name)) == [VISIBLE_RULE], ascii(name)
 
 
 def test_IN5_F33_a_login_keeps_its_canonical_form_under_every_supported_python() -> None:
     # A capital that has a small letter since 16.0, a small letter that is composed since 16.0, a mark since 16.0.
     for new in ("\U00010d50", "\U000113c5", "\u0897"):
-        assert broken(login_faults(f"a{new}")) == [STABLE_RULE], ascii(new)
-        assert email_faults(f"a{new}@example.org")
-        assert text_faults(f"a{new}") == []
-    assert all(broken(login_faults(f"a{new}")) == [STABLE_RULE] for new in members(unicode_data.UNSTABLE))
+        assert broken(login_violations(f"a{new}")) == [STABLE_RULE], ascii(new)
+        assert email_violations(f"a{new}@example.org")
+        assert text_violations(f"a{new}") == []
+    assert all(broken(login_violations(f"a{new}")) == [STABLE_RULE] for new in members(unicode_data.UNSTABLE))
 
 
 JOINED = {
@@ -207,15 +207,15 @@ NOT_JOINED = {
 
 @pytest.mark.parametrize("kind", JOINED)
 def test_IN5_F10_F33_joiners_are_accepted_where_rfc_5892_allows_them(kind: str) -> None:
-    assert login_faults(JOINED[kind]) == device_faults(JOINED[kind]) == text_faults(JOINED[kind]) == []
-    assert email_faults(f"{JOINED[kind]}@example.org") == []
+    assert login_violations(JOINED[kind]) == device_violations(JOINED[kind]) == text_violations(JOINED[kind]) == []
+    assert email_violations(f"{JOINED[kind]}@example.org") == []
     assert "\u200c" in canonical(JOINED[kind]) or "\u200d" in canonical(JOINED[kind])
 
 
 @pytest.mark.parametrize("kind", NOT_JOINED)
 def test_IN5_F10_joiners_are_refused_in_identifiers_elsewhere(kind: str) -> None:
-    assert broken(login_faults(NOT_JOINED[kind])) == broken(device_faults(NOT_JOINED[kind])) == [VISIBLE_RULE]
-    assert email_faults(f"{NOT_JOINED[kind]}@example.org")
+    assert broken(login_violations(NOT_JOINED[kind])) == broken(device_violations(NOT_JOINED[kind])) == [VISIBLE_RULE]
+    assert email_violations(f"{NOT_JOINED[kind]}@example.org")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_IN5_F10_joiners_are_refused_in_identifiers_elsewhere(kind: str) -> None
     ids=ascii,
 )
 def test_IN5_F33_free_text_may_hold_joiners_inside_words_and_emoji(text: str) -> None:
-    assert text_faults(text) == []
+    assert text_violations(text) == []
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_IN5_F33_free_text_may_hold_joiners_inside_words_and_emoji(text: str) ->
     ids=ascii,
 )
 def test_IN5_F33_joiners_elsewhere_are_invisible(text: str) -> None:
-    assert broken(text_faults(text)) == [VISIBLE_RULE]
+    assert broken(text_violations(text)) == [VISIBLE_RULE]
 
 
 @pytest.mark.parametrize("space", sorted(VISIBLE_SPACE), ids=ascii)
@@ -253,13 +253,13 @@ def test_IN5_F11_white_space_stands_alone_and_inside(space: str) -> None:
         f"bob{space} smith",
         f"bob \xa0{space}x",
     ):
-        assert broken(login_faults(name)) == [SPACE_RULE], ascii(name)
+        assert broken(login_violations(name)) == [SPACE_RULE], ascii(name)
         # A device has any name, and free text is left to whoever writes it.
-        assert device_faults(name) == text_faults(name) == []
-    assert login_faults(f"bob{space}smith") == login_faults(f"a{space}b{space}c") == []
-    assert email_faults(f'"a{space}b"@example.org') == []
-    assert email_faults(f'"a{space}{space}b"@example.org')
-    assert email_faults(f"b@example.org{space}")
+        assert device_violations(name) == text_violations(name) == []
+    assert login_violations(f"bob{space}smith") == login_violations(f"a{space}b{space}c") == []
+    assert email_violations(f'"a{space}b"@example.org') == []
+    assert email_violations(f'"a{space}{space}b"@example.org')
+    assert email_violations(f"b@example.org{space}")
 
 
 DOTS = [
@@ -300,9 +300,9 @@ DOTS = [
 
 @pytest.mark.parametrize("login", DOTS, ids=ascii)
 def test_IN5_F9_a_login_that_urls_remove_or_change_is_refused(login: str) -> None:
-    [(rule, sentence, limit)] = login_faults(login)
+    [(rule, sentence, limit)] = login_violations(login)
     assert (rule, limit) == (SEGMENT_RULE, None)
-    assert device_faults(login) == text_faults(login) == []
+    assert device_violations(login) == text_violations(login) == []
     assert len(login) < 5 or login not in sentence
 
 
@@ -327,7 +327,7 @@ def test_IN5_F9_a_login_that_urls_remove_or_change_is_refused(login: str) -> Non
     ids=ascii,
 )
 def test_IN5_F9_a_login_that_merely_looks_like_one_is_accepted(login: str) -> None:
-    assert login_faults(login) == []
+    assert login_violations(login) == []
 
 
 def test_one_function_judges_for_those_who_do_not_ask_by_field() -> None:
@@ -336,7 +336,7 @@ def test_one_function_judges_for_those_who_do_not_ask_by_field() -> None:
     for check, name, field in ((check_login, "bob ", "login"), (check_email, "bo\u034fb@example.org", "email")):
         with pytest.raises(ValidationFailed) as refused:
             check(name)
-        [fault] = refused.value.faults
+        [fault] = refused.value.field_errors
         assert fault.path == [field]
         assert fault.message.startswith(f'"{field}" must ')
         assert name not in fault.message
@@ -358,25 +358,25 @@ def test_one_function_judges_for_those_who_do_not_ask_by_field() -> None:
     ids=ascii,
 )
 def test_IN5_what_can_be_seen_is_accepted(name: str) -> None:
-    assert login_faults(name) == device_faults(name) == text_faults(name) == []
+    assert login_violations(name) == device_violations(name) == text_violations(name) == []
 
 
 @settings(max_examples=EXAMPLES)
 @given(TEXT)
 def test_IN5_an_accepted_name_has_an_accepted_canonical_form(name: str) -> None:
-    for faults in (device_faults, text_faults):
+    for faults in (device_violations, text_violations):
         if not faults(name):
             assert not faults(canonical(name))
-    if not login_faults(name):
+    if not login_violations(name):
         # What is left of a compatibility character may begin with a space: that of a lone accent does.
-        assert broken(login_faults(canonical(name))) in ([], [SPACE_RULE], ["string.max"])
-        assert text_faults(name) == []
+        assert broken(login_violations(canonical(name))) in ([], [SPACE_RULE], ["string.max"])
+        assert text_violations(name) == []
 
 
 def test_IN5_every_accepted_character_has_an_accepted_canonical_form() -> None:
     for character in EVERY_CHARACTER:
-        if canonical(character) != character and not device_faults(f"a{character}"):
-            assert not device_faults(f"a{canonical(character)}"), ascii(character)
+        if canonical(character) != character and not device_violations(f"a{character}"):
+            assert not device_violations(f"a{canonical(character)}"), ascii(character)
 
 
 EMAILS = [
@@ -398,29 +398,29 @@ NO_EMAILS = [
 
 @pytest.mark.parametrize("address", EMAILS, ids=ascii)
 def test_an_email_address_by_the_lenient_rule(address: str) -> None:
-    assert email_faults(address) == existing_email_faults(address) == []
+    assert email_violations(address) == existing_email_violations(address) == []
 
 
 @pytest.mark.parametrize("address", NO_EMAILS, ids=ascii)
 def test_what_is_no_email_address_is_refused(address: str) -> None:
-    assert email_faults(address)
-    assert existing_email_faults(address)
+    assert email_violations(address)
+    assert existing_email_violations(address)
 
 
 @settings(max_examples=EXAMPLES)
 @given(TEXT)
 def test_an_email_address_has_something_visible_on_both_sides_of_an_at(text: str) -> None:
-    if not email_faults(text):
+    if not email_violations(text):
         local, at, domain = text.rpartition("@")
         assert local
         assert at
         assert domain
-        assert not text_faults(text)
-        assert not existing_email_faults(text)
+        assert not text_violations(text)
+        assert not existing_email_violations(text)
 
 
 def test_IN6_hostile_texts_are_judged_without_effort() -> None:
     for text in ("a" * 50_000 + "!", "@" * 50_000, "a@" + "." * 50_000, '"' * 50_000 + "@b", "a@b" * 20_000):
-        assert len(email_faults(text)) == len(login_faults(text)) == 1
-        assert len(existing_email_faults(text)) <= 1
+        assert len(email_violations(text)) == len(login_violations(text)) == 1
+        assert len(existing_email_violations(text)) <= 1
         assert canonical(text) == text

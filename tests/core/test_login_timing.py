@@ -7,7 +7,7 @@ import bcrypt
 import pytest
 
 from doorward.core.login_timing import LoginTiming
-from doorward.core.passwords import Hasher, Passwords
+from doorward.core.passwords import Hasher, PasswordHasherPool
 from doorward.core.throttle import TENANTS
 from doorward.storage.accounts import RelationalAccountStore
 from harness import CHEAP, TurnableClock
@@ -24,15 +24,15 @@ def clock() -> TurnableClock:
 
 
 @pytest.fixture
-def passwords() -> Passwords:
+def passwords() -> PasswordHasherPool:
     hasher = Hasher(CHEAP)
     # So that a bcrypt hash of cost 8 takes 0.1 seconds on this machine.
     hasher.costs.observe(hasher.parse(COSTLY).cost, 0.1)
-    return Passwords(hasher, threads=1)
+    return PasswordHasherPool(hasher, threads=1)
 
 
 @pytest.fixture
-def timing(accounts: RelationalAccountStore, passwords: Passwords, clock: TurnableClock) -> LoginTiming:
+def timing(accounts: RelationalAccountStore, passwords: PasswordHasherPool, clock: TurnableClock) -> LoginTiming:
     return LoginTiming(accounts, passwords, clock, least=0.0)
 
 
@@ -64,12 +64,12 @@ async def test_S7_a_tenants_own_login_is_delayed_by_the_costliest_hash_of_any_te
 
 
 async def test_S7_a_hash_that_no_sample_finds_is_remembered_from_the_login_that_met_it(
-    timing: LoginTiming, passwords: Passwords, accounts: RelationalAccountStore, clock: TurnableClock
+    timing: LoginTiming, passwords: PasswordHasherPool, accounts: RelationalAccountStore, clock: TurnableClock
 ) -> None:
     tenant = await kept_tenant(accounts)
     assert not await is_delayed(timing, tenant.id)
-    timing.note(tenant.id, passwords.cost(COSTLY))
-    timing.note(tenant.id, passwords.cost(OWN))
+    timing.record_cost(tenant.id, passwords.cost(COSTLY))
+    timing.record_cost(tenant.id, passwords.cost(OWN))
     assert await is_delayed(timing, tenant.id)
     clock.turn(seconds=3500)
     assert await is_delayed(timing, tenant.id)
@@ -112,8 +112,8 @@ async def test_S7_any_user_of_a_large_tenant_may_be_in_a_sample(
     assert await is_delayed(timing, tenant.id)
 
 
-async def test_S7_a_refusal_takes_what_is_left_of_its_time(timing: LoginTiming, passwords: Passwords) -> None:
-    timing.note("shop", passwords.cost(COSTLY))
+async def test_S7_a_refusal_takes_what_is_left_of_its_time(timing: LoginTiming, passwords: PasswordHasherPool) -> None:
+    timing.record_cost("shop", passwords.cost(COSTLY))
     began = monotonic()
     await timing.delay("shop", began - 0.1)
     assert monotonic() - began > 0.04
@@ -123,13 +123,15 @@ async def test_S7_a_refusal_takes_what_is_left_of_its_time(timing: LoginTiming, 
     assert monotonic() - began < 5
 
 
-async def test_S7_a_hash_of_any_cost_delays_by_five_seconds_at_most(timing: LoginTiming, passwords: Passwords) -> None:
-    timing.note("shop", passwords.cost(COSTLY)._replace(seconds=1000.0))
+async def test_S7_a_hash_of_any_cost_delays_by_five_seconds_at_most(
+    timing: LoginTiming, passwords: PasswordHasherPool
+) -> None:
+    timing.record_cost("shop", passwords.cost(COSTLY)._replace(seconds=1000.0))
     assert await timing.duration("shop") == 5.0
 
 
-async def test_S7_what_is_remembered_of_tenants_is_bounded(timing: LoginTiming, passwords: Passwords) -> None:
+async def test_S7_what_is_remembered_of_tenants_is_bounded(timing: LoginTiming, passwords: PasswordHasherPool) -> None:
     cost = passwords.cost(COSTLY)
     for number in range(10_050):
-        timing.note(f"tenant {number}", cost)
+        timing.record_cost(f"tenant {number}", cost)
     assert len(timing._known) == 10_000

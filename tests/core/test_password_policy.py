@@ -2,13 +2,13 @@
 
 import pytest
 
-from doorward.core.password_policy import guessable, user_rule
+from doorward.core.password_policy import guessable, user_password_violations
 from doorward.core.tenant_settings import PasswordPolicy
 
 
 @pytest.mark.parametrize(("password", "fits"), [("k7#", False), ("k7#w", True), ("k7#wé", True)])
 def test_a_password_of_the_least_length_is_long_enough(password: str, *, fits: bool) -> None:
-    assert (user_rule(PasswordPolicy(min_length=4), password, []) == []) == fits
+    assert (user_password_violations(PasswordPolicy(min_length=4), password, []) == []) == fits
 
 
 @pytest.mark.parametrize(("name", "is_guessed"), [("ada", False), ("anna", True), ("x.anna@example.org", True)])

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import Overloaded
-from doorward.core.hash_formats import LEGACY, Cost, bcrypt_cost
-from doorward.core.passwords import Argon2Parameters, Comparison, Hasher, Match, Passwords
+from doorward.core.hash_formats import LEGACY, HashCost, bcrypt_cost
+from doorward.core.passwords import Argon2Parameters, HashComparison, Hasher, PasswordHasherPool, PasswordMatch
 from harness import CHEAP
 
 HASHER = Hasher(CHEAP)
@@ -163,7 +163,7 @@ def test_PW3_any_other_string_is_a_password_whatever_its_length(text: str) -> No
 def test_F22_the_first_72_bytes_of_a_longer_password_are_right_for_bcrypt_and_no_fewer() -> None:
     stored = bcrypted(b"a" * 72)
     for password in ("a" * 72, "a" * 73, "a" * 72 + "\x00"):
-        assert HASHER.match(password, stored) == Match(right=True, outdated=True)
+        assert HASHER.match(password, stored) == PasswordMatch(right=True, outdated=True)
     assert not HASHER.match("a" * 71, stored).right
     umlauts = bcrypted(("\xe9" * 36).encode())
     assert HASHER.match("\xe9" * 36 + "x", umlauts).right
@@ -288,7 +288,7 @@ async def a_moment() -> None:
 
 
 async def test_OV1_no_more_hashes_run_at_once_than_there_are_threads(held: HeldHasher) -> None:
-    passwords = Passwords(held, threads=2, patience=60)
+    passwords = PasswordHasherPool(held, threads=2, max_wait=60)
     tasks = [asyncio.create_task(passwords.hash("pw", group=f"tenant-{n % 3}")) for n in range(8)]
     await until(lambda: held.running == 2)
     await a_moment()
@@ -302,7 +302,7 @@ async def test_OV1_no_more_hashes_run_at_once_than_there_are_threads(held: HeldH
 async def test_OV1_who_would_wait_too_long_is_refused_before_a_hash_is_begun(held: HeldHasher) -> None:
     for _ in range(100):
         held.costs.observe(held.costs.native, 0.1)
-    passwords = Passwords(held, threads=1, patience=20.0)
+    passwords = PasswordHasherPool(held, threads=1, max_wait=20.0)
     tasks = [asyncio.create_task(passwords.hash("pw", group="shop")) for _ in range(300)]
     await until(lambda: held.running == 1)
     # At 0.1 seconds each, 200 are 20 seconds of work; the first one runs.
@@ -313,13 +313,13 @@ async def test_OV1_who_would_wait_too_long_is_refused_before_a_hash_is_begun(hel
             await task
         assert refusal.value.retry_after == 20
     with pytest.raises(Overloaded):
-        passwords.check_room("shop")
-    passwords.check_room("another")
+        passwords.check_capacity("shop")
+    passwords.check_capacity("another")
     assert passwords.hashed == 1
     held.go.set()
     await asyncio.gather(*(task for task in tasks if task not in refused))
     assert passwords.hashed == 300 - len(refused)
-    assert not (await passwords.match("pw", None, group="shop")).right
+    assert not (await passwords.matches("pw", None, group="shop")).right
     passwords.close()
 
 
@@ -327,7 +327,7 @@ async def test_OV1_who_would_wait_too_long_is_refused_before_a_hash_is_begun(hel
 async def test_OV1_a_caller_that_goes_away_keeps_its_slot_until_the_thread_is_free(
     held: HeldHasher, times: int
 ) -> None:
-    passwords = Passwords(held, threads=1, patience=60)
+    passwords = PasswordHasherPool(held, threads=1, max_wait=60)
     gone = asyncio.create_task(passwords.hash("pw", group="shop"))
     await until(lambda: held.running == 1)
     following = asyncio.create_task(passwords.hash("pw", group="shop"))
@@ -345,7 +345,7 @@ async def test_OV1_a_caller_that_goes_away_keeps_its_slot_until_the_thread_is_fr
 
 
 async def test_OV1_a_caller_that_goes_away_in_the_line_costs_no_hash(held: HeldHasher) -> None:
-    passwords = Passwords(held, threads=1, patience=60)
+    passwords = PasswordHasherPool(held, threads=1, max_wait=60)
     first = asyncio.create_task(passwords.hash("pw", group="shop"))
     await until(lambda: held.running == 1)
     gone = asyncio.create_task(passwords.hash("pw", group="shop"))
@@ -362,7 +362,7 @@ async def test_OV1_a_caller_that_goes_away_in_the_line_costs_no_hash(held: HeldH
 
 async def test_OV2_hashing_threads_give_way_to_everything_else(held: HeldHasher) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    passwords = Passwords(held, threads=2)
+    passwords = PasswordHasherPool(held, threads=2)
     held.go.set()
     await asyncio.gather(*(passwords.hash("pw", group="shop") for _ in range(4)))
     assert held.niceness == {min(own + 10, 19)}
@@ -379,7 +379,7 @@ class HeldComparisons(Hasher):
         self.held = 0
         self.niceness: set[int] = set()
 
-    def compare(self, password: str, against: Comparison) -> Match:
+    def compare(self, password: str, against: HashComparison) -> PasswordMatch:
         if password == "held":
             self.held += 1
             self.niceness.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
@@ -401,13 +401,13 @@ def comparisons() -> Iterator[HeldComparisons]:
 async def test_S1_hashes_that_cost_far_more_than_our_own_run_one_at_a_time_beside_the_threads(
     comparisons: HeldComparisons,
 ) -> None:
-    passwords = Passwords(comparisons, threads=1, patience=60)
-    costly = [asyncio.create_task(passwords.match("held", COSTLY, group=f"tenant-{n}")) for n in range(3)]
+    passwords = PasswordHasherPool(comparisons, threads=1, max_wait=60)
+    costly = [asyncio.create_task(passwords.matches("held", COSTLY, group=f"tenant-{n}")) for n in range(3)]
     await until(lambda: comparisons.held == 1)
     for _ in range(3):
-        assert (await passwords.match("pw", HASHER.hash("pw"), group="victim")).right
-        passwords.check_room("victim")
-    assert (comparisons.held, passwords.seats_taken, passwords.waiting) == (1, 1, 2)
+        assert (await passwords.matches("pw", HASHER.hash("pw"), group="victim")).right
+        passwords.check_capacity("victim")
+    assert (comparisons.held, passwords.busy_slots, passwords.waiting) == (1, 1, 2)
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert comparisons.niceness == {min(own + 15, 19)}
     comparisons.go.set()
@@ -419,8 +419,8 @@ async def test_S1_a_hash_that_costs_little_more_than_our_own_needs_no_extra_thre
     comparisons: HeldComparisons,
 ) -> None:
     stored = Hasher(Argon2Parameters(memory=64, passes=3, lanes=1)).hash("held")
-    passwords = Passwords(comparisons, threads=2, patience=60)
-    tasks = [asyncio.create_task(passwords.match("held", stored, group="shop")) for _ in range(3)]
+    passwords = PasswordHasherPool(comparisons, threads=2, max_wait=60)
+    tasks = [asyncio.create_task(passwords.matches("held", stored, group="shop")) for _ in range(3)]
     await until(lambda: comparisons.held == 2)
     await a_moment()
     assert (comparisons.held, passwords.waiting) == (2, 1)
@@ -434,17 +434,17 @@ async def test_S1_the_memory_of_large_hashes_in_flight_is_bounded_whatever_the_t
         def __init__(self) -> None:
             super().__init__()
             # As on a machine where even a hash of 64 MiB is no costly one.
-            self.costs.observe(Cost("argon2/27", 1.0), 0.001)
+            self.costs.observe(HashCost("argon2/27", 1.0), 0.001)
 
     hasher = Held()
     large = f"$argon2id$v=19$m=65536,t=1,p=1${'c2l4dGVlbiBieXRlcyBvZg'}${'A' * 43}"
-    passwords = Passwords(hasher, threads=8, patience=60)
-    tasks = [asyncio.create_task(passwords.match("held", large, group="shop")) for _ in range(5)]
+    passwords = PasswordHasherPool(hasher, threads=8, max_wait=60)
+    tasks = [asyncio.create_task(passwords.matches("held", large, group="shop")) for _ in range(5)]
     await until(lambda: hasher.held == 2)
     await a_moment()
     # Two of 64 MiB are all that is shared; what needs none of it goes on.
-    assert (hasher.held, passwords.seats_taken, passwords.waiting) == (2, 2, 3)
-    assert (await passwords.match("pw", HASHER.hash("pw"), group="victim")).right
+    assert (hasher.held, passwords.busy_slots, passwords.waiting) == (2, 2, 3)
+    assert (await passwords.matches("pw", HASHER.hash("pw"), group="victim")).right
     hasher.go.set()
     await asyncio.gather(*tasks)
     passwords.close()
@@ -452,19 +452,19 @@ async def test_S1_the_memory_of_large_hashes_in_flight_is_bounded_whatever_the_t
 
 async def test_S1_hashes_with_several_lanes_are_computed_in_parallel_and_charged_by_the_time_of_the_thread() -> None:
     hasher = Hasher(Argon2Parameters(memory=19_456, passes=2, lanes=4))
-    assert hasher.costs.seconds(hasher.costs.native) > 0.005
+    assert hasher.costs.estimate(hasher.costs.native) > 0.005
     stored = hasher.hash("pw")
-    assert hasher.match("pw", stored) == Match(right=True)
-    assert hasher.match("no", stored) == Match(right=False)
-    passwords = Passwords(hasher, threads=1)
-    assert (await passwords.match("pw", stored, group="shop")).right
-    assert not (await passwords.match("pw", None, group="shop")).right
+    assert hasher.match("pw", stored) == PasswordMatch(right=True)
+    assert hasher.match("no", stored) == PasswordMatch(right=False)
+    passwords = PasswordHasherPool(hasher, threads=1)
+    assert (await passwords.matches("pw", stored, group="shop")).right
+    assert not (await passwords.matches("pw", None, group="shop")).right
     passwords.close()
 
 
 async def test_asking_for_room_hashes_nothing() -> None:
-    passwords = Passwords(HASHER, threads=1)
-    passwords.check_room("a")
+    passwords = PasswordHasherPool(HASHER, threads=1)
+    passwords.check_capacity("a")
     assert passwords.hashed == 0
     passwords.close()
 
@@ -474,11 +474,11 @@ async def test_an_accident_in_a_thread_reaches_the_caller_and_frees_the_slot() -
         def hash(self, password: str) -> str:
             raise MemoryError(len(password))
 
-    passwords = Passwords(Broken(CHEAP), threads=1)
+    passwords = PasswordHasherPool(Broken(CHEAP), threads=1)
     for _ in range(3):
         with pytest.raises(MemoryError):
             await passwords.hash("pw", group="shop")
-    assert (await passwords.match("pw", HASHER.hash("pw"), group="shop")).right
+    assert (await passwords.matches("pw", HASHER.hash("pw"), group="shop")).right
     passwords.close()
 
 

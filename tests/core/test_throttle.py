@@ -7,19 +7,19 @@ import pytest
 
 from doorward.core.errors import AccountLocked, TooManyAttempts, TooManyRequests
 from doorward.core.ports import Backoff
-from doorward.core.throttle import TENANTS, Budget, Budgets, Throttle, peppers
+from doorward.core.throttle import TENANTS, Budget, Budgets, RateLimiter, alias_keys
 from doorward.storage.counters import RelationalCounterStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import TurnableClock
 
 ADDRESS = "192.0.2.7"
-PEPPERS = peppers([b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="])
+PEPPERS = alias_keys([b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="])
 
 
 @pytest.fixture
-def throttle(counters: RelationalCounterStore, clock: TurnableClock) -> Throttle:
+def throttle(counters: RelationalCounterStore, clock: TurnableClock) -> RateLimiter:
     """A throttle whose attempts do not wait for others in flight."""
-    return Throttle(counters, clock, PEPPERS, patience=0, monotonic=clock.monotonic)
+    return RateLimiter(counters, clock, PEPPERS, max_wait=0, monotonic=clock.monotonic)
 
 
 async def refused(asking: Awaitable[object]) -> int:
@@ -30,17 +30,17 @@ async def refused(asking: Awaitable[object]) -> int:
     return refusal.value.retry_after
 
 
-async def fail(throttle: Throttle, name: str = "alice", realm: str = "tenant-a") -> None:
+async def fail(throttle: RateLimiter, name: str = "alice", realm: str = "tenant-a") -> None:
     async with throttle.attempt(realm, name) as attempt:
-        attempt.right = False
+        attempt.succeeded = False
 
 
-async def succeed(throttle: Throttle, name: str = "alice", realm: str = "tenant-a") -> None:
+async def succeed(throttle: RateLimiter, name: str = "alice", realm: str = "tenant-a") -> None:
     async with throttle.attempt(realm, name) as attempt:
-        attempt.right = True
+        attempt.succeeded = True
 
 
-async def wait_demanded(throttle: Throttle, name: str = "alice", realm: str = "tenant-a") -> int:
+async def wait_demanded(throttle: RateLimiter, name: str = "alice", realm: str = "tenant-a") -> int:
     """Return the seconds an attempt is told to wait, 0 where it may go on; it ends as never made."""
     try:
         async with throttle.attempt(realm, name):
@@ -52,90 +52,90 @@ async def wait_demanded(throttle: Throttle, name: str = "alice", realm: str = "t
 # --- budgets ------------------------------------------------------------------------------------------------------
 
 
-async def test_an_address_has_its_burst_and_then_one_each_period(throttle: Throttle, clock: TurnableClock) -> None:
+async def test_an_address_has_its_burst_and_then_one_each_period(throttle: RateLimiter, clock: TurnableClock) -> None:
     throttle.budgets = Budgets(address=Budget(200, 5))
     for _ in range(5):
-        await throttle.address(ADDRESS)
-    assert await refused(throttle.address(ADDRESS)) == 1
+        await throttle.consume_address(ADDRESS)
+    assert await refused(throttle.consume_address(ADDRESS)) == 1
     clock.turn(milliseconds=199)
-    await refused(throttle.address(ADDRESS))
+    await refused(throttle.consume_address(ADDRESS))
     clock.turn(milliseconds=1)
-    await throttle.address(ADDRESS)
-    await refused(throttle.address(ADDRESS))
+    await throttle.consume_address(ADDRESS)
+    await refused(throttle.consume_address(ADDRESS))
 
 
-async def test_one_address_does_not_pay_for_another(throttle: Throttle) -> None:
+async def test_one_address_does_not_pay_for_another(throttle: RateLimiter) -> None:
     throttle.budgets = Budgets(address=Budget(1000, 1))
-    await throttle.address(ADDRESS)
-    await refused(throttle.address(ADDRESS))
-    await throttle.address("192.0.2.8")
+    await throttle.consume_address(ADDRESS)
+    await refused(throttle.consume_address(ADDRESS))
+    await throttle.consume_address("192.0.2.8")
 
 
 @pytest.mark.parametrize("period", [1, 7, 200, 999, 1000, 1001, 60_000])
 async def test_BF9_waiting_exactly_as_long_as_told_works_and_asking_meanwhile_costs_nothing(
-    throttle: Throttle, clock: TurnableClock, period: int
+    throttle: RateLimiter, clock: TurnableClock, period: int
 ) -> None:
     throttle.budgets = Budgets(address=Budget(period, 3))
     for _ in range(3):
-        await throttle.address(ADDRESS)
-    told = await refused(throttle.address(ADDRESS))
+        await throttle.consume_address(ADDRESS)
+    told = await refused(throttle.consume_address(ADDRESS))
     assert told == -(-period // 1000)
     for _ in range(20):
-        assert await refused(throttle.address(ADDRESS)) <= told
+        assert await refused(throttle.consume_address(ADDRESS)) <= told
     clock.turn(seconds=told)
-    await throttle.address(ADDRESS)
+    await throttle.consume_address(ADDRESS)
 
 
-async def test_BF9_no_earlier_than_the_millisecond_and_no_later(throttle: Throttle, clock: TurnableClock) -> None:
+async def test_BF9_no_earlier_than_the_millisecond_and_no_later(throttle: RateLimiter, clock: TurnableClock) -> None:
     throttle.budgets = Budgets(address=Budget(2_500, 1))
-    await throttle.address(ADDRESS)
-    assert await refused(throttle.address(ADDRESS)) == 3
+    await throttle.consume_address(ADDRESS)
+    assert await refused(throttle.consume_address(ADDRESS)) == 3
     clock.turn(milliseconds=2_499)
-    assert await refused(throttle.address(ADDRESS)) == 1
+    assert await refused(throttle.consume_address(ADDRESS)) == 1
     clock.turn(milliseconds=1)
-    await throttle.address(ADDRESS)
+    await throttle.consume_address(ADDRESS)
 
 
 async def test_BF10_two_workers_share_a_budget(counters: RelationalCounterStore, clock: TurnableClock) -> None:
-    workers = [Throttle(counters, clock, PEPPERS, Budgets(address=Budget(1000, 4))) for _ in range(2)]
+    workers = [RateLimiter(counters, clock, PEPPERS, Budgets(address=Budget(1000, 4))) for _ in range(2)]
     for turn in range(4):
-        await workers[turn % 2].address(ADDRESS)
+        await workers[turn % 2].consume_address(ADDRESS)
     for worker in workers:
-        await refused(worker.address(ADDRESS))
+        await refused(worker.consume_address(ADDRESS))
 
 
-async def test_spacing_refuses_what_follows_too_soon(throttle: Throttle, clock: TurnableClock) -> None:
+async def test_spacing_refuses_what_follows_too_soon(throttle: RateLimiter, clock: TurnableClock) -> None:
     throttle.budgets = Budgets(address=Budget(1, 1000), spacing=300)
-    await throttle.address(ADDRESS)
-    assert await refused(throttle.address(ADDRESS)) == 1
+    await throttle.consume_address(ADDRESS)
+    assert await refused(throttle.consume_address(ADDRESS)) == 1
     clock.turn(milliseconds=299)
-    await refused(throttle.address(ADDRESS))
+    await refused(throttle.consume_address(ADDRESS))
     clock.turn(milliseconds=1)
-    await throttle.address(ADDRESS)
+    await throttle.consume_address(ADDRESS)
 
 
-async def test_BF9_what_spacing_refuses_does_not_use_up_the_budget(throttle: Throttle, clock: TurnableClock) -> None:
+async def test_BF9_what_spacing_refuses_does_not_use_up_the_budget(throttle: RateLimiter, clock: TurnableClock) -> None:
     throttle.budgets = Budgets(address=Budget(2_000, 5), spacing=1_000)
-    await throttle.address(ADDRESS)
+    await throttle.consume_address(ADDRESS)
     for _ in range(20):
-        assert await refused(throttle.address(ADDRESS)) == 1
+        assert await refused(throttle.consume_address(ADDRESS)) == 1
     clock.turn(seconds=1)
-    await throttle.address(ADDRESS)
+    await throttle.consume_address(ADDRESS)
 
 
 @pytest.mark.parametrize("budget", [Budget(0, 0), Budget(1000, 0)])
-async def test_a_burst_of_nothing_is_no_limit(throttle: Throttle, budget: Budget) -> None:
+async def test_a_burst_of_nothing_is_no_limit(throttle: RateLimiter, budget: Budget) -> None:
     throttle.budgets = Budgets(address=budget, verify=budget, write=budget, login=budget)
     for _ in range(50):
-        await throttle.address(ADDRESS)
-        await throttle.login("tenant-a")
-        await throttle.write("tenant-a")
-        throttle.ask("tenant-a")
+        await throttle.consume_address(ADDRESS)
+        await throttle.consume_login("tenant-a")
+        await throttle.consume_write("tenant-a")
+        throttle.consume_verify("tenant-a")
 
 
-@pytest.mark.parametrize("charge", [Throttle.login, Throttle.write])
+@pytest.mark.parametrize("charge", [RateLimiter.consume_login, RateLimiter.consume_write])
 async def test_a_tenant_has_budgets_of_its_own(
-    throttle: Throttle, clock: TurnableClock, charge: Callable[[Throttle, str], Awaitable[None]]
+    throttle: RateLimiter, clock: TurnableClock, charge: Callable[[RateLimiter, str], Awaitable[None]]
 ) -> None:
     throttle.budgets = Budgets(login=Budget(500, 2), write=Budget(500, 2))
     await charge(throttle, "tenant-a")
@@ -147,91 +147,93 @@ async def test_a_tenant_has_budgets_of_its_own(
 
 
 async def test_BF12_questions_have_their_own_budget_of_a_thousand_a_second(
-    throttle: Throttle, clock: TurnableClock
+    throttle: RateLimiter, clock: TurnableClock
 ) -> None:
     for _ in range(2_000):
-        throttle.ask("tenant-a")
+        throttle.consume_verify("tenant-a")
     with pytest.raises(TooManyRequests) as refusal:
-        throttle.ask("tenant-a")
+        throttle.consume_verify("tenant-a")
     assert refusal.value.retry_after == 1
-    throttle.ask("tenant-b")
-    await throttle.login("tenant-a")
-    await throttle.write("tenant-a")
+    throttle.consume_verify("tenant-b")
+    await throttle.consume_login("tenant-a")
+    await throttle.consume_write("tenant-a")
     clock.turn(seconds=1)
     for _ in range(1_000):
-        throttle.ask("tenant-a")
+        throttle.consume_verify("tenant-a")
     with pytest.raises(TooManyRequests):
-        throttle.ask("tenant-a")
+        throttle.consume_verify("tenant-a")
 
 
 async def test_a_budget_in_memory_refills_more_often_than_once_a_millisecond(
-    throttle: Throttle, clock: TurnableClock
+    throttle: RateLimiter, clock: TurnableClock
 ) -> None:
     throttle.budgets = Budgets(verify=Budget(0.2, 10_000))
     for _ in range(10_000):
-        throttle.ask("tenant-a")
+        throttle.consume_verify("tenant-a")
     with pytest.raises(TooManyRequests) as refusal:
-        throttle.ask("tenant-a")
+        throttle.consume_verify("tenant-a")
     assert refusal.value.retry_after == 1
     for _ in range(3):
         clock.turn(milliseconds=100)
-        throttle.ask("tenant-a", 500)
+        throttle.consume_verify("tenant-a", 500)
         with pytest.raises(TooManyRequests):
-            throttle.ask("tenant-a")
+            throttle.consume_verify("tenant-a")
 
 
 async def test_BF12_questions_that_are_refused_leave_a_tenants_other_requests_alone(
-    throttle: Throttle, clock: TurnableClock
+    throttle: RateLimiter, clock: TurnableClock
 ) -> None:
     throttle.budgets = Budgets(verify=Budget(1_000, 2))
     for _ in range(2):
-        throttle.refused("tenant-a", 0, question=True)
+        throttle.consume_refused("tenant-a", 0, is_verification=True)
     with pytest.raises(TooManyRequests):
-        throttle.refused("tenant-a", 0, question=True)
-    throttle.admit("tenant-a")
-    throttle.refused("tenant-a", 0, question=False)
-    throttle.admit("tenant-a")
-    throttle.refused("tenant-a", 0, question=False)
+        throttle.consume_refused("tenant-a", 0, is_verification=True)
+    throttle.check_refused("tenant-a")
+    throttle.consume_refused("tenant-a", 0, is_verification=False)
+    throttle.check_refused("tenant-a")
+    throttle.consume_refused("tenant-a", 0, is_verification=False)
     with pytest.raises(TooManyRequests):
-        throttle.admit("tenant-a")
-    throttle.admit("tenant-b")
+        throttle.check_refused("tenant-a")
+    throttle.check_refused("tenant-b")
     clock.turn(seconds=1)
-    throttle.admit("tenant-a")
+    throttle.check_refused("tenant-a")
 
 
 async def test_OV6_budgets_in_memory_that_are_full_are_forgotten_where_there_are_many(
-    throttle: Throttle, clock: TurnableClock, monkeypatch: pytest.MonkeyPatch
+    throttle: RateLimiter, clock: TurnableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("doorward.core.throttle._REMEMBERED_DENIALS", 10)
     for number in range(10):
-        throttle.ask(f"tenant-{number}")
+        throttle.consume_verify(f"tenant-{number}")
     clock.turn(seconds=10)
-    throttle.ask("one of ten more")
+    throttle.consume_verify("one of ten more")
     assert len(throttle._local) == 1
 
 
 @pytest.mark.parametrize("step", [-30 * 86_400, -7_200, -10, 7_200])
 async def test_F2_waits_in_memory_are_of_time_that_passes_whatever_the_clock_is_set_to(
-    throttle: Throttle, clock: TurnableClock, step: int
+    throttle: RateLimiter, clock: TurnableClock, step: int
 ) -> None:
     throttle.budgets = Budgets(verify=Budget(1_000, 2), address=Budget(1_000, 2), spacing=500)
     for _ in range(2):
-        throttle.ask("tenant-a")
-    await throttle.address(ADDRESS)
+        throttle.consume_verify("tenant-a")
+    await throttle.consume_address(ADDRESS)
     clock.set_by(seconds=step)
     with pytest.raises(TooManyRequests) as refusal:
-        throttle.ask("tenant-a")
+        throttle.consume_verify("tenant-a")
     assert refusal.value.retry_after == 1
-    assert await refused(throttle.address(ADDRESS)) == 1
+    assert await refused(throttle.consume_address(ADDRESS)) == 1
     clock.turn(seconds=1)
-    throttle.ask("tenant-a")
-    await throttle.address(ADDRESS)
+    throttle.consume_verify("tenant-a")
+    await throttle.consume_address(ADDRESS)
 
 
 # --- attempts -----------------------------------------------------------------------------------------------------
 
 
-async def test_BF1_four_failures_are_free_and_then_the_wait_doubles(throttle: Throttle, clock: TurnableClock) -> None:
+async def test_BF1_four_failures_are_free_and_then_the_wait_doubles(
+    throttle: RateLimiter, clock: TurnableClock
+) -> None:
     waits = []
     for _ in range(18):
         await fail(throttle)
@@ -241,7 +243,7 @@ async def test_BF1_four_failures_are_free_and_then_the_wait_doubles(throttle: Th
 
 
 async def test_BF1_after_a_hundred_failures_even_the_right_password_is_refused_for_good(
-    throttle: Throttle, clock: TurnableClock
+    throttle: RateLimiter, clock: TurnableClock
 ) -> None:
     for _ in range(100):
         await fail(throttle)
@@ -251,11 +253,11 @@ async def test_BF1_after_a_hundred_failures_even_the_right_password_is_refused_f
             await succeed(throttle)
         assert refusal.value.retry_after is None
         clock.turn(seconds=365 * 86_400)
-    await throttle.pardon("tenant-a", "ALICE")
+    await throttle.reset_failures("tenant-a", "ALICE")
     await succeed(throttle)
 
 
-async def test_BF1_failures_long_past_are_forgotten_before_the_cap(throttle: Throttle, clock: TurnableClock) -> None:
+async def test_BF1_failures_long_past_are_forgotten_before_the_cap(throttle: RateLimiter, clock: TurnableClock) -> None:
     for _ in range(99):
         await fail(throttle)
         clock.turn(seconds=900)
@@ -266,7 +268,7 @@ async def test_BF1_failures_long_past_are_forgotten_before_the_cap(throttle: Thr
 
 
 async def test_BF9_waiting_as_long_as_told_works_and_asking_meanwhile_does_not_extend_it(
-    throttle: Throttle, clock: TurnableClock
+    throttle: RateLimiter, clock: TurnableClock
 ) -> None:
     for _ in range(4):
         await fail(throttle)
@@ -283,7 +285,7 @@ async def test_BF9_waiting_as_long_as_told_works_and_asking_meanwhile_does_not_e
     await succeed(throttle)
 
 
-async def test_a_right_password_forgets_all_failures(throttle: Throttle, clock: TurnableClock) -> None:
+async def test_a_right_password_forgets_all_failures(throttle: RateLimiter, clock: TurnableClock) -> None:
     for _ in range(5):
         await fail(throttle)
     clock.turn(seconds=1)
@@ -293,7 +295,7 @@ async def test_a_right_password_forgets_all_failures(throttle: Throttle, clock: 
         assert await wait_demanded(throttle) == 0
 
 
-async def test_an_attempt_that_was_never_decided_costs_nothing(throttle: Throttle) -> None:
+async def test_an_attempt_that_was_never_decided_costs_nothing(throttle: RateLimiter) -> None:
     for _ in range(20):
         assert await wait_demanded(throttle) == 0
     with pytest.raises(ZeroDivisionError):
@@ -313,9 +315,11 @@ VARIANTS = [
 
 @pytest.mark.parametrize(("name", "spellings"), VARIANTS)
 async def test_BF4_every_spelling_of_a_name_has_one_counter(
-    throttle: Throttle, name: str, spellings: list[str]
+    throttle: RateLimiter, name: str, spellings: list[str]
 ) -> None:
-    assert {throttle.key("tenant-a", spelling) for spelling in spellings} == {throttle.key("tenant-a", name)}
+    assert {throttle.counter_key("tenant-a", spelling) for spelling in spellings} == {
+        throttle.counter_key("tenant-a", name)
+    }
     for turn in range(5):
         await fail(throttle, [name, *spellings][turn % (len(spellings) + 1)])
     for spelling in [name, *spellings]:
@@ -323,16 +327,16 @@ async def test_BF4_every_spelling_of_a_name_has_one_counter(
 
 
 async def test_EN3_a_name_that_does_not_exist_is_counted_and_no_counter_tells_it(
-    throttle: Throttle, database: SqliteDatabase
+    throttle: RateLimiter, database: SqliteDatabase
 ) -> None:
     await fail(throttle, "nobody-of-this-name")
-    await throttle.counters.consume("x", period=1, burst=1, now=1)
+    await throttle.counter_store.consume("x", period=1, burst=1, now=1)
     files = b"".join(path.read_bytes() for path in database._path.parent.iterdir())
-    assert throttle.key("tenant-a", "nobody-of-this-name").encode() in files
+    assert throttle.counter_key("tenant-a", "nobody-of-this-name").encode() in files
     assert b"nobody-of-this-name" not in files
 
 
-async def test_TI3_the_same_name_elsewhere_is_somebody_else(throttle: Throttle) -> None:
+async def test_TI3_the_same_name_elsewhere_is_somebody_else(throttle: RateLimiter) -> None:
     for _ in range(5):
         await fail(throttle, "alice", "tenant-a")
     assert await wait_demanded(throttle, "alice", "tenant-a") == 1
@@ -341,25 +345,25 @@ async def test_TI3_the_same_name_elsewhere_is_somebody_else(throttle: Throttle) 
     assert await wait_demanded(throttle, "tenant-a", "alice") == 0
 
 
-def test_TI3_no_name_can_be_made_to_share_the_counter_of_another_realm(throttle: Throttle) -> None:
-    assert throttle.key("a", "b") != throttle.key("a\x00b", "")
-    assert throttle.key("ab", "c") != throttle.key("a", "bc")
-    other = Throttle(throttle.counters, throttle.clock, peppers([b"another master key"]))
-    assert other.key("a", "b") != throttle.key("a", "b")
+def test_TI3_no_name_can_be_made_to_share_the_counter_of_another_realm(throttle: RateLimiter) -> None:
+    assert throttle.counter_key("a", "b") != throttle.counter_key("a\x00b", "")
+    assert throttle.counter_key("ab", "c") != throttle.counter_key("a", "bc")
+    other = RateLimiter(throttle.counter_store, throttle.clock, alias_keys([b"another master key"]))
+    assert other.counter_key("a", "b") != throttle.counter_key("a", "b")
 
 
 async def test_BF2_of_a_burst_of_wrong_passwords_only_the_free_ones_are_looked_at(
     counters: RelationalCounterStore, clock: TurnableClock
 ) -> None:
-    workers = [Throttle(counters, clock, PEPPERS, patience=0) for _ in range(4)]
+    workers = [RateLimiter(counters, clock, PEPPERS, max_wait=0) for _ in range(4)]
     looked_at, gate = 0, asyncio.Event()
 
-    async def guess(throttle: Throttle) -> None:
+    async def guess(throttle: RateLimiter) -> None:
         nonlocal looked_at
         async with throttle.attempt("tenant-a", "alice") as attempt:
             looked_at += 1
             await gate.wait()
-            attempt.right = False
+            attempt.succeeded = False
 
     guesses = [asyncio.create_task(guess(workers[n % 4])) for n in range(200)]
     while sum(task.done() for task in guesses) < 196:  # noqa: ASYNC110 - what is waited for sets no event
@@ -373,12 +377,12 @@ async def test_BF2_of_a_burst_of_wrong_passwords_only_the_free_ones_are_looked_a
 async def test_BF3_right_passwords_in_parallel_wait_for_one_another_and_all_pass(
     counters: RelationalCounterStore, clock: TurnableClock
 ) -> None:
-    throttle = Throttle(counters, clock, PEPPERS, patience=60)
+    throttle = RateLimiter(counters, clock, PEPPERS, max_wait=60)
 
     async def login() -> None:
         async with throttle.attempt("tenant-a", "alice") as attempt:
             await asyncio.sleep(0.005)
-            attempt.right = True
+            attempt.succeeded = True
 
     await asyncio.gather(*(login() for _ in range(20)))
 
@@ -394,11 +398,11 @@ class SlowCounters(RelationalCounterStore):
 async def test_BF2_a_client_that_hangs_up_after_a_wrong_password_does_not_get_its_failure_back(
     database: SqliteDatabase, clock: TurnableClock
 ) -> None:
-    throttle = Throttle(SlowCounters(database), clock, PEPPERS, patience=0)
+    throttle = RateLimiter(SlowCounters(database), clock, PEPPERS, max_wait=0)
 
     async def guess(decided: asyncio.Event) -> None:
         async with throttle.attempt("tenant-a", "alice") as attempt:
-            attempt.right = False
+            attempt.succeeded = False
             decided.set()
             await asyncio.sleep(60)
 
@@ -419,10 +423,10 @@ async def test_BF2_a_client_that_hangs_up_after_a_wrong_password_does_not_get_it
     assert await wait_demanded(throttle) == 0
 
 
-async def test_a_reservation_that_a_crash_left_behind_is_forgotten(throttle: Throttle, clock: TurnableClock) -> None:
-    key = throttle.key("tenant-a", "alice")
+async def test_a_reservation_that_a_crash_left_behind_is_forgotten(throttle: RateLimiter, clock: TurnableClock) -> None:
+    key = throttle.counter_key("tenant-a", "alice")
     for _ in range(4):
-        assert not (await throttle.counters.reserve(key, throttle.backoff, now=clock())).wait
+        assert not (await throttle.counter_store.reserve(key, throttle.backoff, now=clock())).wait
     assert await wait_demanded(throttle) > 0
     clock.turn(milliseconds=throttle.backoff.lease)
     assert await wait_demanded(throttle) == 0
@@ -431,10 +435,10 @@ async def test_a_reservation_that_a_crash_left_behind_is_forgotten(throttle: Thr
 async def test_failures_under_a_former_master_key_are_shown_too(
     counters: RelationalCounterStore, clock: TurnableClock
 ) -> None:
-    old, new = peppers([b"o" * 32]), peppers([b"n" * 32])
-    before = Throttle(counters, clock, old, patience=0)
+    old, new = alias_keys([b"o" * 32]), alias_keys([b"n" * 32])
+    before = RateLimiter(counters, clock, old, max_wait=0)
     for _ in range(5):
         await fail(before)
-    after = Throttle(counters, clock, (*new, *old), patience=0)
+    after = RateLimiter(counters, clock, (*new, *old), max_wait=0)
     assert await after.failures("tenant-a", "ALICE") == (5, clock() + 1_000, False)
     assert await after.failures("tenant-a", "bob") == (0, 0, False)

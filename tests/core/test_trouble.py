@@ -6,7 +6,7 @@ import ssl
 import asyncpg
 import pytest
 
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 
 SECRET = "Canary-7f3a9c"
 FAILURES = {
@@ -25,4 +25,4 @@ FAILURES = {
 
 @pytest.mark.parametrize("words", FAILURES)
 def test_a_failure_is_said_in_plain_words(words: str) -> None:
-    assert plain_reason(FAILURES[words]) == words
+    assert describe_error(FAILURES[words]) == words

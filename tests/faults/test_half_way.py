@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.core.operations import operator
+from doorward.core.operations import operator_caller
 from harness import PASSWORD, Service, Tenant
 from inside import carry_out, put, services
 
@@ -97,6 +97,6 @@ def test_DU1_TK14_of_a_disabled_tenant_nothing_lives_on_if_everything_ends_in_th
     assert tenant.verify(token).status_code == 200
     doom(service)
     with pytest.raises(PowerFailure):
-        carry_out(service, services(service).tenants.disable(operator(tenant.id), disabled=True))
+        carry_out(service, services(service).tenants.disable(operator_caller(tenant.id), disabled=True))
     assert tenant.get("/user").status_code == 401
     assert tenant.verify(token).status_code == 401

@@ -14,7 +14,7 @@ async def sit(slots: FairSemaphore, group: str, until: asyncio.Event) -> None:
 
 
 async def test_OV1_who_has_waited_too_long_is_refused_although_the_estimate_let_it_in() -> None:
-    slots = FairSemaphore(1, patience=0.05)
+    slots = FairSemaphore(1, max_wait=0.05)
     slow = asyncio.Event()
     first = asyncio.create_task(sit(slots, "a", slow))
     await asyncio.sleep(0)
@@ -31,7 +31,7 @@ async def test_OV1_who_has_waited_too_long_is_refused_although_the_estimate_let_
 
 @pytest.mark.parametrize("served_first", [False, True], ids=["while waiting", "in the moment it is served"])
 async def test_OV1_who_goes_away_takes_no_slot_along(*, served_first: bool) -> None:
-    slots = FairSemaphore(1, patience=5)
+    slots = FairSemaphore(1, max_wait=5)
     first_over, never = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(sit(slots, "a", first_over))
     await asyncio.sleep(0)

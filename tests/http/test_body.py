@@ -60,7 +60,7 @@ def in_steps(body: bytes, schema: type[msgspec.Struct] = Things) -> tuple[str, A
     except MalformedJson as refusal:
         return refusal.code, None
     except ValidationFailed as refusal:
-        return refusal.code, [(list(fault.path), fault.rule, fault.message) for fault in refusal.faults]
+        return refusal.code, [(list(fault.path), fault.rule, fault.message) for fault in refusal.field_errors]
 
 
 @pytest.mark.parametrize(("count", "fate"), [(100, "read"), (101, "validation_error")])
@@ -76,7 +76,7 @@ def at_once(body: bytes) -> tuple[str, Any]:
     except MalformedJson as refusal:
         return refusal.code, None
     except ValidationFailed as refusal:
-        return refusal.code, [(list(fault.path), fault.rule, fault.message) for fault in refusal.faults]
+        return refusal.code, [(list(fault.path), fault.rule, fault.message) for fault in refusal.field_errors]
 
 
 TOO_LONG = ("validation_error", [(["things"], "array.length", '"things" must contain from 1 to 5 items')])
@@ -211,4 +211,4 @@ def test_S2_no_body_keeps_other_tasks_waiting_for_long(name: str) -> None:
 def test_S2_the_faults_that_are_listed_are_bounded() -> None:
     with pytest.raises(ValidationFailed) as caught:
         validate({"flags": [1] * 1000}, Flags)
-    assert len(caught.value.faults) == MOST_FAULTS
+    assert len(caught.value.field_errors) == MOST_FAULTS

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from doorward.core.sessions import SessionLifetimes
-from doorward.core.tenant_settings import House, TenantSettings, policy
+from doorward.core.tenant_settings import SettingsResolver, TenantSettings, session_policy
 from harness import PASSWORD, Service, Tenant, TurnableClock, read_settings, running
 from inside import carry_out, services, stagger_policies
 
@@ -176,9 +176,9 @@ def test_S16_the_use_of_a_session_that_is_about_to_be_idle_is_told_to_other_work
 
 def test_S16_an_idle_time_chosen_when_shorter_ones_could_be_counts_as_the_shortest() -> None:
     chosen = TenantSettings(session_idle=1)
-    assert policy(chosen, version=1).idle == 5_000
-    assert House(SessionLifetimes()).counts(chosen).session_idle == 5
-    assert policy(TenantSettings(), version=1).idle is None
+    assert session_policy(chosen, version=1).idle == 5_000
+    assert SettingsResolver(SessionLifetimes()).effective(chosen).session_idle == 5
+    assert session_policy(TenantSettings(), version=1).idle is None
 
 
 def test_TK16_a_tenants_own_cap_counts_at_the_next_login(tenant: Tenant) -> None:

@@ -217,10 +217,10 @@ def test_S20_a_refused_request_is_a_use_of_its_key_and_a_forged_one_is_none(serv
 
 
 def test_PW11_only_the_digest_of_a_key_is_kept(tenant: Tenant) -> None:
-    from doorward.core.keys import parse_key
+    from doorward.core.keys import parse_api_key
 
     key = make(tenant, "verify")["key"]
-    parsed = parse_key(key.encode())
+    parsed = parse_api_key(key.encode())
     assert parsed
     assert parsed.digest == hashlib.sha256(key.encode()).digest()
     assert parsed.tenant_id == tenant.id

@@ -83,7 +83,7 @@ def lock(shared: Service, tenant: Tenant, proven: Proven, session: str = "") -> 
 
     async def fail() -> None:
         for _ in range(RULE.max_failures):
-            await throttle.counters.settle(throttle.key(realm, name, session), RULE, now=system_clock())
+            await throttle.counter_store.settle(throttle.counter_key(realm, name, session), RULE, now=system_clock())
 
     carry_out(shared, fail())
 

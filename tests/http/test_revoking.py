@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from doorward.core.model import Caller, Permission
-from doorward.core.operations import Operations
+from doorward.core.operations import OperatorService
 from harness import PASSWORD, Service, Tenant, running
 from inside import HeldHasher, carry_out, gate_logins, gate_writes, services
 
@@ -192,13 +192,13 @@ def test_T4_a_tenants_login_before_the_commit_of_its_new_password_is_ended_by_it
 def test_T4_a_tenants_login_before_the_commit_of_an_operators_new_password_is_ended_by_it(service: Service) -> None:
     tenant, other = service.tenant(), service.tenant("other@example.org")
     gate = gate_writes(service, "change_tenant")
-    parts, audit = services(service).tenants, services(service).audit.log
-    operations = Operations(
-        parts.accounts, parts.sessions.session_store, audit, parts.passwords, parts.throttle, parts.clock
+    parts, audit = services(service).tenants, services(service).audit.audit_store
+    operations = OperatorService(
+        parts.accounts, parts.sessions.session_store, audit, parts.passwords, parts.rate_limits, parts.clock
     )
-    found = carry_out(service, operations.find(tenant.id))
+    found = carry_out(service, operations.find_tenant(tenant.id))
     with ThreadPoolExecutor(1) as pool:
-        changing = pool.submit(carry_out, service, operations.set_password(found, "Another-Horse-7"))
+        changing = pool.submit(carry_out, service, operations.set_tenant_password(found, "Another-Horse-7"))
         assert gate.reached.wait(10)
         http = service.client()
         body = {"email": tenant.email, "password": PASSWORD}

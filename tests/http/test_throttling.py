@@ -172,7 +172,7 @@ def test_EN3_S5_names_that_belong_to_no_account_make_room_and_the_others_stay(se
     for _ in range(AT_ONCE):
         assert {ask(tenant).status_code for ask in asks} == {401, 403, 404}
     assert {ask(tenant).status_code for ask in asks} == {429}
-    counters = services(service).throttle.counters
+    counters = services(service).throttle.counter_store
     assert service.clock
     evicted = counters.evict(RULE._replace(max_unknown=0), now=service.clock(), limit=10)
     assert carry_out(service, evicted) == 2

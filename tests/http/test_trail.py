@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from doorward.core.audit import AuditTrail, Chain
+from doorward.core.audit import AuditService, ChainCheck
 from doorward.stores import Stores, select_stores
 from harness import PASSWORD, Service, Tenant
 from rows import Rows
@@ -19,16 +19,16 @@ def rows(service: Service, servers: Servers) -> Rows:
     return Rows(service.settings, servers)
 
 
-def checked(service: Service, tenant: Tenant, *, retention: int | None = None) -> Chain:
+def checked(service: Service, tenant: Tenant, *, retention: int | None = None) -> ChainCheck:
     """Return what a check of the tenant's chain finds, after a sweep where a retention (in seconds) is given."""
 
-    async def run(stores: Stores) -> Chain:
+    async def run(stores: Stores) -> ChainCheck:
         await stores.open()
         try:
             if retention is not None:
                 assert service.clock
                 await stores.sweep(service.clock, audit_retention=retention)
-            return await AuditTrail(stores.audit).check(tenant.id)
+            return await AuditService(stores.audit).verify_chain(tenant.id)
         finally:
             await stores.close()
 
@@ -124,7 +124,7 @@ def told(service: Service, count: int = 8) -> Tenant:
     for number in range(count - 1):
         tenant.create(f"user {number}")
         neighbour.create(f"user {number}")
-    assert checked(service, tenant) == Chain(count, checked(service, tenant).head, None)
+    assert checked(service, tenant) == ChainCheck(count, checked(service, tenant).head, None)
     return tenant
 
 
@@ -184,8 +184,8 @@ def test_AU3_PR6_an_old_log_is_swept_and_the_rest_can_be_checked(service: Servic
     for number in range(3):
         tenant.create(f"later {number}")
     head = checked(service, tenant).head
-    assert checked(service, tenant, retention=11 * DAY) == Chain(11, head, None)
-    assert checked(service, tenant, retention=5 * DAY) == Chain(3, head, None)
+    assert checked(service, tenant, retention=11 * DAY) == ChainCheck(11, head, None)
+    assert checked(service, tenant, retention=5 * DAY) == ChainCheck(3, head, None)
     assert [event["action"] for event in tenant.get("/tenant/audit").json()["events"]] == ["user.create"] * 3
     rows.run(f"UPDATE audit SET entry = 'x' WHERE tenant_id = '{tenant.id}' AND number = 10")
     assert checked(service, tenant).broken_at == 10

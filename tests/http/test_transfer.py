@@ -15,7 +15,7 @@ from doorward.core import model
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Caller
 from doorward.core.passwords import Hasher
-from doorward.core.user_transfer import Newcomer, UserTransfer
+from doorward.core.user_transfer import UserRow, UserTransferService
 from doorward.http.connection.door import Limits
 from doorward.http.handlers import transfer
 from doorward.http.rows import write_lines
@@ -481,11 +481,11 @@ async def test_two_imports_of_the_same_rows_at_once_create_each_user_once(tmp_pa
     settings = read_settings(tmp_path, {"JWT_KEY": KEY})
     stores = select_stores(settings)
     await stores.open()
-    users = UserTransfer(stores.accounts, stores.audit, TurnableClock())
+    users = UserTransferService(stores.accounts, stores.audit, TurnableClock())
     await stores.accounts.add_tenant(model.Tenant("tenant", "a@b", "", 1, 0))
     caller = Caller("tenant", "operator")
-    rows = [Newcomer(f"user{n}", "a@b", "s") for n in range(200)]
-    first, second = await asyncio.gather(users.take(caller, rows), users.take(caller, rows))
+    rows = [UserRow(f"user{n}", "a@b", "s") for n in range(200)]
+    first, second = await asyncio.gather(users.import_users(caller, rows), users.import_users(caller, rows))
     created = [a.status == "created" for a in (*first, *second)]
     assert sum(created) == 200
     await stores.close()

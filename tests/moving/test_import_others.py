@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from doorward.cli import main
 from doorward.core.model import User
 from doorward.core.passwords import Hasher
-from doorward.core.user_transfer import Newcomer, Unfit
+from doorward.core.user_transfer import RejectedRow, UserRow
 from doorward.http.rows import read_row
 from doorward.moving.others import django as django_system
 from doorward.moving.others import firebase, keycloak
@@ -203,7 +203,7 @@ def test_F14_every_system_says_whether_an_address_was_verified(
     row = reader(entry).row
     assert row.get("emailVerified") is expected
     read = read_row(row)
-    assert isinstance(read, Newcomer)
+    assert isinstance(read, UserRow)
     assert read.email_verified is expected
     assert not read.disabled
 
@@ -390,7 +390,7 @@ def test_no_entry_breaks_a_reader_in_another_way(reader: Any, entry: Any) -> Non
         found = reader(entry)
     except UNREADABLE:
         return
-    assert isinstance(read_row(found.row), Unfit)
+    assert isinstance(read_row(found.row), RejectedRow)
 
 
 def test_firebase_parameters_have_to_be_whole(tmp_path: Path, settings: Settings) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from doorward.core.model import Session, SessionKind
 from doorward.core.signing import new_session_id
-from doorward.core.tenant_settings import TenantSettings, write
+from doorward.core.tenant_settings import TenantSettings, encode_settings
 from doorward.core.tokens import Codec, TenantClaims
 from doorward.master_keys import CannotChange, activated, added, fingerprint, present, retired
 from faults.workers import workers_of
@@ -111,7 +111,9 @@ def test_a_rotation_says_until_when_the_old_key_is_needed_and_retiring_it_before
     operator = Operator(tmp_path, {"JWT_KEY": "", "JWT_KEY_EXP": "1h"})
     operator.do("tenant", "create", "shop@example.org", "--init", typed=PASSWORD + "\n")
     with closing(sqlite3.connect(tmp_path / "doorward.db", isolation_level=None)) as rows:
-        rows.execute("UPDATE tenants SET settings = ?", (write(TenantSettings(session_lifetime=90 * 86_400)),))
+        rows.execute(
+            "UPDATE tenants SET settings = ?", (encode_settings(TenantSettings(session_lifetime=90 * 86_400)),)
+        )
     said = operator.do("key", "rotate").stderr
     begun = time.time()
     found = re.search(r"Key 1 is needed until (\S+): users' sessions last up to 90d .* doorward key retire 1\.", said)

@@ -8,7 +8,7 @@ import pytest
 
 from doorward.core.errors import StoreUnavailable, TooManyRequests
 from doorward.core.ports import AttemptPermit, Backoff
-from doorward.core.throttle import Budget, Budgets, Throttle
+from doorward.core.throttle import Budget, Budgets, RateLimiter
 from harness import TurnableClock
 from made_up import NOW, Opener
 from redis_servers import RedisServer
@@ -71,23 +71,23 @@ async def test_BF11_without_counters_an_address_has_its_budget_in_this_process(
     async with opened(redis_server.url) as stores:
         clock = TurnableClock()
         budgets = Budgets(address=Budget(200, 5))
-        throttle = Throttle(stores.counters, clock, (b"pepper",), budgets, monotonic=clock.monotonic)
-        await throttle.address("192.0.2.1")
+        throttle = RateLimiter(stores.counters, clock, (b"pepper",), budgets, monotonic=clock.monotonic)
+        await throttle.consume_address("192.0.2.1")
         redis_server.kill()
-        asked = (throttle.address("192.0.2.1") for _ in range(50))
+        asked = (throttle.consume_address("192.0.2.1") for _ in range(50))
         refusals = [refusal for refusal in [await _refusal(one) for one in asked] if refusal]
         assert len(refusals) == 45
         assert {refusal.retry_after for refusal in refusals} == {1}
-        await throttle.address("192.0.2.2")
+        await throttle.consume_address("192.0.2.2")
         clock.turn(milliseconds=200)
-        await throttle.address("192.0.2.1")
+        await throttle.consume_address("192.0.2.1")
         with pytest.raises(TooManyRequests):
-            await throttle.address("192.0.2.1")
+            await throttle.consume_address("192.0.2.1")
 
 
 async def test_BF11_without_counters_no_secret_is_looked_at(redis_server: RedisServer, opened: Opener) -> None:
     async with opened(redis_server.url) as stores:
-        throttle = Throttle(stores.counters, TurnableClock(), (b"pepper",))
+        throttle = RateLimiter(stores.counters, TurnableClock(), (b"pepper",))
         redis_server.kill()
         for _ in range(20):
             with pytest.raises(StoreUnavailable):

@@ -87,7 +87,7 @@ def test_TK14_S5_who_has_no_session_is_disabled_as_well(redis_server: RedisServe
 def test_TK14_S5_an_api_key_is_revoked_and_a_tenant_disabled(
     service: Service, redis_server: RedisServer, tenant: Tenant
 ) -> None:
-    from doorward.core.operations import operator
+    from doorward.core.operations import operator_caller
 
     token = tenant.session("alice")
     keys = [tenant.post("/tenant/key", {"name": "k", "permissions": ["verify"]}).json() for _ in range(2)]
@@ -100,7 +100,7 @@ def test_TK14_S5_an_api_key_is_revoked_and_a_tenant_disabled(
     redis_server.do("CONFIG", "SET", "maxmemory", "1")
     assert delete(tenant, f"/tenant/key/{keys[0]['id']}").status_code == 200
     assert [verify(key) for key in keys] == [401, 200]
-    carry_out(service, services(service).tenants.disable(operator(tenant.id), disabled=True))
+    carry_out(service, services(service).tenants.disable(operator_caller(tenant.id), disabled=True))
     assert [verify(key) for key in keys] == [401, 401]
     assert tenant.get("/tenant").status_code == 401
 

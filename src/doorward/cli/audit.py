@@ -6,7 +6,7 @@ import sys
 import click
 
 from doorward.cli.desk import PROBLEM, Desk, as_json, at_desk, done, example, moment, show
-from doorward.core.audit import SERVICE, Chain, read
+from doorward.core.audit import SERVICE, ChainCheck, parse_entry
 
 _PAGE = 500
 
@@ -17,7 +17,7 @@ def audit() -> None:
 
 
 async def _chain(desk: Desk, tenant: str) -> str:
-    return SERVICE if tenant == SERVICE else (await desk.operations.find(tenant)).id
+    return SERVICE if tenant == SERVICE else (await desk.operations.find_tenant(tenant)).id
 
 
 @audit.command(
@@ -34,14 +34,14 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
     from before is what shows that a whole chain was written anew.
     """
 
-    async def work(desk: Desk) -> list[tuple[str, Chain]]:
+    async def work(desk: Desk) -> list[tuple[str, ChainCheck]]:
         if tenant is not None:
             chain = await _chain(desk, tenant)
-            return [(chain, await desk.audit.check(chain))]
-        checked: list[tuple[str, Chain]] = []
+            return [(chain, await desk.audit.verify_chain(chain))]
+        checked: list[tuple[str, ChainCheck]] = []
         after = ""
         while page := await desk.stores.audit.tenants(after=after, limit=_PAGE):
-            checked += [(one, await desk.audit.check(one)) for one in page]
+            checked += [(one, await desk.audit.verify_chain(one)) for one in page]
             after = page[-1]
         return checked
 
@@ -79,7 +79,7 @@ def show_trail(*, tenant: str, limit: int, as_json: bool) -> None:
         left = limit
         while left and (page := await desk.stores.audit.page(chain, before=before, limit=min(_PAGE, left))):
             for entry in page:
-                told = {"number": entry.number, **read(entry)}
+                told = {"number": entry.number, **parse_entry(entry)}
                 click.echo(json.dumps(told) if as_json else _line(told))
             before, left = page[-1].number, left - len(page)
 

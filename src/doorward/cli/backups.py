@@ -22,7 +22,7 @@ from doorward.cli.desk import (
 )
 from doorward.cli.program import STANDARD_OUTPUT
 from doorward.core.clock import system_clock
-from doorward.core.operations import restored
+from doorward.core.operations import restored_event
 from doorward.moving_up import BackupFile, Restored, back_up, size_of, write_backup
 from doorward.moving_up import restore as put_back
 from doorward.storage.backup import TABLES, NotABackup, Reader, Writer
@@ -133,8 +133,8 @@ async def _settle(desk: Desk, found: Restored) -> None:
         await sessions.revoke_tenant(tenant_id)
         await sessions.revoke_keys(tenant_id)
         await sessions.revoke_users_of(tenant_id)
-    async for tenant in desk.operations.tenants():
+    async for tenant in desk.operations.list_tenants():
         if not tenant.disabled:
             for key in await desk.stores.api_keys.list_of_tenant(tenant.id):
                 await sessions.open(key.session, cap=None)
-    await desk.operations.note(restored(system_clock(), found.taken_at))
+    await desk.operations.record_event(restored_event(system_clock(), found.taken_at))

@@ -14,24 +14,24 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from doorward import logs
-from doorward.core.api_keys import KeyRing
-from doorward.core.audit import AuditTrail
+from doorward.core.api_keys import ApiKeyService
+from doorward.core.audit import AuditService
 from doorward.core.clock import system_clock
 from doorward.core.devices import UserSessionService
 from doorward.core.errors import CannotStart, QuotaExceeded, Refusal, StoreUnavailable, ValidationFailed
-from doorward.core.identity import email_faults
-from doorward.core.operations import NoSuchTenant, Operations
-from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.identity import email_violations
+from doorward.core.operations import OperatorService, UnknownTenant
+from doorward.core.passwords import Argon2Parameters, Hasher, PasswordHasherPool
 from doorward.core.ports import Failures
-from doorward.core.proof import CurrentPassword
+from doorward.core.proof import Reauthenticator
 from doorward.core.sessions import SessionLifetimes, SessionService
-from doorward.core.tenant_settings import House
-from doorward.core.tenants import Tenants
-from doorward.core.throttle import Budget, Budgets, Throttle, peppers
+from doorward.core.tenant_settings import SettingsResolver
+from doorward.core.tenants import TenantService
+from doorward.core.throttle import Budget, Budgets, RateLimiter, alias_keys
 from doorward.core.tokens import Codec
-from doorward.core.user_passwords import UserPasswords
-from doorward.core.user_transfer import Unconfirmed
-from doorward.core.users import Users
+from doorward.core.user_passwords import UserPasswordService
+from doorward.core.user_transfer import UnverifiedTreatment
+from doorward.core.users import UserService
 from doorward.master_keys import CannotChange
 from doorward.settings import Settings
 from doorward.storage.tables import TableCopyInterrupted
@@ -53,13 +53,13 @@ class Desk:
 
     settings: Settings
     stores: Stores
-    operations: Operations
-    tenants: Tenants
-    users: Users
-    user_passwords: UserPasswords
+    operations: OperatorService
+    tenants: TenantService
+    users: UserService
+    user_passwords: UserPasswordService
     devices: UserSessionService
-    keys: KeyRing
-    audit: AuditTrail
+    keys: ApiKeyService
+    audit: AuditService
 
 
 def at_desk(work: Callable[[Desk], Awaitable[Result]], *, create: bool = False) -> Result:
@@ -89,10 +89,10 @@ def explained(work: Callable[[], Result]) -> Result:
     """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
     try:
         return work()
-    except (CannotStart, CannotChange, NoSuchTenant, TableCopyInterrupted) as reason:
+    except (CannotStart, CannotChange, UnknownTenant, TableCopyInterrupted) as reason:
         fail(str(reason))
     except ValidationFailed as refusal:
-        fail("; ".join(fault.message for fault in refusal.faults))
+        fail("; ".join(fault.message for fault in refusal.field_errors))
     except Refusal as refusal:
         sentence = sentence_of(refusal)
         if isinstance(refusal, StoreUnavailable) and refusal.full:
@@ -117,26 +117,26 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
     stores = select_stores(settings)
     clock = system_clock
     await stores.open()
-    passwords = Passwords(
+    passwords = PasswordHasherPool(
         Hasher(Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)), threads=1
     )
     try:
         lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
         door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
-        throttle = Throttle(stores.counters, clock, peppers(masters.values()), _NO_BUDGETS)
+        throttle = RateLimiter(stores.counters, clock, alias_keys(masters.values()), _NO_BUDGETS)
         accounts, keys = stores.accounts, stores.api_keys
-        current = CurrentPassword(passwords, throttle, stores.audit)
-        users = Users(accounts, door, passwords, throttle, House(lifetimes), clock)
+        current = Reauthenticator(passwords, throttle, stores.audit)
+        users = UserService(accounts, door, passwords, throttle, SettingsResolver(lifetimes), clock)
         desk = Desk(
             settings,
             stores,
-            Operations(accounts, stores.sessions, stores.audit, passwords, throttle, clock),
-            Tenants(accounts, keys, door, passwords, current, throttle, clock),
+            OperatorService(accounts, stores.sessions, stores.audit, passwords, throttle, clock),
+            TenantService(accounts, keys, door, passwords, current, throttle, clock),
             users,
-            UserPasswords(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
+            UserPasswordService(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
             UserSessionService(accounts, stores.sessions, throttle, clock),
-            KeyRing(keys, door, throttle, clock),
-            AuditTrail(stores.audit),
+            ApiKeyService(keys, door, throttle, clock),
+            AuditService(stores.audit),
         )
         return await work(desk)
     finally:
@@ -265,7 +265,7 @@ def confirmed(question: str, *, yes: bool) -> None:
 
 def email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Return an e-mail address that a tenant may be given (a click callback)."""
-    if email_faults(value):
+    if email_violations(value):
         raise click.BadParameter("not an e-mail address.")
     return value
 
@@ -274,8 +274,8 @@ TENANT: Mapping[str, Any] = {"required": True, "metavar": "TENANT", "help": "The
 """An option of commands that act on one tenant."""
 
 UNCONFIRMED: Mapping[str, Any] = {
-    "type": click.Choice([one.value for one in Unconfirmed]),
-    "default": Unconfirmed.DISABLE.value,
+    "type": click.Choice([one.value for one in UnverifiedTreatment]),
+    "default": UnverifiedTreatment.DISABLE.value,
     "show_default": True,
     "help": "New users whose e-mail address was never verified: let them in, disable them, or leave them out.",
 }

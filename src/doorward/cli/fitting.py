@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from doorward.core import hash_formats
 from doorward.core.errors import ValidationFailed
-from doorward.core.hash_formats import STANDARD, Bounds, UnfitHash
-from doorward.core.user_transfer import Newcomer, Unfit
+from doorward.core.hash_formats import STANDARD, HashLimits, UnsupportedHash
+from doorward.core.user_transfer import RejectedRow, UserRow
 from doorward.http.fields import SCOPE_DEPTH
 from doorward.http.rows import read_row
 from doorward.http.schemas import ImportedUser
@@ -38,9 +38,9 @@ class Fitting(NamedTuple):
 
     without_unfit: bool = False
     metadata: str = "all"
-    bounds: Bounds = STANDARD
+    bounds: HashLimits = STANDARD
 
-    def read(self, row: Any) -> tuple[Newcomer | Unfit, list[Part]]:
+    def read(self, row: Any) -> tuple[UserRow | RejectedRow, list[Part]]:
         """Return what a row says of a user, and the parts of it that were left out."""
         parts: list[Part] = []
         if isinstance(row, dict):
@@ -59,7 +59,7 @@ class Fitting(NamedTuple):
         try:
             validate(row, ImportedUser)
         except ValidationFailed as refusal:
-            names = {str(fault.path[0]) for fault in refusal.faults if fault.path}
+            names = {str(fault.path[0]) for fault in refusal.field_errors if fault.path}
             if not names.issubset(_OPTIONAL):
                 # The row is refused in any case, as it is.
                 return []
@@ -67,8 +67,8 @@ class Fitting(NamedTuple):
         secret = row.get("passwordHash")
         if isinstance(secret, str) and secret and not any(part.name == "passwordHash" for part in parts):
             try:
-                hash_formats.read(secret, self.bounds)
-            except UnfitHash as unfit:
+                hash_formats.parse_hash(secret, self.bounds)
+            except UnsupportedHash as unfit:
                 parts.append(Part("passwordHash", unfit.code))
         for part in parts:
             del row[part.name]

@@ -13,7 +13,7 @@ from doorward.cli.fitting import Part
 from doorward.cli.importing import BATCH, Import, Options, Report, import_options, name_of, run_and_report
 from doorward.cli.rows import UnreadableRow, read_export
 from doorward.core.clock import system_clock
-from doorward.core.user_transfer import Newcomer, Status, Unfit
+from doorward.core.user_transfer import RejectedRow, RowStatus, UserRow
 from doorward.moving.others import django, firebase, keycloak, kratos, supabase
 from doorward.moving.others.reading import UNREADABLE, LeftOut, Read, System, Unreadable
 from doorward.stores import Stores
@@ -36,7 +36,7 @@ class _Row(NamedTuple):
     """An entry that is a user, or should be one, with its number in the file."""
 
     number: int
-    user: Newcomer | Unfit
+    user: UserRow | RejectedRow
     parts: list[Part]
     not_kept: tuple[str, ...] = ()
     password: str | None = None
@@ -142,9 +142,9 @@ def _import_file(
         while batch := list(islice(rows, BATCH)):
             outcomes = await importer.take([row.user for row in batch])
             for row, outcome in zip(batch, outcomes, strict=True):
-                disabled = isinstance(row.user, Newcomer) and row.user.disabled
+                disabled = isinstance(row.user, UserRow) and row.user.disabled
                 report.add(row.number, outcome, row.parts, password=row.password, disabled=disabled, named=row.named)
-                if outcome.status is Status.CREATED:
+                if outcome.status is RowStatus.CREATED:
                     report.not_kept.update(row.not_kept)
 
     run_and_report(run, report)
@@ -169,7 +169,7 @@ def _rows(system: System, report: Report) -> Iterable[_Row]:
                 json.dumps(found.row, ensure_ascii=False).encode()
         except UNREADABLE as error:
             sentence = str(error) if isinstance(error, Unreadable) else "The entry is none that this system writes"
-            yield _Row(number, Unfit("unreadable_entry", sentence), [], named=name_of(entry))
+            yield _Row(number, RejectedRow("unreadable_entry", sentence), [], named=name_of(entry))
             continue
         if isinstance(found, LeftOut):
             report.leave_out(found.code)

@@ -19,16 +19,16 @@ from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, QuotaExceeded, Refusal
 from doorward.core.hash_formats import RAISED, STANDARD
 from doorward.core.model import Caller
-from doorward.core.operations import NoSuchTenant, find_tenant, operator
+from doorward.core.operations import UnknownTenant, find_tenant, operator_caller
 from doorward.core.user_transfer import (
     LOGIN_TAKEN,
-    Holder,
-    Newcomer,
-    Outcome,
-    Status,
-    Unconfirmed,
-    Unfit,
-    UserTransfer,
+    LoginOwner,
+    RejectedRow,
+    RowResult,
+    RowStatus,
+    UnverifiedTreatment,
+    UserRow,
+    UserTransferService,
 )
 from doorward.moving.others.reading import LEFT_OUT, PASSWORDS
 from doorward.settings import Settings
@@ -47,9 +47,9 @@ _LOGINS = ("login", "username", "email")
 _IDS = ("sub", "id", "localId", "pk")
 _LONGEST_NAME = 256
 _TREATMENTS = {
-    Unconfirmed.ADMIT: "can log in",
-    Unconfirmed.DISABLE: "disabled",
-    Unconfirmed.SKIP: "left out",
+    UnverifiedTreatment.ADMIT: "can log in",
+    UnverifiedTreatment.DISABLE: "disabled",
+    UnverifiedTreatment.SKIP: "left out",
 }
 
 Result = TypeVar("Result")
@@ -61,7 +61,7 @@ class Options:
     """Options that all imports of users have."""
 
     tenant: str
-    unconfirmed: Unconfirmed
+    unconfirmed: UnverifiedTreatment
     fitting: Fitting
     dry_run: bool
     as_json: bool
@@ -72,7 +72,7 @@ class Options:
         bounds = RAISED if given.pop("costly_hashes") else STANDARD
         return cls(
             tenant=given.pop("tenant"),
-            unconfirmed=Unconfirmed(given.pop("unconfirmed")),
+            unconfirmed=UnverifiedTreatment(given.pop("unconfirmed")),
             fitting=Fitting(given.pop("without_unfit"), given.pop("metadata"), bounds),
             dry_run=given.pop("dry_run"),
             as_json=given.pop("as_json"),
@@ -119,8 +119,8 @@ class Report:
 
     options: Options
     refused_file: IO[str] | None = None
-    counts: Counter[Status] = field(default_factory=Counter)
-    reasons: Counter[tuple[Status, str]] = field(default_factory=Counter)
+    counts: Counter[RowStatus] = field(default_factory=Counter)
+    reasons: Counter[tuple[RowStatus, str]] = field(default_factory=Counter)
     not_kept: Counter[str] = field(default_factory=Counter)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
@@ -135,13 +135,13 @@ class Report:
 
     def leave_out(self, code: str) -> None:
         """Count a row that is no user to import, for a reason of LEFT_OUT."""
-        self.counts[Status.SKIPPED] += 1
-        self.reasons[Status.SKIPPED, code] += 1
+        self.counts[RowStatus.SKIPPED] += 1
+        self.reasons[RowStatus.SKIPPED, code] += 1
 
     def add(
         self,
         number: int,
-        outcome: Outcome,
+        outcome: RowResult,
         parts: list[Part],
         *,
         password: str | None = None,
@@ -155,24 +155,24 @@ class Report:
         """
         self.counts[outcome.status] += 1
         row = {"row": number, **(named if outcome.login is None else {"login": outcome.login})}
-        if outcome.unfit is not None:
-            self._refuse(row, outcome.unfit)
-        if outcome.status is Status.SKIPPED:
-            self.reasons[Status.SKIPPED, "unconfirmed"] += 1
-        if outcome.status is Status.CREATED:
-            self.reasons[Status.CREATED, "unconfirmed"] += outcome.unconfirmed
-            self.reasons[Status.CREATED, "without_password"] += outcome.without_password
-            self.reasons[Status.CREATED, "disabled"] += disabled
+        if outcome.rejected is not None:
+            self._refuse(row, outcome.rejected)
+        if outcome.status is RowStatus.SKIPPED:
+            self.reasons[RowStatus.SKIPPED, "unconfirmed"] += 1
+        if outcome.status is RowStatus.CREATED:
+            self.reasons[RowStatus.CREATED, "unconfirmed"] += outcome.unconfirmed
+            self.reasons[RowStatus.CREATED, "without_password"] += outcome.without_password
+            self.reasons[RowStatus.CREATED, "disabled"] += disabled
             if password:
-                self.reasons[Status.CREATED, password] += 1
+                self.reasons[RowStatus.CREATED, password] += 1
             self.not_kept.update(part.name for part in parts if part.code == NOT_WANTED)
             unfit = [part for part in parts if part.code != NOT_WANTED]
             self.parts_left_out += len(unfit)
             for part in unfit[: MOST_NAMED - len(self.parts)]:
                 self.parts.append({**row, "part": part.name, "code": part.code})
 
-    def _refuse(self, row: dict[str, Any], unfit: Unfit) -> None:
-        self.reasons[Status.REFUSED, unfit.code] += 1
+    def _refuse(self, row: dict[str, Any], unfit: RejectedRow) -> None:
+        self.reasons[RowStatus.REFUSED, unfit.code] += 1
         taken_by = {} if unfit.taken_by is None else {"takenBy": unfit.taken_by}
         refusal = {**row, "code": unfit.code, "error": unfit.sentence, **taken_by}
         if len(self.refusals) < MOST_NAMED:
@@ -190,27 +190,27 @@ class Report:
             click.secho(f"Warning: {warning}", err=True, fg="yellow")
 
     def _warnings(self) -> list[str]:
-        created = self.counts[Status.CREATED]
+        created = self.counts[RowStatus.CREATED]
         if not self.rows:
             return ["The file has no entries: is it complete?"]
-        if self.counts[Status.SKIPPED] == self.rows:
+        if self.counts[RowStatus.SKIPPED] == self.rows:
             return ["Every row was left out. Is it the right file, with the right columns?"]
-        if created and self.reasons[Status.CREATED, "without_password"] == created:
+        if created and self.reasons[RowStatus.CREATED, "without_password"] == created:
             return ["No user that was created has a password. Does the file have the hashes?"]
-        if self.hint and self.counts[Status.REFUSED] == self.rows:
+        if self.hint and self.counts[RowStatus.REFUSED] == self.rows:
             return [self.hint]
         return []
 
     def _as_json(self) -> dict[str, Any]:
-        reasons: dict[str, dict[str, int]] = {str(status): {} for status in Status if status is not Status.EXISTS}
+        reasons: dict[str, dict[str, int]] = {str(status): {} for status in RowStatus if status is not RowStatus.EXISTS}
         for (status, code), count in sorted(self.reasons.items()):
             if count:
                 reasons[str(status)][code] = count
         return {
             "rows": self.rows,
-            **{str(status): self.counts[status] for status in Status},
+            **{str(status): self.counts[status] for status in RowStatus},
             "unconfirmed": sum(count for (_, code), count in self.reasons.items() if code == "unconfirmed"),
-            "withoutPassword": self.reasons[Status.CREATED, "without_password"],
+            "withoutPassword": self.reasons[RowStatus.CREATED, "without_password"],
             "reasons": reasons,
             "notKept": dict(sorted(self.not_kept.items())),
             "dryRun": self.options.dry_run,
@@ -221,18 +221,22 @@ class Report:
 
     def _print(self) -> None:
         would = " would be" if self.options.dry_run else ""
-        counts = [f"{self.counts[status]} {status}" for status in (Status.CREATED, Status.EXISTS, Status.REFUSED)]
-        if self.counts[Status.SKIPPED]:
-            counts.append(f"{self.counts[Status.SKIPPED]} left out")
+        counts = [
+            f"{self.counts[status]} {status}" for status in (RowStatus.CREATED, RowStatus.EXISTS, RowStatus.REFUSED)
+        ]
+        if self.counts[RowStatus.SKIPPED]:
+            counts.append(f"{self.counts[RowStatus.SKIPPED]} left out")
         click.echo(f"{self.rows} rows:{would} {', '.join(counts)}.")
-        created = {code: count for (status, code), count in self.reasons.items() if status is Status.CREATED and count}
+        created = {
+            code: count for (status, code), count in self.reasons.items() if status is RowStatus.CREATED and count
+        }
         for code, count in sorted(created.items()):
             click.echo(f"{count:>6} created, {self._meaning(code)}.")
         for (status, code), count in sorted(self.reasons.items()):
-            if status is Status.SKIPPED:
+            if status is RowStatus.SKIPPED:
                 click.echo(f"{count:>6} left out: {LEFT_OUT[code]}.")
         for (status, code), count in sorted(self.reasons.items()):
-            if status is Status.REFUSED:
+            if status is RowStatus.REFUSED:
                 click.echo(f"{count:>6} refused: {code}.")
         for name, count in sorted(self.not_kept.items()):
             click.echo(f"{count:>6} with {_printable(name)}, which is not kept.")
@@ -245,7 +249,7 @@ class Report:
         )
         _list(
             [f"row {one['row']}, {_shown(one)}: {_explained(one)}" for one in self.refusals],
-            self.counts[Status.REFUSED],
+            self.counts[RowStatus.REFUSED],
         )
 
     def _meaning(self, code: str) -> str:
@@ -302,21 +306,23 @@ def _printable(text: str) -> str:
 class Import:
     """Import of the rows of a file, batch by batch, for the operator."""
 
-    transfer: UserTransfer
+    transfer: UserTransferService
     caller: Caller
     options: Options
-    _logins: dict[str, Holder] = field(default_factory=dict)
+    _logins: dict[str, LoginOwner] = field(default_factory=dict)
 
     @classmethod
     async def open(cls, stores: Stores, options: Options) -> "Import":
         """Return the import into the tenant that the options name; NoSuchTenant."""
         tenant = await find_tenant(stores.accounts, options.tenant)
-        return cls(UserTransfer(stores.accounts, stores.audit, system_clock), operator(tenant.id), options)
+        return cls(
+            UserTransferService(stores.accounts, stores.audit, system_clock), operator_caller(tenant.id), options
+        )
 
-    async def take(self, batch: list[Newcomer | Unfit]) -> list[Outcome]:
+    async def take(self, batch: list[UserRow | RejectedRow]) -> list[RowResult]:
         """Keep a batch, or with `--dry-run` return what would become of it."""
         options = self.options
-        return await self.transfer.take(
+        return await self.transfer.import_users(
             self.caller,
             batch,
             unconfirmed=options.unconfirmed,
@@ -338,7 +344,7 @@ def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Resu
         settings = Settings.read()
         migrate(settings, create=False)
         return asyncio.run(run(settings))
-    except (CannotStart, NoSuchTenant) as reason:
+    except (CannotStart, UnknownTenant) as reason:
         _fail(str(reason))
     except Refusal as refusal:
         _fail(f"{sentence_of(refusal)}.")
@@ -361,7 +367,7 @@ def run_and_report(work: Callable[[Stores], Coroutine[Any, Any, None]], report: 
     finally:
         if sys.exc_info()[0] is None or report.rows:
             report.show()
-    if report.counts[Status.REFUSED]:
+    if report.counts[RowStatus.REFUSED]:
         sys.exit(REFUSED)
 
 

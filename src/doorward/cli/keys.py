@@ -23,7 +23,13 @@ from doorward.cli.desk import (
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Event
-from doorward.core.operations import key_activated, key_added, key_retired, longest_session, stopped_signing
+from doorward.core.operations import (
+    key_activated_event,
+    key_added_event,
+    key_retired_event,
+    longest_session_lifetime,
+    signing_stopped_at,
+)
 from doorward.master_keys import KeyFile, activated, added, fingerprint, mark, present, retired
 from doorward.settings import Settings
 from doorward.settings.keys import Keys, new_key
@@ -60,14 +66,14 @@ def list_keys(*, as_json: bool) -> None:
 @key.command(epilog=example("doorward key add"))
 def add() -> None:
     """Add a new key that verifies only: the first step of a rotation."""
-    _change(added, lambda at, _, keys: [key_added(at, keys[-1][0])])
+    _change(added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
 
 
 @key.command(epilog=example("doorward key activate 2"))
 @click.argument("number")
 def activate(*, number: str) -> None:
     """Let a key that every worker knows sign from now on: the second step. Tokens of the one before still hold."""
-    before = _change(lambda keys: activated(keys, number), lambda at, *_: [key_activated(at, number)])
+    before = _change(lambda keys: activated(keys, number), lambda at, *_: [key_activated_event(at, number)])
     if before[0][0] != number:
         _say_how_long_it_is_needed(before)
 
@@ -86,7 +92,7 @@ def retire(*, number: str, yes: bool) -> None:
             click.secho(warning, err=True, fg="yellow")
         question = f"{warning} {question}"
     confirmed(question, yes=yes)
-    _change(lambda keys: retired(keys, number), lambda at, *_: [key_retired(at, number)])
+    _change(lambda keys: retired(keys, number), lambda at, *_: [key_retired_event(at, number)])
 
 
 @key.command(epilog=example("doorward key rotate\ndoorward key rotate --now --yes"))
@@ -102,13 +108,13 @@ def rotate(*, now: bool, yes: bool) -> None:
         confirmed("End every session of every tenant and user?", yes=yes)
         _change(_replaced, _replacement_events)
         return
-    _change(added, lambda at, _, keys: [key_added(at, keys[-1][0])])
+    _change(added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
     settings = explained(read_settings)
     file = KeyFile.of(settings)
     if file is None or file.given:
         return
     newest = max((kid for kid, _ in explained(lambda: settings.with_master_key(create=False))), key=int)
-    before = _change(lambda keys: activated(keys, newest), lambda at, *_: [key_activated(at, newest)])
+    before = _change(lambda keys: activated(keys, newest), lambda at, *_: [key_activated_event(at, newest)])
     _say_how_long_it_is_needed(before)
 
 
@@ -138,7 +144,7 @@ def _longest_session(settings: Settings) -> tuple[int, bool]:
 
     async def look() -> int:
         async with read_only_database(settings) as accounts:
-            return await longest_session(accounts, settings.jwt_key_exp)
+            return await longest_session_lifetime(accounts, settings.jwt_key_exp)
 
     try:
         version, newest = schema_of(settings)
@@ -155,10 +161,10 @@ def _needed_until(number: str) -> int | None:
         return None  # the log does not say when which instance signed with which key
 
     async def work(desk: Desk) -> int | None:
-        since = await stopped_signing(desk.stores.audit, number)
+        since = await signing_stopped_at(desk.stores.audit, number)
         if since is None:
             return None
-        return since + await longest_session(desk.stores.accounts, settings.jwt_key_exp) * 1000
+        return since + await longest_session_lifetime(desk.stores.accounts, settings.jwt_key_exp) * 1000
 
     until = at_desk(work)
     return until if until is not None and until > system_clock() else None
@@ -177,7 +183,7 @@ def _replaced(keys: Keys) -> Keys:
 
 def _replacement_events(at: int, before: Keys, after: Keys) -> list[Event]:
     new = after[0][0]
-    return [key_added(at, new), key_activated(at, new), *(key_retired(at, kid) for kid, _ in before)]
+    return [key_added_event(at, new), key_activated_event(at, new), *(key_retired_event(at, kid) for kid, _ in before)]
 
 
 def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys], list[Event]]) -> Keys:
@@ -205,7 +211,7 @@ def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys
 
     async def note(desk: Desk) -> None:
         for event in events:
-            await desk.operations.note(event)
+            await desk.operations.record_event(event)
 
     at_desk(note)
     if late:

@@ -23,10 +23,10 @@ from doorward.cli.desk import (
 )
 from doorward.core.errors import Refusal
 from doorward.core.model import Caller, User
-from doorward.core.operations import operator
+from doorward.core.operations import operator_caller
 from doorward.core.user_lookup import UserRef
-from doorward.core.user_passwords import Code
-from doorward.core.users import Criterion, Field, read_cursor
+from doorward.core.user_passwords import IssuedResetCode
+from doorward.core.users import SearchCriterion, SearchField, decode_cursor
 from doorward.http.body import parse
 from doorward.http.rows import new_user
 from doorward.http.schemas import NewUserBody
@@ -41,7 +41,7 @@ def user() -> None:
 
 
 async def _caller(desk: Desk, tenant: str) -> Caller:
-    return operator((await desk.operations.find(tenant)).id)
+    return operator_caller((await desk.operations.find_tenant(tenant)).id)
 
 
 def _row(one: User) -> dict[str, object]:
@@ -113,13 +113,13 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
 
     async def work(desk: Desk) -> list[User]:
         caller = await _caller(desk, tenant)
-        matching = Criterion(Field.PART, search)
+        matching = SearchCriterion(SearchField.PART, search)
         users: list[User] = []
         after: str | None = ""
         while after is not None:
-            found, cursor = await desk.users.page(caller.tenant_id, matching=matching, after=after, limit=_PAGE)
+            found, cursor = await desk.users.list_users(caller.tenant_id, matching=matching, after=after, limit=_PAGE)
             users += found
-            after = read_cursor(cursor)
+            after = decode_cursor(cursor)
             if as_json:
                 # Written page by page, so that a million of them need no memory.
                 show(map(_row, users), as_json=True)
@@ -144,7 +144,7 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
         devices = await desk.devices.list_sessions(caller, UserRef(login))
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
         verified = {"email_verified": moment(one.email_verified_at)}
-        failures = failures_row(await desk.operations.throttle.failures(caller.tenant_id, one.login))
+        failures = failures_row(await desk.operations.rate_limits.failures(caller.tenant_id, one.login))
         counts = {"has_password": bool(one.password_hash), "sessions": len(devices)}
         return {**_row(one), **verified, **more, **counts, **failures}
 
@@ -171,7 +171,7 @@ def enable(*, login: str, tenant: str) -> None:
 
 def _disable(login: str, tenant: str, *, disabled: bool) -> None:
     async def work(desk: Desk) -> None:
-        await desk.users.change(await _caller(desk, tenant), UserRef(login), disabled=disabled)
+        await desk.users.update(await _caller(desk, tenant), UserRef(login), disabled=disabled)
 
     at_desk(work)
 
@@ -200,7 +200,7 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
     secret = read_secret("Password", password_file)
 
     async def work(desk: Desk) -> None:
-        await desk.users.change(await _caller(desk, tenant), UserRef(login), password=secret)
+        await desk.users.update(await _caller(desk, tenant), UserRef(login), password=secret)
 
     at_desk(work)
     done(f"{login} has a new password; its sessions have ended.")
@@ -226,8 +226,8 @@ def unlock(*, login: str, tenant: str) -> None:
 def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
     """Print a code that sets this user's password once, within ten minutes."""
 
-    async def work(desk: Desk) -> Code:
-        return await desk.user_passwords.offer(await _caller(desk, tenant), UserRef(login))
+    async def work(desk: Desk) -> IssuedResetCode:
+        return await desk.user_passwords.create_reset_code(await _caller(desk, tenant), UserRef(login))
 
     found = at_desk(work)
     show_one({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from doorward.cli.desk import PROBLEM, as_json, done, example, fail
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.selftest.client import Client, Place
 from doorward.selftest.findings import PROMISES, Check, Finding, State
 from doorward.selftest.ledger import Ledger
@@ -147,7 +147,7 @@ def _place(url: str, how: dict[str, str | float | None]) -> Place:
         if how["cert"]:
             context.load_cert_chain(str(how["cert"]), _text(how["key"]))
     except (OSError, ssl.SSLError) as error:
-        fail(f"--ca, --cert or --key cannot be read ({plain_reason(error)}).")
+        fail(f"--ca, --cert or --key cannot be read ({describe_error(error)}).")
     return Place(host, port, parts.path.rstrip("/"), context)
 
 

@@ -22,7 +22,7 @@ from doorward.cli.desk import (
 )
 from doorward.core.clock import system_clock
 from doorward.core.model import Permission, SessionInfo
-from doorward.core.operations import operator
+from doorward.core.operations import operator_caller
 from doorward.core.ports import ApiKey
 from doorward.core.user_lookup import UserRef
 from doorward.http.schemas import NewKeyBody
@@ -45,7 +45,9 @@ def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
     """List a user's live sessions, newest first."""
 
     async def work(desk: Desk) -> list[SessionInfo]:
-        return await desk.devices.list_sessions(operator((await desk.operations.find(tenant)).id), UserRef(user))
+        return await desk.devices.list_sessions(
+            operator_caller((await desk.operations.find_tenant(tenant)).id), UserRef(user)
+        )
 
     show(map(_device, at_desk(work)), as_json=as_json)
 
@@ -84,10 +86,12 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
 
     async def work(desk: Desk) -> str:
         if tenant is None:
-            return f"Every session of {await desk.operations.end_everybody()} tenants and of their users has ended."
-        caller = operator((await desk.operations.find(tenant)).id)
+            return (
+                f"Every session of {await desk.operations.revoke_all_sessions()} tenants and of their users has ended."
+            )
+        caller = operator_caller((await desk.operations.find_tenant(tenant)).id)
         if user is None:
-            await desk.operations.end_sessions(caller.tenant_id)
+            await desk.operations.revoke_sessions(caller.tenant_id)
             return f"Every session of {tenant} and of its users has ended."
         if session_id is None:
             await desk.devices.revoke_user(caller, UserRef(user))
@@ -143,8 +147,8 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
     body = explained(lambda: validate(fields, NewKeyBody))
 
     async def work(desk: Desk) -> tuple[ApiKey, str]:
-        caller = operator((await desk.operations.find(tenant)).id)
-        return await desk.keys.make(caller, body.name, [Permission(one) for one in body.permissions], expires_at)
+        caller = operator_caller((await desk.operations.find_tenant(tenant)).id)
+        return await desk.keys.create(caller, body.name, [Permission(one) for one in body.permissions], expires_at)
 
     key, text = at_desk(work)
     show_one({**_key(key), "key": text}, as_json=as_json)
@@ -157,7 +161,7 @@ def list_keys(*, tenant: str, as_json: bool) -> None:
     """List a tenant's API keys, oldest first."""
 
     async def work(desk: Desk) -> list[ApiKey]:
-        return await desk.stores.api_keys.list_of_tenant((await desk.operations.find(tenant)).id)
+        return await desk.stores.api_keys.list_of_tenant((await desk.operations.find_tenant(tenant)).id)
 
     show(map(_key, at_desk(work)), as_json=as_json)
 
@@ -185,7 +189,7 @@ def revoke_key(*, key_id: str, tenant: str) -> None:
     """Make an API key worthless at once."""
 
     async def work(desk: Desk) -> None:
-        await desk.keys.revoke(operator((await desk.operations.find(tenant)).id), key_id)
+        await desk.keys.revoke(operator_caller((await desk.operations.find_tenant(tenant)).id), key_id)
 
     at_desk(work)
     done("The key is worth nothing any more.")

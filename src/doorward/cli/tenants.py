@@ -20,8 +20,8 @@ from doorward.cli.desk import (
     yes,
 )
 from doorward.core.model import Tenant
-from doorward.core.operations import operator
-from doorward.core.tenant_settings import NAMED_POLICIES, settings_of, write
+from doorward.core.operations import operator_caller
+from doorward.core.tenant_settings import NAMED_POLICIES, decode_settings, encode_settings
 from doorward.core.throttle import TENANTS
 
 
@@ -56,7 +56,7 @@ def create(*, email: str, password_file: str | None, policy: str | None, init: b
     password = read_secret("Password", password_file)
 
     async def work(desk: Desk) -> Tenant:
-        return await desk.operations.create(email, password, NAMED_POLICIES[policy] if policy else None)
+        return await desk.operations.create_tenant(email, password, NAMED_POLICIES[policy] if policy else None)
 
     show_one(_row(at_desk(work, create=init)), as_json=as_json)
 
@@ -67,7 +67,7 @@ def list_tenants(*, as_json: bool) -> None:
     """List every tenant."""
 
     async def work(desk: Desk) -> list[Tenant]:
-        return [one async for one in desk.operations.tenants()]
+        return [one async for one in desk.operations.list_tenants()]
 
     show(map(_row, at_desk(work)), as_json=as_json)
 
@@ -79,10 +79,10 @@ def show_tenant(*, tenant: str, as_json: bool) -> None:
     """Show a tenant, by its id or e-mail address, with its settings."""
 
     async def work(desk: Desk) -> dict[str, object]:
-        one = await desk.operations.find(tenant)
+        one = await desk.operations.find_tenant(tenant)
         keys = await desk.stores.api_keys.list_of_tenant(one.id)
-        failures = failures_row(await desk.operations.throttle.failures(TENANTS, one.email))
-        return {**_row(one), "api_keys": len(keys), **failures, "settings": write(settings_of(one))}
+        failures = failures_row(await desk.operations.rate_limits.failures(TENANTS, one.email))
+        return {**_row(one), "api_keys": len(keys), **failures, "settings": encode_settings(decode_settings(one))}
 
     show_one(at_desk(work), as_json=as_json)
 
@@ -105,8 +105,8 @@ def enable(*, tenant: str) -> None:
 
 def _disable(name: str, *, disabled: bool) -> None:
     async def work(desk: Desk) -> None:
-        one = await desk.operations.find(name)
-        await desk.tenants.disable(operator(one.id), disabled=disabled)
+        one = await desk.operations.find_tenant(name)
+        await desk.tenants.disable(operator_caller(one.id), disabled=disabled)
 
     at_desk(work)
 
@@ -121,8 +121,8 @@ def delete(*, tenant: str, yes: bool) -> None:
     confirmed(f"Remove {tenant} with all its users, for good?", yes=yes)
 
     async def work(desk: Desk) -> None:
-        one = await desk.operations.find(tenant)
-        await desk.tenants.remove(operator(one.id))
+        one = await desk.operations.find_tenant(tenant)
+        await desk.tenants.delete_unconditionally(operator_caller(one.id))
 
     at_desk(work)
     done(f"{tenant} is gone. What it owned is removed by the running service within the minute.")
@@ -138,7 +138,7 @@ def password(*, tenant: str, password_file: str | None) -> None:
     secret = read_secret("Password", password_file)
 
     async def work(desk: Desk) -> None:
-        await desk.operations.set_password(await desk.operations.find(tenant), secret)
+        await desk.operations.set_tenant_password(await desk.operations.find_tenant(tenant), secret)
 
     at_desk(work)
     done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")
@@ -158,10 +158,10 @@ def token(*, tenant: str, as_json: bool) -> None:
     """
 
     async def work(desk: Desk) -> tuple[str, int | None]:
-        one = await desk.operations.find(tenant)
+        one = await desk.operations.find_tenant(tenant)
         if one.disabled:
             fail(f"{tenant} is disabled; enable it first.")
-        issued = await desk.tenants.issue_token(operator(one.id))
+        issued = await desk.tenants.issue_token(operator_caller(one.id))
         return issued.token, issued.session.expires_at
 
     text, expires = at_desk(work)
@@ -174,7 +174,7 @@ def unlock(*, tenant: str) -> None:
     """Clear a tenant's failed logins, so that its password is accepted at once."""
 
     async def work(desk: Desk) -> None:
-        await desk.operations.unlock(await desk.operations.find(tenant))
+        await desk.operations.unlock_tenant(await desk.operations.find_tenant(tenant))
 
     at_desk(work)
     done(f"{tenant} is unlocked.")

@@ -24,8 +24,8 @@ from doorward.cli.importing import (
 from doorward.cli.program import STANDARD_OUTPUT
 from doorward.cli.rows import ENDINGS, UnreadableRow, read_rows
 from doorward.core.clock import system_clock
-from doorward.core.operations import find_tenant, operator
-from doorward.core.user_transfer import Newcomer, Unfit, UserTransfer
+from doorward.core.operations import find_tenant, operator_caller
+from doorward.core.user_transfer import RejectedRow, UserRow, UserTransferService
 from doorward.http.rows import write_lines
 from doorward.stores import Stores
 
@@ -74,19 +74,19 @@ def take(file: Path, refused: Path | None, **given: Any) -> None:
             while batch := list(islice(rows, BATCH)):
                 outcomes = await importer.take([user for user, _, _ in batch])
                 for (user, parts, named), outcome in zip(batch, outcomes, strict=True):
-                    disabled = isinstance(user, Newcomer) and user.disabled
+                    disabled = isinstance(user, UserRow) and user.disabled
                     report.add(report.rows + 1, outcome, parts, disabled=disabled, named=named)
                 bar.update(raw.tell() - bar.pos)
 
         run_and_report(run, report)
 
 
-def _read(row: Any, fitting: Fitting) -> tuple[Newcomer | Unfit, list[Part]]:
+def _read(row: Any, fitting: Fitting) -> tuple[UserRow | RejectedRow, list[Part]]:
     if isinstance(row, UnreadableRow):
         sentence = (
             "The row or one of its cells is not valid JSON, or it has another number of cells than there are columns"
         )
-        return Unfit("malformed_json", sentence), []
+        return RejectedRow("malformed_json", sentence), []
     return fitting.read(row)
 
 
@@ -101,11 +101,11 @@ def hand_out(file: Path, tenant: str, *, hashes: bool) -> None:
     """
 
     async def run(stores: Stores) -> None:
-        caller = operator((await find_tenant(stores.accounts, tenant)).id)
-        transfer = UserTransfer(stores.accounts, stores.audit, system_clock)
+        caller = operator_caller((await find_tenant(stores.accounts, tenant)).id)
+        transfer = UserTransferService(stores.accounts, stores.audit, system_clock)
         count = 0
         with _open_output(file, "wb") as output:
-            async for users in transfer.hand_out(caller, hashes=hashes):
+            async for users in transfer.export_users(caller, hashes=hashes):
                 output.write(write_lines(users, hashes=hashes))
                 count += len(users)
                 if file != STANDARD_OUTPUT and sys.stderr.isatty():

@@ -3,41 +3,41 @@
 from dataclasses import dataclass
 
 from doorward.core.audit import event
-from doorward.core.errors import Fault, KeyNotFound, TooManyKeys, ValidationFailed
-from doorward.core.keys import new_key
+from doorward.core.errors import FieldError, KeyNotFound, TooManyKeys, ValidationFailed
+from doorward.core.keys import new_api_key
 from doorward.core.model import Caller, Permission
 from doorward.core.ports import ApiKey, ApiKeyStore, Clock
 from doorward.core.sessions import SessionService
-from doorward.core.throttle import Throttle
+from doorward.core.throttle import RateLimiter
 
-MOST = 100
+MAX_KEYS = 100
 """API keys that a tenant may have."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRing:
+class ApiKeyService:
     """A tenant's API keys."""
 
     keys: ApiKeyStore
     sessions: SessionService
-    throttle: Throttle
+    rate_limits: RateLimiter
     clock: Clock
 
-    async def make(
+    async def create(
         self, caller: Caller, name: str, permissions: list[Permission], expires_at: int | None
     ) -> tuple[ApiKey, str]:
         """Make a key of the calling tenant and return it with its text, which is known this once.
 
         TooManyKeys; ValidationFailed where `expires_at` (milliseconds) is not in the future.
         """
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         now = self.clock()
         if expires_at is not None and expires_at <= now:
-            raise ValidationFailed([Fault(["expiresAt"], "date.future", '"expiresAt" must lie in the future')])
-        text, known = new_key(caller.tenant_id)
+            raise ValidationFailed([FieldError(["expiresAt"], "date.future", '"expiresAt" must lie in the future')])
+        text, known = new_api_key(caller.tenant_id)
         granted = " ".join(sorted(set(permissions)))
         key = ApiKey(known.id, caller.tenant_id, name, granted, known.digest, now, expires_at)
-        if not await self.keys.add(key, cap=MOST, events=[event(caller, now, "key.create", subject=key.id)]):
+        if not await self.keys.add(key, cap=MAX_KEYS, events=[event(caller, now, "key.create", subject=key.id)]):
             raise TooManyKeys
         await self.sessions.session_store.open(key.session, cap=None)
         if await self.keys.find(caller.tenant_id, key.id) is None:
@@ -46,14 +46,14 @@ class KeyRing:
             raise KeyNotFound
         return key, text
 
-    async def list(self, caller: Caller) -> list[ApiKey]:
+    async def list_keys(self, caller: Caller) -> list[ApiKey]:
         """Return the calling tenant's keys, oldest first."""
-        self.throttle.ask(caller.tenant_id)
+        self.rate_limits.consume_verify(caller.tenant_id)
         return await self.keys.list_of_tenant(caller.tenant_id)
 
     async def revoke(self, caller: Caller, key_id: str) -> None:
         """Make a key worthless at once; KeyNotFound where the calling tenant has none of this id."""
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         key = next((key for key in await self.keys.list_of_tenant(caller.tenant_id) if key.id == key_id), None)
         revoked = event(caller, self.clock(), "key.revoke", subject=key_id)
         # The row goes first: a store of sessions that has to ask for keys must not find it again.

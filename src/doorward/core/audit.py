@@ -52,7 +52,7 @@ def unrecorded(tenant_id: str, at: int, count: int) -> Event:
     return event(caller, at, "audit.unrecorded", subject=f"{count} failed logins")
 
 
-class Chain(NamedTuple):
+class ChainCheck(NamedTuple):
     """What checking a tenant's chain found: how many right entries, the newest hash, the first wrong number."""
 
     entries: int
@@ -61,63 +61,65 @@ class Chain(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class AuditTrail:
+class AuditService:
     """Reads and checks the log."""
 
-    log: AuditStore
+    audit_store: AuditStore
 
-    async def page(self, tenant_id: str, *, before: int | None, limit: int) -> tuple[list[AuditEntry], int | None]:
+    async def list_events(
+        self, tenant_id: str, *, before: int | None, limit: int
+    ) -> tuple[list[AuditEntry], int | None]:
         """Return a page of the tenant's entries, newest first, and the number before which the next page ends."""
-        entries = await self.log.page(tenant_id, before=before, limit=limit + 1)
+        entries = await self.audit_store.page(tenant_id, before=before, limit=limit + 1)
         return entries[:limit], entries[limit - 1].number if len(entries) > limit else None
 
-    async def check(self, tenant_id: str) -> Chain:
+    async def verify_chain(self, tenant_id: str) -> ChainCheck:
         """Go through a tenant's chain from its base to its head; every entry has to follow from the one before.
 
         In constant memory, however long the chain is, and while it grows: what is written after this began is not
         looked at.
         """
-        newest, head = await self.log.head(tenant_id)
+        newest, head = await self.audit_store.head(tenant_id)
         while True:
-            base, hashed = await self.log.base(tenant_id)
-            chain = await self._follow(tenant_id, Link(base, hashed), Link(newest, head))
-            if chain.broken_at is None or (await self.log.base(tenant_id))[0] == base:
+            base, hashed = await self.audit_store.base(tenant_id)
+            chain = await self._verify_from(tenant_id, ChainLink(base, hashed), ChainLink(newest, head))
+            if chain.broken_at is None or (await self.audit_store.base(tenant_id))[0] == base:
                 return chain
             # Old entries were swept from under us; what is left has another base.
 
-    async def _follow(self, tenant_id: str, base: "Link", head: "Link") -> Chain:
+    async def _verify_from(self, tenant_id: str, base: "ChainLink", head: "ChainLink") -> ChainCheck:
         last, seen = base, 0
-        if await self.log.page(tenant_id, before=base.number + 1, limit=1):
+        if await self.audit_store.page(tenant_id, before=base.number + 1, limit=1):
             # A sweep moves the base in the transaction in which it removes what lies before.
-            return Chain(seen, head.hash, base.number + 1)
+            return ChainCheck(seen, head.hash, base.number + 1)
         while last.number < head.number:
-            page = await self.log.follow(tenant_id, after=last.number, limit=_PAGE)
+            page = await self.audit_store.follow(tenant_id, after=last.number, limit=_PAGE)
             if not page:
-                return Chain(seen, head.hash, last.number + 1)
+                return ChainCheck(seen, head.hash, last.number + 1)
             for entry in page:
-                expected = Link(last.number + 1, hashlib.sha256(f"{last.hash}\n{entry.text}".encode()).hexdigest())
+                expected = ChainLink(last.number + 1, hashlib.sha256(f"{last.hash}\n{entry.text}".encode()).hexdigest())
                 if (entry.number, entry.hash) != expected:
-                    return Chain(seen, head.hash, expected.number)
+                    return ChainCheck(seen, head.hash, expected.number)
                 last, seen = expected, seen + 1
                 if last.number == head.number:
                     break
         if last != head:
-            return Chain(seen, head.hash, last.number)
-        beyond = await self.log.follow(tenant_id, after=head.number, limit=1)
+            return ChainCheck(seen, head.hash, last.number)
+        beyond = await self.audit_store.follow(tenant_id, after=head.number, limit=1)
         # An entry and its head are written together, so the head that is read after an entry is no older.
-        if beyond and (await self.log.head(tenant_id))[0] == head.number:
-            return Chain(seen, head.hash, head.number + 1)
-        return Chain(seen, head.hash, None)
+        if beyond and (await self.audit_store.head(tenant_id))[0] == head.number:
+            return ChainCheck(seen, head.hash, head.number + 1)
+        return ChainCheck(seen, head.hash, None)
 
 
-class Link(NamedTuple):
+class ChainLink(NamedTuple):
     """A place in a chain: an entry's number and its hash."""
 
     number: int
     hash: str
 
 
-def read(entry: AuditEntry) -> dict[str, object]:
+def parse_entry(entry: AuditEntry) -> dict[str, object]:
     """Return the event of an entry by its fields' names."""
     found: dict[str, object] = msgspec.json.decode(entry.text)
     return found

@@ -19,7 +19,7 @@ def monotonic_clock() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-class ClockWatch:
+class ClockStepDetector:
     """Notices when the clock is set, by comparing it with one that only runs forward. All times in milliseconds."""
 
     def __init__(self, clock: Callable[[], int], monotonic: Callable[[], int], moved: Callable[[int], object]) -> None:
@@ -31,7 +31,7 @@ class ClockWatch:
         self._since = clock()
         self._jumped: int | None = None
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Compare the clocks; often enough that what they drift apart in between is no step."""
         began = self._monotonic()
         now = self._clock()
@@ -49,10 +49,10 @@ class ClockWatch:
 
     def since(self) -> int:
         """Return since when the clock, as it is now, has not been set back: at the earliest since this was made."""
-        self.look()
+        self.check()
         return self._since
 
     def is_settled(self) -> bool:
         """Tell whether the clock was not set far forward within the last hour: then what is over may be removed."""
-        self.look()
+        self.check()
         return self._jumped is None or self._monotonic() - self._jumped >= _SETTLED

@@ -6,7 +6,7 @@ from doorward.core.audit import event
 from doorward.core.errors import SessionNotFound
 from doorward.core.model import Caller, SessionInfo, SessionKind, User
 from doorward.core.ports import AccountStore, Clock, SessionRef, SessionStore
-from doorward.core.throttle import Throttle
+from doorward.core.throttle import RateLimiter
 from doorward.core.user_lookup import UserRef, find_user
 
 MAX_LISTED_SESSIONS = 1_000
@@ -19,12 +19,12 @@ class UserSessionService:
 
     accounts: AccountStore
     session_store: SessionStore
-    throttle: Throttle
+    rate_limits: RateLimiter
     clock: Clock
 
     async def list_sessions(self, caller: Caller, ref: UserRef) -> list[SessionInfo]:
         """Return the live sessions of a user of the calling tenant, newest first; LoginNotFound where there is none."""
-        self.throttle.ask(caller.tenant_id)
+        self.rate_limits.consume_verify(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
         now = self.clock()
         devices = await self.session_store.list_user(caller.tenant_id, user.id, limit=MAX_LISTED_SESSIONS)
@@ -56,12 +56,12 @@ class UserSessionService:
 
     async def revoke_all(self, caller: Caller, *, own: bool) -> None:
         """End every session of every user of the calling tenant, and with `own` the tenant's own ones too."""
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         ended = event(caller, self.clock(), "tenant.revoke_all")
         await self.session_store.revoke_users_of(caller.tenant_id, events=[ended])
         if own:
             await self.session_store.revoke_tenant(caller.tenant_id)
 
     async def _change(self, caller: Caller, ref: UserRef) -> User:
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         return await find_user(self.accounts, caller.tenant_id, ref)

@@ -198,7 +198,7 @@ class StoreUnavailable(Refusal):
         self.full = full
 
 
-class Fault(NamedTuple):
+class FieldError(NamedTuple):
     """One thing that is wrong with a body: which field, which rule, and a sentence that repeats no value."""
 
     path: Sequence[str]
@@ -207,7 +207,7 @@ class Fault(NamedTuple):
     limit: int | None = None
 
 
-class Shortcoming(NamedTuple):
+class RuleViolation(NamedTuple):
     """A rule that a value does not meet: its name, the sentence without the field's name, and its limit."""
 
     rule: str
@@ -221,10 +221,10 @@ class ValidationFailed(Refusal):
     code = "validation_error"
     sentence = "Validation error"
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[FieldError]) -> None:
         """Refuse with every fault found."""
         super().__init__()
-        self.faults = tuple(faults)
+        self.field_errors = tuple(faults)
 
 
 class TokenMissing(ValidationFailed):
@@ -233,13 +233,15 @@ class TokenMissing(ValidationFailed):
     code = "token_missing"
     sentence = "Token is missing"
 
-    def __init__(self, faults: Sequence[Fault] = (Fault(["token"], "any.required", '"token" is required'),)) -> None:
+    def __init__(
+        self, faults: Sequence[FieldError] = (FieldError(["token"], "any.required", '"token" is required'),)
+    ) -> None:
         """Refuse with what is wrong with the token."""
         super().__init__(faults)
 
 
-def require(shortcomings: Iterable[Shortcoming], field: str) -> None:
+def require(shortcomings: Iterable[RuleViolation], field: str) -> None:
     """Raise ValidationFailed for `field` where there are shortcomings."""
-    faults = [Fault([field], rule, f'"{field}" {text}', limit) for rule, text, limit in shortcomings]
+    faults = [FieldError([field], rule, f'"{field}" {text}', limit) for rule, text, limit in shortcomings]
     if faults:
         raise ValidationFailed(faults)

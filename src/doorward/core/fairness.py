@@ -199,13 +199,13 @@ class FairSemaphore:
         self,
         slots: int,
         *,
-        patience: float,
+        max_wait: float,
         memory: MemoryBudget | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Start with every slot free; `clock` tells seconds."""
         self._queue = FairQueue(slots, memory)
-        self._patience = patience
+        self._patience = max_wait
         self._clock = clock
         if memory:
             memory.on_release(self._dispatch)
@@ -220,7 +220,7 @@ class FairSemaphore:
         """Number of jobs that run."""
         return self._queue.running
 
-    def check(self, group: str) -> None:
+    def check_capacity(self, group: str) -> None:
         """Raise Overloaded where a new job of the group would be refused now; reserve nothing."""
         ahead = self._queue.work_ahead(group, self._clock())
         if ahead > self._patience:
@@ -229,7 +229,7 @@ class FairSemaphore:
     @asynccontextmanager
     async def acquire(self, group: str, cost: float, memory: int = 0) -> AsyncIterator[Job]:
         """Wait for a slot, and hold it while the context is open; Overloaded where the wait would be too long."""
-        self.check(group)
+        self.check_capacity(group)
         job = Job(group, cost, memory)
         self._queue.add(job)
         self._dispatch()

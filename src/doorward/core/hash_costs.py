@@ -1,6 +1,6 @@
 """CPU time of password hashes on this machine: estimated from their parameters, corrected by measurement."""
 
-from doorward.core.hash_formats import Cost
+from doorward.core.hash_formats import HashCost
 
 _LEAST_MEASURED = 0.001
 """Seconds; below, the overhead of a call would be taken for the cost of its algorithm."""
@@ -17,17 +17,17 @@ class CostModel:
     follows the measurements of the algorithm from then on.
     """
 
-    def __init__(self, native: Cost, seconds: float) -> None:
+    def __init__(self, native: HashCost, seconds: float) -> None:
         """Start from one measured hash: the service's own, of cost `native`, took `seconds`."""
         self.native = native
         self._factors: dict[str, tuple[float, int]] = {native.algorithm: (seconds / native.seconds, 1)}
 
-    def seconds(self, cost: Cost) -> float:
+    def estimate(self, cost: HashCost) -> float:
         """Return the CPU seconds that a comparison of this cost is expected to take."""
         factor, _ = self._factors.get(cost.algorithm) or self._factors[self.native.algorithm]
         return cost.seconds * factor
 
-    def observe(self, cost: Cost, seconds: float) -> None:
+    def observe(self, cost: HashCost, seconds: float) -> None:
         """Correct the estimates by a comparison of this cost that took `seconds` of CPU time."""
         if seconds < _LEAST_MEASURED:
             return

@@ -17,11 +17,11 @@ import bcrypt
 from argon2.exceptions import HashingError
 from argon2.low_level import Type, core, error_to_str, ffi
 
-LONGEST = 1024
+MAX_HASH_LENGTH = 1024
 """The most characters a hash may have."""
 
 
-class Bounds(NamedTuple):
+class HashLimits(NamedTuple):
     """Largest cost of a hash that is accepted.
 
     `memory` is in bytes, for argon2 and scrypt. `argon2` counts passes times KiB, `scrypt` N·r·p, `pbkdf2` iterations.
@@ -37,10 +37,10 @@ class Bounds(NamedTuple):
     phpass: int
 
 
-STANDARD = Bounds(memory=1 << 27, argon2=1 << 20, scrypt=1 << 20, pbkdf2=2_000_000, bcrypt=14, phpass=15)
+STANDARD = HashLimits(memory=1 << 27, argon2=1 << 20, scrypt=1 << 20, pbkdf2=2_000_000, bcrypt=14, phpass=15)
 """Bounds of the API. What the service's own settings allow lies within them."""
 
-RAISED = Bounds(memory=1 << 30, argon2=1 << 22, scrypt=1 << 23, pbkdf2=10_000_000, bcrypt=16, phpass=18)
+RAISED = HashLimits(memory=1 << 30, argon2=1 << 22, scrypt=1 << 23, pbkdf2=10_000_000, bcrypt=16, phpass=18)
 """Bounds that an operator may choose for an import. A stored hash beyond them matches no password."""
 
 LEGACY = "$backend-auth"
@@ -52,17 +52,17 @@ BCRYPT_MAX_BYTES = 72
 
 _SALTS = range(1, 129)
 _DIGESTS = range(16, 129)
-_LARGEST_LN = 31
+_MAX_LN = 31
 _SCRYPT_BLOCKS = 1 << 20
 """Bytes that scrypt may use beside its table, so that a table as large as the bound is within it."""
 _ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLAIN = str.maketrans("-_.", "+/+")
 
-Compare = Callable[[bytes], bool]
+CompareFunction = Callable[[bytes], bool]
 """Tells whether the bytes of a password are right; computes exactly one hash, in the calling thread alone."""
 
 
-class Cost(NamedTuple):
+class HashCost(NamedTuple):
     """Estimated cost of one comparison: CPU seconds on a reference machine, and bytes of memory.
 
     The reference is one x86-64 core at 19 ms for argon2id with 19 MiB and two passes. The figures of one `algorithm`
@@ -78,12 +78,12 @@ class Cost(NamedTuple):
 class StoredHash(NamedTuple):
     """A parsed password hash. `prefix` is how many bytes of a password it covers, where it does not cover all."""
 
-    compare: Compare
-    cost: Cost
+    compare: CompareFunction
+    cost: HashCost
     prefix: int | None = None
 
 
-class UnfitHash(Exception):  # noqa: N818 - a refusal, told by its code
+class UnsupportedHash(Exception):  # noqa: N818 - a refusal, told by its code
     """A text that cannot be kept as a password hash. It is not said again in `sentence`.
 
     `rule` is the sentence without its subject.
@@ -94,7 +94,7 @@ class UnfitHash(Exception):  # noqa: N818 - a refusal, told by its code
     sentence: ClassVar[str] = f"The password hash {rule}"
 
 
-class CostlyHash(UnfitHash):
+class HashTooCostly(UnsupportedHash):
     """A well-formed hash that would take too much memory or time to compare with."""
 
     code = "hash_too_costly"
@@ -102,15 +102,15 @@ class CostlyHash(UnfitHash):
     sentence = f"The password hash {rule}"
 
 
-def read(text: str, bounds: Bounds = STANDARD) -> StoredHash:
+def parse_hash(text: str, bounds: HashLimits = STANDARD) -> StoredHash:
     """Parse a password hash; UnfitHash for an unknown or malformed one, CostlyHash for one beyond `bounds`."""
-    if len(text) > LONGEST or not text.isascii():
-        raise UnfitHash
+    if len(text) > MAX_HASH_LENGTH or not text.isascii():
+        raise UnsupportedHash
     for form, reader in _FORMS:
         found = form.fullmatch(text)
         if found:
             return reader(found, bounds)
-    raise UnfitHash
+    raise UnsupportedHash
 
 
 def bcrypt_cost(text: str) -> int | None:
@@ -119,12 +119,12 @@ def bcrypt_cost(text: str) -> int | None:
     return int(form[1]) if form else None
 
 
-def _argon2(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _argon2(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     memory, passes, lanes = int(found["m"]), int(found["t"]), int(found["p"])
     if memory << 10 > bounds.memory or memory * passes > bounds.argon2:
-        raise CostlyHash
+        raise HashTooCostly
     if not passes or not lanes or memory < 8 * lanes:
-        raise UnfitHash
+        raise UnsupportedHash
     salt, digest = _bytes(found["salt"], range(8, 129)), _bytes(found["hash"], _DIGESTS)
     kind, version = Type[found["kind"].upper()], int(found["version"] or 16)
 
@@ -145,7 +145,7 @@ def _argon2(found: re.Match[str], bounds: Bounds) -> StoredHash:
             raise HashingError(error_to_str(code))
         return hmac.compare_digest(bytes(ffi.buffer(out)), digest)
 
-    return StoredHash(compare, Cost(_sized("argon2", memory << 10), 5e-7 * memory * passes, memory << 10))
+    return StoredHash(compare, HashCost(_sized("argon2", memory << 10), 5e-7 * memory * passes, memory << 10))
 
 
 def _sized(algorithm: str, memory: int) -> str:
@@ -153,13 +153,13 @@ def _sized(algorithm: str, memory: int) -> str:
     return f"{algorithm}/{memory.bit_length()}"
 
 
-def _bcrypt(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _bcrypt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     text, prepare = found["text"], _PREPARED.get(found["prehash"])
     rounds = bcrypt_cost(text)
     if rounds is None or rounds < BCRYPT_MIN_COST:
-        raise UnfitHash
+        raise UnsupportedHash
     if rounds > bounds.bcrypt:
-        raise CostlyHash
+        raise HashTooCostly
 
     def compare(secret: bytes) -> bool:
         # Systems that hash a longer password as it is have cut it, so its first 72 bytes are the password until the
@@ -170,7 +170,7 @@ def _bcrypt(found: re.Match[str], bounds: Bounds) -> StoredHash:
         except ValueError:
             return False
 
-    return StoredHash(compare, Cost("bcrypt", 6e-5 * (1 << rounds)), None if prepare else BCRYPT_MAX_BYTES)
+    return StoredHash(compare, HashCost("bcrypt", 6e-5 * (1 << rounds)), None if prepare else BCRYPT_MAX_BYTES)
 
 
 _PREPARED: Mapping[str | None, Callable[[bytes], bytes]] = {
@@ -180,11 +180,11 @@ _PREPARED: Mapping[str | None, Callable[[bytes], bytes]] = {
 """Digests of a password that a system hashes with bcrypt in its place: Django, WordPress from 6.8 on."""
 
 
-def _phpass(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _phpass(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     power = _little_endian(found["ln"])
     salt, digest = found["salt"].encode(), _from_itoa64(found["hash"])
     if power > bounds.phpass:
-        raise CostlyHash
+        raise HashTooCostly
 
     def compare(secret: bytes) -> bool:
         made = _md5(salt + secret)
@@ -192,22 +192,22 @@ def _phpass(found: re.Match[str], bounds: Bounds) -> StoredHash:
             made = _md5(made + secret)
         return hmac.compare_digest(made, digest)
 
-    return StoredHash(compare, Cost("phpass", 4.5e-7 * (1 << power)))
+    return StoredHash(compare, HashCost("phpass", 4.5e-7 * (1 << power)))
 
 
 def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
-def _scrypt(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _scrypt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     power = int(found["ln"])
     # Ory writes N itself there; no system has ever used an N as small as 31.
-    count = 1 << power if power <= _LARGEST_LN else power
+    count = 1 << power if power <= _MAX_LN else power
     salt, digest = _bytes(found["salt"], _SALTS), _bytes(found["hash"], _DIGESTS)
     return _scrypted(count, int(found["r"]), int(found["p"]), salt, digest, bounds)
 
 
-def _scrypt_text_salt(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _scrypt_text_salt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     """Scrypt of Django and Werkzeug."""
     salt, digest = _text_salt(found)
     return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), salt, digest, bounds)
@@ -219,12 +219,12 @@ def _text_salt(found: re.Match[str]) -> tuple[bytes, bytes]:
     return found["salt"].encode(), digest
 
 
-def _scrypt_mcf(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _scrypt_mcf(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     power, block, lanes = (_little_endian(found[name]) for name in ("ln", "r", "p"))
     return _scrypted(1 << power, block, lanes, found["salt"].encode(), _from_itoa64(found["hash"]), bounds)
 
 
-def _scrypt_better_auth(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _scrypt_better_auth(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     # The salt is hexadecimal, and hashed as that text.
     stored = _scrypted(16_384, 16, 1, found["salt"].encode(), bytes.fromhex(found["hex"]), bounds)
     return stored._replace(
@@ -246,36 +246,36 @@ def _from_itoa64(text: str) -> bytes:
     return found
 
 
-def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes, bounds: Bounds) -> StoredHash:
+def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes, bounds: HashLimits) -> StoredHash:
     derive, cost = _derive_scrypt(count, block, lanes, salt, len(digest), bounds)
     return StoredHash(lambda secret: hmac.compare_digest(derive(secret), digest), cost)
 
 
 def _derive_scrypt(
-    count: int, block: int, lanes: int, salt: bytes, size: int, bounds: Bounds
-) -> tuple[Callable[[bytes], bytes], Cost]:
+    count: int, block: int, lanes: int, salt: bytes, size: int, bounds: HashLimits
+) -> tuple[Callable[[bytes], bytes], HashCost]:
     # OpenSSL counts the blocks of all lanes and two more beside the N of the table.
     memory = 128 * block * (count + lanes + 2)
     if memory > bounds.memory + _SCRYPT_BLOCKS or count * block * lanes > bounds.scrypt:
-        raise CostlyHash
+        raise HashTooCostly
     if count <= 1 or count & (count - 1) or not block or not lanes or len(salt) not in _SALTS:
-        raise UnfitHash
+        raise UnsupportedHash
     if count.bit_length() > 16 * block:
         # RFC 7914, section 2: N < 2^(128 r / 8). No scrypt computes such a hash.
-        raise UnfitHash
+        raise UnsupportedHash
 
     def derive(secret: bytes) -> bytes:
         return hashlib.scrypt(secret, salt=salt, n=count, r=block, p=lanes, maxmem=memory + (1 << 20), dklen=size)
 
     # The blocks are made by PBKDF2, which is most of it where N is small.
-    return derive, Cost(_sized("scrypt", memory), (3e-7 * count + 3e-6) * block * lanes, memory)
+    return derive, HashCost(_sized("scrypt", memory), (3e-7 * count + 3e-6) * block * lanes, memory)
 
 
-def _firebase(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _firebase(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     salt = _bytes(found["salt"], _SALTS) + _bytes(found["separator"] or "", range(65))
     signer, digest = _bytes(found["signer"], _DIGESTS), _bytes(found["hash"], _DIGESTS)
     # A shift by a hostile number would be the attack itself.
-    count = 1 << min(int(found["ln"]), _LARGEST_LN)
+    count = 1 << min(int(found["ln"]), _MAX_LN)
     derive, cost = _derive_scrypt(count, int(found["r"]), int(found.groupdict().get("p", 1)), salt, 32, bounds)
 
     def compare(secret: bytes) -> bool:
@@ -288,34 +288,34 @@ def _firebase(found: re.Match[str], bounds: Bounds) -> StoredHash:
     return StoredHash(compare, cost)
 
 
-def _pbkdf2(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _pbkdf2(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     size = found.groupdict().get("size")
     digest = _bytes(found["hash"], _DIGESTS)
     if size is not None and int(size) != len(digest):
-        raise UnfitHash
+        raise UnsupportedHash
     return _derived(found["name"] or "sha1", int(found["i"]), _bytes(found["salt"], _SALTS), digest, bounds)
 
 
-def _pbkdf2_text_salt(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _pbkdf2_text_salt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     """PBKDF2 of Django and Werkzeug."""
     return _derived(found["name"], int(found["i"]), *_text_salt(found), bounds)
 
 
-def _pbkdf2_aspnet(found: re.Match[str], bounds: Bounds) -> StoredHash:
+def _pbkdf2_aspnet(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     """PBKDF2 of ASP.NET Core Identity 3: a byte 1, then PRF, iterations and size of the salt in four bytes each."""
     raw = _bytes(found["hash"], range(13 + 16 + 16, 256))
     prf, iterations, size = (int.from_bytes(raw[start : start + 4]) for start in (1, 5, 9))
     salt, digest = raw[13 : 13 + size], raw[13 + size :]
     if prf >= len(_ASPNET_PRFS) or len(salt) != size or len(digest) not in _DIGESTS:
-        raise UnfitHash
+        raise UnsupportedHash
     return _derived(_ASPNET_PRFS[prf], iterations, salt, digest, bounds)
 
 
-def _derived(name: str, iterations: int, salt: bytes, digest: bytes, bounds: Bounds) -> StoredHash:
+def _derived(name: str, iterations: int, salt: bytes, digest: bytes, bounds: HashLimits) -> StoredHash:
     if iterations > bounds.pbkdf2:
-        raise CostlyHash
+        raise HashTooCostly
     if not iterations or len(salt) not in _SALTS:
-        raise UnfitHash
+        raise UnsupportedHash
     # The blocks of a derived key are computed each for itself. The first one has 20 to 64 bytes, which is enough to
     # compare, and Keycloak's four of SHA-1 would take four times as long.
     first = digest[: hashlib.new(name).digest_size]
@@ -324,20 +324,20 @@ def _derived(name: str, iterations: int, salt: bytes, digest: bytes, bounds: Bou
     def compare(secret: bytes) -> bool:
         return hmac.compare_digest(hashlib.pbkdf2_hmac(name, secret, salt, iterations, len(first)), first)
 
-    return StoredHash(compare, Cost(f"pbkdf2/{name}", seconds))
+    return StoredHash(compare, HashCost(f"pbkdf2/{name}", seconds))
 
 
-def _ldap(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+def _ldap(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
     name = {"": "sha1", "256": "sha256", "512": "sha512"}[found["size"]]
     raw = _bytes(found["hash"], range(1024))
     size = hashlib.new(name).digest_size
     digest, salt = raw[:size], raw[size:]
     if len(digest) != size or (len(salt) not in _SALTS if found["salted"] else salt):
-        raise UnfitHash
+        raise UnsupportedHash
     return _digested(lambda secret: hashlib.new(name, secret + salt).digest(), digest)
 
 
-def _digest_django(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+def _digest_django(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
     name, salt = found["name"], found["salt"].encode()
     return _digested(
         lambda secret: hashlib.new(name, salt + secret, usedforsecurity=False).digest(),
@@ -345,19 +345,19 @@ def _digest_django(found: re.Match[str], _bounds: Bounds) -> StoredHash:
     )
 
 
-def _hmac_werkzeug(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+def _hmac_werkzeug(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
     name, salt = found["name"], found["salt"].encode()
     return _digested(lambda secret: hmac.digest(salt, secret, name), _hexadecimal(found["hex"], name))
 
 
-def _digest_kratos(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+def _digest_kratos(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
     """Digest of Ory Kratos: `pf` is the text to hash, with {SALT} and {PASSWORD} in it."""
     name = found["name"]
     template, salt = _bytes(found["pf"] or "", range(257)) or b"{PASSWORD}", _bytes(found["salt"] or "", range(129))
     digest = _bytes(found["hash"], range(hashlib.new(name).digest_size, hashlib.new(name).digest_size + 1))
     if b"{PASSWORD}" not in template:
         # Every password would be right.
-        raise UnfitHash
+        raise UnsupportedHash
 
     def make(secret: bytes) -> bytes:
         text = _PLACEHOLDER.sub(lambda place: salt if place[0] == b"{SALT}" else secret, template)
@@ -366,12 +366,12 @@ def _digest_kratos(found: re.Match[str], _bounds: Bounds) -> StoredHash:
     return _digested(make, digest)
 
 
-def _hmac_kratos(found: re.Match[str], _bounds: Bounds) -> StoredHash:
+def _hmac_kratos(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
     name, key = found["name"], _bytes(found["key"], _SALTS)
     try:
         text = _bytes(found["hash"], range(257)).decode()
     except UnicodeDecodeError:
-        raise UnfitHash from None
+        raise UnsupportedHash from None
     return _digested(lambda secret: hmac.digest(key, secret, name), _hexadecimal(text, name))
 
 
@@ -380,14 +380,14 @@ def _hexadecimal(text: str, name: str) -> bytes:
     try:
         digest = bytes.fromhex(text)
     except ValueError:
-        raise UnfitHash from None
+        raise UnsupportedHash from None
     if len(digest) != hashlib.new(name).digest_size:
-        raise UnfitHash
+        raise UnsupportedHash
     return digest
 
 
 def _digested(make: Callable[[bytes], bytes], digest: bytes) -> StoredHash:
-    return StoredHash(lambda secret: hmac.compare_digest(make(secret), digest), Cost("digest", 1e-6))
+    return StoredHash(lambda secret: hmac.compare_digest(make(secret), digest), HashCost("digest", 1e-6))
 
 
 def _bytes(text: str, sizes: range) -> bytes:
@@ -396,9 +396,9 @@ def _bytes(text: str, sizes: range) -> bytes:
     try:
         found = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except binascii.Error:
-        raise UnfitHash from None
+        raise UnsupportedHash from None
     if len(found) not in sizes:
-        raise UnfitHash
+        raise UnsupportedHash
     return found
 
 
@@ -416,7 +416,7 @@ def _form(pattern: str) -> re.Pattern[str]:
 _ASPNET_PRFS = ("sha1", "sha256", "sha512")
 _PLACEHOLDER = re.compile(rb"\{(?:SALT|PASSWORD)\}")
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Bounds], StoredHash]], ...] = (
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], HashLimits], StoredHash]], ...] = (
     # Argon2: PHC; Django; OpenLDAP and Dovecot; Spring Security (which writes an @).
     (
         _form(

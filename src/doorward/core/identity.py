@@ -18,32 +18,32 @@ from doorward.core.characters import (
     has_unstable,
     is_white_space,
 )
-from doorward.core.errors import Shortcoming, require
+from doorward.core.errors import RuleViolation, require
 
-MOST_CHARACTERS = 256
-MOST_BYTES = 512
-MOST_CANONICAL_BYTES = 1024
+MAX_NAME_CHARACTERS = 256
+MAX_NAME_BYTES = 512
+MAX_CANONICAL_BYTES = 1024
 
-_EMPTY = Shortcoming("any.empty", "is not allowed to be empty")
-_CHARACTERS = Shortcoming(
-    "string.max", f"length must be less than or equal to {MOST_CHARACTERS} characters long", MOST_CHARACTERS
+_EMPTY = RuleViolation("any.empty", "is not allowed to be empty")
+_CHARACTERS = RuleViolation(
+    "string.max", f"length must be less than or equal to {MAX_NAME_CHARACTERS} characters long", MAX_NAME_CHARACTERS
 )
-_BYTES = Shortcoming("string.max", f"must not take more than {MOST_BYTES} bytes", MOST_BYTES)
-_CANONICAL = Shortcoming(
+_BYTES = RuleViolation("string.max", f"must not take more than {MAX_NAME_BYTES} bytes", MAX_NAME_BYTES)
+_CANONICAL = RuleViolation(
     "string.max",
-    f"must not take more than {MOST_CANONICAL_BYTES} bytes in its canonical form (NFKC, casefolded)",
-    MOST_CANONICAL_BYTES,
+    f"must not take more than {MAX_CANONICAL_BYTES} bytes in its canonical form (NFKC, casefolded)",
+    MAX_CANONICAL_BYTES,
 )
-_INVISIBLE = Shortcoming("string.visible", "must not contain invisible characters")
-_UNSTABLE = Shortcoming(
+_INVISIBLE = RuleViolation("string.visible", "must not contain invisible characters")
+_UNSTABLE = RuleViolation(
     "string.stable", "must not contain characters so new that their canonical form differs between versions of Unicode"
 )
-_SPACE = Shortcoming("string.space", "must not begin or end with white space, or have more than one in a row")
-_SEGMENT = Shortcoming(
+_SPACE = RuleViolation("string.space", "must not begin or end with white space, or have more than one in a row")
+_SEGMENT = RuleViolation(
     "string.segment",
     "must not have a path segment that URL normalisation removes: one or two dots, or an empty one at either end",
 )
-_EMAIL = Shortcoming("string.email", "must be a valid email")
+_EMAIL = RuleViolation("string.email", "must be a valid email")
 
 _SLASHES = re.compile(r"[/\\]")
 
@@ -55,56 +55,56 @@ def canonical(name: str) -> str:
 
 def check_login(login: str) -> None:
     """Return where a user may be given this login; ValidationFailed otherwise."""
-    require(login_faults(login), "login")
+    require(login_violations(login), "login")
 
 
 def check_email(address: str) -> None:
     """Return where a tenant or a user may be given this e-mail address; ValidationFailed otherwise."""
-    require(email_faults(address), "email")
+    require(email_violations(address), "email")
 
 
-def login_faults(login: str) -> list[Shortcoming]:
+def login_violations(login: str) -> list[RuleViolation]:
     """Return the first rule that a new login breaks, as a list of one; an empty list where it may be given."""
-    return list(islice(_login_faults(login), 1))
+    return list(islice(_login_violations(login), 1))
 
 
-def email_faults(address: str) -> list[Shortcoming]:
+def email_violations(address: str) -> list[RuleViolation]:
     """Return the first rule that a new e-mail address breaks, as a list of one; an empty list where it may be given.
 
     The shape is judged by the predecessor's lenient rule: `a@localhost`, IP literals and internationalised addresses
     pass; `test.test.com` does not.
     """
-    found = list(islice(_identifier_faults(address), 1))
+    found = list(islice(_identifier_violations(address), 1))
     if found and found[0].rule in {"string.max", "any.empty"}:
         return found
     return [_EMAIL] if found or not _has_email_shape(address) else []
 
 
-def existing_email_faults(address: str) -> list[Shortcoming]:
+def existing_email_violations(address: str) -> list[RuleViolation]:
     """Return what excludes that any tenant has this e-mail address: rules that held before those of identifiers did."""
     return [_EMAIL] if has_invisible_in_text(address) or not _has_email_shape(address) else []
 
 
-def device_faults(device: str) -> list[Shortcoming]:
+def device_violations(device: str) -> list[RuleViolation]:
     """Return the first rule that a device id breaks, as a list of one; an empty list where it may be given."""
     return [_INVISIBLE] if has_invisible(device) else []
 
 
-def text_faults(text: str) -> list[Shortcoming]:
+def text_violations(text: str) -> list[RuleViolation]:
     """Return the first rule that free text breaks, as a list of one; an empty list where it may be given."""
     return [_INVISIBLE] if has_invisible_in_text(text) else []
 
 
-def _login_faults(login: str) -> Iterator[Shortcoming]:
-    yield from _identifier_faults(login)
+def _login_violations(login: str) -> Iterator[RuleViolation]:
+    yield from _identifier_violations(login)
     if _has_removed_segment(login):
         yield _SEGMENT
 
 
-def _identifier_faults(name: str) -> Iterator[Shortcoming]:
+def _identifier_violations(name: str) -> Iterator[RuleViolation]:
     if not name:
         yield _EMPTY
-    if len(name) > MOST_CHARACTERS:
+    if len(name) > MAX_NAME_CHARACTERS:
         yield _CHARACTERS
     if has_invisible(name):
         yield _INVISIBLE
@@ -112,10 +112,10 @@ def _identifier_faults(name: str) -> Iterator[Shortcoming]:
         yield _UNSTABLE
     if has_stray_space(name):
         yield _SPACE
-    if len(name.encode()) > MOST_BYTES:
+    if len(name.encode()) > MAX_NAME_BYTES:
         yield _BYTES
     # One character may become eighteen: indexes and cursors hold the canonical form, so that is what is bounded.
-    if not name.isascii() and len(canonical(name).encode()) > MOST_CANONICAL_BYTES:
+    if not name.isascii() and len(canonical(name).encode()) > MAX_CANONICAL_BYTES:
         yield _CANONICAL
 
 

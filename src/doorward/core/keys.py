@@ -15,7 +15,7 @@ PREFIX = b"dw_"
 _FORM = re.compile(rb"dw_([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{22})[A-Za-z0-9_-]{43}")
 
 
-class PresentedKey(NamedTuple):
+class ParsedApiKey(NamedTuple):
     """An API key in the right form, of which nothing is believed yet."""
 
     id: str
@@ -23,15 +23,15 @@ class PresentedKey(NamedTuple):
     digest: bytes
 
 
-def new_key(tenant_id: str) -> tuple[str, PresentedKey]:
+def new_api_key(tenant_id: str) -> tuple[str, ParsedApiKey]:
     """Return the text of a new key of the tenant, which nobody keeps, and what is known of it."""
     key_id = secrets.token_urlsafe(16)
     owner = base64.urlsafe_b64encode(UUID(tenant_id).bytes).decode().rstrip("=")
     text = f"dw_{owner}{key_id}{secrets.token_urlsafe(32)}"
-    return text, PresentedKey(key_id, tenant_id, hashlib.sha256(text.encode()).digest())
+    return text, ParsedApiKey(key_id, tenant_id, hashlib.sha256(text.encode()).digest())
 
 
-def parse_key(credential: bytes) -> PresentedKey | None:
+def parse_api_key(credential: bytes) -> ParsedApiKey | None:
     """Return an API key in its parts, or None where `credential` has not the form of one."""
     form = _FORM.fullmatch(credential)
     if form is None:
@@ -40,4 +40,4 @@ def parse_key(credential: bytes) -> PresentedKey | None:
         owner = UUID(bytes=base64.urlsafe_b64decode(form[1] + b"=="))
     except (NotBase64, ValueError):
         return None
-    return PresentedKey(form[2].decode(), str(owner), hashlib.sha256(credential).digest())
+    return ParsedApiKey(form[2].decode(), str(owner), hashlib.sha256(credential).digest())

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from doorward.core.errors import Refusal
-from doorward.core.hash_formats import Cost
-from doorward.core.passwords import Passwords
+from doorward.core.hash_formats import HashCost
+from doorward.core.passwords import PasswordHasherPool
 from doorward.core.ports import AccountStore, Clock
 from doorward.core.throttle import TENANTS
 
@@ -22,10 +22,10 @@ _REMEMBERED = 10_000
 
 
 @dataclass(slots=True)
-class _Costliest:
+class _CostliestHash:
     """The hash of a realm that costs most, and when it was last seen; when a sample was last taken."""
 
-    cost: Cost | None = None
+    cost: HashCost | None = None
     seen_at: int = 0
     sampled_at: int | None = None
 
@@ -43,14 +43,14 @@ class LoginTiming:
     """
 
     accounts: AccountStore
-    passwords: Passwords
+    passwords: PasswordHasherPool
     clock: Clock
     least: float = 0.2
-    _known: dict[str, _Costliest] = field(default_factory=dict)
+    _known: dict[str, _CostliestHash] = field(default_factory=dict)
 
-    def note(self, realm: str, cost: Cost) -> None:
+    def record_cost(self, realm: str, cost: HashCost) -> None:
         """Remember that a hash of this cost is stored for an account of a realm (a tenant's id, or TENANTS)."""
-        known, now = self._of(realm), self.clock()
+        known, now = self._costliest_of(realm), self.clock()
         if known.cost is None or cost.seconds >= known.cost.seconds or now - known.seen_at > _REMEMBERED_FOR:
             known.cost, known.seen_at = cost, now
 
@@ -61,7 +61,7 @@ class LoginTiming:
 
     async def duration(self, realm: str) -> float:
         """Return how many seconds a refused login of the realm has to take now."""
-        known, now = self._of(realm), self.clock()
+        known, now = self._costliest_of(realm), self.clock()
         if known.sampled_at is None or now - known.sampled_at > _SAMPLED_EVERY:
             known.sampled_at = now
             await self._sample(realm)
@@ -80,7 +80,7 @@ class LoginTiming:
             # The login was refused already; what is known of other hashes has to do.
             return
         for number, stored in enumerate(found):
-            self.note(realm, self.passwords.cost(stored))
+            self.record_cost(realm, self.passwords.cost(stored))
             if number % _AT_A_TIME == _AT_A_TIME - 1:
                 await asyncio.sleep(0)
 
@@ -89,10 +89,10 @@ class LoginTiming:
             return [tenant.password_hash for tenant in await self.accounts.list_tenants(after=after, limit=limit)]
         return await self.accounts.list_password_hashes(realm, after=after, limit=limit)
 
-    def _of(self, realm: str) -> _Costliest:
+    def _costliest_of(self, realm: str) -> _CostliestHash:
         known = self._known.get(realm)
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 del self._known[next(iter(self._known))]
-            known = self._known[realm] = _Costliest()
+            known = self._known[realm] = _CostliestHash()
         return known

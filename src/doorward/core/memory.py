@@ -23,7 +23,7 @@ def prepare_to_serve() -> None:
     _call("mallopt", _ARENA_MAX, 1)
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Give memory that is allocated and not used back to the system. Takes a millisecond or two: not for the loop."""
     _call("malloc_trim", 0)
 

@@ -5,21 +5,21 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import uuid4
 
-from doorward.core.audit import SERVICE, event, read
+from doorward.core.audit import SERVICE, event, parse_entry
 from doorward.core.errors import Conflict, TenantExists, require
-from doorward.core.identity import canonical, check_email, email_faults, login_faults
+from doorward.core.identity import canonical, check_email, email_violations, login_violations
 from doorward.core.model import Caller, Event, Tenant
-from doorward.core.password_policy import tenant_rule
-from doorward.core.passwords import Passwords
+from doorward.core.password_policy import tenant_password_violations
+from doorward.core.passwords import PasswordHasherPool
 from doorward.core.ports import AccountStore, AuditStore, Clock, RevocationScope, SessionStore
-from doorward.core.tenant_settings import PasswordPolicy, TenantSettings, settings_of, write
-from doorward.core.throttle import TENANTS, Throttle
+from doorward.core.tenant_settings import PasswordPolicy, TenantSettings, decode_settings, encode_settings
+from doorward.core.throttle import TENANTS, RateLimiter
 
 _PAGE = 200
 _TRIES = 5
 
 
-class NoSuchTenant(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class UnknownTenant(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
     """An operator named a tenant that there is not."""
 
 
@@ -27,26 +27,26 @@ async def find_tenant(accounts: AccountStore, name: str) -> Tenant:
     """Return the tenant of this id or e-mail address; NoSuchTenant."""
     tenant = await (accounts.tenant_by_email(name) if "@" in name else accounts.tenant_by_id(name))
     if tenant is None:
-        raise NoSuchTenant(f"There is no tenant {name}.")
+        raise UnknownTenant(f"There is no tenant {name}.")
     return tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Operations:
+class OperatorService:
     """Acts on any tenant, for an operator."""
 
     accounts: AccountStore
     sessions: SessionStore
     audit: AuditStore
-    passwords: Passwords
-    throttle: Throttle
+    passwords: PasswordHasherPool
+    rate_limits: RateLimiter
     clock: Clock
 
-    async def find(self, name: str) -> Tenant:
+    async def find_tenant(self, name: str) -> Tenant:
         """Return the tenant of this id or e-mail address; NoSuchTenant."""
         return await find_tenant(self.accounts, name)
 
-    async def tenants(self) -> AsyncIterator[Tenant]:
+    async def list_tenants(self) -> AsyncIterator[Tenant]:
         """Yield every tenant, by canonical e-mail address."""
         after = ""
         while page := await self.accounts.list_tenants(after=after, limit=_PAGE):
@@ -54,61 +54,61 @@ class Operations:
                 yield tenant
             after = canonical(page[-1].email)
 
-    async def create(self, email: str, password: str, policy: PasswordPolicy | None = None) -> Tenant:
+    async def create_tenant(self, email: str, password: str, policy: PasswordPolicy | None = None) -> Tenant:
         """Create a tenant, with a policy for its users' passwords and no session yet.
 
         TenantExists where the address is taken; ValidationFailed for an address or a password that no tenant may be
         given.
         """
         check_email(email)
-        require(tenant_rule(password), "password")
+        require(tenant_password_violations(password), "password")
         if await self.accounts.tenant_by_email(email):
             raise TenantExists
         secret = await self.passwords.hash(password, group=TENANTS)
-        settings = write(TenantSettings(password_policy=policy or PasswordPolicy()))
+        settings = encode_settings(TenantSettings(password_policy=policy or PasswordPolicy()))
         tenant = Tenant(str(uuid4()), email, secret, credentials=1, created_at=self.clock(), settings=settings)
-        created = event(operator(tenant.id), tenant.created_at, "tenant.create")
+        created = event(operator_caller(tenant.id), tenant.created_at, "tenant.create")
         if not await self.accounts.add_tenant(tenant, events=[created]):
             raise TenantExists
         return tenant
 
-    async def set_password(self, tenant: Tenant, password: str) -> None:
+    async def set_tenant_password(self, tenant: Tenant, password: str) -> None:
         """Give a tenant a new password, forgive its failures, and end its own sessions; NoSuchTenant, Conflict.
 
         ValidationFailed for a password that does not meet the tenants' rule.
         """
-        require(tenant_rule(password), "password")
+        require(tenant_password_violations(password), "password")
         secret = await self.passwords.hash(password, group=TENANTS)
         for _ in range(_TRIES):
-            before = await self.find(tenant.id)
+            before = await self.find_tenant(tenant.id)
             after = replace(before, password_hash=secret, credentials=before.credentials + 1)
-            changed = event(operator(tenant.id), self.clock(), "tenant.password")
+            changed = event(operator_caller(tenant.id), self.clock(), "tenant.password")
             if await self.accounts.change_tenant(after, events=[changed], revokes=RevocationScope(tenant.id)):
                 await self.sessions.revoke_tenant(tenant.id)
-                await self.throttle.pardon(TENANTS, before.email)
+                await self.rate_limits.reset_failures(TENANTS, before.email)
                 return
         raise Conflict
 
-    async def unlock(self, tenant: Tenant) -> None:
+    async def unlock_tenant(self, tenant: Tenant) -> None:
         """Clear the failed logins counted for a tenant."""
-        await self.audit.record(event(operator(tenant.id), self.clock(), "tenant.unlock"))
-        await self.throttle.pardon(TENANTS, tenant.email)
+        await self.audit.record(event(operator_caller(tenant.id), self.clock(), "tenant.unlock"))
+        await self.rate_limits.reset_failures(TENANTS, tenant.email)
 
-    async def end_sessions(self, tenant_id: str) -> None:
+    async def revoke_sessions(self, tenant_id: str) -> None:
         """End every session of a tenant and of its users; its API keys go on."""
-        ended = event(operator(tenant_id), self.clock(), "tenant.revoke_all")
+        ended = event(operator_caller(tenant_id), self.clock(), "tenant.revoke_all")
         await self.sessions.revoke_users_of(tenant_id, events=[ended])
         await self.sessions.revoke_tenant(tenant_id)
 
-    async def end_everybody(self) -> int:
+    async def revoke_all_sessions(self) -> int:
         """End every session of every tenant and user; return how many tenants there are. API keys go on."""
         count = 0
-        async for tenant in self.tenants():
-            await self.end_sessions(tenant.id)
+        async for tenant in self.list_tenants():
+            await self.revoke_sessions(tenant.id)
             count += 1
         return count
 
-    async def note(self, done: Event) -> None:
+    async def record_event(self, done: Event) -> None:
         """Keep in the service's own log what was done to it (the events below)."""
         await self.audit.record(done)
 
@@ -135,7 +135,7 @@ async def survey_names(accounts: AccountStore, *, most: int, examples: int) -> N
         if examined == most:
             return NameSurvey(examined, complete=False, refused=refused, examples=found)
         examined += 1
-        if email_faults(tenant_email) if login is None else login_faults(login):
+        if email_violations(tenant_email) if login is None else login_violations(login):
             refused += 1
             if len(found) < examples:
                 found.append((tenant_email, login))
@@ -156,22 +156,22 @@ async def _names(accounts: AccountStore) -> AsyncIterator[tuple[str, str | None]
         after_tenant = canonical(tenants[-1].email)
 
 
-async def longest_session(accounts: AccountStore, default: int) -> int:
+async def longest_session_lifetime(accounts: AccountStore, default: int) -> int:
     """Return the longest lifetime in seconds that a new session of any user may have, at least the `default` one."""
     longest, after = default, ""
     while tenants := await accounts.list_tenants(after=after, limit=_PAGE):
-        longest = max(longest, *(settings_of(tenant).session_lifetime or 0 for tenant in tenants))
+        longest = max(longest, *(decode_settings(tenant).session_lifetime or 0 for tenant in tenants))
         after = canonical(tenants[-1].email)
     return longest
 
 
-async def stopped_signing(log: AuditStore, kid: str) -> int | None:
+async def signing_stopped_at(log: AuditStore, kid: str) -> int | None:
     """Return when another master key replaced this one as the signing key; None where the log has no record of it."""
     replaced: int | None = None
     before: int | None = None
     while page := await log.page(SERVICE, before=before, limit=_PAGE):
         for entry in page:
-            noted = read(entry)
+            noted = parse_entry(entry)
             if noted["action"] == "operator.key_activate":
                 if noted["subject"] == kid:
                     return replaced
@@ -182,26 +182,26 @@ async def stopped_signing(log: AuditStore, kid: str) -> int | None:
     return replaced
 
 
-def operator(tenant_id: str = SERVICE) -> Caller:
+def operator_caller(tenant_id: str = SERVICE) -> Caller:
     """Return the operator, acting on a tenant or on the service."""
     return Caller(tenant_id, "operator")
 
 
-def key_added(at: int, kid: str) -> Event:
+def key_added_event(at: int, kid: str) -> Event:
     """Return the event of a master key that verifies from now on."""
-    return event(operator(), at, "operator.key_add", subject=kid)
+    return event(operator_caller(), at, "operator.key_add", subject=kid)
 
 
-def key_activated(at: int, kid: str) -> Event:
+def key_activated_event(at: int, kid: str) -> Event:
     """Return the event of a master key that signs from now on."""
-    return event(operator(), at, "operator.key_activate", subject=kid)
+    return event(operator_caller(), at, "operator.key_activate", subject=kid)
 
 
-def key_retired(at: int, kid: str) -> Event:
+def key_retired_event(at: int, kid: str) -> Event:
     """Return the event of a master key that is worth nothing any more."""
-    return event(operator(), at, "operator.key_retire", subject=kid)
+    return event(operator_caller(), at, "operator.key_retire", subject=kid)
 
 
-def restored(at: int, taken_at: int) -> Event:
+def restored_event(at: int, taken_at: int) -> Event:
     """Return the event of a backup, taken at `taken_at`, that was put back."""
-    return event(operator(), at, "operator.restore", subject=str(taken_at))
+    return event(operator_caller(), at, "operator.restore", subject=str(taken_at))

@@ -9,35 +9,35 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
-from doorward.core.errors import Shortcoming
-from doorward.core.hash_formats import UnfitHash, read
+from doorward.core.errors import RuleViolation
+from doorward.core.hash_formats import UnsupportedHash, parse_hash
 from doorward.core.identity import canonical
-from doorward.core.passwords import MAX_CHARACTERS
+from doorward.core.passwords import MAX_PASSWORD_CHARACTERS
 from doorward.core.tenant_settings import PasswordPolicy
 
-SHORTEST_OF_TENANT = 6
+MIN_TENANT_PASSWORD_LENGTH = 6
 """The fewest characters of a tenant's password."""
 
 _CLASSES = "must contain a lowercase letter, an uppercase letter and a digit"
-_SHORTEST_WORD = 4
-_LONGEST_PERIOD = 4
+_MIN_WORD_LENGTH = 4
+_MAX_PERIOD = 4
 _ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop")
 _EDGES = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 _LEET = str.maketrans("@4310$57", "aaeiosst")
 
 
-def tenant_rule(password: str) -> list[Shortcoming]:
+def tenant_password_violations(password: str) -> list[RuleViolation]:
     """Return which parts of the published rule for tenants' passwords one does not meet."""
-    found: list[Shortcoming] = []
-    if len(password) < SHORTEST_OF_TENANT:
-        text = f"length must be at least {SHORTEST_OF_TENANT} characters long"
-        found.append(Shortcoming("string.min", text, SHORTEST_OF_TENANT))
+    found: list[RuleViolation] = []
+    if len(password) < MIN_TENANT_PASSWORD_LENGTH:
+        text = f"length must be at least {MIN_TENANT_PASSWORD_LENGTH} characters long"
+        found.append(RuleViolation("string.min", text, MIN_TENANT_PASSWORD_LENGTH))
     if not has_classes(password):
-        found.append(Shortcoming("string.regex.base", _CLASSES))
+        found.append(RuleViolation("string.regex.base", _CLASSES))
     return found + _oversize(password)
 
 
-def user_rule(policy: PasswordPolicy, password: str, context: Iterable[str]) -> list[Shortcoming]:
+def user_password_violations(policy: PasswordPolicy, password: str, context: Iterable[str]) -> list[RuleViolation]:
     """Return which parts of a tenant's policy a password of one of its users does not meet.
 
     `context` is what an attacker who guesses knows: login, e-mail address, tenant.
@@ -48,20 +48,20 @@ def user_rule(policy: PasswordPolicy, password: str, context: Iterable[str]) -> 
     normal = unicodedata.normalize("NFC", password)
     if policy.min_length is not None and len(normal) < policy.min_length:
         text = f"length must be at least {policy.min_length} characters long"
-        found.append(Shortcoming("password_too_short", text, policy.min_length))
+        found.append(RuleViolation("password_too_short", text, policy.min_length))
     if policy.require_classes and not has_classes(normal):
-        found.append(Shortcoming("password_too_simple", _CLASSES))
+        found.append(RuleViolation("password_too_simple", _CLASSES))
     if policy.block_common and (reason := guessable(normal, context)):
-        found.append(Shortcoming("password_too_common", reason))
+        found.append(RuleViolation("password_too_common", reason))
     return found
 
 
-def hash_rule(text: str) -> list[Shortcoming]:
+def hash_violations(text: str) -> list[RuleViolation]:
     """Return why a text cannot be stored as a password hash that was made elsewhere."""
     try:
-        read(text)
-    except UnfitHash as unfit:
-        return [Shortcoming(unfit.code, unfit.rule)]
+        parse_hash(text)
+    except UnsupportedHash as unfit:
+        return [RuleViolation(unfit.code, unfit.rule)]
     return []
 
 
@@ -78,7 +78,7 @@ def guessable(password: str, context: Iterable[str]) -> str:
     """Return why a password is among the first that are tried, as the rest of a sentence; "" if it is not."""
     plain = canonical(password)
     stem = _EDGES.sub("", plain)
-    if _is_common(plain) or (len(stem) >= _SHORTEST_WORD and _is_common(stem)) or _is_common(plain.translate(_LEET)):
+    if _is_common(plain) or (len(stem) >= _MIN_WORD_LENGTH and _is_common(stem)) or _is_common(plain.translate(_LEET)):
         return "is one of the most common passwords, or one with something added"
     if _repeats(plain):
         return "repeats itself"
@@ -90,11 +90,11 @@ def guessable(password: str, context: Iterable[str]) -> str:
     return ""
 
 
-def _oversize(password: str) -> list[Shortcoming]:
-    if len(password) <= MAX_CHARACTERS:
+def _oversize(password: str) -> list[RuleViolation]:
+    if len(password) <= MAX_PASSWORD_CHARACTERS:
         return []
-    text = f"length must be less than or equal to {MAX_CHARACTERS} characters long"
-    return [Shortcoming("string.max", text, MAX_CHARACTERS)]
+    text = f"length must be less than or equal to {MAX_PASSWORD_CHARACTERS} characters long"
+    return [RuleViolation("string.max", text, MAX_PASSWORD_CHARACTERS)]
 
 
 @cache
@@ -109,13 +109,15 @@ def _is_common(text: str) -> bool:
 
 def _repeats(text: str) -> bool:
     return any(
-        text == (text[:period] * len(text))[: len(text)] for period in range(1, min(_LONGEST_PERIOD, len(text) - 1) + 1)
+        text == (text[:period] * len(text))[: len(text)] for period in range(1, min(_MAX_PERIOD, len(text) - 1) + 1)
     )
 
 
 def _walks(text: str, row: str) -> bool:
     # Alphabet and rows of keys, forwards or backwards, once or again and again.
-    return len(text) >= _SHORTEST_WORD and any(text in line * (len(text) // len(line) + 2) for line in (row, row[::-1]))
+    return len(text) >= _MIN_WORD_LENGTH and any(
+        text in line * (len(text) // len(line) + 2) for line in (row, row[::-1])
+    )
 
 
 def _words(context: Iterable[str]) -> set[str]:
@@ -123,4 +125,4 @@ def _words(context: Iterable[str]) -> set[str]:
     for name in context:
         whole = canonical(name)
         found |= {whole, *re.split(r"[\W_]+", whole)}
-    return {word for word in found if len(word) >= _SHORTEST_WORD}
+    return {word for word in found if len(word) >= _MIN_WORD_LENGTH}

@@ -21,16 +21,16 @@ from typing import NamedTuple, TypeVar
 import argon2
 
 from doorward.core import hash_formats
-from doorward.core.durations import Durations
+from doorward.core.durations import DurationHistogram
 from doorward.core.fairness import FairSemaphore, Job, MemoryBudget
 from doorward.core.hash_costs import CostModel
-from doorward.core.hash_formats import Compare, Cost, UnfitHash
-from doorward.core.memory import give_back
+from doorward.core.hash_formats import CompareFunction, HashCost, UnsupportedHash
+from doorward.core.memory import release_memory
 
 log = logging.getLogger(__name__)
 
-MAX_CHARACTERS = 256
-MAX_BYTES = 1024
+MAX_PASSWORD_CHARACTERS = 256
+MAX_PASSWORD_BYTES = 1024
 
 _NICE = 10
 _NICE_COSTLY = 15
@@ -59,33 +59,33 @@ class Argon2Parameters:
     lanes: int = 1
 
 
-class Match(NamedTuple):
+class PasswordMatch(NamedTuple):
     """Whether the password was right, and whether its hash should be made anew with today's parameters."""
 
     right: bool
     outdated: bool = False
 
 
-class Proof(NamedTuple):
+class PasswordProof(NamedTuple):
     """What a password proved, and the hash that should be kept instead of the outdated one, if that could be made.
 
     `cost` is that of the stored hash, or of the decoy.
     """
 
-    match: Match
-    cost: Cost
+    match: PasswordMatch
+    cost: HashCost
     renewed: str | None = None
 
 
-class Comparison(NamedTuple):
+class HashComparison(NamedTuple):
     """A parsed stored hash. `stored` is None for the decoy, which matches no password.
 
     `prefix` is how many bytes of a password the hash covers, where it does not cover all.
     """
 
     stored: str | None
-    compare: Compare
-    cost: Cost
+    compare: CompareFunction
+    cost: HashCost
     prefix: int | None = None
 
 
@@ -107,34 +107,34 @@ class Hasher:
         began = self.timer()
         decoy = self._argon2.hash(secrets.token_urlsafe())
         took = self.timer() - began
-        self.costs = CostModel(hash_formats.read(decoy).cost, took)
+        self.costs = CostModel(hash_formats.parse_hash(decoy).cost, took)
         self._decoy = self.parse(decoy)._replace(stored=None)
 
     def hash(self, password: str) -> str:
         """Return the argon2id hash of a password in the PHC string format."""
         return self._argon2.hash(unicodedata.normalize("NFC", password))
 
-    def match(self, password: str, stored: str | None) -> Match:
+    def match(self, password: str, stored: str | None) -> PasswordMatch:
         """Compare a password with a stored hash; see `parse` and `compare`."""
         return self.compare(password, self.parse(stored))
 
-    def parse(self, stored: str | None) -> Comparison:
+    def parse(self, stored: str | None) -> HashComparison:
         """Parse a stored hash; return the decoy where it is missing, unreadable or beyond the bounds."""
         try:
-            compare, cost, prefix = hash_formats.read(stored or "", hash_formats.RAISED)
-        except UnfitHash:
+            compare, cost, prefix = hash_formats.parse_hash(stored or "", hash_formats.RAISED)
+        except UnsupportedHash:
             return self._decoy
         if self._parallel and stored and stored.startswith(self._own):
             compare = partial(self._verify, stored)
-        return Comparison(stored, compare, cost, prefix)
+        return HashComparison(stored, compare, cost, prefix)
 
-    def cost(self, stored: str | None) -> Cost:
+    def cost(self, stored: str | None) -> HashCost:
         """Return what a comparison with a stored hash costs, or with the decoy in its place."""
         if stored and stored.startswith(self._own):
             return self.costs.native
         return self.parse(stored).cost
 
-    def compare(self, password: str, against: Comparison) -> Match:
+    def compare(self, password: str, against: HashComparison) -> PasswordMatch:
         """Compare a password with a parsed hash; always exactly one hash is computed, the decoy's included.
 
         Right for a hash of another format, or of other parameters, is outdated. A comparison that fails for a reason of
@@ -148,22 +148,22 @@ class Hasher:
             secret = (unicodedata.normalize("NFC", password) if ours else password).encode()
             right = against.compare(secret)
         except UnicodeEncodeError:
-            return Match(right=False)
+            return PasswordMatch(right=False)
         except Exception as error:  # noqa: BLE001 - a wrong password is counted as a failure, an error 500 is not
             log.warning(
                 "password comparison failed, treated as a wrong password",
                 extra={"algorithm": against.cost.algorithm, "error": type(error).__name__},
             )
-            return Match(right=False)
+            return PasswordMatch(right=False)
         if stored is None or not right:
-            return Match(right=False)
+            return PasswordMatch(right=False)
         if against.prefix is not None and len(secret) > against.prefix:
             log.info(
                 "long password verified by its first %d bytes: its imported hash covers no more",
                 against.prefix,
                 extra={"algorithm": against.cost.algorithm},
             )
-        return Match(right=True, outdated=not ours or self._argon2.check_needs_rehash(stored))
+        return PasswordMatch(right=True, outdated=not ours or self._argon2.check_needs_rehash(stored))
 
     def _verify(self, stored: str, secret: bytes) -> bool:
         """Compare with one of the service's own hashes, its lanes in parallel."""
@@ -173,7 +173,7 @@ class Hasher:
             return False
 
 
-def give_way(nicer: int = _NICE) -> None:
+def lower_priority(nicer: int = _NICE) -> None:
     """Make the calling thread nicer than the process it is in."""
     # Linux schedules threads, and niceness is per thread there: hashing must never keep the event loop waiting.
     thread = threading.get_native_id()
@@ -183,9 +183,11 @@ def give_way(nicer: int = _NICE) -> None:
 class _Pool:
     """Threads of one niceness, and the fair queue before them."""
 
-    def __init__(self, name: str, threads: int, nicer: int, *, patience: float, memory: MemoryBudget) -> None:
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=give_way, initargs=(nicer,))
-        self.slots = FairSemaphore(threads, patience=patience, memory=memory)
+    def __init__(self, name: str, threads: int, nicer: int, *, max_wait: float, memory: MemoryBudget) -> None:
+        self.threads = ThreadPoolExecutor(
+            threads, thread_name_prefix=name, initializer=lower_priority, initargs=(nicer,)
+        )
+        self.slots = FairSemaphore(threads, max_wait=max_wait, memory=memory)
         # Wall time of its hashes, by their CPU time: how busy the machine is.
         self.slowdown = 1.0
 
@@ -195,7 +197,7 @@ class _Pool:
             self.slowdown += (max(1.0, wall / spent) - self.slowdown) * _LATEST
 
 
-class Passwords:
+class PasswordHasherPool:
     """Hashes off the event loop, in bounded pools of threads that groups share fairly in CPU seconds.
 
     `threads` threads compute the service's own hashes and those that cost little more. Hashes of other systems that
@@ -208,26 +210,26 @@ class Passwords:
     beyond it `Overloaded` is raised unhashed. `hashed` counts the hashes, `waits` how long they waited for a thread.
     """
 
-    def __init__(self, hasher: Hasher, *, threads: int, patience: float = 5.0) -> None:
+    def __init__(self, hasher: Hasher, *, threads: int, max_wait: float = 5.0) -> None:
         """Start threads when they are first needed."""
         self._hasher = hasher
         memory = MemoryBudget(_SHARED_MEMORY)
-        self._ordinary = _Pool("hash", threads, _NICE, patience=patience, memory=memory)
-        self._costly = _Pool("hash-costly", 1, _NICE_COSTLY, patience=patience, memory=memory)
+        self._ordinary = _Pool("hash", threads, _NICE, max_wait=max_wait, memory=memory)
+        self._costly = _Pool("hash-costly", 1, _NICE_COSTLY, max_wait=max_wait, memory=memory)
         self.hashed = 0
-        self.waits = Durations()
+        self.waits = DurationHistogram()
         self._hashed_before = self._given_back = 0
 
     async def hash(self, password: str, *, group: str) -> str:
         """Return the hash to store for a password. `group` names whose share of the threads is used."""
         return await self._run(group, self._hasher.costs.native, lambda: self._hash(password))
 
-    async def match(self, password: str, stored: str | None, *, group: str) -> Match:
+    async def matches(self, password: str, stored: str | None, *, group: str) -> PasswordMatch:
         """Compare a password with a stored hash, or with a decoy of equal cost where there is none."""
         against = self._hasher.parse(stored)
         return await self._run(group, against.cost, lambda: self._compare(password, against))
 
-    async def prove(self, password: str, stored: str | None, *, group: str) -> Proof:
+    async def verify(self, password: str, stored: str | None, *, group: str) -> PasswordProof:
         """Compare as `match` does, and renew an outdated hash in the same turn, so that no login waits twice."""
         against = self._hasher.parse(stored)
         return await self._run(group, against.cost, lambda: self._prove(password, against))
@@ -238,21 +240,21 @@ class Passwords:
         self._hasher.costs.observe(self._hasher.costs.native, self._hasher.timer() - began)
         return hashed
 
-    def _compare(self, password: str, against: Comparison) -> Match:
+    def _compare(self, password: str, against: HashComparison) -> PasswordMatch:
         began = self._hasher.timer()
         match = self._hasher.compare(password, against)
         self._hasher.costs.observe(against.cost, self._hasher.timer() - began)
         return match
 
-    def _prove(self, password: str, against: Comparison) -> Proof:
+    def _prove(self, password: str, against: HashComparison) -> PasswordProof:
         match = self._compare(password, against)
         if not match.outdated:
-            return Proof(match, against.cost)
+            return PasswordProof(match, against.cost)
         try:
-            return Proof(match, against.cost, self._hash(password))
+            return PasswordProof(match, against.cost, self._hash(password))
         except (MemoryError, argon2.exceptions.HashingError):
             # The password was right; a hash that could not be renewed today is renewed at the next login.
-            return Proof(match, against.cost)
+            return PasswordProof(match, against.cost)
 
     @property
     def waiting(self) -> int:
@@ -260,30 +262,30 @@ class Passwords:
         return self._ordinary.slots.waiting + self._costly.slots.waiting
 
     @property
-    def seats_taken(self) -> int:
+    def busy_slots(self) -> int:
         """How many threads are hashing."""
         return self._ordinary.slots.running + self._costly.slots.running
 
-    def check_room(self, group: str) -> None:
+    def check_capacity(self, group: str) -> None:
         """Raise Overloaded where one of the service's own hashes would have too much work ahead; reserve nothing."""
-        self._ordinary.slots.check(group)
+        self._ordinary.slots.check_capacity(group)
 
-    def cost(self, stored: str | None) -> Cost:
+    def cost(self, stored: str | None) -> HashCost:
         """Return what a comparison with a stored hash costs, or with the decoy in its place."""
         return self._hasher.cost(stored)
 
-    def duration(self, cost: Cost) -> float:
+    def duration(self, cost: HashCost) -> float:
         """Return how many seconds a comparison of this cost takes once it has a thread, on a machine as busy as now."""
-        return self._hasher.costs.seconds(cost) * self._pool(cost).slowdown
+        return self._hasher.costs.estimate(cost) * self._pool(cost).slowdown
 
-    def _pool(self, cost: Cost) -> _Pool:
+    def _pool(self, cost: HashCost) -> _Pool:
         costs = self._hasher.costs
-        return self._costly if costs.seconds(cost) > _COSTLY * costs.seconds(costs.native) else self._ordinary
+        return self._costly if costs.estimate(cost) > _COSTLY * costs.estimate(costs.native) else self._ordinary
 
-    async def _run(self, group: str, cost: Cost, work: Callable[[], Result]) -> Result:
+    async def _run(self, group: str, cost: HashCost, work: Callable[[], Result]) -> Result:
         costs, pool, asked = self._hasher.costs, self._pool(cost), perf_counter()
         more_memory = max(0, cost.memory - costs.native.memory)
-        async with pool.slots.acquire(group, max(_LEAST_COST, costs.seconds(cost)), more_memory) as job:
+        async with pool.slots.acquire(group, max(_LEAST_COST, costs.estimate(cost)), more_memory) as job:
             self.waits.add(perf_counter() - asked)
             self.hashed += 1
             # Shielded: a caller that goes away gives up the answer, but the slot only when the thread is free again.
@@ -306,12 +308,12 @@ class Passwords:
             job.spent = self._hasher.timer() - cpu_began
             pool.measured(perf_counter() - began, job.spent)
 
-    async def rest(self) -> None:
+    async def release_memory(self) -> None:
         """Give the memory of past hashes back to the system, unless one was asked for since this was called before."""
         before, self._hashed_before = self._hashed_before, self.hashed
         if self.hashed == before and self.hashed != self._given_back:
             self._given_back = self.hashed
-            await asyncio.get_running_loop().run_in_executor(self._ordinary.threads, give_back)
+            await asyncio.get_running_loop().run_in_executor(self._ordinary.threads, release_memory)
 
     def close(self) -> None:
         """Let the threads end."""

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 
 from doorward.core.errors import IncorrectPassword
 from doorward.core.model import Event, Session
-from doorward.core.passwords import Passwords
+from doorward.core.passwords import PasswordHasherPool
 from doorward.core.ports import AuditStore
-from doorward.core.throttle import Throttle
+from doorward.core.throttle import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
-class CurrentPassword:
+class Reauthenticator:
     """Compares the password of who is logged in, as a login would: counted, in turn, and told where it is wrong."""
 
-    passwords: Passwords
-    throttle: Throttle
-    audit: AuditStore
+    passwords: PasswordHasherPool
+    rate_limits: RateLimiter
+    audit_store: AuditStore
 
-    async def demand(
+    async def require(
         self,
         realm: str,
         name: str,
@@ -33,9 +33,9 @@ class CurrentPassword:
         IncorrectPassword (which counts as a failed login; `refused` is kept in the log), TooManyAttempts,
         AccountLocked, Overloaded.
         """
-        async with self.throttle.attempt(realm, name, session=known.id if known else "") as attempt:
-            match = await self.passwords.match(password, stored, group=realm)
-            attempt.right = match.right
+        async with self.rate_limits.attempt(realm, name, session=known.id if known else "") as attempt:
+            match = await self.passwords.matches(password, stored, group=realm)
+            attempt.succeeded = match.right
         if not match.right:
-            await self.audit.record(refused)
+            await self.audit_store.record(refused)
             raise IncorrectPassword

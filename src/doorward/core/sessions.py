@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from doorward.core.errors import InvalidToken, NotAuthorized, PermissionDenied
-from doorward.core.keys import PREFIX, PresentedKey, parse_key
+from doorward.core.keys import PREFIX, ParsedApiKey, parse_api_key
 from doorward.core.model import Origin, Permission, Session, SessionKind, Tenant, User
 from doorward.core.ports import (
     NO_SESSION_POLICY,
@@ -20,7 +20,7 @@ from doorward.core.ports import (
 )
 from doorward.core.signing import new_session_id, new_session_key
 from doorward.core.tokens import Codec, ParsedToken, TenantClaims, UserClaims
-from doorward.core.turns import in_turns
+from doorward.core.turns import iterate_cooperatively
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _TenantCredential(NamedTuple):
     """What a caller presents as a tenant's: a token or an API key, of which nothing is believed yet."""
 
     ref: SessionRef
-    proof: ParsedToken[TenantClaims] | PresentedKey
+    proof: ParsedToken[TenantClaims] | ParsedApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +220,13 @@ class SessionService:
         NotAuthorized and PermissionDenied as there. One trip to the store for all of them.
         """
         presented = self._parse_credential(credential)
-        subjects = [self.codec.parse_user(token) async for token in in_turns(tokens)]
+        subjects = [self.codec.parse_user(token) async for token in iterate_cooperatively(tokens)]
         claims = [_user_session_ref(subject) for subject in subjects if subject]
         theirs, *found = await self.session_store.find_many([presented.ref, *claims])
         caller = self._check_caller(presented, theirs, Permission.VERIFY)
         now, left = self.clock(), iter(found)
         answers: list[VerifiedToken | None] = []
-        async for subject in in_turns(subjects):
+        async for subject in iterate_cooperatively(subjects):
             session = next(left) if subject else None
             verified = self._verified(subject, session, caller, now) if subject else None
             if subject and session and verified is None:
@@ -254,7 +254,7 @@ class SessionService:
         if credential is None:
             raise NotAuthorized
         if credential.startswith(PREFIX):
-            key = parse_key(credential)
+            key = parse_api_key(credential)
             if key is None:
                 raise NotAuthorized
             return _TenantCredential(SessionRef(key.id, key.tenant_id, SessionKind.KEY), key)

@@ -10,7 +10,7 @@ from doorward.core.model import Session, SessionKind, Tenant
 from doorward.core.ports import SessionPolicy
 from doorward.core.sessions import SessionLifetimes, SessionOptions
 
-IDLE_SHORTEST = 5
+MIN_IDLE_SECONDS = 5
 """Seconds. Uses are recorded with a delay, so a session in use could not outlive a shorter idle time."""
 
 
@@ -46,17 +46,17 @@ class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
 _read = msgspec.json.Decoder(TenantSettings).decode
 
 
-def settings_of(tenant: Tenant) -> TenantSettings:
+def decode_settings(tenant: Tenant) -> TenantSettings:
     """Return what the tenant has chosen."""
     return _read(tenant.settings)
 
 
-def write(settings: TenantSettings) -> str:
+def encode_settings(settings: TenantSettings) -> str:
     """Return the text that is kept."""
     return msgspec.json.encode(settings).decode()
 
 
-def merge(before: TenantSettings, changes: Mapping[str, object]) -> TenantSettings:
+def merge_settings(before: TenantSettings, changes: Mapping[str, object]) -> TenantSettings:
     """Return settings with some changed, by their attribute names.
 
     A password policy is replaced as a whole where one is given, and changed in part by a mapping.
@@ -68,7 +68,7 @@ def merge(before: TenantSettings, changes: Mapping[str, object]) -> TenantSettin
     return msgspec.structs.replace(before, **fields)
 
 
-class Counting(NamedTuple):
+class EffectiveSettings(NamedTuple):
     """What counts for a tenant: its own choice, or the service's. Times in seconds; None: off, or no limit."""
 
     session_lifetime: int
@@ -80,22 +80,22 @@ class Counting(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class SettingsResolver:
     """Puts a tenant's choices and the service's own together."""
 
     lifetimes: SessionLifetimes
     ready_hashes: bool = False
 
-    def terms(self, tenant: Tenant, *, refresh: bool) -> SessionOptions:
+    def session_options(self, tenant: Tenant, *, refresh: bool) -> SessionOptions:
         """Return what a new session of one of the tenant's users is opened under."""
-        chosen = settings_of(tenant)
-        counts = self.counts(chosen)
-        holds = policy(chosen, version=tenant.version)
+        chosen = decode_settings(tenant)
+        counts = self.effective(chosen)
+        holds = session_policy(chosen, version=tenant.version)
         return SessionOptions(counts.session_lifetime, counts.sessions_per_user, holds, refresh)
 
-    def counts(self, chosen: TenantSettings) -> Counting:
+    def effective(self, chosen: TenantSettings) -> EffectiveSettings:
         """Return what counts for a tenant that has chosen this."""
-        return Counting(
+        return EffectiveSettings(
             session_lifetime=chosen.session_lifetime or self.lifetimes.user,
             session_idle=_idle(chosen),
             sessions_per_user=chosen.sessions_per_user or self.lifetimes.per_user,
@@ -105,7 +105,7 @@ class House:
         )
 
 
-def audience(chosen: TenantSettings, own: str, caller: Session) -> tuple[str, ...]:
+def introspection_audience(chosen: TenantSettings, own: str, caller: Session) -> tuple[str, ...]:
     """Return the audiences of a token in an introspection response to `caller` (RFC 7662, section 2.2).
 
     A resource server that checks `aud` looks for its own client id: the id of its API key, or the tenant's where the
@@ -116,14 +116,14 @@ def audience(chosen: TenantSettings, own: str, caller: Session) -> tuple[str, ..
     return own, caller.id if caller.kind == SessionKind.KEY else caller.tenant_id
 
 
-def policy(chosen: TenantSettings, *, version: int) -> SessionPolicy:
+def session_policy(chosen: TenantSettings, *, version: int) -> SessionPolicy:
     """Return what holds for the sessions that the tenant's users have already; `version` is the tenant's."""
     return SessionPolicy(_milliseconds(_idle(chosen)), _milliseconds(chosen.session_lifetime), version)
 
 
 def _idle(chosen: TenantSettings) -> int | None:
     """Return the idle time that counts: one that was chosen when shorter ones could be is the shortest."""
-    return None if chosen.session_idle is None else max(IDLE_SHORTEST, chosen.session_idle)
+    return None if chosen.session_idle is None else max(MIN_IDLE_SECONDS, chosen.session_idle)
 
 
 def _milliseconds(seconds: int | None) -> int | None:

@@ -25,7 +25,7 @@ BUDGETS = ("address", "spacing", "verify", "body", "refused_verify", "refused", 
 _BULK = 10
 _KILOBYTE = 1024
 _POLL = 0.025
-_ROUNDING = 0.001
+_ROUNDING_ERROR = 0.001
 """Milliseconds that sums of fractions may be off."""
 _LONGEST_POLL = 0.2
 _REMEMBERED_DENIALS = 50_000
@@ -53,13 +53,13 @@ class Budgets:
     login: Budget = Budget(100, 30)
 
 
-def peppers(masters: Iterable[bytes]) -> tuple[bytes, ...]:
+def alias_keys(masters: Iterable[bytes]) -> tuple[bytes, ...]:
     """Return the keys that names of counters are hidden with, each derived from a master key."""
     return tuple(hmac.digest(master, b"doorward/counters", "sha256") for master in masters)
 
 
-def _alias(pepper: bytes, realm: str, name: str) -> str:
-    return hmac.digest(pepper, f"{realm}\x00{canonical(name)}".encode(), "sha256").hex()
+def _alias(key: bytes, realm: str, name: str) -> str:
+    return hmac.digest(key, f"{realm}\x00{canonical(name)}".encode(), "sha256").hex()
 
 
 def _seconds(milliseconds: float) -> int:
@@ -74,12 +74,12 @@ class Attempt:
 
     def __init__(self) -> None:
         """Begin undecided."""
-        self.right: bool | None = None
+        self.succeeded: bool | None = None
         self.known = True
 
 
 @dataclass(slots=True)
-class Throttle:
+class RateLimiter:
     """Says wait, by raising. Collaborators are fields; the first of `peppers` keys the names of counters.
 
     What was counted under the other ones, of former keys or of the next one, is counted on when a name is used.
@@ -89,17 +89,17 @@ class Throttle:
     the clock may lengthen.
     """
 
-    counters: CounterStore
+    counter_store: CounterStore
     clock: Clock
-    peppers: tuple[bytes, ...]
+    alias_keys: tuple[bytes, ...]
     budgets: Budgets = field(default_factory=Budgets)
     backoff: Backoff = field(default_factory=Backoff)
-    patience: float = 2.0
+    max_wait: float = 2.0
     monotonic: Clock = monotonic_clock
     _denied: dict[str, int] = field(default_factory=dict)
     _local: dict[str, float] = field(default_factory=dict)
 
-    async def address(self, address: str) -> None:
+    async def consume_address(self, address: str) -> None:
         """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty.
 
         While the counters cannot be reached, each process counts for itself: the limit holds per worker, never not.
@@ -108,55 +108,55 @@ class Throttle:
         if self.budgets.spacing:
             # Asked before the budget is charged, since a refused request must not use anything up.
             self._refuse_known(spacing)
-        await self._take_somewhere(f"address:{address}", self.budgets.address)
+        await self._consume_shared_or_local(f"address:{address}", self.budgets.address)
         if self.budgets.spacing:
-            await self._take_somewhere(spacing, Budget(self.budgets.spacing, 1))
+            await self._consume_shared_or_local(spacing, Budget(self.budgets.spacing, 1))
             self._remember(spacing, self.budgets.spacing)
 
-    async def write(self, tenant_id: str) -> None:
+    async def consume_write(self, tenant_id: str) -> None:
         """Charge a change of a tenant's users to the tenant.
 
         While the counters refuse writes, each process counts for itself: what ends sessions must not wait for them.
         """
-        await self._take_somewhere(f"write:{tenant_id}", self.budgets.write)
+        await self._consume_shared_or_local(f"write:{tenant_id}", self.budgets.write)
 
-    async def bulk(self, tenant_id: str) -> None:
+    async def consume_bulk(self, tenant_id: str) -> None:
         """Charge an import or an export of users to the tenant: as much as ten changes, counted apart from them."""
         budget = self.budgets.write
-        await self._take(f"bulk:{tenant_id}", Budget(budget.period * _BULK, -(-budget.burst // _BULK)))
+        await self._consume_shared(f"bulk:{tenant_id}", Budget(budget.period * _BULK, -(-budget.burst // _BULK)))
 
-    async def login(self, tenant_id: str) -> None:
+    async def consume_login(self, tenant_id: str) -> None:
         """Charge a login of one of the tenant's users to the tenant."""
-        await self._take(f"login:{tenant_id}", self.budgets.login)
+        await self._consume_shared(f"login:{tenant_id}", self.budgets.login)
 
-    def ask(self, tenant_id: str, questions: int = 1) -> None:
+    def consume_verify(self, tenant_id: str, tokens: int = 1) -> None:
         """Charge questions to the tenant: in memory, per process, because asking must not cost a write."""
-        self._take_here(tenant_id, self.budgets.verify, questions)
+        self._consume_in_memory(tenant_id, self.budgets.verify, tokens)
 
-    def body(self, tenant_id: str, size: int) -> None:
+    def consume_body(self, tenant_id: str, size: int) -> None:
         """Charge a large body of so many bytes to the tenant, a kilobyte like a question, but counted apart."""
-        self._take_here(f"body:{tenant_id}", self.budgets.verify, -(-size // _KILOBYTE))
+        self._consume_in_memory(f"body:{tenant_id}", self.budgets.verify, -(-size // _KILOBYTE))
 
-    def refused(self, tenant_id: str, size: int, *, question: bool) -> None:
+    def consume_refused(self, tenant_id: str, size: int, *, is_verification: bool) -> None:
         """Charge a refused request with a body of so many bytes to the tenant, counted apart from all others.
 
         A `question` about a token has a counter of its own: clients of a tenant's application cause such refusals with
         made-up tokens, and must not use up what the tenant's other requests need.
         """
         amount = 1 + size // _KILOBYTE
-        if question:
-            self._take_here(f"refused_verify:{tenant_id}", self.budgets.verify, amount)
+        if is_verification:
+            self._consume_in_memory(f"refused_verify:{tenant_id}", self.budgets.verify, amount)
         else:
-            self._take_here(f"refused:{tenant_id}", self.budgets.verify, amount, all_that_is_left=True)
+            self._consume_in_memory(f"refused:{tenant_id}", self.budgets.verify, amount, all_that_is_left=True)
 
-    def admit(self, tenant_id: str) -> None:
+    def check_refused(self, tenant_id: str) -> None:
         """Let a tenant go on, unless too many of its requests were refused: TooManyRequests, before more is done."""
         budget = self.budgets.verify
         wait = self._local.get(f"refused:{tenant_id}", 0) + budget.period * (1 - budget.burst) - self.monotonic()
         if budget.burst and wait > 0:
             raise TooManyRequests("refused", retry_after=_seconds(wait))
 
-    def _take_here(self, key: str, budget: Budget, amount: int = 1, *, all_that_is_left: bool = False) -> None:
+    def _consume_in_memory(self, key: str, budget: Budget, amount: int = 1, *, all_that_is_left: bool = False) -> None:
         """Take from a budget in memory; TooManyRequests where there is less. `all_that_is_left`: that is taken then."""
         if not budget.burst:
             return
@@ -165,7 +165,7 @@ class Throttle:
         amount = min(amount, budget.burst)
         full_at = max(self._local.get(key, 0), now) + budget.period * amount
         excess = full_at - now - budget.period * budget.burst
-        if excess > _ROUNDING:
+        if excess > _ROUNDING_ERROR:
             if all_that_is_left:
                 self._local[key] = full_at - excess
             raise TooManyRequests(_budget_of(key), retry_after=_seconds(excess))
@@ -173,18 +173,18 @@ class Throttle:
         if len(self._local) > _REMEMBERED_DENIALS:
             self._local = {known: at for known, at in self._local.items() if at > now}
 
-    async def _take_somewhere(self, key: str, budget: Budget) -> None:
+    async def _consume_shared_or_local(self, key: str, budget: Budget) -> None:
         try:
-            await self._take(key, budget)
+            await self._consume_shared(key, budget)
         except StoreUnavailable:
-            self._take_here(key, budget)
+            self._consume_in_memory(key, budget)
 
-    async def _take(self, key: str, budget: Budget) -> None:
+    async def _consume_shared(self, key: str, budget: Budget) -> None:
         if not budget.burst:
             return
         # A refusal holds until its moment whoever asks, so until then nobody has to be asked.
         self._refuse_known(key)
-        wait = await self.counters.consume(key, period=int(budget.period), burst=budget.burst, now=self.clock())
+        wait = await self.counter_store.consume(key, period=int(budget.period), burst=budget.burst, now=self.clock())
         if wait > 0:
             self._remember(key, wait)
             raise TooManyRequests(_budget_of(key), retry_after=_seconds(wait))
@@ -192,11 +192,11 @@ class Throttle:
 
     def alias(self, realm: str, name: str) -> str:
         """Return what stands for a name in a realm (a tenant's id, or TENANTS); one for all its spellings."""
-        return _alias(self.peppers[0], realm, name)
+        return _alias(self.alias_keys[0], realm, name)
 
-    def adopt(self, peppers: Sequence[bytes]) -> None:
+    def replace_keys(self, alias_keys: Sequence[bytes]) -> None:
         """Hide names with the first of these from now on, without forgetting what was counted before."""
-        self.peppers = tuple(dict.fromkeys([*peppers, *self.peppers]))
+        self.alias_keys = tuple(dict.fromkeys([*alias_keys, *self.alias_keys]))
 
     def _refuse_known(self, key: str) -> None:
         until = self._denied.get(key)
@@ -209,15 +209,15 @@ class Throttle:
             self._denied = {known: at for known, at in self._denied.items() if at > now}
         self._denied[key] = now + wait
 
-    def key(self, realm: str, name: str, session: str = "") -> str:
+    def counter_key(self, realm: str, name: str, session: str = "") -> str:
         """Return the counter of a name in a realm; with a session that was proven, the one of its attempts alone."""
         return f"attempts:{self.alias(_scope(realm, session), name)}"
 
     async def _counter(self, realm: str, name: str, session: str = "") -> str:
-        key = self.key(realm, name, session)
-        for other in self.peppers[1:]:
+        key = self.counter_key(realm, name, session)
+        for other in self.alias_keys[1:]:
             former = f"attempts:{_alias(other, _scope(realm, session), name)}"
-            await self.counters.transfer(key, former, now=self.clock())
+            await self.counter_store.transfer(key, former, now=self.clock())
         return key
 
     @asynccontextmanager
@@ -235,36 +235,36 @@ class Throttle:
             yield attempt
         finally:
             # Shielded: a client that hangs up must not get its failure back.
-            await asyncio.shield(self._conclude(key, realm, attempt))
+            await asyncio.shield(self._settle(key, realm, attempt))
 
     async def _reserve(self, key: str) -> None:
         waited, pause = 0.0, _POLL
         while True:
-            verdict = await self.counters.reserve(key, self.backoff, now=self.clock())
+            verdict = await self.counter_store.reserve(key, self.backoff, now=self.clock())
             if not verdict.wait:
                 return
             if verdict.locked:
                 raise AccountLocked
-            if not verdict.busy or waited >= self.patience:
+            if not verdict.busy or waited >= self.max_wait:
                 raise TooManyAttempts(retry_after=max(1, _seconds(verdict.wait)))
             await asyncio.sleep(pause)
             waited += pause
             pause = min(pause * 1.5, _LONGEST_POLL)
 
-    async def _conclude(self, key: str, realm: str, attempt: Attempt) -> None:
-        if attempt.right is None:
-            await self.counters.release(key)
-        elif attempt.right:
-            await self.counters.reset(key)
+    async def _settle(self, key: str, realm: str, attempt: Attempt) -> None:
+        if attempt.succeeded is None:
+            await self.counter_store.release(key)
+        elif attempt.succeeded:
+            await self.counter_store.reset(key)
         else:
             unknown_in = "" if attempt.known else self.alias(realm, "")
-            await self.counters.settle(key, self.backoff, now=self.clock(), unknown_in=unknown_in)
+            await self.counter_store.settle(key, self.backoff, now=self.clock(), unknown_in=unknown_in)
 
     async def failures(self, realm: str, name: str) -> Failures:
         """Return the failures of a name, changing nothing; also those counted under former keys."""
         found = [
-            await self.counters.failures(f"attempts:{_alias(pepper, realm, name)}", self.backoff, now=self.clock())
-            for pepper in self.peppers
+            await self.counter_store.failures(f"attempts:{_alias(pepper, realm, name)}", self.backoff, now=self.clock())
+            for pepper in self.alias_keys
         ]
         return Failures(
             sum(one.in_a_row for one in found),
@@ -272,16 +272,16 @@ class Throttle:
             any(one.locked for one in found),
         )
 
-    async def pardon(self, realm: str, name: str, sessions: Iterable[str] = ()) -> None:
+    async def reset_failures(self, realm: str, name: str, sessions: Iterable[str] = ()) -> None:
         """Forget the failures of a name, and those counted apart for these sessions of its account."""
         keys = [await self._counter(realm, name, session) for session in ("", *sessions)]
-        await self.counters.clear(keys, now=self.clock())
+        await self.counter_store.clear(keys, now=self.clock())
 
-    async def rename(self, realm: str, name: str, other: str) -> None:
+    async def rename_identity(self, realm: str, name: str, other: str) -> None:
         """Count on under another name what failed under the name of an account."""
         former, key = await self._counter(realm, name), await self._counter(realm, other)
         if key != former:
-            await self.counters.transfer(key, former, now=self.clock())
+            await self.counter_store.transfer(key, former, now=self.clock())
 
 
 def _budget_of(key: str) -> str:

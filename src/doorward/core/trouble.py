@@ -17,7 +17,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 _NO_CONNECTION = "the connection failed"
 
 
-def plain_reason(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return why something failed, in a few words; only the kind of the error counts, never its message."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"

@@ -7,7 +7,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-async def in_turns(items: Iterable[Item], at_once: int = 50) -> AsyncIterator[Item]:
+async def iterate_cooperatively(items: Iterable[Item], at_once: int = 50) -> AsyncIterator[Item]:
     """Yield the items; after every `at_once` of them other tasks have a turn."""
     for number, item in enumerate(items, start=1):
         yield item

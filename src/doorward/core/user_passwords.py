@@ -23,32 +23,32 @@ from doorward.core.ports import (
     ResetCodeStore,
     RevocationScope,
 )
-from doorward.core.proof import CurrentPassword
+from doorward.core.proof import Reauthenticator
 from doorward.core.sessions import SessionService
-from doorward.core.throttle import Throttle
+from doorward.core.throttle import RateLimiter
 from doorward.core.user_lookup import UserRef, find_user
-from doorward.core.users import Users
+from doorward.core.users import UserService
 
-CODE_LIFETIME = 600
+CODE_LIFETIME_SECONDS = 600
 """Seconds (OWASP ASVS 6.5.5)."""
-_MOST_SESSIONS = 1_000_000
+_MAX_SESSIONS = 1_000_000
 
 
-class Passage(NamedTuple):
+class PasswordChange(NamedTuple):
     """From the current password to a new one."""
 
     current: str
     password: str
 
 
-class Kept(NamedTuple):
+class KeepSession(NamedTuple):
     """A user's token whose session is to go on, if any, and the credential of the tenant that may say so."""
 
     credential: bytes | None
     token: bytes | None
 
 
-class Code(NamedTuple):
+class IssuedResetCode(NamedTuple):
     """A code to deliver to a user, and how many seconds it is good for."""
 
     code: str
@@ -56,55 +56,55 @@ class Code(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class UserPasswords:
+class UserPasswordService:
     """Changes and resets passwords, and unlocks users."""
 
     accounts: AccountStore
-    codes: ResetCodeStore
+    reset_code_store: ResetCodeStore
     sessions: SessionService
-    current: CurrentPassword
-    throttle: Throttle
-    users: Users
+    reauthenticator: Reauthenticator
+    rate_limits: RateLimiter
+    users: UserService
     clock: Clock
     audit: AuditStore
 
-    async def change(self, caller: Caller, ref: UserRef, passage: Passage, keep: Kept) -> None:
+    async def change_password(self, caller: Caller, ref: UserRef, change: PasswordChange, keep: KeepSession) -> None:
         """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
 
         A wrong current password counts as a failed login, with `keep` as one of that session. LoginNotFound,
         IncorrectPassword, UserDisabled, InvalidToken where `keep` is no live token of this user, ValidationFailed by
         the tenant's policy, TooManyAttempts, AccountLocked, Overloaded.
         """
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
-        kept = await self._kept(keep.credential, keep.token, user) if keep.token else None
+        kept = await self._kept_session(keep.credential, keep.token, user) if keep.token else None
         refused = event(caller, self.clock(), "user.password", subject=user.id, refused="password")
-        proven = caller.tenant_id, user.login, passage.current, user.password_hash
-        await self.current.demand(*proven, refused=refused, known=kept)
+        proven = caller.tenant_id, user.login, change.current, user.password_hash
+        await self.reauthenticator.require(*proven, refused=refused, known=kept)
         if user.disabled:
             raise UserDisabled
-        await self._set(caller, user, passage.password, keep=kept, gone=Conflict())
+        await self._set(caller, user, change.password, keep=kept, gone=Conflict())
 
-    async def _kept(self, credential: bytes | None, token: bytes, user: User) -> Session:
+    async def _kept_session(self, credential: bytes | None, token: bytes, user: User) -> Session:
         session = (await self.sessions.verify_user_token(credential, token, Permission.USERS_WRITE)).session
         if session.user_id != user.id:
             raise InvalidToken
         return session
 
-    async def offer(self, caller: Caller, ref: UserRef) -> Code:
+    async def create_reset_code(self, caller: Caller, ref: UserRef) -> IssuedResetCode:
         """Return a code that sets this user's password once, within ten minutes; an earlier one is void from now on.
 
         LoginNotFound where there is no such user.
         """
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
         code = secrets.token_urlsafe(24)
         now = self.clock()
-        kept = ResetCode(_digest(code), caller.tenant_id, user.id, user.credentials, now + CODE_LIFETIME * 1000)
-        await self.codes.add(kept, events=[event(caller, now, "user.reset_offer", subject=user.id)])
-        return Code(code, CODE_LIFETIME)
+        kept = ResetCode(_digest(code), caller.tenant_id, user.id, user.credentials, now + CODE_LIFETIME_SECONDS * 1000)
+        await self.reset_code_store.add(kept, events=[event(caller, now, "user.reset_offer", subject=user.id)])
+        return IssuedResetCode(code, CODE_LIFETIME_SECONDS)
 
-    async def redeem(self, caller: Caller, code: str, password: str) -> None:
+    async def redeem_reset_code(self, caller: Caller, code: str, password: str) -> None:
         """Set a user's password by a code, and end all of its sessions.
 
         A code has 192 random bits, so guesses at it are budgeted but not counted.
@@ -112,19 +112,19 @@ class UserPasswords:
         InvalidResetCode for a code that is used, old, void or none; a password that the tenant's policy refuses
         (ValidationFailed) leaves the code good.
         """
-        await self.throttle.login(caller.tenant_id)
-        found = await self.codes.consume(caller.tenant_id, _digest(code))
+        await self.rate_limits.consume_login(caller.tenant_id)
+        found = await self.reset_code_store.consume(caller.tenant_id, _digest(code))
         user = await self.accounts.user_by_id(caller.tenant_id, found.user_id) if found else None
         now = self.clock()
         # Further ahead than a code ever lives: the clock was set back, and nobody knows how old it is.
-        is_live = found is not None and now < found.expires_at <= now + CODE_LIFETIME * 1000 + MAX_WORKER_SKEW
+        is_live = found is not None and now < found.expires_at <= now + CODE_LIFETIME_SECONDS * 1000 + MAX_WORKER_SKEW
         if found is None or not is_live or user is None or found.credentials != user.credentials:
             raise InvalidResetCode
         try:
             await self._set(caller, user, password, keep=None, gone=InvalidResetCode())
         except Refusal as refusal:
             if not isinstance(refusal, InvalidResetCode):
-                await self.codes.restore(found)
+                await self.reset_code_store.restore(found)
             raise
 
     async def unlock(self, caller: Caller, ref: UserRef) -> None:
@@ -132,15 +132,15 @@ class UserPasswords:
 
         LoginNotFound where there is no such user.
         """
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
         # The entry first, since counters may be in another store: no change without its entry.
         await self.audit.record(event(caller, self.clock(), "user.unlock", subject=user.id))
-        devices = await self.sessions.session_store.list_user(caller.tenant_id, user.id, limit=_MOST_SESSIONS)
-        await self.throttle.pardon(caller.tenant_id, user.login, [device.session.id for device in devices])
+        devices = await self.sessions.session_store.list_user(caller.tenant_id, user.id, limit=_MAX_SESSIONS)
+        await self.rate_limits.reset_failures(caller.tenant_id, user.login, [device.session.id for device in devices])
 
     async def _set(self, caller: Caller, user: User, password: str, *, keep: Session | None, gone: Refusal) -> None:
-        secret = await self.users.secret(caller.tenant_id, password, user.login, user.email)
+        secret = await self.users.hash_password(caller.tenant_id, password, user.login, user.email)
         now = await self.accounts.user_by_id(caller.tenant_id, user.id)
         if now is None or now.credentials != user.credentials:
             raise gone
@@ -150,7 +150,7 @@ class UserPasswords:
         if not await self.accounts.change_user(after, events=[told], revokes=ends):
             raise gone
         await self.sessions.session_store.revoke_user(caller.tenant_id, user.id, keep=keep)
-        await self.throttle.pardon(caller.tenant_id, user.login)
+        await self.rate_limits.reset_failures(caller.tenant_id, user.login)
 
 
 def _digest(code: str) -> bytes:

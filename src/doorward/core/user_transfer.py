@@ -12,13 +12,13 @@ from uuid import uuid4
 from doorward.core import hash_formats
 from doorward.core.audit import event
 from doorward.core.errors import Conflict, QuotaExceeded
-from doorward.core.hash_formats import STANDARD, Bounds, UnfitHash
+from doorward.core.hash_formats import STANDARD, HashLimits, UnsupportedHash
 from doorward.core.identity import canonical
 from doorward.core.model import Caller, User
 from doorward.core.ports import AccountStore, AuditStore, Clock
-from doorward.core.turns import in_turns
+from doorward.core.turns import iterate_cooperatively
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 """The most users of one import: what a store keeps in one transaction without keeping others waiting for long."""
 
 _PAGE = 250
@@ -27,7 +27,7 @@ _TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
+class UserRow:
     """A user of another system. `scope` and `metadata` are JSON text; a `password_hash` of "" lets nobody log in.
 
     `email_verified` is whether that system has verified the e-mail address; None where it does not say.
@@ -44,7 +44,7 @@ class Newcomer:
     email_verified: bool | None = None
 
 
-class Unconfirmed(StrEnum):
+class UnverifiedTreatment(StrEnum):
     """Treatment of new users whose e-mail address their system never verified, by its own account."""
 
     ADMIT = "admit"
@@ -52,7 +52,7 @@ class Unconfirmed(StrEnum):
     SKIP = "skip"
 
 
-class Unfit(NamedTuple):
+class RejectedRow(NamedTuple):
     """A row that is no user. `sentence` repeats nothing of it; `login` is what it calls itself, if that is a login.
 
     `taken_by` is the login that is in the way, as its user spells it.
@@ -68,14 +68,14 @@ LOGIN_TAKEN = "login_taken"
 """Code of a row whose login, in this or another spelling, is that of a user with another `sub`."""
 
 
-class Holder(NamedTuple):
+class LoginOwner(NamedTuple):
     """User that has a login: how it is spelled, and the `sub`."""
 
     login: str
     sub: str
 
 
-class Status(StrEnum):
+class RowStatus(StrEnum):
     """What became of a row."""
 
     CREATED = "created"
@@ -84,38 +84,38 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
-class Outcome(NamedTuple):
+class RowResult(NamedTuple):
     """What became of a row, and why it was refused, if it was.
 
     `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified,
     `without_password` one that was created without a password hash.
     """
 
-    status: Status
+    status: RowStatus
     login: str | None
-    unfit: Unfit | None = None
+    rejected: RejectedRow | None = None
     unconfirmed: bool = False
     without_password: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class UserTransfer:
+class UserTransferService:
     """Takes users in and hands them out, without a single hash computed."""
 
-    accounts: AccountStore
-    audit: AuditStore
+    account_store: AccountStore
+    audit_store: AuditStore
     clock: Clock
 
-    async def take(
+    async def import_users(
         self,
         caller: Caller,
-        rows: Sequence[Newcomer | Unfit],
+        rows: Sequence[UserRow | RejectedRow],
         *,
-        unconfirmed: Unconfirmed = Unconfirmed.DISABLE,
-        bounds: Bounds = STANDARD,
+        unconfirmed: UnverifiedTreatment = UnverifiedTreatment.DISABLE,
+        bounds: HashLimits = STANDARD,
         dry_run: bool = False,
-        rehearsed: MutableMapping[str, Holder] | None = None,
-    ) -> list[Outcome]:
+        rehearsed: MutableMapping[str, LoginOwner] | None = None,
+    ) -> list[RowResult]:
         """Keep new users of the calling tenant in one transaction; return what became of each row, in their order.
 
         A login that a user of the same `sub` has, in the store or in an earlier row, exists already: that user is left
@@ -129,68 +129,70 @@ class UserTransfer:
 
         `unconfirmed` decides on users whose `email_verified` is False: they are disabled unless it says otherwise.
         """
-        judged = [_judge(row, bounds) async for row in in_turns(rows)]
-        first: dict[str, Newcomer] = {}
-        async for row in in_turns(judged):
-            if isinstance(row, Newcomer) and not _is_skipped(row, unconfirmed):
+        judged = [_check_row(row, bounds) async for row in iterate_cooperatively(rows)]
+        first: dict[str, UserRow] = {}
+        async for row in iterate_cooperatively(judged):
+            if isinstance(row, UserRow) and not _is_skipped(row, unconfirmed):
                 first.setdefault(canonical(row.login), row)
         earlier = rehearsed if rehearsed is not None else {}
         for _ in range(_TRIES):
             room = await self._room(caller.tenant_id, len(earlier) if dry_run else 0)
             # After the room: a login that is free now was free when there was no room for it.
-            holders = await self._holders(caller.tenant_id, first)
+            holders = await self._login_owners(caller.tenant_id, first)
             holders |= {login: earlier[login] for login in first if login in earlier}
             new = {login: row for login, row in first.items() if login not in holders}
             fitting = dict(islice(new.items(), room))
             try:
-                created = fitting if dry_run or not fitting else await self._keep(caller, fitting, unconfirmed)
+                created = fitting if dry_run or not fitting else await self._add_users(caller, fitting, unconfirmed)
             except QuotaExceeded:
                 # Another request took the room meanwhile.
                 continue
             if lost := fitting.keys() - created.keys():
-                holders |= await self._holders(caller.tenant_id, {login: fitting[login] for login in lost})
-            kept = {login: Holder(row.login, row.sub) for login, row in created.items()}
+                holders |= await self._login_owners(caller.tenant_id, {login: fitting[login] for login in lost})
+            kept = {login: LoginOwner(row.login, row.sub) for login, row in created.items()}
             earlier.update(kept)
             holders |= kept
             excess = new.keys() - fitting.keys()
-            return [_outcome(row, created, excess, holders, unconfirmed) async for row in in_turns(judged)]
+            return [_outcome(row, created, excess, holders, unconfirmed) async for row in iterate_cooperatively(judged)]
         raise Conflict
 
     async def _room(self, tenant_id: str, rehearsed: int) -> int | None:
         """Return the number of users that the quota has room for, with so many more than there are; None for any."""
-        room = await self.accounts.room_for_users(tenant_id)
+        room = await self.account_store.room_for_users(tenant_id)
         return None if room is None else max(0, room - rehearsed)
 
-    async def _keep(self, caller: Caller, new: Mapping[str, Newcomer], unconfirmed: Unconfirmed) -> dict[str, Newcomer]:
+    async def _add_users(
+        self, caller: Caller, new: Mapping[str, UserRow], unconfirmed: UnverifiedTreatment
+    ) -> dict[str, UserRow]:
         """Keep new users and return them, without those whose login another request took meanwhile. QuotaExceeded."""
         detail = "hash" if any(row.password_hash for row in new.values()) else ""
         imported = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
-        users = [self._user(caller.tenant_id, row, unconfirmed) async for row in in_turns(new.values())]
-        kept = await self.accounts.add_users(users, events=[imported])
+        users = [self._user(caller.tenant_id, row, unconfirmed) async for row in iterate_cooperatively(new.values())]
+        kept = await self.account_store.add_users(users, events=[imported])
         return {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}
 
-    async def hand_out(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
+    async def export_users(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
         """Yield all users of the calling tenant, some at a time, by canonical login; the log says that it happened.
 
         Without `hashes` they come without their password hashes. Who is created or removed meanwhile may or may not be
         among them; everybody else is, once.
         """
         subject = "with hashes" if hashes else ""
-        await self.audit.record(event(caller, self.clock(), "users.export", subject=subject))
+        await self.audit_store.record(event(caller, self.clock(), "users.export", subject=subject))
         after = ""
-        while users := await self.accounts.list_users(caller.tenant_id, after=after, limit=_PAGE):
+        while users := await self.account_store.list_users(caller.tenant_id, after=after, limit=_PAGE):
             yield users
             after = canonical(users[-1].login)
 
-    async def _holders(self, tenant_id: str, rows: Mapping[str, Newcomer]) -> dict[str, Holder]:
+    async def _login_owners(self, tenant_id: str, rows: Mapping[str, UserRow]) -> dict[str, LoginOwner]:
         """Return the users that have the logins of rows, by canonical login."""
         pairs = list(rows.items())
-        found: dict[str, Holder] = {}
+        found: dict[str, LoginOwner] = {}
         for start in range(0, len(pairs), _AT_ONCE):
             asked = pairs[start : start + _AT_ONCE]
-            users = await asyncio.gather(*(self.accounts.user_by_login(tenant_id, row.login) for _, row in asked))
+            users = await asyncio.gather(*(self.account_store.user_by_login(tenant_id, row.login) for _, row in asked))
             found |= {
-                login: Holder(user.login, user.sub)
+                login: LoginOwner(user.login, user.sub)
                 for (login, _), user in zip(asked, users, strict=True)
                 if user is not None
             }
@@ -198,7 +200,7 @@ class UserTransfer:
             await asyncio.sleep(0)
         return found
 
-    def _user(self, tenant_id: str, row: Newcomer, unconfirmed: Unconfirmed) -> User:
+    def _user(self, tenant_id: str, row: UserRow, unconfirmed: UnverifiedTreatment) -> User:
         now = self.clock()
         return User(
             id=str(uuid4()),
@@ -214,46 +216,48 @@ class UserTransfer:
             last_activity=now,
             metadata=row.metadata,
             email_verified_at=now if row.email_verified else None,
-            disabled=row.disabled or (row.email_verified is False and unconfirmed is Unconfirmed.DISABLE),
+            disabled=row.disabled or (row.email_verified is False and unconfirmed is UnverifiedTreatment.DISABLE),
         )
 
 
-def _judge(row: Newcomer | Unfit, bounds: Bounds) -> Newcomer | Unfit:
-    if isinstance(row, Newcomer) and row.password_hash:
+def _check_row(row: UserRow | RejectedRow, bounds: HashLimits) -> UserRow | RejectedRow:
+    if isinstance(row, UserRow) and row.password_hash:
         try:
-            hash_formats.read(row.password_hash, bounds)
-        except UnfitHash as unfit:
-            return Unfit(unfit.code, unfit.sentence, row.login)
+            hash_formats.parse_hash(row.password_hash, bounds)
+        except UnsupportedHash as unfit:
+            return RejectedRow(unfit.code, unfit.sentence, row.login)
     return row
 
 
-def _is_skipped(row: Newcomer, unconfirmed: Unconfirmed) -> bool:
-    return row.email_verified is False and unconfirmed is Unconfirmed.SKIP
+def _is_skipped(row: UserRow, unconfirmed: UnverifiedTreatment) -> bool:
+    return row.email_verified is False and unconfirmed is UnverifiedTreatment.SKIP
 
 
 def _outcome(
-    row: Newcomer | Unfit,
-    new: Mapping[str, Newcomer],
+    row: UserRow | RejectedRow,
+    new: Mapping[str, UserRow],
     excess: AbstractSet[str],
-    holders: Mapping[str, Holder],
-    unconfirmed: Unconfirmed,
-) -> Outcome:
-    if isinstance(row, Unfit):
-        return Outcome(Status.REFUSED, row.login, row)
+    holders: Mapping[str, LoginOwner],
+    unconfirmed: UnverifiedTreatment,
+) -> RowResult:
+    if isinstance(row, RejectedRow):
+        return RowResult(RowStatus.REFUSED, row.login, row)
     if _is_skipped(row, unconfirmed):
-        return Outcome(Status.SKIPPED, row.login, unconfirmed=True)
+        return RowResult(RowStatus.SKIPPED, row.login, unconfirmed=True)
     login = canonical(row.login)
     if login in excess:
-        return Outcome(Status.REFUSED, row.login, Unfit(QuotaExceeded.code, QuotaExceeded.sentence, row.login))
+        return RowResult(
+            RowStatus.REFUSED, row.login, RejectedRow(QuotaExceeded.code, QuotaExceeded.sentence, row.login)
+        )
     if new.get(login) is row:
-        return Outcome(
-            Status.CREATED,
+        return RowResult(
+            RowStatus.CREATED,
             row.login,
             unconfirmed=row.email_verified is False,
             without_password=not row.password_hash,
         )
     holder = holders.get(login)
     if holder is not None and holder.sub != row.sub:
-        taken = Unfit(LOGIN_TAKEN, "The login is that of a user with another sub", row.login, holder.login)
-        return Outcome(Status.REFUSED, row.login, taken)
-    return Outcome(Status.EXISTS, row.login)
+        taken = RejectedRow(LOGIN_TAKEN, "The login is that of a user with another sub", row.login, holder.login)
+        return RowResult(RowStatus.REFUSED, row.login, taken)
+    return RowResult(RowStatus.EXISTS, row.login)

@@ -12,18 +12,18 @@ from doorward.core.errors import Conflict, LoginExists, LoginNotFound, QuotaExce
 from doorward.core.hash_formats import bcrypt_cost
 from doorward.core.identity import canonical, check_email, check_login
 from doorward.core.model import Caller, Tenant, User
-from doorward.core.password_policy import hash_rule, user_rule
-from doorward.core.passwords import Passwords
+from doorward.core.password_policy import hash_violations, user_password_violations
+from doorward.core.passwords import PasswordHasherPool
 from doorward.core.ports import AccountStore, Clock, RevocationScope, UserMatches
 from doorward.core.sessions import SessionService
-from doorward.core.tenant_settings import House, PasswordPolicy, settings_of
-from doorward.core.throttle import Throttle
+from doorward.core.tenant_settings import PasswordPolicy, SettingsResolver, decode_settings
+from doorward.core.throttle import RateLimiter
 from doorward.core.user_lookup import UserRef, find_user
 
-LAST_PAGE = "0"
+LAST_CURSOR = "0"
 """The cursor that ends a list, and that may begin one: as the predecessor's."""
 
-_SHORTEST_PART = 3
+_MIN_SEARCH_LENGTH = 3
 _TRIES = 5
 
 
@@ -34,7 +34,7 @@ class PasswordHash:
     text: str
 
 
-class Secret(NamedTuple):
+class HashToStore(NamedTuple):
     """The hash to store for a user; `given` where the caller gave it instead of a password."""
 
     hash: str
@@ -63,7 +63,7 @@ class NewUser:
     email_verified: bool | None = None
 
 
-class Changes(TypedDict, total=False):
+class UserChanges(TypedDict, total=False):
     """What of a user is to be changed; what is absent stays, except that another `email` is not verified.
 
     A new `login` ends the sessions, since their tokens have the former one. `email_verified` is whether the tenant
@@ -81,7 +81,7 @@ class Changes(TypedDict, total=False):
     password: str | PasswordHash
 
 
-class Field(StrEnum):
+class SearchField(StrEnum):
     """Field by which users are found, as the API names it: part of the login, or all of another field.
 
     E-mail addresses match in any spelling of the same canonical form, `sub` and `id` to the letter.
@@ -93,14 +93,14 @@ class Field(StrEnum):
     ID = "id"
 
 
-class Criterion(NamedTuple):
+class SearchCriterion(NamedTuple):
     """Criterion of a search for users."""
 
-    field: Field
+    field: SearchField
     text: str
 
 
-class Kept(NamedTuple):
+class PutResult(NamedTuple):
     """A user as it is kept now, and whether it is new."""
 
     user: User
@@ -108,14 +108,14 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Users:
+class UserService:
     """Keeps users. `replace_existing` lets a second creation of a login replace the user instead of being refused."""
 
     accounts: AccountStore
     sessions: SessionService
-    passwords: Passwords
-    throttle: Throttle
-    house: House
+    passwords: PasswordHasherPool
+    rate_limits: RateLimiter
+    settings_resolver: SettingsResolver
     clock: Clock
     replace_existing: bool = False
 
@@ -133,13 +133,13 @@ class Users:
         tenant_id = caller.tenant_id
         check_login(new.login)
         check_email(new.email)
-        await self.throttle.write(tenant_id)
+        await self.rate_limits.consume_write(tenant_id)
         if not self.replace_existing:
             if await self.accounts.user_by_login(tenant_id, new.login):
                 raise LoginExists
-            await self._check_room(tenant_id)
+            await self._check_quota(tenant_id)
         password = await self._as_predecessor(tenant_id, new.password) if as_predecessor else new.password
-        secret = await self.secret(tenant_id, password, new.login, new.email)
+        secret = await self.hash_password(tenant_id, password, new.login, new.email)
         user = self._user(tenant_id, new, secret)
         created = event(caller, user.registration_date, "user.create", subject=user.id, detail=secret.detail)
         if await self.accounts.add_user(user, events=[created]):
@@ -148,7 +148,7 @@ class Users:
             raise LoginExists
         return await self._replace(caller, user, new, secret)
 
-    async def put(self, caller: Caller, new: NewUser) -> Kept:
+    async def put(self, caller: Caller, new: NewUser) -> PutResult:
         """Create a user, or replace what is known of it; id, dates, and whether it is disabled stay.
 
         Its sessions end where the password is another one than before; otherwise they go on. A verified e-mail address
@@ -157,25 +157,25 @@ class Users:
         """
         tenant_id = caller.tenant_id
         check_email(new.email)
-        await self.throttle.write(tenant_id)
+        await self.rate_limits.consume_write(tenant_id)
         before = await self.accounts.user_by_login(tenant_id, new.login)
         if before is not None and await self._is_current(before, new.password):
             try:
-                return Kept(await self._revise(caller, before, new), created=False)
+                return PutResult(await self._replace_as_predecessor(caller, before, new), created=False)
             except LoginNotFound:
                 # Another request deleted it meanwhile.
                 before = None
         if before is None:
             check_login(new.login)
-            await self._check_room(tenant_id)
-        secret = await self.secret(tenant_id, new.password, new.login, new.email)
+            await self._check_quota(tenant_id)
+        secret = await self.hash_password(tenant_id, new.password, new.login, new.email)
         user = self._user(tenant_id, new, secret)
         created = event(caller, user.registration_date, "user.create", subject=user.id, detail=secret.detail)
         if await self.accounts.add_user(user, events=[created]):
-            return Kept(user, created=True)
-        return Kept(await self._replace(caller, user, new, secret), created=False)
+            return PutResult(user, created=True)
+        return PutResult(await self._replace(caller, user, new, secret), created=False)
 
-    async def _check_room(self, tenant_id: str) -> None:
+    async def _check_quota(self, tenant_id: str) -> None:
         """Refuse a creation before its password is hashed; the store's count decides. QuotaExceeded."""
         if await self.accounts.room_for_users(tenant_id) == 0:
             raise QuotaExceeded
@@ -183,10 +183,10 @@ class Users:
     async def _is_current(self, user: User, password: str | PasswordHash) -> bool:
         if isinstance(password, PasswordHash):
             return password.text == user.password_hash
-        return (await self.passwords.match(password, user.password_hash, group=user.tenant_id)).right
+        return (await self.passwords.matches(password, user.password_hash, group=user.tenant_id)).right
 
-    async def _revise(self, caller: Caller, before: User, new: NewUser) -> User:
-        changes = Changes(
+    async def _replace_as_predecessor(self, caller: Caller, before: User, new: NewUser) -> User:
+        changes = UserChanges(
             email=new.email,
             email_verified=new.email_verified,
             sub=new.sub,
@@ -196,7 +196,7 @@ class Users:
         )
         return await self._apply(caller, before, changes, None)
 
-    async def _replace(self, caller: Caller, user: User, new: NewUser, secret: Secret) -> User:
+    async def _replace(self, caller: Caller, user: User, new: NewUser, secret: HashToStore) -> User:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
         subject = before.id if before else user.id
         replaced = event(caller, user.registration_date, "user.replace", subject=subject, detail=secret.detail)
@@ -204,15 +204,15 @@ class Users:
         keep_verified = new.email_verified is not False
         kept = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], revokes=ends)
         await self.sessions.session_store.revoke_user(caller.tenant_id, kept.id)
-        await self.throttle.pardon(caller.tenant_id, kept.login)
+        await self.rate_limits.reset_failures(caller.tenant_id, kept.login)
         return kept
 
     async def get(self, caller: Caller, ref: UserRef) -> User:
         """Return a user of the calling tenant; LoginNotFound where there is none."""
-        self.throttle.ask(caller.tenant_id)
+        self.rate_limits.consume_verify(caller.tenant_id)
         return await find_user(self.accounts, caller.tenant_id, ref)
 
-    async def change(self, caller: Caller, ref: UserRef, **changes: Unpack[Changes]) -> User:
+    async def update(self, caller: Caller, ref: UserRef, **changes: Unpack[UserChanges]) -> User:
         """Change some of what is known of a user; LoginNotFound where there is none.
 
         A new password or login, or `disabled`, ends all of its sessions before this returns, and voids its reset codes.
@@ -223,16 +223,16 @@ class Users:
             check_login(changes["login"])
         if "email" in changes:
             check_email(changes["email"])
-        await self.throttle.write(caller.tenant_id)
+        await self.rate_limits.consume_write(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
         password = changes.pop("password", None)
         secret = None
         if password is not None:
             names = changes.get("login", user.login), changes.get("email", user.email)
-            secret = await self.secret(caller.tenant_id, password, *names)
+            secret = await self.hash_password(caller.tenant_id, password, *names)
         return await self._apply(caller, user, changes, secret)
 
-    async def _apply(self, caller: Caller, user: User, changes: Changes, secret: Secret | None) -> User:
+    async def _apply(self, caller: Caller, user: User, changes: UserChanges, secret: HashToStore | None) -> User:
         fields: dict[str, Any] = {**changes}
         verified = fields.pop("email_verified", None)
         if secret is not None:
@@ -256,9 +256,9 @@ class Users:
                 if over:
                     await self.sessions.session_store.revoke_user(caller.tenant_id, before.id)
                 if renamed:
-                    await self.throttle.rename(caller.tenant_id, before.login, after.login)
+                    await self.rate_limits.rename_identity(caller.tenant_id, before.login, after.login)
                 if secret is not None:
-                    await self.throttle.pardon(caller.tenant_id, after.login)
+                    await self.rate_limits.reset_failures(caller.tenant_id, after.login)
                 return after
         raise Conflict
 
@@ -267,8 +267,8 @@ class Users:
         if other is not None and other.id != user.id:
             raise LoginExists
 
-    async def page(
-        self, tenant_id: str, *, after: str, limit: int, matching: Criterion | None = None
+    async def list_users(
+        self, tenant_id: str, *, after: str, limit: int, matching: SearchCriterion | None = None
     ) -> tuple[list[User], str]:
         """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
 
@@ -279,22 +279,22 @@ class Users:
         """
         users, reached = await self._list(tenant_id, matching, after, limit + 1)
         if len(users) > limit:
-            return users[:limit], _write_cursor(canonical(users[limit - 1].login))
-        return users, _write_cursor(reached) if reached else LAST_PAGE
+            return users[:limit], _encode_cursor(canonical(users[limit - 1].login))
+        return users, _encode_cursor(reached) if reached else LAST_CURSOR
 
-    async def _list(self, tenant_id: str, matching: Criterion | None, after: str, limit: int) -> UserMatches:
+    async def _list(self, tenant_id: str, matching: SearchCriterion | None, after: str, limit: int) -> UserMatches:
         field, text = matching or (None, "")
         match field:
-            case Field.PART:
+            case SearchField.PART:
                 part = canonical(text)
-                if len(part) >= _SHORTEST_PART:
+                if len(part) >= _MIN_SEARCH_LENGTH:
                     return await self.accounts.search_users(tenant_id, part=part, after=after, limit=limit)
                 return UserMatches(await self.accounts.list_users(tenant_id, after=after, limit=limit, prefix=part))
-            case Field.EMAIL:
+            case SearchField.EMAIL:
                 return await self.accounts.users_by_email(tenant_id, text, after=after, limit=limit)
-            case Field.SUB:
+            case SearchField.SUB:
                 return UserMatches(await self.accounts.users_by_sub(tenant_id, text, after=after, limit=limit))
-            case Field.ID:
+            case SearchField.ID:
                 user = await self.accounts.user_by_id(tenant_id, text)
                 return UserMatches([user] if user and canonical(user.login) > after else [])
             case _:
@@ -308,7 +308,7 @@ class Users:
         once more after, for a login that passed the check in between.
         """
         tenant_id = caller.tenant_id
-        await self.throttle.write(tenant_id)
+        await self.rate_limits.consume_write(tenant_id)
         user = await find_user(self.accounts, tenant_id, ref)
         await self.sessions.session_store.revoke_user(tenant_id, user.id)
         deleted = event(caller, self.clock(), "user.delete", subject=user.id)
@@ -317,30 +317,30 @@ class Users:
         await self.sessions.session_store.revoke_user(tenant_id, user.id)
         await self.sessions.session_store.erase_users([user.id])
 
-    async def secret(self, tenant_id: str, password: str | PasswordHash, *context: str) -> Secret:
+    async def hash_password(self, tenant_id: str, password: str | PasswordHash, *context: str) -> HashToStore:
         """Return the hash to store for a new password, or a given hash, after the rules for either.
 
         `context` is what an attacker who guesses knows of the user. ValidationFailed.
         """
         if isinstance(password, PasswordHash):
-            require(hash_rule(password.text), "passwordHash")
-            return Secret(password.text, given=True)
+            require(hash_violations(password.text), "passwordHash")
+            return HashToStore(password.text, given=True)
         tenant = await self.accounts.tenant_by_id(tenant_id)
-        policy = settings_of(tenant).password_policy if tenant else PasswordPolicy()
-        require(user_rule(policy, password, (*context, *_names(tenant))), "password")
-        return Secret(await self.passwords.hash(password, group=tenant_id))
+        policy = decode_settings(tenant).password_policy if tenant else PasswordPolicy()
+        require(user_password_violations(policy, password, (*context, *_names(tenant))), "password")
+        return HashToStore(await self.passwords.hash(password, group=tenant_id))
 
     async def _as_predecessor(self, tenant_id: str, password: str | PasswordHash) -> str | PasswordHash:
         """Return a well-formed bcrypt string as a hash, where the tenant's settings or the service's say so."""
         if isinstance(password, PasswordHash) or bcrypt_cost(password) is None:
             return password
         tenant = await self.accounts.tenant_by_id(tenant_id)
-        if tenant is None or not self.house.counts(settings_of(tenant)).ready_hashes:
+        if tenant is None or not self.settings_resolver.effective(decode_settings(tenant)).ready_hashes:
             return password
-        require(hash_rule(password), "password")
+        require(hash_violations(password), "password")
         return PasswordHash(password)
 
-    def _user(self, tenant_id: str, new: NewUser, secret: Secret) -> User:
+    def _user(self, tenant_id: str, new: NewUser, secret: HashToStore) -> User:
         now = self.clock()
         return User(
             id=str(uuid4()),
@@ -359,7 +359,7 @@ class Users:
         )
 
 
-def _actions(before: User, after: User, secret: Secret | None) -> list[str]:
+def _actions(before: User, after: User, secret: HashToStore | None) -> list[str]:
     """Return the audit actions of a change."""
     actions = ["user.rename"] if after.login != before.login else []
     if secret is not None:
@@ -380,11 +380,11 @@ def _names(tenant: Tenant | None) -> tuple[str, ...]:
     return (tenant.email, tenant.email.rpartition("@")[2].partition(".")[0]) if tenant else ()
 
 
-def _write_cursor(last: str) -> str:
+def _encode_cursor(last: str) -> str:
     return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str) -> str | None:
+def decode_cursor(cursor: str) -> str | None:
     """Return where the page of a cursor begins, None where it is not one of ours."""
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
@@ -392,4 +392,4 @@ def read_cursor(cursor: str) -> str | None:
     except (NotBase64, ValueError):
         return None
     # No login holds a NUL, and not every database can even compare with one.
-    return after if after and "\0" not in after and _write_cursor(after) == cursor else None
+    return after if after and "\0" not in after and _encode_cursor(after) == cursor else None

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 
-from doorward.core.errors import Fault, ValidationFailed
+from doorward.core.errors import FieldError, ValidationFailed
 from doorward.http.errors import MalformedJson
 from doorward.http.validation import list_rule, validate
 
@@ -106,7 +106,9 @@ def _read_list(
             raise ValueError("duplicate name")
         fields[key] = None
         if len(fields) > _MOST_FIELDS:
-            raise ValidationFailed([Fault([], "object.max", f'"value" must not have more than {_MOST_FIELDS} fields')])
+            raise ValidationFailed(
+                [FieldError([], "object.max", f'"value" must not have more than {_MOST_FIELDS} fields')]
+            )
         if key != name or reader.peek() != "[":
             value = yield from reader.value()
             fields[key] = value if key == name else None
@@ -225,7 +227,7 @@ class _Reader:
                 return at
             self.steps += 1
             if self.steps > _MOST_STEPS:
-                raise ValidationFailed([Fault([], "object.max", '"value" must not hold so many values')])
+                raise ValidationFailed([FieldError([], "object.max", '"value" must not hold so many values')])
             if self.steps % _STEPS == 0 or at > paused_at + _SLICE:
                 paused_at = at
                 yield

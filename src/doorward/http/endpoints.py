@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from doorward.core.errors import (
-    Fault,
+    FieldError,
     InvalidRefreshToken,
     InvalidToken,
     NotAuthorized,
@@ -168,13 +168,13 @@ def check_query(endpoint: Endpoint, query: Collection[str]) -> None:
     if not set(query) <= set(endpoint.query):
         # The name is the client's own text, so the answer does not repeat it.
         unknown = f"an unknown query parameter is not allowed; {known_names(endpoint.query)}"
-        raise ValidationFailed([Fault([], "object.allowUnknown", unknown)])
+        raise ValidationFailed([FieldError([], "object.allowUnknown", unknown)])
     if len([name for name in endpoint.alternatives if name in query]) > 1:
         names = ", ".join(f'"{name}"' for name in endpoint.alternatives)
-        raise ValidationFailed([Fault([], "object.oxor", f"at most one of {names} is allowed")])
+        raise ValidationFailed([FieldError([], "object.oxor", f"at most one of {names} is allowed")])
 
 
 async def _charge(services: Services, call: Call) -> None:
     client = call.client
     if not in_networks(client, services.unthrottled):
-        await services.throttle.address(client.rate_limit_key)
+        await services.throttle.consume_address(client.rate_limit_key)

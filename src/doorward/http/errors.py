@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 
 from doorward.core import errors as core
-from doorward.core.errors import Fault, Refusal, ValidationFailed
+from doorward.core.errors import FieldError, Refusal, ValidationFailed
 
 _LONGEST_ECHO = 100
 
@@ -279,7 +279,7 @@ def body(refusal: Refusal) -> bytes:
     status = STATUS[type(refusal)]
     if isinstance(refusal, ValidationFailed):
         # In the shape that the predecessor has from Joi, a missing token too.
-        details = [_detail(fault) for fault in refusal.faults]
+        details = [_detail(fault) for fault in refusal.field_errors]
         error: object = {"name": "ValidationError", "details": details}
         return msgspec.json.encode(
             {"error": error, "message": refusal.sentence, "code": refusal.code, "status": int(status)}
@@ -311,7 +311,7 @@ def oauth(refusal: Refusal) -> tuple[bytes, HTTPStatus]:
     return msgspec.json.encode({"error": error, "error_description": _text(refusal), **_more(refusal)}), status
 
 
-def _detail(fault: Fault) -> dict[str, object]:
+def _detail(fault: FieldError) -> dict[str, object]:
     context: dict[str, object] = {} if fault.limit is None else {"limit": fault.limit}
     context["key"] = fault.path[-1] if fault.path else "value"
     return {"message": fault.message, "path": list(fault.path), "type": fault.rule, "context": context}

@@ -4,19 +4,19 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from doorward.core.hash_formats import LONGEST as LONGEST_HASH
+from doorward.core.hash_formats import MAX_HASH_LENGTH as LONGEST_HASH
 from doorward.core.identity import (
-    MOST_BYTES,
-    MOST_CHARACTERS,
-    device_faults,
-    email_faults,
-    existing_email_faults,
-    login_faults,
-    text_faults,
+    MAX_NAME_BYTES,
+    MAX_NAME_CHARACTERS,
+    device_violations,
+    email_violations,
+    existing_email_violations,
+    login_violations,
+    text_violations,
 )
-from doorward.core.password_policy import SHORTEST_OF_TENANT, hash_rule, tenant_rule
-from doorward.core.passwords import MAX_BYTES, MAX_CHARACTERS
-from doorward.core.tenant_settings import IDLE_SHORTEST
+from doorward.core.password_policy import MIN_TENANT_PASSWORD_LENGTH, hash_violations, tenant_password_violations
+from doorward.core.passwords import MAX_PASSWORD_BYTES, MAX_PASSWORD_CHARACTERS
+from doorward.core.tenant_settings import MIN_IDLE_SECONDS
 from doorward.http.validation import AnyJson, Flag, Text, Whole
 
 SCOPE_BYTES = 4096
@@ -28,13 +28,13 @@ SEARCH_SHORTEST = 1
 SEARCH_LONGEST = 120
 
 # The JSON spelling of a password may be six times its bytes; its own limit is the rule.
-_HEAVY = 6 * MAX_BYTES
+_HEAVY = 6 * MAX_PASSWORD_BYTES
 
-_NAME = Meta(min_length=1, max_length=MOST_CHARACTERS)
+_NAME = Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)
 
 Email = Annotated[
     str,
-    Text(MOST_CHARACTERS, MOST_BYTES, email_faults),
+    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, email_violations),
     _NAME,
     Meta(
         description="Need not be unique among users. An address without a dot, such as a@localhost, is one.",
@@ -43,10 +43,12 @@ Email = Annotated[
 ]
 _TENANT_EMAIL = Meta(description="Unique among tenants, whatever its case.", examples=["shop@example.org"])
 TenantEmail = Annotated[Email, _TENANT_EMAIL]
-ExistingTenantEmail = Annotated[str, Text(MOST_CHARACTERS, MOST_BYTES, existing_email_faults), _NAME, _TENANT_EMAIL]
+ExistingTenantEmail = Annotated[
+    str, Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, existing_email_violations), _NAME, _TENANT_EMAIL
+]
 Login = Annotated[
     str,
-    Text(MOST_CHARACTERS, MOST_BYTES, login_faults),
+    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, login_violations),
     _NAME,
     Meta(
         description="Unique inside the tenant by its NFKC-casefolded form. No invisible characters; no white space at "
@@ -56,17 +58,17 @@ Login = Annotated[
 ]
 ExistingLogin = Annotated[
     str,
-    Text(MOST_CHARACTERS, MOST_BYTES, text_faults),
+    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations),
     _NAME,
     Meta(description="The user's login, in any spelling of the same NFKC-casefolded form.", examples=["alice"]),
 ]
 DeviceId = Annotated[
     str,
-    Text(MOST_CHARACTERS, MOST_BYTES, device_faults),
+    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, device_violations),
     _NAME,
     Meta(description="Any name for the device, without invisible characters; need not be unique.", examples=["laptop"]),
 ]
-Line = Annotated[str, Text(MOST_CHARACTERS, MOST_BYTES, text_faults), _NAME]
+Line = Annotated[str, Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations), _NAME]
 Sub = Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
 Company = Annotated[
     Line, Meta(description="Whom the user works for, or whatever you keep there.", examples=["Example Ltd"])
@@ -77,17 +79,17 @@ Ip = Annotated[
 KeyName = Annotated[Line, Meta(description="What the key is for.", examples=["gateway"])]
 Password = Annotated[
     str,
-    Text(MAX_CHARACTERS, _HEAVY),
+    Text(MAX_PASSWORD_CHARACTERS, _HEAVY),
     Meta(
         min_length=1,
-        max_length=MAX_CHARACTERS,
+        max_length=MAX_PASSWORD_CHARACTERS,
         description="A password, all of it; none is ever cut.",
         extra_json_schema={"format": "password"},
     ),
 ]
 PasswordHash = Annotated[
     str,
-    Text(LONGEST_HASH, LONGEST_HASH, hash_rule),
+    Text(LONGEST_HASH, LONGEST_HASH, hash_violations),
     Meta(
         min_length=1,
         max_length=LONGEST_HASH,
@@ -98,10 +100,10 @@ PasswordHash = Annotated[
 ]
 TenantPassword = Annotated[
     str,
-    Text(MAX_CHARACTERS, _HEAVY, tenant_rule),
+    Text(MAX_PASSWORD_CHARACTERS, _HEAVY, tenant_password_violations),
     Meta(
-        min_length=SHORTEST_OF_TENANT,
-        max_length=MAX_CHARACTERS,
+        min_length=MIN_TENANT_PASSWORD_LENGTH,
+        max_length=MAX_PASSWORD_CHARACTERS,
         description="With a lowercase letter, an uppercase letter and a digit.",
         extra_json_schema={"format": "password"},
     ),
@@ -115,7 +117,7 @@ Scope = Annotated[
     ),
 ]
 MOST_AUDIENCES = 10
-AUDIENCE = Text(MOST_CHARACTERS, MOST_BYTES, text_faults)
+AUDIENCE = Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations)
 # A token of any length is a question that can be answered; the body's limit bounds it.
 TOKEN = Text(1_000_000, 6_000_000)
 Token = Annotated[
@@ -148,8 +150,8 @@ EmailVerified = Annotated[
 Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.", examples=[86_400])]
 IdleSeconds = Annotated[
     int,
-    Whole(IDLE_SHORTEST, 315_360_000),
-    Meta(ge=IDLE_SHORTEST, le=315_360_000, description="Seconds.", examples=[3600]),
+    Whole(MIN_IDLE_SECONDS, 315_360_000),
+    Meta(ge=MIN_IDLE_SECONDS, le=315_360_000, description="Seconds.", examples=[3600]),
 ]
 Code = Annotated[
     str,
@@ -181,10 +183,10 @@ Metadata = Annotated[
 ]
 UserAgent = Annotated[
     str,
-    Text(MOST_CHARACTERS * 4, MOST_BYTES * 4),
+    Text(MAX_NAME_CHARACTERS * 4, MAX_NAME_BYTES * 4),
     Meta(
         min_length=1,
-        max_length=MOST_CHARACTERS * 4,
+        max_length=MAX_NAME_CHARACTERS * 4,
         description="The user's `User-Agent`, as you know it.",
         examples=["Mozilla/5.0 (X11; Linux x86_64)"],
     ),

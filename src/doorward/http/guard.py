@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from doorward.core.errors import Fault, Refusal, ValidationFailed
+from doorward.core.errors import FieldError, Refusal, ValidationFailed
 from doorward.http.client_address import Proxies
 from doorward.http.errors import (
     BadHost,
@@ -146,13 +146,15 @@ def unique_query(raw: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
-        raise ValidationFailed([Fault([], "query.base", "the query must be readable UTF-8, percent-encoded")]) from None
+        raise ValidationFailed(
+            [FieldError([], "query.base", "the query must be readable UTF-8, percent-encoded")]
+        ) from None
     for name, value in pairs:
         if name in found:
-            raise ValidationFailed([Fault([], "query.unique", "a query parameter is given more than once")])
+            raise ValidationFailed([FieldError([], "query.unique", "a query parameter is given more than once")])
         found[name] = value
     if any("\0" in value for value in found.values()):
-        raise ValidationFailed([Fault([], "query.base", "the query must not contain NUL characters")])
+        raise ValidationFailed([FieldError([], "query.base", "the query must not contain NUL characters")])
     return found
 
 

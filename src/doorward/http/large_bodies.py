@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from doorward.core.memory import give_back
+from doorward.core.memory import release_memory
 from doorward.http.endpoints import Endpoint, Handler
 from doorward.http.errors import TooManyLargeBodies
 from doorward.http.guard import IncomingBody
@@ -52,7 +52,7 @@ class BodyMemory:
         before, self._reserved_before = self._reserved_before, self._reserved
         if not self.taken and self._reserved == before and self._reserved != self._given_back:
             self._given_back = self._reserved
-            await asyncio.get_running_loop().run_in_executor(None, give_back)
+            await asyncio.get_running_loop().run_in_executor(None, release_memory)
 
 
 def read_first(endpoint: Endpoint, incoming: IncomingBody, memory: BodyMemory) -> Handler:
@@ -63,7 +63,7 @@ def read_first(endpoint: Endpoint, incoming: IncomingBody, memory: BodyMemory) -
 
     async def handle(services: Services, call: Call) -> Answer:
         caller = await services.caller(call)
-        charge = partial(services.throttle.body, caller.tenant_id)
+        charge = partial(services.throttle.consume_body, caller.tenant_id)
         size = endpoint.largest if incoming.declared is None else incoming.declared
         with memory.reserve(size, caller.tenant_id):
             if incoming.declared is not None:

@@ -20,8 +20,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from doorward import __version__
-from doorward.core.durations import SECONDS, Durations
-from doorward.core.passwords import Passwords
+from doorward.core.durations import BUCKETS, DurationHistogram
+from doorward.core.passwords import PasswordHasherPool
 from doorward.http.client_address import Network, Proxies, in_networks, open_to_all, parse_address
 from doorward.http.connection.door import Door
 from doorward.http.errors import NotFound
@@ -75,7 +75,7 @@ class Traffic(Protocol):
     def pool(self) -> Callable[[], tuple[int, int]]: ...  # noqa: D102 - connections in use, and how many there may be
 
     @property
-    def meters(self) -> Mapping[str, tuple[Mapping[str, Durations], int]]: ...  # noqa: D102 - the class says it
+    def meters(self) -> Mapping[str, tuple[Mapping[str, DurationHistogram], int]]: ...  # noqa: D102 - the class says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Sources:
     """Where the numbers are counted."""
 
     watch: Watch
-    passwords: Passwords
+    passwords: PasswordHasherPool
     traffic: Traffic
     doors: Sequence[Door]
     lines_lost: Callable[[], int]
@@ -148,7 +148,7 @@ class Metrics:
             ("doorward_store_duration_seconds", "From the question to the store's answer", "store", "operation"),
             ("doorward_hash_wait_seconds", "How long passwords waited for a thread"),
         ):
-            self._histograms[name] = Histogram(name, f"{what}.", labels, buckets=SECONDS, registry=self.registry)
+            self._histograms[name] = Histogram(name, f"{what}.", labels, buckets=BUCKETS, registry=self.registry)
 
     def tick(self, *, every: float) -> None:
         """Hand on what was counted. Called each `every` seconds, it sees how late the event loop is."""
@@ -185,7 +185,7 @@ class Metrics:
         for name, value in (
             ("doorward_connections", sum(len(door.connections) for door in self.sources.doors)),
             ("doorward_hash_queue_length", passwords.waiting),
-            ("doorward_hash_threads_in_use", passwords.seats_taken),
+            ("doorward_hash_threads_in_use", passwords.busy_slots),
             ("doorward_database_pool_in_use", in_use),
             ("doorward_database_pool_size", size),
             ("doorward_process_resident_memory_bytes", _resident()),
@@ -220,7 +220,7 @@ class Metrics:
         counter = self._counters[name]
         (counter.labels(*labels) if labels else counter).inc(self._added((name, *labels), total))
 
-    def _publish_durations(self, name: str, durations: Durations, *labels: str) -> None:
+    def _publish_durations(self, name: str, durations: DurationHistogram, *labels: str) -> None:
         # The library takes one duration at a time, for more than a verification costs; its parts take a second's worth.
         histogram = self._histograms[name].labels(*labels) if labels else self._histograms[name]
         for place, bucket in enumerate(histogram._buckets):  # noqa: SLF001 - see above

@@ -30,7 +30,7 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.core.users import Field
+from doorward.core.users import SearchField
 from doorward.http import examples, schemas
 from doorward.http.endpoints import LARGE_BODY, USER_BY_ID, Endpoint, Proof
 from doorward.http.errors import (
@@ -81,7 +81,7 @@ _ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/user", users.index, Proof.TENANT, "Users",
         (*_PROVEN, ValidationFailed, TooManyRequests),
-        gives=schemas.UserPage, query=(*Field, "cursor", "limit"), alternatives=tuple(Field),
+        gives=schemas.UserPage, query=(*SearchField, "cursor", "limit"), alternatives=tuple(SearchField),
         permission=Permission.USERS_READ,
     ),
     Endpoint(

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from doorward.core.errors import ValidationFailed
 from doorward.core.model import User
 from doorward.core.signing import spell
-from doorward.core.user_transfer import Newcomer, Unfit
+from doorward.core.user_transfer import RejectedRow, UserRow
 from doorward.core.users import NewUser, PasswordHash
 from doorward.http.body import LARGEST_ITEM, TOO_LARGE
 from doorward.http.schemas import (
@@ -74,15 +74,15 @@ def write_lines(users: list[User], *, hashes: bool) -> bytes:
     return _lines.encode_lines([_exported(user, hashes=hashes) for user in users])
 
 
-def read_row(row: Any) -> Newcomer | Unfit:
+def read_row(row: Any) -> UserRow | RejectedRow:
     """Return what a row says of a user, or what is wrong with it, by the rules of a user to be."""
     if row is TOO_LARGE:
-        return Unfit(ValidationFailed.code, f"a row must not take more than {LARGEST_ITEM} characters")
+        return RejectedRow(ValidationFailed.code, f"a row must not take more than {LARGEST_ITEM} characters")
     try:
         user = validate(row, ImportedUser)
     except ValidationFailed as refusal:
-        return Unfit(refusal.code, "; ".join(fault.message for fault in refusal.faults), _login(row))
-    return Newcomer(
+        return RejectedRow(refusal.code, "; ".join(fault.message for fault in refusal.field_errors), _login(row))
+    return UserRow(
         login=user.login,
         email=user.email,
         sub=user.sub,

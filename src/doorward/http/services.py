@@ -4,20 +4,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from doorward.core.activity import ActivityRecorder
-from doorward.core.api_keys import KeyRing
-from doorward.core.audit import AuditTrail
-from doorward.core.authentication import Authentication
+from doorward.core.api_keys import ApiKeyService
+from doorward.core.audit import AuditService
+from doorward.core.authentication import AuthenticationService
 from doorward.core.devices import UserSessionService
 from doorward.core.errors import Refusal, TooManyAttempts, TooManyRequests
 from doorward.core.model import Caller, Session, SessionKind
 from doorward.core.refresh import RefreshService
 from doorward.core.sessions import SessionService
-from doorward.core.tenant_settings import House
-from doorward.core.tenants import Tenants
-from doorward.core.throttle import Throttle
-from doorward.core.user_passwords import UserPasswords
-from doorward.core.user_transfer import UserTransfer
-from doorward.core.users import Users
+from doorward.core.tenant_settings import SettingsResolver
+from doorward.core.tenants import TenantService
+from doorward.core.throttle import RateLimiter
+from doorward.core.user_passwords import UserPasswordService
+from doorward.core.user_transfer import UserTransferService
+from doorward.core.users import UserService
 from doorward.http.client_address import Network
 from doorward.http.registration import RegistrationPolicy
 from doorward.http.wire import Call
@@ -39,17 +39,17 @@ class Services:
     """
 
     sessions: SessionService
-    tenants: Tenants
-    users: Users
-    authentication: Authentication
-    user_passwords: UserPasswords
+    tenants: TenantService
+    users: UserService
+    authentication: AuthenticationService
+    user_passwords: UserPasswordService
     devices: UserSessionService
     refreshing: RefreshService
-    keys: KeyRing
-    house: House
-    audit: AuditTrail
-    transfer: UserTransfer
-    throttle: Throttle
+    keys: ApiKeyService
+    house: SettingsResolver
+    audit: AuditService
+    transfer: UserTransferService
+    throttle: RateLimiter
     activity: ActivityRecorder
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     registration: RegistrationPolicy
@@ -65,7 +65,7 @@ class Services:
         """
         session = await self.sessions.authenticate_tenant(call.credential, call.needs)
         self.note_caller(call, session)
-        self.throttle.admit(session.tenant_id)
+        self.throttle.check_refused(session.tenant_id)
         return call.by(session)
 
     def note_caller(self, call: Call, session: Session) -> None:
@@ -82,4 +82,4 @@ class Services:
         if isinstance(refusal.caller, Session):
             self.note_caller(call, refusal.caller)
         if call.tenant_id and not isinstance(refusal, (TooManyRequests, TooManyAttempts)):
-            self.throttle.refused(call.tenant_id, len(call.body), question=question)
+            self.throttle.consume_refused(call.tenant_id, len(call.body), is_verification=question)

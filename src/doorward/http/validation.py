@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, ge
 
 import msgspec
 
-from doorward.core.errors import Fault, ValidationFailed
+from doorward.core.errors import FieldError, ValidationFailed
 
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
@@ -97,7 +97,7 @@ Variants = Mapping[str, tuple[type[msgspec.Struct], ...]]
 """Lists of a response whose items are one of several structs, by the name of the field, as its `VARIANTS`."""
 
 Rule = Text | AnyJson | Whole | Flag | Items | OneOf | Fields | Named
-_Faults = Iterator[Fault]
+_Faults = Iterator[FieldError]
 
 
 class _Field(NamedTuple):
@@ -147,7 +147,7 @@ def validate(body: Any, schema: type[Schema]) -> Schema:
 
     Fields the schema does not know are ignored, unless it forbids them.
     """
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     strict = schema.__struct_config__.forbid_unknown_fields
     found = _read(body, Fields(schema, strict=strict), [], faults)
     if faults:
@@ -155,7 +155,7 @@ def validate(body: Any, schema: type[Schema]) -> Schema:
     return found  # type: ignore[no-any-return]
 
 
-def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[Fault]) -> Any:
+def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[FieldError]) -> Any:
     """Return the value as the schema has it, adding what is wrong with it to `faults`."""
     if isinstance(rule, Named):
         return _read_named(value, rule, path, faults)
@@ -164,7 +164,7 @@ def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[Fault]) -> A
     if isinstance(rule, Items):
         return _read_items(value, rule, path, faults)
     name = path[-1] if path else "value"
-    faults += [Fault(path, kind, f'"{name}" {text}', limit) for kind, text, limit in _check(rule, value)]
+    faults += [FieldError(path, kind, f'"{name}" {text}', limit) for kind, text, limit in _check(rule, value)]
     return value
 
 
@@ -183,9 +183,9 @@ def variants(schema: type[msgspec.Struct]) -> Variants:
     return getattr(schema, "VARIANTS", {})
 
 
-def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fault]) -> Any:
+def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[FieldError]) -> Any:
     if not isinstance(value, dict):
-        faults.append(Fault(path, "object.base", f'"{path[-1] if path else "value"}" must be an object'))
+        faults.append(FieldError(path, "object.base", f'"{path[-1] if path else "value"}" must be an object'))
         return None
     before = len(faults)
     found: dict[str, Any] = {}
@@ -195,9 +195,11 @@ def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fau
         known.add(name)
         if name not in value:
             if required or (either and either.required and name == either.first and either.second not in value):
-                faults.append(Fault([*path, name], "any.required", f'"{name}" is required'))
+                faults.append(FieldError([*path, name], "any.required", f'"{name}" is required'))
         elif either and name == either.second and either.first in value:
-            faults.append(Fault([*path, name], "object.xor", f'"{name}" is not allowed together with "{either.first}"'))
+            faults.append(
+                FieldError([*path, name], "object.xor", f'"{name}" is not allowed together with "{either.first}"')
+            )
         elif value[name] is None and nullable:
             found[attribute] = None
         else:
@@ -205,27 +207,29 @@ def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fau
     if rule.strict and not known.issuperset(value):
         # The name is the caller's own text, so it is not said again.
         names = [name for _, name, *_ in _fields(rule.schema)]
-        faults.append(Fault([*path], "object.allowUnknown", f"an unknown field is not allowed; {known_names(names)}"))
+        faults.append(
+            FieldError([*path], "object.allowUnknown", f"an unknown field is not allowed; {known_names(names)}")
+        )
     return rule.schema(**found) if len(faults) == before else None
 
 
-def _read_named(value: Any, rule: Named, path: Sequence[str], faults: list[Fault]) -> Any:
+def _read_named(value: Any, rule: Named, path: Sequence[str], faults: list[FieldError]) -> Any:
     if isinstance(value, str):
         if value not in rule.words:
             text = f'"{path[-1]}" must be an object or one of {", ".join(rule.words)}'
-            faults.append(Fault(path, "any.only", text))
+            faults.append(FieldError(path, "any.only", text))
         return value
     return _read_fields(value, rule.fields, path, faults)
 
 
-def _read_items(value: Any, rule: Items, path: Sequence[str], faults: list[Fault]) -> Any:
+def _read_items(value: Any, rule: Items, path: Sequence[str], faults: list[FieldError]) -> Any:
     name = path[-1] if path else "value"
     if not isinstance(value, list):
-        faults.append(Fault(path, "array.base", f'"{name}" must be an array'))
+        faults.append(FieldError(path, "array.base", f'"{name}" must be an array'))
         return None
     if not rule.least <= len(value) <= rule.most:
         text = f'"{name}" must contain from {rule.least} to {rule.most} items'
-        faults.append(Fault(path, "array.length", text, rule.most))
+        faults.append(FieldError(path, "array.length", text, rule.most))
         return None
     found = []
     for index, item in enumerate(value):

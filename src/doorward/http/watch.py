@@ -9,7 +9,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-from doorward.core.durations import Durations
+from doorward.core.durations import DurationHistogram
 from doorward.http.client_address import Proxies
 from doorward.http.wire import Headers, by_name
 
@@ -85,7 +85,7 @@ class Watch:
     """
 
     access: str = "errors"
-    durations: dict[str, Durations] = field(default_factory=dict)
+    durations: dict[str, DurationHistogram] = field(default_factory=dict)
     _answers: dict[tuple[Asked, int, str], int] = field(default_factory=dict)
     _tallies: list[Tally] = field(default_factory=list)
     _second: float = 0.0
@@ -126,7 +126,7 @@ class Watch:
     def _time(self, lane: str, seconds: float, times: int = 1) -> None:
         durations = self.durations.get(lane)
         if durations is None:
-            durations = self.durations[lane] = Durations()
+            durations = self.durations[lane] = DurationHistogram()
         durations.add(seconds, times)
 
     def _write(self, key: tuple[Asked, int, str], seconds: float, sender: Sender) -> None:

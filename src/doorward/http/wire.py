@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from doorward.core.errors import Fault, Refusal, TokenMissing, ValidationFailed
+from doorward.core.errors import FieldError, Refusal, TokenMissing, ValidationFailed
 from doorward.core.model import Caller, Permission, Session, SessionKind
 from doorward.core.user_lookup import UserRef
 from doorward.http import errors
@@ -218,21 +218,21 @@ class Call:
             return validate(fields, TokenBody).token.encode(errors="replace")
         except ValidationFailed as refusal:
             if isinstance(fields, dict) and not fields.get("token"):
-                raise TokenMissing(refusal.faults) from None
+                raise TokenMissing(refusal.field_errors) from None
             raise
 
     def flag(self, name: str) -> bool:
         """Return a query parameter that is true or false, and false where it is absent; ValidationFailed for others."""
         value = self.query.get(name, "false")
         if value not in {"true", "false"}:
-            raise ValidationFailed([Fault([name], "boolean.base", f'"{name}" must be true or false')])
+            raise ValidationFailed([FieldError([name], "boolean.base", f'"{name}" must be true or false')])
         return value == "true"
 
     def choice(self, name: str, options: tuple[str, ...], default: str) -> str:
         """Return a query parameter that is one of the options, `default` where it is absent; ValidationFailed."""
         value = self.query.get(name, default)
         if value not in options:
-            raise ValidationFailed([Fault([name], "any.only", f'"{name}" must be one of {", ".join(options)}')])
+            raise ValidationFailed([FieldError([name], "any.only", f'"{name}" must be one of {", ".join(options)}')])
         return value
 
     def read(self, schema: type[Schema]) -> Schema:

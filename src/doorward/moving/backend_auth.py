@@ -12,16 +12,16 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from doorward.core.errors import Shortcoming
+from doorward.core.errors import RuleViolation
 from doorward.core.hash_formats import BCRYPT_MAX_COST, BCRYPT_MIN_COST, LEGACY, bcrypt_cost
 from doorward.core.identity import (
-    MOST_CANONICAL_BYTES,
-    MOST_CHARACTERS,
+    MAX_CANONICAL_BYTES,
+    MAX_NAME_CHARACTERS,
     canonical,
-    email_faults,
-    existing_email_faults,
-    login_faults,
-    text_faults,
+    email_violations,
+    existing_email_violations,
+    login_violations,
+    text_violations,
 )
 from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.signing import spell
@@ -110,7 +110,7 @@ def read_tenant(row: Row, now: int) -> Read:
         raise Unreadable from error
     _refuse(record.id, record.email)
     secret, remarks = _secret(record.passwordHash)
-    remarks = (*remarks, *_name_remarks(record.email, existing_email_faults, email_faults))
+    remarks = (*remarks, *_name_remarks(record.email, existing_email_violations, email_violations))
     return Read(Tenant(record.id, record.email, secret, credentials=1, created_at=now), remarks)
 
 
@@ -135,7 +135,7 @@ def read_user(row: Row, prefix: str) -> Read:
     secret, remarks = _secret(record.password)
     if record.login is UNSET:
         remarks = (*remarks, Sort.NAMELESS)
-    remarks = (*remarks, *_name_remarks(login, text_faults, login_faults))
+    remarks = (*remarks, *_name_remarks(login, text_violations, login_violations))
     if scope is not None and len(scope.encode()) > _SCOPE_BYTES:
         remarks = (*remarks, Sort.LARGE_SCOPE)
     user = User(
@@ -189,15 +189,15 @@ def _refuse(identity: str, *texts: str) -> None:
     if not _UUID.fullmatch(identity):
         raise Unreadable
     for text in texts:
-        if "\0" in text or not _is_text(text) or len(canonical(text).encode()) > MOST_CANONICAL_BYTES:
+        if "\0" in text or not _is_text(text) or len(canonical(text).encode()) > MAX_CANONICAL_BYTES:
             raise Unreadable
 
 
 def _name_remarks(
-    name: str, existing: Callable[[str], list[Shortcoming]], new: Callable[[str], list[Shortcoming]]
+    name: str, existing: Callable[[str], list[RuleViolation]], new: Callable[[str], list[RuleViolation]]
 ) -> tuple[Sort, ...]:
     """Return what is to be said of a login or address, by the rules of existing names and by those of new ones."""
-    if existing(name) or len(name) > MOST_CHARACTERS:
+    if existing(name) or len(name) > MAX_NAME_CHARACTERS:
         return (Sort.CANNOT_LOG_IN,)
     return (Sort.ODD_NAME,) if new(name) else ()
 

@@ -8,7 +8,7 @@ import redis.asyncio
 import redis.exceptions
 
 from doorward.core.errors import CannotStart
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.moving.backend_auth import Row
 
 _BATCH = 5_000
@@ -81,4 +81,4 @@ class RedisSource:
         try:
             return await question
         except (redis.exceptions.RedisError, OSError) as error:
-            raise CannotStart(f"--redis-url: the server cannot be read ({plain_reason(error)}).") from error
+            raise CannotStart(f"--redis-url: the server cannot be read ({describe_error(error)}).") from error

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.selftest.ledger import Ledger
 
 _LARGEST = 1 << 24
@@ -207,4 +207,4 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
 def _how(error: Exception) -> str:
     """Return why there was no answer, and which part of the URL or which option may be wrong."""
     remedies = (remedy for kind, remedy in _REMEDIES if isinstance(error, kind))
-    return "; ".join([plain_reason(error), *islice(remedies, 1)])
+    return "; ".join([describe_error(error), *islice(remedies, 1)])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dotenv.parser import Binding, parse_stream
 
 from doorward.core.errors import CannotStart
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.settings.secret_files import refuse_open_to_others
 
 # The variables of OpenTelemetry's library are its own to understand.
@@ -97,7 +97,7 @@ def content_of(name: str, path: Path, *, secret: bool) -> str:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CannotStart(f"{name}_FILE cannot be read ({plain_reason(error)}).") from error
+        raise CannotStart(f"{name}_FILE cannot be read ({describe_error(error)}).") from error
     if secret and not content.strip():
         raise CannotStart(f"{name}_FILE is empty.")
     return content

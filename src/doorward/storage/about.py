@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from doorward.core.errors import CannotStart
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.storage.database import ServerInfo
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import look
@@ -59,6 +59,6 @@ async def _of_postgresql(address: Address) -> ServerInfo:
         finally:
             server.terminate()
     except FAULTS as error:
-        reason = f"DATABASE_URL: {address.place} stopped answering ({plain_reason(error)})."
+        reason = f"DATABASE_URL: {address.place} stopped answering ({describe_error(error)})."
         raise CannotStart(reason) from error
     return ServerInfo(f"PostgreSQL {version.partition(' ')[0]}", int(clock), connections, took=took)

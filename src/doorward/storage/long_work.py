@@ -31,7 +31,7 @@ class LongWorkQueue:
 
     def __init__(self, slots: int) -> None:
         """Run at most `slots` of them at a time."""
-        self._slots = FairSemaphore(slots, patience=_PATIENCE)
+        self._slots = FairSemaphore(slots, max_wait=_PATIENCE)
 
     async def scan(self, values: Mapping[str, object], scan: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
         """Return what `scan` returns, a statement with these values."""

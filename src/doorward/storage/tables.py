@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.storage.email_keys import with_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.sqlite import connect
@@ -190,7 +190,7 @@ def _plain_error(place: Path | Address) -> Iterator[None]:
         if isinstance(place, Path) or not _is_servers(error):
             raise
         # The server's own words can repeat what it was sent.
-        raise TableCopyInterrupted(f"The database could not go on ({plain_reason(error)}).") from error
+        raise TableCopyInterrupted(f"The database could not go on ({describe_error(error)}).") from error
 
 
 def _is_servers(error: Exception) -> bool:

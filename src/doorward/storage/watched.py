@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
-from doorward.core.durations import Durations
+from doorward.core.durations import DurationHistogram
 from doorward.core.errors import Overloaded, StoreUnavailable
 from doorward.core.model import OWNERS, Origin, Session, SessionKind
 from doorward.core.ports import NO_SESSION_POLICY, UNKNOWN_ORIGIN, Events, SessionPolicy, SessionStore
@@ -38,7 +38,9 @@ class StoreMeter:
 
     store: str
     span: Span | None = None
-    durations: dict[str, Durations] = field(default_factory=lambda: {o: Durations() for o in (LOOK_UP, READ, WRITE)})
+    durations: dict[str, DurationHistogram] = field(
+        default_factory=lambda: {o: DurationHistogram() for o in (LOOK_UP, READ, WRITE)}
+    )
     errors: int = 0
 
     async def time(self, operation: str, work: Awaitable[Result]) -> Result:
@@ -222,7 +224,7 @@ class StoreMetrics:
     others: tuple[StoreMeter, ...] = ()
 
     @property
-    def meters(self) -> dict[str, tuple[dict[str, Durations], int]]:
+    def meters(self) -> dict[str, tuple[dict[str, DurationHistogram], int]]:
         """By store: durations by operation, and how often it could not answer."""
         found = {self.database.meter.store: (self.database.meter.durations, self.database.errors)}
         return found | {meter.store: (meter.durations, meter.errors) for meter in self.others}

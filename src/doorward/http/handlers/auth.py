@@ -2,7 +2,7 @@
 
 from msgspec import UNSET
 
-from doorward.core.authentication import Attempted
+from doorward.core.authentication import LoginAttempt
 from doorward.core.errors import InvalidToken, ValidationFailed
 from doorward.core.model import Origin, Session, SessionKind
 from doorward.http.errors import MalformedJson
@@ -20,11 +20,11 @@ async def login(services: Services, call: Call) -> Answer:
     known = None if body.token is UNSET else await _known(services, call, body.token)
     found = await services.authentication.login_user(
         caller,
-        Attempted(body.login, body.password, body.deviceId, known),
+        LoginAttempt(body.login, body.password, body.deviceId, known),
         origin=Origin(body.ip or None, body.userAgent or None),
         refresh=body.refresh,
     )
-    return reply(AccessGiven(found.access, found.expires_in, found.refresh or UNSET))
+    return reply(AccessGiven(found.access_token, found.expires_in, found.refresh_token or UNSET))
 
 
 async def verify(services: Services, call: Call) -> Answer:
@@ -33,7 +33,7 @@ async def verify(services: Services, call: Call) -> Answer:
     call.tenant_id = verified.session.tenant_id
     if verified.caller.kind == SessionKind.KEY:
         services.activity.record(verified.caller)
-    services.throttle.ask(call.tenant_id)
+    services.throttle.consume_verify(call.tenant_id)
     services.activity.record(verified.session)
     return decoded(verified.claims)
 

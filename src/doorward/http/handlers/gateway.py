@@ -39,7 +39,7 @@ async def forward_auth(services: Services, call: Call) -> Answer:
     call.tenant_id = verified.session.tenant_id
     if verified.caller.kind == SessionKind.KEY:
         services.activity.record(verified.caller)
-    services.throttle.ask(call.tenant_id)
+    services.throttle.consume_verify(call.tenant_id)
     services.activity.record(verified.session)
     return Answer(b"", headers=_told(verified))
 

@@ -17,13 +17,13 @@ async def create(services: Services, call: Call) -> Answer:
     body = call.read(NewKeyBody)
     permissions = [Permission(permission) for permission in body.permissions]
     expires_at = None if body.expiresAt is UNSET else body.expiresAt
-    key, text = await services.keys.make(caller, body.name, permissions, expires_at)
+    key, text = await services.keys.create(caller, body.name, permissions, expires_at)
     return reply(KeyMade(*_fields(key), key=text), HTTPStatus.CREATED)
 
 
 async def index(services: Services, call: Call) -> Answer:
     """List the calling tenant's API keys."""
-    keys = await services.keys.list(await services.caller(call))
+    keys = await services.keys.list_keys(await services.caller(call))
     return reply(KeysShown([KeyShown(*_fields(key)) for key in keys]))
 
 

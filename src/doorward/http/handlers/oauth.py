@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote_plus
 
 from doorward.core.errors import InvalidToken, NotAuthorized, TokenMissing
-from doorward.core.keys import parse_key
+from doorward.core.keys import parse_api_key
 from doorward.core.model import Permission, Session
 from doorward.core.sessions import VerifiedToken
-from doorward.core.tenant_settings import TenantSettings, audience
+from doorward.core.tenant_settings import TenantSettings, introspection_audience
 from doorward.http.errors import MalformedForm, MultipleAuthenticationMethods
 from doorward.http.services import Services
 from doorward.http.wire import Answer, Call, credentials, reply
@@ -30,7 +30,7 @@ async def introspect(services: Services, call: Call) -> Answer:
     except InvalidToken:
         return await _refresh_token(services, credential, token, call)
     services.note_caller(call, verified.caller)
-    services.throttle.ask(call.tenant_id)
+    services.throttle.consume_verify(call.tenant_id)
     services.activity.record(verified.session)
     settings = await services.tenants.settings(call.tenant_id)
     return reply(_described(verified, settings))
@@ -125,7 +125,7 @@ def _basic(authorization: bytes, client_ids: set[str]) -> bytes | None:
 
 def _key(key_id: str, secret: str) -> bytes | None:
     text = secret.encode(errors="replace")
-    key = parse_key(text)
+    key = parse_api_key(text)
     return text if key and key.id == key_id else None
 
 
@@ -156,7 +156,7 @@ async def _refresh_token(services: Services, credential: bytes | None, token: by
     session = await services.refreshing.find_session(token.decode("latin-1"))
     caller = await services.sessions.authenticate_tenant(credential, call.needs)
     services.note_caller(call, caller)
-    services.throttle.ask(call.tenant_id)
+    services.throttle.consume_verify(call.tenant_id)
     if session is None or session.tenant_id != caller.tenant_id or not caller.permits(Permission.SESSIONS):
         call.outcome = "inactive"
         return _INACTIVE
@@ -174,7 +174,7 @@ def _described(verified: VerifiedToken, settings: TenantSettings) -> dict[str, o
         "client_id": claims["tenant"],
         "username": claims["login"],
         "sub": claims["sub"],
-        "aud": audience(settings, claims["aud"], verified.caller),
+        "aud": introspection_audience(settings, claims["aud"], verified.caller),
         "jti": claims["jti"],
         "iat": claims["iat"],
         "exp": claims["exp"],

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import UNSET
 
 from doorward.core.model import Permission, SessionInfo
-from doorward.core.turns import in_turns
+from doorward.core.turns import iterate_cooperatively
 from doorward.http.schemas import (
     AccessGiven,
     ActiveToken,
@@ -31,9 +31,9 @@ async def verify_batch(services: Services, call: Call) -> Answer:
     """Say of many users' tokens what they say, if they are true right now."""
     caller = await services.caller(call)
     tokens = await call.read_list(TokensBody, _token)
-    services.throttle.ask(caller.tenant_id, len(tokens))
+    services.throttle.consume_verify(caller.tenant_id, len(tokens))
     _, found = await services.sessions.verify_user_tokens(call.credential, tokens)
-    async for verified in in_turns(found):
+    async for verified in iterate_cooperatively(found):
         if verified:
             services.activity.record(verified.session)
     results = [ActiveToken(decoded=msgspec.Raw(one.claims)) if one else InactiveToken() for one in found]

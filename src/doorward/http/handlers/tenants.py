@@ -5,10 +5,10 @@ from typing import Any
 
 from msgspec import UNSET
 
-from doorward.core.audit import read
+from doorward.core.audit import parse_entry
 from doorward.core.errors import InvalidToken
 from doorward.core.model import Session, Tenant
-from doorward.core.tenant_settings import NAMED_POLICIES, settings_of
+from doorward.core.tenant_settings import NAMED_POLICIES, decode_settings
 from doorward.http.pages import page
 from doorward.http.schemas import (
     Done,
@@ -53,7 +53,7 @@ async def verify(services: Services, call: Call) -> Answer:
     """Say what a tenant's token says, if it is true right now."""
     verified = await services.sessions.verify_tenant_token(call.token())
     call.tenant_id = verified.session.tenant_id
-    services.throttle.ask(call.tenant_id)
+    services.throttle.consume_verify(call.tenant_id)
     return decoded(verified.claims)
 
 
@@ -74,7 +74,7 @@ async def change(services: Services, call: Call) -> Answer:
     """Change some of the calling tenant's settings."""
     caller = await services.caller(call)
     chosen = _chosen(call.read(TenantChangesBody).settings)
-    return reply(_shown(services, await services.tenants.choose(caller, chosen)))
+    return reply(_shown(services, await services.tenants.update_settings(caller, chosen)))
 
 
 async def change_password(services: Services, call: Call) -> Answer:
@@ -95,10 +95,10 @@ async def delete(services: Services, call: Call) -> Answer:
 async def audit(services: Services, call: Call) -> Answer:
     """List what happened to the calling tenant and its users, newest first."""
     caller = await services.caller(call)
-    services.throttle.ask(caller.tenant_id)
+    services.throttle.consume_verify(caller.tenant_id)
     before, limit = page(call, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None)
-    entries, following = await services.audit.page(caller.tenant_id, before=before, limit=limit)
-    return reply(EventPage([_event(read(entry)) for entry in entries], str(following or 0)))
+    entries, following = await services.audit.list_events(caller.tenant_id, before=before, limit=limit)
+    return reply(EventPage([_event(parse_entry(entry)) for entry in entries], str(following or 0)))
 
 
 def _chosen(body: SettingsBody) -> dict[str, object]:
@@ -134,8 +134,8 @@ def _given(**values: object) -> dict[str, object]:
 
 
 def _shown(services: Services, tenant: Tenant) -> TenantShown:
-    chosen = settings_of(tenant)
-    counts = services.house.counts(chosen)
+    chosen = decode_settings(tenant)
+    counts = services.house.effective(chosen)
     policy, audiences = chosen.password_policy, counts.introspection_audience
     return TenantShown(
         id=tenant.id,

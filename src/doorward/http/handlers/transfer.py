@@ -6,8 +6,8 @@ from http import HTTPStatus
 from msgspec import UNSET
 
 from doorward.core.model import Caller, Permission
-from doorward.core.turns import in_turns
-from doorward.core.user_transfer import Outcome, Status, Unconfirmed
+from doorward.core.turns import iterate_cooperatively
+from doorward.core.user_transfer import RowResult, RowStatus, UnverifiedTreatment
 from doorward.http.rows import read_row, write_lines
 from doorward.http.schemas import RowOutcome, UsersBody, UsersImported
 from doorward.http.services import Services
@@ -20,19 +20,21 @@ async def take(services: Services, call: Call) -> Answer:
     """Take over users of another system, with the hashes of their passwords."""
     caller = await services.caller(call)
     dry_run = call.flag("dryRun")
-    unconfirmed = Unconfirmed(call.choice("unconfirmed", tuple(Unconfirmed), Unconfirmed.DISABLE))
-    await services.throttle.bulk(caller.tenant_id)
+    unconfirmed = UnverifiedTreatment(
+        call.choice("unconfirmed", tuple(UnverifiedTreatment), UnverifiedTreatment.DISABLE)
+    )
+    await services.throttle.consume_bulk(caller.tenant_id)
     rows = await call.read_list(UsersBody, read_row)
-    outcomes = await services.transfer.take(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
+    outcomes = await services.transfer.import_users(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
     found = [outcome.status for outcome in outcomes]
     return reply(
         UsersImported(
-            found.count(Status.CREATED),
-            found.count(Status.EXISTS),
-            found.count(Status.REFUSED),
-            found.count(Status.SKIPPED),
+            found.count(RowStatus.CREATED),
+            found.count(RowStatus.EXISTS),
+            found.count(RowStatus.REFUSED),
+            found.count(RowStatus.SKIPPED),
             sum(outcome.unconfirmed for outcome in outcomes),
-            [_told(outcome) async for outcome in in_turns(outcomes)],
+            [_told(outcome) async for outcome in iterate_cooperatively(outcomes)],
         )
     )
 
@@ -44,23 +46,23 @@ async def hand_out(services: Services, call: Call) -> Answer:
     if hashes:
         # Hashes can be attacked at leisure: a key that only reads users is not given them.
         await services.sessions.authenticate_tenant(call.credential, Permission.USERS_WRITE)
-    await services.throttle.bulk(caller.tenant_id)
+    await services.throttle.consume_bulk(caller.tenant_id)
     return Answer(b"", HTTPStatus.OK, ((b"content-type", NDJSON),), _pieces(services, caller, hashes=hashes))
 
 
 async def _pieces(services: Services, caller: Caller, *, hashes: bool) -> AsyncIterator[bytes]:
-    async for users in services.transfer.hand_out(caller, hashes=hashes):
+    async for users in services.transfer.export_users(caller, hashes=hashes):
         yield write_lines(users, hashes=hashes)
 
 
-def _told(outcome: Outcome) -> RowOutcome:
+def _told(outcome: RowResult) -> RowOutcome:
     login = UNSET if outcome.login is None else outcome.login
-    if outcome.unfit is None:
+    if outcome.rejected is None:
         return RowOutcome(login=login, status=outcome.status, unconfirmed=outcome.unconfirmed or UNSET)
     return RowOutcome(
         login=login,
         status=outcome.status,
-        code=outcome.unfit.code,
-        error=outcome.unfit.sentence,
-        takenBy=UNSET if outcome.unfit.taken_by is None else outcome.unfit.taken_by,
+        code=outcome.rejected.code,
+        error=outcome.rejected.sentence,
+        takenBy=UNSET if outcome.rejected.taken_by is None else outcome.rejected.taken_by,
     )

@@ -5,10 +5,10 @@ from http import HTTPStatus
 
 from msgspec import UNSET
 
-from doorward.core.errors import Fault
-from doorward.core.identity import MOST_CHARACTERS
-from doorward.core.user_passwords import Kept, Passage
-from doorward.core.users import Changes, Criterion, Field, read_cursor
+from doorward.core.errors import FieldError
+from doorward.core.identity import MAX_NAME_CHARACTERS
+from doorward.core.user_passwords import KeepSession, PasswordChange
+from doorward.core.users import SearchCriterion, SearchField, UserChanges, decode_cursor
 from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST
 from doorward.http.pages import page
 from doorward.http.rows import given_password, new_user, shown, text
@@ -36,22 +36,26 @@ async def create(services: Services, call: Call) -> Answer:
 async def index(services: Services, call: Call) -> Answer:
     """List the calling tenant's users."""
     caller = await services.caller(call)
-    services.throttle.ask(caller.tenant_id)
+    services.throttle.consume_verify(caller.tenant_id)
     matching, faults = _criterion(call.query)
-    after, limit = page(call, read_cursor, faults)
-    users, following = await services.users.page(caller.tenant_id, matching=matching, after=after or "", limit=limit)
+    after, limit = page(call, decode_cursor, faults)
+    users, following = await services.users.list_users(
+        caller.tenant_id, matching=matching, after=after or "", limit=limit
+    )
     return reply(UserPage([shown(user) for user in users], following))
 
 
-def _criterion(query: Mapping[str, str]) -> tuple[Criterion | None, list[Fault]]:
+def _criterion(query: Mapping[str, str]) -> tuple[SearchCriterion | None, list[FieldError]]:
     """Return what a query searches for, of which the endpoint admits one field, and what is wrong with it."""
-    for field in Field:
+    for field in SearchField:
         if field in query:
-            shortest, longest = (SEARCH_SHORTEST, SEARCH_LONGEST) if field is Field.PART else (1, MOST_CHARACTERS)
+            shortest, longest = (
+                (SEARCH_SHORTEST, SEARCH_LONGEST) if field is SearchField.PART else (1, MAX_NAME_CHARACTERS)
+            )
             if shortest <= len(query[field]) <= longest:
-                return Criterion(field, query[field]), []
+                return SearchCriterion(field, query[field]), []
             rule = f'"{field}" length must be from {shortest} to {longest} characters'
-            return None, [Fault([field], "string.length", rule)]
+            return None, [FieldError([field], "string.length", rule)]
     return None, []
 
 
@@ -71,7 +75,7 @@ async def change(services: Services, call: Call) -> Answer:
     """Change some of what is known of a user of the calling tenant."""
     caller = await services.caller(call)
     body = call.read(UserChangesBody)
-    changes = Changes()
+    changes = UserChanges()
     if body.login is not UNSET:
         changes["login"] = body.login
     if body.email is not UNSET:
@@ -91,7 +95,7 @@ async def change(services: Services, call: Call) -> Answer:
     password = given_password(body)
     if password is not UNSET:
         changes["password"] = password
-    return reply(shown(await services.users.change(caller, call.user, **changes)))
+    return reply(shown(await services.users.update(caller, call.user, **changes)))
 
 
 async def change_password(services: Services, call: Call) -> Answer:
@@ -99,15 +103,15 @@ async def change_password(services: Services, call: Call) -> Answer:
     caller = await services.caller(call)
     body = call.read(PasswordChangeBody)
     keep = None if body.keepToken is UNSET else body.keepToken.encode(errors="replace")
-    await services.user_passwords.change(
-        caller, call.user, Passage(body.current, body.password), Kept(call.credential, keep)
+    await services.user_passwords.change_password(
+        caller, call.user, PasswordChange(body.current, body.password), KeepSession(call.credential, keep)
     )
     return reply(Done())
 
 
 async def offer_reset(services: Services, call: Call) -> Answer:
     """Make a code that sets a user's password once; the tenant delivers it."""
-    code, lifetime = await services.user_passwords.offer(await services.caller(call), call.user)
+    code, lifetime = await services.user_passwords.create_reset_code(await services.caller(call), call.user)
     return reply(CodeGiven(code, lifetime))
 
 
@@ -115,7 +119,7 @@ async def reset(services: Services, call: Call) -> Answer:
     """Set a user's password by a code, and end all of its sessions."""
     caller = await services.caller(call)
     body = call.read(ResetBody)
-    await services.user_passwords.redeem(caller, body.code, body.password)
+    await services.user_passwords.redeem_reset_code(caller, body.code, body.password)
     return reply(Done())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from doorward.core.errors import Fault, Refusal, StoreUnavailable, ValidationFailed
+from doorward.core.errors import FieldError, Refusal, StoreUnavailable, ValidationFailed
 from doorward.http import errors
 from doorward.http.endpoints import GENERAL, Endpoint
 from doorward.http.errors import (
@@ -280,7 +280,7 @@ def _faulty(schema: type[msgspec.Struct]) -> ValidationFailed:
         validate({next(iter(schema.__struct_encode_fields__)): 0}, schema)
     except ValidationFailed as refusal:
         return refusal
-    return ValidationFailed([Fault([], "object.base", '"value" must be an object')])
+    return ValidationFailed([FieldError([], "object.base", '"value" must be an object')])
 
 
 def _example_of_refusal(kind: type[Refusal]) -> Any:

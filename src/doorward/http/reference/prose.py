@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from doorward.core.errors import Refusal, TokenMissing, ValidationFailed
-from doorward.core.identity import MOST_CHARACTERS
+from doorward.core.identity import MAX_NAME_CHARACTERS
 from doorward.core.throttle import BUDGETS
-from doorward.core.user_transfer import Unconfirmed
-from doorward.core.users import LAST_PAGE
+from doorward.core.user_transfer import UnverifiedTreatment
+from doorward.core.users import LAST_CURSOR
 from doorward.http.errors import STATUS
 from doorward.http.fields import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
 
@@ -136,13 +136,13 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
     "userId": ("The user's id.", {"type": "string", "format": "uuid"}),
     "email": (
         "The e-mail address, in any spelling of the same NFKC-casefolded form.",
-        {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "examples": ["alice@example.org"]},
+        {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS, "examples": ["alice@example.org"]},
     ),
     "sub": (
         "Your own name for the user, to the letter.",
-        {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "examples": ["customer-17"]},
+        {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS, "examples": ["customer-17"]},
     ),
-    "query id": ("The user's id.", {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS}),
+    "query id": ("The user's id.", {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS}),
     "id": ("As the list gives it.", {"type": "string", "examples": ["q0rX3mJ1S5uWc2yVb8Kd9A"]}),
     "deviceId": ("End those of this device only.", {"type": "string", "examples": ["laptop"]}),
     "tenant": ("End the tenant's own sessions too.", {"type": "boolean", "default": False}),
@@ -152,7 +152,7 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
     ),
     "unconfirmed": (
         "New users with `emailVerified: false`: let them in, disable them, or leave them out.",
-        {"type": "string", "enum": list(Unconfirmed), "default": Unconfirmed.DISABLE},
+        {"type": "string", "enum": list(UnverifiedTreatment), "default": UnverifiedTreatment.DISABLE},
     ),
     "hashes": (
         "With the hashes of the passwords.",
@@ -160,7 +160,7 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
     ),
     "cursor": (
         "`nextCursor` of the page before.",
-        {"type": "string", "minLength": 1, "maxLength": 2048, "default": LAST_PAGE},
+        {"type": "string", "minLength": 1, "maxLength": 2048, "default": LAST_CURSOR},
     ),
     "limit": ("Entries on a page.", {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": PAGE}),
 }

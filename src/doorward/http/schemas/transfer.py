@@ -5,9 +5,9 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from doorward.core.hash_formats import LONGEST as LONGEST_HASH
-from doorward.core.hash_formats import UnfitHash
-from doorward.core.user_transfer import MOST_ROWS, Status
+from doorward.core.hash_formats import MAX_HASH_LENGTH as LONGEST_HASH
+from doorward.core.hash_formats import UnsupportedHash
+from doorward.core.user_transfer import MAX_ROWS, RowStatus
 from doorward.http.fields import Company, Email, Login, LoginShown, Metadata, Scope, Sub, YesNo
 from doorward.http.schemas.users import UserShown
 from doorward.http.validation import AnyJson, Items, Text
@@ -59,8 +59,8 @@ class UsersBody(msgspec.Struct):
 
     users: Annotated[
         list[ImportedUser],
-        Items(1, MOST_ROWS, ANYTHING),
-        Meta(min_length=1, max_length=MOST_ROWS, description="The users, in any order."),
+        Items(1, MAX_ROWS, ANYTHING),
+        Meta(min_length=1, max_length=MAX_ROWS, description="The users, in any order."),
     ]
 
 
@@ -80,11 +80,11 @@ class RowOutcome(msgspec.Struct, kw_only=True):
     """
 
     login: LoginShown | UnsetType = UNSET
-    status: Annotated[Status, Meta(description="What became of it.", examples=["created"])]
+    status: Annotated[RowStatus, Meta(description="What became of it.", examples=["created"])]
     code: Annotated[
         str | UnsetType, Meta(description="Why it was refused, for programs.", examples=["hash_unreadable"])
     ] = UNSET
-    error: Annotated[str | UnsetType, Meta(description="Why, for people.", examples=[UnfitHash.sentence])] = UNSET
+    error: Annotated[str | UnsetType, Meta(description="Why, for people.", examples=[UnsupportedHash.sentence])] = UNSET
     takenBy: Annotated[  # noqa: N815 - the published name
         str | UnsetType,
         Meta(description="With `login_taken`: the login of the user that is in the way.", examples=["Alice"]),

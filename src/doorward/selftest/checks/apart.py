@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-from doorward.core.users import Field
+from doorward.core.users import SearchField
 from doorward.selftest.checks.matrix import demand_unharmed
 from doorward.selftest.findings import Check
 from doorward.selftest.stand import Stand
@@ -171,8 +171,8 @@ def _ids(stand: Stand) -> None:
 
 def _found(stand: Stand) -> None:
     attacker, victim = stand.attacker, stand.victim
-    for field in Field:
-        text = victim.login if field is Field.PART else str(victim.user[field])
+    for field in SearchField:
+        text = victim.login if field is SearchField.PART else str(victim.user[field])
         users = attacker.tenant.must("GET", "/user", query={field: text})["users"]
         demand(users == [], f"GET /user?{field}= found another's user")
         [user] = victim.tenant.must("GET", "/user", query={field: text, "limit": "1"})["users"]

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from doorward.core.errors import StoreUnavailable
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.storage.coalesce import Coalescer
 from doorward.storage.database import Row, Step
 from doorward.storage.full import DATABASE_DISK, FullStoreReporter
@@ -267,7 +267,7 @@ class PostgresDatabase:
             return self._full.refusal()
         if not self._away and not isinstance(error, _ROLLED_BACK):
             self._away = True
-            log.warning("the database does not answer", extra={"reason": plain_reason(error)})
+            log.warning("the database does not answer", extra={"reason": describe_error(error)})
         return StoreUnavailable(retry_after=1)
 
     async def _connect(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from doorward.core.errors import CannotStart
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.storage import email_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
@@ -119,7 +119,7 @@ def _explain(address: Address, error: Exception) -> CannotStart | None:
 
 def _said(error: BaseException) -> str:
     # The server's own words can repeat what it was sent; the kind of the error never does.
-    return plain_reason(error)
+    return describe_error(error)
 
 
 async def _check(connection: Any) -> None:

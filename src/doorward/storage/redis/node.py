@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from doorward.core.errors import StoreUnavailable
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import RedisConnection, Refused, Reply, Trouble
 from doorward.storage.redis.lives import IDENTITY_COMMANDS, ServerTrust, UntrustedServer
@@ -157,4 +157,4 @@ def _why(error: BaseException) -> str:
     if isinstance(error, UntrustedServer):
         return str(error)
     # Of a refusal the first word: the rest may repeat what was sent.
-    return f"refused, {str(error).partition(' ')[0]}" if isinstance(error, Refused) else plain_reason(error)
+    return f"refused, {str(error).partition(' ')[0]}" if isinstance(error, Refused) else describe_error(error)

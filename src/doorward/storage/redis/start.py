@@ -8,7 +8,7 @@ from time import perf_counter
 
 from doorward.core.errors import CannotStart
 from doorward.core.legacy_tokens import KEY_PREFIXES
-from doorward.core.trouble import plain_reason
+from doorward.core.trouble import describe_error
 from doorward.storage.database import ServerInfo
 from doorward.storage.redis.address import Address, Place
 from doorward.storage.redis.link import RedisConnection, Refused, Trouble
@@ -46,7 +46,7 @@ async def check_server(address: Address, *, wait: float = 0.0) -> ServerInfo:
             except Refused as error:
                 raise CannotStart(_refusal(place, str(error))) from None
             except (*Trouble, UntrustedServer) as error:
-                trouble = plain_reason(error)
+                trouble = describe_error(error)
         if loop.time() >= until:
             raise CannotStart(f"REDIS_URL: {address.place} cannot be reached ({trouble}).")
         await asyncio.sleep(_PAUSE)
