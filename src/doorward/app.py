@@ -34,15 +34,15 @@ from doorward.http.client_address import Proxies
 from doorward.http.connection.door import Door, Limits
 from doorward.http.connection.express import ExpressLane
 from doorward.http.connection.traced import TracedApp, traced
-from doorward.http.guard import Guard, Rules
+from doorward.http.guard import HostAndOriginPolicy, RequestMiddleware
 from doorward.http.large_bodies import BodyMemory
-from doorward.http.metrics import Exposition, Metrics, Sources
+from doorward.http.metrics import Metrics, MetricsEndpoint, MetricSources
 from doorward.http.reference.openapi import describe
 from doorward.http.registration import RegistrationPolicy
 from doorward.http.router import build_router
-from doorward.http.routes import EXPRESS, PATHS
+from doorward.http.routes import FAST_PATH, PATHS
 from doorward.http.services import Descriptions, Services
-from doorward.http.watch import Watch
+from doorward.http.watch import RequestRecorder
 from doorward.life import Chore, Life, attempt
 from doorward.machine import cores, possible_connections
 from doorward.master_keys import KeyFile, Presence
@@ -111,10 +111,10 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         user_passwords=UserPasswordService(
             accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit
         ),
-        devices=UserSessionService(accounts, stores.sessions, throttle, clock),
-        refreshing=refreshing,
-        keys=ApiKeyService(stores.api_keys, door, throttle, clock),
-        house=house,
+        user_sessions=UserSessionService(accounts, stores.sessions, throttle, clock),
+        refresh_service=refreshing,
+        api_keys=ApiKeyService(stores.api_keys, door, throttle, clock),
+        settings_resolver=house,
         audit=AuditService(stores.audit),
         authentication=AuthenticationService(
             accounts,
@@ -128,10 +128,10 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
             LoginTiming(accounts, passwords, clock, settings.login_failure_time / 1000),
             settings.login_errors == "uniform",
         ),
-        transfer=UserTransferService(accounts, stores.audit, clock),
-        throttle=throttle,
+        user_transfer=UserTransferService(accounts, stores.audit, clock),
+        rate_limits=throttle,
         activity=activity,
-        checks=stores.checks,
+        store_checks=stores.checks,
         registration=RegistrationPolicy(settings.tenant_white_list, any_host=not settings.allowed_hosts),
         unthrottled=settings.throttler_white_list,
         descriptions=describe() if settings.docs == "on" else Descriptions(),
@@ -140,8 +140,8 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     )
     rules = _rules(settings)
     proxies = Proxies(settings.trusted_proxies)
-    watch = Watch(settings.access_log)
-    lane = ExpressLane(EXPRESS, services, proxies, rules, watch)
+    watch = RequestRecorder(settings.access_log)
+    lane = ExpressLane(FAST_PATH, services, proxies, rules, watch)
     connections = Door(
         traced(lane, traces) if traces else lane,
         parts.limits or _limits(settings),
@@ -151,7 +151,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     body_memory = BodyMemory()
     apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
     doors = [connections, apart]
-    metrics = _metrics(settings, Sources(watch, passwords, stores.metrics, doors, logs.lines_lost))
+    metrics = _metrics(settings, MetricSources(watch, passwords, stores.metrics, doors, logs.lines_lost))
 
     async def tick() -> None:
         if metrics:
@@ -182,7 +182,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         Chore(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
         Chore(_SWEEP_SECONDS, stores.index_logins),
         Chore(_REST_SECONDS, passwords.release_memory),
-        Chore(_REST_SECONDS, body_memory.rest),
+        Chore(_REST_SECONDS, body_memory.release),
         Chore(_WATCH_SECONDS, _later(watch_keys)),
     )
     router = build_router(
@@ -195,8 +195,8 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     router.lifespan_context = Life(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router
     if metrics:
-        inner = Exposition(router, metrics, [apart], settings.metrics_white_list, proxies)
-    guard = Guard(inner, rules, PATHS, watch=watch, proxies=proxies)
+        inner = MetricsEndpoint(router, metrics, [apart], settings.metrics_white_list, proxies)
+    guard = RequestMiddleware(inner, rules, PATHS, watch=watch, proxies=proxies)
     return TracedApp(guard, traces) if traces else guard
 
 
@@ -240,7 +240,7 @@ def _clock_was_set(by: int) -> None:
         log.warning("the clock was set forward; nothing expired is removed for an hour", extra={"seconds": seconds})
 
 
-def _metrics(settings: Settings, sources: Sources) -> Metrics | None:
+def _metrics(settings: Settings, sources: MetricSources) -> Metrics | None:
     return Metrics(sources) if settings.metrics_port is not None or settings.metrics_white_list else None
 
 
@@ -265,9 +265,9 @@ def _activity(stores: Stores, clock: Clock, codec: Codec) -> ActivityRecorder:
     return activity
 
 
-def _rules(settings: Settings) -> Rules:
+def _rules(settings: Settings) -> HostAndOriginPolicy:
     own_origins = [origin_of(settings.public_url)] if settings.public_url else []
-    return Rules(
+    return HostAndOriginPolicy(
         frozenset(settings.allowed_hosts),
         frozenset(origin.encode() for origin in settings.cors_origins),
         frozenset(origin.encode() for origin in own_origins),

@@ -15,8 +15,8 @@ import pytest
 import doorward_client
 from client.conftest import Connect
 from client.stubborn import HangUp, Say, Wait, stubborn
-from doorward.http.endpoints import Proof
-from doorward.http.errors import STATUS
+from doorward.http.endpoints import Auth
+from doorward.http.errors import STATUS_OF
 from doorward.http.routes import ENDPOINTS
 from doorward_client import AsyncDoorward, Doorward, DoorwardError, ImportUser, NewKey, Registered, ResetCode, Tokens
 from doorward_client import errors as client_errors
@@ -55,7 +55,7 @@ def test_every_endpoint_of_a_tenant_has_a_call() -> None:
     wanted = {
         (endpoint.method, re.sub(r"\{\w+\}", "{}", endpoint.path))
         for endpoint in ENDPOINTS
-        if endpoint.proof is not Proof.FREE and endpoint.path != "/forward-auth"
+        if endpoint.auth is not Auth.FREE and endpoint.path != "/forward-auth"
     }
     assert wanted <= called
 
@@ -76,11 +76,11 @@ def _calls() -> list[tuple[str, str]]:
 
 
 def test_every_code_that_has_a_class_is_a_code_of_the_service() -> None:
-    codes = {kind.code for kind in STATUS}
+    codes = {kind.code for kind in STATUS_OF}
     assert set(client_errors.BY_CODE) - {"invalid_client", "unauthorized_client"} <= codes
     for code, kind in client_errors.BY_CODE.items():
         if kind.for_code == code:
-            assert kind.__name__ == next(refusal.__name__ for refusal in STATUS if refusal.code == code)
+            assert kind.__name__ == next(refusal.__name__ for refusal in STATUS_OF if refusal.code == code)
 
 
 def test_everything_public_is_named() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from doorward.core.model import Permission
 from doorward.core.throttle import BUDGETS
-from doorward.http.endpoints import Proof
-from doorward.http.errors import STATUS
+from doorward.http.endpoints import Auth
+from doorward.http.errors import STATUS_OF
 from doorward.http.routes import ENDPOINTS
 from doorward.settings import describe
 
@@ -40,17 +40,17 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("kind", STATUS, ids=lambda kind: kind.code)
+@pytest.mark.parametrize("kind", STATUS_OF, ids=lambda kind: kind.code)
 def test_every_error_has_a_paragraph_under_its_status(kind: type) -> None:
     page = read("docs/errors.md")
     code: str = kind.code  # type: ignore[attr-defined]
     assert len(section(page, code)) > 40
     before = page.partition(f"\n### `{code}`\n")[0]
-    assert re.findall(r"^## (\d+)$", before, re.MULTILINE)[-1] == str(STATUS[kind].value)
+    assert re.findall(r"^## (\d+)$", before, re.MULTILINE)[-1] == str(STATUS_OF[kind].value)
 
 
 def test_no_error_is_documented_that_does_not_exist() -> None:
-    assert set(re.findall(r"^### `(\w+)`$", read("docs/errors.md"), re.MULTILINE)) == {kind.code for kind in STATUS}
+    assert set(re.findall(r"^### `(\w+)`$", read("docs/errors.md"), re.MULTILINE)) == {kind.code for kind in STATUS_OF}
 
 
 @pytest.mark.parametrize("setting", describe(), ids=lambda setting: setting["name"])
@@ -106,7 +106,7 @@ def test_the_overview_says_what_an_endpoint_needs(endpoint: Any) -> None:
     )[0]
     if endpoint.permission is not None:
         assert line.startswith(f"`{endpoint.permission}` |")
-    elif endpoint.proof is Proof.TENANT:
+    elif endpoint.proof is Auth.TENANT:
         assert line.startswith("tenant |")
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest import targets
 from harness import Service, Tenant
@@ -23,10 +23,12 @@ _PER_REQUEST = {"date", "x-request-id"}
 
 Result = TypeVar("Result")
 
-BODIES: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoint.takes and not endpoint.form)
+BODIES: tuple[Endpoint, ...] = tuple(
+    endpoint for endpoint in ENDPOINTS if endpoint.request_body and not endpoint.is_form
+)
 """The endpoints that take a JSON body."""
 
-FORMS: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoint.form)
+FORMS: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoint.is_form)
 """The endpoints that take a form, and refuse as RFC 6749 has it."""
 
 
@@ -154,7 +156,7 @@ def call(
 
 def credential_for(endpoint: Endpoint, tenant: Tenant) -> str | None:
     """Return what an endpoint wants to see before it looks at a body."""
-    return f"Bearer {tenant.token}" if endpoint.proof is Proof.TENANT else None
+    return f"Bearer {tenant.token}" if endpoint.auth is Auth.TENANT else None
 
 
 def send(http: httpx.Client, endpoint: Endpoint, tenant: Tenant, content: bytes, **headers: str) -> httpx.Response:

@@ -126,7 +126,7 @@ class World:
 def strike(http: httpx.Client, endpoint: Endpoint, names: Mapping[str, str], credential: str | None) -> httpx.Response:
     path, body, query = aim(endpoint, names)
     # What asks for a gateway has the user's token where others have the tenant's.
-    more = {"Authorization": f"Bearer {names['token']}"} if endpoint.everywhere else {}
+    more = {"Authorization": f"Bearer {names['token']}"} if endpoint.match_subpaths else {}
     return call(http, endpoint, path=path, body=body, query=query, credential=credential, **more)
 
 

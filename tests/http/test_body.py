@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import ValidationFailed
-from doorward.http.body import LARGEST_ITEM, TOO_LARGE, parse, parse_list
+from doorward.http.body import MAX_ITEM_BYTES, TOO_LARGE, parse, parse_list
 from doorward.http.errors import MalformedJson
-from doorward.http.validation import MOST_FAULTS, AnyJson, Flag, Items, validate
+from doorward.http.validation import MAX_FIELD_ERRORS, BooleanRule, JsonRule, ListRule, validate
 
 SIZE = 1 << 20
 EXAMPLES = 2_000 if os.environ.get("DOORWARD_TORTURE") else 80
@@ -25,19 +25,19 @@ EXAMPLES = 2_000 if os.environ.get("DOORWARD_TORTURE") else 80
 class Things(msgspec.Struct):
     """A list of anything."""
 
-    things: Annotated[list[Any], Items(1, 5, AnyJson(1 << 20, 1 << 20))]
+    things: Annotated[list[Any], ListRule(1, 5, JsonRule(1 << 20, 1 << 20))]
 
 
 class Many(msgspec.Struct):
     """A long list of anything."""
 
-    things: Annotated[list[Any], Items(1, 1000, AnyJson(1 << 20, 1 << 20))]
+    things: Annotated[list[Any], ListRule(1, 1000, JsonRule(1 << 20, 1 << 20))]
 
 
 class Flags(msgspec.Struct):
     """A long list of flags."""
 
-    flags: Annotated[list[bool], Items(1, 1000, Flag())]
+    flags: Annotated[list[bool], ListRule(1, 1000, BooleanRule())]
 
 
 def itself(item: Any) -> Any:
@@ -126,11 +126,11 @@ def test_a_list_that_is_too_long_is_refused_without_a_look_at_the_rest() -> None
 @pytest.mark.parametrize(
     "item",
     [
-        b'"%s"' % (b"x" * LARGEST_ITEM),
-        b'"%s"' % (b'\\"' * LARGEST_ITEM),
-        b"[%s1]" % (b"1," * LARGEST_ITEM),
-        b'{"a":"%s"}' % (b"}]" * LARGEST_ITEM),
-        b'[["%s\\\\"],"]"]' % (b"[" * LARGEST_ITEM),
+        b'"%s"' % (b"x" * MAX_ITEM_BYTES),
+        b'"%s"' % (b'\\"' * MAX_ITEM_BYTES),
+        b"[%s1]" % (b"1," * MAX_ITEM_BYTES),
+        b'{"a":"%s"}' % (b"}]" * MAX_ITEM_BYTES),
+        b'[["%s\\\\"],"]"]' % (b"[" * MAX_ITEM_BYTES),
         b"[%s1]" % (b'{"[":[]},' * 2_000),
     ],
 )
@@ -141,11 +141,11 @@ def test_an_item_that_is_too_large_is_found_to_its_end(item: bytes) -> None:
         assert in_steps(b'{"things":[1,%s%s' % (item, end))[0] == "malformed_json", end
 
 
-@pytest.mark.parametrize("size", [LARGEST_ITEM - 1, LARGEST_ITEM, LARGEST_ITEM + 1])
+@pytest.mark.parametrize("size", [MAX_ITEM_BYTES - 1, MAX_ITEM_BYTES, MAX_ITEM_BYTES + 1])
 def test_an_item_is_too_large_beyond_its_limit(size: int) -> None:
     for item in (json.dumps("x" * (size - 2)), "[" + " " * (size - 2) + "]"):
         [found] = in_steps(b'{"things":[%s]}' % item.encode())[1]
-        assert (found is TOO_LARGE) == (size > LARGEST_ITEM)
+        assert (found is TOO_LARGE) == (size > MAX_ITEM_BYTES)
 
 
 def fill(unit: bytes, begin: bytes, end: bytes) -> bytes:
@@ -211,4 +211,4 @@ def test_S2_no_body_keeps_other_tasks_waiting_for_long(name: str) -> None:
 def test_S2_the_faults_that_are_listed_are_bounded() -> None:
     with pytest.raises(ValidationFailed) as caught:
         validate({"flags": [1] * 1000}, Flags)
-    assert len(caught.value.field_errors) == MOST_FAULTS
+    assert len(caught.value.field_errors) == MAX_FIELD_ERRORS

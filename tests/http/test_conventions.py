@@ -31,8 +31,8 @@ from harness import Service, Tenant
 pytestmark = pytest.mark.one_setup
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]
-PATHS = sorted({endpoint.path for endpoint in ENDPOINTS if not endpoint.everywhere})
-EVERYWHERE = [endpoint for endpoint in ENDPOINTS if endpoint.everywhere]
+PATHS = sorted({endpoint.path for endpoint in ENDPOINTS if not endpoint.match_subpaths})
+EVERYWHERE = [endpoint for endpoint in ENDPOINTS if endpoint.match_subpaths]
 UNSUPPORTED = (415, "unsupported_media_type", "The body has to be application/json in UTF-8, not compressed")
 UNACCEPTABLE = (406, "not_acceptable", "Only application/json can be given")
 SECURITY = {
@@ -53,9 +53,9 @@ def allowed(path: str) -> list[str]:
 def test_a_path_answers_with_and_without_a_trailing_slash(tenant: Tenant, endpoint: Endpoint) -> None:
     headers = tenant.headers
     body = None
-    if endpoint.takes:
-        body = b"" if endpoint.form else b"{}"
-        headers["Content-Type"] = "application/x-www-form-urlencoded" if endpoint.form else "application/json"
+    if endpoint.request_body:
+        body = b"" if endpoint.is_form else b"{}"
+        headers["Content-Type"] = "application/x-www-form-urlencoded" if endpoint.is_form else "application/json"
     path = place(endpoint.path)
     plain = tenant.http.request(endpoint.method, path, headers=headers, content=body)
     slashed = tenant.http.request(endpoint.method, f"{path}/", headers=headers, content=body)
@@ -283,16 +283,16 @@ def test_IN4_json_in_utf8_is_taken_in_every_spelling(tenant: Tenant, endpoint: E
     assert answer.status_code == 422, answer.text
 
 
-@pytest.mark.parametrize("endpoint", [it for it in ENDPOINTS if not it.everywhere], ids=named)
+@pytest.mark.parametrize("endpoint", [it for it in ENDPOINTS if not it.match_subpaths], ids=named)
 @pytest.mark.parametrize(
     "accept", ["image/png", "application/xml", "text/csv, image/*;q=0.5", "*/*;q=0", "application/json;q=0"]
 )
 def test_an_Accept_that_admits_nothing_we_have_is_406(tenant: Tenant, endpoint: Endpoint, accept: str) -> None:
     answer = tenant.http.request(endpoint.method, place(endpoint.path), headers={**tenant.headers, "Accept": accept})
-    if endpoint.form:
+    if endpoint.is_form:
         assert_oauth_error(answer, 406, "not_acceptable")
     else:
-        assert_refused(answer, 406, "not_acceptable", f"Only {endpoint.media} can be given")
+        assert_refused(answer, 406, "not_acceptable", f"Only {endpoint.media_type} can be given")
 
 
 @pytest.mark.parametrize(

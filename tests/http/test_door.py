@@ -11,7 +11,7 @@ import pytest
 from doorward.http.client_address import Proxies
 from doorward.http.connection.door import Door, Limits
 from doorward.http.connection.express import ExpressLane
-from doorward.http.guard import Rules
+from doorward.http.guard import HostAndOriginPolicy
 from doorward.http.services import Services
 
 MANY = 1100
@@ -43,7 +43,7 @@ class Guest:
 def made(limits: Limits, *proxies: str) -> Door:
     trusted = Proxies(tuple(ipaddress.ip_network(proxy) for proxy in proxies))
     # No guest asks for anything, so there are no services.
-    return Door(ExpressLane({}, cast("Services", None), trusted, Rules()), limits)
+    return Door(ExpressLane({}, cast("Services", None), trusted, HostAndOriginPolicy()), limits)
 
 
 @pytest.fixture

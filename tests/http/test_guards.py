@@ -10,13 +10,13 @@ from doorward.http.client_address import Proxies
 from doorward.http.connection.express import ExpressLane, _is_bare
 from doorward.http.connection.head import judge
 from doorward.http.errors import BadRequest, NotFound
-from doorward.http.guard import Rules
+from doorward.http.guard import HostAndOriginPolicy
 from doorward.http.registration import _is_own_host
-from doorward.http.routes import ENDPOINTS, EXPRESS
+from doorward.http.routes import ENDPOINTS, FAST_PATH
 from doorward.http.schemas.users import LoginOfPath
 from doorward.http.services import Services
 from doorward.http.validation import validate
-from doorward.http.wire import plain_token
+from doorward.http.wire import token_of_plain_body
 
 HOST = (b"host", b"auth.example.org")
 
@@ -61,7 +61,7 @@ def test_a_client_on_loopback_addresses_loopback(client: str, host: bytes, *, ex
     ],
 )
 def test_a_token_is_read_without_a_parser_only_from_a_whole_body(body: bytes, token: bytes | None) -> None:
-    assert plain_token(body) == token
+    assert token_of_plain_body(body) == token
 
 
 def test_the_fast_way_takes_no_request_with_a_body() -> None:
@@ -94,8 +94,8 @@ def test_BF7_only_a_client_that_cannot_be_told_is_warned_about(
 @pytest.mark.parametrize(("accept", "is_taken"), [(None, True), (b"*/*", True), (b"text/html", False)])
 def test_the_fast_way_takes_only_requests_that_accept_its_answer(accept: bytes | None, *, is_taken: bool) -> None:
     # Recognising asks for nothing, so there are no services.
-    lane = ExpressLane(EXPRESS, cast("Services", None), Proxies(), Rules())
-    [(method, path)] = [place for place, endpoint in EXPRESS.items() if endpoint.path == "/auth/verify"]
+    lane = ExpressLane(FAST_PATH, cast("Services", None), Proxies(), HostAndOriginPolicy())
+    [(method, path)] = [place for place, endpoint in FAST_PATH.items() if endpoint.path == "/auth/verify"]
     head = [HOST, (b"content-type", b"application/json"), (b"content-length", b"20")]
     recognised = lane.recognise(method, path, head + ([(b"accept", accept)] if accept else []))
     assert (recognised is not None) == is_taken
@@ -103,4 +103,4 @@ def test_the_fast_way_takes_only_requests_that_accept_its_answer(accept: bytes |
 
 def test_every_endpoint_with_a_name_in_its_path_may_find_nothing() -> None:
     for endpoint in ENDPOINTS:
-        assert NotFound in endpoint.refusals or "{" not in endpoint.path
+        assert NotFound in endpoint.all_errors or "{" not in endpoint.path

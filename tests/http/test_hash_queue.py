@@ -28,7 +28,7 @@ HURRIED = 0.3
 @pytest.fixture
 def hurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A service whose handlers have 0.3 seconds, and 3 more where they hash; in HTTP/1.1 as seen from outside."""
-    monkeypatch.setattr(guard, "HANDLER_SECONDS", HURRIED)
+    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", HURRIED)
     limits = Limits(handler_time=HURRIED, hash_queue_time=3.0)
     with running(read_settings(tmp_path, {"HASH_QUEUE_TIMEOUT": "3000"}), limits=limits) as service:
         yield service
@@ -42,12 +42,12 @@ def hold_hashes(service: Service) -> HeldHasher:
 
 
 def test_the_table_says_of_each_endpoint_whether_it_hashes() -> None:
-    hashing = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS if endpoint.hashes}
+    hashing = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS if endpoint.hashes_password}
     assert ("POST", "/auth") in hashing
     assert ("POST", "/tenant/login") in hashing
     assert ("POST", "/auth/verify") not in hashing
     for endpoint in ENDPOINTS:
-        assert (Overloaded in endpoint.refusals) == endpoint.hashes
+        assert (Overloaded in endpoint.all_errors) == endpoint.hashes_password
 
 
 REQUESTS: dict[str, Callable[[Tenant], httpx.Response]] = {

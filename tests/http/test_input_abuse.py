@@ -65,18 +65,18 @@ def padded(endpoint: Endpoint, size: int) -> bytes:
 
 @pytest.mark.parametrize("endpoint", [*BODIES, *FORMS], ids=named)
 def test_IN1_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not(tenant: Tenant, endpoint: Endpoint) -> None:
-    assert endpoint.largest == (1 << 20 if endpoint.path in {"/auth/verify/batch", "/users/import"} else 16_384)
+    assert endpoint.max_body_bytes == (1 << 20 if endpoint.path in {"/auth/verify/batch", "/users/import"} else 16_384)
     if endpoint.path == "/user":
         tenant.delete(endpoint.example["login"])
-    largest = padded(endpoint, endpoint.largest)
-    assert len(largest) == endpoint.largest
+    largest = padded(endpoint, endpoint.max_body_bytes)
+    assert len(largest) == endpoint.max_body_bytes
     assert send(tenant.http, endpoint, tenant, largest).status_code != 413
     credential = credential_for(endpoint, tenant)
     headers = {"Content-Type": media(endpoint), **({"Authorization": credential} if credential else {})}
     path = place(endpoint.path)
-    for content in (largest + b" ", chunks(largest + b" "), chunks(b"x" * (endpoint.largest + 100_000))):
+    for content in (largest + b" ", chunks(largest + b" "), chunks(b"x" * (endpoint.max_body_bytes + 100_000))):
         answer = tenant.http.request(endpoint.method, path, content=content, headers=headers)
-        remedy = ", send fewer rows in each request" if endpoint.largest > 16_384 else ""
+        remedy = ", send fewer rows in each request" if endpoint.max_body_bytes > 16_384 else ""
         assert_refused(answer, *TOO_LARGE[:2], TOO_LARGE[2] + remedy)
         assert answer.headers["connection"] == "close"
     answer = tenant.http.request(endpoint.method, path, content=chunks(largest), headers=headers)
@@ -212,7 +212,7 @@ def admitted(kind: msgspec.inspect.Type) -> set[str]:
 
 def wrong_types() -> Iterator[tuple[str, str, Any]]:
     for endpoint in BODIES:
-        described = msgspec.inspect.type_info(endpoint.takes)
+        described = msgspec.inspect.type_info(endpoint.request_body)
         assert isinstance(described, msgspec.inspect.StructType)
         for item in described.fields:
             for kind, value in SAMPLES:
@@ -224,8 +224,8 @@ def test_IN3_wrong_types_are_refused_naming_the_field_and_not_the_value(tenant: 
     tried = 0
     for name, field, value in wrong_types():
         endpoint = BY_NAME[name]
-        assert endpoint.takes
-        either = alternatives(endpoint.takes)
+        assert endpoint.request_body
+        either = alternatives(endpoint.request_body)
         replaced = either.first if either and field == either.second else field
         body = {known: kept for known, kept in example(endpoint).items() if known != replaced} | {field: value}
         answer = send(tenant.http, endpoint, tenant, json.dumps(body).encode())
@@ -244,11 +244,11 @@ def test_IN3_wrong_types_are_refused_naming_the_field_and_not_the_value(tenant: 
 
 @pytest.mark.parametrize("endpoint", BODIES, ids=named)
 def test_IN3_without_any_field_every_required_one_is_named(tenant: Tenant, endpoint: Endpoint) -> None:
-    assert endpoint.takes
+    assert endpoint.request_body
     answer = send(tenant.http, endpoint, tenant, b"{}")
-    either = alternatives(endpoint.takes)
+    either = alternatives(endpoint.request_body)
     one_of_two = {either.first} if either and either.required else set()
-    fields = msgspec.structs.fields(endpoint.takes)
+    fields = msgspec.structs.fields(endpoint.request_body)
     required = [field.encode_name for field in fields if field.required or field.encode_name in one_of_two]
     if not required:
         assert (endpoint.method, answer.status_code) == ("PATCH", 404)

@@ -20,7 +20,7 @@ from contract import (
 )
 from isolation import Attacker, World, masked, strike
 
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest.targets import CannotAim, aim, mentions, nobodys
 from harness import Service, Tenant, TurnableClock, read_settings, running
@@ -28,8 +28,8 @@ from harness import Service, Tenant, TurnableClock, read_settings, running
 REGISTRATION = ("POST", "/tenant")
 """The one place that says whether an address is taken: to whom the operator lets register tenants."""
 
-PROVEN = [endpoint for endpoint in ENDPOINTS if endpoint.proof is Proof.TENANT]
-OPEN = [endpoint for endpoint in ENDPOINTS if endpoint.proof is not Proof.TENANT]
+PROVEN = [endpoint for endpoint in ENDPOINTS if endpoint.auth is Auth.TENANT]
+OPEN = [endpoint for endpoint in ENDPOINTS if endpoint.auth is not Auth.TENANT]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_TI1_anothers_object_is_answered_like_one_that_does_not_exist(
     for names in (victim.names(), nobodys()):
         attacker = Attacker.of(shared)
         credential = f"Bearer {attacker.tenant.token if by == 'its token' else attacker.key}"
-        proven = endpoint.proof is Proof.TENANT
+        proven = endpoint.auth is Auth.TENANT
         answer = strike(attacker.tenant.http, endpoint, names, credential if proven else None)
         assert answer.status_code < 500, answer.text
         for secret in victim.secrets():
@@ -71,7 +71,7 @@ def test_TI1_a_key_of_lesser_permission_learns_nothing_and_does_nothing(
             strike(attacker.tenant.http, endpoint, names, f"Bearer {key}")
             for names in (victim.names(), nobodys(), attacker.names())
         ]
-        if endpoint.form:
+        if endpoint.is_form:
             assert_oauth_error(answers[0], 400, "unauthorized_client")
         else:
             assert (answers[0].status_code, answers[0].json()["code"]) == (403, "permission_denied")
@@ -91,7 +91,7 @@ def test_TI1_without_a_live_tenants_credential_every_answer_is_the_same_401(
         for whose, names in (("theirs", victim.names()), ("nobody's", nobodys()), ("own", attacker.names())):
             answers[f"{name}, {whose}"] = strike(attacker.tenant.http, endpoint, names, credential)
     first = next(iter(answers.values()))
-    if endpoint.form:
+    if endpoint.is_form:
         assert_oauth_error(first, 401, "invalid_client")
     else:
         assert_unauthorised(first)
@@ -118,9 +118,9 @@ def test_TI1_where_no_credential_is_asked_for_none_makes_a_difference(
 @pytest.mark.parametrize(
     ("endpoint", "complaint"),
     [
-        (Endpoint("GET", "/planet/{planet}", ENDPOINTS[0].handler, Proof.TENANT, "Planets"), "path segment 'planet'"),
+        (Endpoint("GET", "/planet/{planet}", ENDPOINTS[0].handler, Auth.TENANT, "Planets"), "path segment 'planet'"),
         (
-            Endpoint("GET", "/planet", ENDPOINTS[0].handler, Proof.TENANT, "Planets", query=("ring",)),
+            Endpoint("GET", "/planet", ENDPOINTS[0].handler, Auth.TENANT, "Planets", query=("ring",)),
             "query parameter 'ring'",
         ),
         (
@@ -128,13 +128,13 @@ def test_TI1_where_no_credential_is_asked_for_none_makes_a_difference(
                 "POST",
                 "/planet",
                 ENDPOINTS[0].handler,
-                Proof.TENANT,
+                Auth.TENANT,
                 "Planets",
-                takes=msgspec.defstruct("Planet", [("moon", str)]),
+                request_body=msgspec.defstruct("Planet", [("moon", str)]),
             ),
             "field 'moon'",
         ),
-        (Endpoint("POST", "/planet", ENDPOINTS[0].handler, Proof.TENANT, "Planets"), "does not say what it takes"),
+        (Endpoint("POST", "/planet", ENDPOINTS[0].handler, Auth.TENANT, "Planets"), "does not say what it takes"),
     ],
 )
 def test_TI1_an_endpoint_that_cannot_be_attacked_fails_and_says_what_to_add(endpoint: Endpoint, complaint: str) -> None:

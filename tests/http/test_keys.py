@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from doorward.core.model import Permission
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from harness import Service, Tenant
 
 FORM = "application/x-www-form-urlencoded"
-PROVEN = [endpoint for endpoint in ENDPOINTS if endpoint.proof is Proof.TENANT]
+PROVEN = [endpoint for endpoint in ENDPOINTS if endpoint.auth is Auth.TENANT]
 
 
 def make(tenant: Tenant, *permissions: str, **more: object) -> dict[str, Any]:
@@ -26,9 +26,9 @@ def make(tenant: Tenant, *permissions: str, **more: object) -> dict[str, Any]:
 def ask(tenant: Tenant, endpoint: Endpoint, key: str) -> httpx.Response:
     path = endpoint.path.replace("{login}", "nobody").replace("{id}", "nothing")
     headers = {"Authorization": f"Bearer {key}", "X-Doorward-Key": key}
-    if endpoint.form:
+    if endpoint.is_form:
         return tenant.http.request(endpoint.method, path, data={"token": "x"}, headers=headers)
-    body = endpoint.example if endpoint.takes else None
+    body = endpoint.example if endpoint.request_body else None
     return tenant.http.request(endpoint.method, path, json=body, headers=headers)
 
 
@@ -82,7 +82,7 @@ def test_a_key_does_what_it_is_allowed_and_is_refused_the_rest(
         owners = ask(other, endpoint, other.token)
         assert (answer.status_code, said(answer)) == (owners.status_code, said(owners))
         assert said(answer) not in {"permission_denied", "not_authorized", "unauthorized_client", "invalid_client"}
-    elif endpoint.form:
+    elif endpoint.is_form:
         assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
     else:
         assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")

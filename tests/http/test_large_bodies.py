@@ -116,7 +116,7 @@ def test_S3_half_sent_bodies_of_strangers_take_no_memory(shared: Service) -> Non
         held = set(connections(shared)) - before
         assert len(held) >= 30
         assert sum(len(connection.cycle.body) for connection in held) == 0
-    assert memory(shared).taken == 0
+    assert memory(shared).in_use == 0
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -129,7 +129,7 @@ def test_S3_a_session_that_ends_while_the_body_arrives_is_over(
     with wire(shared.port) as line:
         half = sent[: SIZE // 2]
         line.send(head(path, credential, None if chunked else SIZE) + (chunk(half) if chunked else half))
-        shared.eventually(lambda: memory(shared).taken)
+        shared.eventually(lambda: memory(shared).in_use)
         [known] = tenant.get("/tenant/key").json()["keys"]
         assert tenant.http.delete(f"/tenant/key/{known['id']}", headers=tenant.headers).status_code == 200
         rest = sent[SIZE // 2 :]
@@ -183,7 +183,7 @@ def test_S3_bodies_in_flight_are_bounded(start: Start, *, chunked: bool) -> None
     with wire(service.port) as first, wire(service.port) as second:
         half = sent[: SIZE // 2]
         first.send(head(BATCH, tenant.token, None if chunked else SIZE) + (chunk(half) if chunked else half))
-        service.eventually(lambda: memory(service).taken == SIZE)
+        service.eventually(lambda: memory(service).in_use == SIZE)
         answer = second.send(head(IMPORT, tenant.token)).reply()
         assert (answer.status, answer.code, answer.header("retry-after")) == (503, "too_many_large_bodies", "1")
         # A smaller one still fits, and those that are no larger than any other are not counted.
@@ -193,7 +193,7 @@ def test_S3_bodies_in_flight_are_bounded(start: Start, *, chunked: bool) -> None
         rest = sent[SIZE // 2 :]
         first.send(chunk(rest) + b"0\r\n\r\n" if chunked else rest)
         assert first.reply().status == 200
-    assert memory(service).taken == 0
+    assert memory(service).in_use == 0
     assert tenant.http.post(BATCH, content=sent, headers=_json(tenant)).status_code == 200
 
 
@@ -206,12 +206,12 @@ def test_S3_a_tenant_leaves_memory_to_others(start: Start, size: int | None) -> 
             line = stack.enter_context(wire(service.port))
             # Nothing of the body follows, so it costs next to no budget.
             line.send(head(BATCH, tenant.token, size))
-        service.eventually(lambda: memory(service).taken == 8 * SIZE)
+        service.eventually(lambda: memory(service).in_use == 8 * SIZE)
         line = stack.enter_context(wire(service.port))
         assert line.send(head(BATCH, tenant.token, size)).reply().code == "too_many_large_bodies"
         for path in PATHS:
             assert other.http.post(path, content=body(path), headers=_json(other)).status_code == 200
-    service.eventually(lambda: memory(service).taken == 0)
+    service.eventually(lambda: memory(service).in_use == 0)
 
 
 def test_S3_a_client_that_goes_away_leaves_its_memory_to_others(start: Start) -> None:
@@ -220,14 +220,14 @@ def test_S3_a_client_that_goes_away_leaves_its_memory_to_others(start: Start) ->
     for ends in ("closes", "waits"):
         with wire(service.port) as line:
             line.send(head(BATCH, tenant.token) + b" " * 300_000)
-            service.eventually(lambda: memory(service).taken == SIZE)
+            service.eventually(lambda: memory(service).in_use == SIZE)
             if ends == "waits":
                 assert line.reply().code == "request_timeout"
-        service.eventually(lambda: memory(service).taken == 0)
+        service.eventually(lambda: memory(service).in_use == 0)
 
 
 def test_S3_a_body_may_take_longer_than_a_handler(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "HANDLER_SECONDS", 0.3)
+    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", 0.3)
     service = start()
     tenant = service.tenant()
     sent = body(BATCH)
@@ -279,7 +279,7 @@ def test_S2_chunks_are_charged_as_they_come(start: Start, path: str) -> None:
         for _ in range(20):
             line.send(chunk(b" " * 50_000))
         assert line.reply().code == "too_many_requests"
-    assert memory(service).taken == 0
+    assert memory(service).in_use == 0
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -20,21 +20,21 @@ from referencing.jsonschema import DRAFT202012
 
 from doorward.core.errors import StoreUnavailable
 from doorward.http import errors
-from doorward.http.endpoints import GENERAL, Endpoint, Proof
+from doorward.http.endpoints import COMMON_ERRORS, Auth, Endpoint
 from doorward.http.errors import (
-    STATUS,
+    STATUS_OF,
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from doorward.http.guard import FORM, MAX_BODY
+from doorward.http.guard import FORM, MAX_BODY_BYTES
 from doorward.http.reference import openapi, page, prose
 from doorward.http.routes import ENDPOINTS
 from doorward.http.schemas import TokenBody
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call
+from doorward.http.wire import Request, Response
 from harness import PASSWORD, Service, Tenant, read_settings, running
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
@@ -136,24 +136,26 @@ def test_every_refusal_of_an_endpoint_is_described_with_its_sentence(endpoint: A
     answers = DOCUMENT["paths"][endpoint.path][endpoint.method.lower()]["responses"]
     for kind in endpoint.refusals:
         if endpoint.form and kind in {*endpoint.refuses, NotAcceptable, UnsupportedMediaType, StoreUnavailable}:
-            body, status = errors.oauth(UnsupportedMediaType(FORM) if kind is UnsupportedMediaType else kind())
+            body, status = errors.oauth_error_body(
+                UnsupportedMediaType(FORM) if kind is UnsupportedMediaType else kind()
+            )
             content = resolve(answers[str(status.value)])["content"]["application/json"]
             assert content["examples"][kind.code]["value"] == json.loads(body)
             continue
-        content = resolve(answers[str(STATUS[kind].value)])["content"]["application/json"]
+        content = resolve(answers[str(STATUS_OF[kind].value)])["content"]["application/json"]
         value = resolve(content["examples"][kind.code])["value"]
         assert value["code"] == kind.code
-        assert value["status"] == STATUS[kind]
+        assert value["status"] == STATUS_OF[kind]
         if not issubclass(kind, NotFound):
-            fewer = kind is PayloadTooLarge and endpoint.largest > MAX_BODY
+            fewer = kind is PayloadTooLarge and endpoint.largest > MAX_BODY_BYTES
             assert kind.sentence + ", send fewer rows in each request" * fewer == value.get("message", value["error"])
 
 
 def test_no_refusal_is_left_out() -> None:
-    mentioned = {kind for endpoint in ENDPOINTS for kind in endpoint.refusals}
-    assert mentioned | {NotFound, MethodNotAllowed} == set(STATUS)
-    assert set(DOCUMENT["components"]["examples"]) == {kind.code for kind in STATUS}
-    assert set(GENERAL) <= mentioned
+    mentioned = {kind for endpoint in ENDPOINTS for kind in endpoint.all_errors}
+    assert mentioned | {NotFound, MethodNotAllowed} == set(STATUS_OF)
+    assert set(DOCUMENT["components"]["examples"]) == {kind.code for kind in STATUS_OF}
+    assert set(COMMON_ERRORS) <= mentioned
 
 
 @pytest.mark.parametrize(("where", "content"), contents())
@@ -196,7 +198,7 @@ def test_C10_no_field_of_a_request_body_has_a_default() -> None:
 
 
 def test_C10_every_error_names_its_codes() -> None:
-    statuses = {status.value for status in STATUS.values()} - {422}
+    statuses = {status.value for status in STATUS_OF.values()} - {422}
     seen = set()
     for where, content in [parameter.values for parameter in contents()]:
         if where[-5:-4] != ("responses",) and where[:2] != ("components", "responses"):
@@ -205,7 +207,7 @@ def test_C10_every_error_names_its_codes() -> None:
         for name in [choice["$ref"].rpartition("/")[2] for choice in choices if "$ref" in choice]:
             schema = DOCUMENT["components"]["schemas"][name]
             if re.match(r"Error\d", name):
-                assert set(schema["properties"]["code"]["enum"]) <= {kind.code for kind in STATUS}
+                assert set(schema["properties"]["code"]["enum"]) <= {kind.code for kind in STATUS_OF}
                 seen.add(schema["properties"]["status"]["const"])
             elif name.startswith("OAuthError"):
                 assert schema["properties"]["error"]["enum"]
@@ -246,7 +248,7 @@ def test_every_endpoint_says_what_an_api_key_needs(endpoint: Any) -> None:
     roles = [role for way in security for name, role in way.items() if name in {"key", "basic", "gateway"}]
     assert roles == [[endpoint.permission]] * len(roles)
     assert bool(roles) == (endpoint.permission is not None)
-    assert bool(security) == (endpoint.proof is Proof.TENANT)
+    assert bool(security) == (endpoint.proof is Auth.TENANT)
     assert {name for way in security for name in way} <= set(DOCUMENT["components"]["securitySchemes"])
 
 
@@ -401,7 +403,7 @@ class Told(msgspec.Struct):
     active: bool = True
 
 
-async def _ask(services: Services, call: Call) -> Answer:
+async def _ask(services: Services, call: Request) -> Response:
     """Ask something new."""
     raise NotImplementedError
 
@@ -423,14 +425,14 @@ def test_an_endpoint_of_another_kind_is_described_as_well(
         "POST",
         "/new/{id}",
         _ask,
-        Proof.TENANT,
+        Auth.TENANT,
         "Novelties",
         (),
         TokenBody,
         Told,
         ("since",),
         {"token": "x"},
-        form=form,
+        is_form=form,
         **how,
     )
     document = json.loads(json.dumps(openapi.build([endpoint])))
@@ -508,4 +510,4 @@ def test_the_page_is_whole_and_shows_every_endpoint_and_error(shared: Service) -
     assert inside <= set(whole.ids)
     assert {link for link in whole.links if not link.startswith("#")} == {"openapi.json"}
     assert {operation["operationId"] for _, _, operation in operations()} <= inside
-    assert {f"error-{kind.code}" for kind in STATUS} <= set(whole.ids)
+    assert {f"error-{kind.code}" for kind in STATUS_OF} <= set(whole.ids)

@@ -78,7 +78,7 @@ def live_tokens(tenant: Tenant, proven: Proven) -> tuple[list[str], str]:
 
 def lock(shared: Service, tenant: Tenant, proven: Proven, session: str = "") -> None:
     """Count as many failures as there may be."""
-    throttle = services(shared).throttle
+    throttle = services(shared).rate_limits
     realm, name = (tenant.id, "alice") if proven in OF_USERS else (TENANTS, tenant.email)
 
     async def fail() -> None:

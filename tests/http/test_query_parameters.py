@@ -3,7 +3,7 @@
 import pytest
 from contract import assert_unauthorised, call, credential_for, example, faults, named, place
 
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from harness import Service, Tenant
 
@@ -17,13 +17,13 @@ def unknown_parameter(*allowed: str) -> list[str]:
     return [f"an unknown query parameter is not allowed; {names}"]
 
 
-STRICT = [it for it in ENDPOINTS if it.proof is not Proof.FREE and not it.form and not it.everywhere]
+STRICT = [it for it in ENDPOINTS if it.auth is not Auth.FREE and not it.is_form and not it.match_subpaths]
 LENIENT = [it for it in ENDPOINTS if it not in STRICT]
 
 
 @pytest.mark.parametrize("endpoint", STRICT, ids=named)
 def test_N6_an_unknown_query_parameter_is_refused(tenant: Tenant, endpoint: Endpoint) -> None:
-    body = example(endpoint) if endpoint.takes else None
+    body = example(endpoint) if endpoint.request_body else None
     credential = credential_for(endpoint, tenant)
     for name in ("dryrun", "Limit", "e-mail", ""):
         answer = call(
@@ -34,7 +34,7 @@ def test_N6_an_unknown_query_parameter_is_refused(tenant: Tenant, endpoint: Endp
     assert tenant.get("/user").json()["users"] == []
 
 
-@pytest.mark.parametrize("endpoint", [it for it in STRICT if it.proof is Proof.TENANT], ids=named)
+@pytest.mark.parametrize("endpoint", [it for it in STRICT if it.auth is Auth.TENANT], ids=named)
 def test_N6_an_unauthenticated_client_learns_nothing_about_query_parameters(
     shared: Service, endpoint: Endpoint
 ) -> None:
@@ -44,9 +44,9 @@ def test_N6_an_unauthenticated_client_learns_nothing_about_query_parameters(
 @pytest.mark.parametrize("endpoint", LENIENT, ids=named)
 def test_N6_standards_and_operations_ignore_unknown_query_parameters(tenant: Tenant, endpoint: Endpoint) -> None:
     tenant.create()
-    body = {"token": tenant.session()} if endpoint.form else None
+    body = {"token": tenant.session()} if endpoint.is_form else None
     credential = f"Bearer {tenant.token}"
-    more = {"Authorization": f"Bearer {tenant.session()}"} if endpoint.everywhere else {}
+    more = {"Authorization": f"Bearer {tenant.session()}"} if endpoint.match_subpaths else {}
     for query in ({}, {"dryrun": "true"}):
         answer = call(tenant.http, endpoint, body=body, credential=credential, query=query, **more)
         assert answer.status_code == 200

@@ -172,7 +172,7 @@ def test_EN3_S5_names_that_belong_to_no_account_make_room_and_the_others_stay(se
     for _ in range(AT_ONCE):
         assert {ask(tenant).status_code for ask in asks} == {401, 403, 404}
     assert {ask(tenant).status_code for ask in asks} == {429}
-    counters = services(service).throttle.counter_store
+    counters = services(service).rate_limits.counter_store
     assert service.clock
     evicted = counters.evict(RULE._replace(max_unknown=0), now=service.clock(), limit=10)
     assert carry_out(service, evicted) == 2
@@ -345,7 +345,7 @@ def test_a_budget_is_full_again_after_its_interval(start: Start, clock: Turnable
 
 def counted_for_itself(service: Service) -> bool:
     """Tell, once, whether a service's store did not answer in time: meanwhile each process counts for itself (BF11)."""
-    counts = services(service).throttle._local
+    counts = services(service).rate_limits._local
     disturbed = bool(counts)
     counts.clear()
     return disturbed

@@ -457,7 +457,7 @@ def test_a_long_answer_outlives_the_deadline_of_handlers_as_long_as_pieces_come(
     from doorward.http import guard
 
     take(tenant, *[row(f"user{n:04}") for n in range(1000)])
-    monkeypatch.setattr(guard, "HANDLER_SECONDS", 0.5)
+    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", 0.5)
     real = write_lines
 
     def slow(*args: Any, **kwargs: Any) -> bytes:

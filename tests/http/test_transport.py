@@ -560,7 +560,7 @@ def test_TR5_a_store_that_does_not_answer_is_a_503_of_the_same_shape(
     put(services(service), "checks", {"database": lambda: asyncio.sleep(60)})
     unready = exchange(service.port, request("GET", "/health/ready"))
     assert (unready.status, unready.json()) == (503, {"status": "unready", "stores": {"database": "away"}})
-    monkeypatch.setattr(guard, "HANDLER_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", 0.05)
     late = exchange(service.port, request("GET", "/health/ready"))
     assert (late.status, late.code) == (503, "deadline_exceeded")
     for answer in (unready, late):

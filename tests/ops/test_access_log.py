@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.http.watch import Asked, Stranger, Watch
+from doorward.http.watch import RequestRecorder, RouteKey, UnparsedRequest
 from harness import KEY, UNTHROTTLED, Service, Tenant, read_settings, running, serving
 from inside import put, services
 from rawhttp import exchange, request
@@ -114,15 +114,15 @@ def test_the_setting_says_which_requests_have_a_line(
 
 def test_a_flood_of_errors_is_counted_and_not_written(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    watch = Watch("errors")
-    asked = Asked("POST", "/auth/verify", "express")
+    watch = RequestRecorder("errors")
+    asked = RouteKey("POST", "/auth/verify", "express")
     for _ in range(1000):
-        watch.saw(asked, 503, "store_unavailable", 0.001, Stranger())
+        watch.record(asked, 503, "store_unavailable", 0.001, UnparsedRequest())
     assert 50 <= len(lines(caplog)) <= 200
     time.sleep(1.01)
-    watch.saw(asked, 503, "store_unavailable", 0.001, Stranger())
+    watch.record(asked, 503, "store_unavailable", 0.001, UnparsedRequest())
     assert lines(caplog)[-1]["left_out"] + len(lines(caplog)) - 1 >= 1000 - 150
-    assert watch.answers == {(asked, 503, "store_unavailable"): 1001}
+    assert watch.responses == {(asked, 503, "store_unavailable"): 1001}
 
 
 @pytest.mark.slow

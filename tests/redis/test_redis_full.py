@@ -126,7 +126,7 @@ def test_BF11_S5_changes_stay_within_a_budget(service: Service, redis_server: Re
 
     from doorward.core.throttle import Budget
 
-    throttle = services(service).throttle
+    throttle = services(service).rate_limits
     throttle.budgets = replace(throttle.budgets, write=Budget(60_000, 3))
     redis_server.do("CONFIG", "SET", "maxmemory", "1")
     answers = [patch(tenant, "/user/bob", {"disabled": True}).status_code for _ in range(5)]

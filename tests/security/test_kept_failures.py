@@ -48,6 +48,6 @@ def test_KR4_a_worker_that_loses_a_key_while_it_runs_goes_on_counting(service: S
     tenant = service.tenant()
     assert tenant.create("alice", "pw").status_code == 200
     guess(clock, tenant, "alice", CAP)
-    services(service).throttle.replace_keys(alias_keys([NEXT.encode()]))
+    services(service).rate_limits.replace_keys(alias_keys([NEXT.encode()]))
     clock.turn(seconds=901)
     assert tenant.login("alice", "pw").status_code == 429

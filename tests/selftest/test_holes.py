@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest.checks import answers, doors, matrix
 from doorward.selftest.client import Client, Place
@@ -338,10 +338,10 @@ def test_TI1_every_route_is_attacked_and_one_that_cannot_be_is_a_failed_check(se
     for endpoint in ENDPOINTS:
         kinds = [name for name in names if name.startswith(f"{named(endpoint)}: ")]
         assert kinds, named(endpoint)
-        if endpoint.proof is Proof.TENANT:
+        if endpoint.auth is Auth.TENANT:
             assert any("refused without a live credential" in name for name in kinds)
             assert any("API key without the permission" in name for name in kinds)
-    planets = (Endpoint("GET", "/planet/{planet}", ENDPOINTS[0].handler, Proof.TENANT, "Planets"),)
+    planets = (Endpoint("GET", "/planet/{planet}", ENDPOINTS[0].handler, Auth.TENANT, "Planets"),)
     catalogue = [
         check
         for check in (*matrix.checks(planets), *doors.checks(planets), *answers.checks(planets))

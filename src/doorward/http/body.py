@@ -16,16 +16,16 @@ from doorward.http.validation import list_rule, validate
 
 Item = TypeVar("Item")
 
-LARGEST_ITEM: Final = 16_384
+MAX_ITEM_BYTES: Final = 16_384
 """Characters that an item of a large body may have: as many as a body of its own."""
 TOO_LARGE: Final = object()
 """Stands for an item that has more of them."""
 
-_MOST_FIELDS = 100
+_MAX_FIELDS = 100
 _SLICE = 16_384
 _WEIGHT = 400
-_STEPS, _MOST_STEPS = 2000, 50_000
-_DEEPEST = 1000
+_STEPS, _MAX_STEPS = 2000, 50_000
+_MAX_DEPTH = 1000
 _SPACE = re.compile(r"[ \t\n\r]*")
 # Each match is bounded, so that no text keeps the event loop busy for long.
 _OUTSIDE_TEXT = re.compile(r'[^"\[\]{}]{0,16384}+(["\[\]{}]?)')
@@ -105,9 +105,9 @@ def _read_list(
         if key in fields:
             raise ValueError("duplicate name")
         fields[key] = None
-        if len(fields) > _MOST_FIELDS:
+        if len(fields) > _MAX_FIELDS:
             raise ValidationFailed(
-                [FieldError([], "object.max", f'"value" must not have more than {_MOST_FIELDS} fields')]
+                [FieldError([], "object.max", f'"value" must not have more than {_MAX_FIELDS} fields')]
             )
         if key != name or reader.peek() != "[":
             value = yield from reader.value()
@@ -117,10 +117,10 @@ def _read_list(
         for _ in reader.members("[", "]"):
             value = yield from reader.value()
             items.append(take(value))
-            if len(items) > rule.most:
+            if len(items) > rule.max_items:
                 validate(fields, schema)
     reader.end()
-    if fields.get(name) is not items or len(items) < rule.least:
+    if fields.get(name) is not items or len(items) < rule.min_items:
         validate(fields, schema)
     return items
 
@@ -183,7 +183,7 @@ class _Reader:
             value = self._decode()
         except (ValueError, RecursionError):
             end = yield from self._end_of_value()
-            if end <= begin + LARGEST_ITEM:
+            if end <= begin + MAX_ITEM_BYTES:
                 raise
             value, self.at = TOO_LARGE, end
         # Small values take time too.
@@ -195,7 +195,7 @@ class _Reader:
 
     def _decode(self) -> Any:
         """Read a value that is not too large and return it."""
-        value, size = _decoder.raw_decode(self.text[self.at : self.at + LARGEST_ITEM])
+        value, size = _decoder.raw_decode(self.text[self.at : self.at + MAX_ITEM_BYTES])
         if self.may_have_surrogates:
             _refuse_surrogates(value)
         self.at += size
@@ -221,12 +221,12 @@ class _Reader:
                 in_text = not in_text
             elif found[1]:
                 depth += 1 if found[1] in "[{" else -1
-            if depth > _DEEPEST:
+            if depth > _MAX_DEPTH:
                 raise ValueError("too deep")
             if found[1] and depth <= 0 and not in_text:
                 return at
             self.steps += 1
-            if self.steps > _MOST_STEPS:
+            if self.steps > _MAX_STEPS:
                 raise ValidationFailed([FieldError([], "object.max", '"value" must not hold so many values')])
             if self.steps % _STEPS == 0 or at > paused_at + _SLICE:
                 paused_at = at

@@ -22,18 +22,18 @@ from doorward.core.errors import (
 from doorward.core.model import Permission
 from doorward.http import errors
 from doorward.http.client_address import in_networks
-from doorward.http.guard import MAX_BODY
+from doorward.http.guard import MAX_BODY_BYTES
 from doorward.http.services import Services
 from doorward.http.validation import known_names
-from doorward.http.wire import Answer, Call
+from doorward.http.wire import Request, Response
 
 LARGE_BODY = 1 << 20
 USER_BY_ID = "/users/{userId}"
 
-Handler = Callable[[Services, Call], Awaitable[Answer]]
+Handler = Callable[[Services, Request], Awaitable[Response]]
 
 
-class Proof(Enum):
+class Auth(Enum):
     """What proves that a request is a tenant's. Requests without proof are charged to their address."""
 
     TENANT = "the tenant's credential, as bearer"
@@ -42,18 +42,18 @@ class Proof(Enum):
     FREE = "nothing is asked and nothing charged"
 
 
-_UNPROVEN: dict[Proof, tuple[type[Refusal], ...]] = {
-    Proof.TENANT: (NotAuthorized, errors.MultipleAuthenticationMethods),
-    Proof.TOKEN: (InvalidToken, TokenMissing, errors.MalformedJson, ValidationFailed),
-    Proof.NONE: (),
-    Proof.FREE: (),
+_UNAUTHENTICATED: dict[Auth, tuple[type[Refusal], ...]] = {
+    Auth.TENANT: (NotAuthorized, errors.MultipleAuthenticationMethods),
+    Auth.TOKEN: (InvalidToken, TokenMissing, errors.MalformedJson, ValidationFailed),
+    Auth.NONE: (),
+    Auth.FREE: (),
 }
 
 
 _NO = (InvalidToken, TokenMissing, InvalidRefreshToken, errors.NotAuthenticated)
 """Refusals that answer a question about a token. Any client of a tenant's application can cause them."""
 
-GENERAL: tuple[type[Refusal], ...] = (
+COMMON_ERRORS: tuple[type[Refusal], ...] = (
     errors.BadRequest,
     errors.BadHost,
     errors.TokenInUrl,
@@ -95,24 +95,24 @@ class Endpoint:
     method: str
     path: str
     handler: Handler
-    proof: Proof
+    auth: Auth
     tag: str
-    refuses: tuple[type[Refusal], ...] = ()
-    takes: type[Any] | None = None
-    gives: type[Any] | None = None
+    errors: tuple[type[Refusal], ...] = ()
+    request_body: type[Any] | None = None
+    response_body: type[Any] | None = None
     query: tuple[str, ...] = ()
     example: Any = None
-    media: str = "application/json"
-    status: HTTPStatus = HTTPStatus.OK
-    tells: tuple[str, ...] = ()
-    also: Mapping[HTTPStatus, msgspec.Struct] = field(default_factory=dict)
-    form: bool = False
+    media_type: str = "application/json"
+    success_status: HTTPStatus = HTTPStatus.OK
+    response_headers: tuple[str, ...] = ()
+    extra_responses: Mapping[HTTPStatus, msgspec.Struct] = field(default_factory=dict)
+    is_form: bool = False
     permission: Permission | None = None
-    largest: int = MAX_BODY
-    hashes: bool = False
-    everywhere: bool = False
+    max_body_bytes: int = MAX_BODY_BYTES
+    hashes_password: bool = False
+    match_subpaths: bool = False
     any_host: bool = False
-    lane: str = ""
+    fast_path: str = ""
     alternatives: tuple[str, ...] = ()
 
     @property
@@ -132,29 +132,29 @@ class Endpoint:
         return f"{sentence}, by id" if self.by_id else sentence
 
     @property
-    def refusals(self) -> tuple[type[Refusal], ...]:
+    def all_errors(self) -> tuple[type[Refusal], ...]:
         """Everything this endpoint may say no with: what is its own first, then what every request shares."""
         # Segments that are no UTF-8 name nothing.
         nothing = (errors.NotFound,) if "{" in self.path else ()
-        busy = (Overloaded,) if self.hashes else ()
-        return tuple(dict.fromkeys((*self.refuses, *busy, *nothing, *GENERAL)))
+        busy = (Overloaded,) if self.hashes_password else ()
+        return tuple(dict.fromkeys((*self.errors, *busy, *nothing, *COMMON_ERRORS)))
 
 
-async def respond(endpoint: Endpoint, services: Services, call: Call, handler: Handler | None = None) -> Answer:
+async def respond(endpoint: Endpoint, services: Services, call: Request, handler: Handler | None = None) -> Response:
     """Call the handler of the endpoint, or the one that stands in for it.
 
     A request that proves no tenant's credential is charged to its address, a refused one of an authenticated caller to
     its tenant. Raises what the handler raises, or TooManyRequests.
     """
-    if endpoint.proof is Proof.NONE:
-        await _charge(services, call)
+    if endpoint.auth is Auth.NONE:
+        await _consume_address(services, call)
     try:
         return await (handler or endpoint.handler)(services, call)
     except Refusal as refusal:
-        if isinstance(refusal, _UNPROVEN[endpoint.proof]):
-            await _charge(services, call)
-        elif errors.STATUS[type(refusal)] < HTTPStatus.INTERNAL_SERVER_ERROR:
-            services.charge_refused(call, refusal, question=isinstance(refusal, _NO))
+        if isinstance(refusal, _UNAUTHENTICATED[endpoint.auth]):
+            await _consume_address(services, call)
+        elif errors.STATUS_OF[type(refusal)] < HTTPStatus.INTERNAL_SERVER_ERROR:
+            services.consume_refused(call, refusal, question=isinstance(refusal, _NO))
         raise
 
 
@@ -163,7 +163,7 @@ def check_query(endpoint: Endpoint, query: Collection[str]) -> None:
 
     Endpoints of standards (RFC 6749, section 3.1) and of operations ignore unknown parameters.
     """
-    if endpoint.form or endpoint.proof is Proof.FREE:
+    if endpoint.is_form or endpoint.auth is Auth.FREE:
         return
     if not set(query) <= set(endpoint.query):
         # The name is the client's own text, so the answer does not repeat it.
@@ -174,7 +174,7 @@ def check_query(endpoint: Endpoint, query: Collection[str]) -> None:
         raise ValidationFailed([FieldError([], "object.oxor", f"at most one of {names} is allowed")])
 
 
-async def _charge(services: Services, call: Call) -> None:
-    client = call.client
+async def _consume_address(services: Services, call: Request) -> None:
+    client = call.client_address
     if not in_networks(client, services.unthrottled):
-        await services.throttle.consume_address(client.rate_limit_key)
+        await services.rate_limits.consume_address(client.rate_limit_key)

@@ -17,7 +17,7 @@ class HttpRefusal(Refusal):
     `text` is the sentence of this refusal, where it is more specific than that of its class.
     """
 
-    closing: ClassVar[bool] = False
+    closes_connection: ClassVar[bool] = False
 
     def __init__(self, text: str = "", *, retry_after: int | None = None, caller: object = None) -> None:
         """Refuse; see `Refusal`."""
@@ -217,7 +217,7 @@ class HttpVersionNotSupported(HttpRefusal):
     closing = True
 
 
-STATUS: dict[type[Refusal], HTTPStatus] = {
+STATUS_OF: dict[type[Refusal], HTTPStatus] = {
     BadRequest: HTTPStatus.BAD_REQUEST,
     BadHost: HTTPStatus.BAD_REQUEST,
     MalformedJson: HTTPStatus.BAD_REQUEST,
@@ -274,9 +274,9 @@ _STAYS = frozenset({core.AccountLocked})
 """Refusals with a status that says when to try again, although no wait helps."""
 
 
-def body(refusal: Refusal) -> bytes:
+def error_body(refusal: Refusal) -> bytes:
     """Return the JSON text of a refusal (API.md, section 0)."""
-    status = STATUS[type(refusal)]
+    status = STATUS_OF[type(refusal)]
     if isinstance(refusal, ValidationFailed):
         # In the shape that the predecessor has from Joi, a missing token too.
         details = [_detail(fault) for fault in refusal.field_errors]
@@ -284,10 +284,12 @@ def body(refusal: Refusal) -> bytes:
         return msgspec.json.encode(
             {"error": error, "message": refusal.sentence, "code": refusal.code, "status": int(status)}
         )
-    return msgspec.json.encode({"error": _text(refusal), "code": refusal.code, "status": int(status), **_more(refusal)})
+    return msgspec.json.encode(
+        {"error": _text(refusal), "code": refusal.code, "status": int(status), **_extra_fields(refusal)}
+    )
 
 
-def _more(refusal: Refusal) -> dict[str, object]:
+def _extra_fields(refusal: Refusal) -> dict[str, object]:
     """Return the fields of a refusal's body that only its kind has."""
     return {"budget": refusal.budget} if isinstance(refusal, core.TooManyRequests) else {}
 
@@ -305,10 +307,10 @@ _OAUTH: dict[type[Refusal], tuple[str, HTTPStatus]] = {
 }
 
 
-def oauth(refusal: Refusal) -> tuple[bytes, HTTPStatus]:
+def oauth_error_body(refusal: Refusal) -> tuple[bytes, HTTPStatus]:
     """Return body and status of a refusal as RFC 6749, section 5.2, has them; its own code where that knows none."""
-    error, status = _OAUTH.get(type(refusal), (refusal.code, STATUS[type(refusal)]))
-    return msgspec.json.encode({"error": error, "error_description": _text(refusal), **_more(refusal)}), status
+    error, status = _OAUTH.get(type(refusal), (refusal.code, STATUS_OF[type(refusal)]))
+    return msgspec.json.encode({"error": error, "error_description": _text(refusal), **_extra_fields(refusal)}), status
 
 
 def _detail(fault: FieldError) -> dict[str, object]:
@@ -317,10 +319,10 @@ def _detail(fault: FieldError) -> dict[str, object]:
     return {"message": fault.message, "path": list(fault.path), "type": fault.rule, "context": context}
 
 
-def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+def error_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """Return the headers that belong to a refusal beside those of every answer."""
     found: list[tuple[bytes, bytes]] = []
-    status = STATUS[type(refusal)]
+    status = STATUS_OF[type(refusal)]
     if status == HTTPStatus.UNAUTHORIZED:
         found.append((b"www-authenticate", b"Bearer"))
     passes = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE} and type(refusal) not in _STAYS
@@ -328,6 +330,6 @@ def headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
         found.append((b"retry-after", b"%d" % (refusal.retry_after or 1)))
     if isinstance(refusal, MethodNotAllowed):
         found.append((b"allow", refusal.allow.encode("ascii")))
-    if isinstance(refusal, HttpRefusal) and refusal.closing:
+    if isinstance(refusal, HttpRefusal) and refusal.closes_connection:
         found.append((b"connection", b"close"))
     return found

@@ -17,15 +17,15 @@ from doorward.core.identity import (
 from doorward.core.password_policy import MIN_TENANT_PASSWORD_LENGTH, hash_violations, tenant_password_violations
 from doorward.core.passwords import MAX_PASSWORD_BYTES, MAX_PASSWORD_CHARACTERS
 from doorward.core.tenant_settings import MIN_IDLE_SECONDS
-from doorward.http.validation import AnyJson, Flag, Text, Whole
+from doorward.http.validation import BooleanRule, IntegerRule, JsonRule, TextRule
 
 SCOPE_BYTES = 4096
 SCOPE_DEPTH = 8
-MOST_TOKENS = 500
-PAGE = 100
-LONGEST_PAGE = 500
-SEARCH_SHORTEST = 1
-SEARCH_LONGEST = 120
+MAX_TOKENS = 500
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 500
+MIN_SEARCH_LENGTH = 1
+MAX_SEARCH_LENGTH = 120
 
 # The JSON spelling of a password may be six times its bytes; its own limit is the rule.
 _HEAVY = 6 * MAX_PASSWORD_BYTES
@@ -34,7 +34,7 @@ _NAME = Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)
 
 Email = Annotated[
     str,
-    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, email_violations),
+    TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, email_violations),
     _NAME,
     Meta(
         description="Need not be unique among users. An address without a dot, such as a@localhost, is one.",
@@ -44,11 +44,11 @@ Email = Annotated[
 _TENANT_EMAIL = Meta(description="Unique among tenants, whatever its case.", examples=["shop@example.org"])
 TenantEmail = Annotated[Email, _TENANT_EMAIL]
 ExistingTenantEmail = Annotated[
-    str, Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, existing_email_violations), _NAME, _TENANT_EMAIL
+    str, TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, existing_email_violations), _NAME, _TENANT_EMAIL
 ]
 Login = Annotated[
     str,
-    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, login_violations),
+    TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, login_violations),
     _NAME,
     Meta(
         description="Unique inside the tenant by its NFKC-casefolded form. No invisible characters; no white space at "
@@ -58,17 +58,17 @@ Login = Annotated[
 ]
 ExistingLogin = Annotated[
     str,
-    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations),
+    TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations),
     _NAME,
     Meta(description="The user's login, in any spelling of the same NFKC-casefolded form.", examples=["alice"]),
 ]
 DeviceId = Annotated[
     str,
-    Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, device_violations),
+    TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, device_violations),
     _NAME,
     Meta(description="Any name for the device, without invisible characters; need not be unique.", examples=["laptop"]),
 ]
-Line = Annotated[str, Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations), _NAME]
+Line = Annotated[str, TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations), _NAME]
 Sub = Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
 Company = Annotated[
     Line, Meta(description="Whom the user works for, or whatever you keep there.", examples=["Example Ltd"])
@@ -79,7 +79,7 @@ Ip = Annotated[
 KeyName = Annotated[Line, Meta(description="What the key is for.", examples=["gateway"])]
 Password = Annotated[
     str,
-    Text(MAX_PASSWORD_CHARACTERS, _HEAVY),
+    TextRule(MAX_PASSWORD_CHARACTERS, _HEAVY),
     Meta(
         min_length=1,
         max_length=MAX_PASSWORD_CHARACTERS,
@@ -89,7 +89,7 @@ Password = Annotated[
 ]
 PasswordHash = Annotated[
     str,
-    Text(LONGEST_HASH, LONGEST_HASH, hash_violations),
+    TextRule(LONGEST_HASH, LONGEST_HASH, hash_violations),
     Meta(
         min_length=1,
         max_length=LONGEST_HASH,
@@ -100,7 +100,7 @@ PasswordHash = Annotated[
 ]
 TenantPassword = Annotated[
     str,
-    Text(MAX_PASSWORD_CHARACTERS, _HEAVY, tenant_password_violations),
+    TextRule(MAX_PASSWORD_CHARACTERS, _HEAVY, tenant_password_violations),
     Meta(
         min_length=MIN_TENANT_PASSWORD_LENGTH,
         max_length=MAX_PASSWORD_CHARACTERS,
@@ -110,16 +110,16 @@ TenantPassword = Annotated[
 ]
 Scope = Annotated[
     Any,
-    AnyJson(SCOPE_DEPTH, SCOPE_BYTES),
+    JsonRule(SCOPE_DEPTH, SCOPE_BYTES),
     Meta(
         description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is copied into every token.",
         extra_json_schema={"examples": [["orders:read"]]},
     ),
 ]
-MOST_AUDIENCES = 10
-AUDIENCE = Text(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations)
+MAX_AUDIENCES = 10
+AUDIENCE = TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations)
 # A token of any length is a question that can be answered; the body's limit bounds it.
-TOKEN = Text(1_000_000, 6_000_000)
+TOKEN = TextRule(1_000_000, 6_000_000)
 Token = Annotated[
     str,
     TOKEN,
@@ -139,7 +139,7 @@ TenantId = Annotated[
 ]
 SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])]
 Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
-YesNo = Annotated[bool, Flag()]
+YesNo = Annotated[bool, BooleanRule()]
 EmailVerified = Annotated[
     YesNo,
     Meta(
@@ -147,15 +147,17 @@ EmailVerified = Annotated[
         examples=[True],
     ),
 ]
-Seconds = Annotated[int, Whole(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.", examples=[86_400])]
+Seconds = Annotated[
+    int, IntegerRule(1, 315_360_000), Meta(ge=1, le=315_360_000, description="Seconds.", examples=[86_400])
+]
 IdleSeconds = Annotated[
     int,
-    Whole(MIN_IDLE_SECONDS, 315_360_000),
+    IntegerRule(MIN_IDLE_SECONDS, 315_360_000),
     Meta(ge=MIN_IDLE_SECONDS, le=315_360_000, description="Seconds.", examples=[3600]),
 ]
 Code = Annotated[
     str,
-    Text(200, 800),
+    TextRule(200, 800),
     Meta(
         min_length=1,
         max_length=200,
@@ -165,7 +167,7 @@ Code = Annotated[
 ]
 Hint = Annotated[
     str,
-    Text(200, 800),
+    TextRule(200, 800),
     Meta(max_length=200, description="Taken and not needed: tokens say what they are.", examples=["access_token"]),
 ]
 RefreshToken = Annotated[
@@ -175,7 +177,7 @@ RefreshToken = Annotated[
 ]
 Metadata = Annotated[
     Any,
-    AnyJson(SCOPE_DEPTH, SCOPE_BYTES),
+    JsonRule(SCOPE_DEPTH, SCOPE_BYTES),
     Meta(
         description=f"Any JSON, at most {SCOPE_DEPTH} levels and {SCOPE_BYTES} bytes. It is in no token.",
         extra_json_schema={"examples": [{"plan": "gold"}]},
@@ -183,7 +185,7 @@ Metadata = Annotated[
 ]
 UserAgent = Annotated[
     str,
-    Text(MAX_NAME_CHARACTERS * 4, MAX_NAME_BYTES * 4),
+    TextRule(MAX_NAME_CHARACTERS * 4, MAX_NAME_BYTES * 4),
     Meta(
         min_length=1,
         max_length=MAX_NAME_CHARACTERS * 4,
@@ -193,7 +195,7 @@ UserAgent = Annotated[
 ]
 ClientId = Annotated[
     str,
-    Text(200, 800),
+    TextRule(200, 800),
     Meta(
         max_length=200,
         description="The id of an API key, beside `client_secret`.",
@@ -202,7 +204,7 @@ ClientId = Annotated[
 ]
 ClientSecret = Annotated[
     str,
-    Text(200, 800),
+    TextRule(200, 800),
     Meta(
         max_length=200,
         description="The API key, where the client does not authenticate with the `Authorization` header.",

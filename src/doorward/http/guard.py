@@ -24,13 +24,13 @@ from doorward.http.errors import (
     TokenInUrl,
     UnsupportedMediaType,
 )
-from doorward.http.watch import YES, Stranger, Watch, ask
-from doorward.http.wire import SECURITY_HEADERS, Answer, Call, Headers, refuse, request_id
+from doorward.http.watch import OK, RequestRecorder, UnparsedRequest, route_key
+from doorward.http.wire import SECURITY_HEADERS, Headers, Request, Response, accept_request_id, error_response
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 16_384
-HANDLER_SECONDS = 5.0
+MAX_BODY_BYTES = 16_384
+HANDLER_TIMEOUT = 5.0
 """Deadline of a handler; one that hashes gets this much beyond the longest wait for a thread."""
 
 FORM = "application/x-www-form-urlencoded"
@@ -48,7 +48,7 @@ _PREFLIGHT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class HostAndOriginPolicy:
     """What the operator allows. Hosts empty: any.
 
     Pages of `own_origins` belong to the service: their requests need no CORS. Those of `origins` are answered with it.
@@ -162,7 +162,7 @@ class _ClientGone(Exception):  # noqa: N818 - nobody is told
     """The client went away before its request was whole."""
 
 
-class _Passage:
+class _ResponseSender:
     """The way out of one request: every answer takes the general headers along."""
 
     def __init__(self, send: Send, headers: Mapping[bytes, bytes]) -> None:
@@ -171,13 +171,13 @@ class _Passage:
         self._expects = headers.get(b"expect", b"").lower() == b"100-continue"
         self.body_is_read = False
         self.status = 0
-        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id(headers.get(b"x-request-id")))]
+        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", accept_request_id(headers.get(b"x-request-id")))]
 
     @property
     def request_id(self) -> str:
         return self.extra[0][1].decode()
 
-    def reading(self, receive: Receive) -> Receive:
+    def track_reading(self, receive: Receive) -> Receive:
         """Return a way to receive the body that notes that this has begun."""
 
         async def receive_and_note() -> Message:
@@ -198,7 +198,7 @@ class _Passage:
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
-    async def write(self, answer: Answer) -> None:
+    async def send_response(self, answer: Response) -> None:
         """Send an answer, unless another one is under way already."""
         if not self._started:
             headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
@@ -211,7 +211,7 @@ class IncomingBody:
     """A body of which nothing has been read yet. `declared` is its length in bytes, None where it comes in chunks."""
 
     receive: Receive
-    largest: int
+    max_bytes: int
     declared: int | None
     deadline: asyncio.Timeout
 
@@ -221,21 +221,21 @@ class IncomingBody:
         The handler's deadline does not run meanwhile: the protocol has one for bodies.
         """
         self.deadline.reschedule(None)
-        body = await _read(self.receive, self.largest, charge)
-        self.deadline.reschedule(asyncio.get_running_loop().time() + HANDLER_SECONDS)
+        body = await _read(self.receive, self.max_bytes, charge)
+        self.deadline.reschedule(asyncio.get_running_loop().time() + HANDLER_TIMEOUT)
         return body
 
 
-class Guard:
+class RequestMiddleware:
     """Outermost ASGI middleware: turns refusals into answers and adds the headers that every answer has."""
 
     def __init__(
         self,
         app: ASGIApp,
-        rules: Rules,
+        rules: HostAndOriginPolicy,
         paths: PathRules,
         *,
-        watch: Watch | None = None,
+        watch: RequestRecorder | None = None,
         proxies: Proxies | None = None,
     ) -> None:
         """Guard `app`. `watch` sees every answer; `proxies` locate the client of a request that reaches no handler."""
@@ -244,7 +244,7 @@ class Guard:
         self._sizes = paths.sizes
         self._everywhere = tuple(f"{path}/" for path in paths.everywhere)
         self._any_host = frozenset(paths.any_host)
-        self._watch = watch or Watch()
+        self._watch = watch or RequestRecorder()
         self._proxies = proxies or Proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -253,51 +253,53 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        passage = _Passage(send, headers)
+        passage = _ResponseSender(send, headers)
         began = perf_counter()
-        outcome = YES
+        outcome = OK
         try:
             passage.extra += self._check_head(scope, headers)
             scope["request_id"] = passage.request_id
-            largest = self._sizes.get(scope["path"].encode(), MAX_BODY)
+            largest = self._sizes.get(scope["path"].encode(), MAX_BODY_BYTES)
             declared = None if b"transfer-encoding" in headers else int(headers.get(b"content-length", 0))
-            if largest == MAX_BODY or (declared is not None and declared <= MAX_BODY):
-                scope["body"] = await _read(receive, MAX_BODY)
+            if largest == MAX_BODY_BYTES or (declared is not None and declared <= MAX_BODY_BYTES):
+                scope["body"] = await _read(receive, MAX_BODY_BYTES)
                 passage.body_is_read = True
             await self._answer(scope, receive, passage, (largest, declared))
         except _ClientGone:
             return
         except Refusal as refusal:
             outcome = refusal.code
-            await passage.write(refuse(refusal))
+            await passage.send_response(error_response(refusal))
         except Exception:
             # The log has the id the client was given; the client is told nothing else.
             outcome = InternalError.code
             log.exception("a request failed", extra={"request_id": passage.request_id})
-            await passage.write(refuse(InternalError()))
-        self._note(scope, passage, outcome, perf_counter() - began)
+            await passage.send_response(error_response(InternalError()))
+        self._record(scope, passage, outcome, perf_counter() - began)
 
-    def _note(self, scope: Scope, passage: _Passage, outcome: str, seconds: float) -> None:
-        call: Call | None = scope.get("call")
+    def _record(self, scope: Scope, passage: _ResponseSender, outcome: str, seconds: float) -> None:
+        call: Request | None = scope.get("call")
         peer = scope["client"][0] if scope["client"] else ""
-        if call is not None and outcome is YES:
-            outcome = call.outcome or YES
-        self._watch.saw(
-            ask(scope["method"], scope.get("template", ""), "router"),
+        if call is not None and outcome is OK:
+            outcome = call.outcome or OK
+        self._watch.record(
+            route_key(scope["method"], scope.get("template", ""), "router"),
             passage.status,
             scope.get("outcome", outcome),
             seconds,
-            call or Stranger(passage.request_id, peer, scope["headers"], self._proxies),
+            call or UnparsedRequest(passage.request_id, peer, scope["headers"], self._proxies),
         )
 
-    async def _answer(self, scope: Scope, receive: Receive, passage: _Passage, size: tuple[int, int | None]) -> None:
-        deadline = scope["deadline"] = asyncio.timeout(HANDLER_SECONDS)
+    async def _answer(
+        self, scope: Scope, receive: Receive, passage: _ResponseSender, size: tuple[int, int | None]
+    ) -> None:
+        deadline = scope["deadline"] = asyncio.timeout(HANDLER_TIMEOUT)
         if not passage.body_is_read:
             # A caller that sends more than an ordinary body is authenticated first.
-            scope["incoming"] = IncomingBody(passage.reading(receive), *size, deadline)
+            scope["incoming"] = IncomingBody(passage.track_reading(receive), *size, deadline)
         try:
             async with deadline:
-                await self._app(scope, receive, _in_time(passage.send, deadline))
+                await self._app(scope, receive, _send_before(passage.send, deadline))
         except TimeoutError:
             if deadline.expired():
                 raise DeadlineExceeded(retry_after=1) from None
@@ -339,7 +341,7 @@ class Guard:
         return (*allowed, *_PREFLIGHT) if scope["method"] == "OPTIONS" else allowed
 
 
-def _in_time(send: Send, deadline: asyncio.Timeout) -> Send:
+def _send_before(send: Send, deadline: asyncio.Timeout) -> Send:
     """Return a way to send that gives each piece of an answer a deadline of its own.
 
     How long a client takes to read it is the protocol's business.
@@ -349,7 +351,7 @@ def _in_time(send: Send, deadline: asyncio.Timeout) -> Send:
     async def send_in_time(message: Message) -> None:
         deadline.reschedule(None)
         await send(message)
-        deadline.reschedule(loop.time() + HANDLER_SECONDS)
+        deadline.reschedule(loop.time() + HANDLER_TIMEOUT)
 
     return send_in_time
 

@@ -11,7 +11,7 @@ from doorward.http.endpoints import Endpoint, Handler
 from doorward.http.errors import TooManyLargeBodies
 from doorward.http.guard import IncomingBody
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call
+from doorward.http.wire import Request, Response
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class BodyMemory:
     """
 
     limit: int = 16 << 20
-    taken: int = 0
+    in_use: int = 0
     _held: dict[str, int] = field(default_factory=dict)
     _reserved: int = 0
     _reserved_before: int = 0
@@ -32,7 +32,7 @@ class BodyMemory:
     def reserve(self, size: int, tenant_id: str) -> Iterator[None]:
         """Hold so many bytes for a tenant for a while; TooManyLargeBodies where they are not left for it."""
         # The first body of a tenant may take all that is left.
-        if self.taken + self._held.get(tenant_id, 0) + size > self.limit:
+        if self.in_use + self._held.get(tenant_id, 0) + size > self.limit:
             raise TooManyLargeBodies(retry_after=1)
         self._hold(tenant_id, size)
         self._reserved += 1
@@ -42,29 +42,29 @@ class BodyMemory:
             self._hold(tenant_id, -size)
 
     def _hold(self, tenant_id: str, size: int) -> None:
-        self.taken += size
+        self.in_use += size
         held = self._held.pop(tenant_id, 0) + size
         if held:
             self._held[tenant_id] = held
 
-    async def rest(self) -> None:
+    async def release(self) -> None:
         """Return freed memory to the system, unless there was a large body since this was last called."""
         before, self._reserved_before = self._reserved_before, self._reserved
-        if not self.taken and self._reserved == before and self._reserved != self._given_back:
+        if not self.in_use and self._reserved == before and self._reserved != self._given_back:
             self._given_back = self._reserved
             await asyncio.get_running_loop().run_in_executor(None, release_memory)
 
 
-def read_first(endpoint: Endpoint, incoming: IncomingBody, memory: BodyMemory) -> Handler:
+def authenticate_and_read(endpoint: Endpoint, incoming: IncomingBody, memory: BodyMemory) -> Handler:
     """Return a handler that authenticates the caller, charges it for its body, reads that, and then does as `endpoint`.
 
     The handler of `endpoint` authenticates once more: the session may have ended while the body arrived.
     """
 
-    async def handle(services: Services, call: Call) -> Answer:
-        caller = await services.caller(call)
-        charge = partial(services.throttle.consume_body, caller.tenant_id)
-        size = endpoint.largest if incoming.declared is None else incoming.declared
+    async def handle(services: Services, call: Request) -> Response:
+        caller = await services.authenticate_caller(call)
+        charge = partial(services.rate_limits.consume_body, caller.tenant_id)
+        size = endpoint.max_body_bytes if incoming.declared is None else incoming.declared
         with memory.reserve(size, caller.tenant_id):
             if incoming.declared is not None:
                 charge(incoming.declared)

@@ -25,12 +25,12 @@ from doorward.core.passwords import PasswordHasherPool
 from doorward.http.client_address import Network, Proxies, in_networks, open_to_all, parse_address
 from doorward.http.connection.door import Door
 from doorward.http.errors import NotFound
-from doorward.http.watch import YES, Asked, Watch
-from doorward.http.wire import by_name
+from doorward.http.watch import OK, RequestRecorder, RouteKey
+from doorward.http.wire import headers_by_name
 
 PATH = "/metrics"
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_QUESTIONS = {
+_VERIFICATIONS = {
     "/auth/verify": "verify",
     "/tenant/verify": "tenant_verify",
     "/oauth/introspect": "introspect",
@@ -43,7 +43,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Database(Protocol):
+class DatabaseCounts(Protocol):
     """What is counted at the database: entries that were noted in the audit log."""
 
     @property
@@ -52,7 +52,7 @@ class Database(Protocol):
     def sample(self) -> None: ...  # noqa: D102 - times the next of what is too fast to be timed each time
 
 
-class Sessions(Protocol):
+class SessionCounts(Protocol):
     """What is counted of sessions: those opened, by whose they are, and those ended, by whose and by how."""
 
     @property
@@ -62,14 +62,14 @@ class Sessions(Protocol):
     def ended(self) -> Mapping[tuple[str, str], int]: ...  # noqa: D102 - likewise
 
 
-class Traffic(Protocol):
+class StoreMetrics(Protocol):
     """What is counted at the stores. `meters`: by store, how long each operation took, and how often it was away."""
 
     @property
-    def database(self) -> Database: ...  # noqa: D102 - the class says it
+    def database(self) -> DatabaseCounts: ...  # noqa: D102 - the class says it
 
     @property
-    def sessions(self) -> Sessions: ...  # noqa: D102 - likewise
+    def sessions(self) -> SessionCounts: ...  # noqa: D102 - likewise
 
     @property
     def pool(self) -> Callable[[], tuple[int, int]]: ...  # noqa: D102 - connections in use, and how many there may be
@@ -79,13 +79,13 @@ class Traffic(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class MetricSources:
     """Where the numbers are counted."""
 
-    watch: Watch
+    recorder: RequestRecorder
     passwords: PasswordHasherPool
-    traffic: Traffic
-    doors: Sequence[Door]
+    store_metrics: StoreMetrics
+    registries: Sequence[Door]
     lines_lost: Callable[[], int]
 
 
@@ -93,9 +93,9 @@ class Sources:
 class Metrics:
     """The numbers of one worker, and the text of all."""
 
-    sources: Sources
+    sources: MetricSources
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    _told: dict[tuple[str, ...], float] = field(default_factory=dict)
+    _published: dict[tuple[str, ...], float] = field(default_factory=dict)
     _counters: dict[str, Counter] = field(default_factory=dict)
     _gauges: dict[str, Gauge] = field(default_factory=dict)
     _histograms: dict[str, Histogram] = field(default_factory=dict)
@@ -155,13 +155,13 @@ class Metrics:
         now = monotonic()
         self._lag = max(0.0, now - self._ticked - every) if self._ticked else 0.0
         self._ticked = now
-        self.sources.traffic.database.sample()
+        self.sources.store_metrics.database.sample()
         self.publish()
 
     def publish(self) -> None:
         """Hand on what was counted since the last time."""
-        watch, passwords, traffic = self.sources.watch, self.sources.passwords, self.sources.traffic
-        for (asked, status, outcome), count in watch.answers.items():
+        watch, passwords, traffic = self.sources.recorder, self.sources.passwords, self.sources.store_metrics
+        for (asked, status, outcome), count in watch.responses.items():
             self._publish_answers(asked, status, outcome, count)
         for lane, durations in watch.durations.items():
             self._publish_durations("doorward_http_request_duration_seconds", durations, lane)
@@ -173,7 +173,7 @@ class Metrics:
             self._count("doorward_sessions_opened", opened, kind)
         for (kind, how), ended in traffic.sessions.ended.items():
             self._count("doorward_sessions_ended", ended, kind, how)
-        for reason, closed in sum((door.closed for door in self.sources.doors), CountOf[str]()).items():
+        for reason, closed in sum((door.closed for door in self.sources.registries), CountOf[str]()).items():
             self._count("doorward_connections_closed", closed, reason)
         self._publish_durations("doorward_hash_wait_seconds", passwords.waits)
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -183,7 +183,7 @@ class Metrics:
         self._count("doorward_process_cpu_seconds", usage.ru_utime + usage.ru_stime)
         in_use, size = traffic.pool()
         for name, value in (
-            ("doorward_connections", sum(len(door.connections) for door in self.sources.doors)),
+            ("doorward_connections", sum(len(door.connections) for door in self.sources.registries)),
             ("doorward_hash_queue_length", passwords.waiting),
             ("doorward_hash_threads_in_use", passwords.busy_slots),
             ("doorward_database_pool_in_use", in_use),
@@ -203,16 +203,16 @@ class Metrics:
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
-    def _publish_answers(self, asked: Asked, status: int, outcome: str, count: int) -> None:
+    def _publish_answers(self, asked: RouteKey, status: int, outcome: str, count: int) -> None:
         added = self._added(("answers", asked.method, asked.route, asked.lane, str(status), outcome), count)
         if not added:
             return
         self._counters["doorward_http_requests"].labels(asked.method, asked.route, str(status)).inc(added)
         if status >= HTTPStatus.BAD_REQUEST:
             self._counters["doorward_refusals"].labels(outcome).inc(added)
-        if asked.route in _QUESTIONS:
-            told = "active" if outcome == YES else outcome
-            self._counters["doorward_verifications"].labels(_QUESTIONS[asked.route], told).inc(added)
+        if asked.route in _VERIFICATIONS:
+            told = "active" if outcome == OK else outcome
+            self._counters["doorward_verifications"].labels(_VERIFICATIONS[asked.route], told).inc(added)
         if asked.route in _LOGIN and asked.method == "POST":
             self._counters["doorward_logins"].labels(_LOGIN[asked.route], outcome).inc(added)
 
@@ -228,12 +228,12 @@ class Metrics:
         histogram._sum.inc(self._added((name, *labels, "sum"), durations.total))  # noqa: SLF001 - likewise
 
     def _added(self, key: tuple[str, ...], total: float) -> float:
-        before = self._told.get(key, 0)
-        self._told[key] = total
+        before = self._published.get(key, 0)
+        self._published[key] = total
         return total - before
 
 
-class Exposition:
+class MetricsEndpoint:
     """Answers /metrics to who comes over the listener for it, or from a listed address; for others it is not there."""
 
     def __init__(
@@ -273,7 +273,7 @@ class Exposition:
         if open_to_all(self._white_list):
             return True
         peer = scope["client"][0] if scope["client"] else ""
-        client = self._proxies.client(peer, by_name(scope["headers"]))
+        client = self._proxies.client(peer, headers_by_name(scope["headers"]))
         # What a proxy forwards is refused, whatever it says of its client: monitoring connects directly.
         return client.listable == parse_address(peer) and in_networks(client, self._white_list)
 

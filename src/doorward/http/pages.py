@@ -5,16 +5,16 @@ from typing import TypeVar
 
 from doorward.core.errors import FieldError, ValidationFailed
 from doorward.core.users import LAST_CURSOR
-from doorward.http.fields import LONGEST_PAGE, PAGE
-from doorward.http.wire import Call
+from doorward.http.fields import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from doorward.http.wire import Request
 
 Place = TypeVar("Place")
 
 _LONGEST_CURSOR = 2048
 
 
-def page(
-    call: Call, read: Callable[[str], Place | None], faults: Sequence[FieldError] = ()
+def read_page(
+    call: Request, read: Callable[[str], Place | None], faults: Sequence[FieldError] = ()
 ) -> tuple[Place | None, int]:
     """Return where the page that is asked for begins, None for the first, and how long it may be.
 
@@ -29,11 +29,11 @@ def page(
         place = read(cursor)
         if place is None:
             found.append(FieldError(["cursor"], "string.cursor", '"cursor" must be a cursor given by this list'))
-    size = call.query.get("limit", str(PAGE))
-    whole = size.isascii() and size.isdecimal() and len(size) <= len(str(LONGEST_PAGE))
-    if not (whole and 1 <= int(size) <= LONGEST_PAGE):
-        text = f'"limit" must be a whole number from 1 to {LONGEST_PAGE}'
-        found.append(FieldError(["limit"], "number.range", text, LONGEST_PAGE))
+    size = call.query.get("limit", str(DEFAULT_PAGE_SIZE))
+    whole = size.isascii() and size.isdecimal() and len(size) <= len(str(MAX_PAGE_SIZE))
+    if not (whole and 1 <= int(size) <= MAX_PAGE_SIZE):
+        text = f'"limit" must be a whole number from 1 to {MAX_PAGE_SIZE}'
+        found.append(FieldError(["limit"], "number.range", text, MAX_PAGE_SIZE))
     if found:
         raise ValidationFailed(found)
     return place, int(size)

@@ -8,7 +8,7 @@ from typing import NoReturn
 from doorward.http.client_address import Address, Network, in_networks, open_to_all, parse_address
 from doorward.http.errors import Forbidden
 from doorward.http.log_limit import LogLimit
-from doorward.http.wire import Call
+from doorward.http.wire import Request
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ class RegistrationPolicy:
     any_host: bool = True
     log_limit: LogLimit = field(default_factory=LogLimit)
 
-    def admit(self, call: Call) -> None:
+    def check(self, call: Request) -> None:
         """Return where the client may register a tenant; otherwise raise Forbidden and log why, rarely."""
-        if call.maintained or open_to_all(self.networks):
+        if call.is_maintenance or open_to_all(self.networks):
             return
-        client = call.client
+        client = call.client_address
         if client.listable is None:
             self._refuse(
                 call,
@@ -47,7 +47,7 @@ class RegistrationPolicy:
                 "list the names of the service in ALLOWED_HOSTS",
             )
 
-    def _refuse(self, call: Call, reason: str) -> NoReturn:
+    def _refuse(self, call: Request, reason: str) -> NoReturn:
         if self.log_limit.permits(reason):
             log.warning(reason, extra={"address": call.address, "peer": call.peer, "request_id": call.request_id})
         raise Forbidden

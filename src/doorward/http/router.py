@@ -13,17 +13,17 @@ from starlette.types import Receive, Scope, Send
 from doorward.core.errors import Refusal
 from doorward.http.client_address import Proxies
 from doorward.http.connection.maintenance import MAINTENANCE
-from doorward.http.endpoints import Endpoint, Handler, Proof, check_query, respond
+from doorward.http.endpoints import Auth, Endpoint, Handler, check_query, respond
 from doorward.http.errors import HttpVersionNotSupported, MethodNotAllowed, NotFound
 from doorward.http.guard import IncomingBody, check_accept, check_content, check_form, unique_query
 from doorward.http.handlers import oauth, ops
-from doorward.http.large_bodies import BodyMemory, read_first
+from doorward.http.large_bodies import BodyMemory, authenticate_and_read
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, by_name, refuse_oauth
+from doorward.http.wire import Request, Response, headers_by_name, oauth_error_response
 
 
-class Place:
+class EndpointRoute:
     """A path and what can be done there (an ASGI application)."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Place:
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
         if "GET" in self._endpoints:
             self._endpoints["HEAD"] = self._endpoints["GET"]
-        self._everywhere = next((endpoint for endpoint in endpoints if endpoint.everywhere), None)
+        self._everywhere = next((endpoint for endpoint in endpoints if endpoint.match_subpaths), None)
         self._allow = ", ".join(sorted({*self._endpoints, "OPTIONS"}))
         self._services = services
         self._proxies = proxies
@@ -49,42 +49,42 @@ class Place:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised for the guard to write."""
         answer = await self._answer(scope)
-        if answer.rest is not None:
-            await _stream(answer, answer.rest, scope, receive, send)
+        if answer.stream is not None:
+            await _stream(answer, answer.stream, scope, receive, send)
             return
         headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, scope: Scope) -> Answer:
+    async def _answer(self, scope: Scope) -> Response:
         if scope["method"] == "OPTIONS" and not self._everywhere:
-            return Answer(b"", HTTPStatus.NO_CONTENT, ((b"allow", self._allow.encode()),))
+            return Response(b"", HTTPStatus.NO_CONTENT, ((b"allow", self._allow.encode()),))
         endpoint = self._everywhere or self._endpoints.get(scope["method"])
         if endpoint is None:
             raise MethodNotAllowed(self._allow)
-        if not endpoint.form:
+        if not endpoint.is_form:
             return await self._respond(endpoint, scope)
         try:
             return await self._respond(endpoint, scope)
         except Refusal as refusal:
             scope["outcome"] = refusal.code
-            return _challenged(refuse_oauth(refusal))
+            return _with_challenge(oauth_error_response(refusal))
 
-    async def _respond(self, endpoint: Endpoint, scope: Scope) -> Answer:
+    async def _respond(self, endpoint: Endpoint, scope: Scope) -> Response:
         scope["template"] = endpoint.path
-        headers = by_name(scope["headers"])
+        headers = headers_by_name(scope["headers"])
         path: dict[str, str] = {}
         query: dict[str, str] = {}
         incoming: IncomingBody | None = scope.get("incoming")
-        handler = read_first(endpoint, incoming, self._body_memory) if incoming else endpoint.handler
-        if not endpoint.everywhere:
+        handler = authenticate_and_read(endpoint, incoming, self._body_memory) if incoming else endpoint.handler
+        if not endpoint.match_subpaths:
             path, query = _segments(scope), unique_query(scope["query_string"])
             try:
                 _check_media(endpoint, scope, headers)
                 check_query(endpoint, query)
             except Refusal as refusal:
                 handler = _authenticate_and_raise(endpoint, refusal)
-        call = Call(
+        call = Request(
             headers,
             scope.get("body", b""),
             scope["client"][0] if scope["client"] else "",
@@ -96,7 +96,7 @@ class Place:
             MAINTENANCE in scope["state"],
         )
         scope["call"] = call
-        if endpoint.hashes:
+        if endpoint.hashes_password:
             deadline: asyncio.Timeout = scope["deadline"]
             deadline.reschedule((deadline.when() or 0.0) + self._hash_queue_seconds)
         return await respond(endpoint, self._services, call, handler)
@@ -106,31 +106,33 @@ def _check_media(endpoint: Endpoint, scope: Scope, headers: Mapping[bytes, bytes
     """Let pass what admits the endpoint's media type and has a body of the right one; a Refusal for the rest."""
     # A field of several lines is one list (RFC 9110, section 5.3).
     accepts = [value for name, value in scope["headers"] if name == b"accept"]
-    check_accept(b",".join(accepts) if accepts else None, endpoint.media)
+    check_accept(b",".join(accepts) if accepts else None, endpoint.media_type)
     if scope.get("body") or "incoming" in scope:
-        (check_form if endpoint.form else check_content)(headers)
+        (check_form if endpoint.is_form else check_content)(headers)
 
 
 def _authenticate_and_raise(endpoint: Endpoint, refusal: Refusal) -> Handler:
     """Return a handler that authenticates the caller first: it raises `refusal`, or NotAuthorized without a caller."""
 
-    async def handle(services: Services, call: Call) -> NoReturn:
-        if endpoint.proof is Proof.TENANT:
-            credential = oauth.client_credential(call) if endpoint.form else call.credential
-            services.note_caller(call, await services.sessions.authenticate_tenant(credential, call.needs))
+    async def handle(services: Services, call: Request) -> NoReturn:
+        if endpoint.auth is Auth.TENANT:
+            credential = oauth.client_credential(call) if endpoint.is_form else call.credential
+            services.record_caller(
+                call, await services.sessions.authenticate_tenant(credential, call.required_permission)
+            )
         raise refusal
 
     return handle
 
 
-def _challenged(answer: Answer) -> Answer:
+def _with_challenge(answer: Response) -> Response:
     """Return the answer with the other way to authenticate, of which who tried it has to be told (RFC 6749, 5.2)."""
     if answer.status is not HTTPStatus.UNAUTHORIZED:
         return answer
     return answer._replace(headers=[*answer.headers, (b"www-authenticate", b'Basic realm="doorward"')])
 
 
-async def _stream(answer: Answer, rest: AsyncIterator[bytes], scope: Scope, receive: Receive, send: Send) -> None:
+async def _stream(answer: Response, rest: AsyncIterator[bytes], scope: Scope, receive: Receive, send: Send) -> None:
     """Send an answer piece by piece, in chunks; nothing more is made once the client has gone."""
     if scope["http_version"] == "1.0":
         # Without chunks (RFC 9112, section 7) an end cannot be told from a fault.
@@ -167,7 +169,7 @@ def _segments(scope: Scope) -> dict[str, str]:
     return segments
 
 
-async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the shape of ASGI
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - the shape of ASGI
     raise NotFound(scope["method"], scope["path"])
 
 
@@ -176,16 +178,20 @@ def build_router(
 ) -> Router:
     """Return the router over every endpoint; without `docs`, those that describe the API are not there."""
     place = partial(
-        Place, services=services, proxies=proxies, body_memory=body_memory, hash_queue_seconds=hash_queue_seconds
+        EndpointRoute,
+        services=services,
+        proxies=proxies,
+        body_memory=body_memory,
+        hash_queue_seconds=hash_queue_seconds,
     )
     paths: dict[str, list[Endpoint]] = {}
     for endpoint in ENDPOINTS:
-        if docs or endpoint.handler not in {ops.openapi, ops.docs}:
+        if docs or endpoint.handler not in {ops.get_openapi_document, ops.get_docs_page}:
             paths.setdefault(endpoint.path, []).append(endpoint)
     routes = [Route(path, place(endpoints)) for path, endpoints in paths.items()]
     routes += [
         Route(f"{path}/{{rest:path}}", place(endpoints))
         for path, endpoints in paths.items()
-        if any(endpoint.everywhere for endpoint in endpoints)
+        if any(endpoint.match_subpaths for endpoint in endpoints)
     ]
-    return Router(routes, redirect_slashes=False, default=_nowhere)
+    return Router(routes, redirect_slashes=False, default=_not_found)

@@ -32,7 +32,7 @@ from doorward.core.errors import (
 from doorward.core.model import Permission
 from doorward.core.users import SearchField
 from doorward.http import examples, schemas
-from doorward.http.endpoints import LARGE_BODY, USER_BY_ID, Endpoint, Proof
+from doorward.http.endpoints import LARGE_BODY, USER_BY_ID, Auth, Endpoint
 from doorward.http.errors import (
     Forbidden,
     MalformedForm,
@@ -42,9 +42,9 @@ from doorward.http.errors import (
     PayloadTooLarge,
     TooManyLargeBodies,
 )
-from doorward.http.guard import MAX_BODY, PathRules
+from doorward.http.guard import MAX_BODY_BYTES, PathRules
 from doorward.http.handlers import auth, gateway, keys, oauth, ops, sessions, tenants, transfer, users
-from doorward.http.watch import LOGIN, QUESTION
+from doorward.http.watch import LOGIN, VERIFY
 
 _PROVEN = (NotAuthorized, PermissionDenied)
 _BODY = (MalformedJson, ValidationFailed)
@@ -55,199 +55,204 @@ _LOGIN = (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused, *_GUESSED
 
 _ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
-        "POST", "/tenant", tenants.register, Proof.NONE, "Tenants",
+        "POST", "/tenant", tenants.create_tenant, Auth.NONE, "Tenants",
         (*_BODY, Forbidden, TenantExists, TooManyRequests),
-        schemas.NewTenantBody, schemas.TenantCreated, example=examples.TENANT, hashes=True,
+        schemas.NewTenantBody, schemas.TenantCreated, example=examples.TENANT, hashes_password=True,
     ),
     Endpoint(
-        "POST", "/tenant/login", tenants.login, Proof.NONE, "Tenants",
+        "POST", "/tenant/login", tenants.login_tenant, Auth.NONE, "Tenants",
         (*_BODY, IncorrectCredentials, *_GUESSED),
-        schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT, lane=LOGIN, hashes=True,
+        schemas.TenantLoginBody, schemas.TokenGiven, example=examples.TENANT, fast_path=LOGIN, hashes_password=True,
     ),
     Endpoint(
-        "POST", "/tenant/verify", tenants.verify, Proof.TOKEN, "Tenants",
-        _TOKEN, schemas.TokenBody, schemas.TenantDecoded, example=examples.TOKEN, lane=QUESTION,
+        "POST", "/tenant/verify", tenants.verify_tenant_token, Auth.TOKEN, "Tenants",
+        _TOKEN, schemas.TokenBody, schemas.TenantDecoded, example=examples.TOKEN, fast_path=VERIFY,
     ),
     Endpoint(
-        "POST", "/tenant/logout", tenants.logout, Proof.TOKEN, "Tenants",
+        "POST", "/tenant/logout", tenants.logout_tenant, Auth.TOKEN, "Tenants",
         _TOKEN, schemas.TokenBody, schemas.Done, example=examples.TOKEN,
     ),
     Endpoint(
-        "POST", "/user", users.create, Proof.TENANT, "Users",
+        "POST", "/user", users.create_user, Auth.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginExists, QuotaExceeded, TooManyRequests),
         schemas.NewUserBody, schemas.UserShown, example=examples.USER, permission=Permission.USERS_WRITE,
-        hashes=True,
+        hashes_password=True,
     ),
     Endpoint(
-        "GET", "/user", users.index, Proof.TENANT, "Users",
+        "GET", "/user", users.list_users, Auth.TENANT, "Users",
         (*_PROVEN, ValidationFailed, TooManyRequests),
-        gives=schemas.UserPage, query=(*SearchField, "cursor", "limit"), alternatives=tuple(SearchField),
+        response_body=schemas.UserPage, query=(*SearchField, "cursor", "limit"), alternatives=tuple(SearchField),
         permission=Permission.USERS_READ,
     ),
     Endpoint(
-        "DELETE", "/user/{login}", users.delete, Proof.TENANT, "Users",
-        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.Done, permission=Permission.USERS_WRITE,
+        "DELETE", "/user/{login}", users.delete_user, Auth.TENANT, "Users",
+        (*_PROVEN, LoginNotFound, TooManyRequests), response_body=schemas.Done, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
-        "POST", "/auth", auth.login, Proof.TENANT, "Sessions",
+        "POST", "/auth", auth.login, Auth.TENANT, "Sessions",
         (*_BODY, *_PROVEN, *_LOGIN),
-        schemas.LoginBody, schemas.AccessGiven, example=examples.LOGIN, permission=Permission.SESSIONS, lane=LOGIN,
-        hashes=True,
+        schemas.LoginBody, schemas.AccessGiven, example=examples.LOGIN, permission=Permission.SESSIONS, fast_path=LOGIN,
+        hashes_password=True,
     ),
     Endpoint(
-        "POST", "/auth/verify", auth.verify, Proof.TENANT, "Sessions",
+        "POST", "/auth/verify", auth.verify, Auth.TENANT, "Sessions",
         (*_TOKEN, *_PROVEN),
-        schemas.TokenBody, schemas.UserDecoded, example=examples.TOKEN, permission=Permission.VERIFY, lane=QUESTION,
+        schemas.TokenBody, schemas.UserDecoded, example=examples.TOKEN, permission=Permission.VERIFY, fast_path=VERIFY,
     ),
     Endpoint(
-        "POST", "/auth/logout", auth.logout, Proof.TENANT, "Sessions",
+        "POST", "/auth/logout", auth.logout, Auth.TENANT, "Sessions",
         (*_TOKEN, *_PROVEN), schemas.TokenBody, schemas.Done, example=examples.TOKEN, permission=Permission.SESSIONS,
     ),
     Endpoint(
-        "GET", "/user/{login}", users.show, Proof.TENANT, "Users",
-        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.UserShown, permission=Permission.USERS_READ,
+        "GET", "/user/{login}", users.get_user, Auth.TENANT, "Users",
+        (*_PROVEN, LoginNotFound, TooManyRequests), response_body=schemas.UserShown, permission=Permission.USERS_READ,
     ),
     Endpoint(
-        "PUT", "/user/{login}", users.put, Proof.TENANT, "Users",
+        "PUT", "/user/{login}", users.put_user, Auth.TENANT, "Users",
         (*_BODY, *_PROVEN, QuotaExceeded, Conflict, TooManyRequests),
         schemas.PutUserBody, schemas.UserShown, example=examples.PUT_USER, permission=Permission.USERS_WRITE,
-        also={HTTPStatus.CREATED: examples.USER_SHOWN}, hashes=True,
+        extra_responses={HTTPStatus.CREATED: examples.USER_SHOWN}, hashes_password=True,
     ),
     Endpoint(
-        "PATCH", "/user/{login}", users.change, Proof.TENANT, "Users",
+        "PATCH", "/user/{login}", users.update_user, Auth.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginNotFound, LoginExists, Conflict, TooManyRequests),
         schemas.UserChangesBody, schemas.UserShown, example=examples.USER_CHANGES, permission=Permission.USERS_WRITE,
-        hashes=True,
+        hashes_password=True,
     ),
     Endpoint(
-        "POST", "/users/import", transfer.take, Proof.TENANT, "Users",
+        "POST", "/users/import", transfer.import_users, Auth.TENANT, "Users",
         (*_BODY, *_PROVEN, Conflict, PayloadTooLarge, TooManyRequests, TooManyLargeBodies),
         schemas.UsersBody, schemas.UsersImported, query=("dryRun", "unconfirmed"), example=examples.NEWCOMERS,
-        permission=Permission.USERS_WRITE, largest=LARGE_BODY,
+        permission=Permission.USERS_WRITE, max_body_bytes=LARGE_BODY,
     ),
     Endpoint(
-        "GET", "/users/export", transfer.hand_out, Proof.TENANT, "Users",
+        "GET", "/users/export", transfer.export_users, Auth.TENANT, "Users",
         (*_PROVEN, ValidationFailed, TooManyRequests),
-        gives=schemas.UserExported, query=("hashes",), permission=Permission.USERS_READ, media="application/x-ndjson",
+        response_body=schemas.UserExported, query=("hashes",), permission=Permission.USERS_READ,
+        media_type="application/x-ndjson",
     ),
     Endpoint(
-        "POST", "/user/{login}/password", users.change_password, Proof.TENANT, "Users",
+        "POST", "/user/{login}/password", users.change_user_password, Auth.TENANT, "Users",
         (*_BODY, *_PROVEN, LoginNotFound, IncorrectPassword, UserDisabled, InvalidToken, Conflict, *_GUESSED),
         schemas.PasswordChangeBody, schemas.Done, example=examples.NEW_PASSWORD, permission=Permission.USERS_WRITE,
-        hashes=True,
+        hashes_password=True,
     ),
     Endpoint(
-        "POST", "/user/{login}/password/reset", users.offer_reset, Proof.TENANT, "Users",
-        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.CodeGiven, permission=Permission.USERS_WRITE,
+        "POST", "/user/{login}/password/reset", users.create_reset_code, Auth.TENANT, "Users",
+        (*_PROVEN, LoginNotFound, TooManyRequests), response_body=schemas.CodeGiven, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
-        "DELETE", "/user/{login}/failures", users.unlock, Proof.TENANT, "Users",
-        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.Done, permission=Permission.USERS_WRITE,
+        "DELETE", "/user/{login}/failures", users.unlock_user, Auth.TENANT, "Users",
+        (*_PROVEN, LoginNotFound, TooManyRequests), response_body=schemas.Done, permission=Permission.USERS_WRITE,
     ),
     Endpoint(
-        "POST", "/auth/reset", users.reset, Proof.TENANT, "Users",
+        "POST", "/auth/reset", users.reset_password, Auth.TENANT, "Users",
         (*_BODY, *_PROVEN, InvalidResetCode, TooManyRequests),
-        schemas.ResetBody, schemas.Done, example=examples.RESET, permission=Permission.USERS_WRITE, hashes=True,
+        schemas.ResetBody, schemas.Done, example=examples.RESET, permission=Permission.USERS_WRITE,
+        hashes_password=True,
     ),
     Endpoint(
-        "POST", "/auth/refresh", sessions.refresh, Proof.TENANT, "Sessions",
+        "POST", "/auth/refresh", sessions.refresh_token, Auth.TENANT, "Sessions",
         (*_BODY, *_PROVEN, InvalidRefreshToken, TooManyRequests),
         schemas.RefreshBody, schemas.AccessGiven, example=examples.REFRESH,
         permission=Permission.SESSIONS,
     ),
     Endpoint(
-        "POST", "/auth/verify/batch", sessions.verify_batch, Proof.TENANT, "Sessions",
+        "POST", "/auth/verify/batch", sessions.verify_tokens, Auth.TENANT, "Sessions",
         (*_BODY, *_PROVEN, PayloadTooLarge, TooManyRequests, TooManyLargeBodies),
         schemas.TokensBody, schemas.BatchAnswered, example=examples.TOKENS,
-        permission=Permission.VERIFY, largest=LARGE_BODY,
+        permission=Permission.VERIFY, max_body_bytes=LARGE_BODY,
     ),
     Endpoint(
-        "GET", "/user/{login}/sessions", sessions.index, Proof.TENANT, "Sessions",
-        (*_PROVEN, LoginNotFound, TooManyRequests), gives=schemas.SessionsShown, permission=Permission.SESSIONS,
+        "GET", "/user/{login}/sessions", sessions.list_user_sessions, Auth.TENANT, "Sessions",
+        (*_PROVEN, LoginNotFound, TooManyRequests), response_body=schemas.SessionsShown, permission=Permission.SESSIONS,
     ),
     Endpoint(
-        "DELETE", "/user/{login}/sessions", sessions.end_many, Proof.TENANT, "Sessions",
+        "DELETE", "/user/{login}/sessions", sessions.revoke_user_sessions, Auth.TENANT, "Sessions",
         (*_PROVEN, LoginNotFound, TooManyRequests),
-        gives=schemas.Done, query=("deviceId",), permission=Permission.SESSIONS,
+        response_body=schemas.Done, query=("deviceId",), permission=Permission.SESSIONS,
     ),
     Endpoint(
-        "DELETE", "/user/{login}/sessions/{id}", sessions.end_one, Proof.TENANT, "Sessions",
+        "DELETE", "/user/{login}/sessions/{id}", sessions.revoke_user_session, Auth.TENANT, "Sessions",
         (*_PROVEN, LoginNotFound, SessionNotFound, TooManyRequests),
-        gives=schemas.Done, permission=Permission.SESSIONS,
+        response_body=schemas.Done, permission=Permission.SESSIONS,
     ),
     Endpoint(
-        "DELETE", "/tenant/sessions", sessions.end_all, Proof.TENANT, "Sessions",
+        "DELETE", "/tenant/sessions", sessions.revoke_all_sessions, Auth.TENANT, "Sessions",
         (*_PROVEN, ValidationFailed, TooManyRequests),
-        gives=schemas.Done, query=("tenant",), permission=Permission.SESSIONS,
+        response_body=schemas.Done, query=("tenant",), permission=Permission.SESSIONS,
     ),
     Endpoint(
-        "GET", "/tenant", tenants.show, Proof.TENANT, "Tenants",
-        (*_PROVEN, TooManyRequests), gives=schemas.TenantShown, permission=Permission.TENANT,
+        "GET", "/tenant", tenants.get_tenant, Auth.TENANT, "Tenants",
+        (*_PROVEN, TooManyRequests), response_body=schemas.TenantShown, permission=Permission.TENANT,
     ),
     Endpoint(
-        "PATCH", "/tenant", tenants.change, Proof.TENANT, "Tenants",
+        "PATCH", "/tenant", tenants.update_tenant, Auth.TENANT, "Tenants",
         (*_BODY, *_PROVEN, Conflict, TooManyRequests),
         schemas.TenantChangesBody, schemas.TenantShown, example=examples.SETTINGS,
         permission=Permission.TENANT,
     ),
     Endpoint(
-        "POST", "/tenant/password", tenants.change_password, Proof.TENANT, "Tenants",
+        "POST", "/tenant/password", tenants.change_tenant_password, Auth.TENANT, "Tenants",
         (*_BODY, *_PROVEN, IncorrectPassword, Conflict, *_GUESSED),
         schemas.TenantPasswordBody, schemas.Done,
-        example=examples.NEW_TENANT_PASSWORD, hashes=True,
+        example=examples.NEW_TENANT_PASSWORD, hashes_password=True,
     ),
     Endpoint(
-        "DELETE", "/tenant", tenants.delete, Proof.TENANT, "Tenants",
+        "DELETE", "/tenant", tenants.delete_tenant, Auth.TENANT, "Tenants",
         (*_BODY, *_PROVEN, IncorrectPassword, *_GUESSED),
-        schemas.FarewellBody, schemas.Done, example=examples.FAREWELL, hashes=True,
+        schemas.FarewellBody, schemas.Done, example=examples.FAREWELL, hashes_password=True,
     ),
     Endpoint(
-        "POST", "/tenant/key", keys.create, Proof.TENANT, "API keys",
+        "POST", "/tenant/key", keys.create_api_key, Auth.TENANT, "API keys",
         (*_BODY, *_PROVEN, KeyNotFound, TooManyKeys, TooManyRequests),
         schemas.NewKeyBody, schemas.KeyMade, example=examples.KEY,
-        status=HTTPStatus.CREATED,
+        success_status=HTTPStatus.CREATED,
     ),
     Endpoint(
-        "GET", "/tenant/key", keys.index, Proof.TENANT, "API keys",
-        (*_PROVEN, TooManyRequests), gives=schemas.KeysShown, permission=Permission.TENANT,
+        "GET", "/tenant/key", keys.list_api_keys, Auth.TENANT, "API keys",
+        (*_PROVEN, TooManyRequests), response_body=schemas.KeysShown, permission=Permission.TENANT,
     ),
     Endpoint(
-        "DELETE", "/tenant/key/{id}", keys.revoke, Proof.TENANT, "API keys",
-        (*_PROVEN, KeyNotFound, TooManyRequests), gives=schemas.Done, permission=Permission.TENANT,
+        "DELETE", "/tenant/key/{id}", keys.revoke_api_key, Auth.TENANT, "API keys",
+        (*_PROVEN, KeyNotFound, TooManyRequests), response_body=schemas.Done, permission=Permission.TENANT,
     ),
     Endpoint(
-        "GET", "/tenant/audit", tenants.audit, Proof.TENANT, "Tenants",
+        "GET", "/tenant/audit", tenants.list_audit_events, Auth.TENANT, "Tenants",
         (*_PROVEN, ValidationFailed, TooManyRequests),
-        gives=schemas.EventPage, query=("cursor", "limit"), permission=Permission.TENANT,
+        response_body=schemas.EventPage, query=("cursor", "limit"), permission=Permission.TENANT,
     ),
     Endpoint(
-        "POST", "/oauth/introspect", oauth.introspect, Proof.TENANT, "Standards",
+        "POST", "/oauth/introspect", oauth.introspect_token, Auth.TENANT, "Standards",
         (*_FORM, *_PROVEN, TooManyRequests),
-        schemas.TokenForm, schemas.Introspected, example=examples.TOKEN, permission=Permission.VERIFY, form=True,
+        schemas.TokenForm, schemas.Introspected, example=examples.TOKEN, permission=Permission.VERIFY, is_form=True,
     ),
     Endpoint(
-        "POST", "/oauth/revoke", oauth.revoke, Proof.TENANT, "Standards",
+        "POST", "/oauth/revoke", oauth.revoke_token, Auth.TENANT, "Standards",
         (*_FORM, *_PROVEN, TooManyRequests),
-        schemas.TokenForm, schemas.Nothing, example=examples.TOKEN, permission=Permission.SESSIONS, form=True,
+        schemas.TokenForm, schemas.Nothing, example=examples.TOKEN, permission=Permission.SESSIONS, is_form=True,
     ),
     Endpoint(
-        "GET", "/.well-known/oauth-authorization-server", oauth.metadata, Proof.FREE, "Standards",
-        gives=schemas.ServerMetadata,
+        "GET", "/.well-known/oauth-authorization-server", oauth.get_server_metadata, Auth.FREE, "Standards",
+        response_body=schemas.ServerMetadata,
     ),
     Endpoint(
-        "GET", "/forward-auth", gateway.forward_auth, Proof.TENANT, "Standards",
-        (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, everywhere=True, lane=QUESTION,
-        media="",
-        tells=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Sub", "X-Auth-Tenant", "X-Auth-Scope", "X-Auth-Device"),
+        "GET", "/forward-auth", gateway.forward_auth, Auth.TENANT, "Standards",
+        (*_PROVEN, NotAuthenticated, TooManyRequests), permission=Permission.VERIFY, match_subpaths=True,
+        fast_path=VERIFY,
+        media_type="",
+        response_headers=("X-Auth-User-Id", "X-Auth-Login", "X-Auth-Sub", "X-Auth-Tenant", "X-Auth-Scope",
+        "X-Auth-Device"),
     ),
-    Endpoint("GET", "/health/live", ops.live, Proof.FREE, "Operations", gives=schemas.Live, any_host=True),
+    Endpoint("GET", "/health/live", ops.get_liveness, Auth.FREE, "Operations", response_body=schemas.Live,
+    any_host=True),
     Endpoint(
-        "GET", "/health/ready", ops.ready, Proof.FREE, "Operations",
-        gives=schemas.Ready, any_host=True,
-        also={HTTPStatus.SERVICE_UNAVAILABLE: schemas.Ready("unready", {"database": "away"})},
+        "GET", "/health/ready", ops.get_readiness, Auth.FREE, "Operations",
+        response_body=schemas.Ready, any_host=True,
+        extra_responses={HTTPStatus.SERVICE_UNAVAILABLE: schemas.Ready("unready", {"database": "away"})},
     ),
-    Endpoint("GET", "/openapi.json", ops.openapi, Proof.FREE, "Operations"),
-    Endpoint("GET", "/docs", ops.docs, Proof.FREE, "Operations", media="text/html"),
+    Endpoint("GET", "/openapi.json", ops.get_openapi_document, Auth.FREE, "Operations"),
+    Endpoint("GET", "/docs", ops.get_docs_page, Auth.FREE, "Operations", media_type="text/html"),
 )  # fmt: skip
 
 _USER = "/user/{login}"
@@ -262,14 +267,18 @@ _BY_ID = tuple(
 # A path that is spelled out, such as /users/import, comes before one with a parameter in its place.
 ENDPOINTS = (*_ENDPOINTS, *_BY_ID)
 
-EXPRESS: Mapping[tuple[bytes, bytes], Endpoint] = {
-    (endpoint.method.encode(), endpoint.path.encode()): endpoint for endpoint in ENDPOINTS if endpoint.lane
+FAST_PATH: Mapping[tuple[bytes, bytes], Endpoint] = {
+    (endpoint.method.encode(), endpoint.path.encode()): endpoint for endpoint in ENDPOINTS if endpoint.fast_path
 }
 """What is asked most often, by method and target: answered before the router, by the same handlers."""
 
 PATHS = PathRules(
-    sizes={endpoint.path.encode(): endpoint.largest for endpoint in ENDPOINTS if endpoint.largest != MAX_BODY},
-    everywhere=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.everywhere),
+    sizes={
+        endpoint.path.encode(): endpoint.max_body_bytes
+        for endpoint in ENDPOINTS
+        if endpoint.max_body_bytes != MAX_BODY_BYTES
+    },
+    everywhere=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.match_subpaths),
     any_host=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.any_host),
 )
 """The paths to which other rules apply than to most."""

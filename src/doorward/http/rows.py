@@ -10,7 +10,7 @@ from doorward.core.model import User
 from doorward.core.signing import spell
 from doorward.core.user_transfer import RejectedRow, UserRow
 from doorward.core.users import NewUser, PasswordHash
-from doorward.http.body import LARGEST_ITEM, TOO_LARGE
+from doorward.http.body import MAX_ITEM_BYTES, TOO_LARGE
 from doorward.http.schemas import (
     ImportedUser,
     LoginOfPath,
@@ -25,12 +25,12 @@ from doorward.http.validation import validate
 _lines = msgspec.json.Encoder()
 
 
-def text(value: object) -> str:
+def json_text(value: object) -> str:
     """Return the JSON text by which a scope or metadata is kept."""
     return spell(value).decode()
 
 
-def shown(user: User) -> UserShown:
+def user_response(user: User) -> UserShown:
     """Return a user as its tenant sees it."""
     return UserShown(
         id=user.id,
@@ -48,14 +48,14 @@ def shown(user: User) -> UserShown:
     )
 
 
-def given_password(body: NewUserBody | PutUserBody | UserChangesBody) -> str | PasswordHash | UnsetType:
+def password_of_body(body: NewUserBody | PutUserBody | UserChangesBody) -> str | PasswordHash | UnsetType:
     """Return the password of a body, or the hash that it gives instead."""
     return body.password if body.passwordHash is UNSET else PasswordHash(body.passwordHash)
 
 
 def new_user(login: str, body: NewUserBody | PutUserBody) -> NewUser:
     """Return what a body says of a user to be."""
-    password = given_password(body)
+    password = password_of_body(body)
     assert password is not UNSET  # noqa: S101 - the schema requires one of the two
     return NewUser(
         login=login,
@@ -63,8 +63,8 @@ def new_user(login: str, body: NewUserBody | PutUserBody) -> NewUser:
         password=password,
         sub=body.sub,
         company=None if body.company is UNSET else body.company,
-        scope=None if body.scope is UNSET else text(body.scope),
-        metadata=None if body.metadata is UNSET else text(body.metadata),
+        scope=None if body.scope is UNSET else json_text(body.scope),
+        metadata=None if body.metadata is UNSET else json_text(body.metadata),
         email_verified=None if body.emailVerified is UNSET else body.emailVerified,
     )
 
@@ -77,7 +77,7 @@ def write_lines(users: list[User], *, hashes: bool) -> bytes:
 def read_row(row: Any) -> UserRow | RejectedRow:
     """Return what a row says of a user, or what is wrong with it, by the rules of a user to be."""
     if row is TOO_LARGE:
-        return RejectedRow(ValidationFailed.code, f"a row must not take more than {LARGEST_ITEM} characters")
+        return RejectedRow(ValidationFailed.code, f"a row must not take more than {MAX_ITEM_BYTES} characters")
     try:
         user = validate(row, ImportedUser)
     except ValidationFailed as refusal:
@@ -88,8 +88,8 @@ def read_row(row: Any) -> UserRow | RejectedRow:
         sub=user.sub,
         password_hash=user.passwordHash or "",
         company=user.company or None,
-        scope=None if user.scope is UNSET else text(user.scope),
-        metadata=None if user.metadata is UNSET else text(user.metadata),
+        scope=None if user.scope is UNSET else json_text(user.scope),
+        metadata=None if user.metadata is UNSET else json_text(user.metadata),
         disabled=user.disabled is True,
         email_verified=user.emailVerified if isinstance(user.emailVerified, bool) else None,
     )
@@ -103,5 +103,5 @@ def _login(row: Any) -> str | None:
 
 
 def _exported(user: User, *, hashes: bool) -> UserExported:
-    fields = {name: value for name, value in msgspec.structs.asdict(shown(user)).items() if value is not UNSET}
+    fields = {name: value for name, value in msgspec.structs.asdict(user_response(user)).items() if value is not UNSET}
     return UserExported(**fields, passwordHash=user.password_hash if hashes and user.password_hash else UNSET)

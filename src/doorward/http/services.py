@@ -20,7 +20,7 @@ from doorward.core.user_transfer import UserTransferService
 from doorward.core.users import UserService
 from doorward.http.client_address import Network
 from doorward.http.registration import RegistrationPolicy
-from doorward.http.wire import Call
+from doorward.http.wire import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,43 +43,43 @@ class Services:
     users: UserService
     authentication: AuthenticationService
     user_passwords: UserPasswordService
-    devices: UserSessionService
-    refreshing: RefreshService
-    keys: ApiKeyService
-    house: SettingsResolver
+    user_sessions: UserSessionService
+    refresh_service: RefreshService
+    api_keys: ApiKeyService
+    settings_resolver: SettingsResolver
     audit: AuditService
-    transfer: UserTransferService
-    throttle: RateLimiter
+    user_transfer: UserTransferService
+    rate_limits: RateLimiter
     activity: ActivityRecorder
-    checks: Mapping[str, Callable[[], Awaitable[object]]]
+    store_checks: Mapping[str, Callable[[], Awaitable[object]]]
     registration: RegistrationPolicy
     unthrottled: tuple[Network, ...]
     descriptions: Descriptions
     public_url: str = ""
     forward_auth_cookie: str = ""
 
-    async def caller(self, call: Call) -> Caller:
+    async def authenticate_caller(self, call: Request) -> Caller:
         """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for others.
 
         TooManyRequests where too many of its requests were refused.
         """
-        session = await self.sessions.authenticate_tenant(call.credential, call.needs)
-        self.note_caller(call, session)
-        self.throttle.check_refused(session.tenant_id)
-        return call.by(session)
+        session = await self.sessions.authenticate_tenant(call.credential, call.required_permission)
+        self.record_caller(call, session)
+        self.rate_limits.check_refused(session.tenant_id)
+        return call.caller_for(session)
 
-    def note_caller(self, call: Call, session: Session) -> None:
+    def record_caller(self, call: Request, session: Session) -> None:
         """Note whose request it is, and that an API key was used."""
         call.tenant_id = session.tenant_id
         if session.kind == SessionKind.KEY:
             self.activity.record(session)
 
-    def charge_refused(self, call: Call, refusal: Refusal, *, question: bool) -> None:
+    def consume_refused(self, call: Request, refusal: Refusal, *, question: bool) -> None:
         """Charge a refused request to the tenant that sent it, if it is known; TooManyRequests when it refuses that.
 
         A large body costs more. `question`: the request asked about a token.
         """
         if isinstance(refusal.caller, Session):
-            self.note_caller(call, refusal.caller)
+            self.record_caller(call, refusal.caller)
         if call.tenant_id and not isinstance(refusal, (TooManyRequests, TooManyAttempts)):
-            self.throttle.consume_refused(call.tenant_id, len(call.body), is_verification=question)
+            self.rate_limits.consume_refused(call.tenant_id, len(call.body), is_verification=question)

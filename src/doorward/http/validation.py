@@ -13,60 +13,60 @@ from doorward.core.errors import FieldError, ValidationFailed
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 
-MOST_FAULTS = 100
+MAX_FIELD_ERRORS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextRule:
     """Rules of a text field, for use in `Annotated`. `faults` yields (rule, rest of the sentence, limit) for a value.
 
     `longest` counts characters; `heaviest` is the most bytes its JSON spelling may have, quotes not counted.
     """
 
-    longest: int
-    heaviest: int
-    faults: Callable[[str], Sequence[tuple[str, str, int | None]]] = lambda _: []
+    max_length: int
+    max_bytes: int
+    violations: Callable[[str], Sequence[tuple[str, str, int | None]]] = lambda _: []
 
 
 @dataclass(frozen=True, slots=True)
-class AnyJson:
+class JsonRule:
     """Rules of a field that takes any JSON value: how deep it may nest, and how many bytes it may take."""
 
-    deepest: int
-    heaviest: int
+    max_depth: int
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class IntegerRule:
     """Rules of a field that takes a whole number."""
 
-    least: int
-    most: int
+    minimum: int
+    maximum: int
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class BooleanRule:
     """A field that is true or false."""
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class ListRule:
     """Rules of a field that takes a list: of how many, at least and at most, and of what."""
 
-    least: int
-    most: int
-    each: "Rule"
+    min_items: int
+    max_items: int
+    item_rule: "Rule"
 
 
 @dataclass(frozen=True, slots=True)
-class OneOf:
+class ChoiceRule:
     """Rules of a text field with few possible values."""
 
     options: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class ObjectRule:
     """A field that takes an object of its own. In a `strict` one, names that the schema does not know are faults."""
 
     schema: type[msgspec.Struct]
@@ -74,15 +74,15 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedObjectRule:
     """A field that takes an object of its own, or one of a few words that each stand for such an object."""
 
-    words: tuple[str, ...]
-    fields: Fields
+    names: tuple[str, ...]
+    fields: ObjectRule
 
 
 @dataclass(frozen=True, slots=True)
-class Alternatives:
+class ExclusiveFields:
     """Two optional fields of a schema, as its `ALTERNATIVES`: a body has one of them, never both.
 
     Unless `required`, it may have neither. What is missing is reported as `first`.
@@ -96,7 +96,7 @@ class Alternatives:
 Variants = Mapping[str, tuple[type[msgspec.Struct], ...]]
 """Lists of a response whose items are one of several structs, by the name of the field, as its `VARIANTS`."""
 
-Rule = Text | AnyJson | Whole | Flag | Items | OneOf | Fields | Named
+Rule = TextRule | JsonRule | IntegerRule | BooleanRule | ListRule | ChoiceRule | ObjectRule | NamedObjectRule
 _Faults = Iterator[FieldError]
 
 
@@ -134,10 +134,10 @@ def _rule(hint: Any) -> Rule:
     raise TypeError(f"a field of a request needs a rule: {hint}")
 
 
-def list_rule(schema: type[msgspec.Struct]) -> tuple[str, Items]:
+def list_rule(schema: type[msgspec.Struct]) -> tuple[str, ListRule]:
     """Return the name and the rule of the list that is the only field of `schema`."""
     [only] = _fields(schema)
-    if not isinstance(only.rule, Items):
+    if not isinstance(only.rule, ListRule):
         raise TypeError(f"{schema.__name__} has no list")
     return only.name, only.rule
 
@@ -149,19 +149,19 @@ def validate(body: Any, schema: type[Schema]) -> Schema:
     """
     faults: list[FieldError] = []
     strict = schema.__struct_config__.forbid_unknown_fields
-    found = _read(body, Fields(schema, strict=strict), [], faults)
+    found = _read(body, ObjectRule(schema, strict=strict), [], faults)
     if faults:
-        raise ValidationFailed(faults[:MOST_FAULTS])
+        raise ValidationFailed(faults[:MAX_FIELD_ERRORS])
     return found  # type: ignore[no-any-return]
 
 
 def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[FieldError]) -> Any:
     """Return the value as the schema has it, adding what is wrong with it to `faults`."""
-    if isinstance(rule, Named):
+    if isinstance(rule, NamedObjectRule):
         return _read_named(value, rule, path, faults)
-    if isinstance(rule, Fields):
+    if isinstance(rule, ObjectRule):
         return _read_fields(value, rule, path, faults)
-    if isinstance(rule, Items):
+    if isinstance(rule, ListRule):
         return _read_items(value, rule, path, faults)
     name = path[-1] if path else "value"
     faults += [FieldError(path, kind, f'"{name}" {text}', limit) for kind, text, limit in _check(rule, value)]
@@ -173,7 +173,7 @@ def known_names(names: Sequence[str]) -> str:
     return "allowed: " + ", ".join(f'"{name}"' for name in names) if names else "none is allowed here"
 
 
-def alternatives(schema: type[msgspec.Struct]) -> Alternatives | None:
+def alternatives(schema: type[msgspec.Struct]) -> ExclusiveFields | None:
     """Return the alternatives of a schema, if it has any."""
     return getattr(schema, "ALTERNATIVES", None)
 
@@ -183,7 +183,7 @@ def variants(schema: type[msgspec.Struct]) -> Variants:
     return getattr(schema, "VARIANTS", {})
 
 
-def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[FieldError]) -> Any:
+def _read_fields(value: Any, rule: ObjectRule, path: Sequence[str], faults: list[FieldError]) -> Any:
     if not isinstance(value, dict):
         faults.append(FieldError(path, "object.base", f'"{path[-1] if path else "value"}" must be an object'))
         return None
@@ -213,66 +213,66 @@ def _read_fields(value: Any, rule: Fields, path: Sequence[str], faults: list[Fie
     return rule.schema(**found) if len(faults) == before else None
 
 
-def _read_named(value: Any, rule: Named, path: Sequence[str], faults: list[FieldError]) -> Any:
+def _read_named(value: Any, rule: NamedObjectRule, path: Sequence[str], faults: list[FieldError]) -> Any:
     if isinstance(value, str):
-        if value not in rule.words:
-            text = f'"{path[-1]}" must be an object or one of {", ".join(rule.words)}'
+        if value not in rule.names:
+            text = f'"{path[-1]}" must be an object or one of {", ".join(rule.names)}'
             faults.append(FieldError(path, "any.only", text))
         return value
     return _read_fields(value, rule.fields, path, faults)
 
 
-def _read_items(value: Any, rule: Items, path: Sequence[str], faults: list[FieldError]) -> Any:
+def _read_items(value: Any, rule: ListRule, path: Sequence[str], faults: list[FieldError]) -> Any:
     name = path[-1] if path else "value"
     if not isinstance(value, list):
         faults.append(FieldError(path, "array.base", f'"{name}" must be an array'))
         return None
-    if not rule.least <= len(value) <= rule.most:
-        text = f'"{name}" must contain from {rule.least} to {rule.most} items'
-        faults.append(FieldError(path, "array.length", text, rule.most))
+    if not rule.min_items <= len(value) <= rule.max_items:
+        text = f'"{name}" must contain from {rule.min_items} to {rule.max_items} items'
+        faults.append(FieldError(path, "array.length", text, rule.max_items))
         return None
     found = []
     for index, item in enumerate(value):
-        if len(faults) >= MOST_FAULTS:
+        if len(faults) >= MAX_FIELD_ERRORS:
             break
-        found.append(_read(item, rule.each, [*path, str(index)], faults))
+        found.append(_read(item, rule.item_rule, [*path, str(index)], faults))
     return found
 
 
 def _check(rule: Rule, value: Any) -> Sequence[tuple[str, str, int | None]]:
-    if isinstance(rule, Text):
+    if isinstance(rule, TextRule):
         return _check_text(rule, value)
-    if isinstance(rule, AnyJson):
+    if isinstance(rule, JsonRule):
         return _check_json(rule, value)
-    if isinstance(rule, Whole):
-        if type(value) is int and rule.least <= value <= rule.most:
+    if isinstance(rule, IntegerRule):
+        if type(value) is int and rule.minimum <= value <= rule.maximum:
             return []
-        return [("number.base", f"must be a whole number from {rule.least} to {rule.most}", rule.most)]
-    if isinstance(rule, OneOf):
+        return [("number.base", f"must be a whole number from {rule.minimum} to {rule.maximum}", rule.maximum)]
+    if isinstance(rule, ChoiceRule):
         fits = isinstance(value, str) and value in rule.options
         return [] if fits else [("any.only", f"must be one of {', '.join(rule.options)}", None)]
     return [] if isinstance(value, bool) else [("boolean.base", "must be true or false", None)]
 
 
-def _check_text(rule: Text, value: Any) -> Sequence[tuple[str, str, int | None]]:
+def _check_text(rule: TextRule, value: Any) -> Sequence[tuple[str, str, int | None]]:
     if not isinstance(value, str):
         return [("string.base", "must be a string", None)]
     if not value:
         return [("any.empty", "is not allowed to be empty", None)]
-    if len(value) > rule.longest:
-        text = f"length must be less than or equal to {rule.longest} characters long"
-        return [("string.max", text, rule.longest)]
-    if len(msgspec.json.encode(value)) - 2 > rule.heaviest:
-        return [("string.max", f"must not take more than {rule.heaviest} bytes", rule.heaviest)]
-    return rule.faults(value)
+    if len(value) > rule.max_length:
+        text = f"length must be less than or equal to {rule.max_length} characters long"
+        return [("string.max", text, rule.max_length)]
+    if len(msgspec.json.encode(value)) - 2 > rule.max_bytes:
+        return [("string.max", f"must not take more than {rule.max_bytes} bytes", rule.max_bytes)]
+    return rule.violations(value)
 
 
-def _check_json(rule: AnyJson, value: Any) -> list[tuple[str, str, int | None]]:
+def _check_json(rule: JsonRule, value: Any) -> list[tuple[str, str, int | None]]:
     level, depth = [value], 0
     while level:
         depth += 1
-        if depth > rule.deepest:
-            return [("any.depth", f"must not nest deeper than {rule.deepest} levels", rule.deepest)]
+        if depth > rule.max_depth:
+            return [("any.depth", f"must not nest deeper than {rule.max_depth} levels", rule.max_depth)]
         level = [
             part
             for item in level
@@ -280,6 +280,6 @@ def _check_json(rule: AnyJson, value: Any) -> list[tuple[str, str, int | None]]:
             for part in (item.values() if isinstance(item, dict) else item)
             if isinstance(part, (dict, list))
         ]
-    if len(msgspec.json.encode(value)) > rule.heaviest:
-        return [("any.max", f"must not take more than {rule.heaviest} bytes", rule.heaviest)]
+    if len(msgspec.json.encode(value)) > rule.max_bytes:
+        return [("any.max", f"must not take more than {rule.max_bytes} bytes", rule.max_bytes)]
     return []

@@ -11,21 +11,21 @@ from typing import NamedTuple, Protocol
 
 from doorward.core.durations import DurationHistogram
 from doorward.http.client_address import Proxies
-from doorward.http.wire import Headers, by_name
+from doorward.http.wire import Headers, headers_by_name
 
 log = logging.getLogger("doorward.access")
 
-QUESTION, LOGIN = "express", "login"
+VERIFY, LOGIN = "express", "login"
 """The lanes before the router: for questions, which take microseconds, and for logins, which take a hash."""
 
-YES = "ok"
+OK = "ok"
 _FAULT = 500
 _TIMED = 64
-_ERRORS_A_SECOND = 50
+_MAX_ERRORS_PER_SECOND = 50
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Asked(NamedTuple):
+class RouteKey(NamedTuple):
     """What was asked: the method and the template of the path, "" where there is none, and the lane it took."""
 
     method: str
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
     lane: str
 
 
-class Sender(Protocol):
+class RequestIdentity(Protocol):
     """What a log line says of a request beyond what it asked: its id, the tenant that it proved, its address."""
 
     @property
@@ -46,7 +46,7 @@ class Sender(Protocol):
     def address(self) -> str: ...  # noqa: D102 - likewise
 
 
-class Stranger(NamedTuple):
+class UnparsedRequest(NamedTuple):
     """The sender of a request that was answered before anybody looked at what it asks.
 
     `headers` are those that had arrived by then, `peer` is the socket's address.
@@ -61,23 +61,23 @@ class Stranger(NamedTuple):
     @property
     def address(self) -> str:
         """The client's address."""
-        return self.proxies.resolve(self.peer, by_name(self.headers)).text
+        return self.proxies.resolve(self.peer, headers_by_name(self.headers)).text
 
 
 @dataclass(slots=True)
-class Tally:
+class Counter:
     """How often something that is asked all the time was answered with 200 and yes; one in `every` of them is timed.
 
     The rest is the number's owner to count, in place: a call for it would cost more than the counting.
     """
 
-    asked: Asked
-    every: int
-    yes: int = 0
+    key: RouteKey
+    sample_every: int
+    count: int = 0
 
 
 @dataclass(slots=True)
-class Watch:
+class RequestRecorder:
     """Sees every answer. `access` says which of them are logged: `on` all, `errors` those that are ours to mend, `off`.
 
     Both counts and `durations`, by lane, are plain numbers: a question is answered so fast that anything more would be
@@ -86,25 +86,27 @@ class Watch:
 
     access: str = "errors"
     durations: dict[str, DurationHistogram] = field(default_factory=dict)
-    _answers: dict[tuple[Asked, int, str], int] = field(default_factory=dict)
-    _tallies: list[Tally] = field(default_factory=list)
+    _answers: dict[tuple[RouteKey, int, str], int] = field(default_factory=dict)
+    _tallies: list[Counter] = field(default_factory=list)
     _second: float = 0.0
     _written: int = 0
     _left_out: int = 0
 
-    def tally(self, asked: Asked) -> Tally:
+    def counter(self, asked: RouteKey) -> Counter:
         """Return where to count what is answered with yes; of questions only some are shown to `sampled`."""
-        tally = Tally(asked, _TIMED if asked.lane == QUESTION and self.access != "on" else 1)
+        tally = Counter(asked, _TIMED if asked.lane == VERIFY and self.access != "on" else 1)
         self._tallies.append(tally)
         return tally
 
-    def sampled(self, tally: Tally, seconds: float, sender: Sender) -> None:
+    def record_sample(self, tally: Counter, seconds: float, sender: RequestIdentity) -> None:
         """Note how long one of the answers took that are counted already; it stands for all that were not timed."""
-        self._time(tally.asked.lane, seconds, tally.every)
+        self._time(tally.key.lane, seconds, tally.sample_every)
         if self.access == "on":
-            self._write((tally.asked, HTTPStatus.OK.value, YES), seconds, sender)
+            self._write((tally.key, HTTPStatus.OK.value, OK), seconds, sender)
 
-    def saw(self, asked: Asked, status: HTTPStatus | int, outcome: str, seconds: float, sender: Sender) -> None:
+    def record(
+        self, asked: RouteKey, status: HTTPStatus | int, outcome: str, seconds: float, sender: RequestIdentity
+    ) -> None:
         """Note an answer."""
         # An HTTPStatus hashes in Python code, which is slow.
         key = (asked, int(status), outcome)
@@ -114,13 +116,13 @@ class Watch:
             self._write(key, seconds, sender)
 
     @property
-    def answers(self) -> dict[tuple[Asked, int, str], int]:
+    def responses(self) -> dict[tuple[RouteKey, int, str], int]:
         """How many answers there were, by what was asked, status and outcome (`ok`, or the code of the refusal)."""
         found = dict(self._answers)
         for tally in self._tallies:
-            if tally.yes:
-                key = (tally.asked, HTTPStatus.OK.value, YES)
-                found[key] = found.get(key, 0) + tally.yes
+            if tally.count:
+                key = (tally.key, HTTPStatus.OK.value, OK)
+                found[key] = found.get(key, 0) + tally.count
         return found
 
     def _time(self, lane: str, seconds: float, times: int = 1) -> None:
@@ -129,9 +131,9 @@ class Watch:
             durations = self.durations[lane] = DurationHistogram()
         durations.add(seconds, times)
 
-    def _write(self, key: tuple[Asked, int, str], seconds: float, sender: Sender) -> None:
+    def _write(self, key: tuple[RouteKey, int, str], seconds: float, sender: RequestIdentity) -> None:
         asked, status, outcome = key
-        left_out = self._skip() if self.access == "errors" else 0
+        left_out = self._omitted_since() if self.access == "errors" else 0
         if left_out is None:
             return
         told: dict[str, object] = {
@@ -150,7 +152,7 @@ class Watch:
             told["left_out"] = left_out
         log.log(logging.WARNING if status >= _FAULT else logging.INFO, "answered", extra=told)
 
-    def _skip(self) -> int | None:
+    def _omitted_since(self) -> int | None:
         """Return how many lines were left out since the last, or None where this one is to be left out too.
 
         What goes wrong for one goes wrong for thousands, and then the log must not be what brings the service down.
@@ -158,7 +160,7 @@ class Watch:
         now = monotonic()
         if now - self._second >= 1:
             self._second, self._written = now, 0
-        if self._written >= _ERRORS_A_SECOND:
+        if self._written >= _MAX_ERRORS_PER_SECOND:
             self._left_out += 1
             return None
         self._written += 1
@@ -166,6 +168,6 @@ class Watch:
         return left_out
 
 
-def ask(method: str, route: str, lane: str) -> Asked:
+def route_key(method: str, route: str, lane: str) -> RouteKey:
     """Return what was asked. Methods that nobody serves are one, so that strangers cannot make up new ones."""
-    return Asked(method if method in _METHODS else "other", route, lane)
+    return RouteKey(method if method in _METHODS else "other", route, lane)

@@ -53,7 +53,7 @@ _process = secrets.token_hex(8).encode()
 _JSON_ONLY: Headers = ((b"content-type", JSON),)
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What is sent back: a status, a body, and headers beside those of every answer.
 
     `rest` is what comes after `body`, as it is made; a fault in it ends the connection before the answer is whole.
@@ -62,14 +62,14 @@ class Answer(NamedTuple):
     body: bytes
     status: HTTPStatus = HTTPStatus.OK
     headers: Headers = _JSON_ONLY
-    rest: AsyncIterator[bytes] | None = None
+    stream: AsyncIterator[bytes] | None = None
 
 
 _JOINED = ((b"x-forwarded-for", b","), (b"cookie", b"; "))
 """Fields whose lines are one value, and the separator: RFC 9110, section 5.3; RFC 9113, section 8.2.3, for cookies."""
 
 
-def by_name(headers: Headers) -> dict[bytes, bytes]:
+def headers_by_name(headers: Headers) -> dict[bytes, bytes]:
     """Return headers by name. The lines of X-Forwarded-For and Cookie are joined; of others the last counts."""
     fields = dict(headers)
     if len(fields) != len(headers):
@@ -79,41 +79,41 @@ def by_name(headers: Headers) -> dict[bytes, bytes]:
     return fields
 
 
-def reply(value: object, status: HTTPStatus = HTTPStatus.OK) -> Answer:
+def json_response(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return a JSON answer."""
-    return Answer(msgspec.json.encode(value), status)
+    return Response(msgspec.json.encode(value), status)
 
 
-def decoded(claims: bytes) -> Answer:
+def decoded_response(claims: bytes) -> Response:
     """Return the answer to a question about a true token; `claims` is JSON text already."""
-    return Answer(b'{"decoded":%s}' % claims)
+    return Response(b'{"decoded":%s}' % claims)
 
 
-def refuse(refusal: Refusal) -> Answer:
+def error_response(refusal: Refusal) -> Response:
     """Return the answer that a refusal becomes."""
-    headers = [(b"content-type", JSON), *errors.headers(refusal)]
-    return Answer(errors.body(refusal), errors.STATUS[type(refusal)], headers)
+    headers = [(b"content-type", JSON), *errors.error_headers(refusal)]
+    return Response(errors.error_body(refusal), errors.STATUS_OF[type(refusal)], headers)
 
 
-def refuse_oauth(refusal: Refusal) -> Answer:
+def oauth_error_response(refusal: Refusal) -> Response:
     """Return the answer that a refusal becomes where RFC 6749 says how errors look."""
-    body, status = errors.oauth(refusal)
-    return Answer(body, status, [(b"content-type", JSON), *errors.headers(refusal)])
+    body, status = errors.oauth_error_body(refusal)
+    return Response(body, status, [(b"content-type", JSON), *errors.error_headers(refusal)])
 
 
-def request_id(given: bytes | None) -> bytes:
+def accept_request_id(given: bytes | None) -> bytes:
     """Return the caller's request id if it is a harmless one, else a fresh one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return b"%s-%x" % (_process, next(_ids))
 
 
-def write(answer: Answer, given_id: bytes | None, date: Headers, *, close: bool = False) -> bytes:
+def serialize_response(answer: Response, given_id: bytes | None, date: Headers, *, close: bool = False) -> bytes:
     """Return the bytes of a whole HTTP/1.1 answer. `date` is the server's current Date header, as a list of one."""
-    return write_as(answer, request_id(given_id), date, close=close)
+    return serialize_with_id(answer, accept_request_id(given_id), date, close=close)
 
 
-def write_as(answer: Answer, own_id: bytes, date: Headers, *, close: bool = False) -> bytes:
+def serialize_with_id(answer: Response, own_id: bytes, date: Headers, *, close: bool = False) -> bytes:
     """Return what `write` does, of an answer whose id `request_id` has given already."""
     head = b"".join([b"%b: %b\r\n" % pair for pair in date])
     if close:
@@ -127,7 +127,7 @@ def write_as(answer: Answer, own_id: bytes, date: Headers, *, close: bool = Fals
     return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (begin, own_id, len(body), head, body)
 
 
-def credentials(authorization: bytes | None, scheme: bytes) -> bytes | None:
+def authorization_credentials(authorization: bytes | None, scheme: bytes) -> bytes | None:
     """Return what follows the scheme in an `Authorization` field, None for another scheme.
 
     `scheme` is in lower case and ends with a space. One or more spaces separate it from the credentials, and a tab is
@@ -138,12 +138,12 @@ def credentials(authorization: bytes | None, scheme: bytes) -> bytes | None:
     return authorization[len(scheme) :].strip(b" ")
 
 
-def bearer(authorization: bytes | None) -> bytes | None:
+def bearer_credential(authorization: bytes | None) -> bytes | None:
     """Return the credential of an `Authorization: Bearer` field (RFC 6750), None for anything else."""
-    return credentials(authorization, b"bearer ")
+    return authorization_credentials(authorization, b"bearer ")
 
 
-def plain_token(body: bytes) -> bytes | None:
+def token_of_plain_body(body: bytes) -> bytes | None:
     """Return the token of a body that is spelled as nearly every client does, None for every other body."""
     # Twice as fast as a pattern, and this is half a microsecond of every verification.
     if not body.endswith(_TOKEN_BODY_END):
@@ -158,7 +158,7 @@ def plain_token(body: bytes) -> bytes | None:
 
 
 @dataclass(slots=True)
-class Call:
+class Request:
     """One request, read: what a handler is given.
 
     `peer` is the socket's address; `needs` the permission an API key has to have for it, None where no key will do.
@@ -173,33 +173,33 @@ class Call:
     proxies: Proxies
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    needs: Permission | None = None
+    required_permission: Permission | None = None
     request_id: str = ""
-    maintained: bool = False
+    is_maintenance: bool = False
     tenant_id: str = ""
     outcome: str = ""
 
     @property
     def credential(self) -> bytes | None:
         """The bearer credential, not yet believed."""
-        return bearer(self.headers.get(b"authorization"))
+        return bearer_credential(self.headers.get(b"authorization"))
 
     @property
-    def user(self) -> UserRef:
+    def user_ref(self) -> UserRef:
         """The user that the path names, by login or by id."""
         return UserRef(id=self.path["userId"]) if "userId" in self.path else UserRef(self.path["login"])
 
     @property
-    def client(self) -> ClientAddress:
+    def client_address(self) -> ClientAddress:
         """The client's address, determined when it is needed: verification does without."""
         return self.proxies.client(self.peer, self.headers)
 
     @property
     def address(self) -> str:
         """The client's address, for logs and audit entries."""
-        return self.client.text
+        return self.client_address.text
 
-    def by(self, session: Session | None = None) -> Caller:
+    def caller_for(self, session: Session | None = None) -> Caller:
         """Return who asks, for the audit log: the tenant, or the key, behind `session`."""
         if session is None:
             return Caller("", "anybody", self.address, self.request_id)
@@ -209,7 +209,7 @@ class Call:
 
     def token(self) -> bytes:
         """Return the token in the body; MalformedJson, TokenMissing or ValidationFailed where there is none."""
-        token = plain_token(self.body)
+        token = token_of_plain_body(self.body)
         if token:
             return token
         fields = parse(self.body)
@@ -235,7 +235,7 @@ class Call:
             raise ValidationFailed([FieldError([name], "any.only", f'"{name}" must be one of {", ".join(options)}')])
         return value
 
-    def read(self, schema: type[Schema]) -> Schema:
+    def read_body(self, schema: type[Schema]) -> Schema:
         """Return the body as a `schema`; MalformedJson, or ValidationFailed with all that is wrong."""
         return validate(parse(self.body), schema)
 

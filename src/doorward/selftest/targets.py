@@ -71,19 +71,19 @@ def named(endpoint: Endpoint) -> str:
 
 def media(endpoint: Endpoint) -> str:
     """Return the type of the body that an endpoint takes."""
-    return "application/x-www-form-urlencoded" if endpoint.form else "application/json"
+    return "application/x-www-form-urlencoded" if endpoint.is_form else "application/json"
 
 
 def encode(endpoint: Endpoint, body: Any) -> bytes:
     """Return a body as an endpoint takes it: a form, or JSON."""
-    return urlencode(body).encode() if endpoint.form else json.dumps(body).encode()
+    return urlencode(body).encode() if endpoint.is_form else json.dumps(body).encode()
 
 
 def proof(endpoint: Endpoint, credential: str | None) -> dict[str, str]:
     """Return the headers that present a tenant's credential, given as an Authorization header, to an endpoint."""
     if credential is None:
         return {}
-    if endpoint.everywhere:
+    if endpoint.match_subpaths:
         # There, Authorization is the user's.
         return {"X-Doorward-Key": credential.removeprefix("Bearer ")}
     return {"Authorization": credential}
@@ -123,12 +123,12 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
         return fill[name]
 
     path = re.sub(r"\{(\w+)[^}]*\}", lambda match: quote(value("path segment", match[1]), safe=""), endpoint.path)
-    if endpoint.method in {"POST", "PUT", "PATCH"} and endpoint.takes is None and endpoint.path not in BODILESS:
+    if endpoint.method in {"POST", "PUT", "PATCH"} and endpoint.request_body is None and endpoint.path not in BODILESS:
         raise CannotAim(f"{named(endpoint)} does not say what it takes: give it `takes` in ENDPOINTS.")
     body = None
-    if endpoint.takes is not None:
-        either = alternatives(endpoint.takes)
-        fields = [field.encode_name for field in msgspec.structs.fields(endpoint.takes)]
+    if endpoint.request_body is not None:
+        either = alternatives(endpoint.request_body)
+        fields = [field.encode_name for field in msgspec.structs.fields(endpoint.request_body)]
         body = {name: value("field", name) for name in fields if either is None or name != either.second}
     # Of parameters that exclude one another, the first.
     query = [name for name in endpoint.query if name not in endpoint.alternatives[1:]]

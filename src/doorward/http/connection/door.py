@@ -11,7 +11,7 @@ from typing import Protocol
 
 from doorward.http.client_address import peer_key
 from doorward.http.connection.express import ExpressLane
-from doorward.http.guard import MAX_BODY
+from doorward.http.guard import MAX_BODY_BYTES
 
 _EVERY = 1.0
 _AT_A_TIME = 250
@@ -60,7 +60,7 @@ class Limits:
     target: int = 8192
     head: int = 16_384
     lines: int = 100
-    body: int = MAX_BODY
+    body: int = MAX_BODY_BYTES
     extensions: int = 4096
     handshake: float = 5.0
     first_byte: float = 15.0

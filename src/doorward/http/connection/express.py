@@ -17,10 +17,10 @@ from doorward.http.client_address import Proxies
 from doorward.http.connection.eager import Pending, start
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import DeadlineExceeded, InternalError
-from doorward.http.guard import MAX_BODY, Rules, host_is_served, is_host
+from doorward.http.guard import MAX_BODY_BYTES, HostAndOriginPolicy, host_is_served, is_host
 from doorward.http.services import Services
-from doorward.http.watch import YES, Asked, Tally, Watch
-from doorward.http.wire import Answer, Call, Headers, refuse
+from doorward.http.watch import OK, Counter, RequestRecorder, RouteKey
+from doorward.http.wire import Headers, Request, Response, error_response
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +38,17 @@ class ExpressLane:
     endpoints: Mapping[tuple[bytes, bytes], Endpoint]
     services: Services
     proxies: Proxies
-    rules: Rules
-    watch: Watch = field(default_factory=Watch)
-    _tallies: dict[str, Tally] = field(default_factory=dict)
+    rules: HostAndOriginPolicy
+    watch: RequestRecorder = field(default_factory=RequestRecorder)
+    _tallies: dict[str, Counter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make a tally for each endpoint, once."""
         for endpoint in self.endpoints.values():
             if endpoint.path not in self._tallies:
-                self._tallies[endpoint.path] = self.watch.tally(Asked(endpoint.method, endpoint.path, endpoint.lane))
+                self._tallies[endpoint.path] = self.watch.counter(
+                    RouteKey(endpoint.method, endpoint.path, endpoint.fast_path)
+                )
 
     def recognise(
         self, method: bytes, target: bytes, headers: Headers
@@ -60,7 +62,7 @@ class ExpressLane:
             len(fields) == len(headers)
             and _UNUSUAL.isdisjoint(fields)
             and b"host" in fields
-            and (_is_bare(fields) if endpoint.everywhere else self._is_plain_json(fields))
+            and (_is_bare(fields) if endpoint.match_subpaths else self._is_plain_json(fields))
         ):
             return endpoint, fields
         return None
@@ -70,42 +72,42 @@ class ExpressLane:
             b"origin" not in fields
             and fields.get(b"content-type") in _TYPES
             and fields.get(b"accept") in _ACCEPTED
-            and 0 < int(fields.get(b"content-length", 0)) <= MAX_BODY
+            and 0 < int(fields.get(b"content-length", 0)) <= MAX_BODY_BYTES
             and host_is_served(fields[b"host"], self.rules.hosts)
         )
 
     def answer(
-        self, endpoint: Endpoint, call: Call, loop: asyncio.AbstractEventLoop
-    ) -> tuple[Answer, None] | tuple[None, Pending[Answer]]:
+        self, endpoint: Endpoint, call: Request, loop: asyncio.AbstractEventLoop
+    ) -> tuple[Response, None] | tuple[None, Pending[Response]]:
         """Return the answer, or what will have it where a store has to be waited for."""
         return start(self._settle(endpoint, call), loop)
 
-    async def _settle(self, endpoint: Endpoint, call: Call) -> Answer:
+    async def _settle(self, endpoint: Endpoint, call: Request) -> Response:
         began = perf_counter()
-        outcome = YES
+        outcome = OK
         try:
             answer = await respond(endpoint, self.services, call)
         except Refusal as refusal:
-            outcome, answer = refusal.code, refuse(refusal)
+            outcome, answer = refusal.code, error_response(refusal)
         except asyncio.CancelledError:
             # The protocol has lost its patience, and answers.
-            self._note(endpoint, errors.STATUS[DeadlineExceeded], DeadlineExceeded.code, began, call)
+            self._note(endpoint, errors.STATUS_OF[DeadlineExceeded], DeadlineExceeded.code, began, call)
             raise
         except Exception:
             # The log has the id the client was given; the client is told nothing else.
             log.exception("a request failed", extra={"path": endpoint.path, "request_id": call.request_id})
-            outcome, answer = InternalError.code, refuse(InternalError())
-        if outcome is YES and answer.status is _OK:
+            outcome, answer = InternalError.code, error_response(InternalError())
+        if outcome is OK and answer.status is _OK:
             tally = self._tallies[endpoint.path]
-            tally.yes = yes = tally.yes + 1
-            if yes % tally.every == 0:
-                self.watch.sampled(tally, perf_counter() - began, call)
+            tally.count = yes = tally.count + 1
+            if yes % tally.sample_every == 0:
+                self.watch.record_sample(tally, perf_counter() - began, call)
         else:
             self._note(endpoint, answer.status, outcome, began, call)
         return answer
 
-    def _note(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, call: Call) -> None:
-        self.watch.saw(self._tallies[endpoint.path].asked, status, outcome, perf_counter() - began, call)
+    def _note(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, call: Request) -> None:
+        self.watch.record(self._tallies[endpoint.path].key, status, outcome, perf_counter() - began, call)
 
 
 def _is_bare(fields: Mapping[bytes, bytes]) -> bool:

@@ -21,12 +21,12 @@ from doorward.http.errors import (
     RequestTimeout,
     TooManyConnections,
 )
-from doorward.http.watch import Asked, Stranger
-from doorward.http.wire import Answer, Call, refuse, request_id, write_as
+from doorward.http.watch import RouteKey, UnparsedRequest
+from doorward.http.wire import Request, Response, accept_request_id, error_response, serialize_with_id
 
 log = logging.getLogger(__name__)
 
-_UNREAD = Asked("other", "", "protocol")
+_UNREAD = RouteKey("other", "", "protocol")
 _NO_FIELDS: Mapping[bytes, bytes] = {}
 
 
@@ -56,7 +56,7 @@ class DoorwardProtocol(Intake):
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
         self._body: list[bytes] = []
-        self._task: Pending[Answer] | None = None
+        self._task: Pending[Response] | None = None
         self._task_due = 0.0
         self._answering: RequestResponseCycle | None = None
         self._unread: Unread | None = None
@@ -139,20 +139,20 @@ class DoorwardProtocol(Intake):
         body = b"".join(self._body)
         self._body.clear()
         keep_alive = self.parser.should_keep_alive()
-        own_id = request_id(self._fields.get(b"x-request-id"))
-        call = Call(
+        own_id = accept_request_id(self._fields.get(b"x-request-id"))
+        call = Request(
             self._fields,
             body,
             self.client[0] if self.client else "",
             self._lane.proxies,
-            needs=endpoint.permission,
+            required_permission=endpoint.permission,
             request_id=own_id.decode(),
         )
         answer, task = self._lane.answer(endpoint, call, self.loop)
         if answer is not None:
             self._send(answer, own_id, keep_alive=keep_alive)
         elif task is not None:
-            if endpoint.hashes:
+            if endpoint.hashes_password:
                 self.due += self._limits.hash_queue_time
             self._task_due = self.due
             waiting = _Waiting(keep_alive=keep_alive)
@@ -160,11 +160,11 @@ class DoorwardProtocol(Intake):
             self._task = task
             task.add_done_callback(partial(self._finish, own_id=own_id, waiting=waiting))
 
-    def _finish(self, task: Pending[Answer], *, own_id: bytes, waiting: _Waiting) -> None:
+    def _finish(self, task: Pending[Response], *, own_id: bytes, waiting: _Waiting) -> None:
         # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
         self._task = None
         waiting.response_complete = True
-        answer = refuse(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
+        answer = error_response(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
         if self._closing or self.transport.is_closing():
             return
         self._send(answer, own_id, keep_alive=waiting.keep_alive)
@@ -174,11 +174,11 @@ class DoorwardProtocol(Intake):
             if not self.pipeline:
                 self.flow.resume_reading()
 
-    def _send(self, answer: Answer, own_id: bytes, *, keep_alive: bool) -> None:
+    def _send(self, answer: Response, own_id: bytes, *, keep_alive: bool) -> None:
         self.server_state.total_requests += 1
         # While the process leaves, the newest of several requests closes the connection.
         close = not keep_alive or (self._leaving and not self.pipeline)
-        self.transport.write(write_as(answer, own_id, self.server_state.default_headers, close=close))
+        self.transport.write(serialize_with_id(answer, own_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
         self._rest()
@@ -301,13 +301,13 @@ class DoorwardProtocol(Intake):
                 self.transport.abort()
                 return
         if not self._has_answered():
-            answer = refuse(refusal)
-            own_id = request_id(dict(self.headers or ()).get(b"x-request-id"))
-            stranger = Stranger(
+            answer = error_response(refusal)
+            own_id = accept_request_id(dict(self.headers or ()).get(b"x-request-id"))
+            stranger = UnparsedRequest(
                 own_id.decode(), self.client[0] if self.client else "", self.headers or (), self._lane.proxies
             )
-            self._lane.watch.saw(_UNREAD, answer.status, refusal.code, 0.0, stranger)
-            self.transport.write(write_as(answer, own_id, self.server_state.default_headers, close=True))
+            self._lane.watch.record(_UNREAD, answer.status, refusal.code, 0.0, stranger)
+            self.transport.write(serialize_with_id(answer, own_id, self.server_state.default_headers, close=True))
         self.due = self.loop.time() + self._limits.linger
         if self.transport.can_write_eof():
             # Closing with unread input would reset the connection, and the answer might be lost with it.

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from doorward.http.connection.eager import Pending
 from doorward.http.connection.express import ExpressLane
 from doorward.http.endpoints import Endpoint
-from doorward.http.wire import Answer, Call
+from doorward.http.wire import Request, Response
 
 
 class Span(Protocol):
@@ -38,13 +38,13 @@ class TracedLane(ExpressLane):
     tracer: Tracer | None = None
 
     def answer(
-        self, endpoint: Endpoint, call: Call, loop: asyncio.AbstractEventLoop
-    ) -> tuple[Answer, None] | tuple[None, Pending[Answer]]:
+        self, endpoint: Endpoint, call: Request, loop: asyncio.AbstractEventLoop
+    ) -> tuple[Response, None] | tuple[None, Pending[Response]]:
         """Return the task that will have the answer: which span is the current one is kept apart by task."""
         assert self.tracer  # noqa: S101 - a field after those that have defaults has to have one
         return None, loop.create_task(self._trace(self.tracer, endpoint, call))
 
-    async def _trace(self, tracer: Tracer, endpoint: Endpoint, call: Call) -> Answer:
+    async def _trace(self, tracer: Tracer, endpoint: Endpoint, call: Request) -> Response:
         with tracer.request(endpoint.method, call.headers) as span:
             try:
                 answer = await self._settle(endpoint, call)

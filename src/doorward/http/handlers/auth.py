@@ -8,63 +8,69 @@ from doorward.core.model import Origin, Session, SessionKind
 from doorward.http.errors import MalformedJson
 from doorward.http.schemas import AccessGiven, Done, LoginBody
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, decoded, plain_token, reply
+from doorward.http.wire import Request, Response, decoded_response, json_response, token_of_plain_body
 
 _SMALL = 2048
 
 
-async def login(services: Services, call: Call) -> Answer:
+async def login(services: Services, call: Request) -> Response:
     """Open a session for a user on a device."""
-    caller = await services.caller(call)
-    body = call.read(LoginBody)
-    known = None if body.token is UNSET else await _known(services, call, body.token)
+    caller = await services.authenticate_caller(call)
+    body = call.read_body(LoginBody)
+    known = None if body.token is UNSET else await _proven_session(services, call, body.token)
     found = await services.authentication.login_user(
         caller,
         LoginAttempt(body.login, body.password, body.deviceId, known),
         origin=Origin(body.ip or None, body.userAgent or None),
         refresh=body.refresh,
     )
-    return reply(AccessGiven(found.access_token, found.expires_in, found.refresh_token or UNSET))
+    return json_response(AccessGiven(found.access_token, found.expires_in, found.refresh_token or UNSET))
 
 
-async def verify(services: Services, call: Call) -> Answer:
+async def verify(services: Services, call: Request) -> Response:
     """Say what a user's token says, if it is true right now."""
-    verified = await services.sessions.verify_user_token(call.credential, await _token(services, call), call.needs)
+    verified = await services.sessions.verify_user_token(
+        call.credential, await _token_to_verify(services, call), call.required_permission
+    )
     call.tenant_id = verified.session.tenant_id
     if verified.caller.kind == SessionKind.KEY:
         services.activity.record(verified.caller)
-    services.throttle.consume_verify(call.tenant_id)
+    services.rate_limits.consume_verify(call.tenant_id)
     services.activity.record(verified.session)
-    return decoded(verified.claims)
+    return decoded_response(verified.claims)
 
 
-async def logout(services: Services, call: Call) -> Answer:
+async def logout(services: Services, call: Request) -> Response:
     """End the session of a user's token."""
-    verified = await services.sessions.verify_user_token(call.credential, await _token(services, call), call.needs)
-    if not await services.authentication.logout(call.by(verified.caller), verified.session):
+    verified = await services.sessions.verify_user_token(
+        call.credential, await _token_to_verify(services, call), call.required_permission
+    )
+    if not await services.authentication.logout(call.caller_for(verified.caller), verified.session):
         raise InvalidToken
-    return reply(Done())
+    return json_response(Done())
 
 
-async def _known(services: Services, call: Call, token: str) -> Session | None:
+async def _proven_session(services: Services, call: Request, token: str) -> Session | None:
     try:
         return (
-            await services.sessions.verify_user_token(call.credential, token.encode(errors="replace"), call.needs)
+            await services.sessions.verify_user_token(
+                call.credential, token.encode(errors="replace"), call.required_permission
+            )
         ).session
     except InvalidToken:
         return None
 
 
-async def _token(services: Services, call: Call) -> bytes:
-    token = plain_token(call.body)
+async def _token_to_verify(services: Services, call: Request) -> bytes:
+    token = token_of_plain_body(call.body)
     if token:
         return token
     if len(call.body) > _SMALL:
         # What takes time to be read is read for authenticated callers only.
-        await services.caller(call)
+        await services.authenticate_caller(call)
     try:
         return call.token()
     except (MalformedJson, ValidationFailed):
         # Who proves nothing learns nothing, not even what is wrong with the body.
-        await services.caller(call)
+        await services.authenticate_caller(call)
         raise

@@ -10,7 +10,7 @@ from doorward.core.model import SessionKind
 from doorward.core.sessions import VerifiedToken
 from doorward.http.errors import NotAuthenticated
 from doorward.http.services import Services
-from doorward.http.wire import JSON, Answer, Call, Headers, bearer
+from doorward.http.wire import JSON, Headers, Request, Response, bearer_credential
 
 _VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
@@ -25,26 +25,26 @@ class _Claims(msgspec.Struct):
     scope: msgspec.Raw = msgspec.Raw()
 
 
-async def forward_auth(services: Services, call: Call) -> Answer:
+async def forward_auth(services: Services, call: Request) -> Response:
     """Say who a request's user is, for nginx, Traefik, Caddy and Envoy; 401 for everybody who is none."""
     key = call.headers.get(b"x-doorward-key")
-    token = bearer(call.headers.get(b"authorization")) or _cookie(call, services.forward_auth_cookie)
+    token = bearer_credential(call.headers.get(b"authorization")) or _cookie(call, services.forward_auth_cookie)
     if token is None:
         # The gateway proves itself all the same: only who does not is charged to its address.
-        raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, call.needs))
+        raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, call.required_permission))
     try:
-        verified = await services.sessions.verify_user_token(key, token, call.needs)
+        verified = await services.sessions.verify_user_token(key, token, call.required_permission)
     except InvalidToken as refusal:
         raise NotAuthenticated(caller=refusal.caller) from None
     call.tenant_id = verified.session.tenant_id
     if verified.caller.kind == SessionKind.KEY:
         services.activity.record(verified.caller)
-    services.throttle.consume_verify(call.tenant_id)
+    services.rate_limits.consume_verify(call.tenant_id)
     services.activity.record(verified.session)
-    return Answer(b"", headers=_told(verified))
+    return Response(b"", headers=_identity_headers(verified))
 
 
-def _cookie(call: Call, name: str) -> bytes | None:
+def _cookie(call: Request, name: str) -> bytes | None:
     """Return the value of a cookie, of the first one where there are several, and None where it is not there or empty.
 
     The other cookies are the application's and may look like anything; they hide nothing.
@@ -60,7 +60,7 @@ def _cookie(call: Call, name: str) -> bytes | None:
     return None
 
 
-def _told(verified: VerifiedToken) -> Headers:
+def _identity_headers(verified: VerifiedToken) -> Headers:
     claims = msgspec.json.decode(verified.claims, type=_Claims)
     return (
         (b"content-type", JSON),

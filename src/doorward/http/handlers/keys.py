@@ -8,29 +8,29 @@ from doorward.core.model import Permission
 from doorward.core.ports import ApiKey
 from doorward.http.schemas import Done, KeyMade, KeyShown, KeysShown, NewKeyBody
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, reply
+from doorward.http.wire import Request, Response, json_response
 
 
-async def create(services: Services, call: Call) -> Answer:
+async def create_api_key(services: Services, call: Request) -> Response:
     """Make an API key of the calling tenant, which is shown this once."""
-    caller = await services.caller(call)
-    body = call.read(NewKeyBody)
+    caller = await services.authenticate_caller(call)
+    body = call.read_body(NewKeyBody)
     permissions = [Permission(permission) for permission in body.permissions]
     expires_at = None if body.expiresAt is UNSET else body.expiresAt
-    key, text = await services.keys.create(caller, body.name, permissions, expires_at)
-    return reply(KeyMade(*_fields(key), key=text), HTTPStatus.CREATED)
+    key, text = await services.api_keys.create(caller, body.name, permissions, expires_at)
+    return json_response(KeyMade(*_fields(key), key=text), HTTPStatus.CREATED)
 
 
-async def index(services: Services, call: Call) -> Answer:
+async def list_api_keys(services: Services, call: Request) -> Response:
     """List the calling tenant's API keys."""
-    keys = await services.keys.list_keys(await services.caller(call))
-    return reply(KeysShown([KeyShown(*_fields(key)) for key in keys]))
+    keys = await services.api_keys.list_keys(await services.authenticate_caller(call))
+    return json_response(KeysShown([KeyShown(*_fields(key)) for key in keys]))
 
 
-async def revoke(services: Services, call: Call) -> Answer:
+async def revoke_api_key(services: Services, call: Request) -> Response:
     """Make an API key worthless at once."""
-    await services.keys.revoke(await services.caller(call), call.path["id"])
-    return reply(Done())
+    await services.api_keys.revoke(await services.authenticate_caller(call), call.path["id"])
+    return json_response(Done())
 
 
 def _fields(key: ApiKey) -> tuple[str, str, list[str], int, int | None, int | None]:

@@ -13,45 +13,45 @@ from doorward.core.sessions import VerifiedToken
 from doorward.core.tenant_settings import TenantSettings, introspection_audience
 from doorward.http.errors import MalformedForm, MultipleAuthenticationMethods
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, credentials, reply
+from doorward.http.wire import Request, Response, authorization_credentials, json_response
 
-_INACTIVE = Answer(b'{"active":false}')
+_INACTIVE = Response(b'{"active":false}')
 _MOST_FIELDS = 20
 _AUTHENTICATION_METHODS = ["client_secret_basic", "client_secret_post"]
 # RFC 6749, section 3.3.
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
 
-async def introspect(services: Services, call: Call) -> Answer:
+async def introspect_token(services: Services, call: Request) -> Response:
     """Say whether a user's token is active, and what it says (RFC 7662)."""
     credential, token = await _authenticated_form(services, call)
     try:
-        verified = await services.sessions.verify_user_token(credential, token, call.needs)
+        verified = await services.sessions.verify_user_token(credential, token, call.required_permission)
     except InvalidToken:
         return await _refresh_token(services, credential, token, call)
-    services.note_caller(call, verified.caller)
-    services.throttle.consume_verify(call.tenant_id)
+    services.record_caller(call, verified.caller)
+    services.rate_limits.consume_verify(call.tenant_id)
     services.activity.record(verified.session)
     settings = await services.tenants.settings(call.tenant_id)
-    return reply(_described(verified, settings))
+    return json_response(_introspection_response(verified, settings))
 
 
-async def revoke(services: Services, call: Call) -> Answer:
+async def revoke_token(services: Services, call: Request) -> Response:
     """End the session of a user's access or refresh token (RFC 7009); what is no live token is as good as revoked."""
     credential, token = await _authenticated_form(services, call)
-    caller = await services.sessions.authenticate_tenant(credential, call.needs)
-    services.note_caller(call, caller)
+    caller = await services.sessions.authenticate_tenant(credential, call.required_permission)
+    services.record_caller(call, caller)
     session: Session | None
     try:
-        session = (await services.sessions.verify_user_token(credential, token, call.needs)).session
+        session = (await services.sessions.verify_user_token(credential, token, call.required_permission)).session
     except InvalidToken:
-        session = await services.refreshing.find_session(token.decode("latin-1"))
+        session = await services.refresh_service.find_session(token.decode("latin-1"))
     if session and session.tenant_id == caller.tenant_id:
-        await services.authentication.logout(call.by(caller), session)
-    return reply({})
+        await services.authentication.logout(call.caller_for(caller), session)
+    return json_response({})
 
 
-async def metadata(services: Services, _call: Call) -> Answer:
+async def get_server_metadata(services: Services, _call: Request) -> Response:
     """Describe what of OAuth 2.0 is here (RFC 8414)."""
     issuer = services.public_url
     described: dict[str, object] = {
@@ -65,10 +65,10 @@ async def metadata(services: Services, _call: Call) -> Answer:
     }
     if services.descriptions.page:
         described["service_documentation"] = f"{issuer}/docs"
-    return reply(described)
+    return json_response(described)
 
 
-def client_credential(call: Call) -> bytes | None:
+def client_credential(call: Request) -> bytes | None:
     """Return the credential with which an OAuth client authenticates; None where there is none, or its form is wrong.
 
     It is a bearer token, or an API key's id and the key, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
@@ -77,7 +77,7 @@ def client_credential(call: Call) -> bytes | None:
     return _credential(call, _pairs(call.body) or [])
 
 
-async def _authenticated_form(services: Services, call: Call) -> tuple[bytes, bytes]:
+async def _authenticated_form(services: Services, call: Request) -> tuple[bytes, bytes]:
     """Return the client's credential, not yet verified, and the token of the form.
 
     A fault of the form is reported to authenticated clients only: NotAuthorized or PermissionDenied for others.
@@ -89,11 +89,11 @@ async def _authenticated_form(services: Services, call: Call) -> tuple[bytes, by
     try:
         return credential, _token(pairs)
     except (MalformedForm, TokenMissing):
-        services.note_caller(call, await services.sessions.authenticate_tenant(credential, call.needs))
+        services.record_caller(call, await services.sessions.authenticate_tenant(credential, call.required_permission))
         raise
 
 
-def _credential(call: Call, pairs: Sequence[tuple[str, str]]) -> bytes | None:
+def _credential(call: Request, pairs: Sequence[tuple[str, str]]) -> bytes | None:
     authorization = call.headers.get(b"authorization")
     client_ids, secrets, assertions = (
         _values(pairs, name) for name in ("client_id", "client_secret", "client_assertion")
@@ -112,7 +112,7 @@ def _values(pairs: Sequence[tuple[str, str]], name: str) -> set[str]:
 
 def _basic(authorization: bytes, client_ids: set[str]) -> bytes | None:
     """Return the API key of an HTTP Basic header; None where `client_ids`, those of the form, name another client."""
-    encoded = credentials(authorization, b"basic ")
+    encoded = authorization_credentials(authorization, b"basic ")
     if encoded is None:
         return None
     try:
@@ -148,25 +148,25 @@ def _token(pairs: Sequence[tuple[str, str]] | None) -> bytes:
     return fields["token"].encode(errors="replace")
 
 
-async def _refresh_token(services: Services, credential: bytes | None, token: bytes, call: Call) -> Answer:
+async def _refresh_token(services: Services, credential: bytes | None, token: bytes, call: Request) -> Response:
     """Describe a refresh token to callers that may revoke it; it is inactive for others (RFC 7662, section 2.2).
 
     A resource server that does not look at `token_type` would accept it as an access token.
     """
-    session = await services.refreshing.find_session(token.decode("latin-1"))
-    caller = await services.sessions.authenticate_tenant(credential, call.needs)
-    services.note_caller(call, caller)
-    services.throttle.consume_verify(call.tenant_id)
+    session = await services.refresh_service.find_session(token.decode("latin-1"))
+    caller = await services.sessions.authenticate_tenant(credential, call.required_permission)
+    services.record_caller(call, caller)
+    services.rate_limits.consume_verify(call.tenant_id)
     if session is None or session.tenant_id != caller.tenant_id or not caller.permits(Permission.SESSIONS):
         call.outcome = "inactive"
         return _INACTIVE
     found = {"active": True, "client_id": session.tenant_id, "jti": session.id, "iat": session.refreshed_at // 1000}
     if session.expires_at is not None:
         found["exp"] = session.expires_at // 1000
-    return reply(found)
+    return json_response(found)
 
 
-def _described(verified: VerifiedToken, settings: TenantSettings) -> dict[str, object]:
+def _introspection_response(verified: VerifiedToken, settings: TenantSettings) -> dict[str, object]:
     claims = verified.decoded_claims()
     found: dict[str, object] = {
         "active": True,

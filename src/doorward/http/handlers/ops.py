@@ -7,7 +7,7 @@ from http import HTTPStatus
 from doorward.core.errors import Refusal, StoreUnavailable
 from doorward.http.schemas import Live, Ready
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, reply
+from doorward.http.wire import Request, Response, json_response
 
 _PATIENCE = 1.0
 _PAGE_POLICY = (
@@ -16,34 +16,38 @@ _PAGE_POLICY = (
 )
 
 
-async def live(_services: Services, _call: Call) -> Answer:
+async def get_liveness(_services: Services, _call: Request) -> Response:
     """Say that the process runs."""
-    return reply(Live())
+    return json_response(Live())
 
 
-async def ready(services: Services, call: Call) -> Answer:
+async def get_readiness(services: Services, call: Request) -> Response:
     """Say whether every store takes writes."""
-    states = dict(zip(services.checks, await asyncio.gather(*map(_state, services.checks.values())), strict=True))
+    states = dict(
+        zip(
+            services.store_checks, await asyncio.gather(*map(_store_state, services.store_checks.values())), strict=True
+        )
+    )
     well = all(state == "ok" for state in states.values())
     if not well:
         call.outcome = StoreUnavailable.code
-    answer = reply(
+    answer = json_response(
         Ready("ready" if well else "unready", states), HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
     )
     return answer if well else answer._replace(headers=[*answer.headers, (b"retry-after", b"1")])
 
 
-async def openapi(services: Services, _call: Call) -> Answer:
+async def get_openapi_document(services: Services, _call: Request) -> Response:
     """Describe this API (OpenAPI 3.1)."""
-    return Answer(services.descriptions.document)
+    return Response(services.descriptions.document)
 
 
-async def docs(services: Services, _call: Call) -> Answer:
+async def get_docs_page(services: Services, _call: Request) -> Response:
     """Describe this API to people, on one page."""
-    return Answer(services.descriptions.page, headers=((b"content-type", b"text/html; charset=utf-8"), _PAGE_POLICY))
+    return Response(services.descriptions.page, headers=((b"content-type", b"text/html; charset=utf-8"), _PAGE_POLICY))
 
 
-async def _state(check: Callable[[], Awaitable[object]]) -> str:
+async def _store_state(check: Callable[[], Awaitable[object]]) -> str:
     try:
         async with asyncio.timeout(_PATIENCE):
             await check()

@@ -17,59 +17,61 @@ from doorward.http.schemas import (
     TokensBody,
 )
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, reply
+from doorward.http.wire import Request, Response, json_response
 
 
-async def refresh(services: Services, call: Call) -> Answer:
+async def refresh_token(services: Services, call: Request) -> Response:
     """Give a new pair of tokens for a refresh token."""
-    caller = await services.caller(call)
-    pair = await services.refreshing.refresh(caller, call.read(RefreshBody).refreshToken)
-    return reply(AccessGiven(pair.access, pair.expires_in, pair.refresh))
+    caller = await services.authenticate_caller(call)
+    pair = await services.refresh_service.refresh(caller, call.read_body(RefreshBody).refreshToken)
+    return json_response(AccessGiven(pair.access, pair.expires_in, pair.refresh))
 
 
-async def verify_batch(services: Services, call: Call) -> Answer:
+async def verify_tokens(services: Services, call: Request) -> Response:
     """Say of many users' tokens what they say, if they are true right now."""
-    caller = await services.caller(call)
+    caller = await services.authenticate_caller(call)
     tokens = await call.read_list(TokensBody, _token)
-    services.throttle.consume_verify(caller.tenant_id, len(tokens))
+    services.rate_limits.consume_verify(caller.tenant_id, len(tokens))
     _, found = await services.sessions.verify_user_tokens(call.credential, tokens)
     async for verified in iterate_cooperatively(found):
         if verified:
             services.activity.record(verified.session)
     results = [ActiveToken(decoded=msgspec.Raw(one.claims)) if one else InactiveToken() for one in found]
-    return reply(BatchAnswered(results))
+    return json_response(BatchAnswered(results))
 
 
-async def index(services: Services, call: Call) -> Answer:
+async def list_user_sessions(services: Services, call: Request) -> Response:
     """List a user's live sessions."""
-    devices = await services.devices.list_sessions(await services.caller(call), call.user)
-    return reply(SessionsShown([_shown(device) for device in devices]))
+    devices = await services.user_sessions.list_sessions(await services.authenticate_caller(call), call.user_ref)
+    return json_response(SessionsShown([_shown(device) for device in devices]))
 
 
-async def end_many(services: Services, call: Call) -> Answer:
+async def revoke_user_sessions(services: Services, call: Request) -> Response:
     """End all sessions of a user, or those of one device."""
-    caller = await services.caller(call)
+    caller = await services.authenticate_caller(call)
     if "deviceId" in call.query:
-        await services.devices.revoke_device(caller, call.user, call.query["deviceId"])
+        await services.user_sessions.revoke_device(caller, call.user_ref, call.query["deviceId"])
     else:
-        await services.devices.revoke_user(caller, call.user)
-    return reply(Done())
+        await services.user_sessions.revoke_user(caller, call.user_ref)
+    return json_response(Done())
 
 
-async def end_one(services: Services, call: Call) -> Answer:
+async def revoke_user_session(services: Services, call: Request) -> Response:
     """End one session of a user."""
-    await services.devices.revoke_session(await services.caller(call), call.user, call.path["id"])
-    return reply(Done())
+    await services.user_sessions.revoke_session(
+        await services.authenticate_caller(call), call.user_ref, call.path["id"]
+    )
+    return json_response(Done())
 
 
-async def end_all(services: Services, call: Call) -> Answer:
+async def revoke_all_sessions(services: Services, call: Request) -> Response:
     """End every session of every user of the calling tenant; with tenant=true the tenant's own too."""
-    caller = await services.caller(call)
+    caller = await services.authenticate_caller(call)
     own = call.flag("tenant")
     if own:
         await services.sessions.authenticate_tenant(call.credential, Permission.TENANT)
-    await services.devices.revoke_all(caller, own=own)
-    return reply(Done())
+    await services.user_sessions.revoke_all(caller, own=own)
+    return json_response(Done())
 
 
 def _token(item: object) -> bytes:

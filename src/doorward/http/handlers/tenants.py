@@ -9,7 +9,7 @@ from doorward.core.audit import parse_entry
 from doorward.core.errors import InvalidToken
 from doorward.core.model import Session, Tenant
 from doorward.core.tenant_settings import NAMED_POLICIES, decode_settings
-from doorward.http.pages import page
+from doorward.http.pages import read_page
 from doorward.http.schemas import (
     Done,
     EventPage,
@@ -28,83 +28,85 @@ from doorward.http.schemas import (
     TokenGiven,
 )
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, decoded, reply
+from doorward.http.wire import Request, Response, decoded_response, json_response
 
 
-async def register(services: Services, call: Call) -> Answer:
+async def create_tenant(services: Services, call: Request) -> Response:
     """Register a tenant and open its first session."""
-    services.registration.admit(call)
-    body = call.read(NewTenantBody)
-    chosen = {} if body.settings is UNSET else _chosen(body.settings)
-    tenant, token = await services.tenants.register(call.by(), body.email, body.password, chosen)
-    return reply(TenantCreated(tenant.id, tenant.email, tenant.login, token))
+    services.registration.check(call)
+    body = call.read_body(NewTenantBody)
+    chosen = {} if body.settings is UNSET else _settings_changes(body.settings)
+    tenant, token = await services.tenants.register(call.caller_for(), body.email, body.password, chosen)
+    return json_response(TenantCreated(tenant.id, tenant.email, tenant.login, token))
 
 
-async def login(services: Services, call: Call) -> Answer:
+async def login_tenant(services: Services, call: Request) -> Response:
     """Open a session for a tenant."""
-    body = call.read(TenantLoginBody)
-    known = None if body.token is UNSET else await _known(services, body.token)
-    caller = call.by()._replace(actor="tenant")
+    body = call.read_body(TenantLoginBody)
+    known = None if body.token is UNSET else await _proven_session(services, body.token)
+    caller = call.caller_for()._replace(actor="tenant")
     issued = await services.authentication.login_tenant(caller, body.email, body.password, known=known)
-    return reply(TokenGiven(issued.token, issued.token))
+    return json_response(TokenGiven(issued.token, issued.token))
 
 
-async def verify(services: Services, call: Call) -> Answer:
+async def verify_tenant_token(services: Services, call: Request) -> Response:
     """Say what a tenant's token says, if it is true right now."""
     verified = await services.sessions.verify_tenant_token(call.token())
     call.tenant_id = verified.session.tenant_id
-    services.throttle.consume_verify(call.tenant_id)
-    return decoded(verified.claims)
+    services.rate_limits.consume_verify(call.tenant_id)
+    return decoded_response(verified.claims)
 
 
-async def logout(services: Services, call: Call) -> Answer:
+async def logout_tenant(services: Services, call: Request) -> Response:
     """End the session of a tenant's token."""
     session = (await services.sessions.verify_tenant_token(call.token())).session
-    if not await services.authentication.logout(call.by(session), session):
+    if not await services.authentication.logout(call.caller_for(session), session):
         raise InvalidToken
-    return reply(Done())
+    return json_response(Done())
 
 
-async def show(services: Services, call: Call) -> Answer:
+async def get_tenant(services: Services, call: Request) -> Response:
     """Show the calling tenant and what counts for it."""
-    return reply(_shown(services, await services.tenants.get(await services.caller(call))))
+    return json_response(
+        _tenant_response(services, await services.tenants.get(await services.authenticate_caller(call)))
+    )
 
 
-async def change(services: Services, call: Call) -> Answer:
+async def update_tenant(services: Services, call: Request) -> Response:
     """Change some of the calling tenant's settings."""
-    caller = await services.caller(call)
-    chosen = _chosen(call.read(TenantChangesBody).settings)
-    return reply(_shown(services, await services.tenants.update_settings(caller, chosen)))
+    caller = await services.authenticate_caller(call)
+    chosen = _settings_changes(call.read_body(TenantChangesBody).settings)
+    return json_response(_tenant_response(services, await services.tenants.update_settings(caller, chosen)))
 
 
-async def change_password(services: Services, call: Call) -> Answer:
+async def change_tenant_password(services: Services, call: Request) -> Response:
     """Set a new password for the calling tenant and end its other sessions."""
-    session = await services.sessions.authenticate_tenant(call.credential, call.needs)
-    body = call.read(TenantPasswordBody)
-    await services.tenants.change_password(call.by(session), body.current, body.password, session)
-    return reply(Done())
+    session = await services.sessions.authenticate_tenant(call.credential, call.required_permission)
+    body = call.read_body(TenantPasswordBody)
+    await services.tenants.change_password(call.caller_for(session), body.current, body.password, session)
+    return json_response(Done())
 
 
-async def delete(services: Services, call: Call) -> Answer:
+async def delete_tenant(services: Services, call: Request) -> Response:
     """Remove the calling tenant and all it owns, for good."""
-    session = await services.sessions.authenticate_tenant(call.credential, call.needs)
-    await services.tenants.delete(call.by(session), call.read(FarewellBody).password, session)
-    return reply(Done())
+    session = await services.sessions.authenticate_tenant(call.credential, call.required_permission)
+    await services.tenants.delete(call.caller_for(session), call.read_body(FarewellBody).password, session)
+    return json_response(Done())
 
 
-async def audit(services: Services, call: Call) -> Answer:
+async def list_audit_events(services: Services, call: Request) -> Response:
     """List what happened to the calling tenant and its users, newest first."""
-    caller = await services.caller(call)
-    services.throttle.consume_verify(caller.tenant_id)
-    before, limit = page(call, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None)
+    caller = await services.authenticate_caller(call)
+    services.rate_limits.consume_verify(caller.tenant_id)
+    before, limit = read_page(call, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None)
     entries, following = await services.audit.list_events(caller.tenant_id, before=before, limit=limit)
-    return reply(EventPage([_event(parse_entry(entry)) for entry in entries], str(following or 0)))
+    return json_response(EventPage([_event_response(parse_entry(entry)) for entry in entries], str(following or 0)))
 
 
-def _chosen(body: SettingsBody) -> dict[str, object]:
+def _settings_changes(body: SettingsBody) -> dict[str, object]:
     """Return the settings of a body by their attribute names."""
     audiences = body.introspectionAudience
-    chosen = _given(
+    chosen = _accepted(
         session_lifetime=body.sessionLifetime,
         session_idle=body.sessionIdle,
         sessions_per_user=body.sessionsPerUser,
@@ -114,7 +116,7 @@ def _chosen(body: SettingsBody) -> dict[str, object]:
     )
     policy = body.passwordPolicy
     if isinstance(policy, PasswordPolicyBody):
-        chosen["password_policy"] = _given(
+        chosen["password_policy"] = _accepted(
             min_length=policy.minLength, require_classes=policy.requireClasses, block_common=policy.blockCommon
         )
     elif policy is not UNSET:
@@ -122,20 +124,20 @@ def _chosen(body: SettingsBody) -> dict[str, object]:
     return chosen
 
 
-async def _known(services: Services, token: str) -> Session | None:
+async def _proven_session(services: Services, token: str) -> Session | None:
     try:
         return (await services.sessions.verify_tenant_token(token.encode(errors="replace"))).session
     except InvalidToken:
         return None
 
 
-def _given(**values: object) -> dict[str, object]:
+def _accepted(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-def _shown(services: Services, tenant: Tenant) -> TenantShown:
+def _tenant_response(services: Services, tenant: Tenant) -> TenantShown:
     chosen = decode_settings(tenant)
-    counts = services.house.effective(chosen)
+    counts = services.settings_resolver.effective(chosen)
     policy, audiences = chosen.password_policy, counts.introspection_audience
     return TenantShown(
         id=tenant.id,
@@ -154,7 +156,7 @@ def _shown(services: Services, tenant: Tenant) -> TenantShown:
     )
 
 
-def _event(found: dict[str, Any]) -> EventShown:
+def _event_response(found: dict[str, Any]) -> EventShown:
     return EventShown(
         at=found["at"],
         action=found["action"],

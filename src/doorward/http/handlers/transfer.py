@@ -11,51 +11,51 @@ from doorward.core.user_transfer import RowResult, RowStatus, UnverifiedTreatmen
 from doorward.http.rows import read_row, write_lines
 from doorward.http.schemas import RowOutcome, UsersBody, UsersImported
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, reply
+from doorward.http.wire import Request, Response, json_response
 
 NDJSON = b"application/x-ndjson"
 
 
-async def take(services: Services, call: Call) -> Answer:
+async def import_users(services: Services, call: Request) -> Response:
     """Take over users of another system, with the hashes of their passwords."""
-    caller = await services.caller(call)
+    caller = await services.authenticate_caller(call)
     dry_run = call.flag("dryRun")
     unconfirmed = UnverifiedTreatment(
         call.choice("unconfirmed", tuple(UnverifiedTreatment), UnverifiedTreatment.DISABLE)
     )
-    await services.throttle.consume_bulk(caller.tenant_id)
+    await services.rate_limits.consume_bulk(caller.tenant_id)
     rows = await call.read_list(UsersBody, read_row)
-    outcomes = await services.transfer.import_users(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
+    outcomes = await services.user_transfer.import_users(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
     found = [outcome.status for outcome in outcomes]
-    return reply(
+    return json_response(
         UsersImported(
             found.count(RowStatus.CREATED),
             found.count(RowStatus.EXISTS),
             found.count(RowStatus.REFUSED),
             found.count(RowStatus.SKIPPED),
             sum(outcome.unconfirmed for outcome in outcomes),
-            [_told(outcome) async for outcome in iterate_cooperatively(outcomes)],
+            [_row_result(outcome) async for outcome in iterate_cooperatively(outcomes)],
         )
     )
 
 
-async def hand_out(services: Services, call: Call) -> Answer:
+async def export_users(services: Services, call: Request) -> Response:
     """Hand out all users of the calling tenant, a line of JSON each."""
-    caller = await services.caller(call)
+    caller = await services.authenticate_caller(call)
     hashes = call.flag("hashes")
     if hashes:
         # Hashes can be attacked at leisure: a key that only reads users is not given them.
         await services.sessions.authenticate_tenant(call.credential, Permission.USERS_WRITE)
-    await services.throttle.consume_bulk(caller.tenant_id)
-    return Answer(b"", HTTPStatus.OK, ((b"content-type", NDJSON),), _pieces(services, caller, hashes=hashes))
+    await services.rate_limits.consume_bulk(caller.tenant_id)
+    return Response(b"", HTTPStatus.OK, ((b"content-type", NDJSON),), _export_chunks(services, caller, hashes=hashes))
 
 
-async def _pieces(services: Services, caller: Caller, *, hashes: bool) -> AsyncIterator[bytes]:
-    async for users in services.transfer.export_users(caller, hashes=hashes):
+async def _export_chunks(services: Services, caller: Caller, *, hashes: bool) -> AsyncIterator[bytes]:
+    async for users in services.user_transfer.export_users(caller, hashes=hashes):
         yield write_lines(users, hashes=hashes)
 
 
-def _told(outcome: RowResult) -> RowOutcome:
+def _row_result(outcome: RowResult) -> RowOutcome:
     login = UNSET if outcome.login is None else outcome.login
     if outcome.rejected is None:
         return RowOutcome(login=login, status=outcome.status, unconfirmed=outcome.unconfirmed or UNSET)

@@ -9,9 +9,9 @@ from doorward.core.errors import FieldError
 from doorward.core.identity import MAX_NAME_CHARACTERS
 from doorward.core.user_passwords import KeepSession, PasswordChange
 from doorward.core.users import SearchCriterion, SearchField, UserChanges, decode_cursor
-from doorward.http.fields import SEARCH_LONGEST, SEARCH_SHORTEST
-from doorward.http.pages import page
-from doorward.http.rows import given_password, new_user, shown, text
+from doorward.http.fields import MAX_SEARCH_LENGTH, MIN_SEARCH_LENGTH
+from doorward.http.pages import read_page
+from doorward.http.rows import json_text, new_user, password_of_body, user_response
 from doorward.http.schemas import (
     CodeGiven,
     Done,
@@ -23,26 +23,28 @@ from doorward.http.schemas import (
     UserPage,
 )
 from doorward.http.services import Services
-from doorward.http.wire import Answer, Call, reply
+from doorward.http.wire import Request, Response, json_response
 
 
-async def create(services: Services, call: Call) -> Answer:
+async def create_user(services: Services, call: Request) -> Response:
     """Create a user of the calling tenant."""
-    caller = await services.caller(call)
-    body = call.read(NewUserBody)
-    return reply(shown(await services.users.create(caller, new_user(body.login, body), as_predecessor=True)))
+    caller = await services.authenticate_caller(call)
+    body = call.read_body(NewUserBody)
+    return json_response(
+        user_response(await services.users.create(caller, new_user(body.login, body), as_predecessor=True))
+    )
 
 
-async def index(services: Services, call: Call) -> Answer:
+async def list_users(services: Services, call: Request) -> Response:
     """List the calling tenant's users."""
-    caller = await services.caller(call)
-    services.throttle.consume_verify(caller.tenant_id)
+    caller = await services.authenticate_caller(call)
+    services.rate_limits.consume_verify(caller.tenant_id)
     matching, faults = _criterion(call.query)
-    after, limit = page(call, decode_cursor, faults)
+    after, limit = read_page(call, decode_cursor, faults)
     users, following = await services.users.list_users(
         caller.tenant_id, matching=matching, after=after or "", limit=limit
     )
-    return reply(UserPage([shown(user) for user in users], following))
+    return json_response(UserPage([user_response(user) for user in users], following))
 
 
 def _criterion(query: Mapping[str, str]) -> tuple[SearchCriterion | None, list[FieldError]]:
@@ -50,7 +52,7 @@ def _criterion(query: Mapping[str, str]) -> tuple[SearchCriterion | None, list[F
     for field in SearchField:
         if field in query:
             shortest, longest = (
-                (SEARCH_SHORTEST, SEARCH_LONGEST) if field is SearchField.PART else (1, MAX_NAME_CHARACTERS)
+                (MIN_SEARCH_LENGTH, MAX_SEARCH_LENGTH) if field is SearchField.PART else (1, MAX_NAME_CHARACTERS)
             )
             if shortest <= len(query[field]) <= longest:
                 return SearchCriterion(field, query[field]), []
@@ -59,22 +61,24 @@ def _criterion(query: Mapping[str, str]) -> tuple[SearchCriterion | None, list[F
     return None, []
 
 
-async def show(services: Services, call: Call) -> Answer:
+async def get_user(services: Services, call: Request) -> Response:
     """Show a user of the calling tenant."""
-    return reply(shown(await services.users.get(await services.caller(call), call.user)))
+    return json_response(
+        user_response(await services.users.get(await services.authenticate_caller(call), call.user_ref))
+    )
 
 
-async def put(services: Services, call: Call) -> Answer:
+async def put_user(services: Services, call: Request) -> Response:
     """Create a user of the calling tenant, or replace what is known of it."""
-    caller = await services.caller(call)
-    user, created = await services.users.put(caller, new_user(call.path["login"], call.read(PutUserBody)))
-    return reply(shown(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
+    caller = await services.authenticate_caller(call)
+    user, created = await services.users.put(caller, new_user(call.path["login"], call.read_body(PutUserBody)))
+    return json_response(user_response(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
-async def change(services: Services, call: Call) -> Answer:
+async def update_user(services: Services, call: Request) -> Response:
     """Change some of what is known of a user of the calling tenant."""
-    caller = await services.caller(call)
-    body = call.read(UserChangesBody)
+    caller = await services.authenticate_caller(call)
+    body = call.read_body(UserChangesBody)
     changes = UserChanges()
     if body.login is not UNSET:
         changes["login"] = body.login
@@ -87,50 +91,52 @@ async def change(services: Services, call: Call) -> Answer:
     if body.company is not UNSET:
         changes["company"] = body.company
     if body.scope is not UNSET:
-        changes["scope"] = text(body.scope)
+        changes["scope"] = json_text(body.scope)
     if body.metadata is not UNSET:
-        changes["metadata"] = None if body.metadata is None else text(body.metadata)
+        changes["metadata"] = None if body.metadata is None else json_text(body.metadata)
     if body.disabled is not UNSET:
         changes["disabled"] = body.disabled
-    password = given_password(body)
+    password = password_of_body(body)
     if password is not UNSET:
         changes["password"] = password
-    return reply(shown(await services.users.update(caller, call.user, **changes)))
+    return json_response(user_response(await services.users.update(caller, call.user_ref, **changes)))
 
 
-async def change_password(services: Services, call: Call) -> Answer:
+async def change_user_password(services: Services, call: Request) -> Response:
     """Set a new password for a user who proves the current one, and end its other sessions."""
-    caller = await services.caller(call)
-    body = call.read(PasswordChangeBody)
+    caller = await services.authenticate_caller(call)
+    body = call.read_body(PasswordChangeBody)
     keep = None if body.keepToken is UNSET else body.keepToken.encode(errors="replace")
     await services.user_passwords.change_password(
-        caller, call.user, PasswordChange(body.current, body.password), KeepSession(call.credential, keep)
+        caller, call.user_ref, PasswordChange(body.current, body.password), KeepSession(call.credential, keep)
     )
-    return reply(Done())
+    return json_response(Done())
 
 
-async def offer_reset(services: Services, call: Call) -> Answer:
+async def create_reset_code(services: Services, call: Request) -> Response:
     """Make a code that sets a user's password once; the tenant delivers it."""
-    code, lifetime = await services.user_passwords.create_reset_code(await services.caller(call), call.user)
-    return reply(CodeGiven(code, lifetime))
+    code, lifetime = await services.user_passwords.create_reset_code(
+        await services.authenticate_caller(call), call.user_ref
+    )
+    return json_response(CodeGiven(code, lifetime))
 
 
-async def reset(services: Services, call: Call) -> Answer:
+async def reset_password(services: Services, call: Request) -> Response:
     """Set a user's password by a code, and end all of its sessions."""
-    caller = await services.caller(call)
-    body = call.read(ResetBody)
+    caller = await services.authenticate_caller(call)
+    body = call.read_body(ResetBody)
     await services.user_passwords.redeem_reset_code(caller, body.code, body.password)
-    return reply(Done())
+    return json_response(Done())
 
 
-async def delete(services: Services, call: Call) -> Answer:
+async def delete_user(services: Services, call: Request) -> Response:
     """Remove a user of the calling tenant and end its sessions."""
-    caller = await services.caller(call)
-    await services.users.delete(caller, call.user)
-    return reply(Done())
+    caller = await services.authenticate_caller(call)
+    await services.users.delete(caller, call.user_ref)
+    return json_response(Done())
 
 
-async def unlock(services: Services, call: Call) -> Answer:
+async def unlock_user(services: Services, call: Request) -> Response:
     """Clear the failed attempts counted for a user of the calling tenant."""
-    await services.user_passwords.unlock(await services.caller(call), call.user)
-    return reply(Done())
+    await services.user_passwords.unlock(await services.authenticate_caller(call), call.user_ref)
+    return json_response(Done())

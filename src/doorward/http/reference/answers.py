@@ -9,17 +9,17 @@ import msgspec
 
 from doorward.core.errors import FieldError, Refusal, StoreUnavailable, ValidationFailed
 from doorward.http import errors
-from doorward.http.endpoints import GENERAL, Endpoint
+from doorward.http.endpoints import COMMON_ERRORS, Endpoint
 from doorward.http.errors import (
-    STATUS,
+    STATUS_OF,
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
     PayloadTooLarge,
     UnsupportedMediaType,
-    body,
+    error_body,
 )
-from doorward.http.guard import FORM, MAX_BODY, unique_query
+from doorward.http.guard import FORM, MAX_BODY_BYTES, unique_query
 from doorward.http.reference.prose import ERROR, FAULTS, OAUTH_ERROR, Json
 from doorward.http.validation import validate
 
@@ -31,7 +31,7 @@ _AT_THE_PLACE = (NotAcceptable, UnsupportedMediaType, StoreUnavailable)
 
 def shared_examples() -> Json:
     """Return an example of every refusal there is, by its code."""
-    refusals = sorted(STATUS, key=lambda kind: (STATUS[kind], kind.code))
+    refusals = sorted(STATUS_OF, key=lambda kind: (STATUS_OF[kind], kind.code))
     return {kind.code: {"summary": _first_line(kind), "value": _example_of_refusal(kind)} for kind in refusals}
 
 
@@ -53,12 +53,12 @@ def error_schemas(endpoints: Iterable[Endpoint]) -> Json:
 
 def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     """Return the answers of an endpoint by their status, its own and those it shares with every other."""
-    found: Json = {str(endpoint.status.value): _success(endpoint, schemas)}
+    found: Json = {str(endpoint.success_status.value): _success(endpoint, schemas)}
     for refused in _refused(endpoint):
         name = str(refused.status.value)
         shared = {"$ref": f"#/components/responses/Refused{name}"}
         found[name] = shared if refused.is_general else refused.response()
-    for status, answer in endpoint.also.items():
+    for status, answer in endpoint.extra_responses.items():
         found.setdefault(str(status.value), _answer(type(answer), msgspec.to_builtins(answer)))
     return dict(sorted(found.items()))
 
@@ -66,31 +66,31 @@ def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
 def _refused(endpoint: Endpoint) -> "Iterator[_Refused]":
     """Yield the refusals of an endpoint, one response for each status."""
     kinds_by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
-    for kind in endpoint.refusals:
-        status = errors.oauth(kind())[1] if _by_standard(endpoint, kind) else STATUS[kind]
+    for kind in endpoint.all_errors:
+        status = errors.oauth_error_body(kind())[1] if _by_standard(endpoint, kind) else STATUS_OF[kind]
         kinds_by_status.setdefault(status, []).append(kind)
     for status, kinds in sorted(kinds_by_status.items()):
-        yield _Refused(status, kinds, endpoint, endpoint.also.get(status))
+        yield _Refused(status, kinds, endpoint, endpoint.extra_responses.get(status))
 
 
 def _by_standard(endpoint: Endpoint, kind: type[Refusal]) -> bool:
     """Tell whether the endpoint refuses so in the words of RFC 6749: all but what is said before it is reached."""
-    return endpoint.form and kind in {*endpoint.refuses, *_AT_THE_PLACE} - {ValidationFailed}
+    return endpoint.is_form and kind in {*endpoint.errors, *_AT_THE_PLACE} - {ValidationFailed}
 
 
 def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
-    if not endpoint.media:
-        return {"description": f"{endpoint.summary}.", "headers": _headers(endpoint.tells)}
-    if endpoint.media != JSON:
-        content: Json = {endpoint.media: {"schema": {"type": "string"}}}
-        if endpoint.gives is not None:
-            value = example_of({"$ref": SCHEMA + endpoint.gives.__name__}, schemas)
-            content[endpoint.media]["example"] = msgspec.json.encode(value).decode() + "\n"
+    if not endpoint.media_type:
+        return {"description": f"{endpoint.summary}.", "headers": _headers(endpoint.response_headers)}
+    if endpoint.media_type != JSON:
+        content: Json = {endpoint.media_type: {"schema": {"type": "string"}}}
+        if endpoint.response_body is not None:
+            value = example_of({"$ref": SCHEMA + endpoint.response_body.__name__}, schemas)
+            content[endpoint.media_type]["example"] = msgspec.json.encode(value).decode() + "\n"
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
-    if endpoint.gives is None:
+    if endpoint.response_body is None:
         content = {JSON: {"schema": {"type": "object", "additionalProperties": True}}}
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
-    return _answer(endpoint.gives, example_of({"$ref": SCHEMA + endpoint.gives.__name__}, schemas))
+    return _answer(endpoint.response_body, example_of({"$ref": SCHEMA + endpoint.response_body.__name__}, schemas))
 
 
 def _answer(kind: type[Any], example: Any) -> Json:
@@ -187,7 +187,7 @@ class _Refused(_General):
 
     @property
     def _names_a_remedy(self) -> bool:
-        return PayloadTooLarge in self.kinds and self.endpoint.largest != MAX_BODY
+        return PayloadTooLarge in self.kinds and self.endpoint.max_body_bytes != MAX_BODY_BYTES
 
     def errors(self) -> Json:
         """Return the schemas of the errors in this response by their names, those of RFC 6749 among them."""
@@ -213,15 +213,15 @@ class _Refused(_General):
         for kind in self.kinds:
             if self._by_standard(kind):
                 found[kind.code] = {"summary": _first_line(kind), "value": _oauth(kind)}
-        if self.endpoint.takes and not self.endpoint.form and ValidationFailed in self.kinds:
+        if self.endpoint.request_body and not self.endpoint.is_form and ValidationFailed in self.kinds:
             found[ValidationFailed.code] = {
                 "summary": _first_line(ValidationFailed),
-                "value": msgspec.json.decode(body(_faulty(self.endpoint.takes))),
+                "value": msgspec.json.decode(error_body(_faulty(self.endpoint.request_body))),
             }
         if self._names_a_remedy:
             found[PayloadTooLarge.code] = {
                 "summary": _first_line(PayloadTooLarge),
-                "value": msgspec.json.decode(body(PayloadTooLarge(many=True))),
+                "value": msgspec.json.decode(error_body(PayloadTooLarge(many=True))),
             }
         if self.also is not None:
             found["answer"] = {"summary": _first_line(type(self.also)), "value": msgspec.to_builtins(self.also)}
@@ -270,7 +270,7 @@ def _pascal(codes: Iterable[str]) -> str:
 
 def _oauth(kind: type[Refusal]) -> Json:
     refusal = UnsupportedMediaType(FORM) if kind is UnsupportedMediaType else kind()
-    found: Json = msgspec.json.decode(errors.oauth(refusal)[0])
+    found: Json = msgspec.json.decode(errors.oauth_error_body(refusal)[0])
     return found
 
 
@@ -285,13 +285,13 @@ def _faulty(schema: type[msgspec.Struct]) -> ValidationFailed:
 
 def _example_of_refusal(kind: type[Refusal]) -> Any:
     if kind is NotFound:
-        return msgspec.json.decode(body(NotFound("GET", "/nowhere")))
+        return msgspec.json.decode(error_body(NotFound("GET", "/nowhere")))
     if kind is ValidationFailed:
         try:
             unique_query(b"limit=1&limit=2")
         except ValidationFailed as refusal:
-            return msgspec.json.decode(body(refusal))
-    return msgspec.json.decode(body(kind()))
+            return msgspec.json.decode(error_body(refusal))
+    return msgspec.json.decode(error_body(kind()))
 
 
 def example_of(schema: Json, schemas: Mapping[str, Json]) -> Any:
@@ -324,6 +324,6 @@ def _first_line(kind: type[Any]) -> str:
 def _by_status() -> dict[HTTPStatus, list[type[Refusal]]]:
     """Return what no endpoint chooses: what every request may be refused with, and what is at no endpoint."""
     found: dict[HTTPStatus, list[type[Refusal]]] = {}
-    for kind in (*GENERAL, NotFound, MethodNotAllowed):
-        found.setdefault(STATUS[kind], []).append(kind)
+    for kind in (*COMMON_ERRORS, NotFound, MethodNotAllowed):
+        found.setdefault(STATUS_OF[kind], []).append(kind)
     return dict(sorted(found.items()))

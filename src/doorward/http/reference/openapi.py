@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from doorward import __version__
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.guard import FORM
 from doorward.http.reference import page
 from doorward.http.reference.answers import (
@@ -32,7 +32,7 @@ from doorward.http.reference.prose import (
 )
 from doorward.http.routes import ENDPOINTS
 from doorward.http.services import Descriptions
-from doorward.http.validation import Alternatives, alternatives, variants
+from doorward.http.validation import ExclusiveFields, alternatives, variants
 
 _SEGMENT = re.compile(r"\{(\w+)\}")
 
@@ -76,8 +76,13 @@ def build(endpoints: Iterable[Endpoint]) -> Json:
 
 
 def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
-    taken = [endpoint.takes for endpoint in endpoints if endpoint.takes]
-    given = [kind for endpoint in endpoints for kind in (endpoint.gives, *map(type, endpoint.also.values())) if kind]
+    taken = [endpoint.request_body for endpoint in endpoints if endpoint.request_body]
+    given = [
+        kind
+        for endpoint in endpoints
+        for kind in (endpoint.response_body, *map(type, endpoint.extra_responses.values()))
+        if kind
+    ]
     given += [kind for schema in given for kinds in variants(schema).values() for kind in kinds]
     _, found = msgspec.json.schema_components([*taken, *given], ref_template=SCHEMA + "{name}")
     for kind in taken:
@@ -99,7 +104,7 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
     return {**refused, **dict(sorted(found.items()))}
 
 
-def _exclusive(either: Alternatives) -> Json:
+def _exclusive(either: ExclusiveFields) -> Json:
     # Not `oneOf`: code generators take the whole object for a union then, and lose its type.
     neither_both = {"not": {"required": [either.first, either.second]}}
     if not either.required:
@@ -120,12 +125,12 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     parameters += [_parameter("query", str(name)) for name in endpoint.query]
     if parameters:
         operation["parameters"] = parameters
-    if endpoint.takes:
-        schema = {"$ref": SCHEMA + endpoint.takes.__name__}
+    if endpoint.request_body:
+        schema = {"$ref": SCHEMA + endpoint.request_body.__name__}
         example = example_of(schema, schemas) if endpoint.example is None else endpoint.example
-        content = {FORM if endpoint.form else JSON: {"schema": schema, "example": example}}
+        content = {FORM if endpoint.is_form else JSON: {"schema": schema, "example": example}}
         operation["requestBody"] = {
-            "required": bool(schemas[endpoint.takes.__name__].get("required")),
+            "required": bool(schemas[endpoint.request_body.__name__].get("required")),
             "content": content,
         }
     operation["responses"] = responses(endpoint, schemas)
@@ -134,14 +139,14 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
 
 def _security(endpoint: Endpoint) -> list[Json]:
     """Return what a caller has to prove: one of these. The role is the permission that an API key needs."""
-    if endpoint.proof is not Proof.TENANT:
+    if endpoint.auth is not Auth.TENANT:
         return []
     if endpoint.permission is None:
         return [{"tenant": []}]
     role = [str(endpoint.permission)]
-    if endpoint.everywhere:
+    if endpoint.match_subpaths:
         return [{"gateway": role, "user": []}]
-    return [{"tenant": []}, {"key": role}, *([{"basic": role}] if endpoint.form else [])]
+    return [{"tenant": []}, {"key": role}, *([{"basic": role}] if endpoint.is_form else [])]
 
 
 def _parameter(place: str, name: str) -> Json:

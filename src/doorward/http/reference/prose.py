@@ -8,8 +8,8 @@ from doorward.core.identity import MAX_NAME_CHARACTERS
 from doorward.core.throttle import BUDGETS
 from doorward.core.user_transfer import UnverifiedTreatment
 from doorward.core.users import LAST_CURSOR
-from doorward.http.errors import STATUS
-from doorward.http.fields import LONGEST_PAGE, PAGE, SEARCH_LONGEST, SEARCH_SHORTEST
+from doorward.http.errors import STATUS_OF
+from doorward.http.fields import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH, MIN_SEARCH_LENGTH
 
 Json = dict[str, Any]
 
@@ -131,7 +131,7 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
     ),
     "q": (
         "A part of the login; with one or two characters, its beginning.",
-        {"type": "string", "minLength": SEARCH_SHORTEST, "maxLength": SEARCH_LONGEST, "examples": ["ali"]},
+        {"type": "string", "minLength": MIN_SEARCH_LENGTH, "maxLength": MAX_SEARCH_LENGTH, "examples": ["ali"]},
     ),
     "userId": ("The user's id.", {"type": "string", "format": "uuid"}),
     "email": (
@@ -162,7 +162,10 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
         "`nextCursor` of the page before.",
         {"type": "string", "minLength": 1, "maxLength": 2048, "default": LAST_CURSOR},
     ),
-    "limit": ("Entries on a page.", {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": PAGE}),
+    "limit": (
+        "Entries on a page.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
+    ),
 }
 """Parameters by name, or by place and name: description and schema."""
 
@@ -290,7 +293,7 @@ def _faults(title: str, description: str, kind: type[ValidationFailed]) -> Json:
             },
             "message": {"type": "string", "const": kind.sentence},
             "code": {"type": "string", "const": kind.code},
-            "status": {"type": "integer", "const": int(STATUS[kind])},
+            "status": {"type": "integer", "const": int(STATUS_OF[kind])},
         },
         "required": ["error", "message", "code", "status"],
     }

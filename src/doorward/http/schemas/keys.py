@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from doorward.core.model import Permission
 from doorward.http.fields import KeyId, KeyName, Milliseconds, NextCursor
-from doorward.http.validation import Items, OneOf, Whole
+from doorward.http.validation import ChoiceRule, IntegerRule, ListRule
 
 
 class NewKeyBody(msgspec.Struct):
@@ -16,7 +16,7 @@ class NewKeyBody(msgspec.Struct):
     name: KeyName
     permissions: Annotated[
         list[Permission],
-        Items(1, len(Permission), OneOf(tuple(Permission))),
+        ListRule(1, len(Permission), ChoiceRule(tuple(Permission))),
         Meta(
             min_length=1,
             max_length=len(Permission),
@@ -27,7 +27,7 @@ class NewKeyBody(msgspec.Struct):
     expiresAt: (  # noqa: N815 - the published name
         Annotated[
             int,
-            Whole(0, 1 << 52),
+            IntegerRule(0, 1 << 52),
             Meta(
                 ge=0,
                 le=1 << 52,

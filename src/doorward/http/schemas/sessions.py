@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from doorward.http.fields import (
-    MOST_TOKENS,
+    MAX_TOKENS,
     TOKEN,
     Audience,
     DeviceId,
@@ -28,7 +28,7 @@ from doorward.http.fields import (
     UserId,
     YesNo,
 )
-from doorward.http.validation import Items, Variants
+from doorward.http.validation import ListRule, Variants
 
 
 class LoginBody(msgspec.Struct):
@@ -97,10 +97,10 @@ class TokensBody(msgspec.Struct):
 
     tokens: Annotated[
         list[str],
-        Items(1, MOST_TOKENS, TOKEN),
+        ListRule(1, MAX_TOKENS, TOKEN),
         Meta(
             min_length=1,
-            max_length=MOST_TOKENS,
+            max_length=MAX_TOKENS,
             description="Users' tokens, exactly as they were given.",
             extra_json_schema={"examples": [["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"]]},
         ),

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from doorward.core.tenant_settings import NAMED_POLICIES
 from doorward.http.fields import (
     AUDIENCE,
-    MOST_AUDIENCES,
+    MAX_AUDIENCES,
     Audience,
     ExistingTenantEmail,
     IdleSeconds,
@@ -26,7 +26,7 @@ from doorward.http.fields import (
     Token,
     YesNo,
 )
-from doorward.http.validation import Fields, Items, Named, Whole
+from doorward.http.validation import IntegerRule, ListRule, NamedObjectRule, ObjectRule
 
 
 class TenantLoginBody(msgspec.Struct):
@@ -84,7 +84,7 @@ class PasswordPolicyBody(msgspec.Struct):
     """What users' new passwords have to satisfy, beyond not being empty."""
 
     minLength: (  # noqa: N815 - the published name
-        Annotated[int, Whole(6, 128), Meta(ge=6, le=128, description="Characters, at least.", examples=[15])]
+        Annotated[int, IntegerRule(6, 128), Meta(ge=6, le=128, description="Characters, at least.", examples=[15])]
         | UnsetType
         | None
     ) = UNSET
@@ -117,7 +117,7 @@ class SettingsBody(msgspec.Struct):
     sessionsPerUser: (  # noqa: N815 - the published name
         Annotated[
             int,
-            Whole(1, 100_000),
+            IntegerRule(1, 100_000),
             Meta(ge=1, le=100_000, description="One more ends the oldest. Counts at the next login.", examples=[10]),
         ]
         | UnsetType
@@ -129,7 +129,7 @@ class SettingsBody(msgspec.Struct):
     passwordPolicy: (  # noqa: N815 - the published name
         Annotated[
             PasswordPolicyBody | Literal["recommended"],
-            Named(tuple(NAMED_POLICIES), Fields(PasswordPolicyBody)),
+            NamedObjectRule(tuple(NAMED_POLICIES), ObjectRule(PasswordPolicyBody)),
             Meta(description="`recommended`: at least 15 characters, and none of the common passwords."),
         ]
         | UnsetType
@@ -149,10 +149,10 @@ class SettingsBody(msgspec.Struct):
     introspectionAudience: (  # noqa: N815 - the published name
         Annotated[
             list[str],
-            Items(1, MOST_AUDIENCES, AUDIENCE),
+            ListRule(1, MAX_AUDIENCES, AUDIENCE),
             Meta(
                 min_length=1,
-                max_length=MOST_AUDIENCES,
+                max_length=MAX_AUDIENCES,
                 description="`aud` of every introspection response. Without it: `JWT_AUDIENCE` and the id of the API "
                 "key that asks.",
                 extra_json_schema={"examples": [["https://api.example.org"]]},
@@ -168,13 +168,13 @@ class NewTenantBody(msgspec.Struct):
 
     email: TenantEmail
     password: TenantPassword
-    settings: Annotated[SettingsBody, Fields(SettingsBody)] | UnsetType = UNSET
+    settings: Annotated[SettingsBody, ObjectRule(SettingsBody)] | UnsetType = UNSET
 
 
 class TenantChangesBody(msgspec.Struct, forbid_unknown_fields=True):
     """The settings to change; what is absent stays."""
 
-    settings: Annotated[SettingsBody, Fields(SettingsBody)]
+    settings: Annotated[SettingsBody, ObjectRule(SettingsBody)]
 
 
 class PasswordPolicyShown(msgspec.Struct):

@@ -10,10 +10,10 @@ from doorward.core.hash_formats import UnsupportedHash
 from doorward.core.user_transfer import MAX_ROWS, RowStatus
 from doorward.http.fields import Company, Email, Login, LoginShown, Metadata, Scope, Sub, YesNo
 from doorward.http.schemas.users import UserShown
-from doorward.http.validation import AnyJson, Items, Text
+from doorward.http.validation import JsonRule, ListRule, TextRule
 
 # What a row holds is judged row by row; the body's limit bounds it.
-ANYTHING = AnyJson(1 << 20, 1 << 20)
+ANYTHING = JsonRule(1 << 20, 1 << 20)
 
 
 class ImportedUser(msgspec.Struct):
@@ -25,7 +25,7 @@ class ImportedUser(msgspec.Struct):
     passwordHash: (  # noqa: N815 - the published name
         Annotated[
             str,
-            Text(LONGEST_HASH, LONGEST_HASH),
+            TextRule(LONGEST_HASH, LONGEST_HASH),
             Meta(
                 min_length=1,
                 max_length=LONGEST_HASH,
@@ -59,7 +59,7 @@ class UsersBody(msgspec.Struct):
 
     users: Annotated[
         list[ImportedUser],
-        Items(1, MAX_ROWS, ANYTHING),
+        ListRule(1, MAX_ROWS, ANYTHING),
         Meta(min_length=1, max_length=MAX_ROWS, description="The users, in any order."),
     ]
 

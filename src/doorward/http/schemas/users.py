@@ -26,13 +26,13 @@ from doorward.http.fields import (
     UserId,
     YesNo,
 )
-from doorward.http.validation import Alternatives
+from doorward.http.validation import ExclusiveFields
 
 
 class NewUserBody(msgspec.Struct, kw_only=True):
     """A new user, with a password or a hash of one."""
 
-    ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash")
+    ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash")
 
     login: Login
     email: Email
@@ -54,7 +54,7 @@ class LoginOfPath(msgspec.Struct):
 class PutUserBody(msgspec.Struct, kw_only=True):
     """All of a user but its login, which is in the path, with a password or a hash of one."""
 
-    ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash")
+    ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash")
 
     email: Email
     password: Password | UnsetType = UNSET
@@ -69,7 +69,7 @@ class PutUserBody(msgspec.Struct, kw_only=True):
 class UserChangesBody(msgspec.Struct, forbid_unknown_fields=True):
     """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
 
-    ALTERNATIVES: ClassVar[Alternatives] = Alternatives("password", "passwordHash", required=False)
+    ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash", required=False)
 
     login: Login | UnsetType = UNSET
     email: Email | UnsetType = UNSET

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from uuid import uuid4
 
-from doorward.http.endpoints import Endpoint, Proof
-from doorward.http.guard import MAX_BODY
+from doorward.http.endpoints import Auth, Endpoint
+from doorward.http.guard import MAX_BODY_BYTES
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest.client import Answer
 from doorward.selftest.findings import Check
@@ -20,13 +20,13 @@ _FORBIDDEN = "forbidden"
 
 def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
     """Yield what is tried with bodies of every endpoint that takes one, and what is the same at all of them."""
-    bodies = [endpoint for endpoint in endpoints if endpoint.takes]
+    bodies = [endpoint for endpoint in endpoints if endpoint.request_body]
     for endpoint in bodies:
         yield Check(f"{named(endpoint)}: only its own type of body is read", ("IN4",), partial(_wrong_type, endpoint))
-        if not endpoint.form:
+        if not endpoint.is_form:
             run = partial(_twice, endpoint)
             yield Check(f"{named(endpoint)}: a name that is there twice is refused", ("IN2",), run)
-        if endpoint.largest == MAX_BODY:
+        if endpoint.max_body_bytes == MAX_BODY_BYTES:
             yield Check(f"{named(endpoint)}: a body that is too large is refused", ("IN1",), partial(_large, endpoint))
     yield Check("A fault of a field is told by its name and never by its value", ("IN3", "IN11"), _no_echo)
     yield Check("A query parameter that is given twice is refused", ("IN10",), _repeated)
@@ -49,9 +49,9 @@ def _send(stand: Stand, endpoint: Endpoint, content: bytes, **headers: str) -> A
     except CannotAim as reason:
         raise Failed(str(reason)) from None
     given = {"Content-Type": media(endpoint), **headers}
-    if endpoint.proof is Proof.TENANT:
+    if endpoint.auth is Auth.TENANT:
         given |= proof(endpoint, f"Bearer {stand.attacker.tenant.token}")
-    charged = endpoint.proof is Proof.NONE
+    charged = endpoint.auth is Auth.NONE
     return stand.client.ask(endpoint.method, path, content, given, charged=charged)
 
 
@@ -83,7 +83,7 @@ def _aimed(endpoint: Endpoint) -> tuple[str, dict[str, object] | None, dict[str,
 
 
 def _large(endpoint: Endpoint, stand: Stand) -> None:
-    answer = _send(stand, endpoint, b" " * (endpoint.largest + 1))
+    answer = _send(stand, endpoint, b" " * (endpoint.max_body_bytes + 1))
     # A proxy in front may be stricter, and says it in its own words.
     demand(answer.status == 413, f"It was answered {answer}")  # noqa: PLR2004 - Content Too Large
 
@@ -114,7 +114,7 @@ def _repeated(stand: Stand) -> None:
 
 def _methods(stand: Stand) -> None:
     paths = dict.fromkeys(
-        endpoint.path for endpoint in ENDPOINTS if not endpoint.everywhere and "{" not in endpoint.path
+        endpoint.path for endpoint in ENDPOINTS if not endpoint.match_subpaths and "{" not in endpoint.path
     )
     for path in paths:
         there = {endpoint.method for endpoint in ENDPOINTS if endpoint.path == path}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest import forgeries
 from doorward.selftest.checks.matrix import strike
@@ -19,7 +19,7 @@ _DOORS = {("GET", "/user"), ("POST", "/auth/verify"), ("GET", "/forward-auth")}
 def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
     """Yield a check for every endpoint that asks for a credential, and the full table for three of them."""
     for endpoint in endpoints:
-        if endpoint.proof is Proof.TENANT:
+        if endpoint.auth is Auth.TENANT:
             run = partial(_unproven, endpoint)
             yield Check(
                 f"{named(endpoint)}: refused without a live credential", ("TI1", "TK6"), run, endpoint.method == "GET"
@@ -69,6 +69,6 @@ def _bent(endpoint: Endpoint, stand: Stand) -> None:
 
 def _refuse(stand: Stand, endpoint: Endpoint, kind: str, credential: str | None) -> None:
     answer = strike(stand, endpoint, stand.victim.names(), credential, charged=True)
-    wanted = "invalid_client" if endpoint.form else "not_authorized"
+    wanted = "invalid_client" if endpoint.is_form else "not_authorized"
     demand((answer.status, answer.code) == (401, wanted), f"With {kind} it was answered {answer}")
     demand(answer.header("www-authenticate"), f"With {kind} the answer does not say how to authenticate")

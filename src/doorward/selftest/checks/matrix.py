@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from doorward.core.model import Permission
-from doorward.http.endpoints import Endpoint, Proof
+from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest.client import Answer
 from doorward.selftest.findings import Check
@@ -45,7 +45,7 @@ def strike(
     except CannotAim as reason:
         raise Failed(str(reason)) from None
     # What asks for a gateway has the user's token where others have the tenant's.
-    headers = {"Authorization": f"Bearer {names['token']}"} if endpoint.everywhere else {}
+    headers = {"Authorization": f"Bearer {names['token']}"} if endpoint.match_subpaths else {}
     headers |= proof(endpoint, credential)
     content = None
     if body is not None:
@@ -65,20 +65,20 @@ def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
         harmless = endpoint.method == "GET"
         run = partial(_another, endpoint)
         yield Check(f"{name}: another tenant's objects are answered like none", ("TI1",), run, harmless)
-        if endpoint.proof is Proof.TENANT:
+        if endpoint.auth is Auth.TENANT:
             run = partial(_lesser, endpoint)
             yield Check(f"{name}: an API key without the permission is refused", ("TI1",), run, harmless)
 
 
 def _another(endpoint: Endpoint, stand: Stand) -> None:
     attacker, victim = stand.attacker, stand.victim
-    proven = endpoint.proof is Proof.TENANT
+    proven = endpoint.auth is Auth.TENANT
     wanted, unwanted = victim.names(), nobodys()
     for kind, credential in (("its token", attacker.tenant.token), ("an API key", attacker.key)):
         told = []
         for names in (wanted, unwanted):
             attacker.tenant.made.add(names["login"])
-            charged = endpoint.proof in {Proof.NONE, Proof.TOKEN}
+            charged = endpoint.auth in {Auth.NONE, Auth.TOKEN}
             answer = strike(stand, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
             demand(answer.status < _FAULT, f"With {kind} it was answered {answer}")
             spoken = f"{answer.text}\n{answer.headers}"
@@ -129,7 +129,7 @@ def _lesser(endpoint: Endpoint, stand: Stand) -> None:
         other = Permission.VERIFY if endpoint.permission != Permission.VERIFY else Permission.USERS_READ
         key = attacker.lesser[other]
     answer = strike(stand, endpoint, nobodys(), f"Bearer {key}")
-    wanted = "unauthorized_client" if endpoint.form else "permission_denied"
+    wanted = "unauthorized_client" if endpoint.is_form else "permission_denied"
     demand(answer.code == wanted, f"It was answered {answer}")
 
 
