@@ -23,7 +23,7 @@ import uvloop
 
 from doorward.app import Parts, build
 from doorward.core.passwords import Argon2Parameters
-from doorward.http.connection.door import Limits
+from doorward.http.connection.door import ConnectionLimits
 from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.settings import Settings
 
@@ -80,7 +80,7 @@ class Service:
 
     settings: Settings
     clock: TurnableClock | None = None
-    limits: Limits | None = None
+    limits: ConnectionLimits | None = None
     url: str = ""
     port: int = 0
     app: Any = None
@@ -205,7 +205,9 @@ def read_settings(folder: Path, more: Mapping[str, str] | None = None) -> Settin
 
 
 @contextlib.contextmanager
-def running(settings: Settings, clock: TurnableClock | None = None, limits: Limits | None = None) -> Iterator[Service]:
+def running(
+    settings: Settings, clock: TurnableClock | None = None, limits: ConnectionLimits | None = None
+) -> Iterator[Service]:
     service = Service(settings, clock, limits).start()
     try:
         yield service

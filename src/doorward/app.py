@@ -31,8 +31,8 @@ from doorward.core.user_passwords import UserPasswordService
 from doorward.core.user_transfer import UserTransferService
 from doorward.core.users import UserService
 from doorward.http.client_address import Proxies
-from doorward.http.connection.door import Door, Limits
-from doorward.http.connection.express import ExpressLane
+from doorward.http.connection.door import ConnectionLimits, ConnectionRegistry
+from doorward.http.connection.express import FastPath
 from doorward.http.connection.traced import TracedApp, traced
 from doorward.http.guard import HostAndOriginPolicy, RequestMiddleware
 from doorward.http.large_bodies import BodyMemory
@@ -69,7 +69,7 @@ class Parts:
     clock: Clock = system_clock
     monotonic: Clock = monotonic_clock
     hashing: Argon2Parameters | None = None
-    limits: Limits | None = None
+    limits: ConnectionLimits | None = None
 
 
 def build(settings: Settings, parts: Parts | None = None, traces: Traces | None = None) -> ASGIApp:
@@ -141,15 +141,15 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
     rules = _rules(settings)
     proxies = Proxies(settings.trusted_proxies)
     watch = RequestRecorder(settings.access_log)
-    lane = ExpressLane(FAST_PATH, services, proxies, rules, watch)
-    connections = Door(
+    lane = FastPath(FAST_PATH, services, proxies, rules, watch)
+    connections = ConnectionRegistry(
         traced(lane, traces) if traces else lane,
         parts.limits or _limits(settings),
         PATHS.sizes,
     )
 
     body_memory = BodyMemory()
-    apart = Door(ExpressLane({}, services, proxies, rules, watch), connections.limits)
+    apart = ConnectionRegistry(FastPath({}, services, proxies, rules, watch), connections.limits)
     doors = [connections, apart]
     metrics = _metrics(settings, MetricSources(watch, passwords, stores.metrics, doors, logs.lines_lost))
 
@@ -339,10 +339,12 @@ def _budget_in_memory(rate: int, burst: int) -> Budget:
     return Budget(1000 / max(1, rate), burst)
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> ConnectionLimits:
     connections = possible_connections(settings.max_connections)
     share = settings.max_connections_per_address or max(1, connections // 2)
-    return Limits(connections=connections, share=share, hash_queue_time=settings.hash_queue_timeout / 1000)
+    return ConnectionLimits(
+        max_connections=connections, max_per_address=share, hash_queue_time=settings.hash_queue_timeout / 1000
+    )
 
 
 def _hash_threads(workers: int) -> int:

@@ -30,7 +30,7 @@ class _Span:
         self._span = span
         self._method = method
 
-    def answered(self, route: str, status: int) -> None:
+    def finish(self, route: str, status: int) -> None:
         """See `doorward.http.connection.traced.Span`."""
         if route:
             self._span.update_name(f"{self._method} {route}")

@@ -204,7 +204,7 @@ class Server(uvicorn.Server):
         listener = Listener(
             purpose,
             given.dup(),
-            door=self.lifespan.state["metrics"] if purpose == "metrics" else connections,
+            registry=self.lifespan.state["metrics"] if purpose == "metrics" else connections,
             spare=connections,
             make=self._protocol(purpose),
             handshakes=self.server_state.connections,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.http.connection.door import Limits
+from doorward.http.connection.door import ConnectionLimits
 from harness import Service, read_settings, running
 from inside import connections, move_sessions_away
 from rawhttp import HungUpError, Wire, request
@@ -33,7 +33,7 @@ def connect() -> Iterator[Connect]:
 
 
 @contextlib.contextmanager
-def crowded(store: dict[str, str], folder: Path, limits: Limits, **settings: str) -> Iterator[Service]:
+def crowded(store: dict[str, str], folder: Path, limits: ConnectionLimits, **settings: str) -> Iterator[Service]:
     with running(read_settings(folder, {**store, **settings}), limits=limits) as service:
         yield service
 
@@ -56,7 +56,7 @@ def accepted(service: Service, number: int) -> None:
 def test_S19_when_all_connections_are_open_the_longest_idle_one_makes_room(
     store: dict[str, str], tmp_path: Path, connect: Connect
 ) -> None:
-    with crowded(store, tmp_path, Limits(connections=3)) as service:
+    with crowded(store, tmp_path, ConnectionLimits(max_connections=3)) as service:
         first, second, third = [connect(service) for _ in range(3)]
         for wire in (second, third, first):
             assert is_alive(wire)
@@ -71,7 +71,7 @@ def test_S19_when_all_connections_are_open_the_longest_idle_one_makes_room(
 
 
 def test_S19_silent_strangers_keep_nobody_out(store: dict[str, str], tmp_path: Path, connect: Connect) -> None:
-    with crowded(store, tmp_path, Limits(connections=20)) as service:
+    with crowded(store, tmp_path, ConnectionLimits(max_connections=20)) as service:
         served = connect(service)
         assert is_alive(served)
         strangers = [connect(service) for _ in range(19)]
@@ -86,7 +86,7 @@ def test_S19_silent_strangers_keep_nobody_out(store: dict[str, str], tmp_path: P
 def test_S19_OV4_whoever_is_served_is_never_closed_for_another(
     store: dict[str, str], tmp_path: Path, connect: Connect
 ) -> None:
-    with crowded(store, tmp_path, Limits(connections=3, linger=0.1)) as service:
+    with crowded(store, tmp_path, ConnectionLimits(max_connections=3, linger=0.1)) as service:
         tenant = service.tenant()
         tenant.http.close()
         move_sessions_away(service, 1.5)
@@ -109,7 +109,7 @@ def test_S19_OV4_whoever_is_served_is_never_closed_for_another(
 
 
 def test_S19_one_address_has_its_share_and_no_more(store: dict[str, str], tmp_path: Path, connect: Connect) -> None:
-    with crowded(store, tmp_path, Limits(connections=10, share=4, linger=0.1)) as service:
+    with crowded(store, tmp_path, ConnectionLimits(max_connections=10, max_per_address=4, linger=0.1)) as service:
         held = [connect(service) for _ in range(4)]
         assert all(is_alive(wire) for wire in held)
         for _ in range(3):
@@ -123,7 +123,7 @@ def test_S19_one_address_has_its_share_and_no_more(store: dict[str, str], tmp_pa
 
 
 def test_S19_trusted_proxies_have_no_share(store: dict[str, str], tmp_path: Path, connect: Connect) -> None:
-    limits = Limits(connections=10, share=2)
+    limits = ConnectionLimits(max_connections=10, max_per_address=2)
     with crowded(store, tmp_path, limits, TRUSTED_PROXIES="127.0.0.8/30") as service:
         for source in ("127.0.0.9", "127.0.0.10"):
             assert all(is_alive(connect(service, source)) for _ in range(4))
@@ -134,7 +134,7 @@ def test_S19_trusted_proxies_have_no_share(store: dict[str, str], tmp_path: Path
 def test_S19_a_flood_of_refused_connections_leaves_room(
     store: dict[str, str], tmp_path: Path, connect: Connect
 ) -> None:
-    with crowded(store, tmp_path, Limits(connections=20, share=5, linger=30)) as service:
+    with crowded(store, tmp_path, ConnectionLimits(max_connections=20, max_per_address=5, linger=30)) as service:
         held = [connect(service) for _ in range(5)]
         assert all(is_alive(wire) for wire in held)
         flood = [connect(service) for _ in range(200)]
@@ -155,7 +155,7 @@ def test_S19_connections_that_limits_close_are_counted_by_the_limit(
             one: float(n) for one, n in re.findall(r'doorward_connections_closed_total{reason="(\w+)"} (\S+)', text)
         }
 
-    short = Limits(connections=4, share=3, first_byte=0.5, head_time=0.5, linger=0.1)
+    short = ConnectionLimits(max_connections=4, max_per_address=3, first_byte=0.5, head_time=0.5, linger=0.1)
     with crowded(store, tmp_path, short, METRICS_WHITE_LIST="127.0.0.1") as service:
         held = [connect(service, "127.0.0.2") for _ in range(3)]
         assert all(is_alive(wire) for wire in held)

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 import pytest
 
-from doorward.http.connection.eager import Pending, start
+from doorward.http.connection.eager import PendingResult, run_eagerly
 
 Result = TypeVar("Result")
 
 
-async def outcome(pending: Pending[Result] | None) -> Result:
+async def outcome(pending: PendingResult[Result] | None) -> Result:
     assert pending is not None
-    there: asyncio.Future[Pending[Result]] = asyncio.get_running_loop().create_future()
+    there: asyncio.Future[PendingResult[Result]] = asyncio.get_running_loop().create_future()
     pending.add_done_callback(there.set_result)
     return (await there).result()
 
@@ -23,7 +23,7 @@ async def test_a_result_that_needs_no_waiting_is_there_at_once() -> None:
     async def answer() -> int:
         return 42
 
-    assert start(answer(), asyncio.get_running_loop()) == (42, None)
+    assert run_eagerly(answer(), asyncio.get_running_loop()) == (42, None)
 
 
 async def test_awaiting_what_is_ready_is_no_waiting() -> None:
@@ -36,7 +36,7 @@ async def test_awaiting_what_is_ready_is_no_waiting() -> None:
     async def answer() -> int:
         return await inner() + 1
 
-    assert start(answer(), asyncio.get_running_loop()) == (8, None)
+    assert run_eagerly(answer(), asyncio.get_running_loop()) == (8, None)
 
 
 async def test_what_goes_wrong_before_the_first_wait_is_raised_here_and_now() -> None:
@@ -44,7 +44,7 @@ async def test_what_goes_wrong_before_the_first_wait_is_raised_here_and_now() ->
         raise LookupError("at once")
 
     with pytest.raises(LookupError, match="at once"):
-        start(fail(), asyncio.get_running_loop())
+        run_eagerly(fail(), asyncio.get_running_loop())
 
 
 async def test_what_goes_wrong_after_the_first_wait_is_the_outcome_of_the_task() -> None:
@@ -52,7 +52,7 @@ async def test_what_goes_wrong_after_the_first_wait_is_the_outcome_of_the_task()
         await asyncio.sleep(0)
         raise LookupError("later")
 
-    result, task = start(fail(), asyncio.get_running_loop())
+    result, task = run_eagerly(fail(), asyncio.get_running_loop())
     assert result is None
     with pytest.raises(LookupError, match="later"):
         await outcome(task)
@@ -71,7 +71,7 @@ async def test_several_waits_of_different_kinds_go_on_in_order() -> None:
         heard += await asyncio.gather(asyncio.sleep(0, "third"), asyncio.sleep(0, "fourth"))
         return heard
 
-    _, task = start(answer(), loop)
+    _, task = run_eagerly(answer(), loop)
     assert task is not None
     loop.call_soon(first.set_result, "first")
     await asyncio.sleep(0)
@@ -86,7 +86,7 @@ async def test_what_was_waited_for_may_be_ready_before_the_task_first_runs() -> 
     async def answer() -> str:
         return await waited
 
-    _, task = start(answer(), loop)
+    _, task = run_eagerly(answer(), loop)
     waited.set_result("in between")
     assert await outcome(task) == "in between"
 
@@ -102,7 +102,7 @@ async def test_an_exception_waited_for_arrives_where_it_is_awaited() -> None:
             await asyncio.sleep(0)
             return "recovered"
 
-    _, task = start(answer(), loop)
+    _, task = run_eagerly(answer(), loop)
     waited.set_exception(LookupError())
     assert await outcome(task) == "recovered"
 
@@ -123,7 +123,7 @@ async def test_cancelling_the_task_cancels_what_it_waits_for_and_lets_it_clean_u
             await asyncio.sleep(0)
             seen.append("cleaned up")
 
-    _, task = start(answer(), loop)
+    _, task = run_eagerly(answer(), loop)
     assert task is not None
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -144,7 +144,7 @@ async def test_a_coroutine_cancelled_before_its_task_ever_ran_still_cleans_up() 
         finally:
             seen.append("cleaned up")
 
-    _, task = start(answer(), loop)
+    _, task = run_eagerly(answer(), loop)
     assert task is not None
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -164,7 +164,7 @@ async def test_a_cancellation_may_be_survived() -> None:
         await asyncio.sleep(0)
         return "stubborn"
 
-    _, task = start(answer(), loop)
+    _, task = run_eagerly(answer(), loop)
     assert task is not None
     await asyncio.sleep(0)
     task.cancel()
@@ -184,7 +184,7 @@ async def test_a_timeout_after_the_second_wait_works_as_in_any_task() -> None:
             return "in time"
         return "never"
 
-    _, task = start(answer(), asyncio.get_running_loop())
+    _, task = run_eagerly(answer(), asyncio.get_running_loop())
     waited.set_result(None)
     assert await outcome(task) == "in time"
 
@@ -199,8 +199,8 @@ async def test_two_that_wait_for_one_future_both_go_on() -> None:
     async def other() -> str:
         return await shared
 
-    _, one = start(answer(), loop)
-    _, another = start(answer(), loop)
+    _, one = run_eagerly(answer(), loop)
+    _, another = run_eagerly(answer(), loop)
     task = loop.create_task(other())
     loop.call_soon(shared.set_result, "heard")
     assert [await outcome(one), await outcome(another), await task] == ["heard"] * 3
@@ -214,7 +214,7 @@ async def test_after_its_first_wait_a_cancellation_reaches_what_is_waited_for_th
     async def answer() -> str:
         return await first + await second
 
-    _, pending = start(answer(), loop)
+    _, pending = run_eagerly(answer(), loop)
     assert pending is not None
     first.set_result("first")
     loop.call_later(0.01, pending.cancel)

@@ -7,8 +7,8 @@ import pytest
 
 from doorward.core.errors import ValidationFailed
 from doorward.http.client_address import Proxies
-from doorward.http.connection.express import ExpressLane, _is_bare
-from doorward.http.connection.head import judge
+from doorward.http.connection.express import FastPath, _is_bare
+from doorward.http.connection.head import check_framing
 from doorward.http.errors import BadRequest, NotFound
 from doorward.http.guard import HostAndOriginPolicy
 from doorward.http.registration import _is_own_host
@@ -32,8 +32,8 @@ HOST = (b"host", b"auth.example.org")
 )
 def test_TR1_a_body_has_one_transfer_coding(lines: list[bytes]) -> None:
     with pytest.raises(BadRequest):
-        judge("1.1", b"/auth", [HOST, *((b"transfer-encoding", line) for line in lines)])
-    assert judge("1.1", b"/auth", [HOST, (b"transfer-encoding", b"Chunked")])
+        check_framing("1.1", b"/auth", [HOST, *((b"transfer-encoding", line) for line in lines)])
+    assert check_framing("1.1", b"/auth", [HOST, (b"transfer-encoding", b"Chunked")])
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_BF7_only_a_client_that_cannot_be_told_is_warned_about(
 @pytest.mark.parametrize(("accept", "is_taken"), [(None, True), (b"*/*", True), (b"text/html", False)])
 def test_the_fast_way_takes_only_requests_that_accept_its_answer(accept: bytes | None, *, is_taken: bool) -> None:
     # Recognising asks for nothing, so there are no services.
-    lane = ExpressLane(FAST_PATH, cast("Services", None), Proxies(), HostAndOriginPolicy())
+    lane = FastPath(FAST_PATH, cast("Services", None), Proxies(), HostAndOriginPolicy())
     [(method, path)] = [place for place, endpoint in FAST_PATH.items() if endpoint.path == "/auth/verify"]
     head = [HOST, (b"content-type", b"application/json"), (b"content-length", b"20")]
-    recognised = lane.recognise(method, path, head + ([(b"accept", accept)] if accept else []))
+    recognised = lane.match(method, path, head + ([(b"accept", accept)] if accept else []))
     assert (recognised is not None) == is_taken
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from doorward.http.connection.express import ExpressLane
+from doorward.http.connection.express import FastPath
 from harness import PASSWORD, Service, Tenant, read_settings, running
 from rawhttp import Reply, Wire, request, wire
 
@@ -98,13 +98,13 @@ def assert_agreed(express: Reply, others: list[Reply]) -> None:
 def test_an_ordinary_question_takes_the_express_lane(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
     # The other tests here would prove nothing if both requests went the same way.
     taken: list[str] = []
-    real = ExpressLane.answer
+    real = FastPath.respond
 
-    def noting(self: ExpressLane, endpoint: object, *rest: object) -> object:
+    def noting(self: FastPath, endpoint: object, *rest: object) -> object:
         taken.append(endpoint.path)  # type: ignore[attr-defined]
         return real(self, endpoint, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ExpressLane, "answer", noting)
+    monkeypatch.setattr(FastPath, "respond", noting)
     for path in PATHS + LOGINS:
         known.ask(path, known.tenant.headers, b'{"token":"x"}')
         assert taken.count(path) == 1
@@ -349,13 +349,13 @@ def test_a_gateways_question_takes_the_express_lane(
     known: Known, gateway_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[str] = []
-    real = ExpressLane.answer
+    real = FastPath.respond
 
-    def noting(self: ExpressLane, endpoint: object, *rest: object) -> object:
+    def noting(self: FastPath, endpoint: object, *rest: object) -> object:
         taken.append(endpoint.path)  # type: ignore[attr-defined]
         return real(self, endpoint, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ExpressLane, "answer", noting)
+    monkeypatch.setattr(FastPath, "respond", noting)
     fields = {"X-Doorward-Key": gateway_key, "Authorization": f"Bearer {known.tokens['good']}"}
     _ask_for_gateway(known.service.port, fields)
     assert taken == [GATEWAY]

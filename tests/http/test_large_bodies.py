@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from doorward.http import guard
-from doorward.http.connection.door import Limits
+from doorward.http.connection.door import ConnectionLimits
 from doorward.http.large_bodies import BodyMemory
 from harness import Service, Tenant, TurnableClock, read_settings, running
 from inside import connections
@@ -67,7 +67,7 @@ def start(store: dict[str, str], tmp_path: Path) -> Iterator[Start]:
     """Start a service with limits and settings of one's own, on a turnable clock."""
     with ExitStack() as stack:
 
-        def start(limits: Limits | None = None, **more: str) -> Service:
+        def start(limits: ConnectionLimits | None = None, **more: str) -> Service:
             settings = read_settings(tmp_path, {**store, **more})
             return stack.enter_context(running(settings, TurnableClock(), limits))
 
@@ -215,7 +215,7 @@ def test_S3_a_tenant_leaves_memory_to_others(start: Start, size: int | None) -> 
 
 
 def test_S3_a_client_that_goes_away_leaves_its_memory_to_others(start: Start) -> None:
-    service = start(Limits(body_time=0.3))
+    service = start(ConnectionLimits(body_time=0.3))
     tenant = service.tenant()
     for ends in ("closes", "waits"):
         with wire(service.port) as line:

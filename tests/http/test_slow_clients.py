@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from doorward.http.connection.door import Limits
+from doorward.http.connection.door import ConnectionLimits
 from harness import Service, Tenant, read_settings, running
 from inside import connections, move_sessions_away
 from rawhttp import Reply, Wire, request, wire
 
 pytestmark = pytest.mark.one_setup
 
-QUICK = Limits(first_byte=0.3, head_time=0.3, body_time=0.3, handler_time=0.3, idle=0.3, linger=0.2)
+QUICK = ConnectionLimits(first_byte=0.3, head_time=0.3, body_time=0.3, handler_time=0.3, idle=0.3, linger=0.2)
 """A tick of the timer is a second, so everything slow has to be over a little more than that later."""
 LATEST = 10.0
 """Generous, because the machine may be busy; without a deadline these clients would hold on for a minute."""
@@ -106,7 +106,7 @@ def test_TR3_who_is_too_slow_is_cut_off(brisk: Service, name: str) -> None:
 
 
 def test_TR3_a_deadline_stands_behind_an_answer_that_came_meanwhile(store: dict[str, str], tmp_path: Path) -> None:
-    limits = Limits(head_time=0.3, idle=75.0)
+    limits = ConnectionLimits(head_time=0.3, idle=75.0)
     with running(read_settings(tmp_path, store), limits=limits) as service:
         tenant = service.tenant()
         move_sessions_away(service, 0.1)
@@ -172,7 +172,7 @@ def test_a_slow_answer_on_the_express_lane_is_a_503(store: dict[str, str], tmp_p
     with running(read_settings(tmp_path, store)) as service:
         # Registered without haste: on a busy machine a first connection to a store takes longer than the limit below.
         tenant = service.tenant("slow-answer@example.org")
-    with running(read_settings(tmp_path, store), limits=Limits(handler_time=1.0)) as service:
+    with running(read_settings(tmp_path, store), limits=ConnectionLimits(handler_time=1.0)) as service:
         move_sessions_away(service, 60)
         with wire(service.port) as connection:
             answer = connection.send(request("POST", "/auth/verify", tenant.headers, b'{"token":"x"}')).reply()

@@ -16,7 +16,7 @@ from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Caller
 from doorward.core.passwords import Hasher
 from doorward.core.user_transfer import UserRow, UserTransferService
-from doorward.http.connection.door import Limits
+from doorward.http.connection.door import ConnectionLimits
 from doorward.http.handlers import transfer
 from doorward.http.rows import write_lines
 from doorward.storage.accounts import RelationalAccountStore
@@ -417,7 +417,7 @@ def _fill(folder: Path, tenant: Tenant) -> None:
 
 @pytest.fixture
 def hasty(tmp_path: Path) -> Any:
-    with running(read_settings(tmp_path), limits=Limits(handler_time=1.5)) as service:
+    with running(read_settings(tmp_path), limits=ConnectionLimits(handler_time=1.5)) as service:
         tenant = fresh(service)
         _fill(tmp_path, tenant)
         yield service, tenant

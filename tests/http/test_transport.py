@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from doorward.http import guard
-from doorward.http.connection.door import Limits
+from doorward.http.connection.door import ConnectionLimits
 from harness import Service, Tenant, read_settings, running
 from inside import move_sessions_away, put, services
 from rawhttp import HungUpError, Reply, exchange, request, wire
@@ -766,7 +766,7 @@ def test_a_long_pipeline_is_no_long_head(guest: Guest) -> None:
 def test_OV5_more_than_a_pipeline_holds_is_not_executed_and_the_client_is_told_where_it_ended(
     store: dict[str, str], tmp_path: Path
 ) -> None:
-    with running(read_settings(tmp_path, store), limits=Limits(pipeline=5)) as service:
+    with running(read_settings(tmp_path, store), limits=ConnectionLimits(pipeline=5)) as service:
         guest = Guest(service, service.tenant(), "")
         logins = [f"user-{number}" for number in range(20)]
         with wire(service.port) as connection:

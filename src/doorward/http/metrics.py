@@ -23,7 +23,7 @@ from doorward import __version__
 from doorward.core.durations import BUCKETS, DurationHistogram
 from doorward.core.passwords import PasswordHasherPool
 from doorward.http.client_address import Network, Proxies, in_networks, open_to_all, parse_address
-from doorward.http.connection.door import Door
+from doorward.http.connection.door import ConnectionRegistry
 from doorward.http.errors import NotFound
 from doorward.http.watch import OK, RequestRecorder, RouteKey
 from doorward.http.wire import headers_by_name
@@ -85,7 +85,7 @@ class MetricSources:
     recorder: RequestRecorder
     passwords: PasswordHasherPool
     store_metrics: StoreMetrics
-    registries: Sequence[Door]
+    registries: Sequence[ConnectionRegistry]
     lines_lost: Callable[[], int]
 
 
@@ -240,7 +240,7 @@ class MetricsEndpoint:
         self,
         app: ASGIApp,
         metrics: Metrics,
-        listeners: Sequence[Door],
+        listeners: Sequence[ConnectionRegistry],
         white_list: Sequence[Network],
         proxies: Proxies,
     ) -> None:

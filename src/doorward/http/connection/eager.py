@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 
-class Pending(Protocol[Result_co]):
+class PendingResult(Protocol[Result_co]):
     """An outcome that is not there yet: what a task is to whom only these are of interest."""
 
     def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
@@ -27,7 +27,7 @@ class Pending(Protocol[Result_co]):
         ...
 
 
-class _Rest:
+class _Remainder:
     """The rest of a started coroutine, as something to await."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], waiting_for: Any) -> None:
@@ -50,11 +50,11 @@ class _Rest:
 
 
 async def _finish(coroutine: Coroutine[Any, Any, Result], waiting_for: Any) -> Result:
-    result: Result = await _Rest(coroutine, waiting_for)
+    result: Result = await _Remainder(coroutine, waiting_for)
     return result
 
 
-class _Waiting(Generic[Result]):
+class _SingleWait(Generic[Result]):
     """A coroutine that waits for a future, and probably for nothing else: a task would be half of what that costs."""
 
     __slots__ = ("_callback", "_coroutine", "_done", "_error", "_loop", "_result", "_waiting_for")
@@ -75,7 +75,7 @@ class _Waiting(Generic[Result]):
         self._callback: Callable[[Any], object] | None = None
         # So does a task say that it has seen what is awaited (asyncio.Future.__await__).
         waiting_for._asyncio_future_blocking = False  # noqa: SLF001 - what futures have it for
-        waiting_for.add_done_callback(self._go_on)
+        waiting_for.add_done_callback(self._resume)
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         self._callback = callback
@@ -93,7 +93,7 @@ class _Waiting(Generic[Result]):
             raise self._error
         return self._result
 
-    def _go_on(self, _waited_for: "asyncio.Future[Any]") -> None:
+    def _resume(self, _waited_for: "asyncio.Future[Any]") -> None:
         try:
             waiting_for = self._coroutine.send(None)
         except StopIteration as stop:
@@ -105,26 +105,26 @@ class _Waiting(Generic[Result]):
         else:
             task = self._loop.create_task(_finish(self._coroutine, waiting_for))
             self._waiting_for = task
-            task.add_done_callback(self._take)
+            task.add_done_callback(self._take_result)
             return
-        self._tell()
+        self._notify()
 
-    def _take(self, task: "asyncio.Task[Result]") -> None:
+    def _take_result(self, task: "asyncio.Task[Result]") -> None:
         try:
             self._result = task.result()
         except BaseException as error:  # noqa: BLE001 - likewise
             self._error = error
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._done = True
         if self._callback is not None:
             self._callback(self)
 
 
-def start(
+def run_eagerly(
     coroutine: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop
-) -> tuple[Result, None] | tuple[None, Pending[Result]]:
+) -> tuple[Result, None] | tuple[None, PendingResult[Result]]:
     """Run `coroutine` now. Returns its result, or what will have it, because it has to wait.
 
     Raises what the coroutine raises before it waits. Up to its second wait it runs outside any task, so it can say
@@ -135,5 +135,5 @@ def start(
     except StopIteration as stop:
         return stop.value, None
     if getattr(waiting_for, "_asyncio_future_blocking", None):
-        return None, _Waiting(coroutine, waiting_for, loop)
+        return None, _SingleWait(coroutine, waiting_for, loop)
     return None, loop.create_task(_finish(coroutine, waiting_for))

@@ -14,7 +14,7 @@ from time import perf_counter
 from doorward.core.errors import Refusal
 from doorward.http import errors
 from doorward.http.client_address import Proxies
-from doorward.http.connection.eager import Pending, start
+from doorward.http.connection.eager import PendingResult, run_eagerly
 from doorward.http.endpoints import Endpoint, respond
 from doorward.http.errors import DeadlineExceeded, InternalError
 from doorward.http.guard import MAX_BODY_BYTES, HostAndOriginPolicy, host_is_served, is_host
@@ -32,27 +32,25 @@ _ACCEPTED = frozenset({None, b"*/*", b"application/json"})
 
 
 @dataclass(frozen=True, slots=True)
-class ExpressLane:
+class FastPath:
     """Recognises ordinary questions by their head and answers them."""
 
     endpoints: Mapping[tuple[bytes, bytes], Endpoint]
     services: Services
     proxies: Proxies
-    rules: HostAndOriginPolicy
-    watch: RequestRecorder = field(default_factory=RequestRecorder)
-    _tallies: dict[str, Counter] = field(default_factory=dict)
+    policy: HostAndOriginPolicy
+    recorder: RequestRecorder = field(default_factory=RequestRecorder)
+    _counters: dict[str, Counter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make a tally for each endpoint, once."""
         for endpoint in self.endpoints.values():
-            if endpoint.path not in self._tallies:
-                self._tallies[endpoint.path] = self.watch.counter(
+            if endpoint.path not in self._counters:
+                self._counters[endpoint.path] = self.recorder.counter(
                     RouteKey(endpoint.method, endpoint.path, endpoint.fast_path)
                 )
 
-    def recognise(
-        self, method: bytes, target: bytes, headers: Headers
-    ) -> tuple[Endpoint, Mapping[bytes, bytes]] | None:
+    def match(self, method: bytes, target: bytes, headers: Headers) -> tuple[Endpoint, Mapping[bytes, bytes]] | None:
         """Return the endpoint and the headers by name if a request with this head may be answered here."""
         endpoint = self.endpoints.get((method, target))
         if endpoint is None:
@@ -73,16 +71,16 @@ class ExpressLane:
             and fields.get(b"content-type") in _TYPES
             and fields.get(b"accept") in _ACCEPTED
             and 0 < int(fields.get(b"content-length", 0)) <= MAX_BODY_BYTES
-            and host_is_served(fields[b"host"], self.rules.hosts)
+            and host_is_served(fields[b"host"], self.policy.hosts)
         )
 
-    def answer(
+    def respond(
         self, endpoint: Endpoint, call: Request, loop: asyncio.AbstractEventLoop
-    ) -> tuple[Response, None] | tuple[None, Pending[Response]]:
+    ) -> tuple[Response, None] | tuple[None, PendingResult[Response]]:
         """Return the answer, or what will have it where a store has to be waited for."""
-        return start(self._settle(endpoint, call), loop)
+        return run_eagerly(self._finish(endpoint, call), loop)
 
-    async def _settle(self, endpoint: Endpoint, call: Request) -> Response:
+    async def _finish(self, endpoint: Endpoint, call: Request) -> Response:
         began = perf_counter()
         outcome = OK
         try:
@@ -91,23 +89,23 @@ class ExpressLane:
             outcome, answer = refusal.code, error_response(refusal)
         except asyncio.CancelledError:
             # The protocol has lost its patience, and answers.
-            self._note(endpoint, errors.STATUS_OF[DeadlineExceeded], DeadlineExceeded.code, began, call)
+            self._record(endpoint, errors.STATUS_OF[DeadlineExceeded], DeadlineExceeded.code, began, call)
             raise
         except Exception:
             # The log has the id the client was given; the client is told nothing else.
             log.exception("a request failed", extra={"path": endpoint.path, "request_id": call.request_id})
             outcome, answer = InternalError.code, error_response(InternalError())
         if outcome is OK and answer.status is _OK:
-            tally = self._tallies[endpoint.path]
+            tally = self._counters[endpoint.path]
             tally.count = yes = tally.count + 1
             if yes % tally.sample_every == 0:
-                self.watch.record_sample(tally, perf_counter() - began, call)
+                self.recorder.record_sample(tally, perf_counter() - began, call)
         else:
-            self._note(endpoint, answer.status, outcome, began, call)
+            self._record(endpoint, answer.status, outcome, began, call)
         return answer
 
-    def _note(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, call: Request) -> None:
-        self.watch.record(self._tallies[endpoint.path].key, status, outcome, perf_counter() - began, call)
+    def _record(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, call: Request) -> None:
+        self.recorder.record(self._counters[endpoint.path].key, status, outcome, perf_counter() - began, call)
 
 
 def _is_bare(fields: Mapping[bytes, bytes]) -> bool:

@@ -8,10 +8,10 @@ from doorward.http.errors import BadHost, BadRequest, HttpVersionNotSupported
 from doorward.http.guard import is_host
 from doorward.http.wire import Headers
 
-_ONCE = (b"authorization", b"content-type", b"content-length", b"x-doorward-key")
+_SINGLE_HEADERS = (b"authorization", b"content-type", b"content-length", b"x-doorward-key")
 
 
-def judge(version: str, target: bytes, headers: Headers) -> Mapping[bytes, bytes]:
+def check_framing(version: str, target: bytes, headers: Headers) -> Mapping[bytes, bytes]:
     """Return the header fields by name; a Refusal for a head that another server could read differently."""
     if version not in {"1.1", "1.0"}:
         raise HttpVersionNotSupported
@@ -25,13 +25,13 @@ def judge(version: str, target: bytes, headers: Headers) -> Mapping[bytes, bytes
     ):
         raise BadRequest
     if not target.startswith(b"/"):
-        _judge_absolute(target, fields.get(b"host", b""))
-    if any(names.count(name) > 1 for name in _ONCE):
+        _check_absolute_target(target, fields.get(b"host", b""))
+    if any(names.count(name) > 1 for name in _SINGLE_HEADERS):
         raise BadRequest
     return fields
 
 
-def without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
+def without_upgrade_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
     """Return the head of a request without its offer to change the protocol, which a server may ignore.
 
     `Connection` may still name the missing field; that means nothing (RFC 9110, section 7.6.1).
@@ -48,7 +48,7 @@ def _check_host(version: str, host: bytes | None, count: int) -> None:
         raise BadHost
 
 
-def _judge_absolute(target: bytes, host: bytes) -> None:
+def _check_absolute_target(target: bytes, host: bytes) -> None:
     """RFC 9112, section 3.2.2: the authority of an absolute-form target has to be the one in Host."""
     try:
         url = httptools.parse_url(target)

@@ -9,8 +9,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from doorward.core.errors import Refusal
-from doorward.http.connection.door import Door
-from doorward.http.connection.head import judge, without_offer
+from doorward.http.connection.door import ConnectionRegistry
+from doorward.http.connection.head import check_framing, without_upgrade_offer
 from doorward.http.errors import (
     BadRequest,
     HeadersTooLarge,
@@ -19,22 +19,22 @@ from doorward.http.errors import (
     UriTooLong,
 )
 
-_PIECE: Final = 4096
+_CHUNK: Final = 4096
 _CHUNKED_PIECE: Final = 512
 _CHUNK_FRAMING: Final = 16
 """Bytes of a chunk beside its data that need no explanation: its size and two line ends."""
 
 
-class Intake(HttpToolsProtocol):
+class RequestParser(HttpToolsProtocol):
     """The incoming half of one connection. Whoever answers refuses what is objected to here, and keeps `due`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what uvicorn gives; the door comes from the application's lifespan."""
         super().__init__(*args, **kwargs)
-        self._door: Door = self.app_state["door"]
+        self._door: ConnectionRegistry = self.app_state["door"]
         self._limits = self._door.limits
         self._largest = self._limits.body
-        self.due = float("inf")
+        self.deadline = float("inf")
         self._closing = False
         self._stopped = False
         self._refusal: Refusal | None = None
@@ -68,7 +68,7 @@ class Intake(HttpToolsProtocol):
         self._fresh = False
         self._now = self.loop.time()
         try:
-            if len(data) > _PIECE or self._chunked:
+            if len(data) > _CHUNK or self._chunked:
                 self._feed_in_pieces(memoryview(data))
             else:
                 self._feed(data)
@@ -95,7 +95,7 @@ class Intake(HttpToolsProtocol):
         The parser has read its head and nothing behind it. A new one is given the same head without `Upgrade`, so the
         framing of the body is decided by the same rules as ever.
         """
-        head = without_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+        head = without_upgrade_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parser.feed_data(head)
@@ -107,15 +107,15 @@ class Intake(HttpToolsProtocol):
         """
         start = 0
         while start < len(data):
-            piece = data[start : start + (_CHUNKED_PIECE if self._chunked else _PIECE)]
+            piece = data[start : start + (_CHUNKED_PIECE if self._chunked else _CHUNK)]
             inside, body, chunks = self._chunked and self.cycle, self._body_size, self._chunks
             self._feed(piece)
             if inside and self._chunked and inside is self.cycle:
                 explained = self._body_size - body + _CHUNK_FRAMING * (self._chunks - chunks)
-                self._count_beside(max(0, len(piece) - explained))
+                self._count_framing(max(0, len(piece) - explained))
             start += len(piece)
 
-    def _count_beside(self, size: int) -> None:
+    def _count_framing(self, size: int) -> None:
         """Refuse too much beside the data of chunks.
 
         What follows the size of a chunk counts once data has followed too. Otherwise it is the trailer section, which
@@ -126,7 +126,7 @@ class Intake(HttpToolsProtocol):
             self._beside += self._unsettled
             self._unsettled = 0
         if self._beside > self._limits.extensions:
-            self._object(BadRequest())
+            self._reject(BadRequest())
 
     def _measure(self, data: bytes) -> None:
         """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
@@ -149,13 +149,13 @@ class Intake(HttpToolsProtocol):
         self._head_size = 0
         self._body_size = 0
         self._largest = self._limits.body
-        self.due = self._now + self._limits.head_time
+        self.deadline = self._now + self._limits.head_time
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request target."""
         self.url += url
         if len(self.url) > self._limits.target:
-            self._object(UriTooLong())
+            self._reject(UriTooLong())
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header line; a trailer is never taken for one (RFC 9110, section 6.5.1)."""
@@ -163,9 +163,9 @@ class Intake(HttpToolsProtocol):
             self.headers.append((name.lower(), value))
         self._head_size += len(name) + len(value)
         if self._head_size > self._limits.head or len(self.headers) > self._limits.lines:
-            self._object(HeadersTooLarge())
+            self._reject(HeadersTooLarge())
 
-    def _object(self, refusal: Refusal) -> NoReturn:
+    def _reject(self, refusal: Refusal) -> NoReturn:
         """Make the parser stop; `data_received` refuses."""
         self._refusal = refusal
         raise refusal
@@ -177,16 +177,16 @@ class Intake(HttpToolsProtocol):
         self.url, self.headers = url, headers
         self.scope["headers"] = headers
 
-    def _judge_head(self) -> None:
+    def _check_head(self) -> None:
         version = self.parser.get_http_version()
         try:
-            fields = judge(version, self.url, self.headers)
+            fields = check_framing(version, self.url, self.headers)
         except Refusal as refusal:
-            self._object(refusal)
+            self._reject(refusal)
         path = self.url.partition(b"?")[0]
         self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
         if int(fields.get(b"content-length", 0)) > self._largest:
-            self._object(PayloadTooLarge(many=self._largest > self._limits.body))
+            self._reject(PayloadTooLarge(many=self._largest > self._limits.body))
         if b"transfer-encoding" in fields:
             self._chunked = True
             self._beside = self._unsettled = 0
@@ -202,12 +202,12 @@ class Intake(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, up to the limit; read no further than an ordinary body before it is asked for."""
         self._chunk_begins = False
-        self._bound(body)
+        self._limit_body(body)
         super().on_body(body)
         if len(self.cycle.body) > self._limits.body:
             self.flow.pause_reading()
 
-    def _bound(self, body: bytes) -> None:
+    def _limit_body(self, body: bytes) -> None:
         self._body_size += len(body)
         if self._body_size > self._largest:
-            self._object(PayloadTooLarge(many=self._largest > self._limits.body))
+            self._reject(PayloadTooLarge(many=self._largest > self._limits.body))

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from doorward.http.connection.door import HANDSHAKE, Door
-from doorward.http.connection.eager import start
+from doorward.http.connection.door import HANDSHAKE, ConnectionRegistry
+from doorward.http.connection.eager import run_eagerly
 from doorward.http.connection.protocol import DoorwardProtocol
 
 log = logging.getLogger(__name__)
 
 _MOMENT, _PAUSE = 0.01, 0.2
-_SAY_EVERY = 10.0
+_LOG_EVERY = 10.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -32,9 +32,9 @@ class Handshake:
     """A connection during its TLS handshake, before its first request."""
 
     stream: socket.socket
-    due: float
+    deadline: float
 
-    def overdue(self) -> None:
+    def on_timeout(self) -> None:
         """Close the connection; the event loop has done so at its deadline, unless something went wrong."""
         self.evict()
 
@@ -66,14 +66,14 @@ class Listener:
 
     purpose: str
     sock: socket.socket
-    door: Door
-    spare: Door
+    registry: ConnectionRegistry
+    spare: ConnectionRegistry
     make: Callable[[], DoorwardProtocol]
     handshakes: set[Any]
     context: ssl.SSLContext | None = None
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _resume: asyncio.TimerHandle | None = None
-    _said: float = -_SAY_EVERY
+    _said: float = -_LOG_EVERY
 
     def start(self, backlog: int) -> None:
         """Listen, and accept connections from now on."""
@@ -100,26 +100,26 @@ class Listener:
         except OSError as error:
             # Anything else is about one client that is gone already (accept(2)).
             if error.errno in _EXHAUSTED:
-                self._make_room(error)
+                self._free_descriptors(error)
             return
         stream.setblocking(False)
         handshake = None
         if self.context is not None:
             now = self._loop.time()
-            handshake = Handshake(stream, now + 2 * self.door.limits.handshake)
-            if not self.door.enter(handshake, address[0], now):
-                self.door.leave(handshake)
+            handshake = Handshake(stream, now + 2 * self.registry.limits.handshake)
+            if not self.registry.register(handshake, address[0], now):
+                self.registry.unregister(handshake)
                 stream.close()
                 return
             self.handshakes.add(handshake)
-        start(self._connect(stream, self.context, handshake), self._loop)
+        run_eagerly(self._connect(stream, self.context, handshake), self._loop)
 
     async def _connect(
         self, stream: socket.socket, context: ssl.SSLContext | None, handshake: Handshake | None
     ) -> None:
         protocol = self.make()
         protocol.predecessor = handshake
-        patience = self.door.limits.handshake if context else None
+        patience = self.registry.limits.handshake if context else None
         try:
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
@@ -131,18 +131,18 @@ class Listener:
         # Failed handshakes are not logged: scanners cause them all the time.
         except ConnectionAbortedError:
             # The event loop raises this one when the handshake takes too long.
-            self.door.closed[HANDSHAKE] += handshake is not None
+            self.registry.closed[HANDSHAKE] += handshake is not None
         except OSError:
             pass
         finally:
             if handshake is not None:
-                self.door.leave(handshake)
+                self.registry.unregister(handshake)
                 self.handshakes.discard(handshake)
 
-    def _make_room(self, error: OSError) -> None:
+    def _free_descriptors(self, error: OSError) -> None:
         """Free a file descriptor by closing an idle connection, or wait for one; the client waits in the queue."""
         now = monotonic()
-        if now >= self._said + _SAY_EVERY:
+        if now >= self._said + _LOG_EVERY:
             self._said = now
             log.error(
                 "cannot accept connections: raise the limit on open files, or lower MAX_CONNECTIONS",

@@ -10,9 +10,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from doorward.core.errors import Refusal
 from doorward.http.connection.door import SILENT, SLOW, UNREAD, Connection
-from doorward.http.connection.eager import Pending
-from doorward.http.connection.intake import Intake
-from doorward.http.connection.unread import Unread
+from doorward.http.connection.eager import PendingResult
+from doorward.http.connection.intake import RequestParser
+from doorward.http.connection.unread import UnsentBytes
 from doorward.http.endpoints import Endpoint
 from doorward.http.errors import (
     BadRequest,
@@ -30,7 +30,7 @@ _UNREAD = RouteKey("other", "", "protocol")
 _NO_FIELDS: Mapping[bytes, bytes] = {}
 
 
-class _Waiting:
+class _UnansweredCycle:
     """Stands where uvicorn expects the cycle of a request that is not answered yet, so that others queue behind it."""
 
     # Nobody waits for the event of a request that has arrived as a whole, so one will do for all.
@@ -43,7 +43,7 @@ class _Waiting:
         self.keep_alive = keep_alive
 
 
-class DoorwardProtocol(Intake):
+class DoorwardProtocol(RequestParser):
     """One connection. `predecessor` is what it was registered as while its TLS handshake went on."""
 
     predecessor: Connection | None = None
@@ -51,15 +51,15 @@ class DoorwardProtocol(Intake):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what uvicorn gives."""
         super().__init__(*args, **kwargs)
-        self._lane = self._door.lane
+        self._lane = self._door.fast_path
         self._leaving = False
         self._express: Endpoint | None = None
         self._fields = _NO_FIELDS
         self._body: list[bytes] = []
-        self._task: Pending[Response] | None = None
+        self._task: PendingResult[Response] | None = None
         self._task_due = 0.0
         self._answering: RequestResponseCycle | None = None
-        self._unread: Unread | None = None
+        self._unread: UnsentBytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or say at once that there are too many."""
@@ -67,16 +67,16 @@ class DoorwardProtocol(Intake):
         now = self.loop.time()
         self.due = now + self._limits.first_byte
         if self.predecessor is not None:
-            self._door.leave(self.predecessor)
-        if not self._door.enter(self, self.client[0] if self.client else "", now):
-            if self._door.is_overrun():
+            self._door.unregister(self.predecessor)
+        if not self._door.register(self, self.client[0] if self.client else "", now):
+            if self._door.is_full():
                 self.evict()
             else:
                 self._refuse(TooManyConnections(retry_after=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection. What its last request changes, changes all the same."""
-        self._door.leave(self)
+        self._door.unregister(self)
         self._closing = True
         super().connection_lost(exc)
 
@@ -92,17 +92,17 @@ class DoorwardProtocol(Intake):
         self.due = self._now + self._limits.body_time
         parser = self.parser
         if parser.get_http_version() == "1.1" and self._may_answer_at_once():
-            recognised = self._lane.recognise(parser.get_method(), self.url, self.headers)
+            recognised = self._lane.match(parser.get_method(), self.url, self.headers)
             if recognised is not None:
                 self._largest = self._limits.body
                 self._express, self._fields = recognised
                 return
         if parser.should_upgrade():
             if parser.get_method() == b"CONNECT":
-                self._object(NotImplementedHere())
+                self._reject(NotImplementedHere())
             return
         self._begin_cycle()
-        self._judge_head()
+        self._check_head()
         super().on_headers_complete()
         self._handed = True
         if self._leaving:
@@ -122,7 +122,7 @@ class DoorwardProtocol(Intake):
         if self._express is None:
             super().on_body(body)
         else:
-            self._bound(body)
+            self._limit_body(body)
             self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -148,19 +148,19 @@ class DoorwardProtocol(Intake):
             required_permission=endpoint.permission,
             request_id=own_id.decode(),
         )
-        answer, task = self._lane.answer(endpoint, call, self.loop)
+        answer, task = self._lane.respond(endpoint, call, self.loop)
         if answer is not None:
             self._send(answer, own_id, keep_alive=keep_alive)
         elif task is not None:
             if endpoint.hashes_password:
                 self.due += self._limits.hash_queue_time
             self._task_due = self.due
-            waiting = _Waiting(keep_alive=keep_alive)
+            waiting = _UnansweredCycle(keep_alive=keep_alive)
             self.cycle = waiting  # type: ignore[assignment]
             self._task = task
             task.add_done_callback(partial(self._finish, own_id=own_id, waiting=waiting))
 
-    def _finish(self, task: Pending[Response], *, own_id: bytes, waiting: _Waiting) -> None:
+    def _finish(self, task: PendingResult[Response], *, own_id: bytes, waiting: _UnansweredCycle) -> None:
         # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
         self._task = None
         waiting.response_complete = True
@@ -181,9 +181,9 @@ class DoorwardProtocol(Intake):
         self.transport.write(serialize_with_id(answer, own_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
-        self._rest()
+        self._start_idle()
 
-    def _rest(self) -> None:
+    def _start_idle(self) -> None:
         """Wait for the next request; one that is arriving already keeps its deadline."""
         if not self._in_message or self._stopped:
             self.due = self.loop.time() + self._limits.idle
@@ -196,7 +196,7 @@ class DoorwardProtocol(Intake):
         super().on_response_complete()
         # The door looks after idle connections. Another timer would keep all of one that was reset until it ends.
         self._unset_keepalive_if_required()
-        self._rest()
+        self._start_idle()
         if self.pipeline:
             # Whoever sends faster than we answer is read no further: what waits here takes memory.
             self.flow.pause_reading()
@@ -222,19 +222,19 @@ class DoorwardProtocol(Intake):
         self._closing = True
         self.transport.abort()
 
-    def overdue(self) -> None:
+    def on_timeout(self) -> None:
         """Cut off what takes too long: an idle connection silently, a slow sender with 408, a slow answer with 503."""
         if self._closing:
             self.transport.abort()
         elif self._in_message and not self._stopped:
             self._door.closed[SLOW] += 1
             self._refuse(RequestTimeout())
-        elif (handler_due := self._handler_due()) > self.loop.time():
+        elif (handler_due := self._handler_deadline()) > self.loop.time():
             # `due` was of a request that came behind the one that is being answered, or of one with less time.
             self.due = handler_due
         elif self._task is not None:
             self._task.cancel()
-        elif self._is_read():
+        elif self._is_response_read():
             self.due = self.loop.time() + self._limits.handler_time
         elif not self._is_answered():
             # The guard's deadline has long answered; then it is the client who does not read.
@@ -244,7 +244,7 @@ class DoorwardProtocol(Intake):
             self._door.closed[SILENT] += self.is_silent()
             self.transport.close()
 
-    def _handler_due(self) -> float:
+    def _handler_deadline(self) -> float:
         """Return until when the request that is being answered may take; 0 where that is not for its handler to say."""
         if self._task is not None:
             return self._task_due
@@ -254,27 +254,27 @@ class DoorwardProtocol(Intake):
         # The guard answers first, so that the client gets its sentence.
         return until + 1 if until is not None and not self._is_answered() else 0.0
 
-    def _is_read(self) -> bool:
+    def _is_response_read(self) -> bool:
         """Tell whether a long answer is under way and its client has read some of it since this was asked last."""
         answering = self._answering
         if answering is None or not answering.response_started or answering.response_complete:
             return False
         # While writing is not paused, the next piece is being made, for which the guard has a deadline.
-        return self._unread is None or self._unread.shrinks()
+        return self._unread is None or self._unread.is_shrinking()
 
     def pause_writing(self) -> None:
         """Remember how much the client has still to read."""
         super().pause_writing()
-        self._unread = Unread(self.transport)
-        self._give_time()
+        self._unread = UnsentBytes(self.transport)
+        self._extend_deadline()
 
     def resume_writing(self) -> None:
         """Give a client that reads its long answer more time for the rest of it."""
         super().resume_writing()
         self._unread = None
-        self._give_time()
+        self._extend_deadline()
 
-    def _give_time(self) -> None:
+    def _extend_deadline(self) -> None:
         if self._answering is not None and not self._answering.response_complete and not self._in_message:
             self.due = max(self.due, self.loop.time() + self._limits.handler_time)
 
@@ -306,7 +306,7 @@ class DoorwardProtocol(Intake):
             stranger = UnparsedRequest(
                 own_id.decode(), self.client[0] if self.client else "", self.headers or (), self._lane.proxies
             )
-            self._lane.watch.record(_UNREAD, answer.status, refusal.code, 0.0, stranger)
+            self._lane.recorder.record(_UNREAD, answer.status, refusal.code, 0.0, stranger)
             self.transport.write(serialize_with_id(answer, own_id, self.server_state.default_headers, close=True))
         self.due = self.loop.time() + self._limits.linger
         if self.transport.can_write_eof():

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from doorward.http.connection.eager import Pending
-from doorward.http.connection.express import ExpressLane
+from doorward.http.connection.eager import PendingResult
+from doorward.http.connection.express import FastPath
 from doorward.http.endpoints import Endpoint
 from doorward.http.wire import Request, Response
 
@@ -18,7 +18,7 @@ from doorward.http.wire import Request, Response
 class Span(Protocol):
     """The span of one request."""
 
-    def answered(self, route: str, status: int) -> None:
+    def finish(self, route: str, status: int) -> None:
         """Say how it was answered; `route` is the template of the path, "" where there is none."""
         ...
 
@@ -32,14 +32,14 @@ class Tracer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TracedLane(ExpressLane):
+class TracedFastPath(FastPath):
     """The express lane, traced."""
 
     tracer: Tracer | None = None
 
-    def answer(
+    def respond(
         self, endpoint: Endpoint, call: Request, loop: asyncio.AbstractEventLoop
-    ) -> tuple[Response, None] | tuple[None, Pending[Response]]:
+    ) -> tuple[Response, None] | tuple[None, PendingResult[Response]]:
         """Return the task that will have the answer: which span is the current one is kept apart by task."""
         assert self.tracer  # noqa: S101 - a field after those that have defaults has to have one
         return None, loop.create_task(self._trace(self.tracer, endpoint, call))
@@ -47,17 +47,17 @@ class TracedLane(ExpressLane):
     async def _trace(self, tracer: Tracer, endpoint: Endpoint, call: Request) -> Response:
         with tracer.request(endpoint.method, call.headers) as span:
             try:
-                answer = await self._settle(endpoint, call)
+                answer = await self._finish(endpoint, call)
             except asyncio.CancelledError:
-                span.answered(endpoint.path, HTTPStatus.SERVICE_UNAVAILABLE)
+                span.finish(endpoint.path, HTTPStatus.SERVICE_UNAVAILABLE)
                 raise
-            span.answered(endpoint.path, answer.status.value)
+            span.finish(endpoint.path, answer.status.value)
             return answer
 
 
-def traced(lane: ExpressLane, tracer: Tracer) -> TracedLane:
+def traced(lane: FastPath, tracer: Tracer) -> TracedFastPath:
     """Return a lane that does what `lane` does, traced."""
-    return TracedLane(lane.endpoints, lane.services, lane.proxies, lane.rules, lane.watch, tracer=tracer)
+    return TracedFastPath(lane.endpoints, lane.services, lane.proxies, lane.policy, lane.recorder, tracer=tracer)
 
 
 class TracedApp:
@@ -83,4 +83,4 @@ class TracedApp:
         with self._tracer.request(scope["method"], dict(scope["headers"])) as span:
             await self._app(scope, receive, see)
             if status:
-                span.answered(scope.get("template", ""), status)
+                span.finish(scope.get("template", ""), status)

@@ -6,7 +6,7 @@ import sys
 import termios
 
 
-class Unread:
+class UnsentBytes:
     """Counts what is left of an answer while no more is written: a slow reader is told from one that does not read."""
 
     __slots__ = ("_left", "_transport")
@@ -16,7 +16,7 @@ class Unread:
         self._transport = transport
         self._left = self._count()
 
-    def shrinks(self) -> bool:
+    def is_shrinking(self) -> bool:
         """Tell whether the client has read some of it since this began, or was asked last."""
         before, self._left = self._left, self._count()
         return self._left < before
