@@ -21,7 +21,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from doorward.app import Parts, build
+from doorward.app import Overrides, build
 from doorward.core.passwords import Argon2Parameters
 from doorward.http.connection.door import ConnectionLimits
 from doorward.http.connection.protocol import DoorwardProtocol
@@ -89,7 +89,7 @@ class Service:
     _clients: list[httpx.Client] = field(default_factory=list)
 
     def start(self) -> Self:
-        parts = Parts(hashing=CHEAP, limits=self.limits)
+        parts = Overrides(hashing=CHEAP, limits=self.limits)
         if self.clock:
             parts = replace(parts, clock=self.clock, monotonic=self.clock.monotonic)
         self.app = build(self.settings, parts)

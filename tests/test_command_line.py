@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from doorward import __version__
 from doorward.cli import main
 from doorward.cli.serve import _welcome
-from doorward.serving import ports
+from doorward.serving import listener_configs
 from doorward.settings import Settings, describe
 from doorward.storage.sqlite import migrate
 from harness import KEY, serving
@@ -315,7 +315,7 @@ def banner(given: dict[str, str], folder: Path, capsys: pytest.CaptureFixture[st
     with contextlib.ExitStack() as stack:
         tls = {"HTTPS_CERT": "unused.pem", "JWT_KEY": KEY}
         settings = Settings.read({**tls, **given}, folder)
-        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in ports(settings)]
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in listener_configs(settings)]
         for listener in listeners:
             stack.enter_context(listener)
         _welcome(settings, listeners)

@@ -8,7 +8,7 @@ import pytest
 
 from doorward.app import build
 from doorward.core.passwords import Hasher, PasswordHasherPool
-from doorward.machine import cores
+from doorward.machine import available_cores
 from harness import read_settings
 
 HERE = len(os.sched_getaffinity(0))
@@ -97,11 +97,11 @@ def machine(folder: Path, files: Mapping[str, str]) -> Path:
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_container_s_limit_counts(tmp_path: Path, name: str) -> None:
     files, expected = MACHINES[name]
-    assert cores(machine(tmp_path, files)) == expected
+    assert available_cores(machine(tmp_path, files)) == expected
 
 
 def test_where_it_may_run_counts(tmp_path: Path) -> None:
-    assert cores(machine(tmp_path, {**UNLIMITED, f"{V2}/cpu.max": "6400000 100000\n"})) == HERE
+    assert available_cores(machine(tmp_path, {**UNLIMITED, f"{V2}/cpu.max": "6400000 100000\n"})) == HERE
 
 
 @pytest.mark.parametrize(("workers", "said", "threads"), [("1", "0", 7), ("4", "0", 1), ("16", "0", 1), ("1", "3", 3)])

@@ -43,9 +43,9 @@ from doorward.http.router import build_router
 from doorward.http.routes import FAST_PATH, PATHS
 from doorward.http.services import Descriptions, Services
 from doorward.http.watch import RequestRecorder
-from doorward.life import Chore, Life, attempt
-from doorward.machine import cores, possible_connections
-from doorward.master_keys import KeyFile, Presence
+from doorward.life import Lifespan, PeriodicTask, run_logged
+from doorward.machine import available_cores, possible_connections
+from doorward.master_keys import KeyFile, WorkerRegistration
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
 from doorward.settings.values import origin_of
@@ -63,7 +63,7 @@ _WATCH_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Overrides:
     """What tests turn or make cheap, and nothing else: the clocks, the cost of a hash, the sizes and times of HTTP."""
 
     clock: Clock = system_clock
@@ -72,18 +72,18 @@ class Parts:
     limits: ConnectionLimits | None = None
 
 
-def build(settings: Settings, parts: Parts | None = None, traces: Traces | None = None) -> ASGIApp:
+def build(settings: Settings, parts: Overrides | None = None, traces: Traces | None = None) -> ASGIApp:
     """Return the application. Its stores are opened when it starts and closed when it stops (ASGI lifespan).
 
     `traces` are made of every request, if given; they are sent until it stops.
     """
-    parts = parts or Parts()
+    parts = parts or Overrides()
     masters = {kid: key.encode() for kid, key in settings.with_master_key()}
     clock = parts.clock
     stores = select_stores(settings, clock, traces.store if traces else None)
     accounts = stores.accounts
     lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-    watch_clock = ClockStepDetector(clock, parts.monotonic, _clock_was_set)
+    watch_clock = ClockStepDetector(clock, parts.monotonic, _log_clock_step)
     codec = _codec(settings, masters, watch_clock)
     door = SessionService(stores.sessions, codec, clock, lifetimes)
     throttle = RateLimiter(
@@ -138,7 +138,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         public_url=settings.public_url or _own_url(settings),
         forward_auth_cookie=settings.forward_auth_cookie,
     )
-    rules = _rules(settings)
+    rules = _policy(settings)
     proxies = Proxies(settings.trusted_proxies)
     watch = RequestRecorder(settings.access_log)
     lane = FastPath(FAST_PATH, services, proxies, rules, watch)
@@ -157,7 +157,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         if metrics:
             metrics.tick(every=_TICK_SECONDS)
 
-    watch_keys, leave = _follow_keys(KeyFile.of(settings), codec, throttle)
+    watch_keys, leave = _follow_key_file(KeyFile.of(settings), codec, throttle)
 
     async def begin() -> None:
         await _open(stores, clock)
@@ -166,8 +166,8 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         watch_keys()
 
     async def end() -> None:
-        await attempt(lambda: activity.flush(everything=True))
-        await attempt(lambda: stores.probes.write(clock()))
+        await run_logged(lambda: activity.flush(everything=True))
+        await run_logged(lambda: stores.probes.write(clock()))
         leave()
         for one in doors:
             one.close()
@@ -175,15 +175,15 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         await _close(stores, traces)
 
     chores = (
-        Chore(_TICK_SECONDS, tick),
-        Chore(_TICK_SECONDS, _later(watch_clock.check)),
-        Chore(_FLUSH_SECONDS, activity.flush),
-        Chore(_URGENT_SECONDS, activity.flush_urgent),
-        Chore(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
-        Chore(_SWEEP_SECONDS, stores.index_logins),
-        Chore(_REST_SECONDS, passwords.release_memory),
-        Chore(_REST_SECONDS, body_memory.release),
-        Chore(_WATCH_SECONDS, _later(watch_keys)),
+        PeriodicTask(_TICK_SECONDS, tick),
+        PeriodicTask(_TICK_SECONDS, _background_task(watch_clock.check)),
+        PeriodicTask(_FLUSH_SECONDS, activity.flush),
+        PeriodicTask(_URGENT_SECONDS, activity.flush_urgent),
+        PeriodicTask(_SWEEP_SECONDS, _sweeping(stores, clock, watch_clock, settings.audit_retention)),
+        PeriodicTask(_SWEEP_SECONDS, stores.index_logins),
+        PeriodicTask(_REST_SECONDS, passwords.release_memory),
+        PeriodicTask(_REST_SECONDS, body_memory.release),
+        PeriodicTask(_WATCH_SECONDS, _background_task(watch_keys)),
     )
     router = build_router(
         services,
@@ -192,7 +192,7 @@ def build(settings: Settings, parts: Parts | None = None, traces: Traces | None 
         docs=settings.docs == "on",
         hash_queue_seconds=settings.hash_queue_timeout / 1000,
     )
-    router.lifespan_context = Life(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
+    router.lifespan_context = Lifespan(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router
     if metrics:
         inner = MetricsEndpoint(router, metrics, [apart], settings.metrics_white_list, proxies)
@@ -205,8 +205,8 @@ def from_environment() -> ASGIApp:
     prepare_to_serve()
     settings = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
-    logs.never_wait()
-    return build(settings, traces=tracing.start(telemetry()))
+    logs.log_in_background()
+    return build(settings, traces=tracing.start_tracing(telemetry()))
 
 
 def _sweeping(stores: Stores, clock: Clock, watch: ClockStepDetector, retention: int) -> Callable[[], Awaitable[None]]:
@@ -221,18 +221,18 @@ def _sweeping(stores: Stores, clock: Clock, watch: ClockStepDetector, retention:
 async def _open(stores: Stores, clock: Clock) -> None:
     await stores.open()
     await stores.accounts.forget_user_counts()
-    await attempt(lambda: _look_back(stores, clock))
+    await run_logged(lambda: _backfill_retired_key(stores, clock))
 
 
-async def _look_back(stores: Stores, clock: Clock) -> None:
+async def _backfill_retired_key(stores: Stores, clock: Clock) -> None:
     """Log whether the clock was set back while no process of the service ran; leave the time for the next start."""
     step = await stores.probes.claim_step(clock())
     if step:
-        _clock_was_set(-step)
+        _log_clock_step(-step)
     await stores.probes.write(clock())
 
 
-def _clock_was_set(by: int) -> None:
+def _log_clock_step(by: int) -> None:
     seconds = abs(by) / 1000
     if by < 0:
         log.warning("the clock was set back; stored times that lie ahead no longer count", extra={"seconds": seconds})
@@ -265,7 +265,7 @@ def _activity(stores: Stores, clock: Clock, codec: Codec) -> ActivityRecorder:
     return activity
 
 
-def _rules(settings: Settings) -> HostAndOriginPolicy:
+def _policy(settings: Settings) -> HostAndOriginPolicy:
     own_origins = [origin_of(settings.public_url)] if settings.public_url else []
     return HostAndOriginPolicy(
         frozenset(settings.allowed_hosts),
@@ -280,13 +280,13 @@ def _own_url(settings: Settings) -> str:
     return f"https://{settings.host}:{settings.https_port}"
 
 
-def _follow_keys(
+def _follow_key_file(
     file: KeyFile | None, codec: Codec, throttle: RateLimiter
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return what makes this worker work with the keys that its file holds now, and what ends its following."""
     if file is None:
-        return _nothing, _nothing
-    presence = Presence(file.folder)
+        return _no_reload, _no_reload
+    presence = WorkerRegistration(file.folder)
 
     def watch() -> None:
         keys = file.changed()
@@ -297,18 +297,18 @@ def _follow_keys(
         throttle.replace_keys(alias_keys(masters.values()))
         # With keys that are given, there need not be a folder of our own; then the log alone tells.
         with suppress(OSError) if file.given else nullcontext():
-            presence.say(keys)
+            presence.publish(keys)
         log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
 
     codec.on_unknown_key(watch)
-    return watch, presence.end
+    return watch, presence.close
 
 
-def _nothing() -> None:
+def _no_reload() -> None:
     """Follow nothing: the keys are given by JWT_KEY itself, which is read once."""
 
 
-def _later(chore: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def _background_task(chore: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
         chore()
 
@@ -348,4 +348,4 @@ def _limits(settings: Settings) -> ConnectionLimits:
 
 
 def _hash_threads(workers: int) -> int:
-    return max(1, (cores() - 1) // workers)
+    return max(1, (available_cores() - 1) // workers)

@@ -13,30 +13,30 @@ from doorward.core.errors import Refusal
 
 log = logging.getLogger(__name__)
 
-Doing = Callable[[], Awaitable[None]]
+TaskFunction = Callable[[], Awaitable[None]]
 
 
-class Chore(NamedTuple):
+class PeriodicTask(NamedTuple):
     """Something to do again and again, with so many seconds in between."""
 
     seconds: float
-    do: Doing
+    run: TaskFunction
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Lifespan:
     """How a process begins, what it does meanwhile, and how it ends. `state` is what connections are given (ASGI)."""
 
-    begin: Doing
-    chores: Sequence[Chore]
-    end: Doing
+    on_start: TaskFunction
+    tasks: Sequence[PeriodicTask]
+    on_stop: TaskFunction
     state: Mapping[str, Any]
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[Mapping[str, Any]]:
         """Begin, and end when the server does (ASGI lifespan)."""
-        await self.begin()
-        running = [asyncio.get_running_loop().create_task(_repeat(chore)) for chore in self.chores]
+        await self.on_start()
+        running = [asyncio.get_running_loop().create_task(_repeat(chore)) for chore in self.tasks]
         log.info("ready", extra={"pid": os.getpid()})
         try:
             yield self.state
@@ -45,18 +45,18 @@ class Life:
                 task.cancel()
             # What is under way ends before its stores are closed.
             await asyncio.gather(*running, return_exceptions=True)
-            await self.end()
+            await self.on_stop()
             log.info("stopped", extra={"pid": os.getpid()})
-            logs.write_what_waits()
+            logs.flush()
 
 
-async def _repeat(chore: Chore) -> None:
+async def _repeat(chore: PeriodicTask) -> None:
     while True:
         await asyncio.sleep(chore.seconds)
-        await attempt(chore.do)
+        await run_logged(chore.run)
 
 
-async def attempt(doing: Doing) -> None:
+async def run_logged(doing: TaskFunction) -> None:
     """Do something whose failure must not end anything else; it is in the log."""
     try:
         await doing()

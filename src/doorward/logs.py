@@ -23,10 +23,10 @@ _SECRET_NAMES = re.compile(
 _SECRET_TEXT = re.compile(
     r"eyJ[\w-]+\.[\w-]*\.?[\w-]*|\$(?:argon2\w*|2[abxy])\$\S+|dw_[\w-]{8,}|(?i:bearer|basic)\s+\S+|://[^/\s]+@"
 )
-_HIDDEN = "[hidden]"
+_REDACTED = "[hidden]"
 _KEPT_LINES = 10_000
 _LAST_SECONDS = 2.0
-_PATIENCE = 1000  # milliseconds
+_WRITE_TIMEOUT = 1000  # milliseconds
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -38,14 +38,14 @@ def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
 
 def _redacted(name: object, value: object) -> object:
     if _SECRET_NAMES.search(str(name)):
-        return _HIDDEN
+        return _REDACTED
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Mapping):
         return {str(key): _redacted(key, part) for key, part in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_redacted("", part) for part in value]
-    return _SECRET_TEXT.sub(_HIDDEN, value if isinstance(value, str) else repr(value))
+    return _SECRET_TEXT.sub(_REDACTED, value if isinstance(value, str) else repr(value))
 
 
 def escape(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -99,7 +99,7 @@ def configure(level: str, style: str) -> None:
     )
 
 
-class _Hand(logging.handlers.QueueHandler):
+class _DroppingQueueHandler(logging.handlers.QueueHandler):
     """Hands a line to the thread that writes; loses it where that cannot keep up."""
 
     lost = 0
@@ -108,21 +108,21 @@ class _Hand(logging.handlers.QueueHandler):
         try:
             super().enqueue(record)
         except queue.Full:
-            _Hand.lost += 1
+            _DroppingQueueHandler.lost += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         # Whole, because it stays in this process: what formats it wants the parts.
         return record
 
 
-class _Patient:
+class _TimeoutStream:
     """A file that is written to only while it takes something: who has stopped reading is waited for once."""
 
     def __init__(self, file: int) -> None:
         self._file = file
         self._poll = select.poll()
         self._poll.register(file, select.POLLOUT)
-        self._patience = _PATIENCE
+        self._patience = _WRITE_TIMEOUT
         self._cut = False
 
     def write(self, text: str) -> int:
@@ -133,7 +133,7 @@ class _Patient:
             if not self._poll.poll(self._patience):
                 self._patience = 0
                 raise BlockingIOError
-            self._patience = _PATIENCE
+            self._patience = _WRITE_TIMEOUT
             # A pipe that takes anything takes as much as this at once (POSIX: PIPE_BUF).
             left = left[os.write(self._file, left[: select.PIPE_BUF]) :]
             self._cut = bool(left)
@@ -158,7 +158,7 @@ class _Writer(logging.handlers.QueueListener):
 _WRITERS: list[_Writer] = []
 
 
-def never_wait() -> None:
+def log_in_background() -> None:
     """From now on write log lines in a thread of their own: a reader that has stopped holds up nothing else.
 
     Some thousand lines are kept for it; more are lost.
@@ -167,15 +167,15 @@ def never_wait() -> None:
     lines: queue.Queue[logging.LogRecord] = queue.Queue(_KEPT_LINES)
     for handler in root.handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.setStream(_Patient(handler.stream.fileno()))
+            handler.setStream(_TimeoutStream(handler.stream.fileno()))
     writer = _Writer(lines, *root.handlers)
-    root.handlers = [_Hand(lines)]
+    root.handlers = [_DroppingQueueHandler(lines)]
     writer.start()
     _WRITERS.append(writer)
     atexit.register(writer.stop)
 
 
-def write_what_waits() -> None:
+def flush() -> None:
     """Return when the lines that wait for their thread are written, or when that takes too long.
 
     For the end: uvicorn ends a process by the signal it was told to stop with, and then nothing else is done.
@@ -187,4 +187,4 @@ def write_what_waits() -> None:
 
 def lines_lost() -> int:
     """Return how many lines of this process were lost because the thread that writes them could not keep up."""
-    return _Hand.lost
+    return _DroppingQueueHandler.lost

@@ -11,7 +11,7 @@ SPARE_FILES = 256
 """Open files beside those of connections: stores, logs, libraries."""
 
 
-def cores(root: Path = _ROOT) -> int:
+def available_cores(root: Path = _ROOT) -> int:
     """Return how many cores this process may keep busy: those it may run on, and no more than its control groups allow.
 
     A part of a core is none, unless it is all there is: whoever counts on it is stopped in the middle of its work.
@@ -20,7 +20,7 @@ def cores(root: Path = _ROOT) -> int:
     return max(1, min([len(os.sched_getaffinity(0)), *map(int, _limits(root))]))
 
 
-def allow_files(wanted: int) -> None:
+def raise_file_limit(wanted: int) -> None:
     """Raise the limit of open files to `wanted`, as far as the hard limit permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -22,39 +22,39 @@ from doorward.settings.keys import Keys, given_keys, new_key, read_keys
 log = logging.getLogger(__name__)
 
 
-class CannotChange(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class KeyChangeRefused(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
     """The keys cannot be changed like this; the message says why, and never a key."""
 
 
 def fingerprint(keys: Keys) -> str:
     """Return what stands for keys in their order, and is no way to them."""
-    return hashlib.sha256("\n".join(f"{kid}:{mark(key)}" for kid, key in keys).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(f"{kid}:{key_id(key)}" for kid, key in keys).encode()).hexdigest()[:16]
 
 
-def mark(key: str) -> str:
+def key_id(key: str) -> str:
     """Return what stands for one key."""
     return hashlib.sha256(b"doorward/mark/" + key.encode()).hexdigest()[:12]
 
 
-def added(keys: Keys) -> Keys:
+def with_key_added(keys: Keys) -> Keys:
     """Return the keys with one more, which verifies only."""
     return (*keys, (str(max(int(kid) for kid, _ in keys) + 1), new_key()))
 
 
-def activated(keys: Keys, kid: str) -> Keys:
+def with_key_activated(keys: Keys, kid: str) -> Keys:
     """Return the keys with this one signing; CannotChange where it is none of them."""
     chosen = tuple(item for item in keys if item[0] == kid)
     if not chosen:
-        raise CannotChange(f"There is no key {kid}.")
+        raise KeyChangeRefused(f"There is no key {kid}.")
     return chosen + tuple(item for item in keys if item[0] != kid)
 
 
-def retired(keys: Keys, kid: str) -> Keys:
+def with_key_retired(keys: Keys, kid: str) -> Keys:
     """Return the keys without this one; CannotChange where it is none of them, or the one that signs."""
     if keys[0][0] == kid:
-        raise CannotChange(f"Key {kid} signs; activate another one first.")
+        raise KeyChangeRefused(f"Key {kid} signs; activate another one first.")
     if all(kid != known for known, _ in keys):
-        raise CannotChange(f"There is no key {kid}.")
+        raise KeyChangeRefused(f"There is no key {kid}.")
     return tuple(item for item in keys if item[0] != kid)
 
 
@@ -110,7 +110,7 @@ class KeyFile:
         return stat.st_ino, stat.st_ctime_ns, stat.st_size
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Let nobody else change the file meanwhile."""
         with (self.path.parent / f".{self.path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -142,10 +142,10 @@ def check_folder(settings: Settings) -> None:
     """CannotStart where workers could not say which keys they know, and have to."""
     file = KeyFile.of(settings)
     if file is not None and not file.given:
-        Presence(file.folder).check()
+        WorkerRegistration(file.folder).check()
 
 
-class Presence:
+class WorkerRegistration:
     """Says, as long as its process lives, which keys that process knows: a locked file, whose lock dies with it."""
 
     def __init__(self, folder: Path) -> None:
@@ -154,7 +154,7 @@ class Presence:
         self._file: IO[str] | None = None
         self._path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
 
-    def say(self, keys: Keys) -> None:
+    def publish(self, keys: Keys) -> None:
         """Say that these are the keys from now on."""
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ class Presence:
                 "runs Doorward."
             ) from error
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Be present no more."""
         if self._file is not None:
             self._path.unlink(missing_ok=True)
@@ -189,7 +189,7 @@ class Presence:
             self._file = None
 
 
-def present(folder: Path) -> Mapping[str, str]:
+def live_registrations(folder: Path) -> Mapping[str, str]:
     """Return, by process id, the fingerprint of the keys of every worker that lives."""
     found: dict[str, str] = {}
     for path in sorted((folder / "workers").glob("[0-9]*")):

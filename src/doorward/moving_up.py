@@ -29,11 +29,11 @@ _ENDED = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
 _GONE = ("user.delete", "key.revoke", "tenant.delete")
 
 
-class CannotMove(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class MigrationRefused(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
     """Nothing was carried anywhere; the message says why."""
 
 
-class Restored(NamedTuple):
+class RestoreResult(NamedTuple):
     """What a restore did: when the backup was taken, every tenant there was or is, and what stayed deleted."""
 
     taken_at: int
@@ -48,13 +48,13 @@ class BackupFile(NamedTuple):
     overwrite: bool = False
 
 
-async def size_of(place: Place, tables: Sequence[str]) -> int:
+async def count_rows(place: Place, tables: Sequence[str]) -> int:
     """Return how many rows there are in tables."""
     async with open_reader(place) as look:
         return sum([await look.count(table) for table in tables])
 
 
-async def move(source: Place, target: Place, step: Step) -> dict[str, TableChecksum]:
+async def copy_tables(source: Place, target: Place, step: Step) -> dict[str, TableChecksum]:
     """Make the target's tables those of the source, in one transaction, and prove it; return the sums.
 
     `step` is told of rows twice: when they are carried, and when they are proven to have arrived.
@@ -64,17 +64,21 @@ async def move(source: Place, target: Place, step: Step) -> dict[str, TableCheck
     async with open_reader(source) as here, open_writer(target) as there:
         strangers = await _ids(there, "tenants") - await _ids(here, "tenants")
         if strangers:
-            raise CannotMove(f"The target has {len(strangers)} tenants that the source has not; it is left as it is.")
+            raise MigrationRefused(
+                f"The target has {len(strangers)} tenants that the source has not; it is left as it is."
+            )
         for table in reversed(TABLES):
             await there.clear(table)
         sums = {table: await copy_table(here, there, table, step) for table in TABLES}
         for table, expected in sums.items():
             if await checksum(there, table, step) != expected:
-                raise CannotMove(f"The table {table} did not arrive as it was sent; the target is left as it was.")
+                raise MigrationRefused(
+                    f"The table {table} did not arrive as it was sent; the target is left as it was."
+                )
         return sums
 
 
-async def move_sessions(source: Place, here: SessionStore, there: SessionStore, now: int, step: Step) -> int:
+async def copy_sessions(source: Place, here: SessionStore, there: SessionStore, now: int, step: Step) -> int:
     """Open `there` every session that is live in the source, whose sessions are `here`; return how many there were.
 
     Those that are there of the same tenants end first, so that none comes back that a run before had carried, and that
@@ -93,15 +97,15 @@ async def move_sessions(source: Place, here: SessionStore, there: SessionStore, 
         async for row in look.rows("sessions"):
             batch.append(dict(zip(columns, row, strict=True)))
             if len(batch) == _TOGETHER:
-                carried += await _open_again(batch, here, there, policies, now)
+                carried += await _reopen_sessions(batch, here, there, policies, now)
                 step(len(batch))
                 batch = []
-        carried += await _open_again(batch, here, there, policies, now)
+        carried += await _reopen_sessions(batch, here, there, policies, now)
         step(len(batch))
     return carried
 
 
-async def _open_again(
+async def _reopen_sessions(
     rows: list[dict[str, Any]], here: SessionStore, there: SessionStore, policies: dict[str, SessionPolicy], now: int
 ) -> int:
     claimed = [SessionRef(row["id"], row["user_id"] or row["tenant_id"], SessionKind(row["kind"])) for row in rows]
@@ -120,7 +124,7 @@ async def _open_again(
     return len(live)
 
 
-async def back_up(
+async def write_backup_file(
     source: Place, target: BackupFile, *, schema: int, taken_at: int, passphrase: str | None, step: Step
 ) -> int:
     """Write a backup of the source as it is now, while it is written to; return the number of rows.
@@ -139,7 +143,7 @@ async def back_up(
         if target.overwrite:
             draft.replace(path)
         else:
-            _put(draft, path)
+            _replace_file(draft, path)
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
@@ -166,7 +170,7 @@ async def write_backup(source: Place, writer: Writer, step: Step) -> int:
     return count
 
 
-def _put(draft: Path, path: Path) -> None:
+def _replace_file(draft: Path, path: Path) -> None:
     """Give a file its name; FileExistsError where the name is taken."""
     try:
         path.hardlink_to(draft)
@@ -179,7 +183,7 @@ def _put(draft: Path, path: Path) -> None:
         draft.replace(path)
 
 
-async def restore(target: Place, path: Path, *, passphrase: str | None, step: Step) -> Restored:
+async def restore(target: Place, path: Path, *, passphrase: str | None, step: Step) -> RestoreResult:
     """Put a backup in place of what there is, in one transaction. Who was deleted since, stays deleted.
 
     Every session is gone after it, those of API keys too, which are to be opened anew. Of each audit trail the longer
@@ -193,22 +197,22 @@ async def restore(target: Place, path: Path, *, passphrase: str | None, step: St
             raise NotABackup(f"The backup has schema version {reader.header.schema}, this program knows {known}.")
         async with open_writer(target) as there:
             before = await _ids(there, "tenants")
-            trails = await _trails(there)
-            gone = await _gone(there)
+            trails = await _audit_chains(there)
+            gone = await _deleted_ids(there)
             for table in (*_ENDED, "api_keys", "users", "departed", "tenants"):
                 await there.clear(table)
-            sieve = _Sieve(there, trails, gone)
+            sieve = _RestoreFilter(there, trails, gone)
             read = 0
             for table, columns, rows in reader.frames(passphrase):
-                await there.add(table, columns, await sieve.passed(table, columns, rows))
+                await there.add(table, columns, await sieve.apply(table, columns, rows))
                 step(file.tell() - read)
                 read = file.tell()
             step(file.tell() - read)
             after = await _ids(there, "tenants")
-        return Restored(reader.header.taken_at, frozenset(before | after), sieve.stopped)
+        return RestoreResult(reader.header.taken_at, frozenset(before | after), sieve.stopped)
 
 
-class _Sieve:
+class _RestoreFilter:
     """Lets through what of a backup is not overtaken by what the target knows."""
 
     def __init__(self, there: TableWriter, trails: dict[str, int], gone: set[str]) -> None:
@@ -218,7 +222,7 @@ class _Sieve:
         self._taken: set[str] = set()
         self.stopped = 0
 
-    async def passed(self, table: str, columns: list[str], rows: list[Row]) -> list[Row]:
+    async def apply(self, table: str, columns: list[str], rows: list[Row]) -> list[Row]:
         if table == "audit_chains":
             return [row for row in rows if await self._is_longer(dict(zip(columns, row, strict=True)))]
         if table == "audit":
@@ -243,13 +247,13 @@ async def _ids(look: TableReader, table: str) -> set[str]:
     return {row[place] async for row in look.rows(table)}
 
 
-async def _trails(look: TableReader) -> dict[str, int]:
+async def _audit_chains(look: TableReader) -> dict[str, int]:
     columns = await look.columns("audit_chains")
     tenant, number = columns.index("tenant_id"), columns.index("number")
     return {row[tenant]: row[number] async for row in look.rows("audit_chains")}
 
 
-async def _gone(look: TableReader) -> set[str]:
+async def _deleted_ids(look: TableReader) -> set[str]:
     """Return the ids of tenants, users and API keys of which the target's audit trail says that they are no more."""
     place = (await look.columns("audit")).index("entry")
     gone = {row[0] async for row in look.rows("departed")}

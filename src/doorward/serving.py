@@ -23,7 +23,7 @@ from doorward.http.connection.listener import Listener
 from doorward.http.connection.maintenance import MaintenanceProtocol
 from doorward.http.connection.protocol import DoorwardProtocol
 from doorward.http.metrics import share
-from doorward.machine import SPARE_FILES, allow_files, possible_connections
+from doorward.machine import SPARE_FILES, possible_connections, raise_file_limit
 from doorward.settings import Settings
 from doorward.supervisor import Supervisor, Worker
 from doorward.tls import maintenance_context, public_context
@@ -37,7 +37,7 @@ _IDLE_SECONDS = 75
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
-class Port(NamedTuple):
+class ListenerConfig(NamedTuple):
     """Where to listen: the setting that says so, and what is spoken there."""
 
     setting: str
@@ -45,21 +45,21 @@ class Port(NamedTuple):
     purpose: str
 
 
-def ports(settings: Settings) -> list[Port]:
+def listener_configs(settings: Settings) -> list[ListenerConfig]:
     """Return where to listen, in the order of the sockets that `run` takes."""
     found = []
     if settings.http_server == "on":
-        found.append(Port("PORT", settings.port, "http"))
+        found.append(ListenerConfig("PORT", settings.port, "http"))
     if settings.https_server == "on":
-        found.append(Port("HTTPS_PORT", settings.https_port, "https"))
+        found.append(ListenerConfig("HTTPS_PORT", settings.https_port, "https"))
     if settings.maintain_tls_port is not None:
-        found.append(Port("MAINTAIN_TLS_PORT", settings.maintain_tls_port, "maintenance"))
+        found.append(ListenerConfig("MAINTAIN_TLS_PORT", settings.maintain_tls_port, "maintenance"))
     if settings.metrics_port is not None:
-        found.append(Port("METRICS_PORT", settings.metrics_port, "metrics"))
+        found.append(ListenerConfig("METRICS_PORT", settings.metrics_port, "metrics"))
     return found
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """Return the socket that the workers will accept on; OSError where it cannot be had."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -82,7 +82,7 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
 
     The sockets are those of `ports`, in its order.
     """
-    allow_files(settings.max_connections + SPARE_FILES)
+    raise_file_limit(settings.max_connections + SPARE_FILES)
     possible = possible_connections(settings.max_connections)
     if possible < settings.max_connections:
         log.warning(
@@ -91,17 +91,19 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
         )
     # uvicorn ends what it has to end and then lets the signal happen; to be asked to stop is no failure.
     signal.signal(signal.SIGTERM, _stopped)
-    config = Config("doorward.app:from_environment", settings)
+    config = WorkerConfig("doorward.app:from_environment", settings)
     if config.workers > 1:
         if settings.metrics_port is not None or settings.metrics_white_list:
             share()
         # A start waits for its database as long as the settings say.
         patience = settings.worker_start_timeout + settings.database_wait
-        supervisor = Supervisor(config, listeners, lambda: _begun(config, listeners), patience=patience)
+        supervisor = Supervisor(
+            config, listeners, lambda: _on_worker_start(config, listeners), response_timeout=patience
+        )
         supervisor.run()
         return not supervisor.failed
     try:
-        Server(config).run(sockets=listeners)
+        WorkerServer(config).run(sockets=listeners)
     except SystemExit as end:
         if end.code == STARTUP_FAILURE:
             return False
@@ -109,7 +111,7 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
     return True
 
 
-class Config(uvicorn.Config):
+class WorkerConfig(uvicorn.Config):
     """What a worker is started with. A worker whose supervisor is gone stops, so that the port is free for the next."""
 
     def __init__(self, app: Any, settings: Settings) -> None:
@@ -150,15 +152,15 @@ class Config(uvicorn.Config):
             sys.exit(STARTUP_FAILURE)
 
 
-class Server(uvicorn.Server):
+class WorkerServer(uvicorn.Server):
     """uvicorn's server with a listener for each purpose. On SIGHUP those that speak TLS read their certificates anew.
 
     A connection keeps the certificates it began with; nobody is turned away meanwhile.
     """
 
-    config: Config
+    config: WorkerConfig
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: WorkerConfig) -> None:
         """Listen, once started, on the sockets of `ports`."""
         super().__init__(config)
         # Connections and tasks are one; what differs is the headers that every answer has.
@@ -169,7 +171,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen."""
-        given = zip(ports(self.config.settings), sockets or [], strict=True)
+        given = zip(listener_configs(self.config.settings), sockets or [], strict=True)
         purposes = {port.purpose: listener for port, listener in given}
         try:
             contexts = _contexts(self.config.settings)
@@ -230,11 +232,11 @@ class _Worker(Worker):
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:
-            self._server = Server(self.config)  # type: ignore[arg-type]
+            self._server = WorkerServer(self.config)  # type: ignore[arg-type]
         return self._server
 
 
-def _begun(config: Config, listeners: list[socket.socket]) -> Worker:
+def _on_worker_start(config: WorkerConfig, listeners: list[socket.socket]) -> Worker:
     worker = _Worker(config, listeners)
     worker.start()
     return worker
@@ -242,7 +244,7 @@ def _begun(config: Config, listeners: list[socket.socket]) -> Worker:
 
 def _contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
     found = {}
-    for port in ports(settings):
+    for port in listener_configs(settings):
         if port.purpose == "https":
             found[port.purpose] = public_context(settings.https_cert, settings.https_key)
         if port.purpose == "maintenance":

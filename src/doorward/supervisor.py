@@ -51,7 +51,7 @@ class Worker(Process):
         return started
 
 
-def pause_after(failures: int) -> int:
+def restart_delay(failures: int) -> int:
     """Return how many seconds to wait after so many workers in a row that did not come to serve."""
     return int(min(_LONGEST_PAUSE, 2 ** (failures - 1)))
 
@@ -65,7 +65,12 @@ class Supervisor(Multiprocess):
     """
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], begin: Callable[[], Worker], *, patience: int
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        on_start: Callable[[], Worker],
+        *,
+        response_timeout: int,
     ) -> None:
         """Supervise as many workers as `config` says; `begin` starts one, which has `patience` seconds until it serves.
 
@@ -73,9 +78,9 @@ class Supervisor(Multiprocess):
         longer, since it imports and waits for stores, and competes for the CPU with the other workers.
         """
         super().__init__(config, sockets)
-        self._patience = patience
+        self._patience = response_timeout
         self.failed = False
-        self._begin = begin
+        self._begin = on_start
         self._all_served = False
         self._workers: list[Worker] = []
         # By place: how many in a row did not come to serve, and from when on the next is tried.
@@ -96,11 +101,11 @@ class Supervisor(Multiprocess):
                 if monotonic() >= self._tried_at[place]:
                     self._replace(place)
             elif not worker.process.is_alive():
-                self._bury(place, worker)
-            elif late := self._late(worker):
+                self._report_exit(place, worker)
+            elif late := self._is_unresponsive(worker):
                 # The end of a worker closes its pipe a moment before the process is over.
                 worker.process.join(_LAST_SECONDS)
-                self._bury(place, worker, late if worker.exitcode is None else 0)
+                self._report_exit(place, worker, late if worker.exitcode is None else 0)
             elif worker.served:
                 self._failures.pop(place, None)
         self._all_served = self._all_served or all(worker.served for worker in self._workers)
@@ -122,14 +127,14 @@ class Supervisor(Multiprocess):
             listener.close()
         super().terminate_all()
 
-    def _late(self, worker: Worker) -> int:
+    def _is_unresponsive(self, worker: Worker) -> int:
         """Return the seconds within which a worker should have answered, or served, and did not; 0 if it is in time."""
         if worker.served:
             seconds = self.config.timeout_worker_healthcheck
             return seconds if worker.serves(seconds) is None else 0
         return 0 if worker.serves(0) or monotonic() < worker.began + self._patience else self._patience
 
-    def _bury(self, place: int, worker: Worker, late: int = 0) -> None:
+    def _report_exit(self, place: int, worker: Worker, late: int = 0) -> None:
         """Remove a worker that exited, or did not answer within `late` seconds, and see to its successor."""
         worker.kill()
         worker.join()
@@ -146,7 +151,7 @@ class Supervisor(Multiprocess):
             self.should_exit.set()
         else:
             failures = self._failures[place] = self._failures.get(place, 0) + 1
-            pause = pause_after(failures)
+            pause = restart_delay(failures)
             self._tried_at[place] = monotonic() + pause
             event = f"worker did not serve within {late} s of its start" if late else "worker could not start"
             log.error("%s, trying again; the others go on", event, extra={**fields, "again_in_seconds": pause})

@@ -13,9 +13,9 @@ from doorward.http.connection.traced import Tracer
 
 log = logging.getLogger(__name__)
 
-_ASKING = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+_ENABLING_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-_SPOKEN = "http/protobuf"
+_SUPPORTED_PROTOCOL = "http/protobuf"
 
 
 class Traces(Tracer, Protocol):
@@ -31,16 +31,16 @@ class Traces(Tracer, Protocol):
         ...
 
 
-def start(variables: Mapping[str, str]) -> Traces | None:
+def start_tracing(variables: Mapping[str, str]) -> Traces | None:
     """Return what traces are made with, if the variables ask for them and the library is there; else None.
 
     Whatever is in the way is one line in the log and no more: the service serves without traces too.
     """
-    if not _wanted(variables):
+    if not _is_enabled(variables):
         return None
-    protocol = next((variables[name] for name in _PROTOCOLS if variables.get(name)), _SPOKEN)
+    protocol = next((variables[name] for name in _PROTOCOLS if variables.get(name)), _SUPPORTED_PROTOCOL)
     exporter = variables.get("OTEL_TRACES_EXPORTER") or "otlp"
-    if exporter != "otlp" or protocol != _SPOKEN:
+    if exporter != "otlp" or protocol != _SUPPORTED_PROTOCOL:
         log.warning("no traces: they can be sent with otlp over http/protobuf only")
         return None
     os.environ.update(variables)  # noqa: TID251 - the library reads nothing else
@@ -59,7 +59,7 @@ def start(variables: Mapping[str, str]) -> Traces | None:
         return None
 
 
-def _wanted(variables: Mapping[str, str]) -> bool:
+def _is_enabled(variables: Mapping[str, str]) -> bool:
     if variables.get("OTEL_SDK_DISABLED", "").lower() == "true" or variables.get("OTEL_TRACES_EXPORTER") == "none":
         return False
-    return any(variables.get(name) for name in _ASKING)
+    return any(variables.get(name) for name in _ENABLING_VARIABLES)

@@ -8,8 +8,8 @@ from doorward.core.clock import system_clock
 from doorward.core.ports import Clock
 from doorward.moving.importer import Importer
 from doorward.moving.redis_source import RedisSource
-from doorward.moving.report import Report
-from doorward.moving.terms import Choices, Target
+from doorward.moving.report import ImportReport
+from doorward.moving.terms import ImportOptions, ImportTarget
 from doorward.settings import Settings
 from doorward.stores import Stores, migrate, select_stores
 from predecessor import Predecessor
@@ -32,12 +32,14 @@ def with_stores(settings: Settings, work: Callable[[Stores], Awaitable[Result]])
     return asyncio.run(run())
 
 
-def bring_in(settings: Settings, predecessor: Predecessor, *, clock: Clock = system_clock, **chosen: Any) -> Report:
+def bring_in(
+    settings: Settings, predecessor: Predecessor, *, clock: Clock = system_clock, **chosen: Any
+) -> ImportReport:
     """Import everything from a predecessor's Redis."""
 
-    async def run(stores: Stores) -> Report:
+    async def run(stores: Stores) -> ImportReport:
         async with RedisSource(predecessor.url) as source:
-            target = Target(stores.accounts, stores.sessions, stores.imports)
-            return await Importer(source, target, clock, Choices(**chosen)).run()
+            target = ImportTarget(stores.accounts, stores.sessions, stores.imports)
+            return await Importer(source, target, clock, ImportOptions(**chosen)).run()
 
     return with_stores(settings, run)

@@ -19,7 +19,7 @@ from doorward.moving.others import django as django_system
 from doorward.moving.others import firebase, keycloak
 from doorward.moving.others import kratos as kratos_system
 from doorward.moving.others import supabase as supabase_system
-from doorward.moving.others.reading import UNREADABLE, LeftOut, Read
+from doorward.moving.others.reading import UNREADABLE, ParsedUser, SkippedEntry
 from doorward.settings import Settings
 from doorward.stores import Stores
 from harness import CHEAP, KEY, read_settings
@@ -237,9 +237,9 @@ def allauth(user: Any, email: Any, *, verified: Any) -> dict[str, Any]:
 def test_F14_django_allauth_says_which_addresses_were_verified(addresses: list[Any], expected: object) -> None:
     entries = [*addresses, django(5, "ann", "Ann@example.org")]
     read = django_system.open_file(entries).read
-    assert [read(one) for one in addresses] == [LeftOut("other_model")] * len(addresses)
+    assert [read(one) for one in addresses] == [SkippedEntry("other_model")] * len(addresses)
     found = read(entries[-1])
-    assert isinstance(found, Read)
+    assert isinstance(found, ParsedUser)
     assert found.row.get("emailVerified") is expected
 
 

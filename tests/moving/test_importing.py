@@ -15,7 +15,7 @@ from doorward.core.hash_formats import LEGACY
 from doorward.core.legacy_tokens import KEY_PREFIXES
 from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.ports import SessionRef
-from doorward.moving.report import MOST_NAMED, Report, Sort
+from doorward.moving.report import MAX_FINDINGS, FindingKind, ImportReport
 from doorward.settings import Settings
 from doorward.storage.database import Step
 from doorward.storage.sqlite import SqliteDatabase
@@ -85,8 +85,8 @@ def session(settings: Settings, name: str) -> Session | None:
     )
 
 
-def found(report: Report) -> dict[Sort, list[str]]:
-    return {sort: [one.name for one in report.named if one.sort is sort] for sort in report.findings}
+def found(report: ImportReport) -> dict[FindingKind, list[str]]:
+    return {sort: [one.name for one in report.named if one.kind is sort] for sort in report.findings}
 
 
 def test_the_dump_is_brought_in_whole_and_the_report_names_its_oddities(
@@ -106,10 +106,10 @@ def test_the_dump_is_brought_in_whole_and_the_report_names_its_oddities(
     }
     gone, replaced = "0e3d570b-0a8e-4738-95e9-89cdb5a5fe33", "806924da-59cb-4c60-9177-2a14599f8b1a"
     assert {sort: sorted(names) for sort, names in found(report).items()} == {
-        Sort.NO_HASH: ["broken60"],
-        Sort.UNUSUAL_HASH: ["erin@example.com"],
-        Sort.NAMELESS: ["undefined"],
-        Sort.ORPHAN_DROPPED: [
+        FindingKind.NO_HASH: ["broken60"],
+        FindingKind.UNUSUAL_HASH: ["erin@example.com"],
+        FindingKind.NAMELESS: ["undefined"],
+        FindingKind.ORPHAN_DROPPED: [
             f"{gone}d1795460363901",
             f"{replaced}before-overwrite1795460364147",
             f"{replaced}d1795460363224",
@@ -146,7 +146,7 @@ def test_a_second_run_changes_nothing_and_a_later_one_adds_what_is_new(
     clock.turn(seconds=3_600)
     report = bring_in(settings, predecessor, clock=clock)
     assert (report.counts["users known"], report.counts["sessions known"]) == (12, 16)
-    assert {sort: len(names) for sort, names in found(report).items()} == {Sort.HELD_BACK: 3}
+    assert {sort: len(names) for sort, names in found(report).items()} == {FindingKind.HELD_BACK: 3}
     assert not any(count for what, count in report.counts.items() if what.endswith("added"))
     assert everything(settings) == before
     one = DUMP["tenants"][0]["id"]
@@ -161,7 +161,7 @@ def test_a_second_run_changes_nothing_and_a_later_one_adds_what_is_new(
         there = session(settings, name)
         assert there
         assert (there.tenant_id, there.user_id, there.device_id) == (one, new, "d")
-    assert set(report.findings) == {Sort.HELD_BACK}
+    assert set(report.findings) == {FindingKind.HELD_BACK}
 
 
 def everything(settings: Settings) -> list[tuple[Any, ...]]:
@@ -209,7 +209,7 @@ def test_what_was_changed_here_wins_and_what_ended_here_does_not_come_back(
     assert user(settings, "deleted") is None
     assert tenant(settings, other) is None
     assert report.counts["sessions added"] == report.counts["users added"] == report.counts["tenants added"] == 0
-    held = found(report)[Sort.HELD_BACK]
+    held = found(report)[FindingKind.HELD_BACK]
     assert {"deleted", "other@example.org"} <= set(held)
     assert sum(name.endswith("d1700000000000") for name in held) == 2
 
@@ -246,8 +246,8 @@ def test_S15_T8_a_catch_up_follows_the_source_in_what_was_not_touched_here_and_t
     assert session(settings, second)
     assert session(settings, bystander)
     assert {sort: set(rows) for sort, rows in found(report).items()} == {
-        Sort.REPLACED: {"again"},
-        Sort.GONE: {names["out"], "gone"},
+        FindingKind.REPLACED: {"again"},
+        FindingKind.GONE: {names["out"], "gone"},
     }
     told = trail(settings, SHOP)[before[SHOP] :]
     # The batch in which "again" was read has an event of its own, without a subject.
@@ -281,7 +281,7 @@ def test_logins_that_differ_only_in_case_cannot_both_be_kept(
     report = bring_in(settings, predecessor, keep_orphans=keep)
     there = user(settings, "BOB")
     assert there
-    assert [there.login, *found(report)[Sort.LOGIN_CONFLICT]] in (["Bob", "bob"], ["bob", "Bob"])
+    assert [there.login, *found(report)[FindingKind.LOGIN_CONFLICT]] in (["Bob", "bob"], ["bob", "Bob"])
     alive = {login for login, name in names.items() if session(settings, name)}
     assert alive == ({"Bob", "bob"} if keep else {there.login})
 
@@ -298,7 +298,7 @@ def test_tenants_whose_address_is_taken_or_whose_record_is_lost_go_on_under_one_
     emails = sorted(there.email for one in (SHOP, same) if (there := tenant(settings, one)))
     assert len(emails) == 2
     assert [email for email in emails if email.endswith("@tenant.invalid")]
-    assert len(found(report)[Sort.TENANT_CONFLICT]) == 1
+    assert len(found(report)[FindingKind.TENANT_CONFLICT]) == 1
     for one in (lost, alone):
         there = tenant(settings, one)
         assert there
@@ -306,20 +306,20 @@ def test_tenants_whose_address_is_taken_or_whose_record_is_lost_go_on_under_one_
     assert user(settings, "theirs", lost)
 
 
-ODD: Mapping[str, tuple[dict[str, Any], Sort]] = {
-    "plain": ({"password": "p" * 60}, Sort.NO_HASH),
-    "no password": ({"password": ...}, Sort.NO_HASH),
-    "costly": ({"password": "$2a$31$" + HASH[7:]}, Sort.HOSTILE_HASH),
-    "cheap": ({"password": "$2a$03$" + HASH[7:]}, Sort.HOSTILE_HASH),
-    "other cost": ({"password": "$2a$12$" + HASH[7:]}, Sort.UNUSUAL_HASH),
-    "other kind": ({"password": "$2y$10$" + HASH[7:]}, Sort.UNUSUAL_HASH),
-    "large": ({"scope": "x" * 6_000}, Sort.LARGE_SCOPE),
-    "zero\u200bwidth": ({}, Sort.CANNOT_LOG_IN),
-    "l" * 257: ({}, Sort.CANNOT_LOG_IN),
-    "bob ": ({}, Sort.ODD_NAME),
-    "..": ({}, Sort.ODD_NAME),
-    "bo\u034fb": ({}, Sort.ODD_NAME),
-    "undefined": ({"login": ..., "email": ...}, Sort.NAMELESS),
+ODD: Mapping[str, tuple[dict[str, Any], FindingKind]] = {
+    "plain": ({"password": "p" * 60}, FindingKind.NO_HASH),
+    "no password": ({"password": ...}, FindingKind.NO_HASH),
+    "costly": ({"password": "$2a$31$" + HASH[7:]}, FindingKind.HOSTILE_HASH),
+    "cheap": ({"password": "$2a$03$" + HASH[7:]}, FindingKind.HOSTILE_HASH),
+    "other cost": ({"password": "$2a$12$" + HASH[7:]}, FindingKind.UNUSUAL_HASH),
+    "other kind": ({"password": "$2y$10$" + HASH[7:]}, FindingKind.UNUSUAL_HASH),
+    "large": ({"scope": "x" * 6_000}, FindingKind.LARGE_SCOPE),
+    "zero\u200bwidth": ({}, FindingKind.CANNOT_LOG_IN),
+    "l" * 257: ({}, FindingKind.CANNOT_LOG_IN),
+    "bob ": ({}, FindingKind.ODD_NAME),
+    "..": ({}, FindingKind.ODD_NAME),
+    "bo\u034fb": ({}, FindingKind.ODD_NAME),
+    "undefined": ({"login": ..., "email": ...}, FindingKind.NAMELESS),
 }
 
 
@@ -332,7 +332,7 @@ def test_odd_users_are_kept_and_named(settings: Settings, predecessor: Predecess
     assert found(report) == {sort: [login]}
     there = user(settings, login)
     assert there
-    assert bool(there.password_hash) == (sort not in {Sort.NO_HASH, Sort.HOSTILE_HASH})
+    assert bool(there.password_hash) == (sort not in {FindingKind.NO_HASH, FindingKind.HOSTILE_HASH})
     assert session(settings, name)
     assert "pppp" not in json.dumps(report.as_json())
 
@@ -362,7 +362,7 @@ def test_what_cannot_be_read_is_named_and_stops_nothing(settings: Settings, pred
     key, value = UNREADABLE[row]
     predecessor.keep(key, value)
     report = bring_in(settings, predecessor)
-    assert found(report) == {Sort.UNREADABLE: [key]}
+    assert found(report) == {FindingKind.UNREADABLE: [key]}
     assert user(settings, "alice")
     assert user(settings, "x") is None
 
@@ -373,7 +373,7 @@ def test_keys_and_values_of_other_programs_are_left_alone(settings: Settings, pr
     predecessor.redis.hset("auth_hash", "a", "b")
     predecessor.redis.set(b"auth_\xff\xfe", b"\xff\xfe")
     report = bring_in(settings, predecessor)
-    assert found(report) == {Sort.UNREADABLE: ["auth_\udcff\udcfe"]}
+    assert found(report) == {FindingKind.UNREADABLE: ["auth_\udcff\udcfe"]}
     json.dumps(report.as_json()).encode()
 
 
@@ -402,7 +402,7 @@ def test_TK17_a_users_session_has_an_end_and_a_tenants_has_none(
     assert ends[own] == 0
     assert ends[endless] == clock.now + 1_000_000
     assert clock.now + 590_000 < ends[brief] <= clock.now + 600_000
-    assert found(report) == {Sort.ENDLESS: [endless]}
+    assert found(report) == {FindingKind.ENDLESS: [endless]}
 
 
 def test_S15_sessions_of_deleted_users_are_not_opened(settings: Settings, predecessor: Predecessor) -> None:
@@ -410,7 +410,7 @@ def test_S15_sessions_of_deleted_users_are_not_opened(settings: Settings, predec
     live = keep_session(predecessor, keep_user(predecessor, "alice"))
     name = keep_session(predecessor, str(uuid4()))
     report = bring_in(settings, predecessor)
-    assert found(report) == {Sort.ORPHAN_DROPPED: [name]}
+    assert found(report) == {FindingKind.ORPHAN_DROPPED: [name]}
     assert session(settings, name) is None
     assert session(settings, live)
 
@@ -419,7 +419,7 @@ def test_sessions_of_deleted_users_can_be_let_go_on(settings: Settings, predeces
     keep_tenant(predecessor)
     name = keep_session(predecessor, str(uuid4()))
     report = bring_in(settings, predecessor, keep_orphans=True)
-    assert found(report) == {Sort.ORPHAN: [name]}
+    assert found(report) == {FindingKind.ORPHAN: [name]}
     assert session(settings, name)
 
 
@@ -480,10 +480,10 @@ def test_rows_are_written_in_batches(
 
 
 def test_a_report_names_only_so_many_of_a_sort() -> None:
-    report = Report()
-    for number in range(MOST_NAMED + 5):
-        report.find(Sort.ORPHAN, "", str(number))
-    assert (len(report.named), report.findings[Sort.ORPHAN]) == (MOST_NAMED, MOST_NAMED + 5)
+    report = ImportReport()
+    for number in range(MAX_FINDINGS + 5):
+        report.find(FindingKind.ORPHAN, "", str(number))
+    assert (len(report.named), report.findings[FindingKind.ORPHAN]) == (MAX_FINDINGS, MAX_FINDINGS + 5)
 
 
 @pytest.mark.parametrize("prefix", ["jincor_auth_", "auth_", "shop[1]*?^-\\", "jincor_auth_tenant:"])
@@ -514,7 +514,7 @@ def test_C2_a_catch_up_reads_the_older_keys_too(
     keep_user(predecessor, "new", registrationDate=clock())
     rename_keys(predecessor, "jincor_auth_")
     report = bring_in(settings, predecessor, clock=clock, catch_up=True)
-    assert {sort: set(gone) for sort, gone in found(report).items()} == {Sort.GONE: {"goes", names[0]}}
+    assert {sort: set(gone) for sort, gone in found(report).items()} == {FindingKind.GONE: {"goes", names[0]}}
     assert [bool(user(settings, login)) for login in ("stays", "goes", "new")] == [True, False, True]
     assert [bool(session(settings, name)) for name in names] == [False, True]
 
@@ -558,7 +558,7 @@ def test_C2_a_catch_up_with_one_source_leaves_the_users_of_another_alone(
     predecessor.redis.delete(f"jincor_auth_{other}:ancient")
     assert found(bring_in(settings, predecessor, clock=clock, prefix="auth_", catch_up=True)) == {}
     report = bring_in(settings, predecessor, clock=clock, prefix="jincor_auth_", catch_up=True)
-    assert found(report) == {Sort.GONE: ["ancient"]}
+    assert found(report) == {FindingKind.GONE: ["ancient"]}
 
 
 def test_C2_records_of_old_versions_have_no_dates_and_the_tenant_in_the_login(
@@ -582,5 +582,5 @@ def test_C2_records_of_old_versions_have_no_dates_and_the_tenant_in_the_login(
     rename_keys(predecessor, "jincor_auth_")
     report = bring_in(settings, predecessor, clock=clock, catch_up=True)
     # New users are found without a date to go by, and one that was deleted here stays deleted.
-    assert found(report) == {Sort.HELD_BACK: ["ann@example.org"]}
+    assert found(report) == {FindingKind.HELD_BACK: ["ann@example.org"]}
     assert [bool(user(settings, f"{name}@example.org")) for name in ("ann", "bob", "carol")] == [False, True, True]

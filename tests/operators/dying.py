@@ -17,7 +17,7 @@ from typing import Any
 
 import asyncpg
 
-from doorward.moving_up import move
+from doorward.moving_up import copy_tables
 from doorward.storage.carrying import TableChecksum, checksum
 from doorward.storage.postgres.address import Address
 from doorward.storage.tables import TABLES, open_reader
@@ -58,7 +58,7 @@ def main() -> None:
         child = os.fork()
         if not child:
             die_before(number)
-            asyncio.run(move(source, target, lambda _: None))
+            asyncio.run(copy_tables(source, target, lambda _: None))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         found = asyncio.run(sums(target))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.moving_up import BackupFile, back_up
+from doorward.moving_up import BackupFile, write_backup_file
 from doorward.storage.sqlite import connect
 from harness import PASSWORD, Service, Tenant, read_settings, running
 from operators.desk import Operator
@@ -276,7 +276,7 @@ def test_N9_a_file_that_appears_meanwhile_is_left_as_it_is(tmp_path: Path) -> No
     operator = Operator(tmp_path / "data", {})
     operator.do("migrate")
     file = tmp_path / "doorward.bak"
-    work = back_up(
+    work = write_backup_file(
         tmp_path / "data" / "doorward.db",
         BackupFile(file),
         schema=1,

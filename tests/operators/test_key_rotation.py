@@ -20,7 +20,14 @@ from doorward.core.model import Session, SessionKind
 from doorward.core.signing import new_session_id
 from doorward.core.tenant_settings import TenantSettings, encode_settings
 from doorward.core.tokens import Codec, TenantClaims
-from doorward.master_keys import CannotChange, activated, added, fingerprint, present, retired
+from doorward.master_keys import (
+    KeyChangeRefused,
+    fingerprint,
+    live_registrations,
+    with_key_activated,
+    with_key_added,
+    with_key_retired,
+)
 from faults.workers import workers_of
 from harness import KEY, PASSWORD, Process, serving
 from operators.desk import Operator
@@ -84,12 +91,12 @@ def test_KR5_nonsense_is_refused_without_another_look(header: bytes) -> None:
 
 
 def test_keys_are_added_last_activated_first_and_retired_never_while_they_sign() -> None:
-    two = added(OLD)
+    two = with_key_added(OLD)
     assert [kid for kid, _ in two] == ["1", "2"]
-    assert [kid for kid, _ in activated(two, "2")] == ["2", "1"]
-    assert retired(activated(two, "2"), "1") == (two[1],)
-    for change, number in ((retired, "1"), (retired, "7"), (activated, "7")):
-        with pytest.raises(CannotChange):
+    assert [kid for kid, _ in with_key_activated(two, "2")] == ["2", "1"]
+    assert with_key_retired(with_key_activated(two, "2"), "1") == (two[1],)
+    for change, number in ((with_key_retired, "1"), (with_key_retired, "7"), (with_key_activated, "7")):
+        with pytest.raises(KeyChangeRefused):
             change(two, number)
 
 
@@ -252,12 +259,12 @@ def test_KR6_a_worker_that_hangs_is_waited_for_until_its_successor_knows_the_key
     lines = (operator.folder / "master.key").read_text().split()
     keys = tuple((kid, key) for kid, _, key in (line.partition(":") for line in lines))
     assert len(keys) == 2
-    assert set(present(operator.folder).values()) == {fingerprint(keys)}
+    assert set(live_registrations(operator.folder).values()) == {fingerprint(keys)}
 
 
 @pytest.mark.slow
 def test_the_workers_that_live_say_what_they_know_and_the_dead_do_not(service: Process, operator: Operator) -> None:
-    known = present(operator.folder)
+    known = live_registrations(operator.folder)
     assert len(known) == 4
     [one] = set(known.values())
     lines = (operator.folder / "master.key").read_text().split()
@@ -265,6 +272,6 @@ def test_the_workers_that_live_say_what_they_know_and_the_dead_do_not(service: P
     assert "4 of 4" in operator.do("key", "list").stderr
     service.kill()
     deadline = time.monotonic() + 10
-    while present(operator.folder):
+    while live_registrations(operator.folder):
         assert time.monotonic() < deadline, "a worker that was killed is taken for alive"
         time.sleep(0.05)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from doorward.settings.keys import new_key
-from doorward.supervisor import pause_after
+from doorward.supervisor import restart_delay
 from faults.workers import workers_below, workers_of
 from harness import Process, serving
 
@@ -37,7 +37,7 @@ def lines(process: Process, event: str) -> list[dict[str, Any]]:
 
 
 def test_the_pauses_grow_to_a_minute() -> None:
-    assert [pause_after(failures) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert [restart_delay(failures) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 @pytest.mark.slow

@@ -212,7 +212,7 @@ def test_without_the_library_there_is_one_warning_and_no_traces(tmp_path: Path) 
 def test_there_are_no_traces_where_they_are_not_asked_for_or_cannot_be_sent(
     caplog: pytest.LogCaptureFixture, variables: dict[str, str], *, warned: bool
 ) -> None:
-    assert tracing.start(variables) is None
+    assert tracing.start_tracing(variables) is None
     assert [record.getMessage()[:9] for record in caplog.records] == ["no traces"] * warned
 
 

@@ -23,7 +23,7 @@ from doorward.cli.desk import (
 from doorward.cli.program import STANDARD_OUTPUT
 from doorward.core.clock import system_clock
 from doorward.core.operations import restored_event
-from doorward.moving_up import BackupFile, Restored, back_up, size_of, write_backup
+from doorward.moving_up import BackupFile, RestoreResult, count_rows, write_backup, write_backup_file
 from doorward.moving_up import restore as put_back
 from doorward.storage.backup import TABLES, NotABackup, Reader, Writer
 from doorward.storage.tables import TableCopyInterrupted
@@ -74,14 +74,14 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     if isinstance(place, Path) and not to_output and file.exists() and file.samefile(place):
         fail(f"{file} is the database itself; choose another name.")
     try:
-        with progress("Backing up", lambda: asyncio.run(size_of(place, TABLES))) as step:
+        with progress("Backing up", lambda: asyncio.run(count_rows(place, TABLES))) as step:
             if to_output:
                 writer = Writer(sys.stdout.buffer, schema=schema, taken_at=now, passphrase=passphrase)
                 rows = asyncio.run(write_backup(place, writer, step))
                 sys.stdout.flush()
             else:
                 target = BackupFile(file, overwrite=force)
-                work = back_up(place, target, schema=schema, taken_at=now, passphrase=passphrase, step=step)
+                work = write_backup_file(place, target, schema=schema, taken_at=now, passphrase=passphrase, step=step)
                 rows = asyncio.run(work)
     except FileExistsError:
         fail(f"{file} was created by another program meanwhile; it is left as it is.")
@@ -126,7 +126,7 @@ def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
     )
 
 
-async def _settle(desk: Desk, found: Restored) -> None:
+async def _settle(desk: Desk, found: RestoreResult) -> None:
     """End the sessions that lie outside the database, and let the API keys live again."""
     sessions = desk.stores.sessions
     for tenant_id in found.tenants:

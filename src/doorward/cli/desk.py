@@ -32,7 +32,7 @@ from doorward.core.tokens import Codec
 from doorward.core.user_passwords import UserPasswordService
 from doorward.core.user_transfer import UnverifiedTreatment
 from doorward.core.users import UserService
-from doorward.master_keys import CannotChange
+from doorward.master_keys import KeyChangeRefused
 from doorward.settings import Settings
 from doorward.storage.tables import TableCopyInterrupted
 from doorward.stores import Stores, migrate, select_stores
@@ -89,7 +89,7 @@ def explained(work: Callable[[], Result]) -> Result:
     """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
     try:
         return work()
-    except (CannotStart, CannotChange, UnknownTenant, TableCopyInterrupted) as reason:
+    except (CannotStart, KeyChangeRefused, UnknownTenant, TableCopyInterrupted) as reason:
         fail(str(reason))
     except ValidationFailed as refusal:
         fail("; ".join(fault.message for fault in refusal.field_errors))

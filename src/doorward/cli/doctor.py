@@ -19,7 +19,7 @@ from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.operations import NameSurvey, survey_names
 from doorward.core.passwords import Argon2Parameters, Hasher
-from doorward.machine import SPARE_FILES, cores
+from doorward.machine import SPARE_FILES, available_cores
 from doorward.settings import Settings
 from doorward.storage.database import ServerInfo
 from doorward.stores import open_to_others, read_only_database, schema_of, servers
@@ -188,9 +188,9 @@ def _hashing(settings: Settings) -> Finding:
 
 
 def _limits(settings: Settings) -> Iterator[Finding]:
-    many = settings.workers > cores()
+    many = settings.workers > available_cores()
     todo = "Set WORKERS to the cores at most." if many else ""
-    yield Finding("workers", "warn" if many else "ok", f"{settings.workers} on {cores()} cores.", todo)
+    yield Finding("workers", "warn" if many else "ok", f"{settings.workers} on {available_cores()} cores.", todo)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = settings.max_connections + SPARE_FILES
     few = hard != resource.RLIM_INFINITY and hard < wanted

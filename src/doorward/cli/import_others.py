@@ -15,7 +15,7 @@ from doorward.cli.rows import UnreadableRow, read_export
 from doorward.core.clock import system_clock
 from doorward.core.user_transfer import RejectedRow, RowStatus, UserRow
 from doorward.moving.others import django, firebase, keycloak, kratos, supabase
-from doorward.moving.others.reading import UNREADABLE, LeftOut, Read, System, Unreadable
+from doorward.moving.others.reading import UNREADABLE, ParsedUser, SkippedEntry, System, Unreadable
 from doorward.stores import Stores
 
 _SIGNS = {
@@ -163,15 +163,15 @@ def _rows(system: System, report: Report) -> Iterable[_Row]:
         try:
             if isinstance(entry, UnreadableRow):
                 raise Unreadable("The row is not valid JSON, or has another number of cells than there are columns")
-            found = entry if isinstance(entry, LeftOut) else system.read(entry)
-            if isinstance(found, Read):
+            found = entry if isinstance(entry, SkippedEntry) else system.read(entry)
+            if isinstance(found, ParsedUser):
                 # UnicodeEncodeError for lone surrogates, which JSON can spell and no store keeps.
                 json.dumps(found.row, ensure_ascii=False).encode()
         except UNREADABLE as error:
             sentence = str(error) if isinstance(error, Unreadable) else "The entry is none that this system writes"
             yield _Row(number, RejectedRow("unreadable_entry", sentence), [], named=name_of(entry))
             continue
-        if isinstance(found, LeftOut):
+        if isinstance(found, SkippedEntry):
             report.leave_out(found.code)
             continue
         user, parts = report.options.fitting.read(found.row)

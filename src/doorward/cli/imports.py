@@ -15,8 +15,8 @@ from doorward.cli.desk import example, progress, sentence_of
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.moving.importer import Importer
-from doorward.moving.report import Report
-from doorward.moving.terms import Choices, Target
+from doorward.moving.report import ImportReport
+from doorward.moving.terms import ImportOptions, ImportTarget
 from doorward.settings import Settings
 from doorward.stores import migrate, select_stores
 
@@ -67,7 +67,7 @@ def backend_auth(*, redis_url: str, dry_run: bool, orphans: str, as_json: bool, 
     """
     try:
         settings = _settings()
-        choices = Choices(lifetime=settings.jwt_key_exp, keep_orphans=orphans == "keep", **chosen)
+        choices = ImportOptions(lifetime=settings.jwt_key_exp, keep_orphans=orphans == "keep", **chosen)
         with tempfile.TemporaryDirectory() if dry_run else nullcontext() as folder:
             if folder:
                 settings = replace(settings, data_dir=folder, database_url="", redis_url="")
@@ -94,7 +94,7 @@ def _settings() -> Settings:
     return settings
 
 
-async def _run(settings: Settings, url: str, choices: Choices) -> Report:
+async def _run(settings: Settings, url: str, choices: ImportOptions) -> ImportReport:
     # It brings along half of what could be asked of a library; whoever serves has no use for it.
     from doorward.moving.redis_source import RedisSource  # noqa: PLC0415 - see above
 
@@ -105,20 +105,20 @@ async def _run(settings: Settings, url: str, choices: Choices) -> Report:
             keys = await source.size()
             # Every key is looked at twice: for users, and for sessions.
             with progress("Importing", lambda: 2 * keys) as advance:
-                target = Target(stores.accounts, stores.sessions, stores.imports)
+                target = ImportTarget(stores.accounts, stores.sessions, stores.imports)
                 return await Importer(source, target, system_clock, choices, advance).run()
         finally:
             await stores.close()
 
 
-def _tell(report: Report, *, dry_run: bool) -> None:
+def _tell(report: ImportReport, *, dry_run: bool) -> None:
     if dry_run:
         click.secho("A dry run: nothing was imported.", bold=True)
     for what, count in sorted(report.counts.items()):
         click.echo(f"{count:>10}  {what}")
     for sort, count in report.findings.items():
         click.secho(f"\n{count:>10}  {sort.name.lower()}: {sort.value}", bold=True)
-        named = [one for one in report.named if one.sort is sort]
+        named = [one for one in report.named if one.kind is sort]
         for one in named:
             click.echo(f"            {one.name!r}{f' of tenant {one.tenant}' if one.tenant else ''}")
         if count > len(named):

@@ -30,7 +30,15 @@ from doorward.core.operations import (
     longest_session_lifetime,
     signing_stopped_at,
 )
-from doorward.master_keys import KeyFile, activated, added, fingerprint, mark, present, retired
+from doorward.master_keys import (
+    KeyFile,
+    fingerprint,
+    key_id,
+    live_registrations,
+    with_key_activated,
+    with_key_added,
+    with_key_retired,
+)
 from doorward.settings import Settings
 from doorward.settings.keys import Keys, new_key
 from doorward.stores import migrate, read_only_database, schema_of
@@ -53,27 +61,27 @@ def list_keys(*, as_json: bool) -> None:
     file = KeyFile.of(settings)
     show(
         (
-            {"number": kid, "use": "verifies" if place else "signs and verifies", "mark": mark(secret)}
+            {"number": kid, "use": "verifies" if place else "signs and verifies", "mark": key_id(secret)}
             for place, (kid, secret) in enumerate(keys)
         ),
         as_json=as_json,
     )
     if file is not None:
-        known = list(present(file.folder).values())
+        known = list(live_registrations(file.folder).values())
         done(f"{known.count(fingerprint(keys))} of {len(known)} running workers work with exactly these.")
 
 
 @key.command(epilog=example("doorward key add"))
 def add() -> None:
     """Add a new key that verifies only: the first step of a rotation."""
-    _change(added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
+    _change(with_key_added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
 
 
 @key.command(epilog=example("doorward key activate 2"))
 @click.argument("number")
 def activate(*, number: str) -> None:
     """Let a key that every worker knows sign from now on: the second step. Tokens of the one before still hold."""
-    before = _change(lambda keys: activated(keys, number), lambda at, *_: [key_activated_event(at, number)])
+    before = _change(lambda keys: with_key_activated(keys, number), lambda at, *_: [key_activated_event(at, number)])
     if before[0][0] != number:
         _say_how_long_it_is_needed(before)
 
@@ -84,7 +92,7 @@ def activate(*, number: str) -> None:
 def retire(*, number: str, yes: bool) -> None:
     """Remove a key: the last step. Every token that was signed with it is worth nothing at once."""
     settings = explained(read_settings)
-    explained(lambda: retired(settings.with_master_key(create=False), number))
+    explained(lambda: with_key_retired(settings.with_master_key(create=False), number))
     question = f"End every session whose token was signed with key {number}?"
     if (until := _needed_until(number)) is not None:
         warning = f"Key {number} is needed until {moment(until)}: users' sessions that it signed may last as long."
@@ -92,7 +100,7 @@ def retire(*, number: str, yes: bool) -> None:
             click.secho(warning, err=True, fg="yellow")
         question = f"{warning} {question}"
     confirmed(question, yes=yes)
-    _change(lambda keys: retired(keys, number), lambda at, *_: [key_retired_event(at, number)])
+    _change(lambda keys: with_key_retired(keys, number), lambda at, *_: [key_retired_event(at, number)])
 
 
 @key.command(epilog=example("doorward key rotate\ndoorward key rotate --now --yes"))
@@ -108,13 +116,13 @@ def rotate(*, now: bool, yes: bool) -> None:
         confirmed("End every session of every tenant and user?", yes=yes)
         _change(_replaced, _replacement_events)
         return
-    _change(added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
+    _change(with_key_added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
     settings = explained(read_settings)
     file = KeyFile.of(settings)
     if file is None or file.given:
         return
     newest = max((kid for kid, _ in explained(lambda: settings.with_master_key(create=False))), key=int)
-    before = _change(lambda keys: activated(keys, newest), lambda at, *_: [key_activated_event(at, newest)])
+    before = _change(lambda keys: with_key_activated(keys, newest), lambda at, *_: [key_activated_event(at, newest)])
     _say_how_long_it_is_needed(before)
 
 
@@ -200,7 +208,7 @@ def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys
     # Without a database nothing is changed, since it could not be noted.
     explained(lambda: migrate(settings, create=False))
     try:
-        with file.held():
+        with file.locked():
             before = explained(file.read)
             after = explained(lambda: change(before))
             file.write(after)
@@ -239,7 +247,7 @@ def _wait(file: KeyFile, keys: Keys) -> list[str]:
     """Wait until every live worker works with the keys; return those that do not."""
     wanted, deadline = fingerprint(keys), monotonic() + _PATIENCE
     while True:
-        late = [pid for pid, known in present(file.folder).items() if known != wanted]
+        late = [pid for pid, known in live_registrations(file.folder).items() if known != wanted]
         if not late or monotonic() > deadline:
             return late
         sleep(_POLL)

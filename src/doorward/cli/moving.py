@@ -7,7 +7,7 @@ import click
 
 from doorward.cli.desk import as_json, done, example, explained, fail, progress, read_settings, show
 from doorward.core.clock import system_clock
-from doorward.moving_up import CannotMove, move, move_sessions, size_of
+from doorward.moving_up import MigrationRefused, copy_sessions, copy_tables, count_rows
 from doorward.settings import Settings
 from doorward.storage.tables import TABLES, TableCopyInterrupted
 from doorward.stores import database_of, select_stores
@@ -71,9 +71,9 @@ def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
     source, target = database_of(here), database_of(there)
     try:
         # Every row is carried, and then looked at once more where it arrived.
-        with progress("Carrying", lambda: 2 * asyncio.run(size_of(source, TABLES)), quiet=as_json) as step:
-            sums = asyncio.run(move(source, target, step))
-    except CannotMove as reason:
+        with progress("Carrying", lambda: 2 * asyncio.run(count_rows(source, TABLES)), quiet=as_json) as step:
+            sums = asyncio.run(copy_tables(source, target, step))
+    except MigrationRefused as reason:
         fail(str(reason))
     except TableCopyInterrupted as reason:
         fail(f"{reason} {_BEGIN_ANEW}")
@@ -91,13 +91,13 @@ def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
 
 async def _carry_sessions(here: Settings, there: Settings, *, quiet: bool) -> int:
     source, target = select_stores(here), select_stores(there)
-    size = await size_of(database_of(here), ("sessions",))
+    size = await count_rows(database_of(here), ("sessions",))
     await source.open()
     try:
         await target.open()
         try:
             with progress("Carrying sessions", lambda: size, quiet=quiet) as step:
-                return await move_sessions(database_of(here), source.sessions, target.sessions, system_clock(), step)
+                return await copy_sessions(database_of(here), source.sessions, target.sessions, system_clock(), step)
         finally:
             await target.close()
     finally:

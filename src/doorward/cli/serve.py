@@ -41,7 +41,7 @@ def serve() -> None:
         sys.exit(1)
     for file in open_to_others(settings):
         log.warning("other users can read the database", extra={"file": str(file), "remedy": f"chmod 600 {file}"})
-    listeners = [_bind(settings, port) for port in serving.ports(settings)]
+    listeners = [_bind(settings, port) for port in serving.listener_configs(settings)]
     try:
         _welcome(settings, listeners)
     except OSError:
@@ -53,9 +53,9 @@ def serve() -> None:
         click.echo("Stopped.", err=True)
 
 
-def _bind(settings: Settings, port: serving.Port) -> socket.socket:
+def _bind(settings: Settings, port: serving.ListenerConfig) -> socket.socket:
     try:
-        return serving.bind(settings.host, port.number)
+        return serving.bind_socket(settings.host, port.number)
     except OSError as error:
         why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
         place = f"HOST and {port.setting}: {settings.host}:{port.number}"
@@ -68,7 +68,7 @@ def _welcome(settings: Settings, listeners: list[socket.socket]) -> None:
     shown = "127.0.0.1" if host in {"0.0.0.0", "[::]"} else host  # noqa: S104 - compared, not bound
     (first, url), *others = [
         (port.purpose, f"{_SCHEMES[port.purpose]}://{shown}:{listener.getsockname()[1]}")
-        for port, listener in zip(serving.ports(settings), listeners, strict=True)
+        for port, listener in zip(serving.listener_configs(settings), listeners, strict=True)
     ]
     key = "JWT_KEY" if settings.jwt_key else str(Path(settings.data_dir) / "master.key")
     click.secho(f"Doorward {__version__}", bold=True)

@@ -25,7 +25,7 @@ from doorward.core.identity import (
 )
 from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.signing import spell
-from doorward.moving.report import Sort
+from doorward.moving.report import FindingKind
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
     key: str
     value: str
-    lives: int | None
+    ttl: int | None
 
 
 class _Tenant(msgspec.Struct, frozen=True):
@@ -64,11 +64,11 @@ class Unreadable(Exception):  # noqa: N818 - it is a verdict on a row
     """A row is not what the source keeps."""
 
 
-class Read(NamedTuple):
+class ParsedRow(NamedTuple):
     """An account, and what is to be said of it."""
 
     account: Tenant | User
-    remarks: tuple[Sort, ...]
+    remarks: tuple[FindingKind, ...]
 
 
 def is_session(value: str) -> bool:
@@ -76,7 +76,7 @@ def is_session(value: str) -> bool:
     return _UUID.fullmatch(value) is not None
 
 
-def begun_at(key: str) -> int | None:
+def session_start(key: str) -> int | None:
     """Return when the session of this key began, None where the key cannot be a session's."""
     digits = key[-_DIGITS:]
     return int(digits) if len(digits) == _DIGITS and digits.isascii() and digits.isdecimal() else None
@@ -102,7 +102,7 @@ def is_untouched(user: User) -> bool:
     return user.version == 1 and user.password_hash.startswith(LEGACY)
 
 
-def read_tenant(row: Row, now: int) -> Read:
+def read_tenant(row: Row, now: int) -> ParsedRow:
     """Return the tenant of a row; the source does not say when it was created. Unreadable."""
     try:
         record = msgspec.json.decode(row.value, type=_Tenant)
@@ -111,10 +111,10 @@ def read_tenant(row: Row, now: int) -> Read:
     _refuse(record.id, record.email)
     secret, remarks = _secret(record.passwordHash)
     remarks = (*remarks, *_name_remarks(record.email, existing_email_violations, email_violations))
-    return Read(Tenant(record.id, record.email, secret, credentials=1, created_at=now), remarks)
+    return ParsedRow(Tenant(record.id, record.email, secret, credentials=1, created_at=now), remarks)
 
 
-def read_user(row: Row, prefix: str) -> Read:
+def read_user(row: Row, prefix: str) -> ParsedRow:
     """Return the user of a row. Unreadable.
 
     Where the record has the login with the tenant in front, as in old versions, or has none, the login is the one in
@@ -134,10 +134,10 @@ def read_user(row: Row, prefix: str) -> Read:
     _refuse(record.id, login, email, company or "", sub)
     secret, remarks = _secret(record.password)
     if record.login is UNSET:
-        remarks = (*remarks, Sort.NAMELESS)
+        remarks = (*remarks, FindingKind.NAMELESS)
     remarks = (*remarks, *_name_remarks(login, text_violations, login_violations))
     if scope is not None and len(scope.encode()) > _SCOPE_BYTES:
-        remarks = (*remarks, Sort.LARGE_SCOPE)
+        remarks = (*remarks, FindingKind.LARGE_SCOPE)
     user = User(
         id=record.id,
         tenant_id=tenant_id,
@@ -151,13 +151,13 @@ def read_user(row: Row, prefix: str) -> Read:
         registration_date=record.registrationDate,
         last_activity=record.lastActivity,
     )
-    return Read(user, remarks)
+    return ParsedRow(user, remarks)
 
 
 def read_session(row: Row, prefix: str, now: int) -> Session:
     """Return the session of a row; a user's is of no tenant yet. Unreadable."""
     name = row.key.removeprefix(prefix)
-    owner, device, began = name[:_UUID_LENGTH], name[_UUID_LENGTH:-_DIGITS], begun_at(name)
+    owner, device, began = name[:_UUID_LENGTH], name[_UUID_LENGTH:-_DIGITS], session_start(name)
     if began is None or len(name) < _UUID_LENGTH + _DIGITS:
         raise Unreadable
     _refuse(owner, device)
@@ -169,19 +169,19 @@ def read_session(row: Row, prefix: str, now: int) -> Session:
         device_id=device or None,
         key=row.value.encode(),
         created_at=began,
-        expires_at=None if row.lives is None else now + row.lives,
+        expires_at=None if row.ttl is None else now + row.ttl,
         seen_at=began,
     )
 
 
-def stand_in(tenant_id: str) -> str:
+def placeholder_tenant(tenant_id: str) -> str:
     """Return the address of a tenant whose own is lost or taken."""
     return f"{tenant_id}@tenant.invalid"
 
 
 def lost_tenant(tenant_id: str, now: int) -> Tenant:
     """Return what stands for a tenant whose record is lost: nobody can log in to it, but its tokens and users go on."""
-    return Tenant(tenant_id, stand_in(tenant_id), "", credentials=1, created_at=now)
+    return Tenant(tenant_id, placeholder_tenant(tenant_id), "", credentials=1, created_at=now)
 
 
 def _refuse(identity: str, *texts: str) -> None:
@@ -195,11 +195,11 @@ def _refuse(identity: str, *texts: str) -> None:
 
 def _name_remarks(
     name: str, existing: Callable[[str], list[RuleViolation]], new: Callable[[str], list[RuleViolation]]
-) -> tuple[Sort, ...]:
+) -> tuple[FindingKind, ...]:
     """Return what is to be said of a login or address, by the rules of existing names and by those of new ones."""
     if existing(name) or len(name) > MAX_NAME_CHARACTERS:
-        return (Sort.CANNOT_LOG_IN,)
-    return (Sort.ODD_NAME,) if new(name) else ()
+        return (FindingKind.CANNOT_LOG_IN,)
+    return (FindingKind.ODD_NAME,) if new(name) else ()
 
 
 def _is_text(text: str) -> bool:
@@ -210,12 +210,12 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _secret(stored: str) -> tuple[str, tuple[Sort, ...]]:
+def _secret(stored: str) -> tuple[str, tuple[FindingKind, ...]]:
     """Return the hash to keep, "" for none, and what is to be said of it."""
     cost = bcrypt_cost(stored)
     if cost is None:
-        return "", (Sort.NO_HASH,)
+        return "", (FindingKind.NO_HASH,)
     if not BCRYPT_MIN_COST <= cost <= BCRYPT_MAX_COST:
-        return "", (Sort.HOSTILE_HASH,)
+        return "", (FindingKind.HOSTILE_HASH,)
     usual = cost == _USUAL_COST and stored.startswith("$2a$")
-    return LEGACY + stored, () if usual else (Sort.UNUSUAL_HASH,)
+    return LEGACY + stored, () if usual else (FindingKind.UNUSUAL_HASH,)

@@ -7,8 +7,8 @@ from doorward.core.identity import canonical
 from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.ports import Clock
 from doorward.moving import backend_auth
-from doorward.moving.report import Report, Sort
-from doorward.moving.terms import PAGE, Source, Target, operator_event, tenant_note
+from doorward.moving.report import FindingKind, ImportReport
+from doorward.moving.terms import PAGE, ImportSource, ImportTarget, operator_event, tenant_marker
 
 _SESSIONS_OF_A_USER = 1_000
 
@@ -21,10 +21,10 @@ class CatchUp:
     of a removed user end with it, unless `keep_orphans` lets them go on.
     """
 
-    source: Source
-    target: Target
+    source: ImportSource
+    target: ImportTarget
     clock: Clock
-    report: Report
+    report: ImportReport
     prefix: str
     name: str
     keep_orphans: bool = False
@@ -34,7 +34,7 @@ class CatchUp:
         after = ""
         while tenants := await self.target.accounts.list_tenants(after=after, limit=PAGE):
             for tenant in tenants:
-                if await self.target.imports.last(tenant_note(self.name, tenant.id)) is not None:
+                if await self.target.imports.last(tenant_marker(self.name, tenant.id)) is not None:
                     await self._users(tenant)
             after = canonical(tenants[-1].email)
 
@@ -50,7 +50,7 @@ class CatchUp:
                         await sessions.revoke_user(tenant.id, user.id)
                     deleted = operator_event(self.clock(), tenant.id, "user.delete", user.id)
                     await accounts.delete_user(tenant.id, user.id, events=[deleted])
-                    self.report.find(Sort.GONE, tenant.id, user.login)
+                    self.report.find(FindingKind.GONE, tenant.id, user.login)
             after = canonical(users[-1].login)
 
     async def _sessions(self, user: User, sessions: Sequence[Session]) -> None:
@@ -61,4 +61,4 @@ class CatchUp:
                 continue
             closed = operator_event(self.clock(), user.tenant_id, "session.revoke", user.id, session)
             if await self.target.sessions.revoke(session, events=[closed]):
-                self.report.find(Sort.GONE, session.tenant_id, session.id)
+                self.report.find(FindingKind.GONE, session.tenant_id, session.id)

@@ -20,8 +20,8 @@ from doorward.core.ports import Clock, SessionRef
 from doorward.moving import backend_auth
 from doorward.moving.backend_auth import Row, Unreadable, tenant_prefix
 from doorward.moving.catch_up import CatchUp
-from doorward.moving.report import Report, Sort
-from doorward.moving.terms import Choices, Source, Target, operator_event, parts, tenant_note
+from doorward.moving.report import FindingKind, ImportReport
+from doorward.moving.terms import ImportOptions, ImportSource, ImportTarget, batches, operator_event, tenant_marker
 
 Value = TypeVar("Value")
 
@@ -38,17 +38,17 @@ _TENANTS_REMEMBERED = 10_000
 class Importer:
     """One run. `progress` is told how many keys were looked at, `report` what happened."""
 
-    source: Source
-    target: Target
+    source: ImportSource
+    target: ImportTarget
     clock: Clock
-    choices: Choices = field(default_factory=Choices)
+    options: ImportOptions = field(default_factory=ImportOptions)
     progress: Callable[[int], object] = lambda _: None
-    report: Report = field(default_factory=Report)
+    report: ImportReport = field(default_factory=ImportReport)
     _prefix: str = ""
     _tenants: set[str] = field(default_factory=set)
     _seen_before: int | None = None
 
-    async def run(self) -> Report:
+    async def run(self) -> ImportReport:
         """Import everything; CannotStart where there is nothing to import. A run that fails can simply be repeated."""
         begun = self.clock()
         self._prefix = await self._find_prefix()
@@ -67,16 +67,16 @@ class Importer:
             rows = await self.source.rows([key for key in keys if self._may_be_new(key)])
             await self._take_sessions([row for row in rows if backend_auth.is_session(row.value)])
             self.progress(len(keys))
-        if self.choices.catch_up and last is not None:
+        if self.options.catch_up and last is not None:
             await CatchUp(
-                self.source, self.target, self.clock, self.report, self._prefix, self._name, self.choices.keep_orphans
+                self.source, self.target, self.clock, self.report, self._prefix, self._name, self.options.keep_orphans
             ).run()
         await self.target.imports.record(self._name, begun)
         return self.report
 
     async def _find_prefix(self) -> str:
         """Return the prefix of the source's keys; CannotStart unless there are tenants under exactly one."""
-        known = (self.choices.prefix,) if self.choices.prefix else KEY_PREFIXES
+        known = (self.options.prefix,) if self.options.prefix else KEY_PREFIXES
         found = [prefix for prefix in known if await self._has_keys(self._pattern(tenant_prefix(prefix)))]
         if not found:
             missing = " or ".join(tenant_prefix(prefix) for prefix in known)
@@ -100,7 +100,7 @@ class Importer:
     @property
     def _name(self) -> str:
         """The name under which runs are remembered; keys of another prefix are another source."""
-        return self.choices.name if self._prefix == KEY_PREFIXES[0] else f"{self.choices.name}:{self._prefix}"
+        return self.options.name if self._prefix == KEY_PREFIXES[0] else f"{self.options.name}:{self._prefix}"
 
     def _is_tenant(self, key: str) -> bool:
         return key.startswith(tenant_prefix(self._prefix))
@@ -117,7 +117,7 @@ class Importer:
             try:
                 read = backend_auth.read_tenant(row, now)
             except Unreadable:
-                self.report.find(Sort.UNREADABLE, "", row.key)
+                self.report.find(FindingKind.UNREADABLE, "", row.key)
                 continue
             tenant = read.account
             assert isinstance(tenant, Tenant)  # noqa: S101 - read_tenant reads no other
@@ -129,14 +129,14 @@ class Importer:
 
     async def _keep_tenant(self, tenant: Tenant) -> bool:
         """Keep a tenant that is not here; False where it was, and was deleted."""
-        name = tenant_note(self._name, tenant.id)
+        name = tenant_marker(self._name, tenant.id)
         if await self.target.imports.last(name) is not None:
-            self.report.find(Sort.HELD_BACK, tenant.id, tenant.email)
+            self.report.find(FindingKind.HELD_BACK, tenant.id, tenant.email)
             return False
         events = [operator_event(self.clock(), tenant.id, "tenant.import")]
         if not await self.target.accounts.add_tenant(tenant, events=events):
-            self.report.find(Sort.TENANT_CONFLICT, tenant.id, tenant.email)
-            other = replace(tenant, email=backend_auth.stand_in(tenant.id))
+            self.report.find(FindingKind.TENANT_CONFLICT, tenant.id, tenant.email)
+            other = replace(tenant, email=backend_auth.placeholder_tenant(tenant.id))
             if not await self.target.accounts.add_tenant(other, events=events):
                 return False
         await self.target.imports.record(name, self.clock())
@@ -157,18 +157,18 @@ class Importer:
             lost = backend_auth.lost_tenant(tenant_id, self.clock())
             if not await self._keep_tenant(lost):
                 return False
-            self.report.find(Sort.LOST_TENANT, tenant_id, lost.email)
+            self.report.find(FindingKind.LOST_TENANT, tenant_id, lost.email)
         self._remember_tenant(tenant_id)
         return True
 
     async def _take_users(self, rows: Sequence[Row]) -> None:
-        read: dict[str, tuple[User, tuple[Sort, ...]]] = {}
+        read: dict[str, tuple[User, tuple[FindingKind, ...]]] = {}
         for row in rows:
             self.report.count("users read")
             try:
                 user, remarks = backend_auth.read_user(row, self._prefix)
             except Unreadable:
-                self.report.find(Sort.UNREADABLE, "", row.key)
+                self.report.find(FindingKind.UNREADABLE, "", row.key)
                 continue
             assert isinstance(user, User)  # noqa: S101 - read_user reads no other
             read[user.id] = user, remarks
@@ -182,10 +182,10 @@ class Importer:
             (tenant_id, part)
             for tenant_id, users in groupby(new, key=lambda user: user.tenant_id)
             if await self._has_tenant(tenant_id)
-            for part in parts(list(users), _WRITTEN_TOGETHER)
+            for part in batches(list(users), _WRITTEN_TOGETHER)
         ]
         # Some at once, so that a database that gathers what is waiting writes it in one transaction.
-        for some in parts(groups, _AT_ONCE):
+        for some in batches(groups, _AT_ONCE):
             for kept in await asyncio.gather(*(self._keep_users(tenant_id, users) for tenant_id, users in some)):
                 for user in kept:
                     self.report.count("users added")
@@ -204,7 +204,7 @@ class Importer:
             return []
         events = [operator_event(self.clock(), tenant_id, "users.import")]
         try:
-            added = await _patiently(lambda: self.target.accounts.add_users(candidates, events=events))
+            added = await _write_with_retries(lambda: self.target.accounts.add_users(candidates, events=events))
         except QuotaExceeded:
             # Not a finding of a complete run: the next run would take the missing users for deleted ones.
             raise CannotStart(
@@ -215,7 +215,7 @@ class Importer:
         kept += [
             user for user, is_new in zip(candidates, added, strict=True) if not is_new and await self._explain(user)
         ]
-        for some in parts([user for user in kept if not user.registration_date], _AT_ONCE):
+        for some in batches([user for user in kept if not user.registration_date], _AT_ONCE):
             await asyncio.gather(*(self._remember_user(user) for user in some))
         return kept
 
@@ -227,18 +227,18 @@ class Importer:
             # It was kept at a try whose answer did not arrive.
             return True
         if there is None:
-            self.report.find(Sort.HELD_BACK, user.tenant_id, user.login)
+            self.report.find(FindingKind.HELD_BACK, user.tenant_id, user.login)
             return False
         if there.login != user.login or not backend_auth.is_untouched(there) or await self._was_seen(user):
-            self.report.find(Sort.LOGIN_CONFLICT, user.tenant_id, user.login)
+            self.report.find(FindingKind.LOGIN_CONFLICT, user.tenant_id, user.login)
             return False
         # The source keeps one record to a login, so the other one is gone. Its sessions go on there.
-        if not self.choices.keep_orphans:
+        if not self.options.keep_orphans:
             await self.target.sessions.revoke_user(there.tenant_id, there.id)
         await accounts.delete_user(
             there.tenant_id, there.id, events=[operator_event(self.clock(), there.tenant_id, "user.delete", there.id)]
         )
-        self.report.find(Sort.REPLACED, user.tenant_id, user.login)
+        self.report.find(FindingKind.REPLACED, user.tenant_id, user.login)
         return await accounts.add_user(
             user, events=[operator_event(self.clock(), user.tenant_id, "users.import", user.id)]
         )
@@ -251,10 +251,10 @@ class Importer:
             try:
                 read.append(backend_auth.read_session(row, self._prefix, now))
             except Unreadable:
-                self.report.find(Sort.UNREADABLE, "", row.key)
+                self.report.find(FindingKind.UNREADABLE, "", row.key)
         found = [
             session
-            for part in parts([_claimed(session) for session in read])
+            for part in batches([_session_ref(session) for session in read])
             for session in await self.target.sessions.find_many(part)
         ]
         self.report.count("sessions known", sum(session is not None for session in found))
@@ -265,29 +265,31 @@ class Importer:
             placed = await self._place(session, owners)
             if placed is not None:
                 opened[placed.id] = placed
-        for part in parts(list(opened.values()), _AT_ONCE * _WRITTEN_TOGETHER):
-            await _patiently(partial(self.target.sessions.open_many, part))
+        for part in batches(list(opened.values()), _AT_ONCE * _WRITTEN_TOGETHER):
+            await _write_with_retries(partial(self.target.sessions.open_many, part))
         self.report.count("sessions added", len(opened))
 
     async def _place(self, session: Session, owners: Mapping[str, str]) -> Session | None:
         """Return a session as it is to be kept, None where it is not."""
         if self._is_old(session.created_at):
-            self.report.find(Sort.HELD_BACK, session.tenant_id, session.id)
+            self.report.find(FindingKind.HELD_BACK, session.tenant_id, session.id)
             return None
         if session.user_id is None:
             return session if await self._has_tenant(session.tenant_id) else None
         if session.expires_at is None:
-            self.report.find(Sort.ENDLESS, session.tenant_id, session.id)
-            session = session._replace(expires_at=session.created_at + self.choices.lifetime * 1000)
+            self.report.find(FindingKind.ENDLESS, session.tenant_id, session.id)
+            session = session._replace(expires_at=session.created_at + self.options.lifetime * 1000)
         owner = owners.get(session.user_id or "")
         if owner is not None:
             return session._replace(tenant_id=owner)
-        self.report.find(Sort.ORPHAN if self.choices.keep_orphans else Sort.ORPHAN_DROPPED, "", session.id)
-        return session if self.choices.keep_orphans else None
+        self.report.find(
+            FindingKind.ORPHAN if self.options.keep_orphans else FindingKind.ORPHAN_DROPPED, "", session.id
+        )
+        return session if self.options.keep_orphans else None
 
     async def _tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}
-        for part in parts(user_ids):
+        for part in batches(user_ids):
             found |= await self.target.accounts.tenants_of(part)
         return found
 
@@ -298,7 +300,7 @@ class Importer:
         return await self.target.imports.last(self._note(user)) is not None
 
     async def _remember_user(self, user: User) -> None:
-        await _patiently(lambda: self.target.imports.record(self._note(user), self.clock()))
+        await _write_with_retries(lambda: self.target.imports.record(self._note(user), self.clock()))
 
     def _note(self, user: User) -> str:
         """Return the name under which an imported user without a date is remembered."""
@@ -310,11 +312,11 @@ class Importer:
     def _may_be_new(self, key: str) -> bool:
         if self._is_tenant(key):
             return False
-        began = backend_auth.begun_at(key)
-        return began is not None and not (self.choices.catch_up and self._is_old(began))
+        began = backend_auth.session_start(key)
+        return began is not None and not (self.options.catch_up and self._is_old(began))
 
 
-async def _patiently(write: Callable[[], Awaitable[Value]]) -> Value:
+async def _write_with_retries(write: Callable[[], Awaitable[Value]]) -> Value:
     """Do what can be done twice, again where the store did not answer in time."""
     for pause in _PAUSES:
         try:
@@ -324,5 +326,5 @@ async def _patiently(write: Callable[[], Awaitable[Value]]) -> Value:
     return await write()
 
 
-def _claimed(session: Session) -> SessionRef:
+def _session_ref(session: Session) -> SessionRef:
     return SessionRef(session.id, session.user_id or session.tenant_id, SessionKind(session.kind))

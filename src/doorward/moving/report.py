@@ -4,11 +4,11 @@ from collections import Counter
 from enum import Enum
 from typing import NamedTuple
 
-MOST_NAMED = 1_000
+MAX_FINDINGS = 1_000
 """Findings of one sort that are named; more are only counted, so that a report never grows with the source."""
 
 
-class Sort(Enum):
+class FindingKind(Enum):
     """What there may be to say of a row, and what it means."""
 
     LOGIN_CONFLICT = "its login, in whatever case, is another user's: not imported, and its sessions count as orphans"
@@ -33,28 +33,28 @@ class Sort(Enum):
 class Finding(NamedTuple):
     """Something to say of one row: `tenant` is an id, `name` a login, an address, or a session's id without its key."""
 
-    sort: Sort
+    kind: FindingKind
     tenant: str
     name: str
 
 
-class Report:
+class ImportReport:
     """Counts by what was read ("users added"), and findings."""
 
     def __init__(self) -> None:
         """Begin with nothing to say."""
         self.counts: Counter[str] = Counter()
-        self.findings: Counter[Sort] = Counter()
+        self.findings: Counter[FindingKind] = Counter()
         self.named: list[Finding] = []
 
     def count(self, what: str, by: int = 1) -> None:
         """Count something."""
         self.counts[what] += by
 
-    def find(self, sort: Sort, tenant: str, name: str) -> None:
+    def find(self, sort: FindingKind, tenant: str, name: str) -> None:
         """Note a finding."""
         self.findings[sort] += 1
-        if self.findings[sort] <= MOST_NAMED:
+        if self.findings[sort] <= MAX_FINDINGS:
             self.named.append(Finding(sort, tenant, name))
 
     def as_json(self) -> dict[str, object]:
@@ -66,7 +66,7 @@ class Report:
                     "code": sort.name.lower(),
                     "meaning": sort.value,
                     "count": count,
-                    "rows": [{"tenant": one.tenant, "name": one.name} for one in self.named if one.sort is sort],
+                    "rows": [{"tenant": one.tenant, "name": one.name} for one in self.named if one.kind is sort],
                 }
                 for sort, count in self.findings.items()
             ],

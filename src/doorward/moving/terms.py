@@ -15,7 +15,7 @@ PAGE = 500
 """Rows that are asked for together."""
 
 
-class Source(Protocol):
+class ImportSource(Protocol):
     """Where the predecessor's rows are read."""
 
     def keys(self, pattern: str) -> AsyncIterator[list[str]]:
@@ -32,7 +32,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ImportTarget:
     """Where they are written down."""
 
     accounts: AccountStore
@@ -41,7 +41,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class ImportOptions:
     """What an operator may choose.
 
     `name` tells sources apart that are imported into one Doorward. `prefix` is what the keys of the source begin with;
@@ -57,12 +57,12 @@ class Choices:
     prefix: str = ""
 
 
-def parts(rows: Sequence[Value], size: int = PAGE) -> list[Sequence[Value]]:
+def batches(rows: Sequence[Value], size: int = PAGE) -> list[Sequence[Value]]:
     """Return the rows in parts of so many."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def tenant_note(name: str, tenant_id: str) -> str:
+def tenant_marker(name: str, tenant_id: str) -> str:
     """Return the name under which the import `name` remembers that it imported a tenant."""
     return f"{name}/{tenant_id}"
 

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 from doorward.moving.others.reading import (
     UNREADABLE,
     Entry,
-    LeftOut,
-    Read,
+    ParsedUser,
+    SkippedEntry,
     System,
     Unreadable,
+    choose_single,
     flatten,
     is_same_address,
-    need,
-    only_one,
+    require_key,
     to_row,
 )
 
@@ -34,10 +34,10 @@ class _Address(NamedTuple):
 
     @classmethod
     def read(cls, entry: Entry) -> "_Address":
-        fields = need(entry, "fields")
-        user = need(fields, "user")
+        fields = require_key(entry, "fields")
+        user = require_key(fields, "user")
         owner = ("name", str(user[0])) if isinstance(user, list) else ("id", str(user))
-        return cls(owner, need(fields, "email").strip(), fields.get("verified") is True)
+        return cls(owner, require_key(fields, "email").strip(), fields.get("verified") is True)
 
 
 def open_file(values: Iterable[Any], *, model: str = MODEL, login_field: str = LOGIN_FIELD) -> System:
@@ -48,7 +48,7 @@ def open_file(values: Iterable[Any], *, model: str = MODEL, login_field: str = L
     entries, model = list(flatten(values)), model.lower()
     models = {str(entry["model"]).lower() for entry in entries if isinstance(entry, Mapping) and entry.get("model")}
     if models and model not in models:
-        raise only_one("--model", f"The file has no entries of {model!r}, but of", models)
+        raise choose_single("--model", f"The file has no entries of {model!r}, but of", models)
     addresses: dict[tuple[str, str], list[_Address]] = {}
     for entry in entries:
         with suppress(*UNREADABLE):
@@ -56,12 +56,12 @@ def open_file(values: Iterable[Any], *, model: str = MODEL, login_field: str = L
                 address = _Address.read(entry)
                 addresses.setdefault(address.owner, []).append(address)
 
-    def read(entry: Entry) -> Read | LeftOut:
+    def read(entry: Entry) -> ParsedUser | SkippedEntry:
         named = entry.get("model")
         if named and str(named).lower() != model:
             if named == _ALLAUTH:
                 _Address.read(entry)
-            return LeftOut("other_model")
+            return SkippedEntry("other_model")
         found = read_user(entry, login_field)
         row = found.row
         owned = [*addresses.get(("id", row["sub"]), ()), *addresses.get(("name", row["login"]), ())]
@@ -71,16 +71,16 @@ def open_file(values: Iterable[Any], *, model: str = MODEL, login_field: str = L
     return System(entries, read)
 
 
-def read_user(entry: Entry, login_field: str) -> Read:
+def read_user(entry: Entry, login_field: str) -> ParsedUser:
     """Read a user: an entry of `dumpdata`, or a row of its table."""
     is_dump = "fields" in entry
-    fields = need(entry, "fields") if is_dump else entry
+    fields = require_key(entry, "fields") if is_dump else entry
     if fields.get(login_field) is None:
         others = ", ".join(
             repr(name) for name, value in fields.items() if isinstance(value, str) and name != "password"
         )
         raise Unreadable(f'The entry has no "{login_field}". Choose the login with --login-field; there are: {others}')
-    login, secret = fields[login_field], need(fields, "password")
+    login, secret = fields[login_field], require_key(fields, "password")
     # With --natural-primary there is no key but the login.
     key = entry.get("pk" if is_dump else "id")
     known = {"id", "pk", "password", "email", "is_active", login_field}
@@ -92,4 +92,4 @@ def read_user(entry: Entry, login_field: str) -> Read:
         metadata={name: value for name, value in fields.items() if name not in known},
         disabled=str(fields.get("is_active", True)).lower() not in _TRUE,
     )
-    return Read(row)
+    return ParsedUser(row)

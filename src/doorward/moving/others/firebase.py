@@ -5,7 +5,17 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from doorward.moving.others.reading import Entry, Read, System, flag, flatten, from_json, leftover, need, to_row
+from doorward.moving.others.reading import (
+    Entry,
+    ParsedUser,
+    System,
+    flag,
+    flatten,
+    from_json,
+    leftover,
+    require_key,
+    to_row,
+)
 
 _METADATA = (
     "displayName",
@@ -68,11 +78,11 @@ def _from_csv(entry: Any) -> Any:
     return {**fields, **flags, "providerUserInfo": providers}
 
 
-def read(entry: Entry, *, hashing: Hashing) -> Read:
+def read(entry: Entry, *, hashing: Hashing) -> ParsedUser:
     """Read a user."""
-    sub, secret = need(entry, "localId"), None
+    sub, secret = require_key(entry, "localId"), None
     if entry.get("passwordHash"):
-        cost, salt = f"ln={hashing.memory},r={hashing.rounds}", _standard(need(entry, "salt"))
+        cost, salt = f"ln={hashing.memory},r={hashing.rounds}", _standard(require_key(entry, "salt"))
         digest = _standard(entry["passwordHash"])
         secret = f"$firebase-scrypt${cost}${salt}${digest}${hashing.signer}${hashing.separator}"
     row = to_row(
@@ -85,7 +95,7 @@ def read(entry: Entry, *, hashing: Hashing) -> Read:
         verified=flag(entry, "emailVerified"),
         scope=from_json(entry.get("customAttributes")),
     )
-    return Read(row, leftover(entry, _KNOWN))
+    return ParsedUser(row, leftover(entry, _KNOWN))
 
 
 def _standard(text: str) -> str:

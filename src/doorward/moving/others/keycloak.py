@@ -6,14 +6,14 @@ from typing import Any
 
 from doorward.moving.others.reading import (
     Entry,
-    LeftOut,
-    Read,
+    ParsedUser,
+    SkippedEntry,
     System,
     Unreadable,
+    choose_single,
     flag,
     leftover,
-    need,
-    only_one,
+    require_key,
     to_row,
 )
 
@@ -40,19 +40,19 @@ def open_file(values: Iterable[Any], *, realm: str | None = None) -> System:
         if isinstance(value, dict) and ("realm" in value or "users" in value):
             entries = found.setdefault(value.get("realm"), [])
             entries += value.get("users") or []
-            entries += [LeftOut("federated_user") for _ in value.get("federatedUsers") or []]
+            entries += [SkippedEntry("federated_user") for _ in value.get("federatedUsers") or []]
         else:
             found.setdefault(None, []).append(value)
     realms = {str(name): entries for name, entries in found.items() if name is not None and entries}
     if realm is not None:
         if realm not in realms:
-            raise only_one(
+            raise choose_single(
                 "--realm", f"The file has no users of the realm {realm!r}; its realms with users are", realms
             )
         # Entries without a realm, such as lines that cannot be read, are imported or refused and not lost.
         return System([*realms[realm], *found.get(None, ())], read)
     if len(realms) > 1:
-        raise only_one("--realm", "The file has users of several realms", realms)
+        raise choose_single("--realm", "The file has users of several realms", realms)
     return System([entry for entries in found.values() for entry in entries], read)
 
 
@@ -61,15 +61,15 @@ def _objects(values: Iterable[Any]) -> Iterator[Any]:
         yield from value if isinstance(value, list) else [value]
 
 
-def read(entry: Entry) -> Read | LeftOut:
+def read(entry: Entry) -> ParsedUser | SkippedEntry:
     """Read a user."""
     if entry.get("serviceAccountClientId"):
-        return LeftOut("service_account")
+        return SkippedEntry("service_account")
     if entry.get("federationLink"):
-        return LeftOut("federated_user")
-    username = need(entry, "username")
+        return SkippedEntry("federated_user")
+    username = require_key(entry, "username")
     credentials, actions = entry.get("credentials") or [], entry.get("requiredActions") or []
-    password = next((one for one in credentials if need(one, "type") == "password"), None)
+    password = next((one for one in credentials if require_key(one, "type") == "password"), None)
     left_out = None
     if password and (password.get("temporary") is True or _NEW_PASSWORD in actions):
         left_out = "temporary_password"
@@ -90,7 +90,7 @@ def read(entry: Entry) -> Read | LeftOut:
         *sorted({f"credentials.{one['type']}" for one in credentials if one is not password}),
         *(f"requiredActions.{action}" for action in actions if action != _NEW_PASSWORD),
     )
-    return Read(row, not_kept, left_out)
+    return ParsedUser(row, not_kept, left_out)
 
 
 def _hash(credential: Entry) -> str:
@@ -100,10 +100,13 @@ def _hash(credential: Entry) -> str:
         iterations, more = credential.get("hashIterations"), credential.get("config") or {}
         algorithm = credential.get("algorithm") or "pbkdf2"
     else:
-        secret, data = json.loads(need(credential, "secretData")), json.loads(need(credential, "credentialData"))
-        value, salt = need(secret, "value"), secret.get("salt") or ""
+        secret, data = (
+            json.loads(require_key(credential, "secretData")),
+            json.loads(require_key(credential, "credentialData")),
+        )
+        value, salt = require_key(secret, "value"), secret.get("salt") or ""
         iterations, more = data.get("hashIterations"), data.get("additionalParameters") or {}
-        algorithm = need(data, "algorithm")
+        algorithm = require_key(data, "algorithm")
     if algorithm == "argon2":
         more = {**_ARGON2, **more}
         version = {"1.0": 16, "1.3": 19}.get(more["version"][0])

@@ -3,7 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
-from doorward.moving.others.reading import Entry, Read, System, flatten, is_same_address, leftover, need, to_row
+from doorward.moving.others.reading import (
+    Entry,
+    ParsedUser,
+    System,
+    flatten,
+    is_same_address,
+    leftover,
+    require_key,
+    to_row,
+)
 
 _METADATA = ("traits", "metadata_public", "metadata_admin", "external_id", "organization_id", "created_at")
 _KNOWN = {"id", "state", "credentials", "verifiable_addresses", *_METADATA}
@@ -14,9 +23,9 @@ def open_file(values: Iterable[Any]) -> System:
     return System(list(flatten(values)), read)
 
 
-def read(entry: Entry) -> Read:
+def read(entry: Entry) -> ParsedUser:
     """Read an identity."""
-    traits, credentials = need(entry, "traits"), entry.get("credentials") or {}
+    traits, credentials = require_key(entry, "traits"), entry.get("credentials") or {}
     password = credentials.get("password") or {}
     config = password.get("config") or {}
     login = traits.get("username") or traits.get("email")
@@ -27,7 +36,7 @@ def read(entry: Entry) -> Read:
     row = to_row(
         login=login,
         email=traits.get("email"),
-        sub=need(entry, "id"),
+        sub=require_key(entry, "id"),
         secret=config.get("hashed_password"),
         metadata={name: entry.get(name) for name in _METADATA},
         disabled=entry.get("state") == "inactive",
@@ -39,4 +48,4 @@ def read(entry: Entry) -> Read:
         *(["verifiable_addresses"] if len(own) < len(addresses) else []),
     )
     is_plain = config.get("password") and not config.get("hashed_password")
-    return Read(row, not_kept, "plain_password" if is_plain else None)
+    return ParsedUser(row, not_kept, "plain_password" if is_plain else None)

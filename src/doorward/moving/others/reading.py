@@ -20,7 +20,7 @@ class Unreadable(ValueError):  # noqa: N818 - like UNREADABLE, a verdict on an e
     """An entry lacks a key, or has a wrong value there. The message names the key and repeats no value."""
 
 
-class Read(NamedTuple):
+class ParsedUser(NamedTuple):
     """A user of another system, as a row of `POST /users/import`.
 
     `not_kept` names the fields that have no place in the row; `password` is the code of the reason why its password was
@@ -32,7 +32,7 @@ class Read(NamedTuple):
     password: str | None = None
 
 
-class LeftOut(NamedTuple):
+class SkippedEntry(NamedTuple):
     """An entry that is no user to import; `code` is one of LEFT_OUT."""
 
     code: str
@@ -54,7 +54,7 @@ PASSWORDS = {
 }
 """Reasons to leave a password out, by code."""
 
-Reader = Callable[[Entry], Read | LeftOut]
+Reader = Callable[[Entry], ParsedUser | SkippedEntry]
 Entries = Iterable[Any]
 
 
@@ -65,7 +65,7 @@ class System(NamedTuple):
     read: Reader
 
 
-def need(entry: Entry, name: str) -> Any:
+def require_key(entry: Entry, name: str) -> Any:
     """Return the value of a key; Unreadable where it is missing or null."""
     value = entry.get(name)
     if value is None:
@@ -106,7 +106,7 @@ def is_same_address(one: str, other: str) -> bool:
     return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())
 
 
-def only_one(option: str, what: str, names: Iterable[str]) -> CannotStart:
+def choose_single(option: str, what: str, names: Iterable[str]) -> CannotStart:
     """Return the error of a file with several of something, where an option has to choose one."""
     listed = ", ".join(repr(name) for name in sorted(names)) or "none"
     return CannotStart(f"{what}: {listed}. Choose one with {option}.")

@@ -8,14 +8,14 @@ from typing import Any
 from doorward.core.ports import Clock
 from doorward.moving.others.reading import (
     Entry,
-    LeftOut,
-    Read,
+    ParsedUser,
+    SkippedEntry,
     System,
     Unreadable,
     flatten,
     from_json,
     leftover,
-    need,
+    require_key,
     to_row,
 )
 
@@ -42,24 +42,24 @@ def open_file(values: Iterable[Any], *, clock: Clock) -> System:
     return System(list(flatten(values)), partial(read, now=clock()))
 
 
-def read(entry: Entry, *, now: int) -> Read | LeftOut:
+def read(entry: Entry, *, now: int) -> ParsedUser | SkippedEntry:
     """Read a user as it is at `now`, in milliseconds."""
     # `COPY ... NULL 'null'` writes this text where a column has no value.
     entry = {name: None if value == "null" else value for name, value in entry.items()}
     if _time(entry, "deleted_at") is not None:
-        return LeftOut("deleted")
+        return SkippedEntry("deleted")
     if entry.get("is_anonymous") in _TRUE:
-        return LeftOut("anonymous")
+        return SkippedEntry("anonymous")
     row = to_row(
         login=entry.get("email") or entry.get("phone"),
         email=entry.get("email"),
-        sub=need(entry, "id"),
+        sub=require_key(entry, "id"),
         secret=entry.get("encrypted_password"),
         metadata={name: from_json(entry.get(name)) for name in _METADATA},
         disabled=(_time(entry, "banned_until") or now) > now,
         verified=_is_verified(entry),
     )
-    return Read(row, leftover(entry, _KNOWN))
+    return ParsedUser(row, leftover(entry, _KNOWN))
 
 
 def _time(entry: Entry, name: str) -> float | None:
