@@ -17,7 +17,7 @@ from typing import IO
 
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
-from doorward.settings.keys import Keys, given_keys, new_key, read_keys
+from doorward.settings.keys import Keys, keys_from_file, new_key, read_keys
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class KeyFile:
 
     def read(self) -> Keys:
         """Return the keys; CannotStart where the file cannot be used."""
-        return given_keys(self.path) if self.given else read_keys(self.path)
+        return keys_from_file(self.path) if self.given else read_keys(self.path)
 
     def changed(self) -> Keys | None:
         """Return the keys if the file is another one than when this was last asked, else None.

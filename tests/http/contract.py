@@ -17,7 +17,7 @@ from harness import Service, Tenant
 JSON = "application/json; charset=utf-8"
 UUID = targets.UUID
 
-named, encode, media, proof = targets.named, targets.encode, targets.media, targets.proof
+named, encode, media, proof = targets.named, targets.encode, targets.media, targets.authorization
 
 _PER_REQUEST = {"date", "x-request-id"}
 

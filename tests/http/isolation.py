@@ -11,7 +11,7 @@ from contract import call, fresh, log_in
 from doorward.core.model import Permission
 from doorward.http.endpoints import Endpoint
 from doorward.selftest import targets
-from doorward.selftest.targets import aim, nobodys
+from doorward.selftest.targets import fill_request, unowned_names
 from harness import Service, Tenant
 
 
@@ -124,7 +124,7 @@ class World:
 
 
 def strike(http: httpx.Client, endpoint: Endpoint, names: Mapping[str, str], credential: str | None) -> httpx.Response:
-    path, body, query = aim(endpoint, names)
+    path, body, query = fill_request(endpoint, names)
     # What asks for a gateway has the user's token where others have the tenant's.
     more = {"Authorization": f"Bearer {names['token']}"} if endpoint.match_subpaths else {}
     return call(http, endpoint, path=path, body=body, query=query, credential=credential, **more)
@@ -174,7 +174,7 @@ class Attacker:
     def names(self) -> dict[str, str]:
         """Return the attacker's own value for every field that names an object."""
         return {
-            **nobodys(),
+            **unowned_names(),
             "login": "mallory",
             "userId": self.user_id,
             "token": self.user_token,

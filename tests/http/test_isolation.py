@@ -22,7 +22,7 @@ from isolation import Attacker, World, masked, strike
 
 from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
-from doorward.selftest.targets import CannotAim, aim, mentions, nobodys
+from doorward.selftest.targets import CannotFillRequest, fill_request, mentions, unowned_names
 from harness import Service, Tenant, TurnableClock, read_settings, running
 
 REGISTRATION = ("POST", "/tenant")
@@ -43,7 +43,7 @@ def test_TI1_anothers_object_is_answered_like_one_that_does_not_exist(
     shared: Service, victim: World, endpoint: Endpoint, by: str
 ) -> None:
     told = []
-    for names in (victim.names(), nobodys()):
+    for names in (victim.names(), unowned_names()):
         attacker = Attacker.of(shared)
         credential = f"Bearer {attacker.tenant.token if by == 'its token' else attacker.key}"
         proven = endpoint.auth is Auth.TENANT
@@ -69,7 +69,7 @@ def test_TI1_a_key_of_lesser_permission_learns_nothing_and_does_nothing(
             continue
         answers = [
             strike(attacker.tenant.http, endpoint, names, f"Bearer {key}")
-            for names in (victim.names(), nobodys(), attacker.names())
+            for names in (victim.names(), unowned_names(), attacker.names())
         ]
         if endpoint.is_form:
             assert_oauth_error(answers[0], 400, "unauthorized_client")
@@ -88,7 +88,7 @@ def test_TI1_without_a_live_tenants_credential_every_answer_is_the_same_401(
     attacker = Attacker.of(shared)
     answers: dict[str, httpx.Response] = {}
     for name, credential in attacker.credentials(victim).items():
-        for whose, names in (("theirs", victim.names()), ("nobody's", nobodys()), ("own", attacker.names())):
+        for whose, names in (("theirs", victim.names()), ("nobody's", unowned_names()), ("own", attacker.names())):
             answers[f"{name}, {whose}"] = strike(attacker.tenant.http, endpoint, names, credential)
     first = next(iter(answers.values()))
     if endpoint.is_form:
@@ -109,7 +109,7 @@ def test_TI1_where_no_credential_is_asked_for_none_makes_a_difference(
     theirs = f"Bearer {victim.tenant.token}"
     answers = []
     for credential in [None, own, theirs, *attacker.credentials(victim).values()]:
-        names = nobodys()
+        names = unowned_names()
         answers.append(masked(strike(attacker.tenant.http, endpoint, names, credential), names, attacker.tenant))
     assert all(answer == answers[0] for answer in answers)
     victim.assert_untouched()
@@ -138,8 +138,8 @@ def test_TI1_where_no_credential_is_asked_for_none_makes_a_difference(
     ],
 )
 def test_TI1_an_endpoint_that_cannot_be_attacked_fails_and_says_what_to_add(endpoint: Endpoint, complaint: str) -> None:
-    with pytest.raises(CannotAim, match=re.escape(complaint)):
-        aim(endpoint, nobodys())
+    with pytest.raises(CannotFillRequest, match=re.escape(complaint)):
+        fill_request(endpoint, unowned_names())
 
 
 def test_EN4_registering_a_taken_address_is_refused_and_takes_nothing_over(shared: Service, victim: World) -> None:

@@ -13,11 +13,11 @@ import pytest
 from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest.checks import answers, doors, matrix
-from doorward.selftest.client import Client, Place
+from doorward.selftest.client import Client, ServiceAddress
 from doorward.selftest.findings import PROMISES, Check, Finding, State
-from doorward.selftest.stand import CannotRun, Stand
+from doorward.selftest.stand import CannotRun, Fixture
 from doorward.selftest.targets import named
-from doorward.selftest.trial import CATALOGUE, LAST, examine
+from doorward.selftest.trial import CATALOGUE, LAST, run_checks
 from faults.sizes import TORTURE
 from harness import Service, read_settings, running
 from promises.book import promises
@@ -40,12 +40,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def client(url: str, patience: float = 20, timeout: float = 10) -> Client:
     parts = urlsplit(url)
-    return Client(Place(str(parts.hostname), int(parts.port or 0)), timeout, rate=0, patience=patience)
+    return Client(ServiceAddress(str(parts.hostname), int(parts.port or 0)), timeout, rate=0, max_wait=patience)
 
 
 def tried(url: str, catalogue: Sequence[Check] = QUIET, patience: float = 20) -> dict[str, Finding]:
     findings: list[Finding] = []
-    examine(Stand(client(url, patience)), findings.append, catalogue)
+    run_checks(Fixture(client(url, patience)), findings.append, catalogue)
     return {finding.check: finding for finding in findings}
 
 
@@ -310,7 +310,7 @@ def test_PR2_tenants_are_removed_whatever_happens_and_a_lost_answer_leaves_none(
 
     findings: list[Finding] = []
     with relaying(service.port, hole) as url, pytest.raises(CannotRun):
-        examine(Stand(client(url)), findings.append)
+        run_checks(Fixture(client(url)), findings.append)
     assert [(finding.check, finding.state) for finding in findings] == [(LAST.name, State.PASSED)]
     with closing(service.client()) as http:
         for token in seen.tokens:
@@ -325,11 +325,11 @@ def test_PR2_a_tenant_that_could_not_be_removed_is_named(service: Service) -> No
         Said(503, (("retry-after", "9999"),), b"{}") if asked.method == "DELETE" else forward(asked)
     )
     with relaying(service.port, stubborn) as url:
-        tenants = Stand(client(url))
+        tenants = Fixture(client(url))
         findings = {}
-        tenants.client.patience = 0
+        tenants.client.max_wait = 0
         with pytest.raises(CannotRun):
-            examine(tenants, lambda finding: findings.update({finding.check: finding}), [])
+            run_checks(tenants, lambda finding: findings.update({finding.check: finding}), [])
     assert "selftest-" in findings[LAST.name].why
 
 
@@ -396,8 +396,8 @@ def test_TI8_a_service_in_which_a_neighbour_holds_up_the_others_fails(
 def test_TI8_a_service_that_reads_bodies_before_credentials_one_by_one_fails(service: Service) -> None:
     findings: dict[str, Finding] = {}
     with relaying(service.port, one_body=True) as url:
-        stand = Stand(client(url, timeout=2))
-        examine(stand, lambda finding: findings.update({finding.check: finding}), matching("half sent"))
+        stand = Fixture(client(url, timeout=2))
+        run_checks(stand, lambda finding: findings.update({finding.check: finding}), matching("half sent"))
     [name] = failed(findings)
     assert re.search(r"There was no answer|waits too long", findings[name].why)
 

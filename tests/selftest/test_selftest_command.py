@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from doorward.cli import main
-from doorward.selftest.client import Client, Place
+from doorward.selftest.client import Client, ServiceAddress
 from doorward.selftest.findings import Finding, State
-from doorward.selftest.stand import Stand
-from doorward.selftest.trial import CATALOGUE, examine
+from doorward.selftest.stand import Fixture
+from doorward.selftest.trial import CATALOGUE, run_checks
 from harness import PASSWORD, Service, read_settings, running, serving
 from ops.certificates import Authority, Pair
 from selftest import holes
@@ -273,9 +273,9 @@ def _beside_silent_handshakes(url: str, authority: str, operator: Pair) -> Findi
     """Run the check of a neighbour that holds TLS connections, which cannot be tried over HTTP."""
     context = ssl.create_default_context(cafile=authority)
     context.load_cert_chain(operator.certificate, operator.key)
-    client = Client(Place("localhost", int(url.rpartition(":")[2]), tls=context), timeout=10, rate=0)
+    client = Client(ServiceAddress("localhost", int(url.rpartition(":")[2]), tls=context), timeout=10, rate=0)
     findings: list[Finding] = []
-    examine(Stand(client), findings.append, [check for check in CATALOGUE if "without a handshake" in check.name])
+    run_checks(Fixture(client), findings.append, [check for check in CATALOGUE if "without a handshake" in check.name])
     return findings[0]
 
 

@@ -5,7 +5,16 @@ import sys
 
 import click
 
-from doorward.cli.desk import PROBLEM, Desk, as_json, at_desk, done, example, moment, show
+from doorward.cli.desk import (
+    PROBLEM_FOUND,
+    CommandContext,
+    as_json,
+    example,
+    format_time,
+    print_done,
+    print_rows,
+    run_with_context,
+)
 from doorward.core.audit import SERVICE, ChainCheck, parse_entry
 
 _PAGE = 500
@@ -16,7 +25,7 @@ def audit() -> None:
     """Show the audit trail, and prove that it is whole."""
 
 
-async def _chain(desk: Desk, tenant: str) -> str:
+async def _chain(desk: CommandContext, tenant: str) -> str:
     return SERVICE if tenant == SERVICE else (await desk.operations.find_tenant(tenant)).id
 
 
@@ -34,7 +43,7 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
     from before is what shows that a whole chain was written anew.
     """
 
-    async def work(desk: Desk) -> list[tuple[str, ChainCheck]]:
+    async def work(desk: CommandContext) -> list[tuple[str, ChainCheck]]:
         if tenant is not None:
             chain = await _chain(desk, tenant)
             return [(chain, await desk.audit.verify_chain(chain))]
@@ -45,8 +54,8 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
             after = page[-1]
         return checked
 
-    found = at_desk(work)
-    show(
+    found = run_with_context(work)
+    print_rows(
         (
             {"chain": one, "entries": chain.entries, "head": chain.head, "broken_at": chain.broken_at}
             for one, chain in found
@@ -57,8 +66,8 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
     for one, chain in broken:
         click.secho(f"The chain of {one} is broken at entry {chain.broken_at}.", err=True, fg="red")
     if broken:
-        sys.exit(PROBLEM)
-    done(f"{len(found)} chains are whole.")
+        sys.exit(PROBLEM_FOUND)
+    print_done(f"{len(found)} chains are whole.")
 
 
 @audit.command(
@@ -73,7 +82,7 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
 def show_trail(*, tenant: str, limit: int, as_json: bool) -> None:
     """Show what happened to a tenant, newest first."""
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         chain = await _chain(desk, tenant)
         before: int | None = None
         left = limit
@@ -83,10 +92,10 @@ def show_trail(*, tenant: str, limit: int, as_json: bool) -> None:
                 click.echo(json.dumps(told) if as_json else _line(told))
             before, left = page[-1].number, left - len(page)
 
-    at_desk(work)
+    run_with_context(work)
 
 
 def _line(told: dict[str, object]) -> str:
     at = told.pop("at")
     rest = "  ".join(f"{name}={value}" for name, value in told.items() if name not in {"number", "action", "tenant_id"})
-    return f"{told['number']:>6}  {moment(at) if isinstance(at, int) else at}  {told['action']!s:<20}  {rest}"
+    return f"{told['number']:>6}  {format_time(at) if isinstance(at, int) else at}  {told['action']!s:<20}  {rest}"

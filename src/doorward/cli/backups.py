@@ -7,17 +7,17 @@ from pathlib import Path
 import click
 
 from doorward.cli.desk import (
-    Desk,
-    at_desk,
-    confirmed,
-    done,
+    CommandContext,
+    confirm,
     example,
-    explained,
-    fail,
-    moment,
+    exit_on_error,
+    exit_with_error,
+    format_time,
+    print_done,
     progress,
     read_secret,
     read_settings,
+    run_with_context,
     yes,
 )
 from doorward.cli.program import STANDARD_OUTPUT
@@ -59,7 +59,7 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
     if to_output and sys.stdout.isatty():
         raise click.UsageError("Standard output is a terminal; redirect it into a file or a program.")
     if not force and not to_output and file.exists():
-        fail(f"{file} exists; choose another name, or replace it with --force.")
+        exit_with_error(f"{file} exists; choose another name, or replace it with --force.")
     passphrase = read_secret("Passphrase", passphrase_file) if encrypt or passphrase_file else None
     if passphrase is not None and len(passphrase) < _SHORTEST_PASSPHRASE:
         click.secho(
@@ -67,12 +67,12 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
             err=True,
             fg="yellow",
         )
-    settings = explained(read_settings)
-    schema = explained(lambda: migrate(settings, create=False))
+    settings = exit_on_error(read_settings)
+    schema = exit_on_error(lambda: migrate(settings, create=False))
     now = system_clock()
-    place = explained(lambda: database_of(settings))
+    place = exit_on_error(lambda: database_of(settings))
     if isinstance(place, Path) and not to_output and file.exists() and file.samefile(place):
-        fail(f"{file} is the database itself; choose another name.")
+        exit_with_error(f"{file} is the database itself; choose another name.")
     try:
         with progress("Backing up", lambda: asyncio.run(count_rows(place, TABLES))) as step:
             if to_output:
@@ -84,15 +84,15 @@ def backup(*, file: Path, encrypt: bool, passphrase_file: str | None, force: boo
                 work = write_backup_file(place, target, schema=schema, taken_at=now, passphrase=passphrase, step=step)
                 rows = asyncio.run(work)
     except FileExistsError:
-        fail(f"{file} was created by another program meanwhile; it is left as it is.")
+        exit_with_error(f"{file} was created by another program meanwhile; it is left as it is.")
     except OSError as error:
         if to_output:
             raise
-        fail(f"{file} cannot be written ({error.strerror}).")
+        exit_with_error(f"{file} cannot be written ({error.strerror}).")
     except TableCopyInterrupted as reason:
         left = "What was written is no backup" if to_output else f"There is no {file}"
-        fail(f"{reason} {left}; start the same command again.")
-    done(f"{'The backup' if to_output else file} holds {rows} rows as they were at {moment(now)}.")
+        exit_with_error(f"{reason} {left}; start the same command again.")
+    print_done(f"{'The backup' if to_output else file} holds {rows} rows as they were at {format_time(now)}.")
 
 
 @click.command(epilog=example("doorward restore /backups/doorward.bak\ndoorward restore doorward.bak --yes"))
@@ -105,28 +105,28 @@ def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
     Every session ends. Tenants and users that were deleted since the backup, and API keys that were revoked, stay so,
     as far as the audit trail of the present database tells of them.
     """
-    settings = explained(read_settings)
+    settings = exit_on_error(read_settings)
     try:
         with file.open("rb") as opened:
             header = Reader(opened)
         passphrase = read_secret("Passphrase", passphrase_file, absent=_ENCRYPTED) if header.encrypted else None
-        confirmed(f"Replace what is in {settings.database_place} by the backup {file}?", yes=yes)
-        explained(lambda: migrate(settings))
-        place = explained(lambda: database_of(settings))
+        confirm(f"Replace what is in {settings.database_place} by the backup {file}?", yes=yes)
+        exit_on_error(lambda: migrate(settings))
+        place = exit_on_error(lambda: database_of(settings))
         with progress("Restoring", lambda: file.stat().st_size) as step:
             found = asyncio.run(put_back(place, file, passphrase=passphrase, step=step))
     except NotABackup as reason:
-        fail(str(reason))
+        exit_with_error(str(reason))
     except TableCopyInterrupted as reason:
-        fail(f"{reason} Nothing was restored: the database is as it was.")
-    at_desk(lambda desk: _settle(desk, found), create=True)
-    done(
-        f"Restored as of {moment(found.taken_at)}. Every session has ended; {found.stayed_deleted} tenants, users and "
+        exit_with_error(f"{reason} Nothing was restored: the database is as it was.")
+    run_with_context(lambda desk: _settle(desk, found), create=True)
+    print_done(
+        f"Restored as of {format_time(found.taken_at)}. Every session has ended; {found.stayed_deleted} tenants, users and "
         "API keys that were deleted since stayed deleted."
     )
 
 
-async def _settle(desk: Desk, found: RestoreResult) -> None:
+async def _settle(desk: CommandContext, found: RestoreResult) -> None:
     """End the sessions that lie outside the database, and let the API keys live again."""
     sessions = desk.stores.sessions
     for tenant_id in found.tenants:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from doorward.cli.desk import moment
+from doorward.cli.desk import format_time
 from doorward.cli.finding import Finding
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
-from doorward.settings.secret_files import OTHERS, mode_of
+from doorward.settings.secret_files import OTHERS_BITS, mode_of
 from doorward.tls import maintenance_context, public_context
 
 _DAY = 86_400_000
@@ -18,7 +18,7 @@ _PART = 4
 _RENEW = "Renew it, then send SIGHUP to the service."
 
 
-class _Term(NamedTuple):
+class _Validity(NamedTuple):
     """Whose certificate it is, and from when to when it holds, in milliseconds."""
 
     subject: str
@@ -26,7 +26,7 @@ class _Term(NamedTuple):
     ends: int
 
 
-def examine(settings: Settings, now: int) -> Iterator[Finding]:
+def check_certificates(settings: Settings, now: int) -> Iterator[Finding]:
     """Yield what there is to say of the certificates that the settings name; `now` is in milliseconds."""
     if settings.https_server == "on":
         certificate, key = settings.https_cert, settings.https_key or settings.https_cert
@@ -52,10 +52,10 @@ def _own(name: str, certificate: str, key: str, now: int) -> Iterator[Finding]:
     terms = _terms(certificate)
     if not terms:
         return  # it cannot be used, which is said already
-    if mode_of(Path(key)) & OTHERS:
+    if mode_of(Path(key)) & OTHERS_BITS:
         yield Finding(name, "warn", f"Others can read the key in {key}.", f"chmod 600 {key}.")
     for place, term in enumerate(terms):
-        said, state, todo = _judged(term, now)
+        said, state, todo = _check_validity(term, now)
         if place == 0:
             yield Finding(name, state, said, todo)
         elif state != "ok":
@@ -64,26 +64,26 @@ def _own(name: str, certificate: str, key: str, now: int) -> Iterator[Finding]:
 
 def _of_clients(name: str, authority: str, now: int) -> Iterator[Finding]:
     """Look at the authorities whose clients are let in: one that holds is enough to work with."""
-    judged = [_judged(term, now) for term in _terms(authority)]
+    judged = [_check_validity(term, now) for term in _terms(authority)]
     alive = [state for _, state, _ in judged if state != "fail"]
     for said, state, todo in judged:
         yield Finding(name, "warn" if state == "fail" and alive else state, said, todo)
 
 
-def _judged(term: _Term, now: int) -> tuple[str, str, str]:
+def _check_validity(term: _Validity, now: int) -> tuple[str, str, str]:
     """Return what is to be said of a certificate, how it is, and what to do."""
     if now < term.begins:
         todo = "Name one that holds already, or set this machine's clock."
-        return f"{term.subject} holds only from {moment(term.begins)} on.", "fail", todo
+        return f"{term.subject} holds only from {format_time(term.begins)} on.", "fail", todo
     if now >= term.ends:
-        return f"{term.subject} has expired, on {moment(term.ends)}.", "fail", _RENEW
+        return f"{term.subject} has expired, on {format_time(term.ends)}.", "fail", _RENEW
     soon = term.ends - now < min(_SOON, (term.ends - term.begins) / _PART)
     days = (term.ends - now) // _DAY
-    said = f"{term.subject} expires in {days} day{'s' * (days != 1)}, on {moment(term.ends)}."
+    said = f"{term.subject} expires in {days} day{'s' * (days != 1)}, on {format_time(term.ends)}."
     return said, "warn" if soon else "ok", _RENEW if soon else ""
 
 
-def _terms(file: str) -> list[_Term]:
+def _terms(file: str) -> list[_Validity]:
     # Of this half of the library only the doctor has a use.
     from cryptography import x509  # noqa: PLC0415 - see above
 
@@ -92,7 +92,7 @@ def _terms(file: str) -> list[_Term]:
     except (OSError, ValueError):
         return []
     return [
-        _Term(
+        _Validity(
             one.subject.rfc4514_string() or "It",
             int(one.not_valid_before_utc.timestamp() * 1000),
             int(one.not_valid_after_utc.timestamp() * 1000),

@@ -37,7 +37,7 @@ from doorward.settings import Settings
 from doorward.storage.tables import TableCopyInterrupted
 from doorward.stores import Stores, migrate, select_stores
 
-DONE, CANNOT, WRONG_USE, PROBLEM = 0, 1, 2, 3
+DONE, FAILED, WRONG_USE, PROBLEM_FOUND = 0, 1, 2, 3
 """The exit codes: done; cannot be done; used wrongly (click's own); looked, and found something wrong."""
 
 Result = TypeVar("Result")
@@ -48,7 +48,7 @@ _NO_BUDGETS = Budgets(Budget(1, 0), 0, Budget(1, 0), Budget(1, 0), Budget(1, 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CommandContext:
     """The use cases, on open stores."""
 
     settings: Settings
@@ -57,12 +57,12 @@ class Desk:
     tenants: TenantService
     users: UserService
     user_passwords: UserPasswordService
-    devices: UserSessionService
-    keys: ApiKeyService
+    user_sessions: UserSessionService
+    api_keys: ApiKeyService
     audit: AuditService
 
 
-def at_desk(work: Callable[[Desk], Awaitable[Result]], *, create: bool = False) -> Result:
+def run_with_context(work: Callable[[CommandContext], Awaitable[Result]], *, create: bool = False) -> Result:
     """Do `work` with the stores open, and return what it returns; ends the program, with a sentence, where it cannot.
 
     The schema is brought up first, as a start of the service would. With `create`, a database and a master key are made
@@ -73,9 +73,9 @@ def at_desk(work: Callable[[Desk], Awaitable[Result]], *, create: bool = False) 
         settings = read_settings()
         migrate(settings, create=create)
         masters = {kid: key.encode() for kid, key in settings.with_master_key(create=create)}
-        return asyncio.run(_work(settings, masters, work))
+        return asyncio.run(_with_services(settings, masters, work))
 
-    return explained(run)
+    return exit_on_error(run)
 
 
 def read_settings() -> Settings:
@@ -85,14 +85,14 @@ def read_settings() -> Settings:
     return settings
 
 
-def explained(work: Callable[[], Result]) -> Result:
+def exit_on_error(work: Callable[[], Result]) -> Result:
     """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
     try:
         return work()
     except (CannotStart, KeyChangeRefused, UnknownTenant, TableCopyInterrupted) as reason:
-        fail(str(reason))
+        exit_with_error(str(reason))
     except ValidationFailed as refusal:
-        fail("; ".join(fault.message for fault in refusal.field_errors))
+        exit_with_error("; ".join(fault.message for fault in refusal.field_errors))
     except Refusal as refusal:
         sentence = sentence_of(refusal)
         if isinstance(refusal, StoreUnavailable) and refusal.full:
@@ -101,7 +101,7 @@ def explained(work: Callable[[], Result]) -> Result:
                 f". `{command}` was not carried out: what it was to change or to end is still in effect. Make room and "
                 "run it again."
             )
-        fail(sentence)
+        exit_with_error(sentence)
 
 
 def sentence_of(refusal: Refusal) -> str:
@@ -113,7 +113,9 @@ def sentence_of(refusal: Refusal) -> str:
     return refusal.sentence
 
 
-async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[Desk], Awaitable[Result]]) -> Result:
+async def _with_services(
+    settings: Settings, masters: dict[str, bytes], work: Callable[[CommandContext], Awaitable[Result]]
+) -> Result:
     stores = select_stores(settings)
     clock = system_clock
     await stores.open()
@@ -127,7 +129,7 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
         accounts, keys = stores.accounts, stores.api_keys
         current = Reauthenticator(passwords, throttle, stores.audit)
         users = UserService(accounts, door, passwords, throttle, SettingsResolver(lifetimes), clock)
-        desk = Desk(
+        desk = CommandContext(
             settings,
             stores,
             OperatorService(accounts, stores.sessions, stores.audit, passwords, throttle, clock),
@@ -144,13 +146,13 @@ async def _work(settings: Settings, masters: dict[str, bytes], work: Callable[[D
         await stores.close()
 
 
-def fail(sentence: str, code: int = CANNOT) -> NoReturn:
+def exit_with_error(sentence: str, code: int = FAILED) -> NoReturn:
     """End the program with a sentence on standard error."""
     click.secho(sentence, err=True, fg="red")
     sys.exit(code)
 
 
-def done(sentence: str) -> None:
+def print_done(sentence: str) -> None:
     """Say what was done; on standard error, so that standard output holds results only."""
     click.echo(sentence, err=True)
 
@@ -168,7 +170,7 @@ def progress(label: str, size: Callable[[], int], *, quiet: bool = False) -> Ite
         yield bar.update
 
 
-def show(rows: Iterable[Row], *, as_json: bool) -> None:
+def print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
     """Print rows as a table, or as one JSON object a line."""
     if as_json:
         for row in rows:
@@ -176,7 +178,7 @@ def show(rows: Iterable[Row], *, as_json: bool) -> None:
         return
     kept = [{name: _cell(value) for name, value in row.items()} for row in rows]
     if not kept:
-        done("None.")
+        print_done("None.")
         return
     widths = {name: max([len(name), *(len(row[name]) for row in kept)]) for name in kept[0]}
     click.secho("  ".join(name.upper().ljust(width) for name, width in widths.items()).rstrip(), bold=True)
@@ -184,7 +186,7 @@ def show(rows: Iterable[Row], *, as_json: bool) -> None:
         click.echo("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
 
 
-def show_one(row: Row, *, as_json: bool) -> None:
+def print_row(row: Row, *, as_json: bool) -> None:
     """Print one thing, a line to each of its properties, or as a JSON object."""
     if as_json:
         click.echo(json.dumps(row))
@@ -203,7 +205,7 @@ def _cell(value: object) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
 
 
-def moment(milliseconds: int | None) -> str | None:
+def format_time(milliseconds: int | None) -> str | None:
     """Return a time as ISO 8601 in UTC."""
     if milliseconds is None:
         return None
@@ -214,7 +216,7 @@ def failures_row(failures: Failures) -> Row:
     """Return wrong passwords in a row, until when the next attempt has to wait, and whether no wait helps."""
     return {
         "wrong_passwords": failures.in_a_row,
-        "waits_until": moment(failures.blocked_until or None),
+        "waits_until": format_time(failures.blocked_until or None),
         "locked": failures.locked,
     }
 
@@ -230,22 +232,22 @@ def read_secret(prompt: str, file: str | None, *, absent: str = "") -> str:
         try:
             secret = _first_line(Path(file).read_bytes())
         except OSError as error:
-            fail(f"{file} cannot be read ({error.strerror}).")
+            exit_with_error(f"{file} cannot be read ({error.strerror}).")
         except UnicodeDecodeError:
-            fail(f"{file} is not UTF-8 text.")
+            exit_with_error(f"{file} is not UTF-8 text.")
     elif file == "-" or not sys.stdin.isatty():
         try:
             secret = _first_line(sys.stdin.buffer.readline())
         except UnicodeDecodeError:
-            fail("Standard input is not UTF-8 text.")
+            exit_with_error("Standard input is not UTF-8 text.")
     else:
         secret = str(click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))
     if not secret:
         if absent and file is None:
-            fail(absent)
-        fail(f"The {prompt.lower()} is empty.")
+            exit_with_error(absent)
+        exit_with_error(f"The {prompt.lower()} is empty.")
     if any(unicodedata.category(letter) in {"Cc", "Cs"} or letter == "\ufeff" for letter in secret):
-        fail(f"The {prompt.lower()} has a control character in it.")
+        exit_with_error(f"The {prompt.lower()} has a control character in it.")
     return secret
 
 
@@ -253,14 +255,14 @@ def _first_line(content: bytes) -> str:
     return content.partition(b"\n")[0].removesuffix(b"\r").decode("utf-8-sig")
 
 
-def confirmed(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool) -> None:
     """Go on only if the operator says so; without a terminal, only with --yes."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask at: say --yes.")
     if not click.confirm(question, err=True):
-        fail("Nothing was done.")
+        exit_with_error("Nothing was done.")
 
 
 def email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -273,7 +275,7 @@ def email(_context: click.Context, _parameter: click.Parameter, value: str) -> s
 TENANT: Mapping[str, Any] = {"required": True, "metavar": "TENANT", "help": "The tenant: its id or e-mail address."}
 """An option of commands that act on one tenant."""
 
-UNCONFIRMED: Mapping[str, Any] = {
+UNVERIFIED: Mapping[str, Any] = {
     "type": click.Choice([one.value for one in UnverifiedTreatment]),
     "default": UnverifiedTreatment.DISABLE.value,
     "show_default": True,

@@ -13,7 +13,7 @@ from time import perf_counter
 import click
 
 from doorward.cli import certificates
-from doorward.cli.desk import PROBLEM, as_json, example, read_settings, show
+from doorward.cli.desk import PROBLEM_FOUND, as_json, example, print_rows, read_settings
 from doorward.cli.finding import Finding
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
@@ -40,13 +40,13 @@ def doctor(*, as_json: bool) -> None:
     """Look at settings, stores, clocks, certificates, files and the machine; exit with 3 where something fails."""
     findings = list(_examine())
     if as_json:
-        show((finding._asdict() for finding in findings), as_json=True)
+        print_rows((finding._asdict() for finding in findings), as_json=True)
     else:
         for name, state, said, todo in findings:
             mark = click.style(state.ljust(4), fg=_COLOURS[state])
             click.echo(f"{mark}  {name.ljust(12)}  {said}{' ' + todo if todo else ''}")
     if any(finding.state == "fail" for finding in findings):
-        sys.exit(PROBLEM)
+        sys.exit(PROBLEM_FOUND)
 
 
 def _examine() -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def _examine() -> Iterator[Finding]:
     else:
         yield Finding("master key", "ok", f"{len(keys)}, number {keys[0][0]} signs.")
     yield from _stores(settings)
-    yield from certificates.examine(settings, system_clock())
+    yield from certificates.check_certificates(settings, system_clock())
     yield from _disks(settings)
     if not settings.on_postgresql and (found := _files(settings)):
         yield found

@@ -8,5 +8,5 @@ class Finding(NamedTuple):
 
     name: str
     state: str
-    said: str
-    todo: str = ""
+    message: str
+    advice: str = ""

@@ -29,7 +29,7 @@ class Part(NamedTuple):
     code: str
 
 
-class Fitting(NamedTuple):
+class RowFitter(NamedTuple):
     """Treatment of rows with parts that cannot be kept.
 
     `metadata` is "all", "fit" (leave out what makes it too large or too deep), or "none". `bounds` are those of the

@@ -11,8 +11,8 @@ from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
-from doorward.cli.desk import UNCONFIRMED, sentence_of, tenant_option
-from doorward.cli.fitting import NOT_WANTED, Fitting, Part
+from doorward.cli.desk import UNVERIFIED, sentence_of, tenant_option
+from doorward.cli.fitting import NOT_WANTED, Part, RowFitter
 from doorward.cli.program import lose
 from doorward.cli.rows import UnreadableFile
 from doorward.core.clock import system_clock
@@ -62,7 +62,7 @@ class Options:
 
     tenant: str
     unconfirmed: UnverifiedTreatment
-    fitting: Fitting
+    fitting: RowFitter
     dry_run: bool
     as_json: bool
 
@@ -73,7 +73,7 @@ class Options:
         return cls(
             tenant=given.pop("tenant"),
             unconfirmed=UnverifiedTreatment(given.pop("unconfirmed")),
-            fitting=Fitting(given.pop("without_unfit"), given.pop("metadata"), bounds),
+            fitting=RowFitter(given.pop("without_unfit"), given.pop("metadata"), bounds),
             dry_run=given.pop("dry_run"),
             as_json=given.pop("as_json"),
         )
@@ -84,7 +84,7 @@ def import_options(command: Command) -> Command:
     for option in reversed(
         (
             tenant_option,
-            click.option("--unconfirmed", **UNCONFIRMED),
+            click.option("--unconfirmed", **UNVERIFIED),
             click.option(
                 "--without-unfit",
                 is_flag=True,

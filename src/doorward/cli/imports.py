@@ -84,7 +84,7 @@ def backend_auth(*, redis_url: str, dry_run: bool, orphans: str, as_json: bool, 
     if as_json:
         click.echo(json.dumps({"dryRun": dry_run, **report.as_json()}, indent=2))
     else:
-        _tell(report, dry_run=dry_run)
+        _print_report(report, dry_run=dry_run)
 
 
 def _settings() -> Settings:
@@ -111,7 +111,7 @@ async def _run(settings: Settings, url: str, choices: ImportOptions) -> ImportRe
             await stores.close()
 
 
-def _tell(report: ImportReport, *, dry_run: bool) -> None:
+def _print_report(report: ImportReport, *, dry_run: bool) -> None:
     if dry_run:
         click.secho("A dry run: nothing was imported.", bold=True)
     for what, count in sorted(report.counts.items()):

@@ -7,17 +7,17 @@ from time import monotonic, sleep
 import click
 
 from doorward.cli.desk import (
-    Desk,
+    CommandContext,
     as_json,
-    at_desk,
-    confirmed,
-    done,
+    confirm,
     example,
-    explained,
-    fail,
-    moment,
+    exit_on_error,
+    exit_with_error,
+    format_time,
+    print_done,
+    print_rows,
     read_settings,
-    show,
+    run_with_context,
     yes,
 )
 from doorward.core.clock import system_clock
@@ -56,10 +56,10 @@ def key() -> None:
 @as_json
 def list_keys(*, as_json: bool) -> None:
     """List the master keys by number, with a mark that stands for each, and how many live workers know all of them."""
-    settings = explained(read_settings)
-    keys = explained(lambda: settings.with_master_key(create=False))
+    settings = exit_on_error(read_settings)
+    keys = exit_on_error(lambda: settings.with_master_key(create=False))
     file = KeyFile.of(settings)
-    show(
+    print_rows(
         (
             {"number": kid, "use": "verifies" if place else "signs and verifies", "mark": key_id(secret)}
             for place, (kid, secret) in enumerate(keys)
@@ -68,7 +68,7 @@ def list_keys(*, as_json: bool) -> None:
     )
     if file is not None:
         known = list(live_registrations(file.folder).values())
-        done(f"{known.count(fingerprint(keys))} of {len(known)} running workers work with exactly these.")
+        print_done(f"{known.count(fingerprint(keys))} of {len(known)} running workers work with exactly these.")
 
 
 @key.command(epilog=example("doorward key add"))
@@ -91,15 +91,15 @@ def activate(*, number: str) -> None:
 @yes
 def retire(*, number: str, yes: bool) -> None:
     """Remove a key: the last step. Every token that was signed with it is worth nothing at once."""
-    settings = explained(read_settings)
-    explained(lambda: with_key_retired(settings.with_master_key(create=False), number))
+    settings = exit_on_error(read_settings)
+    exit_on_error(lambda: with_key_retired(settings.with_master_key(create=False), number))
     question = f"End every session whose token was signed with key {number}?"
     if (until := _needed_until(number)) is not None:
-        warning = f"Key {number} is needed until {moment(until)}: users' sessions that it signed may last as long."
+        warning = f"Key {number} is needed until {format_time(until)}: users' sessions that it signed may last as long."
         if yes:
             click.secho(warning, err=True, fg="yellow")
         question = f"{warning} {question}"
-    confirmed(question, yes=yes)
+    confirm(question, yes=yes)
     _change(lambda keys: with_key_retired(keys, number), lambda at, *_: [key_retired_event(at, number)])
 
 
@@ -113,15 +113,15 @@ def rotate(*, now: bool, yes: bool) -> None:
     there are. API keys go on, since they do not hang on the master key; `doorward apikey revoke` ends them.
     """
     if now:
-        confirmed("End every session of every tenant and user?", yes=yes)
-        _change(_replaced, _replacement_events)
+        confirm("End every session of every tenant and user?", yes=yes)
+        _change(_with_replacement, _replacement_events)
         return
     _change(with_key_added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
-    settings = explained(read_settings)
+    settings = exit_on_error(read_settings)
     file = KeyFile.of(settings)
     if file is None or file.given:
         return
-    newest = max((kid for kid, _ in explained(lambda: settings.with_master_key(create=False))), key=int)
+    newest = max((kid for kid, _ in exit_on_error(lambda: settings.with_master_key(create=False))), key=int)
     before = _change(lambda keys: with_key_activated(keys, newest), lambda at, *_: [key_activated_event(at, newest)])
     _say_how_long_it_is_needed(before)
 
@@ -129,19 +129,19 @@ def rotate(*, now: bool, yes: bool) -> None:
 def _say_how_long_it_is_needed(before: Keys) -> None:
     """Say until when the key that signed before is needed."""
     old = before[0][0]
-    settings = explained(read_settings)
+    settings = exit_on_error(read_settings)
     file = KeyFile.of(settings)
     seconds, tenants_too = _longest_session(settings)
     if file is None or file.given:
         when = f"for {_lifetime(seconds)} from the moment when every instance signs with the new key"
     else:
-        when = f"until {moment(system_clock() + seconds * 1000)}"
+        when = f"until {format_time(system_clock() + seconds * 1000)}"
     of = (
         "JWT_KEY_EXP and every tenant's sessionLifetime"
         if tenants_too
         else "JWT_KEY_EXP; look at tenants' settings too"
     )
-    done(
+    print_done(
         f"Key {old} is needed {when}: users' sessions last up to {_lifetime(seconds)} ({of}). After that: doorward key "
         f"retire {old}. Tenants whose own tokens it signed log in again before."
     )
@@ -163,18 +163,18 @@ def _longest_session(settings: Settings) -> tuple[int, bool]:
 
 def _needed_until(number: str) -> int | None:
     """Return until when sessions may depend on a key that signs no more, None where that is over or not known."""
-    settings = explained(read_settings)
+    settings = exit_on_error(read_settings)
     file = KeyFile.of(settings)
     if file is None or file.given:
         return None  # the log does not say when which instance signed with which key
 
-    async def work(desk: Desk) -> int | None:
+    async def work(desk: CommandContext) -> int | None:
         since = await signing_stopped_at(desk.stores.audit, number)
         if since is None:
             return None
         return since + await longest_session_lifetime(desk.stores.accounts, settings.jwt_key_exp) * 1000
 
-    until = at_desk(work)
+    until = run_with_context(work)
     return until if until is not None and until > system_clock() else None
 
 
@@ -185,7 +185,7 @@ def _lifetime(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def _replaced(keys: Keys) -> Keys:
+def _with_replacement(keys: Keys) -> Keys:
     return ((str(max(int(kid) for kid, _ in keys) + 1), new_key()),)
 
 
@@ -196,42 +196,42 @@ def _replacement_events(at: int, before: Keys, after: Keys) -> list[Event]:
 
 def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys], list[Event]]) -> Keys:
     """Change the keys, wait until every worker works with them, and log it; return the keys from before."""
-    settings = explained(read_settings)
-    before = explained(lambda: settings.with_master_key(create=False))
+    settings = exit_on_error(read_settings)
+    before = exit_on_error(lambda: settings.with_master_key(create=False))
     file = KeyFile.of(settings)
     if file is None or file.given:
-        after = explained(lambda: change(before))
+        after = exit_on_error(lambda: change(before))
         line = ",".join(f"{kid}:{secret}" for kid, secret in after)
         click.echo(line if file else f"JWT_KEY={line}")
-        done(_given(file))
+        print_done(_operator_keys(file))
         return before
     # Without a database nothing is changed, since it could not be noted.
-    explained(lambda: migrate(settings, create=False))
+    exit_on_error(lambda: migrate(settings, create=False))
     try:
         with file.locked():
-            before = explained(file.read)
-            after = explained(lambda: change(before))
+            before = exit_on_error(file.read)
+            after = exit_on_error(lambda: change(before))
             file.write(after)
             late = _wait(file, after)
     except OSError as error:
-        fail(f"{error.filename or file.path} cannot be written ({error.strerror}).")
+        exit_with_error(f"{error.filename or file.path} cannot be written ({error.strerror}).")
     events = events_of(system_clock(), before, after)
 
-    async def note(desk: Desk) -> None:
+    async def note(desk: CommandContext) -> None:
         for event in events:
             await desk.operations.record_event(event)
 
-    at_desk(note)
+    run_with_context(note)
     if late:
-        fail(
+        exit_with_error(
             f"The keys are changed, but the workers {', '.join(late)} did not say within {_PATIENCE:.0f} seconds that "
             "they work with them; look after these processes."
         )
-    done(f"Key {after[0][0]} signs, keys {', '.join(kid for kid, _ in after)} verify, on every worker.")
+    print_done(f"Key {after[0][0]} signs, keys {', '.join(kid for kid, _ in after)} verify, on every worker.")
     return before
 
 
-def _given(file: KeyFile | None) -> str:
+def _operator_keys(file: KeyFile | None) -> str:
     if file is None:
         return (
             "Put this where JWT_KEY is given, restart every instance, and go on only then with the next step. "

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import click
 
-from doorward.cli.desk import as_json, done, example, explained, fail, progress, read_settings, show
+from doorward.cli.desk import (
+    as_json,
+    example,
+    exit_on_error,
+    exit_with_error,
+    print_done,
+    print_rows,
+    progress,
+    read_settings,
+)
 from doorward.core.clock import system_clock
 from doorward.moving_up import MigrationRefused, copy_sessions, copy_tables, count_rows
 from doorward.settings import Settings
@@ -13,7 +22,7 @@ from doorward.storage.tables import TABLES, TableCopyInterrupted
 from doorward.stores import database_of, select_stores
 from doorward.stores import migrate as bring_up
 
-_BEGIN_ANEW = "Nothing of it is kept: the target is as it was. The same command begins anew."
+_START_OVER = "Nothing of it is kept: the target is as it was. The same command begins anew."
 
 
 @click.command(
@@ -40,56 +49,58 @@ def migrate(*, source: str | None, target: str | None, sessions_to_redis: bool, 
     Where sessions are to be in Redis from now on, they are carried there with --sessions-to-redis; without it whoever
     has a session logs in again.
     """
-    settings = explained(read_settings)
+    settings = exit_on_error(read_settings)
     if source is None:
         if target is not None or sessions_to_redis:
             raise click.UsageError("--to and --sessions-to-redis need --from.")
-        version = explained(lambda: bring_up(settings))
+        version = exit_on_error(lambda: bring_up(settings))
         if not settings.on_postgresql and not settings.redis_url:
-            explained(settings.with_master_key)
-        done(f"The schema has version {version}.")
+            exit_on_error(settings.with_master_key)
+        print_done(f"The schema has version {version}.")
         return
     if sessions_to_redis and not settings.redis_url:
         raise click.UsageError("--sessions-to-redis needs REDIS_URL.")
     here = replace(settings, database_url=source, redis_url="")
     there = replace(settings, database_url=target or settings.database_url)
-    if explained(lambda: database_of(here) == database_of(there)):
+    if exit_on_error(lambda: database_of(here) == database_of(there)):
         raise click.UsageError("--from and --to are the same database.")
     if not here.on_postgresql and not here.database_path.is_file():
-        fail(f"There is no database {here.database_path}.")
-    _carry(here, there, as_json=as_json)
+        exit_with_error(f"There is no database {here.database_path}.")
+    _migrate_database(here, there, as_json=as_json)
     if sessions_to_redis:
-        carried = explained(lambda: asyncio.run(_carry_sessions(here, there, quiet=as_json)))
-        done(f"{carried} sessions go on in Redis.")
+        carried = exit_on_error(lambda: asyncio.run(_migrate_sessions(here, there, quiet=as_json)))
+        print_done(f"{carried} sessions go on in Redis.")
     elif there.redis_url:
-        done("With REDIS_URL, sessions that were in the database count no more; --sessions-to-redis carries them.")
+        print_done(
+            "With REDIS_URL, sessions that were in the database count no more; --sessions-to-redis carries them."
+        )
 
 
-def _carry(here: Settings, there: Settings, *, as_json: bool) -> None:
-    explained(lambda: bring_up(here))
-    explained(lambda: bring_up(there))
+def _migrate_database(here: Settings, there: Settings, *, as_json: bool) -> None:
+    exit_on_error(lambda: bring_up(here))
+    exit_on_error(lambda: bring_up(there))
     source, target = database_of(here), database_of(there)
     try:
         # Every row is carried, and then looked at once more where it arrived.
         with progress("Carrying", lambda: 2 * asyncio.run(count_rows(source, TABLES)), quiet=as_json) as step:
             sums = asyncio.run(copy_tables(source, target, step))
     except MigrationRefused as reason:
-        fail(str(reason))
+        exit_with_error(str(reason))
     except TableCopyInterrupted as reason:
-        fail(f"{reason} {_BEGIN_ANEW}")
+        exit_with_error(f"{reason} {_START_OVER}")
     except KeyboardInterrupt:
-        fail(f"Interrupted. {_BEGIN_ANEW}")
-    show(
+        exit_with_error(f"Interrupted. {_START_OVER}")
+    print_rows(
         (
             {"table": table, "rows": found.rows, "checksum": f"{found.digest:064x}"[:16]}
             for table, found in sums.items()
         ),
         as_json=as_json,
     )
-    done(f"Everything is in {there.database_place}, and proven to be the same.")
+    print_done(f"Everything is in {there.database_place}, and proven to be the same.")
 
 
-async def _carry_sessions(here: Settings, there: Settings, *, quiet: bool) -> int:
+async def _migrate_sessions(here: Settings, there: Settings, *, quiet: bool) -> int:
     source, target = select_stores(here), select_stores(there)
     size = await count_rows(database_of(here), ("sessions",))
     await source.open()

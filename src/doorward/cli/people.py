@@ -5,19 +5,19 @@ from typing import Any
 import click
 
 from doorward.cli.desk import (
-    Desk,
+    CommandContext,
     as_json,
-    at_desk,
-    confirmed,
-    done,
+    confirm,
     example,
-    explained,
+    exit_on_error,
     failures_row,
-    moment,
+    format_time,
     password_file,
+    print_done,
+    print_row,
+    print_rows,
     read_secret,
-    show,
-    show_one,
+    run_with_context,
     tenant_option,
     yes,
 )
@@ -40,7 +40,7 @@ def user() -> None:
     """Create, show, disable and remove a tenant's users."""
 
 
-async def _caller(desk: Desk, tenant: str) -> Caller:
+async def _caller(desk: CommandContext, tenant: str) -> Caller:
     return operator_caller((await desk.operations.find_tenant(tenant)).id)
 
 
@@ -49,8 +49,8 @@ def _row(one: User) -> dict[str, object]:
         "id": one.id,
         "login": one.login,
         "email": one.email,
-        "registered": moment(one.registration_date),
-        "last_activity": moment(one.last_activity),
+        "registered": format_time(one.registration_date),
+        "last_activity": format_time(one.last_activity),
         "disabled": one.disabled,
     }
 
@@ -94,12 +94,12 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
     fields |= (given["scope"] or {}) | (given["metadata"] or {})
     if given["email_verified"]:
         fields["emailVerified"] = True
-    new = new_user(login, explained(lambda: validate(fields, NewUserBody)))
+    new = new_user(login, exit_on_error(lambda: validate(fields, NewUserBody)))
 
-    async def work(desk: Desk) -> User:
+    async def work(desk: CommandContext) -> User:
         return await desk.users.create(await _caller(desk, tenant), new)
 
-    show_one(_row(at_desk(work)), as_json=as_json)
+    print_row(_row(run_with_context(work)), as_json=as_json)
 
 
 @user.command("list", epilog=example("doorward user list --tenant shop@example.org --search ali"))
@@ -111,7 +111,7 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
 def list_users(*, tenant: str, search: str, as_json: bool) -> None:
     """List a tenant's users, by login."""
 
-    async def work(desk: Desk) -> list[User]:
+    async def work(desk: CommandContext) -> list[User]:
         caller = await _caller(desk, tenant)
         matching = SearchCriterion(SearchField.PART, search)
         users: list[User] = []
@@ -122,13 +122,13 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
             after = decode_cursor(cursor)
             if as_json:
                 # Written page by page, so that a million of them need no memory.
-                show(map(_row, users), as_json=True)
+                print_rows(map(_row, users), as_json=True)
                 users.clear()
         return users
 
-    users = at_desk(work)
+    users = run_with_context(work)
     if not as_json:
-        show(map(_row, users), as_json=False)
+        print_rows(map(_row, users), as_json=False)
 
 
 @user.command("show", epilog=example("doorward user show alice --tenant shop@example.org --json"))
@@ -138,17 +138,17 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
 def show_user(*, login: str, tenant: str, as_json: bool) -> None:
     """Show a user with what is known of it, but no password hash."""
 
-    async def work(desk: Desk) -> dict[str, object]:
+    async def work(desk: CommandContext) -> dict[str, object]:
         caller = await _caller(desk, tenant)
         one = await desk.users.get(caller, UserRef(login))
-        devices = await desk.devices.list_sessions(caller, UserRef(login))
+        devices = await desk.user_sessions.list_sessions(caller, UserRef(login))
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
-        verified = {"email_verified": moment(one.email_verified_at)}
+        verified = {"email_verified": format_time(one.email_verified_at)}
         failures = failures_row(await desk.operations.rate_limits.failures(caller.tenant_id, one.login))
         counts = {"has_password": bool(one.password_hash), "sessions": len(devices)}
         return {**_row(one), **verified, **more, **counts, **failures}
 
-    show_one(at_desk(work), as_json=as_json)
+    print_row(run_with_context(work), as_json=as_json)
 
 
 @user.command(epilog=example("doorward user disable alice --tenant shop@example.org"))
@@ -157,7 +157,7 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
 def disable(*, login: str, tenant: str) -> None:
     """Shut a user out: its sessions end at once."""
     _disable(login, tenant, disabled=True)
-    done(f"{login} is disabled; its sessions have ended.")
+    print_done(f"{login} is disabled; its sessions have ended.")
 
 
 @user.command(epilog=example("doorward user enable alice --tenant shop@example.org"))
@@ -166,14 +166,14 @@ def disable(*, login: str, tenant: str) -> None:
 def enable(*, login: str, tenant: str) -> None:
     """Let a disabled user in again."""
     _disable(login, tenant, disabled=False)
-    done(f"{login} is enabled.")
+    print_done(f"{login} is enabled.")
 
 
 def _disable(login: str, tenant: str, *, disabled: bool) -> None:
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         await desk.users.update(await _caller(desk, tenant), UserRef(login), disabled=disabled)
 
-    at_desk(work)
+    run_with_context(work)
 
 
 @user.command(epilog=example("doorward user delete alice --tenant shop@example.org --yes"))
@@ -182,13 +182,13 @@ def _disable(login: str, tenant: str, *, disabled: bool) -> None:
 @yes
 def delete(*, login: str, tenant: str, yes: bool) -> None:
     """Remove a user for good; its sessions end at once."""
-    confirmed(f"Remove {login} for good?", yes=yes)
+    confirm(f"Remove {login} for good?", yes=yes)
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         await desk.users.delete(await _caller(desk, tenant), UserRef(login))
 
-    at_desk(work)
-    done(f"{login} is gone; its sessions have ended.")
+    run_with_context(work)
+    print_done(f"{login} is gone; its sessions have ended.")
 
 
 @user.command(epilog=example("doorward user password alice --tenant shop@example.org"))
@@ -199,11 +199,11 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
     """Give a user a new password by the tenant's policy, forgive its failed logins, and end its sessions."""
     secret = read_secret("Password", password_file)
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         await desk.users.update(await _caller(desk, tenant), UserRef(login), password=secret)
 
-    at_desk(work)
-    done(f"{login} has a new password; its sessions have ended.")
+    run_with_context(work)
+    print_done(f"{login} has a new password; its sessions have ended.")
 
 
 @user.command(epilog=example("doorward user unlock alice --tenant shop@example.org"))
@@ -212,11 +212,11 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
 def unlock(*, login: str, tenant: str) -> None:
     """Clear a user's failed logins, so that the right password is accepted at once."""
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         await desk.user_passwords.unlock(await _caller(desk, tenant), UserRef(login))
 
-    at_desk(work)
-    done(f"{login} is unlocked.")
+    run_with_context(work)
+    print_done(f"{login} is unlocked.")
 
 
 @user.command("reset-code", epilog=example("doorward user reset-code alice --tenant shop@example.org"))
@@ -226,8 +226,8 @@ def unlock(*, login: str, tenant: str) -> None:
 def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
     """Print a code that sets this user's password once, within ten minutes."""
 
-    async def work(desk: Desk) -> IssuedResetCode:
+    async def work(desk: CommandContext) -> IssuedResetCode:
         return await desk.user_passwords.create_reset_code(await _caller(desk, tenant), UserRef(login))
 
-    found = at_desk(work)
-    show_one({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)
+    found = run_with_context(work)
+    print_row({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)

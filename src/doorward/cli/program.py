@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from doorward.cli.desk import CANNOT
+from doorward.cli.desk import FAILED
 
 STANDARD_OUTPUT = Path("-")
 """Stands for standard output where a command takes the name of a file to write."""
@@ -85,4 +85,4 @@ def _end_for(error: OSError) -> NoReturn:
 def _end(sentence: str) -> NoReturn:
     with suppress(OSError):
         click.secho(sentence, err=True, fg="red")
-    sys.exit(CANNOT)
+    sys.exit(FAILED)

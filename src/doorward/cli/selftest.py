@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from doorward.cli.desk import PROBLEM, as_json, done, example, fail
+from doorward.cli.desk import PROBLEM_FOUND, as_json, example, exit_with_error, print_done
 from doorward.core.trouble import describe_error
-from doorward.selftest.client import Client, Place
+from doorward.selftest.client import Client, ServiceAddress
 from doorward.selftest.findings import PROMISES, Check, Finding, State
-from doorward.selftest.ledger import Ledger
-from doorward.selftest.stand import CannotRun, Stand
-from doorward.selftest.trial import CATALOGUE, examine
+from doorward.selftest.ledger import ResponseInvariants
+from doorward.selftest.stand import CannotRun, Fixture
+from doorward.selftest.trial import CATALOGUE, run_checks
 
 _COLOURS = {State.PASSED: "green", State.FAILED: "red", State.NOT_TRIED: "yellow"}
 _PORTS = {"http": 80, "https": 443}
@@ -78,9 +78,9 @@ def selftest(
     it after each upgrade. It exits with 3 where something failed, and with 1 where it could not be run.
     """
     place = _place(url, how)
-    ledger = Ledger(tls=place.tls is not None)
-    client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0), ledger=ledger)
-    stand = Stand(client, _read(tenants) if tenants else ())
+    ledger = ResponseInvariants(tls=place.tls is not None)
+    client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0), invariants=ledger)
+    stand = Fixture(client, _read(tenants) if tenants else ())
     catalogue = [check for check in CATALOGUE if not (no_load and check.load)]
     with _interrupted_once():
         findings, stopped = _run(stand, catalogue, as_json=as_json)
@@ -89,7 +89,7 @@ def selftest(
         _end(findings, stopped)
 
 
-def _run(stand: Stand, catalogue: Sequence[Check], *, as_json: bool) -> tuple[Sequence[Finding], str]:
+def _run(stand: Fixture, catalogue: Sequence[Check], *, as_json: bool) -> tuple[Sequence[Finding], str]:
     """Try everything; return what was found, and why it was stopped, if it was."""
     findings: list[Finding] = []
     bar = click.progressbar(length=len(catalogue) + 1, label="Attacking", file=sys.stderr)
@@ -103,7 +103,7 @@ def _run(stand: Stand, catalogue: Sequence[Check], *, as_json: bool) -> tuple[Se
                 progress.update(1)
 
         try:
-            examine(stand, tell, catalogue)
+            run_checks(stand, tell, catalogue)
         except CannotRun as reason:
             return findings, f"The self test cannot be run. {reason}"
         except KeyboardInterrupt:
@@ -137,18 +137,18 @@ def _interrupted_once() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _place(url: str, how: dict[str, str | float | None]) -> Place:
+def _place(url: str, how: dict[str, str | float | None]) -> ServiceAddress:
     parts = urlsplit(url)
     host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
     if parts.scheme == "http":
-        return Place(host, port, parts.path.rstrip("/"))
+        return ServiceAddress(host, port, parts.path.rstrip("/"))
     try:
         context = ssl.create_default_context(cafile=_text(how["ca"]))
         if how["cert"]:
             context.load_cert_chain(str(how["cert"]), _text(how["key"]))
     except (OSError, ssl.SSLError) as error:
-        fail(f"--ca, --cert or --key cannot be read ({describe_error(error)}).")
-    return Place(host, port, parts.path.rstrip("/"), context)
+        exit_with_error(f"--ca, --cert or --key cannot be read ({describe_error(error)}).")
+    return ServiceAddress(host, port, parts.path.rstrip("/"), context)
 
 
 def _text(value: str | float | None) -> str | None:
@@ -160,7 +160,7 @@ def _read(lines: Iterable[str]) -> Sequence[tuple[str, str]]:
         found = [json.loads(line) for line in lines if line.strip()]
         pairs = [(one["email"], one["password"]) for one in found]
     except UnicodeDecodeError:
-        fail("The file of --tenants is not UTF-8 text.")
+        exit_with_error("The file of --tenants is not UTF-8 text.")
     except (ValueError, KeyError, TypeError):
         pairs = []
     if len(pairs) != 2 or not all(isinstance(word, str) for pair in pairs for word in pair):  # noqa: PLR2004 - two
@@ -194,8 +194,8 @@ def _end(findings: Sequence[Finding], stopped: str) -> None:
     count = {state: sum(finding.state is state for finding in findings) for state in State}
     if findings:
         told = ", ".join(f"{number} {state}" for state, number in count.items())
-        done(f"{len(findings)} checks: {told}.")
+        print_done(f"{len(findings)} checks: {told}.")
     if stopped:
-        fail(stopped)
+        exit_with_error(stopped)
     if count[State.FAILED]:
-        sys.exit(PROBLEM)
+        sys.exit(PROBLEM_FOUND)

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import click
 
 from doorward.cli.desk import (
-    Desk,
+    CommandContext,
     as_json,
-    at_desk,
-    confirmed,
-    done,
+    confirm,
     example,
-    explained,
-    moment,
-    show,
-    show_one,
+    exit_on_error,
+    format_time,
+    print_done,
+    print_row,
+    print_rows,
+    run_with_context,
     tenant_option,
     yes,
 )
@@ -44,12 +44,12 @@ def session() -> None:
 def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
     """List a user's live sessions, newest first."""
 
-    async def work(desk: Desk) -> list[SessionInfo]:
-        return await desk.devices.list_sessions(
+    async def work(desk: CommandContext) -> list[SessionInfo]:
+        return await desk.user_sessions.list_sessions(
             operator_caller((await desk.operations.find_tenant(tenant)).id), UserRef(user)
         )
 
-    show(map(_device, at_desk(work)), as_json=as_json)
+    print_rows(map(_device, run_with_context(work)), as_json=as_json)
 
 
 def _device(device: SessionInfo) -> dict[str, object]:
@@ -57,9 +57,9 @@ def _device(device: SessionInfo) -> dict[str, object]:
     return {
         "id": one.id,
         "device": one.device_id,
-        "opened": moment(one.created_at),
-        "seen": moment(one.seen_at),
-        "expires": moment(one.expires_at),
+        "opened": format_time(one.created_at),
+        "seen": format_time(one.seen_at),
+        "expires": format_time(one.expires_at),
         "ip": device.origin.ip,
     }
 
@@ -82,9 +82,9 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
     if everybody == bool(tenant) or (everybody and user) or (session_id and not user):
         raise click.UsageError(_CHOOSE)
     if not user:
-        confirmed(f"End every session of {tenant or 'everybody'}?", yes=yes)
+        confirm(f"End every session of {tenant or 'everybody'}?", yes=yes)
 
-    async def work(desk: Desk) -> str:
+    async def work(desk: CommandContext) -> str:
         if tenant is None:
             return (
                 f"Every session of {await desk.operations.revoke_all_sessions()} tenants and of their users has ended."
@@ -94,12 +94,12 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
             await desk.operations.revoke_sessions(caller.tenant_id)
             return f"Every session of {tenant} and of its users has ended."
         if session_id is None:
-            await desk.devices.revoke_user(caller, UserRef(user))
+            await desk.user_sessions.revoke_user(caller, UserRef(user))
             return f"Every session of {user} has ended."
-        await desk.devices.revoke_session(caller, UserRef(user), session_id)
+        await desk.user_sessions.revoke_session(caller, UserRef(user), session_id)
         return "The session has ended."
 
-    done(at_desk(work))
+    print_done(run_with_context(work))
 
 
 @click.group("apikey", epilog=example("doorward apikey list --tenant shop@example.org"))
@@ -144,14 +144,14 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
     WHEN is a lifetime from now, such as 90d or 12h, or a date (UTC) such as 2030-01-31.
     """
     fields = {"name": name, "permissions": list(dict.fromkeys(permissions)), "expiresAt": expires_at}
-    body = explained(lambda: validate(fields, NewKeyBody))
+    body = exit_on_error(lambda: validate(fields, NewKeyBody))
 
-    async def work(desk: Desk) -> tuple[ApiKey, str]:
+    async def work(desk: CommandContext) -> tuple[ApiKey, str]:
         caller = operator_caller((await desk.operations.find_tenant(tenant)).id)
-        return await desk.keys.create(caller, body.name, [Permission(one) for one in body.permissions], expires_at)
+        return await desk.api_keys.create(caller, body.name, [Permission(one) for one in body.permissions], expires_at)
 
-    key, text = at_desk(work)
-    show_one({**_key(key), "key": text}, as_json=as_json)
+    key, text = run_with_context(work)
+    print_row({**_key(key), "key": text}, as_json=as_json)
 
 
 @apikey.command("list", epilog=example("doorward apikey list --tenant shop@example.org"))
@@ -160,10 +160,10 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
 def list_keys(*, tenant: str, as_json: bool) -> None:
     """List a tenant's API keys, oldest first."""
 
-    async def work(desk: Desk) -> list[ApiKey]:
+    async def work(desk: CommandContext) -> list[ApiKey]:
         return await desk.stores.api_keys.list_of_tenant((await desk.operations.find_tenant(tenant)).id)
 
-    show(map(_key, at_desk(work)), as_json=as_json)
+    print_rows(map(_key, run_with_context(work)), as_json=as_json)
 
 
 def _key(one: ApiKey) -> dict[str, object]:
@@ -171,9 +171,9 @@ def _key(one: ApiKey) -> dict[str, object]:
         "id": one.id,
         "name": one.name,
         "permissions": one.permissions,
-        "created": moment(one.created_at),
-        "expires": moment(one.expires_at),
-        "last_used": moment(one.last_used),
+        "created": format_time(one.created_at),
+        "expires": format_time(one.expires_at),
+        "last_used": format_time(one.last_used),
     }
 
 
@@ -188,8 +188,8 @@ def _key(one: ApiKey) -> dict[str, object]:
 def revoke_key(*, key_id: str, tenant: str) -> None:
     """Make an API key worthless at once."""
 
-    async def work(desk: Desk) -> None:
-        await desk.keys.revoke(operator_caller((await desk.operations.find_tenant(tenant)).id), key_id)
+    async def work(desk: CommandContext) -> None:
+        await desk.api_keys.revoke(operator_caller((await desk.operations.find_tenant(tenant)).id), key_id)
 
-    at_desk(work)
-    done("The key is worth nothing any more.")
+    run_with_context(work)
+    print_done("The key is worth nothing any more.")

@@ -4,8 +4,8 @@ import json
 
 import click
 
-from doorward.cli.desk import example, fail
-from doorward.settings import Effective, survey
+from doorward.cli.desk import example, exit_with_error
+from doorward.settings import EffectiveSetting, effective_settings
 
 
 @click.command(
@@ -21,7 +21,7 @@ def show_settings(*, as_json: bool) -> None:
     Sources are the environment, .env, a file that <NAME>_FILE names, and the default. Of a secret only whether it is
     set is shown. Exits with 1 where the service would not start with these settings, and says why.
     """
-    found, refusal = survey()
+    found, refusal = effective_settings()
     if as_json:
         click.echo(json.dumps([one._asdict() for one in found], indent=2))
     else:
@@ -30,10 +30,10 @@ def show_settings(*, as_json: bool) -> None:
             click.echo(click.wrap_text(one.meaning, width=96, initial_indent="    ", subsequent_indent="    "))
         click.echo("\nEach can also be given as <NAME>_FILE, the path of a file that holds it.")
     if refusal is not None:
-        fail(refusal)
+        exit_with_error(refusal)
 
 
-def _source(one: Effective) -> str:
+def _source(one: EffectiveSetting) -> str:
     if one.source == "default":
         return ""
     return click.style(f"  ({one.source}; default: {one.default or 'none'})", dim=True)

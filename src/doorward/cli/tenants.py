@@ -3,20 +3,20 @@
 import click
 
 from doorward.cli.desk import (
-    Desk,
+    CommandContext,
     as_json,
-    at_desk,
-    confirmed,
-    done,
+    confirm,
     email,
     example,
-    fail,
+    exit_with_error,
     failures_row,
-    moment,
+    format_time,
     password_file,
+    print_done,
+    print_row,
+    print_rows,
     read_secret,
-    show,
-    show_one,
+    run_with_context,
     yes,
 )
 from doorward.core.model import Tenant
@@ -31,7 +31,7 @@ def tenant() -> None:
 
 
 def _row(one: Tenant) -> dict[str, object]:
-    return {"id": one.id, "email": one.email, "created": moment(one.created_at), "disabled": one.disabled}
+    return {"id": one.id, "email": one.email, "created": format_time(one.created_at), "disabled": one.disabled}
 
 
 @tenant.command(
@@ -55,10 +55,10 @@ def create(*, email: str, password_file: str | None, policy: str | None, init: b
     """Create a tenant. Its password is asked for, or read from standard input or a file."""
     password = read_secret("Password", password_file)
 
-    async def work(desk: Desk) -> Tenant:
+    async def work(desk: CommandContext) -> Tenant:
         return await desk.operations.create_tenant(email, password, NAMED_POLICIES[policy] if policy else None)
 
-    show_one(_row(at_desk(work, create=init)), as_json=as_json)
+    print_row(_row(run_with_context(work, create=init)), as_json=as_json)
 
 
 @tenant.command("list", epilog=example("doorward tenant list\ndoorward tenant list --json | jq -r .email"))
@@ -66,10 +66,10 @@ def create(*, email: str, password_file: str | None, policy: str | None, init: b
 def list_tenants(*, as_json: bool) -> None:
     """List every tenant."""
 
-    async def work(desk: Desk) -> list[Tenant]:
+    async def work(desk: CommandContext) -> list[Tenant]:
         return [one async for one in desk.operations.list_tenants()]
 
-    show(map(_row, at_desk(work)), as_json=as_json)
+    print_rows(map(_row, run_with_context(work)), as_json=as_json)
 
 
 @tenant.command("show", epilog=example("doorward tenant show shop@example.org"))
@@ -78,13 +78,13 @@ def list_tenants(*, as_json: bool) -> None:
 def show_tenant(*, tenant: str, as_json: bool) -> None:
     """Show a tenant, by its id or e-mail address, with its settings."""
 
-    async def work(desk: Desk) -> dict[str, object]:
+    async def work(desk: CommandContext) -> dict[str, object]:
         one = await desk.operations.find_tenant(tenant)
         keys = await desk.stores.api_keys.list_of_tenant(one.id)
         failures = failures_row(await desk.operations.rate_limits.failures(TENANTS, one.email))
         return {**_row(one), "api_keys": len(keys), **failures, "settings": encode_settings(decode_settings(one))}
 
-    show_one(at_desk(work), as_json=as_json)
+    print_row(run_with_context(work), as_json=as_json)
 
 
 @tenant.command(epilog=example("doorward tenant disable shop@example.org"))
@@ -92,7 +92,7 @@ def show_tenant(*, tenant: str, as_json: bool) -> None:
 def disable(*, tenant: str) -> None:
     """Shut a tenant out: its sessions, its users' and its API keys end at once."""
     _disable(tenant, disabled=True)
-    done(f"{tenant} is disabled; every session of it and of its users has ended.")
+    print_done(f"{tenant} is disabled; every session of it and of its users has ended.")
 
 
 @tenant.command(epilog=example("doorward tenant enable shop@example.org"))
@@ -100,15 +100,15 @@ def disable(*, tenant: str) -> None:
 def enable(*, tenant: str) -> None:
     """Let a disabled tenant in again, with its API keys. Sessions that ended stay ended."""
     _disable(tenant, disabled=False)
-    done(f"{tenant} is enabled.")
+    print_done(f"{tenant} is enabled.")
 
 
 def _disable(name: str, *, disabled: bool) -> None:
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         one = await desk.operations.find_tenant(name)
         await desk.tenants.disable(operator_caller(one.id), disabled=disabled)
 
-    at_desk(work)
+    run_with_context(work)
 
 
 @tenant.command(
@@ -118,14 +118,14 @@ def _disable(name: str, *, disabled: bool) -> None:
 @yes
 def delete(*, tenant: str, yes: bool) -> None:
     """Remove a tenant and everything it owns, for good."""
-    confirmed(f"Remove {tenant} with all its users, for good?", yes=yes)
+    confirm(f"Remove {tenant} with all its users, for good?", yes=yes)
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         one = await desk.operations.find_tenant(tenant)
         await desk.tenants.delete_unconditionally(operator_caller(one.id))
 
-    at_desk(work)
-    done(f"{tenant} is gone. What it owned is removed by the running service within the minute.")
+    run_with_context(work)
+    print_done(f"{tenant} is gone. What it owned is removed by the running service within the minute.")
 
 
 @tenant.command(
@@ -137,11 +137,11 @@ def password(*, tenant: str, password_file: str | None) -> None:
     """Give a tenant a new password, forgive its failed logins, and end its own sessions."""
     secret = read_secret("Password", password_file)
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         await desk.operations.set_tenant_password(await desk.operations.find_tenant(tenant), secret)
 
-    at_desk(work)
-    done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")
+    run_with_context(work)
+    print_done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")
 
 
 @tenant.command(
@@ -157,15 +157,15 @@ def token(*, tenant: str, as_json: bool) -> None:
     The token is shown this once, and is in the tenant's audit trail. `session revoke` and `tenant password` end it.
     """
 
-    async def work(desk: Desk) -> tuple[str, int | None]:
+    async def work(desk: CommandContext) -> tuple[str, int | None]:
         one = await desk.operations.find_tenant(tenant)
         if one.disabled:
-            fail(f"{tenant} is disabled; enable it first.")
+            exit_with_error(f"{tenant} is disabled; enable it first.")
         issued = await desk.tenants.issue_token(operator_caller(one.id))
         return issued.token, issued.session.expires_at
 
-    text, expires = at_desk(work)
-    show_one({"token": text, "expires": moment(expires)}, as_json=as_json)
+    text, expires = run_with_context(work)
+    print_row({"token": text, "expires": format_time(expires)}, as_json=as_json)
 
 
 @tenant.command(epilog=example("doorward tenant unlock shop@example.org"))
@@ -173,8 +173,8 @@ def token(*, tenant: str, as_json: bool) -> None:
 def unlock(*, tenant: str) -> None:
     """Clear a tenant's failed logins, so that its password is accepted at once."""
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: CommandContext) -> None:
         await desk.operations.unlock_tenant(await desk.operations.find_tenant(tenant))
 
-    at_desk(work)
-    done(f"{tenant} is unlocked.")
+    run_with_context(work)
+    print_done(f"{tenant} is unlocked.")

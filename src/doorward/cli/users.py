@@ -10,7 +10,7 @@ from typing import IO, Any
 import click
 
 from doorward.cli.desk import example, tenant_option
-from doorward.cli.fitting import Fitting, Part
+from doorward.cli.fitting import Part, RowFitter
 from doorward.cli.importing import (
     BATCH,
     Import,
@@ -47,7 +47,7 @@ def user() -> None:
     help="Write a line of JSON here for each refused row; - is standard output.",
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def take(file: Path, refused: Path | None, **given: Any) -> None:
+def import_users(file: Path, refused: Path | None, **given: Any) -> None:
     """Create users from FILE: .csv, .json (an array), or .ndjson, with the fields of POST /users/import.
 
     A user that exists, with the same login and sub, is left as it is, so an import that was interrupted is continued by
@@ -81,7 +81,7 @@ def take(file: Path, refused: Path | None, **given: Any) -> None:
         run_and_report(run, report)
 
 
-def _read(row: Any, fitting: Fitting) -> tuple[UserRow | RejectedRow, list[Part]]:
+def _read(row: Any, fitting: RowFitter) -> tuple[UserRow | RejectedRow, list[Part]]:
     if isinstance(row, UnreadableRow):
         sentence = (
             "The row or one of its cells is not valid JSON, or it has another number of cells than there are columns"
@@ -94,7 +94,7 @@ def _read(row: Any, fitting: Fitting) -> tuple[UserRow | RejectedRow, list[Part]
 @tenant_option
 @click.option("--hashes", is_flag=True, help="With the hashes of their passwords, so that they can be imported again.")
 @click.argument("file", default="-", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-def hand_out(file: Path, tenant: str, *, hashes: bool) -> None:
+def export_users(file: Path, tenant: str, *, hashes: bool) -> None:
     """Write the tenant's users as lines of JSON to FILE, readable by its owner only, or to standard output (-).
 
     Exit codes: 0 done, 1 the stores cannot be read or the file cannot be written, 2 wrong use.

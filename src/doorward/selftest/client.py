@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from doorward.core.trouble import describe_error
-from doorward.selftest.ledger import Ledger
+from doorward.selftest.ledger import ResponseInvariants
 
 _LARGEST = 1 << 24
 _WAITING = {429, 503}
@@ -23,15 +23,15 @@ _TRIES = 6
 _LONGEST_WORD = 20
 
 
-class Away(Exception):  # noqa: N818 - the sentence is for an operator
+class Unreachable(Exception):  # noqa: N818 - the sentence is for an operator
     """The service does not answer. The message says how."""
 
 
-class Held(Exception):  # noqa: N818 - likewise
+class RateLimited(Exception):  # noqa: N818 - likewise
     """A budget of the service would have to be waited for too long."""
 
 
-class Place(NamedTuple):
+class ServiceAddress(NamedTuple):
     """Where the service is: `tls` is None for plain HTTP, `prefix` what stands before every path."""
 
     host: str
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     tls: ssl.SSLContext | None = None
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What came back. Header names are in lower case."""
 
     status: int
@@ -85,15 +85,15 @@ class Client:
     seconds one request may be put off by the service's budgets. Not thread-safe.
     """
 
-    place: Place
+    address: ServiceAddress
     timeout: float = 10.0
     rate: float = 4.0
-    patience: float = 20.0
-    ledger: Ledger = field(default_factory=Ledger)
+    max_wait: float = 20.0
+    invariants: ResponseInvariants = field(default_factory=ResponseInvariants)
     _connection: http.client.HTTPConnection | None = None
     _next: float = 0.0
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -101,7 +101,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         **how: bool,
-    ) -> Answer:
+    ) -> Response:
         """Send a request and return its answer; Away without one, Held where a budget is not to be waited for.
 
         `body` is sent as JSON, unless it is bytes. `how`: `charged` says that it proves no tenant, `fresh` that it goes
@@ -112,13 +112,13 @@ class Client:
         if body is not None and content is None:
             content = json.dumps(body).encode()
             given.setdefault("Content-Type", "application/json")
-        target = self.place.prefix + path + (f"?{urlencode(query)}" if query else "")
-        deadline = time.monotonic() + self.patience
+        target = self.address.prefix + path + (f"?{urlencode(query)}" if query else "")
+        deadline = time.monotonic() + self.max_wait
         for _ in range(_TRIES):
             if how.get("charged"):
                 self._pace()
             answer = self._send(method, target, content, given, fresh=how.get("fresh", False))
-            self.ledger.note(f"{method} {plain(path)}", answer)
+            self.invariants.record(f"{method} {plain(path)}", answer)
             wait = answer.header("retry-after") if answer.status in _WAITING else None
             if wait is None or not how.get("patient", True):
                 return answer
@@ -126,7 +126,7 @@ class Client:
             if time.monotonic() + seconds > deadline:
                 break
             time.sleep(seconds)
-        raise Held(f"{method} was put off for too long: {answer}")
+        raise RateLimited(f"{method} was put off for too long: {answer}")
 
     def close(self) -> None:
         """Close what is open."""
@@ -141,21 +141,21 @@ class Client:
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a connection of its own, which opens with its first request."""
-        if self.place.tls:
+        if self.address.tls:
             return http.client.HTTPSConnection(
-                self.place.host, self.place.port, timeout=self.timeout, context=self.place.tls
+                self.address.host, self.address.port, timeout=self.timeout, context=self.address.tls
             )
-        return http.client.HTTPConnection(self.place.host, self.place.port, timeout=self.timeout)
+        return http.client.HTTPConnection(self.address.host, self.address.port, timeout=self.timeout)
 
     def _send(
         self, method: str, target: str, content: bytes | None, headers: Mapping[str, str], *, fresh: bool
-    ) -> Answer:
+    ) -> Response:
         if fresh:
             connection = self.connect()
             try:
                 return self._once(connection, method, target, content, headers)
             except (OSError, http.client.HTTPException) as error:
-                raise Away(_how(error)) from None
+                raise Unreachable(_how(error)) from None
             finally:
                 connection.close()
         used = self._connection is not None
@@ -167,7 +167,7 @@ class Client:
             if used and isinstance(error, ConnectionError):
                 # It was closed while it was idle, which is the service's right (RFC 9112, section 9.5).
                 return self._send(method, target, content, headers, fresh=False)
-            raise Away(_how(error)) from None
+            raise Unreachable(_how(error)) from None
         except KeyboardInterrupt:
             # Its answer may still come, and would be taken for that of the next request.
             self.close()
@@ -180,11 +180,11 @@ class Client:
         target: str,
         content: bytes | None,
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> Response:
         connection.request(method, target, body=content, headers=dict(headers))
         answer = connection.getresponse()
         found = tuple((name.lower(), value) for name, value in answer.getheaders())
-        return Answer(answer.status, found, answer.read(_LARGEST))
+        return Response(answer.status, found, answer.read(_LARGEST))
 
 
 def plain(path: str) -> str:

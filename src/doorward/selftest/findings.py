@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from doorward.selftest.stand import Stand
+from doorward.selftest.stand import Fixture
 
 PROMISES: Mapping[str, str] = {
     "TI1": "At every endpoint another tenant's object is answered like one that does not exist, and nothing of it "
@@ -76,6 +76,6 @@ class Check:
 
     name: str
     promises: tuple[str, ...]
-    run: Callable[[Stand], str | None]
+    run: Callable[[Fixture], str | None]
     harmless: bool = False
     load: bool = False

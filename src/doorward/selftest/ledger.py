@@ -19,7 +19,7 @@ _BUSY = 503
 _SHOWN = 3
 
 
-class Seen(Protocol):
+class SeenResponse(Protocol):
     """An answer, as far as it is looked at here."""
 
     @property
@@ -39,7 +39,7 @@ class Seen(Protocol):
 
 
 @dataclass
-class Ledger:
+class ResponseInvariants:
     """Counts answers, and what was wrong with them. `tls`: browsers have to be told to stay there (RFC 6797)."""
 
     tls: bool = False
@@ -50,7 +50,7 @@ class Ledger:
     insides: Counter[str] = field(default_factory=Counter)
     hashes: Counter[str] = field(default_factory=Counter)
 
-    def note(self, asked: str, answer: Seen) -> None:
+    def record(self, asked: str, answer: SeenResponse) -> None:
         """Look at an answer to what was `asked`."""
         self.answers += 1
         given = dict(answer.headers)
@@ -72,7 +72,7 @@ class Ledger:
                 self.hashes[f"{asked} ({answer.status})"] += 1
 
 
-def told(found: Iterable[str]) -> str:
+def describe(found: Iterable[str]) -> str:
     """Return a few of what was found, as part of a sentence."""
     every = sorted(found)
     more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from doorward.selftest.client import Away, Client, Held
+from doorward.selftest.client import Client, RateLimited, Unreachable
 from doorward.selftest.tenants import Attacker, Tenant, Victim
-from doorward.selftest.verdicts import Failed, NotTried, demand
+from doorward.selftest.verdicts import Failed, NotRun, require
 
 _OK, _FORBIDDEN, _UNAUTHORISED, _FAULT = 200, 403, 401, 500
 _LONG = 120.0
 
-NOT_A_REGISTRAR = (
+REGISTRATION_REFUSED = (
     "This address may not register tenants (TENANT_WHITE_LIST). Run the self test on a machine that may, such as the "
     "service's own; or at the maintenance listener, with --cert and --key; or make two tenants that are good for "
     "nothing else (doorward tenant create) and name them with --tenants."
@@ -22,7 +22,7 @@ class CannotRun(Exception):  # noqa: N818 - the sentence is for an operator
 
 
 @dataclass
-class Stand:
+class Fixture:
     """The service, and two tenants of it: `attacker` and `victim` are there once `build` has returned.
 
     `prepared` are the e-mail addresses and passwords of two tenants that somebody made beforehand. `doubtful`: tenants
@@ -40,14 +40,14 @@ class Stand:
     def attacker(self) -> Attacker:
         """The tenant that attacks."""
         if self._attacker is None:
-            raise NotTried("There is no tenant to attack with.")
+            raise NotRun("There is no tenant to attack with.")
         return self._attacker
 
     @property
     def victim(self) -> Victim:
         """The tenant that is attacked."""
         if self._victim is None:
-            raise NotTried("There is no tenant to attack.")
+            raise NotRun("There is no tenant to attack.")
         return self._victim
 
     @property
@@ -55,22 +55,22 @@ class Stand:
         """The tenants that are still to be removed."""
         return tuple(self._ours)
 
-    def mind_others(self) -> None:
+    def protect_others(self) -> None:
         """Go on only where what happens to a whole tenant happens to one of ours; NotTried where that is in doubt."""
         if self.doubtful:
-            raise NotTried("Tenants were found not to be apart, so this might happen to somebody else's.")
+            raise NotRun("Tenants were found not to be apart, so this might happen to somebody else's.")
 
     def build(self) -> None:
         """Make both tenants, and give them what they need; CannotRun where that is not possible."""
         try:
             # Whatever the answer: with none, there is nobody to make tenants at.
-            self.client.ask("GET", "/health/live", patient=False)
+            self.client.request("GET", "/health/live", patient=False)
             first, second = self._known() if self.prepared else (self._new(), self._new())
             self._attacker = Attacker.of(first)
             self._victim = Victim.of(second)
-        except Away as reason:
+        except Unreachable as reason:
             raise CannotRun(f"The service cannot be asked: {reason}.") from None
-        except (Failed, Held) as reason:
+        except (Failed, RateLimited) as reason:
             raise CannotRun(f"The tenants could not be made ready: {reason}.") from None
         except (KeyError, TypeError, IndexError):
             raise CannotRun(
@@ -81,12 +81,14 @@ class Stand:
         tenant = Tenant(self.client)
         # Before anybody knows whether it exists: a lost answer must not leave a tenant behind.
         self._ours.append(tenant)
-        answer = self.client.ask("POST", "/tenant", {"email": tenant.email, "password": tenant.password}, charged=True)
+        answer = self.client.request(
+            "POST", "/tenant", {"email": tenant.email, "password": tenant.password}, charged=True
+        )
         if answer.status != _OK:
             if answer.status < _FAULT:
                 self._ours.remove(tenant)
             if answer.status == _FORBIDDEN and answer.code == "forbidden":
-                raise CannotRun(NOT_A_REGISTRAR)
+                raise CannotRun(REGISTRATION_REFUSED)
             raise CannotRun(f"No tenant could be registered: POST /tenant was answered {answer}.")
         tenant.id, tenant.token = str(answer.json["id"]), str(answer.json["token"])
         return tenant
@@ -95,8 +97,11 @@ class Stand:
         first, second = (Tenant(self.client, *one) for one in self.prepared)
         for tenant in (first, second):
             tenant.token = tenant.log_in()
-            tenant.id = str(tenant.must("GET", "/tenant")["id"])
-            if tenant.must("GET", "/user", query={"limit": "1"})["users"] or tenant.must("GET", "/tenant/key")["keys"]:
+            tenant.id = str(tenant.require("GET", "/tenant")["id"])
+            if (
+                tenant.require("GET", "/user", query={"limit": "1"})["users"]
+                or tenant.require("GET", "/tenant/key")["keys"]
+            ):
                 raise CannotRun(
                     f"{tenant.email} has users or API keys, so it may be somebody's. The self test removes its tenants "
                     f"with all they own: give it two that are empty."
@@ -109,48 +114,48 @@ class Stand:
 
     def remove(self) -> list[str]:
         """Remove both tenants, whatever they went through; return the e-mail addresses of those that are left."""
-        self.client.patience = max(self.client.patience, _LONG)
+        self.client.max_wait = max(self.client.max_wait, _LONG)
         return [tenant.email for tenant in self.tenants if not self._gone(tenant)]
 
     def _gone(self, tenant: Tenant) -> bool:
         try:
             gone = any(_removed(tenant, password) for password in dict.fromkeys([tenant.password, *tenant.passwords]))
-        except (Away, Held):
+        except (Unreachable, RateLimited):
             return False
         if gone:
             self._ours.remove(tenant)
         return gone
 
-    def prove_removed(self, tenants: Sequence[Tenant]) -> None:
+    def verify_removed(self, tenants: Sequence[Tenant]) -> None:
         """Demand that nothing of removed tenants is alive: neither token nor API key nor password."""
         for tenant in tenants:
             credentials = {"email": tenant.email, "password": tenant.password}
             self._refused("token of a removed tenant", tenant.token)
-            asked = self.client.ask("POST", "/tenant/verify", {"token": tenant.token}, charged=True)
-            demand(asked.code == "invalid_token", f"POST /tenant/verify of a removed tenant was answered {asked}")
-            asked = self.client.ask("POST", "/tenant/login", credentials, charged=True)
-            demand(asked.status == _UNAUTHORISED, f"A removed tenant's login was answered {asked}")
+            asked = self.client.request("POST", "/tenant/verify", {"token": tenant.token}, charged=True)
+            require(asked.code == "invalid_token", f"POST /tenant/verify of a removed tenant was answered {asked}")
+            asked = self.client.request("POST", "/tenant/login", credentials, charged=True)
+            require(asked.status == _UNAUTHORISED, f"A removed tenant's login was answered {asked}")
         if self._attacker:
             self._refused("API key of a removed tenant", self._attacker.key)
         if self._victim:
             self._refused("API key of a removed tenant", self._victim.key["key"])
 
     def _refused(self, what: str, credential: str) -> None:
-        asked = self.client.ask(
+        asked = self.client.request(
             "GET", "/user", headers={"Authorization": f"Bearer {credential}"}, charged=True, fresh=True
         )
-        demand(asked.status == _UNAUTHORISED, f"GET /user with the {what} was answered {asked}")
+        require(asked.status == _UNAUTHORISED, f"GET /user with the {what} was answered {asked}")
 
 
 def _removed(tenant: Tenant, password: str) -> bool:
     """Remove a tenant that may have this password, and tell whether it is gone."""
-    answer = tenant.ask("DELETE", "/tenant", {"password": password}, charged=True)
+    answer = tenant.request("DELETE", "/tenant", {"password": password}, charged=True)
     if answer.status == _UNAUTHORISED:
         credentials = {"email": tenant.email, "password": password}
-        again = tenant.client.ask("POST", "/tenant/login", credentials, charged=True)
+        again = tenant.client.request("POST", "/tenant/login", credentials, charged=True)
         if again.status == _UNAUTHORISED:
             # Nobody of this name and password: it was never made, or is gone.
             return not tenant.passwords
         tenant.token = str(again.json.get("token"))
-        answer = tenant.ask("DELETE", "/tenant", {"password": password})
+        answer = tenant.request("DELETE", "/tenant", {"password": password})
     return answer.status == _OK

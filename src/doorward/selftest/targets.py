@@ -60,7 +60,7 @@ _FINGERPRINT = re.compile(r'(?<="session":")[0-9a-f]{16}')
 _MILLISECONDS = re.compile(r"\b1[0-9]{12}\b")
 
 
-class CannotAim(Exception):  # noqa: N818 - the sentence is for who adds an endpoint
+class CannotFillRequest(Exception):  # noqa: N818 - the sentence is for who adds an endpoint
     """An endpoint takes what nobody has said how to fill. The message says what to add, and where."""
 
 
@@ -79,7 +79,7 @@ def encode(endpoint: Endpoint, body: Any) -> bytes:
     return urlencode(body).encode() if endpoint.is_form else json.dumps(body).encode()
 
 
-def proof(endpoint: Endpoint, credential: str | None) -> dict[str, str]:
+def authorization(endpoint: Endpoint, credential: str | None) -> dict[str, str]:
     """Return the headers that present a tenant's credential, given as an Authorization header, to an endpoint."""
     if credential is None:
         return {}
@@ -89,7 +89,7 @@ def proof(endpoint: Endpoint, credential: str | None) -> dict[str, str]:
     return {"Authorization": credential}
 
 
-def nobodys() -> dict[str, str]:
+def unowned_names() -> dict[str, str]:
     """Return a value for every field that names an object; these name nothing anywhere."""
     login = f"bob-{uuid4().hex}"
     return {
@@ -105,7 +105,7 @@ def nobodys() -> dict[str, str]:
     }
 
 
-def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, Any] | None, dict[str, str]]:
+def fill_request(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, Any] | None, dict[str, str]]:
     """Return path, body and query of a request to `endpoint` for the objects that `names` names.
 
     CannotAim where the endpoint takes something that is neither in `names` nor neutral.
@@ -115,7 +115,7 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
 
     def value(kind: str, name: str) -> Any:
         if name not in fill:
-            raise CannotAim(
+            raise CannotFillRequest(
                 f"{named(endpoint)} takes the {kind} {name!r}, which the self test cannot fill: add it to NEUTRAL in "
                 f"doorward/selftest/targets.py or, if it names an object, to nobodys() there and wherever a tenant "
                 f"gives its own names."
@@ -124,7 +124,7 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
 
     path = re.sub(r"\{(\w+)[^}]*\}", lambda match: quote(value("path segment", match[1]), safe=""), endpoint.path)
     if endpoint.method in {"POST", "PUT", "PATCH"} and endpoint.request_body is None and endpoint.path not in BODILESS:
-        raise CannotAim(f"{named(endpoint)} does not say what it takes: give it `takes` in ENDPOINTS.")
+        raise CannotFillRequest(f"{named(endpoint)} does not say what it takes: give it `takes` in ENDPOINTS.")
     body = None
     if endpoint.request_body is not None:
         either = alternatives(endpoint.request_body)
@@ -137,15 +137,15 @@ def aim(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, An
 
 def mentions(endpoint: Endpoint, names: Mapping[str, str], text: str) -> bool:
     """Tell whether a request to `endpoint` for the objects that `names` names has a text in it."""
-    path, body, query = aim(endpoint, names)
+    path, body, query = fill_request(endpoint, names)
     return text in json.dumps([path, body, query])
 
 
-def spares_others(endpoint: Endpoint) -> bool:
+def is_safe_for_others(endpoint: Endpoint) -> bool:
     """Tell whether a request to `endpoint` can change nothing but what it names, or nothing at all."""
     if endpoint.method == "GET":
         return True
-    return aim(endpoint, nobodys()) != aim(endpoint, nobodys())
+    return fill_request(endpoint, unowned_names()) != fill_request(endpoint, unowned_names())
 
 
 def masked(text: str, names: Mapping[str, str], caller: Mapping[str, str]) -> str:

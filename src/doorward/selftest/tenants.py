@@ -7,7 +7,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from doorward.core.model import Permission
-from doorward.selftest.client import Answer, Client, plain
+from doorward.selftest.client import Client, Response, plain
 from doorward.selftest.verdicts import Failed
 
 PASSWORD = "Correct-Horse-9"  # noqa: S105 - what follows it is random
@@ -36,20 +36,20 @@ class Tenant:
         """The header that proves it."""
         return {"Authorization": f"Bearer {self.token}"}
 
-    def ask(self, method: str, path: str, body: Any = None, **how: Any) -> Answer:
+    def request(self, method: str, path: str, body: Any = None, **how: Any) -> Response:
         """Ask as this tenant, with its own token unless `headers` say otherwise."""
-        return self.client.ask(method, path, body, {**self.bearer, **how.pop("headers", {})}, **how)
+        return self.client.request(method, path, body, {**self.bearer, **how.pop("headers", {})}, **how)
 
-    def must(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
+    def require(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
         """Ask for what has to be granted, and return the JSON of it; Failed where it is not."""
-        answer = self.ask(method, path, body, **how)
+        answer = self.request(method, path, body, **how)
         if answer.status >= _GOOD:
             raise Failed(f"{method} {plain(path)} by its own tenant was answered {answer}")
         return answer.json
 
     def log_in(self) -> str:
         """Open one more session of the tenant itself, and return its token."""
-        answer = self.client.ask(
+        answer = self.client.request(
             "POST", "/tenant/login", {"email": self.email, "password": self.password}, charged=True
         )
         if answer.status >= _GOOD:
@@ -60,27 +60,29 @@ class Tenant:
         """Create a user."""
         self.made.add(login)
         body = {"login": login, "email": "user@selftest.invalid", "password": password, "sub": "selftest", **more}
-        created: Mapping[str, Any] = self.must("POST", "/user", body)
+        created: Mapping[str, Any] = self.require("POST", "/user", body)
         return created
 
     def session(self, login: str, password: str, device: str = "laptop", **more: Any) -> Mapping[str, Any]:
         """Log a user in, and return what was handed out."""
         body = {"login": login, "password": password, "deviceId": device, **more}
-        given: Mapping[str, Any] = self.must("POST", "/auth", body)
+        given: Mapping[str, Any] = self.require("POST", "/auth", body)
         return given
 
     def logins(self) -> list[str]:
         """Return the logins of all users, of which a throw-away tenant has few."""
-        return [str(user.get("login")) for user in self.must("GET", "/user", query={"limit": "500"}).get("users", [])]
+        return [
+            str(user.get("login")) for user in self.require("GET", "/user", query={"limit": "500"}).get("users", [])
+        ]
 
     def key(self, name: str, *permissions: str) -> Mapping[str, Any]:
         """Make an API key."""
-        made: Mapping[str, Any] = self.must("POST", "/tenant/key", {"name": name, "permissions": list(permissions)})
+        made: Mapping[str, Any] = self.require("POST", "/tenant/key", {"name": name, "permissions": list(permissions)})
         return made
 
     def introspect(self, token: str) -> bool:
         """Tell whether a token is active for this tenant, as RFC 7662 says it."""
-        answer = self.must("POST", "/oauth/introspect", f"token={token}".encode(), headers=_FORM)
+        answer = self.require("POST", "/oauth/introspect", f"token={token}".encode(), headers=_FORM)
         return bool(answer.get("active"))
 
 
@@ -107,7 +109,7 @@ class Victim:
         device, sub = f"bobs-device-{uuid4().hex}", f"bobs-sub-{uuid4().hex}"
         user = tenant.create(login, password, email=f"bob-{uuid4().hex}@selftest.invalid", sub=sub)
         tenant.create(f"{login}-2", password)
-        cursor = tenant.must("GET", "/user", query={"limit": "1"})["nextCursor"]
+        cursor = tenant.require("GET", "/user", query={"limit": "1"})["nextCursor"]
         pair = tenant.session(login, password, device, refresh=True, userAgent=f"bobs-browser-{uuid4().hex}")
         victim = cls(
             tenant,
@@ -116,9 +118,9 @@ class Victim:
             tenant.session(login, password)["accessToken"],
             cursor,
             pair["refreshToken"],
-            tenant.must("POST", f"/user/{login}-2/password/reset")["code"],
+            tenant.require("POST", f"/user/{login}-2/password/reset")["code"],
             tenant.key(f"bobs-key-{uuid4().hex}", *Permission),
-            tenant.must("GET", f"/user/{login}/sessions")["sessions"][-1],
+            tenant.require("GET", f"/user/{login}/sessions")["sessions"][-1],
         )
         victim.known = victim.state()
         return victim
@@ -162,26 +164,26 @@ class Victim:
         Who fails to log in as the tenant itself is the tenant's business, so that may have been written down.
         """
         tenant = self.tenant
-        events = tenant.must("GET", "/tenant/audit", query={"limit": "500"})["events"]
+        events = tenant.require("GET", "/tenant/audit", query={"limit": "500"})["events"]
         return {
-            "users": [{**user, "lastActivity": 0} for user in tenant.must("GET", "/user")["users"]],
+            "users": [{**user, "lastActivity": 0} for user in tenant.require("GET", "/user")["users"]],
             "sessions": [
-                {**one, "lastActivity": 0} for one in tenant.must("GET", f"/user/{self.login}/sessions")["sessions"]
+                {**one, "lastActivity": 0} for one in tenant.require("GET", f"/user/{self.login}/sessions")["sessions"]
             ],
-            "settings": tenant.must("GET", "/tenant"),
-            "API keys": [{**key, "lastUsed": 0} for key in tenant.must("GET", "/tenant/key")["keys"]],
+            "settings": tenant.require("GET", "/tenant"),
+            "API keys": [{**key, "lastUsed": 0} for key in tenant.require("GET", "/tenant/key")["keys"]],
             "audit trail": [one for one in events if (one["action"], one["outcome"]) != ("tenant.login", "failure")],
-            "user's token": tenant.ask("POST", "/auth/verify", {"token": self.token}).status,
+            "user's token": tenant.request("POST", "/auth/verify", {"token": self.token}).status,
             "refresh token": tenant.introspect(self.refresh_token),
             "API key": self._with_key(),
         }
 
     def _with_key(self) -> int:
-        return self.tenant.client.ask(
+        return self.tenant.client.request(
             "GET", "/user", headers={"Authorization": f"Bearer {self.key['key']}"}, query={"limit": "1"}
         ).status
 
-    def damage(self) -> str:
+    def find_damage(self) -> str:
         """Say in a few words what is other than it was when this was last asked; "" where nothing is."""
         now = self.state()
         changed = [name for name, value in now.items() if value != self.known[name]]
@@ -198,7 +200,7 @@ class Attacker:
     token: str
     dead_token: str
     key: str
-    lesser: Mapping[str, str]
+    limited_key: Mapping[str, str]
     revoked_key: str
     refresh_token: str
     LOGIN: ClassVar[str] = "mallory"
@@ -209,9 +211,9 @@ class Attacker:
         password = f"mallorys-own-{uuid4().hex}"
         tenant.create(cls.LOGIN, password)
         dead = tenant.log_in()
-        tenant.client.ask("POST", "/tenant/logout", {"token": dead})
+        tenant.client.request("POST", "/tenant/logout", {"token": dead})
         gone = tenant.key("gone", *Permission)
-        tenant.must("DELETE", f"/tenant/key/{gone['id']}")
+        tenant.require("DELETE", f"/tenant/key/{gone['id']}")
         whole = tenant.key("all", *Permission)
         lesser = {str(one): tenant.key(one, one) for one in (Permission.VERIFY, Permission.USERS_READ)}
         return cls(
@@ -229,7 +231,7 @@ class Attacker:
         """Return what stands for itself, by what it is called."""
         return {"caller": self.tenant.id, "caller's email": self.tenant.email}
 
-    def tidy(self) -> None:
+    def clean_up(self) -> None:
         """Remove the users that an attack made, and log in again where it ended something.
 
         Only those: where tenants are not apart, what is listed may be somebody's, and must not be removed.
@@ -237,6 +239,6 @@ class Attacker:
         tenant = self.tenant
         for login in set(tenant.logins()) & tenant.made:
             if login != self.LOGIN:
-                tenant.ask("DELETE", f"/user/{quote(login, safe='')}")
+                tenant.request("DELETE", f"/user/{quote(login, safe='')}")
         if not tenant.introspect(self.token):
             self.token = tenant.session(self.LOGIN, self.password)["accessToken"]

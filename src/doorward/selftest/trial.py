@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from doorward.selftest.checks import answers, apart, doors, endings, matrix, neighbours, tokens
-from doorward.selftest.client import Away, Held
+from doorward.selftest.client import RateLimited, Unreachable
 from doorward.selftest.findings import Check, Finding, State
-from doorward.selftest.stand import CannotRun, Stand
+from doorward.selftest.stand import CannotRun, Fixture
 from doorward.selftest.tenants import Tenant
-from doorward.selftest.verdicts import Failed, NotTried, demand
+from doorward.selftest.verdicts import Failed, NotRun, require
 
-Tell = Callable[[Finding], None]
+ReportFinding = Callable[[Finding], None]
 
 _ALL = (
     *matrix.checks(),
@@ -30,7 +30,7 @@ LAST = Check("Both tenants were removed, and nothing of them is alive", ("PR2", 
 """What is looked at in any case, also after a failure or an interruption."""
 
 
-def examine(stand: Stand, tell: Tell, catalogue: Sequence[Check] = CATALOGUE) -> None:
+def run_checks(stand: Fixture, tell: ReportFinding, catalogue: Sequence[Check] = CATALOGUE) -> None:
     """Try everything, telling of each check as it ends, and remove the tenants whatever happens.
 
     CannotRun where there is nothing to run on, or not any more.
@@ -38,7 +38,7 @@ def examine(stand: Stand, tell: Tell, catalogue: Sequence[Check] = CATALOGUE) ->
     try:
         stand.build()
         for check in catalogue:
-            finding = _judge(check, stand)
+            finding = _run_check(check, stand)
             stand.doubtful |= check.harmless and finding.state is State.FAILED
             tell(finding)
     finally:
@@ -52,22 +52,22 @@ def examine(stand: Stand, tell: Tell, catalogue: Sequence[Check] = CATALOGUE) ->
             stand.client.close()
 
 
-def _end(stand: Stand, tell: Tell) -> None:
+def _end(stand: Fixture, tell: ReportFinding) -> None:
     tenants = stand.tenants
     if tenants:
-        tell(_judge(Check(LAST.name, LAST.promises, partial(_remove, tenants)), stand))
+        tell(_run_check(Check(LAST.name, LAST.promises, partial(_remove, tenants)), stand))
 
 
-def _judge(check: Check, stand: Stand) -> Finding:
+def _run_check(check: Check, stand: Fixture) -> Finding:
     try:
         measured = check.run(stand)
     except Failed as reason:
         return Finding(check.name, check.promises, State.FAILED, _sentence(reason))
-    except NotTried as reason:
+    except NotRun as reason:
         return Finding(check.name, check.promises, State.NOT_TRIED, _sentence(reason))
-    except Held as reason:
+    except RateLimited as reason:
         return Finding(check.name, check.promises, State.NOT_TRIED, f"A budget was empty. {_sentence(reason)}")
-    except Away as reason:
+    except Unreachable as reason:
         if not _answers(stand):
             raise CannotRun(f"The service went away: {reason}.") from None
         return Finding(check.name, check.promises, State.FAILED, f"There was no answer: {reason}.")
@@ -78,10 +78,10 @@ def _judge(check: Check, stand: Stand) -> Finding:
     return Finding(check.name, check.promises, State.PASSED, measured or "")
 
 
-def _answers(stand: Stand) -> bool:
+def _answers(stand: Fixture) -> bool:
     try:
-        stand.client.ask("GET", "/health/live", fresh=True)
-    except (Away, Held):
+        stand.client.request("GET", "/health/live", fresh=True)
+    except (Unreachable, RateLimited):
         return False
     return True
 
@@ -90,7 +90,7 @@ def _sentence(reason: Exception) -> str:
     return f"{str(reason).rstrip('.')}."
 
 
-def _remove(tenants: Sequence[Tenant], stand: Stand) -> None:
+def _remove(tenants: Sequence[Tenant], stand: Fixture) -> None:
     left = stand.remove()
-    demand(not left, f"Still there: {', '.join(left)}. Remove them with doorward tenant delete")
-    stand.prove_removed(tenants)
+    require(not left, f"Still there: {', '.join(left)}. Remove them with doorward tenant delete")
+    stand.verify_removed(tenants)

@@ -5,11 +5,11 @@ class Failed(Exception):  # noqa: N818 - a finding, not an error
     """It is not as was promised. The message says how, and holds no secret."""
 
 
-class NotTried(Exception):  # noqa: N818 - likewise
+class NotRun(Exception):  # noqa: N818 - likewise
     """It could not be tried. The message says why."""
 
 
-def demand(holds: object, sentence: str) -> None:
+def require(holds: object, sentence: str) -> None:
     """Go on only if it holds; Failed, with the sentence, if it does not."""
     if not holds:
         raise Failed(sentence)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from doorward.core.errors import CannotStart
 from doorward.settings import values
-from doorward.settings.keys import Keys, is_guessable, kept_keys, master_keys
-from doorward.settings.sources import Given, find
+from doorward.settings.keys import Keys, is_guessable, master_keys, stored_keys
+from doorward.settings.sources import GivenSetting, find
 from doorward.settings.values import POSTGRESQL, Network
 
 _GUESSABLE_LEGACY_KEY = (
@@ -280,9 +280,9 @@ class Settings:
             warnings=found.warnings,
         )
         settings._refuse_contradictions()
-        return replace(settings, warnings=(*settings.warnings, *_loose_networks(found.given), *settings._cautions()))
+        return replace(settings, warnings=(*settings.warnings, *_loose_networks(found.given), *settings._warnings_of()))
 
-    def _cautions(self) -> Iterator[str]:
+    def _warnings_of(self) -> Iterator[str]:
         if self.legacy_jwt_key and is_guessable(self.legacy_jwt_key):
             yield _GUESSABLE_LEGACY_KEY
         if values.has_every_address(self.trusted_proxies):
@@ -335,7 +335,7 @@ class Settings:
                 f"JWT_KEY is missing: services that share a {store} share the key too; make one with: "
                 "openssl rand -base64 32."
             )
-        return kept_keys(self.kept_key, create=create)
+        return stored_keys(self.kept_key, create=create)
 
 
 def _settings() -> "tuple[Field[Any], ...]":
@@ -346,7 +346,7 @@ def _secrecy() -> dict[str, bool]:
     return {item.name.upper(): bool(item.metadata["secret"]) for item in _settings()}
 
 
-def _loose_networks(given: Mapping[str, Given]) -> Iterator[str]:
+def _loose_networks(given: Mapping[str, GivenSetting]) -> Iterator[str]:
     for item in _settings():
         name = item.name.upper()
         if item.metadata["read"] is values.networks and name in given:
@@ -357,7 +357,7 @@ def _loose_networks(given: Mapping[str, Given]) -> Iterator[str]:
                 )
 
 
-def _parse(item: "Field[Any]", given: Given | None) -> Any:
+def _parse(item: "Field[Any]", given: GivenSetting | None) -> Any:
     """Return the value of a setting, given or by default; CannotStart where it is wrong."""
     try:
         return item.metadata["read"](item.metadata["default"] if given is None else given.text)
@@ -373,7 +373,7 @@ def describe() -> list[dict[str, str]]:
     ]
 
 
-class Effective(NamedTuple):
+class EffectiveSetting(NamedTuple):
     """A setting as it is in effect. Of a secret, `value` is `set` or `not set`; `source` may be `default`."""
 
     name: str
@@ -383,14 +383,14 @@ class Effective(NamedTuple):
     meaning: str
 
 
-def survey(
+def effective_settings(
     environment: Mapping[str, str] | None = None, folder: Path | None = None
-) -> tuple[list[Effective], str | None]:
+) -> tuple[list[EffectiveSetting], str | None]:
     """Return every setting as it is in effect, in order, and the sentence that a start would end with, if it would.
 
     A value that is refused is shown as `invalid`. Where a source cannot be read at all, every setting has its default.
     """
-    given: Mapping[str, Given] = {}
+    given: Mapping[str, GivenSetting] = {}
     refusal: str | None = None
     try:
         given = find(_secrecy(), environment, folder).given
@@ -400,7 +400,7 @@ def survey(
     return [_effective(item, given.get(item.name.upper())) for item in _settings()], refusal
 
 
-def _effective(item: "Field[Any]", given: Given | None) -> Effective:
+def _effective(item: "Field[Any]", given: GivenSetting | None) -> EffectiveSetting:
     name, meta = item.name.upper(), item.metadata
     if meta["secret"]:
         value = "set" if given else "not set"
@@ -411,4 +411,4 @@ def _effective(item: "Field[Any]", given: Given | None) -> Effective:
             value = "invalid"
         else:
             value = " ".join(given.text.split()) if given else meta["default"]
-    return Effective(name, value, given.source if given else "default", meta["default"], meta["why"])
+    return EffectiveSetting(name, value, given.source if given else "default", meta["default"], meta["why"])

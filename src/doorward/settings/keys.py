@@ -10,7 +10,7 @@ from pathlib import Path
 
 from doorward.core.errors import CannotStart
 from doorward.settings.secret_files import mode_of, refuse_open_to_others
-from doorward.settings.sources import content_of, environ
+from doorward.settings.sources import environ, read_setting_file
 
 Keys = tuple[tuple[str, str], ...]
 """Number and key of each; the first signs, all verify."""
@@ -93,7 +93,7 @@ def _decoded(key: str) -> Iterator[str]:
             yield decode(key).decode("ascii")
 
 
-def kept_keys(path: Path, *, create: bool = True) -> Keys:
+def stored_keys(path: Path, *, create: bool = True) -> Keys:
     """Return the master keys of a file, which is made, with one key, where there is none and it may be; CannotStart."""
     if path.parent.exists() and not path.parent.is_dir():
         raise CannotStart(f"DATA_DIR: {path.absolute().parent} is not a folder.")
@@ -130,11 +130,11 @@ def read_keys(path: Path) -> Keys:
         raise CannotStart(f"JWT_KEY: {path} does not hold a key, it has to be {error}.") from None
 
 
-def given_keys(path: Path) -> Keys:
+def keys_from_file(path: Path) -> Keys:
     """Return the master keys of the file that JWT_KEY_FILE names; CannotStart where it cannot be used."""
     refuse_open_to_others("JWT_KEY_FILE", path, environ(None))
     try:
-        return master_keys(content_of("JWT_KEY", path, secret=True).strip())
+        return master_keys(read_setting_file("JWT_KEY", path, secret=True).strip())
     except ValueError as error:
         raise CannotStart(f"JWT_KEY has to be {error}.") from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from doorward.core.errors import CannotStart
 
-OTHERS = 0o007
+OTHERS_BITS = 0o007
 """The permission bits of users who are neither the owner nor in the group."""
 
 _ROOT = Path("/")
@@ -28,7 +28,7 @@ def refuse_open_to_others(name: str, path: Path, environment: Mapping[str, str])
     user runs in the container, no one could read it, and it causes a warning. A missing file is left to its reader.
     """
     try:
-        if not mode_of(path) & OTHERS:
+        if not mode_of(path) & OTHERS_BITS:
             return ()
         mounted = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:

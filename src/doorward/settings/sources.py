@@ -33,17 +33,17 @@ _SIMILAR = 0.85
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
 
 
-class Given(NamedTuple):
+class GivenSetting(NamedTuple):
     """The text of a setting, and its source: `environment`, `.env` or `file`."""
 
     text: str
     source: str
 
 
-class Found(NamedTuple):
+class FoundSettings(NamedTuple):
     """Every setting that was given, by name; the files that `<NAME>_FILE` names; sentences worth a line in the log."""
 
-    given: Mapping[str, Given]
+    given: Mapping[str, GivenSetting]
     files: Mapping[str, Path]
     warnings: tuple[str, ...]
 
@@ -55,28 +55,28 @@ def environ(given: Mapping[str, str] | None) -> dict[str, str]:
 
 def telemetry(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> dict[str, str]:
     """Return the variables of OpenTelemetry's library, from the same sources as settings."""
-    merged = {**written(folder), **environ(environment)}
+    merged = {**read_env_file(folder), **environ(environment)}
     return {name: value for name, value in merged.items() if name.startswith(_TELEMETRY)}
 
 
-def find(known: Mapping[str, bool], environment: Mapping[str, str] | None, folder: Path | None) -> Found:
+def find(known: Mapping[str, bool], environment: Mapping[str, str] | None, folder: Path | None) -> FoundSettings:
     """Return what the environment, a .env file and the files they name give of the `known` settings.
 
     `known` tells of each name whether its value is a secret. The environment wins over .env. An empty value counts as
     not given. CannotStart, naming the setting or the line and never a value, for a source that cannot be used.
     """
     environment = environ(environment)
-    from_env_file = written(folder)
+    from_env_file = read_env_file(folder)
     names = [*known, *(f"{name}_FILE" for name in known)]
     warnings = [*_check_written(names, from_env_file), *_check_environment(names, environment)]
     inherited = {name: value for name, value in environment.items() if not _is_service_port(name, value)}
     if any(from_env_file.get(name) for name, secret in known.items() if secret):
         warnings += refuse_open_to_others(".env", _env_file(folder), environment)
     merged = {
-        **{name: Given(text, ".env") for name, text in from_env_file.items() if text},
-        **{name: Given(text, "environment") for name, text in inherited.items() if text},
+        **{name: GivenSetting(text, ".env") for name, text in from_env_file.items() if text},
+        **{name: GivenSetting(text, "environment") for name, text in inherited.items() if text},
     }
-    given: dict[str, Given] = {}
+    given: dict[str, GivenSetting] = {}
     files: dict[str, Path] = {}
     for name, secret in known.items():
         value, file = merged.get(name), merged.get(f"{name}_FILE")
@@ -86,13 +86,13 @@ def find(known: Mapping[str, bool], environment: Mapping[str, str] | None, folde
             files[name] = Path(file.text)
             if secret:
                 warnings += refuse_open_to_others(f"{name}_FILE", files[name], environment)
-            value = Given(content_of(name, files[name], secret=secret), "file")
+            value = GivenSetting(read_setting_file(name, files[name], secret=secret), "file")
         if value is not None and (text := _plain(name, value.text, secret=secret)):
             given[name] = value._replace(text=text)
-    return Found(given, files, tuple(warnings))
+    return FoundSettings(given, files, tuple(warnings))
 
 
-def content_of(name: str, path: Path, *, secret: bool) -> str:
+def read_setting_file(name: str, path: Path, *, secret: bool) -> str:
     """Return what is in the file of a setting; CannotStart where it cannot be read, or a secret is empty."""
     try:
         content = path.read_text(encoding="utf-8-sig")
@@ -117,7 +117,7 @@ def _env_file(folder: Path | None) -> Path:
     return (folder or Path()) / ".env"
 
 
-def written(folder: Path | None) -> dict[str, str]:
+def read_env_file(folder: Path | None) -> dict[str, str]:
     """Return the assignments of the .env file of a folder; CannotStart, with the line, for anything else in it."""
     file = _env_file(folder)
     # A folder of this name is a virtual environment, or what Docker makes of a mount without a source.
@@ -135,7 +135,7 @@ def written(folder: Path | None) -> dict[str, str]:
         line = _line(binding)
         if binding.key is None and not binding.error:
             continue
-        if binding.key is None or binding.value is None or not _NAME.fullmatch(binding.key) or _goes_on(binding):
+        if binding.key is None or binding.value is None or not _NAME.fullmatch(binding.key) or _is_continued(binding):
             raise CannotStart(
                 f".env, line {line}, is neither NAME=value nor a comment nor blank; a quote has to end on its line."
             )
@@ -151,7 +151,7 @@ def _line(binding: Binding) -> int:
     return binding.original.line + len(re.findall(r"\r\n|\r|\n", before[0] if before else ""))
 
 
-def _goes_on(binding: Binding) -> bool:
+def _is_continued(binding: Binding) -> bool:
     # The next quote in the file closes a forgotten one, and all settings in between become a part of the value.
     return len(re.split(r"[\r\n]", binding.original.string.strip())) > 1
 
@@ -162,7 +162,7 @@ def _check_written(names: Iterable[str], found: Mapping[str, str]) -> Iterable[s
         if name == _FORCE_HTTPS:
             yield from _force_https(value)
         elif name not in names and not name.startswith(_TELEMETRY):
-            raise CannotStart(f"{name} in .env is not a setting; {_guess(name, names)}")
+            raise CannotStart(f"{name} in .env is not a setting; {_similar_name(name, names)}")
 
 
 def _check_environment(names: Iterable[str], environment: Mapping[str, str]) -> Iterable[str]:
@@ -180,7 +180,7 @@ def _check_environment(names: Iterable[str], environment: Mapping[str, str]) -> 
             yield from _force_https(value)
         if name in names or not _NAME.fullmatch(name):
             continue
-        if likely := _PERHAPS_FOREIGN.get(name) or _slip(name, short):
+        if likely := _PERHAPS_FOREIGN.get(name) or _likely_typo(name, short):
             yield _without_effect(name, likely)
         if _is_foreign(name, value):
             continue
@@ -198,18 +198,18 @@ def _without_effect(name: str, likely: str) -> str:
     return f"{name} in the environment is not a setting and has no effect; did you mean {likely}?"
 
 
-def _slip(name: str, settings: Iterable[str]) -> str | None:
+def _likely_typo(name: str, settings: Iterable[str]) -> str | None:
     """Return the setting of one word that a name is a slip of: a letter left out or doubled, a plural, two swapped.
 
     Another letter, as in SORT for PORT, makes too many words of other programs.
     """
     if name in _WORDS:
         return None
-    near = [known for known in settings if _is_slip(name, known)]
+    near = [known for known in settings if _is_typo(name, known)]
     return near[0] if len(near) == 1 else None
 
 
-def _is_slip(name: str, known: str) -> bool:
+def _is_typo(name: str, known: str) -> bool:
     if len(name) == len(known):
         return name != known and _is_one_typo(name, known) and sorted(name) == sorted(known)
     if len(name) < len(known):
@@ -253,6 +253,6 @@ def _is_one_typo(one: str, other: str) -> bool:
     return len(one) == len("ab") and one == other[::-1]
 
 
-def _guess(name: str, names: Iterable[str]) -> str:
+def _similar_name(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, sorted(names), n=1)
     return f"did you mean {close[0]}?" if close else "`doorward settings` lists them all."

@@ -8,12 +8,12 @@ from uuid import uuid4
 from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.guard import MAX_BODY_BYTES
 from doorward.http.routes import ENDPOINTS
-from doorward.selftest.client import Answer
+from doorward.selftest.client import Response
 from doorward.selftest.findings import Check
-from doorward.selftest.ledger import told
-from doorward.selftest.stand import Stand
-from doorward.selftest.targets import CannotAim, aim, media, named, nobodys, proof
-from doorward.selftest.verdicts import Failed, NotTried, demand
+from doorward.selftest.ledger import describe
+from doorward.selftest.stand import Fixture
+from doorward.selftest.targets import CannotFillRequest, authorization, fill_request, media, named, unowned_names
+from doorward.selftest.verdicts import Failed, NotRun, require
 
 _FORBIDDEN = "forbidden"
 
@@ -42,33 +42,33 @@ def closing_checks() -> Iterator[Check]:
     yield Check("No answer held a hash of a password", ("PW10",), _hashes)
 
 
-def _send(stand: Stand, endpoint: Endpoint, content: bytes, **headers: str) -> Answer:
+def _send(stand: Fixture, endpoint: Endpoint, content: bytes, **headers: str) -> Response:
     """Send raw bytes as the body of an endpoint, with the credential it wants, about nobody."""
     try:
-        path, _, _ = aim(endpoint, nobodys())
-    except CannotAim as reason:
+        path, _, _ = fill_request(endpoint, unowned_names())
+    except CannotFillRequest as reason:
         raise Failed(str(reason)) from None
     given = {"Content-Type": media(endpoint), **headers}
     if endpoint.auth is Auth.TENANT:
-        given |= proof(endpoint, f"Bearer {stand.attacker.tenant.token}")
+        given |= authorization(endpoint, f"Bearer {stand.attacker.tenant.token}")
     charged = endpoint.auth is Auth.NONE
-    return stand.client.ask(endpoint.method, path, content, given, charged=charged)
+    return stand.client.request(endpoint.method, path, content, given, charged=charged)
 
 
-def _refused(answer: Answer, *codes: str) -> None:
+def _refused(answer: Response, *codes: str) -> None:
     if answer.code == _FORBIDDEN:
-        raise NotTried("This address may not register tenants.")
-    demand(answer.code in codes, f"It was answered {answer}")
+        raise NotRun("This address may not register tenants.")
+    require(answer.code in codes, f"It was answered {answer}")
 
 
-def _wrong_type(endpoint: Endpoint, stand: Stand) -> None:
+def _wrong_type(endpoint: Endpoint, stand: Fixture) -> None:
     for kind in ("text/plain", "application/problem+json", "multipart/form-data"):
         _refused(_send(stand, endpoint, b"{}", **{"Content-Type": kind}), "unsupported_media_type")
     zipped = {"Content-Encoding": "gzip"}
     _refused(_send(stand, endpoint, b"{}", **zipped), "unsupported_media_type")
 
 
-def _twice(endpoint: Endpoint, stand: Stand) -> None:
+def _twice(endpoint: Endpoint, stand: Fixture) -> None:
     _, body, _ = _aimed(endpoint)
     name, value = next(iter((body or {}).items()))
     pair = f"{json.dumps(name)}:{json.dumps(value)}"
@@ -77,42 +77,42 @@ def _twice(endpoint: Endpoint, stand: Stand) -> None:
 
 def _aimed(endpoint: Endpoint) -> tuple[str, dict[str, object] | None, dict[str, str]]:
     try:
-        return aim(endpoint, nobodys())
-    except CannotAim as reason:
+        return fill_request(endpoint, unowned_names())
+    except CannotFillRequest as reason:
         raise Failed(str(reason)) from None
 
 
-def _large(endpoint: Endpoint, stand: Stand) -> None:
+def _large(endpoint: Endpoint, stand: Fixture) -> None:
     answer = _send(stand, endpoint, b" " * (endpoint.max_body_bytes + 1))
     # A proxy in front may be stricter, and says it in its own words.
-    demand(answer.status == 413, f"It was answered {answer}")  # noqa: PLR2004 - Content Too Large
+    require(answer.status == 413, f"It was answered {answer}")  # noqa: PLR2004 - Content Too Large
 
 
-def _no_echo(stand: Stand) -> None:
+def _no_echo(stand: Fixture) -> None:
     canary = f"canary{uuid4().hex}"
     wrong: Callable[[object], dict[str, object]] = lambda value: dict.fromkeys(  # noqa: E731 - said three times
         ("login", "email", "password", "sub"), value
     )
     for value in ({canary: 1}, [canary], 17):
-        answer = stand.attacker.tenant.ask("POST", "/user", wrong(value))
-        demand(answer.status == 422, f"A value of the wrong type was answered {answer}")  # noqa: PLR2004 - as published
-        demand(canary not in answer.text, "A refusal repeated what was sent")
+        answer = stand.attacker.tenant.request("POST", "/user", wrong(value))
+        require(answer.status == 422, f"A value of the wrong type was answered {answer}")  # noqa: PLR2004 - as published
+        require(canary not in answer.text, "A refusal repeated what was sent")
         named_fields = {str((one.get("path") or [""])[0]) for one in _details(answer)}
-        demand(named_fields >= {"login", "email", "password"}, "A refusal does not name every faulty field")
+        require(named_fields >= {"login", "email", "password"}, "A refusal does not name every faulty field")
 
 
-def _details(answer: Answer) -> list[dict[str, list[str]]]:
+def _details(answer: Response) -> list[dict[str, list[str]]]:
     found = answer.json.get("error", {})
     details = found.get("details", []) if isinstance(found, dict) else []
     return [one for one in details if isinstance(one, dict)]
 
 
-def _repeated(stand: Stand) -> None:
-    answer = stand.attacker.tenant.ask("GET", "/user?limit=1&limit=2")
-    demand(answer.code == "validation_error", f"It was answered {answer}")
+def _repeated(stand: Fixture) -> None:
+    answer = stand.attacker.tenant.request("GET", "/user?limit=1&limit=2")
+    require(answer.code == "validation_error", f"It was answered {answer}")
 
 
-def _methods(stand: Stand) -> None:
+def _methods(stand: Fixture) -> None:
     paths = dict.fromkeys(
         endpoint.path for endpoint in ENDPOINTS if not endpoint.match_subpaths and "{" not in endpoint.path
     )
@@ -120,41 +120,41 @@ def _methods(stand: Stand) -> None:
         there = {endpoint.method for endpoint in ENDPOINTS if endpoint.path == path}
         missing = next(method for method in ("PUT", "DELETE", "PATCH") if method not in there)
         for method in (missing, "TRACE"):
-            answer = stand.client.ask(method, path)
+            answer = stand.client.request(method, path)
             if answer.code == "not_found" and path in {"/docs", "/openapi.json"}:
                 continue
-            demand(answer.status in {405, 501}, f"{method} {path} was answered {answer}")
+            require(answer.status in {405, 501}, f"{method} {path} was answered {answer}")
             if answer.code == "method_not_allowed":
                 allowed = {one.strip() for one in str(answer.header("allow")).split(",")}
-                demand(there <= allowed, f"{method} {path} was refused without those that are there")
+                require(there <= allowed, f"{method} {path} was refused without those that are there")
 
 
-def _nowhere(stand: Stand) -> None:
-    answer = stand.attacker.tenant.ask("GET", f"/{uuid4().hex}")
-    demand(answer.code == "not_found", f"It was answered {answer}")
-    demand(set(answer.json) == {"error", "code", "status"}, "The refusal has another shape")
+def _nowhere(stand: Fixture) -> None:
+    answer = stand.attacker.tenant.request("GET", f"/{uuid4().hex}")
+    require(answer.code == "not_found", f"It was answered {answer}")
+    require(set(answer.json) == {"error", "code", "status"}, "The refusal has another shape")
 
 
-def _origins(stand: Stand) -> None:
+def _origins(stand: Fixture) -> None:
     for origin in (f"https://{uuid4().hex}.invalid", "null"):
         for method in ("GET", "OPTIONS"):
-            answer = stand.attacker.tenant.ask(method, "/user", headers={"Origin": origin})
-            demand(answer.code == "origin_not_allowed", f"{method} was answered {answer}")
-            demand(answer.header("access-control-allow-origin") is None, f"{method} let the page read the answer")
+            answer = stand.attacker.tenant.request(method, "/user", headers={"Origin": origin})
+            require(answer.code == "origin_not_allowed", f"{method} was answered {answer}")
+            require(answer.header("access-control-allow-origin") is None, f"{method} let the page read the answer")
 
 
-def _headers(stand: Stand) -> None:
-    ledger = stand.client.ledger
-    demand(not ledger.headless, f"Missing or changed: {told(ledger.headless)}")
-    demand(not ledger.nameless, f"Without X-Request-Id: {told(ledger.nameless)}")
+def _headers(stand: Fixture) -> None:
+    ledger = stand.client.invariants
+    require(not ledger.headless, f"Missing or changed: {describe(ledger.headless)}")
+    require(not ledger.nameless, f"Without X-Request-Id: {describe(ledger.nameless)}")
 
 
-def _faults(stand: Stand) -> None:
-    ledger = stand.client.ledger
-    demand(not ledger.faults, f"A fault: {told(ledger.faults)}")
-    demand(not ledger.insides, f"It told of the inside: {told(ledger.insides)}")
+def _faults(stand: Fixture) -> None:
+    ledger = stand.client.invariants
+    require(not ledger.faults, f"A fault: {describe(ledger.faults)}")
+    require(not ledger.insides, f"It told of the inside: {describe(ledger.insides)}")
 
 
-def _hashes(stand: Stand) -> None:
-    ledger = stand.client.ledger
-    demand(not ledger.hashes, f"A hash in the answer to {told(ledger.hashes)}")
+def _hashes(stand: Fixture) -> None:
+    ledger = stand.client.invariants
+    require(not ledger.hashes, f"A hash in the answer to {describe(ledger.hashes)}")

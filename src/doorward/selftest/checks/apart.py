@@ -5,10 +5,10 @@ from typing import Any
 from uuid import uuid4
 
 from doorward.core.users import SearchField
-from doorward.selftest.checks.matrix import demand_unharmed
+from doorward.selftest.checks.matrix import require_unharmed
 from doorward.selftest.findings import Check
-from doorward.selftest.stand import Stand
-from doorward.selftest.verdicts import demand
+from doorward.selftest.stand import Fixture
+from doorward.selftest.verdicts import require
 
 
 def checks() -> Iterator[Check]:
@@ -24,46 +24,46 @@ def checks() -> Iterator[Check]:
     yield Check("A search by any field finds one's own users only", ("TI1",), _found)
 
 
-def _foreign_session(stand: Stand) -> None:
+def _foreign_session(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
-    ask, token = attacker.tenant.ask, victim.token
+    ask, token = attacker.tenant.request, victim.token
     for path in ("/auth/verify", "/auth/logout"):
         answer = ask("POST", path, {"token": token}, fresh=True)
-        demand(answer.code == "invalid_token", f"POST {path} was answered {answer}")
-    [found] = attacker.tenant.must("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
-    demand(found == {"active": False}, "POST /auth/verify/batch called another's token active")
+        require(answer.code == "invalid_token", f"POST {path} was answered {answer}")
+    [found] = attacker.tenant.require("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
+    require(found == {"active": False}, "POST /auth/verify/batch called another's token active")
     for one in (token, victim.refresh_token):
-        demand(not attacker.tenant.introspect(one), "POST /oauth/introspect called another's token active")
+        require(not attacker.tenant.introspect(one), "POST /oauth/introspect called another's token active")
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         ask("POST", "/oauth/revoke", f"token={one}".encode(), headers=form)
     answer = ask("POST", "/auth/refresh", {"refreshToken": victim.refresh_token})
-    demand(answer.code == "invalid_refresh_token", f"POST /auth/refresh was answered {answer}")
+    require(answer.code == "invalid_refresh_token", f"POST /auth/refresh was answered {answer}")
     at_gateway = {"Authorization": f"Bearer {token}", "X-Doorward-Key": attacker.key}
-    answer = stand.client.ask("GET", "/forward-auth", headers=at_gateway)
-    demand(answer.code == "not_authenticated", f"GET /forward-auth was answered {answer}")
-    demand(victim.tenant.introspect(token), "Its own tenant does not recognise the user either")
-    demand_unharmed(stand)
+    answer = stand.client.request("GET", "/forward-auth", headers=at_gateway)
+    require(answer.code == "not_authenticated", f"GET /forward-auth was answered {answer}")
+    require(victim.tenant.introspect(token), "Its own tenant does not recognise the user either")
+    require_unharmed(stand)
 
 
-def _same_login(stand: Stand) -> None:
+def _same_login(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     own = f"mallorys-{uuid4().hex}"
     same = {"email": victim.user["email"], "sub": victim.user["sub"]}
     try:
         made = attacker.tenant.create(victim.login, own, **same)
-        demand(made.get("id") != victim.user["id"], "Both users have one id")
+        require(made.get("id") != victim.user["id"], "Both users have one id")
         token = attacker.tenant.session(victim.login, own, str(victim.session["deviceId"]))["accessToken"]
-        answer = victim.tenant.ask("POST", "/auth/verify", {"token": token})
-        demand(answer.code == "invalid_token", f"The other tenant's POST /auth/verify was answered {answer}")
-        attacker.tenant.must("PATCH", f"/user/{victim.login}", {"disabled": True, "scope": "all"})
-        attacker.tenant.must("DELETE", f"/user/{victim.login}/sessions")
-        demand_unharmed(stand)
+        answer = victim.tenant.request("POST", "/auth/verify", {"token": token})
+        require(answer.code == "invalid_token", f"The other tenant's POST /auth/verify was answered {answer}")
+        attacker.tenant.require("PATCH", f"/user/{victim.login}", {"disabled": True, "scope": "all"})
+        attacker.tenant.require("DELETE", f"/user/{victim.login}/sessions")
+        require_unharmed(stand)
     finally:
-        attacker.tidy()
-    demand_unharmed(stand)
+        attacker.clean_up()
+    require_unharmed(stand)
 
 
-def _hostile_names(stand: Stand) -> None:
+def _hostile_names(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     # Were they patterns, they would mean the victim, and nobody who is not in this play.
     for name in (
@@ -79,17 +79,17 @@ def _hostile_names(stand: Stand) -> None:
         try:
             attacker.tenant.create(name, "a-password", sub=name)
             found = attacker.tenant.logins()
-            demand(sorted(found) == sorted([attacker.LOGIN, name]), "A list held other users than one's own")
+            require(sorted(found) == sorted([attacker.LOGIN, name]), "A list held other users than one's own")
         finally:
-            attacker.tidy()
-        demand(attacker.tenant.logins() == [attacker.LOGIN], "Such a user could not be deleted")
+            attacker.clean_up()
+        require(attacker.tenant.logins() == [attacker.LOGIN], "Such a user could not be deleted")
     for pattern in ("%%%", "___", "***"):
-        users = attacker.tenant.must("GET", "/user", query={"q": pattern})["users"]
-        demand(users == [], "A search for a pattern found users")
-    demand_unharmed(stand)
+        users = attacker.tenant.require("GET", "/user", query={"q": pattern})["users"]
+        require(users == [], "A search for a pattern found users")
+    require_unharmed(stand)
 
 
-def _named_elsewhere(stand: Stand) -> None:
+def _named_elsewhere(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     them, theirs = victim.tenant.id, f"Bearer {victim.tenant.token}"
     headers = {
@@ -101,27 +101,27 @@ def _named_elsewhere(stand: Stand) -> None:
         "Cookie": f"tenant={them}; token={victim.tenant.token}",
         "X-Authorization": theirs,
     }
-    found = attacker.tenant.must("GET", "/user", headers=headers)["users"]
-    demand([user["login"] for user in found] == [attacker.LOGIN], "A list held other users than one's own")
+    found = attacker.tenant.require("GET", "/user", headers=headers)["users"]
+    require([user["login"] for user in found] == [attacker.LOGIN], "A list held other users than one's own")
     for name in ("tenant", "tenantId", "tenant_id"):
-        answer = attacker.tenant.ask("GET", "/user", query={name: them}, headers=headers)
-        demand(answer.code == "validation_error", f"GET /user with a tenant in the query was answered {answer}")
+        answer = attacker.tenant.request("GET", "/user", query={name: them}, headers=headers)
+        require(answer.code == "validation_error", f"GET /user with a tenant in the query was answered {answer}")
     body = {"token": victim.token, "tenant": them, "tenantId": them}
-    answer = attacker.tenant.ask("POST", "/auth/verify", body, headers=headers)
-    demand(answer.code == "invalid_token", f"POST /auth/verify was answered {answer}")
-    demand_unharmed(stand)
+    answer = attacker.tenant.request("POST", "/auth/verify", body, headers=headers)
+    require(answer.code == "invalid_token", f"POST /auth/verify was answered {answer}")
+    require_unharmed(stand)
 
 
-def _paths(stand: Stand) -> None:
+def _paths(stand: Fixture) -> None:
     attacker, them = stand.attacker, stand.victim.tenant.id
     for path in ("/ghost/user", f"/{them}/user", f"/tenant/{them}/user", f"/tenant/{them}", "/users"):
         for method in ("GET", "POST"):
-            answer = attacker.tenant.ask(method, path)
-            demand(answer.code in {"not_found", "method_not_allowed"}, f"{method} was answered {answer}")
-    demand_unharmed(stand)
+            answer = attacker.tenant.request(method, path)
+            require(answer.code in {"not_found", "method_not_allowed"}, f"{method} was answered {answer}")
+    require_unharmed(stand)
 
 
-def _mass_assignment(stand: Stand) -> None:
+def _mass_assignment(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     extra: dict[str, Any] = {
         "id": str(uuid4()),
@@ -135,45 +135,45 @@ def _mass_assignment(stand: Stand) -> None:
     login = f"eve-{uuid4().hex}"
     try:
         made = attacker.tenant.create(login, "a-password", **extra)
-        demand(made.get("id") != extra["id"], "A user chose its own id")
-        demand(made.get("tenant") == attacker.tenant.id, "A user was put into another tenant")
-        demand(made.get("registrationDate") != 1, "A user chose when it was registered")
-        demand(not {"isTenant", "role"} & made.keys(), "A user got fields that are not published")
+        require(made.get("id") != extra["id"], "A user chose its own id")
+        require(made.get("tenant") == attacker.tenant.id, "A user was put into another tenant")
+        require(made.get("registrationDate") != 1, "A user chose when it was registered")
+        require(not {"isTenant", "role"} & made.keys(), "A user got fields that are not published")
         token = attacker.tenant.session(login, "a-password", **extra)["accessToken"]
-        said = attacker.tenant.must("POST", "/auth/verify", {"token": token})["decoded"]
-        demand(said.get("id") == made.get("id"), "A login chose whose token it got")
-        demand(said.get("tenant") == attacker.tenant.id, "A login chose the tenant of its token")
+        said = attacker.tenant.require("POST", "/auth/verify", {"token": token})["decoded"]
+        require(said.get("id") == made.get("id"), "A login chose whose token it got")
+        require(said.get("tenant") == attacker.tenant.id, "A login chose the tenant of its token")
     finally:
-        attacker.tidy()
-    demand_unharmed(stand)
+        attacker.clean_up()
+    require_unharmed(stand)
 
 
-def _cursor(stand: Stand) -> None:
+def _cursor(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     try:
         attacker.tenant.create("zoe", "a-password")
-        answer = attacker.tenant.ask("GET", "/user", query={"cursor": victim.cursor, "limit": "10"})
+        answer = attacker.tenant.request("GET", "/user", query={"cursor": victim.cursor, "limit": "10"})
         found = {str(user.get("login")) for user in answer.json.get("users", [])}
-        demand(found <= {attacker.LOGIN, "zoe"}, "The page held other users than one's own")
+        require(found <= {attacker.LOGIN, "zoe"}, "The page held other users than one's own")
     finally:
-        attacker.tidy()
+        attacker.clean_up()
 
 
-def _ids(stand: Stand) -> None:
+def _ids(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     for name in (str(victim.user["id"]), victim.tenant.id, victim.tenant.email, f"tenant:{victim.tenant.email}"):
-        answer = attacker.tenant.ask("GET", f"/user/{name}")
-        demand(answer.code == "login_not_found", f"GET /user/{{login}} was answered {answer}")
-        answer = attacker.tenant.ask("DELETE", f"/user/{name}")
-        demand(answer.code == "login_not_found", f"DELETE /user/{{login}} was answered {answer}")
-    demand_unharmed(stand)
+        answer = attacker.tenant.request("GET", f"/user/{name}")
+        require(answer.code == "login_not_found", f"GET /user/{{login}} was answered {answer}")
+        answer = attacker.tenant.request("DELETE", f"/user/{name}")
+        require(answer.code == "login_not_found", f"DELETE /user/{{login}} was answered {answer}")
+    require_unharmed(stand)
 
 
-def _found(stand: Stand) -> None:
+def _found(stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     for field in SearchField:
         text = victim.login if field is SearchField.PART else str(victim.user[field])
-        users = attacker.tenant.must("GET", "/user", query={field: text})["users"]
-        demand(users == [], f"GET /user?{field}= found another's user")
-        [user] = victim.tenant.must("GET", "/user", query={field: text, "limit": "1"})["users"]
-        demand(user["id"] == victim.user["id"], f"GET /user?{field}= did not find one's own user")
+        users = attacker.tenant.require("GET", "/user", query={field: text})["users"]
+        require(users == [], f"GET /user?{field}= found another's user")
+        [user] = victim.tenant.require("GET", "/user", query={field: text, "limit": "1"})["users"]
+        require(user["id"] == victim.user["id"], f"GET /user?{field}= did not find one's own user")

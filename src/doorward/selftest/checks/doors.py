@@ -6,11 +6,11 @@ from functools import partial
 from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
 from doorward.selftest import forgeries
-from doorward.selftest.checks.matrix import strike
+from doorward.selftest.checks.matrix import attack
 from doorward.selftest.findings import Check
-from doorward.selftest.stand import Stand
+from doorward.selftest.stand import Fixture
 from doorward.selftest.targets import named
-from doorward.selftest.verdicts import demand
+from doorward.selftest.verdicts import require
 
 _DOORS = {("GET", "/user"), ("POST", "/auth/verify"), ("GET", "/forward-auth")}
 """One on the router's way, and two on the express lane: what is done to a token is tried here in full."""
@@ -32,7 +32,7 @@ def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
             )
 
 
-def _unproven(endpoint: Endpoint, stand: Stand) -> None:
+def _unproven(endpoint: Endpoint, stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     _, altered = next(forgeries.alterations(attacker.tenant.token, victim.tenant.token))
     for kind, credential in (
@@ -41,11 +41,11 @@ def _unproven(endpoint: Endpoint, stand: Stand) -> None:
         ("another's user's token", f"Bearer {victim.token}"),
     ):
         _refuse(stand, endpoint, kind, credential)
-    damage = victim.damage()
-    demand(not damage, f"The other tenant was changed: {damage}")
+    damage = victim.find_damage()
+    require(not damage, f"The other tenant was changed: {damage}")
 
 
-def _bent(endpoint: Endpoint, stand: Stand) -> None:
+def _bent(endpoint: Endpoint, stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     others = {
         "garbage": "Bearer garbage",
@@ -63,12 +63,12 @@ def _bent(endpoint: Endpoint, stand: Stand) -> None:
     bent = dict(forgeries.bearers(attacker.tenant.token, victim.tenant.token))
     for kind, credential in {**others, **{f"a token {how}": f"Bearer {it}" for how, it in bent.items()}}.items():
         _refuse(stand, endpoint, kind, credential)
-    answer = strike(stand, endpoint, {**victim.names(), "token": attacker.token}, f"Bearer {attacker.tenant.token}")
-    demand(answer.status not in {401, 403}, f"Also the right credential was answered {answer}")
+    answer = attack(stand, endpoint, {**victim.names(), "token": attacker.token}, f"Bearer {attacker.tenant.token}")
+    require(answer.status not in {401, 403}, f"Also the right credential was answered {answer}")
 
 
-def _refuse(stand: Stand, endpoint: Endpoint, kind: str, credential: str | None) -> None:
-    answer = strike(stand, endpoint, stand.victim.names(), credential, charged=True)
+def _refuse(stand: Fixture, endpoint: Endpoint, kind: str, credential: str | None) -> None:
+    answer = attack(stand, endpoint, stand.victim.names(), credential, charged=True)
     wanted = "invalid_client" if endpoint.is_form else "not_authorized"
-    demand((answer.status, answer.code) == (401, wanted), f"With {kind} it was answered {answer}")
-    demand(answer.header("www-authenticate"), f"With {kind} the answer does not say how to authenticate")
+    require((answer.status, answer.code) == (401, wanted), f"With {kind} it was answered {answer}")
+    require(answer.header("www-authenticate"), f"With {kind} the answer does not say how to authenticate")

@@ -6,22 +6,22 @@ from functools import partial
 from doorward.core.model import Permission
 from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.routes import ENDPOINTS
-from doorward.selftest.client import Answer
+from doorward.selftest.client import Response
 from doorward.selftest.findings import Check
-from doorward.selftest.stand import Stand
+from doorward.selftest.stand import Fixture
 from doorward.selftest.targets import (
-    CannotAim,
-    aim,
+    CannotFillRequest,
+    authorization,
     encode,
+    fill_request,
+    is_safe_for_others,
     masked,
     media,
     mentions,
     named,
-    nobodys,
-    proof,
-    spares_others,
+    unowned_names,
 )
-from doorward.selftest.verdicts import Failed, NotTried, demand
+from doorward.selftest.verdicts import Failed, NotRun, require
 
 REGISTRATION = ("POST", "/tenant")
 """The one place that says whether an address is taken: to whom the operator lets register tenants."""
@@ -31,27 +31,27 @@ _METHODS = {"get", "put", "post", "delete", "patch", "head", "options", "trace"}
 _OURS = {"content-type", "www-authenticate", "allow", "location", "set-cookie"}
 
 
-def strike(
-    stand: Stand, endpoint: Endpoint, names: Mapping[str, str], credential: str | None, *, charged: bool = False
-) -> Answer:
+def attack(
+    stand: Fixture, endpoint: Endpoint, names: Mapping[str, str], credential: str | None, *, charged: bool = False
+) -> Response:
     """Send the request of an endpoint for the objects that `names` names.
 
     Failed where nobody knows how; NotTried where it might happen to somebody else.
     """
     try:
-        path, body, query = aim(endpoint, names)
-        if not spares_others(endpoint):
-            stand.mind_others()
-    except CannotAim as reason:
+        path, body, query = fill_request(endpoint, names)
+        if not is_safe_for_others(endpoint):
+            stand.protect_others()
+    except CannotFillRequest as reason:
         raise Failed(str(reason)) from None
     # What asks for a gateway has the user's token where others have the tenant's.
     headers = {"Authorization": f"Bearer {names['token']}"} if endpoint.match_subpaths else {}
-    headers |= proof(endpoint, credential)
+    headers |= authorization(endpoint, credential)
     content = None
     if body is not None:
         headers["Content-Type"] = media(endpoint)
         content = encode(endpoint, body)
-    return stand.client.ask(endpoint.method, path, content, headers, query, charged=charged)
+    return stand.client.request(endpoint.method, path, content, headers, query, charged=charged)
 
 
 def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
@@ -66,92 +66,92 @@ def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
         run = partial(_another, endpoint)
         yield Check(f"{name}: another tenant's objects are answered like none", ("TI1",), run, harmless)
         if endpoint.auth is Auth.TENANT:
-            run = partial(_lesser, endpoint)
+            run = partial(_limited_key, endpoint)
             yield Check(f"{name}: an API key without the permission is refused", ("TI1",), run, harmless)
 
 
-def _another(endpoint: Endpoint, stand: Stand) -> None:
+def _another(endpoint: Endpoint, stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     proven = endpoint.auth is Auth.TENANT
-    wanted, unwanted = victim.names(), nobodys()
+    wanted, unwanted = victim.names(), unowned_names()
     for kind, credential in (("its token", attacker.tenant.token), ("an API key", attacker.key)):
         told = []
         for names in (wanted, unwanted):
             attacker.tenant.made.add(names["login"])
             charged = endpoint.auth in {Auth.NONE, Auth.TOKEN}
-            answer = strike(stand, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
-            demand(answer.status < _FAULT, f"With {kind} it was answered {answer}")
+            answer = attack(stand, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
+            require(answer.status < _FAULT, f"With {kind} it was answered {answer}")
             spoken = f"{answer.text}\n{answer.headers}"
             for what, secret in victim.secrets().items():
-                demand(
+                require(
                     mentions(endpoint, names, secret) or secret not in spoken,
                     f"With {kind} it was answered {answer.status} with the other tenant's {what}",
                 )
-            told.append(_essence(answer, names, attacker.names()))
-            attacker.tidy()
-        if aim(endpoint, wanted) != aim(endpoint, unwanted):
-            _demand_alike(kind, told[0], told[1])
+            told.append(_comparable(answer, names, attacker.names()))
+            attacker.clean_up()
+        if fill_request(endpoint, wanted) != fill_request(endpoint, unwanted):
+            _require_equal(kind, told[0], told[1])
         if not proven:
             break
-    demand_unharmed(stand)
+    require_unharmed(stand)
 
 
-def _essence(
-    answer: Answer, names: Mapping[str, str], own: Mapping[str, str]
+def _comparable(
+    answer: Response, names: Mapping[str, str], own: Mapping[str, str]
 ) -> tuple[str, list[tuple[str, str]], str]:
     # Proxies add what differs with each answer; what the service says is among these.
     headers = sorted(pair for pair in answer.headers if pair[0] in _OURS or pair[0].startswith("x-auth-"))
     return str(answer), headers, masked(answer.text, names, own)
 
 
-def _demand_alike(
+def _require_equal(
     kind: str, theirs: tuple[str, list[tuple[str, str]], str], nobodys_own: tuple[str, list[tuple[str, str]], str]
 ) -> None:
-    demand(
+    require(
         theirs[0] == nobodys_own[0],
         f"With {kind}, another's object was answered {theirs[0]} and one that nobody has {nobodys_own[0]}",
     )
-    demand(
+    require(
         theirs == nobodys_own, f"With {kind}, another's object and nobody's were answered {theirs[0]} in other words"
     )
 
 
-def demand_unharmed(stand: Stand) -> None:
+def require_unharmed(stand: Fixture) -> None:
     """Demand that the other tenant is as it was, as far as it can see."""
-    damage = stand.victim.damage()
-    demand(not damage, f"The other tenant was changed: {damage}")
+    damage = stand.victim.find_damage()
+    require(not damage, f"The other tenant was changed: {damage}")
 
 
-def _lesser(endpoint: Endpoint, stand: Stand) -> None:
+def _limited_key(endpoint: Endpoint, stand: Fixture) -> None:
     attacker = stand.attacker
     key = attacker.key
     if endpoint.permission is not None:
         other = Permission.VERIFY if endpoint.permission != Permission.VERIFY else Permission.USERS_READ
-        key = attacker.lesser[other]
-    answer = strike(stand, endpoint, nobodys(), f"Bearer {key}")
+        key = attacker.limited_key[other]
+    answer = attack(stand, endpoint, unowned_names(), f"Bearer {key}")
     wanted = "unauthorized_client" if endpoint.is_form else "permission_denied"
-    demand(answer.code == wanted, f"It was answered {answer}")
+    require(answer.code == wanted, f"It was answered {answer}")
 
 
-def _known_routes(stand: Stand) -> None:
-    answer = stand.client.ask("GET", "/openapi.json")
+def _known_routes(stand: Fixture) -> None:
+    answer = stand.client.request("GET", "/openapi.json")
     paths = answer.json.get("paths") if isinstance(answer.json, dict) else None
     if not isinstance(paths, dict):
-        raise NotTried(f"The installation does not describe itself (DOCS): GET /openapi.json was answered {answer}.")
+        raise NotRun(f"The installation does not describe itself (DOCS): GET /openapi.json was answered {answer}.")
     served = {f"{method.upper()} {path}" for path, what in paths.items() for method in _METHODS & what.keys()}
     known = {named(endpoint) for endpoint in ENDPOINTS}
-    demand(
+    require(
         served == known,
         f"The installation and this program are not of one version: {', '.join(sorted(served ^ known))}. Run the self "
         f"test of the version that is installed",
     )
 
 
-def _registration(stand: Stand) -> None:
-    answer = stand.client.ask(
+def _registration(stand: Fixture) -> None:
+    answer = stand.client.request(
         "POST", "/tenant", {"email": stand.victim.tenant.email, "password": "Mallorys-Own-1"}, charged=True
     )
     if answer.code == "forbidden":
-        raise NotTried("This address may not register tenants, so nothing is told to it.")
-    demand(answer.code == "tenant_exists", f"It was answered {answer}")
-    demand_unharmed(stand)
+        raise NotRun("This address may not register tenants, so nothing is told to it.")
+    require(answer.code == "tenant_exists", f"It was answered {answer}")
+    require_unharmed(stand)

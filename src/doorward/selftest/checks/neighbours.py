@@ -15,10 +15,10 @@ from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
-from doorward.selftest.client import Away, Client, Held
+from doorward.selftest.client import Client, RateLimited, Unreachable
 from doorward.selftest.findings import Check
-from doorward.selftest.stand import Stand
-from doorward.selftest.verdicts import NotTried, demand
+from doorward.selftest.stand import Fixture
+from doorward.selftest.verdicts import NotRun, require
 
 _VERIFIES, _LOGINS = 20, 8
 _EVERY = {"verify": 0.03, "login": 0.1}
@@ -37,7 +37,7 @@ _DEAR_USERS = 30
 _DEAR_HASH = f"pbkdf2_sha256$2000000$selftest${'A' * 43}="
 _SUCCESS = range(200, 300)
 
-Attack = Callable[[Stand, threading.Event], list[threading.Thread]]
+Attack = Callable[[Fixture, threading.Event], list[threading.Thread]]
 
 
 class _Times(NamedTuple):
@@ -50,7 +50,7 @@ class _Times(NamedTuple):
         return f"verify {self.verify * 1e3:.1f} ms, login {self.login * 1e3:.1f} ms"
 
 
-def _time(stand: Stand) -> _Times:
+def _time(stand: Fixture) -> _Times:
     """Time the victim's requests; Failed where one of them is refused."""
     victim = stand.victim
     password = f"timed-{uuid4().hex}"
@@ -68,18 +68,18 @@ def _time(stand: Stand) -> _Times:
             for number in range(many):
                 due = began + number * _EVERY[name]
                 time.sleep(max(0.0, due - time.perf_counter()))
-                answer = victim.tenant.ask("POST", path, body, patient=False)
+                answer = victim.tenant.request("POST", path, body, patient=False)
                 seconds.append(time.perf_counter() - due)
-                demand(answer.status in _SUCCESS, f"POST {path} of another tenant was answered {answer}")
+                require(answer.status in _SUCCESS, f"POST {path} of another tenant was answered {answer}")
             found[name] = sorted(seconds)[int(_SHARE * many)]
     finally:
-        victim.tenant.ask("DELETE", f"/user/{login}")
+        victim.tenant.request("DELETE", f"/user/{login}")
         victim.known = victim.state()
     return _Times(**found)
 
 
 @contextlib.contextmanager
-def _under(attack: Attack, stand: Stand) -> Iterator[None]:
+def _under(attack: Attack, stand: Fixture) -> Iterator[None]:
     """Run an attack; its threads have ended afterwards."""
     over = threading.Event()
     threads = attack(stand, over)
@@ -100,55 +100,55 @@ def _again_and_again(over: threading.Event, pause: float, act: Callable[[], obje
     def run() -> None:
         while not over.is_set():
             # What becomes of the attacker's own requests is looked at by other checks.
-            with contextlib.suppress(Away, Held, OSError, http.client.HTTPException):
+            with contextlib.suppress(Unreachable, RateLimited, OSError, http.client.HTTPException):
                 act()
             over.wait(pause)
 
     return threading.Thread(target=run, daemon=True)
 
 
-def _own_client(stand: Stand) -> Client:
+def _own_client(stand: Fixture) -> Client:
     """Return a client for one thread of an attack; its answers are noted nowhere."""
-    return Client(stand.client.place, timeout=stand.client.timeout, rate=stand.client.rate, patience=0)
+    return Client(stand.client.address, timeout=stand.client.timeout, rate=stand.client.rate, max_wait=0)
 
 
-def _log_in_with_dear_hashes(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+def _log_in_with_dear_hashes(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
     tenant = stand.attacker.tenant
     logins = [f"dear-{number}-{uuid4().hex}" for number in range(_DEAR_USERS)]
     tenant.made.update(logins)
     users = [
         {"login": login, "email": "user@selftest.invalid", "sub": login, "passwordHash": _DEAR_HASH} for login in logins
     ]
-    if tenant.must("POST", "/users/import", {"users": users})["created"] != _DEAR_USERS:
-        raise NotTried("Users with expensive hashes were not imported.")
+    if tenant.require("POST", "/users/import", {"users": users})["created"] != _DEAR_USERS:
+        raise NotRun("Users with expensive hashes were not imported.")
     left = iter(logins * 4)
 
     def log_in(client: Client) -> None:
         body = {"login": next(left, logins[0]), "password": "wrong", "deviceId": "laptop"}
-        client.ask("POST", "/auth", body, tenant.bearer, patient=False)
+        client.request("POST", "/auth", body, tenant.bearer, patient=False)
 
     return [_again_and_again(over, 0.01, partial(log_in, _own_client(stand))) for _ in range(3)]
 
 
-def _send_refused_bodies(stand: Stand, over: threading.Event) -> list[threading.Thread]:
-    key = {"Authorization": f"Bearer {stand.attacker.lesser['verify']}", "Content-Type": "application/json"}
+def _send_refused_bodies(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
+    key = {"Authorization": f"Bearer {stand.attacker.limited_key['verify']}", "Content-Type": "application/json"}
     body = b'{"tokens":[' + b",".join([b"{}"] * ((_MEGABYTE - 64) // 3)) + b"]}"
     client = _own_client(stand)
     return [
         _again_and_again(
-            over, 0.25, lambda: client.ask("POST", "/auth/verify/batch", body, key, fresh=True, patient=False)
+            over, 0.25, lambda: client.request("POST", "/auth/verify/batch", body, key, fresh=True, patient=False)
         )
     ]
 
 
-def _hold_unfinished_bodies(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+def _hold_unfinished_bodies(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
     client = _own_client(stand)
     half = b'{"tokens":[' + b" " * (_MEGABYTE // 2)
 
     def hold() -> None:
         connection = client.connect()
         try:
-            connection.putrequest("POST", f"{client.place.prefix}/auth/verify/batch")
+            connection.putrequest("POST", f"{client.address.prefix}/auth/verify/batch")
             connection.putheader("Content-Type", "application/json")
             connection.putheader("Content-Length", str(_MEGABYTE))
             connection.endheaders()
@@ -160,10 +160,10 @@ def _hold_unfinished_bodies(stand: Stand, over: threading.Event) -> list[threadi
     return [_again_and_again(over, 0.25, hold) for _ in range(_HELD)]
 
 
-def _hold_silent_handshakes(stand: Stand, over: threading.Event) -> list[threading.Thread]:
-    place = stand.client.place
+def _hold_silent_handshakes(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
+    place = stand.client.address
     if place.tls is None:
-        raise NotTried("There is no TLS here.")
+        raise NotRun("There is no TLS here.")
 
     def hold() -> None:
         with socket.create_connection((place.host, place.port), stand.client.timeout):
@@ -172,12 +172,12 @@ def _hold_silent_handshakes(stand: Stand, over: threading.Event) -> list[threadi
     return [_again_and_again(over, 0.25, hold) for _ in range(_HELD)]
 
 
-def _log_in_as_made_up_tenants(stand: Stand, over: threading.Event) -> list[threading.Thread]:
+def _log_in_as_made_up_tenants(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
     client = _own_client(stand)
 
     def log_in() -> None:
         body = {"email": f"{uuid4().hex}@selftest.invalid", "password": f"Wrong-{uuid4().hex}"}
-        client.ask("POST", "/tenant/login", body, charged=True, patient=False)
+        client.request("POST", "/tenant/login", body, charged=True, patient=False)
 
     return [_again_and_again(over, 0.0 if client.rate else 0.05, log_in)]
 
@@ -197,7 +197,7 @@ def checks() -> Iterator[Check]:
         yield Check(f"Requests go on beside a neighbour that {words}", ("TI8",), partial(_compare, attack), load=True)
 
 
-def _compare(attack: Attack, stand: Stand) -> str:
+def _compare(attack: Attack, stand: Fixture) -> str:
     """Time the victim alone and under attack; return both as a sentence. Failed where the difference is gross."""
     alone = _time(stand)
     under: AbstractContextManager[None] = _under(attack, stand)
@@ -205,9 +205,9 @@ def _compare(attack: Attack, stand: Stand) -> str:
         with under:
             beside = _time(stand)
     finally:
-        stand.attacker.tidy()
+        stand.attacker.clean_up()
     figures = f"Alone {alone}; beside the attack {beside}."
     for name in _Times._fields:
         before, now = getattr(alone, name), getattr(beside, name)
-        demand(now <= _TIMES * before + _MORE, f"Another tenant waits too long. {figures}")
+        require(now <= _TIMES * before + _MORE, f"Another tenant waits too long. {figures}")
     return figures

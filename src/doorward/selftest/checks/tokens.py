@@ -6,8 +6,8 @@ from functools import partial
 
 from doorward.selftest import forgeries
 from doorward.selftest.findings import Check
-from doorward.selftest.stand import Stand
-from doorward.selftest.verdicts import Failed, demand
+from doorward.selftest.stand import Fixture
+from doorward.selftest.verdicts import Failed, require
 
 Bend = Callable[[str, str], Iterable[tuple[str, str]]]
 
@@ -42,34 +42,34 @@ def _spellings(token: str) -> Iterable[tuple[str, str]]:
     yield "with a line feed after it", f"{token}\n"
 
 
-def _users(bend: Bend, stand: Stand) -> None:
+def _users(bend: Bend, stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     tenant = attacker.tenant
     bent = dict(bend(attacker.token, victim.token))
     for how, token in bent.items():
-        answer = tenant.ask("POST", "/auth/verify", {"token": token})
-        demand(answer.code == "invalid_token", f"POST /auth/verify of a token {how} was answered {answer}")
+        answer = tenant.request("POST", "/auth/verify", {"token": token})
+        require(answer.code == "invalid_token", f"POST /auth/verify of a token {how} was answered {answer}")
         at_gateway = {"Authorization": f"Bearer {token}".strip(), "X-Doorward-Key": attacker.key}
         if token == token.strip():
-            answer = stand.client.ask("GET", "/forward-auth", headers=at_gateway)
-            demand(answer.code == "not_authenticated", f"GET /forward-auth with a token {how} was answered {answer}")
-    results = tenant.must("POST", "/auth/verify/batch", {"tokens": list(bent.values())})["results"]
+            answer = stand.client.request("GET", "/forward-auth", headers=at_gateway)
+            require(answer.code == "not_authenticated", f"GET /forward-auth with a token {how} was answered {answer}")
+    results = tenant.require("POST", "/auth/verify/batch", {"tokens": list(bent.values())})["results"]
     for how, found in zip(bent, results, strict=True):
-        demand(found == {"active": False}, f"POST /auth/verify/batch called a token {how} active")
-    answer = tenant.ask("POST", "/auth/verify", {"token": attacker.token})
-    demand(answer.status < 300, f"The token as it was given was answered {answer}")  # noqa: PLR2004 - every yes
+        require(found == {"active": False}, f"POST /auth/verify/batch called a token {how} active")
+    answer = tenant.request("POST", "/auth/verify", {"token": attacker.token})
+    require(answer.status < 300, f"The token as it was given was answered {answer}")  # noqa: PLR2004 - every yes
 
 
-def _tenants(bend: Bend, stand: Stand) -> None:
+def _tenants(bend: Bend, stand: Fixture) -> None:
     attacker, victim = stand.attacker, stand.victim
     for how, token in bend(attacker.tenant.token, victim.tenant.token):
-        answer = stand.client.ask("POST", "/tenant/verify", {"token": token}, charged=True)
-        demand(answer.code == "invalid_token", f"POST /tenant/verify of a token {how} was answered {answer}")
-    answer = stand.client.ask("POST", "/tenant/verify", {"token": attacker.tenant.token})
-    demand(answer.status < 300, f"The token as it was given was answered {answer}")  # noqa: PLR2004 - every yes
+        answer = stand.client.request("POST", "/tenant/verify", {"token": token}, charged=True)
+        require(answer.code == "invalid_token", f"POST /tenant/verify of a token {how} was answered {answer}")
+    answer = stand.client.request("POST", "/tenant/verify", {"token": attacker.tenant.token})
+    require(answer.status < 300, f"The token as it was given was answered {answer}")  # noqa: PLR2004 - every yes
 
 
-def _kinds(stand: Stand) -> None:
+def _kinds(stand: Fixture) -> None:
     attacker = stand.attacker
     tenant = attacker.tenant
     for kind, token in (
@@ -77,46 +77,46 @@ def _kinds(stand: Stand) -> None:
         ("a refresh token", attacker.refresh_token),
         ("an API key", attacker.key),
     ):
-        answer = tenant.ask("POST", "/auth/verify", {"token": token})
-        demand(answer.code == "invalid_token", f"POST /auth/verify of {kind} was answered {answer}")
+        answer = tenant.request("POST", "/auth/verify", {"token": token})
+        require(answer.code == "invalid_token", f"POST /auth/verify of {kind} was answered {answer}")
     for kind, token in (
         ("a user's token", attacker.token),
         ("a refresh token", attacker.refresh_token),
         ("an API key", attacker.key),
     ):
-        answer = stand.client.ask("POST", "/tenant/verify", {"token": token}, charged=True)
-        demand(answer.code == "invalid_token", f"POST /tenant/verify of {kind} was answered {answer}")
-    answer = tenant.ask("POST", "/auth/refresh", {"refreshToken": attacker.token})
-    demand(answer.code == "invalid_refresh_token", f"POST /auth/refresh of an access token was answered {answer}")
+        answer = stand.client.request("POST", "/tenant/verify", {"token": token}, charged=True)
+        require(answer.code == "invalid_token", f"POST /tenant/verify of {kind} was answered {answer}")
+    answer = tenant.request("POST", "/auth/refresh", {"refreshToken": attacker.token})
+    require(answer.code == "invalid_refresh_token", f"POST /auth/refresh of an access token was answered {answer}")
 
 
-def _times(stand: Stand) -> None:
+def _times(stand: Fixture) -> None:
     attacker = stand.attacker
     given = attacker.tenant.session(attacker.LOGIN, attacker.password, "watch")
-    answer = attacker.tenant.ask("POST", "/auth/verify", {"token": given["accessToken"]})
+    answer = attacker.tenant.request("POST", "/auth/verify", {"token": given["accessToken"]})
     said = answer.json.get("decoded", {})
-    demand(said == forgeries.claims(given["accessToken"]), "What was decoded is not what the token says")
+    require(said == forgeries.claims(given["accessToken"]), "What was decoded is not what the token says")
     iat, exp = said.get("iat"), said.get("exp")
     if not isinstance(iat, int) or not isinstance(exp, int):
         raise Failed("The times of a token are not whole seconds")
-    demand(exp - iat == given["expiresIn"] > 0, "The token does not live as long as the login said")
+    require(exp - iat == given["expiresIn"] > 0, "The token does not live as long as the login said")
     try:
         now = parsedate_to_datetime(str(answer.header("date"))).timestamp()
     except ValueError:
         raise Failed("The answer has no date") from None
-    demand(abs(now - iat) < _SECONDS_APART, "The token was not given at the time that it says")
+    require(abs(now - iat) < _SECONDS_APART, "The token was not given at the time that it says")
 
 
-def _long(stand: Stand) -> None:
+def _long(stand: Fixture) -> None:
     tenant = stand.attacker.tenant
     header, payload, signature = stand.attacker.token.split(".")
     token = f"{header}.{payload}{'A' * _LONGEST}.{signature}"
-    answer = tenant.ask("POST", "/auth/verify", {"token": token})
-    demand(answer.code == "invalid_token", f"POST /auth/verify was answered {answer}")
+    answer = tenant.request("POST", "/auth/verify", {"token": token})
+    require(answer.code == "invalid_token", f"POST /auth/verify was answered {answer}")
 
 
-def _in_url(stand: Stand) -> None:
+def _in_url(stand: Fixture) -> None:
     attacker = stand.attacker
     for name in ("token", "access_token"):
-        answer = attacker.tenant.ask("GET", "/user", query={name: attacker.token})
-        demand(answer.code == "token_in_url", f"With ?{name}= it was answered {answer}")
+        answer = attacker.tenant.request("GET", "/user", query={name: attacker.token})
+        require(answer.code == "token_in_url", f"With ?{name}= it was answered {answer}")
