@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from doorward.http.schemas import PasswordPolicyBody, SettingsBody
+from doorward.http.schemas import PasswordPolicyInput, TenantSettingsInput
 from harness import PASSWORD, Service, Tenant, TurnableClock
 
 PAGE = (Path(__file__).parents[2] / "docs" / "concepts.md").read_text(encoding="utf-8")
@@ -16,9 +16,9 @@ def choose(tenant: Tenant, **settings: Any) -> None:
 
 
 def test_every_setting_of_a_tenant_is_in_the_table_and_nothing_else() -> None:
-    table = PAGE.partition("## Tenant settings")[2].partition("\n## ")[0]
-    policy = {f"passwordPolicy.{name}" for name in PasswordPolicyBody.__struct_fields__}
-    settings = set(SettingsBody.__struct_fields__) - {"passwordPolicy"} | policy
+    table = PAGE.partition("## What a tenant may choose")[2].partition("\n## ")[0]
+    policy = {f"passwordPolicy.{name}" for name in PasswordPolicyInput.__struct_fields__}
+    settings = set(TenantSettingsInput.__struct_fields__) - {"passwordPolicy"} | policy
     assert set(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)) == settings
 
 

@@ -13,7 +13,7 @@ from doorward.http.errors import BadRequest, NotFound
 from doorward.http.guard import HostAndOriginPolicy
 from doorward.http.registration import _is_own_host
 from doorward.http.routes import ENDPOINTS, FAST_PATH
-from doorward.http.schemas.users import LoginOfPath
+from doorward.http.schemas.users import PathLogin
 from doorward.http.services import Services
 from doorward.http.validation import validate
 from doorward.http.wire import token_of_plain_body
@@ -71,7 +71,7 @@ def test_the_fast_way_takes_no_request_with_a_body() -> None:
 
 def test_null_is_no_value_of_a_field_that_has_to_have_one() -> None:
     with pytest.raises(ValidationFailed):
-        validate({"login": None}, LoginOfPath)
+        validate({"login": None}, PathLogin)
 
 
 @pytest.mark.parametrize(

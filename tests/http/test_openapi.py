@@ -32,7 +32,7 @@ from doorward.http.errors import (
 from doorward.http.guard import FORM, MAX_BODY_BYTES
 from doorward.http.reference import openapi, page, prose
 from doorward.http.routes import ENDPOINTS
-from doorward.http.schemas import TokenBody
+from doorward.http.schemas import TokenRequest
 from doorward.http.services import Services
 from doorward.http.wire import Request, Response
 from harness import PASSWORD, Service, Tenant, read_settings, running
@@ -428,7 +428,7 @@ def test_an_endpoint_of_another_kind_is_described_as_well(
         Auth.TENANT,
         "Novelties",
         (),
-        TokenBody,
+        TokenRequest,
         Told,
         ("since",),
         {"token": "x"},

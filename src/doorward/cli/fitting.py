@@ -10,7 +10,7 @@ from doorward.core.hash_formats import STANDARD, HashLimits, UnsupportedHash
 from doorward.core.user_transfer import RejectedRow, UserRow
 from doorward.http.fields import SCOPE_DEPTH
 from doorward.http.rows import read_row
-from doorward.http.schemas import ImportedUser
+from doorward.http.schemas import ImportUser
 from doorward.http.validation import validate
 
 _OPTIONAL = ("passwordHash", "company", "scope", "metadata")
@@ -57,7 +57,7 @@ class RowFitter(NamedTuple):
     def _drop_unfit(self, row: dict[str, Any]) -> list[Part]:
         parts: list[Part] = []
         try:
-            validate(row, ImportedUser)
+            validate(row, ImportUser)
         except ValidationFailed as refusal:
             names = {str(fault.path[0]) for fault in refusal.field_errors if fault.path}
             if not names.issubset(_OPTIONAL):
@@ -100,7 +100,7 @@ def _drop_one(value: dict[str, Any], fits: Callable[[Any], bool], levels: int) -
 
 def _fits(metadata: Any) -> bool:
     try:
-        validate({**_WHOLE, "metadata": metadata}, ImportedUser)
+        validate({**_WHOLE, "metadata": metadata}, ImportUser)
     except ValidationFailed:
         return False
     return True

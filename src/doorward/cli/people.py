@@ -29,7 +29,7 @@ from doorward.core.user_passwords import IssuedResetCode
 from doorward.core.users import SearchCriterion, SearchField, decode_cursor
 from doorward.http.body import parse
 from doorward.http.rows import new_user
-from doorward.http.schemas import NewUserBody
+from doorward.http.schemas import CreateUserRequest
 from doorward.http.validation import validate
 
 _PAGE = 500
@@ -94,7 +94,7 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
     fields |= (given["scope"] or {}) | (given["metadata"] or {})
     if given["email_verified"]:
         fields["emailVerified"] = True
-    new = new_user(login, exit_on_error(lambda: validate(fields, NewUserBody)))
+    new = new_user(login, exit_on_error(lambda: validate(fields, CreateUserRequest)))
 
     async def work(desk: CommandContext) -> User:
         return await desk.users.create(await _caller(desk, tenant), new)

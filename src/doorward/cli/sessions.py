@@ -25,7 +25,7 @@ from doorward.core.model import Permission, SessionInfo
 from doorward.core.operations import operator_caller
 from doorward.core.ports import ApiKey
 from doorward.core.user_lookup import UserRef
-from doorward.http.schemas import NewKeyBody
+from doorward.http.schemas import CreateApiKeyRequest
 from doorward.http.validation import validate
 from doorward.settings.values import lifetime
 
@@ -144,7 +144,7 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
     WHEN is a lifetime from now, such as 90d or 12h, or a date (UTC) such as 2030-01-31.
     """
     fields = {"name": name, "permissions": list(dict.fromkeys(permissions)), "expiresAt": expires_at}
-    body = exit_on_error(lambda: validate(fields, NewKeyBody))
+    body = exit_on_error(lambda: validate(fields, CreateApiKeyRequest))
 
     async def work(desk: CommandContext) -> tuple[ApiKey, str]:
         caller = operator_caller((await desk.operations.find_tenant(tenant)).id)

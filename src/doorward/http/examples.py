@@ -1,6 +1,6 @@
 """Bodies to show: one for every endpoint that takes one, and an answer that has a status of its own."""
 
-from doorward.http.schemas import UserShown
+from doorward.http.schemas import UserResponse
 
 TENANT = {"email": "shop@example.org", "password": "Correct-Horse-9"}
 USER = {
@@ -21,9 +21,9 @@ REFRESH = {"refreshToken": "dr_WyIxIl0.c2ln"}
 TOKENS = {"tokens": [TOKEN["token"]]}
 SETTINGS = {"settings": {"sessionIdle": 3600}}
 NEW_TENANT_PASSWORD = {"current": "Correct-Horse-9", "password": "Battery-Staple-7"}
-FAREWELL = {"password": "Correct-Horse-9"}
-KEY = {"name": "gateway", "permissions": ["verify"]}
-USER_SHOWN = UserShown(
+DELETE_TENANT = {"password": "Correct-Horse-9"}
+API_KEY = {"name": "gateway", "permissions": ["verify"]}
+USER_RESPONSE = UserResponse(
     id="7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4",
     login="alice",
     email="alice@example.org",
@@ -34,7 +34,7 @@ USER_SHOWN = UserShown(
     lastActivity=1_767_225_600_000,
 )
 
-NEWCOMERS = {
+IMPORT_USERS = {
     "users": [
         {
             "login": "alice",

@@ -139,9 +139,9 @@ TenantId = Annotated[
 ]
 SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])]
 Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
-YesNo = Annotated[bool, BooleanRule()]
+Boolean = Annotated[bool, BooleanRule()]
 EmailVerified = Annotated[
-    YesNo,
+    Boolean,
     Meta(
         description="Whether you vouch for the e-mail address. Without it, another address counts as not verified.",
         examples=[True],
@@ -212,15 +212,15 @@ ClientSecret = Annotated[
     ),
 ]
 KeyId = Annotated[str, Meta(description="The key's id, which is no secret.", examples=["Jm1n7Zc0QxWv3bTfY5uKpA"])]
-LoginShown = Annotated[str, Meta(description="As it was given.", examples=["alice"])]
-EmailShown = Annotated[str, Meta(description="As it was given.", examples=["alice@example.org"])]
-TenantLoginShown = Annotated[
+LoginOut = Annotated[str, Meta(description="As it was given.", examples=["alice"])]
+EmailOut = Annotated[str, Meta(description="As it was given.", examples=["alice@example.org"])]
+TenantLoginOut = Annotated[
     str, Meta(description="`tenant:` and the e-mail address.", examples=["tenant:shop@example.org"])
 ]
-TenantEmailShown = Annotated[str, Meta(description="As it was given.", examples=["shop@example.org"])]
-SubShown = Annotated[str, Meta(description="Your own name for the user.", examples=["customer-17"])]
-DeviceShown = Annotated[str, Meta(description="The device's name, as it was given.", examples=["laptop"])]
+TenantEmailOut = Annotated[str, Meta(description="As it was given.", examples=["shop@example.org"])]
+SubOut = Annotated[str, Meta(description="Your own name for the user.", examples=["customer-17"])]
+DeviceIdOut = Annotated[str, Meta(description="The device's name, as it was given.", examples=["laptop"])]
 NextCursor = Annotated[
     str, Meta(description='What to send as `cursor` for the next page; "0" on the last.', examples=["0"])
 ]
-LifeLeft = Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[604_800])]
+ExpiresIn = Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[604_800])]

@@ -12,13 +12,13 @@ from doorward.core.user_transfer import RejectedRow, UserRow
 from doorward.core.users import NewUser, PasswordHash
 from doorward.http.body import MAX_ITEM_BYTES, TOO_LARGE
 from doorward.http.schemas import (
-    ImportedUser,
-    LoginOfPath,
-    NewUserBody,
-    PutUserBody,
-    UserChangesBody,
-    UserExported,
-    UserShown,
+    CreateUserRequest,
+    ExportedUser,
+    ImportUser,
+    PathLogin,
+    PutUserRequest,
+    UpdateUserRequest,
+    UserResponse,
 )
 from doorward.http.validation import validate
 
@@ -30,9 +30,9 @@ def json_text(value: object) -> str:
     return spell(value).decode()
 
 
-def user_response(user: User) -> UserShown:
+def user_response(user: User) -> UserResponse:
     """Return a user as its tenant sees it."""
-    return UserShown(
+    return UserResponse(
         id=user.id,
         login=user.login,
         email=user.email,
@@ -48,12 +48,12 @@ def user_response(user: User) -> UserShown:
     )
 
 
-def password_of_body(body: NewUserBody | PutUserBody | UserChangesBody) -> str | PasswordHash | UnsetType:
+def password_of_body(body: CreateUserRequest | PutUserRequest | UpdateUserRequest) -> str | PasswordHash | UnsetType:
     """Return the password of a body, or the hash that it gives instead."""
     return body.password if body.passwordHash is UNSET else PasswordHash(body.passwordHash)
 
 
-def new_user(login: str, body: NewUserBody | PutUserBody) -> NewUser:
+def new_user(login: str, body: CreateUserRequest | PutUserRequest) -> NewUser:
     """Return what a body says of a user to be."""
     password = password_of_body(body)
     assert password is not UNSET  # noqa: S101 - the schema requires one of the two
@@ -79,7 +79,7 @@ def read_row(row: Any) -> UserRow | RejectedRow:
     if row is TOO_LARGE:
         return RejectedRow(ValidationFailed.code, f"a row must not take more than {MAX_ITEM_BYTES} characters")
     try:
-        user = validate(row, ImportedUser)
+        user = validate(row, ImportUser)
     except ValidationFailed as refusal:
         return RejectedRow(refusal.code, "; ".join(fault.message for fault in refusal.field_errors), _login(row))
     return UserRow(
@@ -97,11 +97,11 @@ def read_row(row: Any) -> UserRow | RejectedRow:
 
 def _login(row: Any) -> str | None:
     try:
-        return validate(row, LoginOfPath).login
+        return validate(row, PathLogin).login
     except ValidationFailed:
         return None
 
 
-def _exported(user: User, *, hashes: bool) -> UserExported:
+def _exported(user: User, *, hashes: bool) -> ExportedUser:
     fields = {name: value for name, value in msgspec.structs.asdict(user_response(user)).items() if value is not UNSET}
-    return UserExported(**fields, passwordHash=user.password_hash if hashes and user.password_hash else UNSET)
+    return ExportedUser(**fields, passwordHash=user.password_hash if hashes and user.password_hash else UNSET)

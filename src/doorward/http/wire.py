@@ -16,7 +16,7 @@ from doorward.core.user_lookup import UserRef
 from doorward.http import errors
 from doorward.http.body import parse, parse_list
 from doorward.http.client_address import ClientAddress, Proxies
-from doorward.http.schemas import TokenBody
+from doorward.http.schemas import TokenRequest
 from doorward.http.validation import validate
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -215,7 +215,7 @@ class Request:
         fields = parse(self.body)
         try:
             # A text that UTF-8 cannot hold is no token either.
-            return validate(fields, TokenBody).token.encode(errors="replace")
+            return validate(fields, TokenRequest).token.encode(errors="replace")
         except ValidationFailed as refusal:
             if isinstance(fields, dict) and not fields.get("token"):
                 raise TokenMissing(refusal.field_errors) from None

@@ -6,7 +6,7 @@ from doorward.core.authentication import LoginAttempt
 from doorward.core.errors import InvalidToken, ValidationFailed
 from doorward.core.model import Origin, Session, SessionKind
 from doorward.http.errors import MalformedJson
-from doorward.http.schemas import AccessGiven, Done, LoginBody
+from doorward.http.schemas import LoginRequest, ResultResponse, TokenResponse
 from doorward.http.services import Services
 from doorward.http.wire import Request, Response, decoded_response, json_response, token_of_plain_body
 
@@ -16,7 +16,7 @@ _SMALL = 2048
 async def login(services: Services, call: Request) -> Response:
     """Open a session for a user on a device."""
     caller = await services.authenticate_caller(call)
-    body = call.read_body(LoginBody)
+    body = call.read_body(LoginRequest)
     known = None if body.token is UNSET else await _proven_session(services, call, body.token)
     found = await services.authentication.login_user(
         caller,
@@ -24,7 +24,7 @@ async def login(services: Services, call: Request) -> Response:
         origin=Origin(body.ip or None, body.userAgent or None),
         refresh=body.refresh,
     )
-    return json_response(AccessGiven(found.access_token, found.expires_in, found.refresh_token or UNSET))
+    return json_response(TokenResponse(found.access_token, found.expires_in, found.refresh_token or UNSET))
 
 
 async def verify(services: Services, call: Request) -> Response:
@@ -47,7 +47,7 @@ async def logout(services: Services, call: Request) -> Response:
     )
     if not await services.authentication.logout(call.caller_for(verified.caller), verified.session):
         raise InvalidToken
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def _proven_session(services: Services, call: Request, token: str) -> Session | None:

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from doorward.core.model import Permission
 from doorward.core.ports import ApiKey
-from doorward.http.schemas import Done, KeyMade, KeyShown, KeysShown, NewKeyBody
+from doorward.http.schemas import ApiKeyCreated, ApiKeyPage, ApiKeyResponse, CreateApiKeyRequest, ResultResponse
 from doorward.http.services import Services
 from doorward.http.wire import Request, Response, json_response
 
@@ -14,23 +14,23 @@ from doorward.http.wire import Request, Response, json_response
 async def create_api_key(services: Services, call: Request) -> Response:
     """Make an API key of the calling tenant, which is shown this once."""
     caller = await services.authenticate_caller(call)
-    body = call.read_body(NewKeyBody)
+    body = call.read_body(CreateApiKeyRequest)
     permissions = [Permission(permission) for permission in body.permissions]
     expires_at = None if body.expiresAt is UNSET else body.expiresAt
     key, text = await services.api_keys.create(caller, body.name, permissions, expires_at)
-    return json_response(KeyMade(*_fields(key), key=text), HTTPStatus.CREATED)
+    return json_response(ApiKeyCreated(*_fields(key), key=text), HTTPStatus.CREATED)
 
 
 async def list_api_keys(services: Services, call: Request) -> Response:
     """List the calling tenant's API keys."""
     keys = await services.api_keys.list_keys(await services.authenticate_caller(call))
-    return json_response(KeysShown([KeyShown(*_fields(key)) for key in keys]))
+    return json_response(ApiKeyPage([ApiKeyResponse(*_fields(key)) for key in keys]))
 
 
 async def revoke_api_key(services: Services, call: Request) -> Response:
     """Make an API key worthless at once."""
     await services.api_keys.revoke(await services.authenticate_caller(call), call.path["id"])
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 def _fields(key: ApiKey) -> tuple[str, str, list[str], int, int | None, int | None]:

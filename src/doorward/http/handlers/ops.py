@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from doorward.core.errors import Refusal, StoreUnavailable
-from doorward.http.schemas import Live, Ready
+from doorward.http.schemas import LivenessResponse, ReadinessResponse
 from doorward.http.services import Services
 from doorward.http.wire import Request, Response, json_response
 
@@ -18,7 +18,7 @@ _PAGE_POLICY = (
 
 async def get_liveness(_services: Services, _call: Request) -> Response:
     """Say that the process runs."""
-    return json_response(Live())
+    return json_response(LivenessResponse())
 
 
 async def get_readiness(services: Services, call: Request) -> Response:
@@ -32,7 +32,8 @@ async def get_readiness(services: Services, call: Request) -> Response:
     if not well:
         call.outcome = StoreUnavailable.code
     answer = json_response(
-        Ready("ready" if well else "unready", states), HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+        ReadinessResponse("ready" if well else "unready", states),
+        HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE,
     )
     return answer if well else answer._replace(headers=[*answer.headers, (b"retry-after", b"1")])
 

@@ -6,15 +6,15 @@ from msgspec import UNSET
 from doorward.core.model import Permission, SessionInfo
 from doorward.core.turns import iterate_cooperatively
 from doorward.http.schemas import (
-    AccessGiven,
     ActiveToken,
-    BatchAnswered,
-    Done,
+    BatchVerifyRequest,
+    BatchVerifyResponse,
     InactiveToken,
-    RefreshBody,
-    SessionShown,
-    SessionsShown,
-    TokensBody,
+    RefreshRequest,
+    ResultResponse,
+    SessionList,
+    SessionResponse,
+    TokenResponse,
 )
 from doorward.http.services import Services
 from doorward.http.wire import Request, Response, json_response
@@ -23,27 +23,27 @@ from doorward.http.wire import Request, Response, json_response
 async def refresh_token(services: Services, call: Request) -> Response:
     """Give a new pair of tokens for a refresh token."""
     caller = await services.authenticate_caller(call)
-    pair = await services.refresh_service.refresh(caller, call.read_body(RefreshBody).refreshToken)
-    return json_response(AccessGiven(pair.access, pair.expires_in, pair.refresh))
+    pair = await services.refresh_service.refresh(caller, call.read_body(RefreshRequest).refreshToken)
+    return json_response(TokenResponse(pair.access, pair.expires_in, pair.refresh))
 
 
 async def verify_tokens(services: Services, call: Request) -> Response:
     """Say of many users' tokens what they say, if they are true right now."""
     caller = await services.authenticate_caller(call)
-    tokens = await call.read_list(TokensBody, _token)
+    tokens = await call.read_list(BatchVerifyRequest, _token)
     services.rate_limits.consume_verify(caller.tenant_id, len(tokens))
     _, found = await services.sessions.verify_user_tokens(call.credential, tokens)
     async for verified in iterate_cooperatively(found):
         if verified:
             services.activity.record(verified.session)
     results = [ActiveToken(decoded=msgspec.Raw(one.claims)) if one else InactiveToken() for one in found]
-    return json_response(BatchAnswered(results))
+    return json_response(BatchVerifyResponse(results))
 
 
 async def list_user_sessions(services: Services, call: Request) -> Response:
     """List a user's live sessions."""
     devices = await services.user_sessions.list_sessions(await services.authenticate_caller(call), call.user_ref)
-    return json_response(SessionsShown([_shown(device) for device in devices]))
+    return json_response(SessionList([_shown(device) for device in devices]))
 
 
 async def revoke_user_sessions(services: Services, call: Request) -> Response:
@@ -53,7 +53,7 @@ async def revoke_user_sessions(services: Services, call: Request) -> Response:
         await services.user_sessions.revoke_device(caller, call.user_ref, call.query["deviceId"])
     else:
         await services.user_sessions.revoke_user(caller, call.user_ref)
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def revoke_user_session(services: Services, call: Request) -> Response:
@@ -61,7 +61,7 @@ async def revoke_user_session(services: Services, call: Request) -> Response:
     await services.user_sessions.revoke_session(
         await services.authenticate_caller(call), call.user_ref, call.path["id"]
     )
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def revoke_all_sessions(services: Services, call: Request) -> Response:
@@ -71,7 +71,7 @@ async def revoke_all_sessions(services: Services, call: Request) -> Response:
     if own:
         await services.sessions.authenticate_tenant(call.credential, Permission.TENANT)
     await services.user_sessions.revoke_all(caller, own=own)
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 def _token(item: object) -> bytes:
@@ -79,9 +79,9 @@ def _token(item: object) -> bytes:
     return item.encode(errors="replace") if isinstance(item, str) else b""
 
 
-def _shown(device: SessionInfo) -> SessionShown:
+def _shown(device: SessionInfo) -> SessionResponse:
     session, origin = device
-    return SessionShown(
+    return SessionResponse(
         id=session.id,
         deviceId=session.device_id or "",
         createdAt=session.created_at,

@@ -11,21 +11,21 @@ from doorward.core.model import Session, Tenant
 from doorward.core.tenant_settings import NAMED_POLICIES, decode_settings
 from doorward.http.pages import read_page
 from doorward.http.schemas import (
-    Done,
-    EventPage,
-    EventShown,
-    FarewellBody,
-    NewTenantBody,
-    PasswordPolicyBody,
-    PasswordPolicyShown,
-    SettingsBody,
-    SettingsShown,
-    TenantChangesBody,
+    AuditEventPage,
+    AuditEventResponse,
+    ChangeTenantPasswordRequest,
+    CreateTenantRequest,
+    DeleteTenantRequest,
+    PasswordPolicyInput,
+    PasswordPolicyResponse,
+    ResultResponse,
     TenantCreated,
-    TenantLoginBody,
-    TenantPasswordBody,
-    TenantShown,
-    TokenGiven,
+    TenantLoginRequest,
+    TenantResponse,
+    TenantSettingsInput,
+    TenantSettingsResponse,
+    TenantTokenResponse,
+    UpdateTenantRequest,
 )
 from doorward.http.services import Services
 from doorward.http.wire import Request, Response, decoded_response, json_response
@@ -34,7 +34,7 @@ from doorward.http.wire import Request, Response, decoded_response, json_respons
 async def create_tenant(services: Services, call: Request) -> Response:
     """Register a tenant and open its first session."""
     services.registration.check(call)
-    body = call.read_body(NewTenantBody)
+    body = call.read_body(CreateTenantRequest)
     chosen = {} if body.settings is UNSET else _settings_changes(body.settings)
     tenant, token = await services.tenants.register(call.caller_for(), body.email, body.password, chosen)
     return json_response(TenantCreated(tenant.id, tenant.email, tenant.login, token))
@@ -42,11 +42,11 @@ async def create_tenant(services: Services, call: Request) -> Response:
 
 async def login_tenant(services: Services, call: Request) -> Response:
     """Open a session for a tenant."""
-    body = call.read_body(TenantLoginBody)
+    body = call.read_body(TenantLoginRequest)
     known = None if body.token is UNSET else await _proven_session(services, body.token)
     caller = call.caller_for()._replace(actor="tenant")
     issued = await services.authentication.login_tenant(caller, body.email, body.password, known=known)
-    return json_response(TokenGiven(issued.token, issued.token))
+    return json_response(TenantTokenResponse(issued.token, issued.token))
 
 
 async def verify_tenant_token(services: Services, call: Request) -> Response:
@@ -62,7 +62,7 @@ async def logout_tenant(services: Services, call: Request) -> Response:
     session = (await services.sessions.verify_tenant_token(call.token())).session
     if not await services.authentication.logout(call.caller_for(session), session):
         raise InvalidToken
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def get_tenant(services: Services, call: Request) -> Response:
@@ -75,23 +75,23 @@ async def get_tenant(services: Services, call: Request) -> Response:
 async def update_tenant(services: Services, call: Request) -> Response:
     """Change some of the calling tenant's settings."""
     caller = await services.authenticate_caller(call)
-    chosen = _settings_changes(call.read_body(TenantChangesBody).settings)
+    chosen = _settings_changes(call.read_body(UpdateTenantRequest).settings)
     return json_response(_tenant_response(services, await services.tenants.update_settings(caller, chosen)))
 
 
 async def change_tenant_password(services: Services, call: Request) -> Response:
     """Set a new password for the calling tenant and end its other sessions."""
     session = await services.sessions.authenticate_tenant(call.credential, call.required_permission)
-    body = call.read_body(TenantPasswordBody)
+    body = call.read_body(ChangeTenantPasswordRequest)
     await services.tenants.change_password(call.caller_for(session), body.current, body.password, session)
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def delete_tenant(services: Services, call: Request) -> Response:
     """Remove the calling tenant and all it owns, for good."""
     session = await services.sessions.authenticate_tenant(call.credential, call.required_permission)
-    await services.tenants.delete(call.caller_for(session), call.read_body(FarewellBody).password, session)
-    return json_response(Done())
+    await services.tenants.delete(call.caller_for(session), call.read_body(DeleteTenantRequest).password, session)
+    return json_response(ResultResponse())
 
 
 async def list_audit_events(services: Services, call: Request) -> Response:
@@ -100,10 +100,12 @@ async def list_audit_events(services: Services, call: Request) -> Response:
     services.rate_limits.consume_verify(caller.tenant_id)
     before, limit = read_page(call, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None)
     entries, following = await services.audit.list_events(caller.tenant_id, before=before, limit=limit)
-    return json_response(EventPage([_event_response(parse_entry(entry)) for entry in entries], str(following or 0)))
+    return json_response(
+        AuditEventPage([_event_response(parse_entry(entry)) for entry in entries], str(following or 0))
+    )
 
 
-def _settings_changes(body: SettingsBody) -> dict[str, object]:
+def _settings_changes(body: TenantSettingsInput) -> dict[str, object]:
     """Return the settings of a body by their attribute names."""
     audiences = body.introspectionAudience
     chosen = _accepted(
@@ -115,7 +117,7 @@ def _settings_changes(body: SettingsBody) -> dict[str, object]:
         introspection_audience=tuple(audiences) if isinstance(audiences, list) else audiences,
     )
     policy = body.passwordPolicy
-    if isinstance(policy, PasswordPolicyBody):
+    if isinstance(policy, PasswordPolicyInput):
         chosen["password_policy"] = _accepted(
             min_length=policy.minLength, require_classes=policy.requireClasses, block_common=policy.blockCommon
         )
@@ -135,29 +137,29 @@ def _accepted(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-def _tenant_response(services: Services, tenant: Tenant) -> TenantShown:
+def _tenant_response(services: Services, tenant: Tenant) -> TenantResponse:
     chosen = decode_settings(tenant)
     counts = services.settings_resolver.effective(chosen)
     policy, audiences = chosen.password_policy, counts.introspection_audience
-    return TenantShown(
+    return TenantResponse(
         id=tenant.id,
         email=tenant.email,
         login=tenant.login,
         createdAt=tenant.created_at,
-        settings=SettingsShown(
+        settings=TenantSettingsResponse(
             sessionLifetime=counts.session_lifetime,
             sessionIdle=counts.session_idle,
             sessionsPerUser=counts.sessions_per_user,
             tenantSessionLifetime=counts.tenant_session_lifetime,
-            passwordPolicy=PasswordPolicyShown(policy.min_length, policy.require_classes, policy.block_common),
+            passwordPolicy=PasswordPolicyResponse(policy.min_length, policy.require_classes, policy.block_common),
             readyHashes=counts.ready_hashes,
             introspectionAudience=None if audiences is None else list(audiences),
         ),
     )
 
 
-def _event_response(found: dict[str, Any]) -> EventShown:
-    return EventShown(
+def _event_response(found: dict[str, Any]) -> AuditEventResponse:
+    return AuditEventResponse(
         at=found["at"],
         action=found["action"],
         outcome=found["outcome"],

@@ -9,7 +9,7 @@ from doorward.core.model import Caller, Permission
 from doorward.core.turns import iterate_cooperatively
 from doorward.core.user_transfer import RowResult, RowStatus, UnverifiedTreatment
 from doorward.http.rows import read_row, write_lines
-from doorward.http.schemas import RowOutcome, UsersBody, UsersImported
+from doorward.http.schemas import ImportRowResult, ImportUsersRequest, ImportUsersResponse
 from doorward.http.services import Services
 from doorward.http.wire import Request, Response, json_response
 
@@ -24,11 +24,11 @@ async def import_users(services: Services, call: Request) -> Response:
         call.choice("unconfirmed", tuple(UnverifiedTreatment), UnverifiedTreatment.DISABLE)
     )
     await services.rate_limits.consume_bulk(caller.tenant_id)
-    rows = await call.read_list(UsersBody, read_row)
+    rows = await call.read_list(ImportUsersRequest, read_row)
     outcomes = await services.user_transfer.import_users(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
     found = [outcome.status for outcome in outcomes]
     return json_response(
-        UsersImported(
+        ImportUsersResponse(
             found.count(RowStatus.CREATED),
             found.count(RowStatus.EXISTS),
             found.count(RowStatus.REFUSED),
@@ -55,11 +55,11 @@ async def _export_chunks(services: Services, caller: Caller, *, hashes: bool) ->
         yield write_lines(users, hashes=hashes)
 
 
-def _row_result(outcome: RowResult) -> RowOutcome:
+def _row_result(outcome: RowResult) -> ImportRowResult:
     login = UNSET if outcome.login is None else outcome.login
     if outcome.rejected is None:
-        return RowOutcome(login=login, status=outcome.status, unconfirmed=outcome.unconfirmed or UNSET)
-    return RowOutcome(
+        return ImportRowResult(login=login, status=outcome.status, unconfirmed=outcome.unconfirmed or UNSET)
+    return ImportRowResult(
         login=login,
         status=outcome.status,
         code=outcome.rejected.code,

@@ -13,13 +13,13 @@ from doorward.http.fields import MAX_SEARCH_LENGTH, MIN_SEARCH_LENGTH
 from doorward.http.pages import read_page
 from doorward.http.rows import json_text, new_user, password_of_body, user_response
 from doorward.http.schemas import (
-    CodeGiven,
-    Done,
-    NewUserBody,
-    PasswordChangeBody,
-    PutUserBody,
-    ResetBody,
-    UserChangesBody,
+    ChangeUserPasswordRequest,
+    CreateUserRequest,
+    PutUserRequest,
+    ResetCodeResponse,
+    ResetPasswordRequest,
+    ResultResponse,
+    UpdateUserRequest,
     UserPage,
 )
 from doorward.http.services import Services
@@ -29,7 +29,7 @@ from doorward.http.wire import Request, Response, json_response
 async def create_user(services: Services, call: Request) -> Response:
     """Create a user of the calling tenant."""
     caller = await services.authenticate_caller(call)
-    body = call.read_body(NewUserBody)
+    body = call.read_body(CreateUserRequest)
     return json_response(
         user_response(await services.users.create(caller, new_user(body.login, body), as_predecessor=True))
     )
@@ -71,14 +71,14 @@ async def get_user(services: Services, call: Request) -> Response:
 async def put_user(services: Services, call: Request) -> Response:
     """Create a user of the calling tenant, or replace what is known of it."""
     caller = await services.authenticate_caller(call)
-    user, created = await services.users.put(caller, new_user(call.path["login"], call.read_body(PutUserBody)))
+    user, created = await services.users.put(caller, new_user(call.path["login"], call.read_body(PutUserRequest)))
     return json_response(user_response(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
 async def update_user(services: Services, call: Request) -> Response:
     """Change some of what is known of a user of the calling tenant."""
     caller = await services.authenticate_caller(call)
-    body = call.read_body(UserChangesBody)
+    body = call.read_body(UpdateUserRequest)
     changes = UserChanges()
     if body.login is not UNSET:
         changes["login"] = body.login
@@ -105,12 +105,12 @@ async def update_user(services: Services, call: Request) -> Response:
 async def change_user_password(services: Services, call: Request) -> Response:
     """Set a new password for a user who proves the current one, and end its other sessions."""
     caller = await services.authenticate_caller(call)
-    body = call.read_body(PasswordChangeBody)
+    body = call.read_body(ChangeUserPasswordRequest)
     keep = None if body.keepToken is UNSET else body.keepToken.encode(errors="replace")
     await services.user_passwords.change_password(
         caller, call.user_ref, PasswordChange(body.current, body.password), KeepSession(call.credential, keep)
     )
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def create_reset_code(services: Services, call: Request) -> Response:
@@ -118,25 +118,25 @@ async def create_reset_code(services: Services, call: Request) -> Response:
     code, lifetime = await services.user_passwords.create_reset_code(
         await services.authenticate_caller(call), call.user_ref
     )
-    return json_response(CodeGiven(code, lifetime))
+    return json_response(ResetCodeResponse(code, lifetime))
 
 
 async def reset_password(services: Services, call: Request) -> Response:
     """Set a user's password by a code, and end all of its sessions."""
     caller = await services.authenticate_caller(call)
-    body = call.read_body(ResetBody)
+    body = call.read_body(ResetPasswordRequest)
     await services.user_passwords.redeem_reset_code(caller, body.code, body.password)
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def delete_user(services: Services, call: Request) -> Response:
     """Remove a user of the calling tenant and end its sessions."""
     caller = await services.authenticate_caller(call)
     await services.users.delete(caller, call.user_ref)
-    return json_response(Done())
+    return json_response(ResultResponse())
 
 
 async def unlock_user(services: Services, call: Request) -> Response:
     """Clear the failed attempts counted for a user of the calling tenant."""
     await services.user_passwords.unlock(await services.authenticate_caller(call), call.user_ref)
-    return json_response(Done())
+    return json_response(ResultResponse())

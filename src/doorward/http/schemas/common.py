@@ -8,13 +8,13 @@ from msgspec import Meta
 from doorward.http.fields import Token
 
 
-class TokenBody(msgspec.Struct):
+class TokenRequest(msgspec.Struct):
     """A token to ask about, or to end."""
 
     token: Token
 
 
-class Done(msgspec.Struct):
+class ResultResponse(msgspec.Struct):
     """It is done."""
 
     result: Annotated[int, Meta(description="Always 1.", extra_json_schema={"const": 1})] = 1

@@ -10,7 +10,7 @@ from doorward.http.fields import KeyId, KeyName, Milliseconds, NextCursor
 from doorward.http.validation import ChoiceRule, IntegerRule, ListRule
 
 
-class NewKeyBody(msgspec.Struct):
+class CreateApiKeyRequest(msgspec.Struct):
     """A machine credential to be."""
 
     name: KeyName
@@ -40,7 +40,7 @@ class NewKeyBody(msgspec.Struct):
     ) = UNSET
 
 
-class KeyShown(msgspec.Struct):
+class ApiKeyResponse(msgspec.Struct):
     """An API key, without the key."""
 
     id: KeyId
@@ -51,7 +51,7 @@ class KeyShown(msgspec.Struct):
     lastUsed: Annotated[Milliseconds | None, Meta(description="Up to a minute behind; null: never.")]  # noqa: N815 - the published name
 
 
-class KeyMade(KeyShown):
+class ApiKeyCreated(ApiKeyResponse):
     """A new API key. The key itself is shown this once."""
 
     key: Annotated[
@@ -63,8 +63,8 @@ class KeyMade(KeyShown):
     ] = ""
 
 
-class KeysShown(msgspec.Struct):
+class ApiKeyPage(msgspec.Struct):
     """The tenant's API keys, oldest first."""
 
-    keys: Annotated[list[KeyShown], Meta(description="Oldest first.")]
+    keys: Annotated[list[ApiKeyResponse], Meta(description="Oldest first.")]
     nextCursor: NextCursor = "0"  # noqa: N815 - the published name

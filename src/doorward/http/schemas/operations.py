@@ -6,13 +6,13 @@ import msgspec
 from msgspec import Meta
 
 
-class Live(msgspec.Struct):
+class LivenessResponse(msgspec.Struct):
     """The process runs."""
 
     status: Annotated[str, Meta(description="Always live.", examples=["live"])] = "live"
 
 
-class Ready(msgspec.Struct):
+class ReadinessResponse(msgspec.Struct):
     """Whether every store takes writes: "ok" or "away" for each."""
 
     status: Annotated[

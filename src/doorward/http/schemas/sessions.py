@@ -9,29 +9,29 @@ from doorward.http.fields import (
     MAX_TOKENS,
     TOKEN,
     Audience,
+    Boolean,
     DeviceId,
-    DeviceShown,
+    DeviceIdOut,
     ExistingLogin,
+    ExpiresIn,
     Expiry,
     Ip,
     IssuedAt,
-    LifeLeft,
-    LoginShown,
+    LoginOut,
     Milliseconds,
     Password,
     RefreshToken,
     SessionId,
-    SubShown,
+    SubOut,
     TenantId,
     Token,
     UserAgent,
     UserId,
-    YesNo,
 )
 from doorward.http.validation import ListRule, Variants
 
 
-class LoginBody(msgspec.Struct):
+class LoginRequest(msgspec.Struct):
     """A user's login and password, and the device the session is for.
 
     `refresh` asks for a refresh token. `token` may be a live token of the same user: failures with it are counted apart
@@ -42,7 +42,7 @@ class LoginBody(msgspec.Struct):
     password: Password
     deviceId: DeviceId  # noqa: N815 - the published name
     refresh: Annotated[
-        YesNo, Meta(description="Give a refresh token too, and a short-lived access token.", examples=[False])
+        Boolean, Meta(description="Give a refresh token too, and a short-lived access token.", examples=[False])
     ] = False
     token: (
         Annotated[Token, Meta(description="A live token of the same user: failures with it are counted apart.")]
@@ -52,30 +52,30 @@ class LoginBody(msgspec.Struct):
     userAgent: UserAgent | UnsetType = UNSET  # noqa: N815 - the published name
 
 
-class AccessGiven(msgspec.Struct):
+class TokenResponse(msgspec.Struct):
     """A user's new token and how many seconds it lives; a refresh token where one was asked for."""
 
     accessToken: Token  # noqa: N815 - the published name
-    expiresIn: LifeLeft  # noqa: N815 - the published name
+    expiresIn: ExpiresIn  # noqa: N815 - the published name
     refreshToken: Annotated[  # noqa: N815 - the published name
         RefreshToken | UnsetType, Meta(description="Only where one was asked for. Good for one use.")
     ] = UNSET
 
 
-class RefreshBody(msgspec.Struct):
+class RefreshRequest(msgspec.Struct):
     """A refresh token."""
 
     refreshToken: RefreshToken  # noqa: N815 - the published name
 
 
-class UserClaimsShown(msgspec.Struct):
+class UserClaimsResponse(msgspec.Struct):
     """The claims of a user's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
 
     id: UserId
-    login: LoginShown
+    login: LoginOut
     tenant: TenantId
-    deviceId: DeviceShown  # noqa: N815 - the published name
-    sub: SubShown
+    deviceId: DeviceIdOut  # noqa: N815 - the published name
+    sub: SubOut
     aud: Audience
     jti: SessionId
     iat: IssuedAt
@@ -86,13 +86,13 @@ class UserClaimsShown(msgspec.Struct):
     ] = UNSET
 
 
-class UserDecoded(msgspec.Struct):
+class VerifyResponse(msgspec.Struct):
     """The token is true right now, and this is what it says."""
 
-    decoded: UserClaimsShown
+    decoded: UserClaimsResponse
 
 
-class TokensBody(msgspec.Struct):
+class BatchVerifyRequest(msgspec.Struct):
     """Tokens to ask about."""
 
     tokens: Annotated[
@@ -123,7 +123,7 @@ class InactiveToken(msgspec.Struct):
     active: Annotated[bool, Meta(description="Always false.", extra_json_schema={"const": False})] = False
 
 
-class BatchAnswered(msgspec.Struct):
+class BatchVerifyResponse(msgspec.Struct):
     """An answer for each token, in their order."""
 
     VARIANTS: ClassVar[Variants] = {"results": (ActiveToken, InactiveToken)}
@@ -131,11 +131,11 @@ class BatchAnswered(msgspec.Struct):
     results: Annotated[list[Any], Meta(description="In the order of the request. `active` tells the variants apart.")]
 
 
-class SessionShown(msgspec.Struct):
+class SessionResponse(msgspec.Struct):
     """A user's session, as its tenant may see it."""
 
     id: SessionId
-    deviceId: DeviceShown  # noqa: N815 - the published name
+    deviceId: DeviceIdOut  # noqa: N815 - the published name
     createdAt: Milliseconds  # noqa: N815 - the published name
     lastActivity: Milliseconds  # noqa: N815 - the published name
     expiresAt: Annotated[Milliseconds | None, Meta(description="Milliseconds since the Unix epoch.")]  # noqa: N815 - the published name
@@ -146,7 +146,7 @@ class SessionShown(msgspec.Struct):
     ] = UNSET
 
 
-class SessionsShown(msgspec.Struct):
+class SessionList(msgspec.Struct):
     """A user's live sessions, newest first."""
 
-    sessions: Annotated[list[SessionShown], Meta(description="Newest first.")]
+    sessions: Annotated[list[SessionResponse], Meta(description="Newest first.")]

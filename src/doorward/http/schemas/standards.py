@@ -19,7 +19,7 @@ class TokenForm(msgspec.Struct):
     client_secret: ClientSecret | UnsetType = UNSET
 
 
-class Introspected(msgspec.Struct):
+class IntrospectionResponse(msgspec.Struct):
     """Introspection response (RFC 7662): claims of an active token. A `scope` that is no text is in `scope_data`."""
 
     active: Annotated[bool, Meta(description="Whether it is true right now.", examples=[True])]
@@ -97,5 +97,5 @@ class ServerMetadata(msgspec.Struct):
     ] = UNSET
 
 
-class Nothing(msgspec.Struct):
+class EmptyResponse(msgspec.Struct):
     """An empty object."""

@@ -10,6 +10,7 @@ from doorward.http.fields import (
     AUDIENCE,
     MAX_AUDIENCES,
     Audience,
+    Boolean,
     ExistingTenantEmail,
     IdleSeconds,
     IssuedAt,
@@ -19,17 +20,16 @@ from doorward.http.fields import (
     Seconds,
     SessionId,
     TenantEmail,
-    TenantEmailShown,
+    TenantEmailOut,
     TenantId,
-    TenantLoginShown,
+    TenantLoginOut,
     TenantPassword,
     Token,
-    YesNo,
 )
 from doorward.http.validation import IntegerRule, ListRule, NamedObjectRule, ObjectRule
 
 
-class TenantLoginBody(msgspec.Struct):
+class TenantLoginRequest(msgspec.Struct):
     """A tenant's e-mail address and password.
 
     `token` may be a live token of the same tenant: failures with it are counted apart from those of other clients.
@@ -47,23 +47,23 @@ class TenantCreated(msgspec.Struct):
     """A new tenant and a token of its first session."""
 
     id: TenantId
-    email: TenantEmailShown
-    login: TenantLoginShown
+    email: TenantEmailOut
+    login: TenantLoginOut
     token: Token
 
 
-class TokenGiven(msgspec.Struct):
+class TenantTokenResponse(msgspec.Struct):
     """A tenant's new token, under two names: `accessToken` is the one that the older versions of backend-auth use."""
 
     token: Token
     accessToken: Annotated[Token, Meta(description="The same as `token`.")]  # noqa: N815 - the published name
 
 
-class TenantClaimsShown(msgspec.Struct):
+class TenantClaimsResponse(msgspec.Struct):
     """The claims of a tenant's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
 
     id: TenantId
-    login: TenantLoginShown
+    login: TenantLoginOut
     aud: Audience
     jti: SessionId
     iat: IssuedAt
@@ -74,13 +74,13 @@ class TenantClaimsShown(msgspec.Struct):
     ] = UNSET
 
 
-class TenantDecoded(msgspec.Struct):
+class TenantVerifyResponse(msgspec.Struct):
     """The token is true right now, and this is what it says."""
 
-    decoded: TenantClaimsShown
+    decoded: TenantClaimsResponse
 
 
-class PasswordPolicyBody(msgspec.Struct):
+class PasswordPolicyInput(msgspec.Struct):
     """What users' new passwords have to satisfy, beyond not being empty."""
 
     minLength: (  # noqa: N815 - the published name
@@ -89,19 +89,19 @@ class PasswordPolicyBody(msgspec.Struct):
         | None
     ) = UNSET
     requireClasses: (  # noqa: N815 - the published name
-        Annotated[YesNo, Meta(description="A lowercase letter, an uppercase letter and a digit.", examples=[False])]
+        Annotated[Boolean, Meta(description="A lowercase letter, an uppercase letter and a digit.", examples=[False])]
         | UnsetType
     ) = UNSET
     blockCommon: (  # noqa: N815 - the published name
         Annotated[
-            YesNo,
+            Boolean,
             Meta(description="Refuse what is tried first: common ones, rows of keys, the login.", examples=[True]),
         ]
         | UnsetType
     ) = UNSET
 
 
-class SettingsBody(msgspec.Struct):
+class TenantSettingsInput(msgspec.Struct):
     """A tenant's choices. Times in seconds; null: as the service has it, for `sessionIdle` off."""
 
     sessionLifetime: (  # noqa: N815 - the published name
@@ -128,15 +128,15 @@ class SettingsBody(msgspec.Struct):
     ) = UNSET
     passwordPolicy: (  # noqa: N815 - the published name
         Annotated[
-            PasswordPolicyBody | Literal["recommended"],
-            NamedObjectRule(tuple(NAMED_POLICIES), ObjectRule(PasswordPolicyBody)),
+            PasswordPolicyInput | Literal["recommended"],
+            NamedObjectRule(tuple(NAMED_POLICIES), ObjectRule(PasswordPolicyInput)),
             Meta(description="`recommended`: at least 15 characters, and none of the common passwords."),
         ]
         | UnsetType
     ) = UNSET
     readyHashes: (  # noqa: N815 - the published name
         Annotated[
-            YesNo,
+            Boolean,
             Meta(
                 description="Take a bcrypt string in the `password` of `POST /user` for a hash, as the newest version "
                 "of backend-auth does.",
@@ -163,21 +163,21 @@ class SettingsBody(msgspec.Struct):
     ) = UNSET
 
 
-class NewTenantBody(msgspec.Struct):
+class CreateTenantRequest(msgspec.Struct):
     """A new tenant. `settings` are its choices from the beginning, as `PATCH /tenant` takes them."""
 
     email: TenantEmail
     password: TenantPassword
-    settings: Annotated[SettingsBody, ObjectRule(SettingsBody)] | UnsetType = UNSET
+    settings: Annotated[TenantSettingsInput, ObjectRule(TenantSettingsInput)] | UnsetType = UNSET
 
 
-class TenantChangesBody(msgspec.Struct, forbid_unknown_fields=True):
+class UpdateTenantRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The settings to change; what is absent stays."""
 
-    settings: Annotated[SettingsBody, ObjectRule(SettingsBody)]
+    settings: Annotated[TenantSettingsInput, ObjectRule(TenantSettingsInput)]
 
 
-class PasswordPolicyShown(msgspec.Struct):
+class PasswordPolicyResponse(msgspec.Struct):
     """What users' new passwords have to satisfy, beyond not being empty."""
 
     minLength: Annotated[int | None, Meta(description="Characters, at least; null: one.", examples=[15])]  # noqa: N815 - the published name
@@ -187,7 +187,7 @@ class PasswordPolicyShown(msgspec.Struct):
     blockCommon: Annotated[bool, Meta(description="Nothing that is tried first.", examples=[True])]  # noqa: N815 - the published name
 
 
-class SettingsShown(msgspec.Struct):
+class TenantSettingsResponse(msgspec.Struct):
     """What counts for this tenant: its own choice, or the service's. Times in seconds; null: off, or no limit."""
 
     sessionLifetime: Annotated[int, Meta(description="Of a user's session, from its login.", examples=[604_800])]  # noqa: N815 - the published name
@@ -198,7 +198,7 @@ class SettingsShown(msgspec.Struct):
     tenantSessionLifetime: Annotated[  # noqa: N815 - the published name
         int | None, Meta(description="Of the tenant's own sessions.", examples=[2_592_000])
     ]
-    passwordPolicy: PasswordPolicyShown  # noqa: N815 - the published name
+    passwordPolicy: PasswordPolicyResponse  # noqa: N815 - the published name
     readyHashes: Annotated[  # noqa: N815 - the published name
         bool, Meta(description="A bcrypt string in the `password` of `POST /user` is a hash.", examples=[False])
     ]
@@ -212,30 +212,30 @@ class SettingsShown(msgspec.Struct):
     ]
 
 
-class TenantShown(msgspec.Struct):
+class TenantResponse(msgspec.Struct):
     """A tenant, as it sees itself."""
 
     id: TenantId
-    email: TenantEmailShown
-    login: TenantLoginShown
+    email: TenantEmailOut
+    login: TenantLoginOut
     createdAt: Milliseconds  # noqa: N815 - the published name
-    settings: SettingsShown
+    settings: TenantSettingsResponse
 
 
-class TenantPasswordBody(msgspec.Struct):
+class ChangeTenantPasswordRequest(msgspec.Struct):
     """The password that counts now, and the one that is to count."""
 
     current: Password
     password: TenantPassword
 
 
-class FarewellBody(msgspec.Struct):
+class DeleteTenantRequest(msgspec.Struct):
     """The tenant's password, so that nobody deletes it with a token alone."""
 
     password: Password
 
 
-class EventShown(msgspec.Struct):
+class AuditEventResponse(msgspec.Struct):
     """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id."""
 
     at: Milliseconds
@@ -259,8 +259,8 @@ class EventShown(msgspec.Struct):
     ] = UNSET
 
 
-class EventPage(msgspec.Struct):
+class AuditEventPage(msgspec.Struct):
     """Some of the tenant's events, newest first, and where the next page begins; "0" on the last."""
 
-    events: Annotated[list[EventShown], Meta(description="Newest first.")]
+    events: Annotated[list[AuditEventResponse], Meta(description="Newest first.")]
     nextCursor: NextCursor  # noqa: N815 - the published name

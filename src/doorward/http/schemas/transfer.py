@@ -8,15 +8,15 @@ from msgspec import UNSET, Meta, UnsetType
 from doorward.core.hash_formats import MAX_HASH_LENGTH as LONGEST_HASH
 from doorward.core.hash_formats import UnsupportedHash
 from doorward.core.user_transfer import MAX_ROWS, RowStatus
-from doorward.http.fields import Company, Email, Login, LoginShown, Metadata, Scope, Sub, YesNo
-from doorward.http.schemas.users import UserShown
+from doorward.http.fields import Boolean, Company, Email, Login, LoginOut, Metadata, Scope, Sub
+from doorward.http.schemas.users import UserResponse
 from doorward.http.validation import JsonRule, ListRule, TextRule
 
 # What a row holds is judged row by row; the body's limit bounds it.
 ANYTHING = JsonRule(1 << 20, 1 << 20)
 
 
-class ImportedUser(msgspec.Struct):
+class ImportUser(msgspec.Struct):
     """A user of another system. Without `passwordHash` nobody can log in as it until its password is set."""
 
     login: Login
@@ -41,7 +41,7 @@ class ImportedUser(msgspec.Struct):
     metadata: Metadata | UnsetType = UNSET
     emailVerified: (  # noqa: N815 - the published name
         Annotated[
-            YesNo,
+            Boolean,
             Meta(
                 description="Whether the other system has verified the e-mail address. Users with false come in "
                 "disabled, unless `unconfirmed` says otherwise.",
@@ -51,20 +51,20 @@ class ImportedUser(msgspec.Struct):
         | UnsetType
         | None
     ) = UNSET
-    disabled: Annotated[YesNo, Meta(description="Whether it may not log in.", examples=[False])] | UnsetType = UNSET
+    disabled: Annotated[Boolean, Meta(description="Whether it may not log in.", examples=[False])] | UnsetType = UNSET
 
 
-class UsersBody(msgspec.Struct):
+class ImportUsersRequest(msgspec.Struct):
     """Users of another system. Each is judged by itself, by the rules of a user to be."""
 
     users: Annotated[
-        list[ImportedUser],
+        list[ImportUser],
         ListRule(1, MAX_ROWS, ANYTHING),
         Meta(min_length=1, max_length=MAX_ROWS, description="The users, in any order."),
     ]
 
 
-class UserExported(UserShown, kw_only=True):
+class ExportedUser(UserResponse, kw_only=True):
     """A user with everything that is kept of it."""
 
     passwordHash: Annotated[  # noqa: N815 - the published name
@@ -73,13 +73,13 @@ class UserExported(UserShown, kw_only=True):
     ] = UNSET
 
 
-class RowOutcome(msgspec.Struct, kw_only=True):
+class ImportRowResult(msgspec.Struct, kw_only=True):
     """What became of a row. `login` is absent where the row has none; `code` and `error` say why it was refused.
 
     `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
     """
 
-    login: LoginShown | UnsetType = UNSET
+    login: LoginOut | UnsetType = UNSET
     status: Annotated[RowStatus, Meta(description="What became of it.", examples=["created"])]
     code: Annotated[
         str | UnsetType, Meta(description="Why it was refused, for programs.", examples=["hash_unreadable"])
@@ -92,7 +92,7 @@ class RowOutcome(msgspec.Struct, kw_only=True):
     unconfirmed: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
 
 
-class UsersImported(msgspec.Struct):
+class ImportUsersResponse(msgspec.Struct):
     """How many rows there were of each kind, and what became of each, in their order."""
 
     created: Annotated[int, Meta(description="Users that are new.", examples=[1])]
@@ -108,4 +108,4 @@ class UsersImported(msgspec.Struct):
             examples=[0],
         ),
     ]
-    results: Annotated[list[RowOutcome], Meta(description="In the order of the rows.")]
+    results: Annotated[list[ImportRowResult], Meta(description="In the order of the rows.")]

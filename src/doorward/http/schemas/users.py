@@ -6,13 +6,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from doorward.http.fields import (
+    Boolean,
     Code,
     Company,
     Email,
-    EmailShown,
+    EmailOut,
     EmailVerified,
     Login,
-    LoginShown,
+    LoginOut,
     Metadata,
     Milliseconds,
     NextCursor,
@@ -20,16 +21,15 @@ from doorward.http.fields import (
     PasswordHash,
     Scope,
     Sub,
-    SubShown,
+    SubOut,
     TenantId,
     Token,
     UserId,
-    YesNo,
 )
 from doorward.http.validation import ExclusiveFields
 
 
-class NewUserBody(msgspec.Struct, kw_only=True):
+class CreateUserRequest(msgspec.Struct, kw_only=True):
     """A new user, with a password or a hash of one."""
 
     ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash")
@@ -45,13 +45,13 @@ class NewUserBody(msgspec.Struct, kw_only=True):
     emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
 
 
-class LoginOfPath(msgspec.Struct):
+class PathLogin(msgspec.Struct):
     """A login that came in the path."""
 
     login: Login
 
 
-class PutUserBody(msgspec.Struct, kw_only=True):
+class PutUserRequest(msgspec.Struct, kw_only=True):
     """All of a user but its login, which is in the path, with a password or a hash of one."""
 
     ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash")
@@ -66,7 +66,7 @@ class PutUserBody(msgspec.Struct, kw_only=True):
     emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
 
 
-class UserChangesBody(msgspec.Struct, forbid_unknown_fields=True):
+class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
 
     ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash", required=False)
@@ -79,18 +79,18 @@ class UserChangesBody(msgspec.Struct, forbid_unknown_fields=True):
     company: Company | UnsetType | None = UNSET
     metadata: Metadata | UnsetType | None = UNSET
     disabled: (
-        Annotated[YesNo, Meta(description="true ends the sessions and refuses logins.", examples=[True])] | UnsetType
+        Annotated[Boolean, Meta(description="true ends the sessions and refuses logins.", examples=[True])] | UnsetType
     ) = UNSET
     password: Password | UnsetType = UNSET
     passwordHash: PasswordHash | UnsetType = UNSET  # noqa: N815 - the published name
 
 
-class UserShown(msgspec.Struct, kw_only=True):
+class UserResponse(msgspec.Struct, kw_only=True):
     """A user, as the tenant may see it."""
 
     id: UserId
-    login: LoginShown
-    email: EmailShown
+    login: LoginOut
+    email: EmailOut
     tenant: TenantId
     company: Annotated[str | UnsetType, Meta(description="Absent where none was given.", examples=["Example Ltd"])] = (
         UNSET
@@ -99,7 +99,7 @@ class UserShown(msgspec.Struct, kw_only=True):
         msgspec.Raw | UnsetType,
         Meta(description="Absent where none was given.", extra_json_schema={"examples": [["orders:read"]]}),
     ] = UNSET
-    sub: SubShown
+    sub: SubOut
     registrationDate: Milliseconds  # noqa: N815 - the published name
     lastActivity: Milliseconds  # noqa: N815 - the published name
     metadata: Annotated[
@@ -116,11 +116,11 @@ class UserShown(msgspec.Struct, kw_only=True):
 class UserPage(msgspec.Struct):
     """Some of the tenant's users, and where the next page begins; "0" on the last."""
 
-    users: Annotated[list[UserShown], Meta(description="In the order of their logins.")]
+    users: Annotated[list[UserResponse], Meta(description="In the order of their logins.")]
     nextCursor: NextCursor  # noqa: N815 - the published name
 
 
-class PasswordChangeBody(msgspec.Struct):
+class ChangeUserPasswordRequest(msgspec.Struct):
     """The password that counts now, the one that is to count, and a token whose session goes on."""
 
     current: Password
@@ -128,14 +128,14 @@ class PasswordChangeBody(msgspec.Struct):
     keepToken: Token | UnsetType = UNSET  # noqa: N815 - the published name
 
 
-class CodeGiven(msgspec.Struct):
+class ResetCodeResponse(msgspec.Struct):
     """A code for the user, and how many seconds it is good for."""
 
     code: Code
     expiresIn: Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[600])]  # noqa: N815 - the published name
 
 
-class ResetBody(msgspec.Struct):
+class ResetPasswordRequest(msgspec.Struct):
     """A code and the password it is to set."""
 
     code: Code
