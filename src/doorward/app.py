@@ -140,8 +140,8 @@ def build(settings: Settings, parts: Overrides | None = None, traces: Traces | N
     )
     rules = _policy(settings)
     proxies = Proxies(settings.trusted_proxies)
-    watch = RequestRecorder(settings.access_log)
-    lane = FastPath(FAST_PATH, services, proxies, rules, watch)
+    recorder = RequestRecorder(settings.access_log)
+    lane = FastPath(FAST_PATH, services, proxies, rules, recorder)
     connections = ConnectionRegistry(
         traced(lane, traces) if traces else lane,
         parts.limits or _limits(settings),
@@ -149,9 +149,9 @@ def build(settings: Settings, parts: Overrides | None = None, traces: Traces | N
     )
 
     body_memory = BodyMemory()
-    apart = ConnectionRegistry(FastPath({}, services, proxies, rules, watch), connections.limits)
+    apart = ConnectionRegistry(FastPath({}, services, proxies, rules, recorder), connections.limits)
     doors = [connections, apart]
-    metrics = _metrics(settings, MetricSources(watch, passwords, stores.metrics, doors, logs.lines_lost))
+    metrics = _metrics(settings, MetricSources(recorder, passwords, stores.metrics, doors, logs.lines_lost))
 
     async def tick() -> None:
         if metrics:
@@ -174,7 +174,7 @@ def build(settings: Settings, parts: Overrides | None = None, traces: Traces | N
         passwords.close()
         await _close(stores, traces)
 
-    chores = (
+    tasks = (
         PeriodicTask(_TICK_SECONDS, tick),
         PeriodicTask(_TICK_SECONDS, _background_task(watch_clock.check)),
         PeriodicTask(_FLUSH_SECONDS, activity.flush),
@@ -192,11 +192,11 @@ def build(settings: Settings, parts: Overrides | None = None, traces: Traces | N
         docs=settings.docs == "on",
         hash_queue_seconds=settings.hash_queue_timeout / 1000,
     )
-    router.lifespan_context = Lifespan(begin, chores, end, {"door": connections, "metrics": apart}).lifespan
+    router.lifespan_context = Lifespan(begin, tasks, end, {"door": connections, "metrics": apart}).lifespan
     inner: ASGIApp = router
     if metrics:
         inner = MetricsEndpoint(router, metrics, [apart], settings.metrics_white_list, proxies)
-    guard = RequestMiddleware(inner, rules, PATHS, watch=watch, proxies=proxies)
+    guard = RequestMiddleware(inner, rules, PATHS, recorder=recorder, proxies=proxies)
     return TracedApp(guard, traces) if traces else guard
 
 
@@ -209,10 +209,12 @@ def from_environment() -> ASGIApp:
     return build(settings, traces=tracing.start_tracing(telemetry()))
 
 
-def _sweeping(stores: Stores, clock: Clock, watch: ClockStepDetector, retention: int) -> Callable[[], Awaitable[None]]:
+def _sweeping(
+    stores: Stores, clock: Clock, recorder: ClockStepDetector, retention: int
+) -> Callable[[], Awaitable[None]]:
     async def sweep() -> None:
         # A clock that was set far forward may be set back: what is over by it is refused, but not removed yet.
-        if watch.is_settled():
+        if recorder.is_settled():
             await stores.sweep(clock, audit_retention=retention)
 
     return sweep
@@ -288,7 +290,7 @@ def _follow_key_file(
         return _no_reload, _no_reload
     presence = WorkerRegistration(file.folder)
 
-    def watch() -> None:
+    def recorder() -> None:
         keys = file.changed()
         if keys is None:
             return
@@ -300,17 +302,17 @@ def _follow_key_file(
             presence.publish(keys)
         log.info("master keys", extra={"signs": keys[0][0], "known": ",".join(kid for kid, _ in keys)})
 
-    codec.on_unknown_key(watch)
-    return watch, presence.close
+    codec.on_unknown_key(recorder)
+    return recorder, presence.close
 
 
 def _no_reload() -> None:
     """Follow nothing: the keys are given by JWT_KEY itself, which is read once."""
 
 
-def _background_task(chore: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def _background_task(task: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
-        chore()
+        task()
 
     return run
 

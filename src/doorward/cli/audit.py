@@ -25,8 +25,8 @@ def audit() -> None:
     """Show the audit trail, and prove that it is whole."""
 
 
-async def _chain(desk: CommandContext, tenant: str) -> str:
-    return SERVICE if tenant == SERVICE else (await desk.operations.find_tenant(tenant)).id
+async def _chain(context: CommandContext, tenant: str) -> str:
+    return SERVICE if tenant == SERVICE else (await context.operations.find_tenant(tenant)).id
 
 
 @audit.command(
@@ -43,14 +43,14 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
     from before is what shows that a whole chain was written anew.
     """
 
-    async def work(desk: CommandContext) -> list[tuple[str, ChainCheck]]:
+    async def work(context: CommandContext) -> list[tuple[str, ChainCheck]]:
         if tenant is not None:
-            chain = await _chain(desk, tenant)
-            return [(chain, await desk.audit.verify_chain(chain))]
+            chain = await _chain(context, tenant)
+            return [(chain, await context.audit.verify_chain(chain))]
         checked: list[tuple[str, ChainCheck]] = []
         after = ""
-        while page := await desk.stores.audit.tenants(after=after, limit=_PAGE):
-            checked += [(one, await desk.audit.verify_chain(one)) for one in page]
+        while page := await context.stores.audit.tenants(after=after, limit=_PAGE):
+            checked += [(one, await context.audit.verify_chain(one)) for one in page]
             after = page[-1]
         return checked
 
@@ -82,11 +82,11 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
 def show_trail(*, tenant: str, limit: int, as_json: bool) -> None:
     """Show what happened to a tenant, newest first."""
 
-    async def work(desk: CommandContext) -> None:
-        chain = await _chain(desk, tenant)
+    async def work(context: CommandContext) -> None:
+        chain = await _chain(context, tenant)
         before: int | None = None
         left = limit
-        while left and (page := await desk.stores.audit.page(chain, before=before, limit=min(_PAGE, left))):
+        while left and (page := await context.stores.audit.page(chain, before=before, limit=min(_PAGE, left))):
             for entry in page:
                 told = {"number": entry.number, **parse_entry(entry)}
                 click.echo(json.dumps(told) if as_json else _line(told))

@@ -119,22 +119,22 @@ def restore(*, file: Path, passphrase_file: str | None, yes: bool) -> None:
         exit_with_error(str(reason))
     except TableCopyInterrupted as reason:
         exit_with_error(f"{reason} Nothing was restored: the database is as it was.")
-    run_with_context(lambda desk: _settle(desk, found), create=True)
+    run_with_context(lambda context: _settle(context, found), create=True)
     print_done(
-        f"Restored as of {format_time(found.taken_at)}. Every session has ended; {found.stayed_deleted} tenants, users and "
-        "API keys that were deleted since stayed deleted."
+        f"Restored as of {format_time(found.taken_at)}. Every session has ended; {found.stayed_deleted} tenants, users "
+        "and API keys that were deleted since stayed deleted."
     )
 
 
-async def _settle(desk: CommandContext, found: RestoreResult) -> None:
+async def _settle(context: CommandContext, found: RestoreResult) -> None:
     """End the sessions that lie outside the database, and let the API keys live again."""
-    sessions = desk.stores.sessions
+    sessions = context.stores.sessions
     for tenant_id in found.tenants:
         await sessions.revoke_tenant(tenant_id)
         await sessions.revoke_keys(tenant_id)
         await sessions.revoke_users_of(tenant_id)
-    async for tenant in desk.operations.list_tenants():
+    async for tenant in context.operations.list_tenants():
         if not tenant.disabled:
-            for key in await desk.stores.api_keys.list_of_tenant(tenant.id):
+            for key in await context.stores.api_keys.list_of_tenant(tenant.id):
                 await sessions.open(key.session, cap=None)
-    await desk.operations.record_event(restored_event(system_clock(), found.taken_at))
+    await context.operations.record_event(restored_event(system_clock(), found.taken_at))

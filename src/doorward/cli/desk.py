@@ -125,22 +125,22 @@ async def _with_services(
     try:
         lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
         door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
-        throttle = RateLimiter(stores.counters, clock, alias_keys(masters.values()), _NO_BUDGETS)
+        rate_limits = RateLimiter(stores.counters, clock, alias_keys(masters.values()), _NO_BUDGETS)
         accounts, keys = stores.accounts, stores.api_keys
-        current = Reauthenticator(passwords, throttle, stores.audit)
-        users = UserService(accounts, door, passwords, throttle, SettingsResolver(lifetimes), clock)
-        desk = CommandContext(
+        current = Reauthenticator(passwords, rate_limits, stores.audit)
+        users = UserService(accounts, door, passwords, rate_limits, SettingsResolver(lifetimes), clock)
+        context = CommandContext(
             settings,
             stores,
-            OperatorService(accounts, stores.sessions, stores.audit, passwords, throttle, clock),
-            TenantService(accounts, keys, door, passwords, current, throttle, clock),
+            OperatorService(accounts, stores.sessions, stores.audit, passwords, rate_limits, clock),
+            TenantService(accounts, keys, door, passwords, current, rate_limits, clock),
             users,
-            UserPasswordService(accounts, stores.reset_codes, door, current, throttle, users, clock, stores.audit),
-            UserSessionService(accounts, stores.sessions, throttle, clock),
-            ApiKeyService(keys, door, throttle, clock),
+            UserPasswordService(accounts, stores.reset_codes, door, current, rate_limits, users, clock, stores.audit),
+            UserSessionService(accounts, stores.sessions, rate_limits, clock),
+            ApiKeyService(keys, door, rate_limits, clock),
             AuditService(stores.audit),
         )
-        return await work(desk)
+        return await work(context)
     finally:
         passwords.close()
         await stores.close()

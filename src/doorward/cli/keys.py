@@ -168,11 +168,11 @@ def _needed_until(number: str) -> int | None:
     if file is None or file.given:
         return None  # the log does not say when which instance signed with which key
 
-    async def work(desk: CommandContext) -> int | None:
-        since = await signing_stopped_at(desk.stores.audit, number)
+    async def work(context: CommandContext) -> int | None:
+        since = await signing_stopped_at(context.stores.audit, number)
         if since is None:
             return None
-        return since + await longest_session_lifetime(desk.stores.accounts, settings.jwt_key_exp) * 1000
+        return since + await longest_session_lifetime(context.stores.accounts, settings.jwt_key_exp) * 1000
 
     until = run_with_context(work)
     return until if until is not None and until > system_clock() else None
@@ -217,9 +217,9 @@ def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys
         exit_with_error(f"{error.filename or file.path} cannot be written ({error.strerror}).")
     events = events_of(system_clock(), before, after)
 
-    async def note(desk: CommandContext) -> None:
+    async def note(context: CommandContext) -> None:
         for event in events:
-            await desk.operations.record_event(event)
+            await context.operations.record_event(event)
 
     run_with_context(note)
     if late:

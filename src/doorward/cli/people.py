@@ -40,8 +40,8 @@ def user() -> None:
     """Create, show, disable and remove a tenant's users."""
 
 
-async def _caller(desk: CommandContext, tenant: str) -> Caller:
-    return operator_caller((await desk.operations.find_tenant(tenant)).id)
+async def _caller(context: CommandContext, tenant: str) -> Caller:
+    return operator_caller((await context.operations.find_tenant(tenant)).id)
 
 
 def _row(one: User) -> dict[str, object]:
@@ -96,8 +96,8 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
         fields["emailVerified"] = True
     new = new_user(login, exit_on_error(lambda: validate(fields, CreateUserRequest)))
 
-    async def work(desk: CommandContext) -> User:
-        return await desk.users.create(await _caller(desk, tenant), new)
+    async def work(context: CommandContext) -> User:
+        return await context.users.create(await _caller(context, tenant), new)
 
     print_row(_row(run_with_context(work)), as_json=as_json)
 
@@ -111,13 +111,15 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
 def list_users(*, tenant: str, search: str, as_json: bool) -> None:
     """List a tenant's users, by login."""
 
-    async def work(desk: CommandContext) -> list[User]:
-        caller = await _caller(desk, tenant)
+    async def work(context: CommandContext) -> list[User]:
+        caller = await _caller(context, tenant)
         matching = SearchCriterion(SearchField.PART, search)
         users: list[User] = []
         after: str | None = ""
         while after is not None:
-            found, cursor = await desk.users.list_users(caller.tenant_id, matching=matching, after=after, limit=_PAGE)
+            found, cursor = await context.users.list_users(
+                caller.tenant_id, matching=matching, after=after, limit=_PAGE
+            )
             users += found
             after = decode_cursor(cursor)
             if as_json:
@@ -138,13 +140,13 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
 def show_user(*, login: str, tenant: str, as_json: bool) -> None:
     """Show a user with what is known of it, but no password hash."""
 
-    async def work(desk: CommandContext) -> dict[str, object]:
-        caller = await _caller(desk, tenant)
-        one = await desk.users.get(caller, UserRef(login))
-        devices = await desk.user_sessions.list_sessions(caller, UserRef(login))
+    async def work(context: CommandContext) -> dict[str, object]:
+        caller = await _caller(context, tenant)
+        one = await context.users.get(caller, UserRef(login))
+        devices = await context.user_sessions.list_sessions(caller, UserRef(login))
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
         verified = {"email_verified": format_time(one.email_verified_at)}
-        failures = failures_row(await desk.operations.rate_limits.failures(caller.tenant_id, one.login))
+        failures = failures_row(await context.operations.rate_limits.failures(caller.tenant_id, one.login))
         counts = {"has_password": bool(one.password_hash), "sessions": len(devices)}
         return {**_row(one), **verified, **more, **counts, **failures}
 
@@ -170,8 +172,8 @@ def enable(*, login: str, tenant: str) -> None:
 
 
 def _disable(login: str, tenant: str, *, disabled: bool) -> None:
-    async def work(desk: CommandContext) -> None:
-        await desk.users.update(await _caller(desk, tenant), UserRef(login), disabled=disabled)
+    async def work(context: CommandContext) -> None:
+        await context.users.update(await _caller(context, tenant), UserRef(login), disabled=disabled)
 
     run_with_context(work)
 
@@ -184,8 +186,8 @@ def delete(*, login: str, tenant: str, yes: bool) -> None:
     """Remove a user for good; its sessions end at once."""
     confirm(f"Remove {login} for good?", yes=yes)
 
-    async def work(desk: CommandContext) -> None:
-        await desk.users.delete(await _caller(desk, tenant), UserRef(login))
+    async def work(context: CommandContext) -> None:
+        await context.users.delete(await _caller(context, tenant), UserRef(login))
 
     run_with_context(work)
     print_done(f"{login} is gone; its sessions have ended.")
@@ -199,8 +201,8 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
     """Give a user a new password by the tenant's policy, forgive its failed logins, and end its sessions."""
     secret = read_secret("Password", password_file)
 
-    async def work(desk: CommandContext) -> None:
-        await desk.users.update(await _caller(desk, tenant), UserRef(login), password=secret)
+    async def work(context: CommandContext) -> None:
+        await context.users.update(await _caller(context, tenant), UserRef(login), password=secret)
 
     run_with_context(work)
     print_done(f"{login} has a new password; its sessions have ended.")
@@ -212,8 +214,8 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
 def unlock(*, login: str, tenant: str) -> None:
     """Clear a user's failed logins, so that the right password is accepted at once."""
 
-    async def work(desk: CommandContext) -> None:
-        await desk.user_passwords.unlock(await _caller(desk, tenant), UserRef(login))
+    async def work(context: CommandContext) -> None:
+        await context.user_passwords.unlock(await _caller(context, tenant), UserRef(login))
 
     run_with_context(work)
     print_done(f"{login} is unlocked.")
@@ -226,8 +228,8 @@ def unlock(*, login: str, tenant: str) -> None:
 def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
     """Print a code that sets this user's password once, within ten minutes."""
 
-    async def work(desk: CommandContext) -> IssuedResetCode:
-        return await desk.user_passwords.create_reset_code(await _caller(desk, tenant), UserRef(login))
+    async def work(context: CommandContext) -> IssuedResetCode:
+        return await context.user_passwords.create_reset_code(await _caller(context, tenant), UserRef(login))
 
     found = run_with_context(work)
     print_row({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)

@@ -80,16 +80,16 @@ def selftest(
     place = _place(url, how)
     ledger = ResponseInvariants(tls=place.tls is not None)
     client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0), invariants=ledger)
-    stand = Fixture(client, _read(tenants) if tenants else ())
+    fixture = Fixture(client, _read(tenants) if tenants else ())
     catalogue = [check for check in CATALOGUE if not (no_load and check.load)]
     with _interrupted_once():
-        findings, stopped = _run(stand, catalogue, as_json=as_json)
+        findings, stopped = _run(fixture, catalogue, as_json=as_json)
         if not as_json:
             _print(findings, verbose=verbose)
         _end(findings, stopped)
 
 
-def _run(stand: Fixture, catalogue: Sequence[Check], *, as_json: bool) -> tuple[Sequence[Finding], str]:
+def _run(fixture: Fixture, catalogue: Sequence[Check], *, as_json: bool) -> tuple[Sequence[Finding], str]:
     """Try everything; return what was found, and why it was stopped, if it was."""
     findings: list[Finding] = []
     bar = click.progressbar(length=len(catalogue) + 1, label="Attacking", file=sys.stderr)
@@ -103,7 +103,7 @@ def _run(stand: Fixture, catalogue: Sequence[Check], *, as_json: bool) -> tuple[
                 progress.update(1)
 
         try:
-            run_checks(stand, tell, catalogue)
+            run_checks(fixture, tell, catalogue)
         except CannotRun as reason:
             return findings, f"The self test cannot be run. {reason}"
         except KeyboardInterrupt:
@@ -180,9 +180,9 @@ def _print(findings: Sequence[Finding], *, verbose: bool) -> None:
         click.echo(f"{click.style(promise.ljust(4), bold=True)} {count}  {says}")
         for finding in group:
             if verbose or finding.state is not State.PASSED:
-                mark = click.style(finding.state.ljust(9), fg=_COLOURS[finding.state])
+                target = click.style(finding.state.ljust(9), fg=_COLOURS[finding.state])
                 why = f" {finding.why}" if finding.why else ""
-                click.echo(f"     {mark}  {finding.check}.{why}")
+                click.echo(f"     {target}  {finding.check}.{why}")
 
 
 def _worst(group: Sequence[Finding]) -> State:

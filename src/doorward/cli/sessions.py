@@ -44,9 +44,9 @@ def session() -> None:
 def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
     """List a user's live sessions, newest first."""
 
-    async def work(desk: CommandContext) -> list[SessionInfo]:
-        return await desk.user_sessions.list_sessions(
-            operator_caller((await desk.operations.find_tenant(tenant)).id), UserRef(user)
+    async def work(context: CommandContext) -> list[SessionInfo]:
+        return await context.user_sessions.list_sessions(
+            operator_caller((await context.operations.find_tenant(tenant)).id), UserRef(user)
         )
 
     print_rows(map(_device, run_with_context(work)), as_json=as_json)
@@ -84,19 +84,18 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
     if not user:
         confirm(f"End every session of {tenant or 'everybody'}?", yes=yes)
 
-    async def work(desk: CommandContext) -> str:
+    async def work(context: CommandContext) -> str:
         if tenant is None:
-            return (
-                f"Every session of {await desk.operations.revoke_all_sessions()} tenants and of their users has ended."
-            )
-        caller = operator_caller((await desk.operations.find_tenant(tenant)).id)
+            count = await context.operations.revoke_all_sessions()
+            return f"Every session of {count} tenants and of their users has ended."
+        caller = operator_caller((await context.operations.find_tenant(tenant)).id)
         if user is None:
-            await desk.operations.revoke_sessions(caller.tenant_id)
+            await context.operations.revoke_sessions(caller.tenant_id)
             return f"Every session of {tenant} and of its users has ended."
         if session_id is None:
-            await desk.user_sessions.revoke_user(caller, UserRef(user))
+            await context.user_sessions.revoke_user(caller, UserRef(user))
             return f"Every session of {user} has ended."
-        await desk.user_sessions.revoke_session(caller, UserRef(user), session_id)
+        await context.user_sessions.revoke_session(caller, UserRef(user), session_id)
         return "The session has ended."
 
     print_done(run_with_context(work))
@@ -146,9 +145,11 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
     fields = {"name": name, "permissions": list(dict.fromkeys(permissions)), "expiresAt": expires_at}
     body = exit_on_error(lambda: validate(fields, CreateApiKeyRequest))
 
-    async def work(desk: CommandContext) -> tuple[ApiKey, str]:
-        caller = operator_caller((await desk.operations.find_tenant(tenant)).id)
-        return await desk.api_keys.create(caller, body.name, [Permission(one) for one in body.permissions], expires_at)
+    async def work(context: CommandContext) -> tuple[ApiKey, str]:
+        caller = operator_caller((await context.operations.find_tenant(tenant)).id)
+        return await context.api_keys.create(
+            caller, body.name, [Permission(one) for one in body.permissions], expires_at
+        )
 
     key, text = run_with_context(work)
     print_row({**_key(key), "key": text}, as_json=as_json)
@@ -160,8 +161,8 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
 def list_keys(*, tenant: str, as_json: bool) -> None:
     """List a tenant's API keys, oldest first."""
 
-    async def work(desk: CommandContext) -> list[ApiKey]:
-        return await desk.stores.api_keys.list_of_tenant((await desk.operations.find_tenant(tenant)).id)
+    async def work(context: CommandContext) -> list[ApiKey]:
+        return await context.stores.api_keys.list_of_tenant((await context.operations.find_tenant(tenant)).id)
 
     print_rows(map(_key, run_with_context(work)), as_json=as_json)
 
@@ -188,8 +189,8 @@ def _key(one: ApiKey) -> dict[str, object]:
 def revoke_key(*, key_id: str, tenant: str) -> None:
     """Make an API key worthless at once."""
 
-    async def work(desk: CommandContext) -> None:
-        await desk.api_keys.revoke(operator_caller((await desk.operations.find_tenant(tenant)).id), key_id)
+    async def work(context: CommandContext) -> None:
+        await context.api_keys.revoke(operator_caller((await context.operations.find_tenant(tenant)).id), key_id)
 
     run_with_context(work)
     print_done("The key is worth nothing any more.")

@@ -55,8 +55,8 @@ def create(*, email: str, password_file: str | None, policy: str | None, init: b
     """Create a tenant. Its password is asked for, or read from standard input or a file."""
     password = read_secret("Password", password_file)
 
-    async def work(desk: CommandContext) -> Tenant:
-        return await desk.operations.create_tenant(email, password, NAMED_POLICIES[policy] if policy else None)
+    async def work(context: CommandContext) -> Tenant:
+        return await context.operations.create_tenant(email, password, NAMED_POLICIES[policy] if policy else None)
 
     print_row(_row(run_with_context(work, create=init)), as_json=as_json)
 
@@ -66,8 +66,8 @@ def create(*, email: str, password_file: str | None, policy: str | None, init: b
 def list_tenants(*, as_json: bool) -> None:
     """List every tenant."""
 
-    async def work(desk: CommandContext) -> list[Tenant]:
-        return [one async for one in desk.operations.list_tenants()]
+    async def work(context: CommandContext) -> list[Tenant]:
+        return [one async for one in context.operations.list_tenants()]
 
     print_rows(map(_row, run_with_context(work)), as_json=as_json)
 
@@ -78,10 +78,10 @@ def list_tenants(*, as_json: bool) -> None:
 def show_tenant(*, tenant: str, as_json: bool) -> None:
     """Show a tenant, by its id or e-mail address, with its settings."""
 
-    async def work(desk: CommandContext) -> dict[str, object]:
-        one = await desk.operations.find_tenant(tenant)
-        keys = await desk.stores.api_keys.list_of_tenant(one.id)
-        failures = failures_row(await desk.operations.rate_limits.failures(TENANTS, one.email))
+    async def work(context: CommandContext) -> dict[str, object]:
+        one = await context.operations.find_tenant(tenant)
+        keys = await context.stores.api_keys.list_of_tenant(one.id)
+        failures = failures_row(await context.operations.rate_limits.failures(TENANTS, one.email))
         return {**_row(one), "api_keys": len(keys), **failures, "settings": encode_settings(decode_settings(one))}
 
     print_row(run_with_context(work), as_json=as_json)
@@ -104,9 +104,9 @@ def enable(*, tenant: str) -> None:
 
 
 def _disable(name: str, *, disabled: bool) -> None:
-    async def work(desk: CommandContext) -> None:
-        one = await desk.operations.find_tenant(name)
-        await desk.tenants.disable(operator_caller(one.id), disabled=disabled)
+    async def work(context: CommandContext) -> None:
+        one = await context.operations.find_tenant(name)
+        await context.tenants.disable(operator_caller(one.id), disabled=disabled)
 
     run_with_context(work)
 
@@ -120,9 +120,9 @@ def delete(*, tenant: str, yes: bool) -> None:
     """Remove a tenant and everything it owns, for good."""
     confirm(f"Remove {tenant} with all its users, for good?", yes=yes)
 
-    async def work(desk: CommandContext) -> None:
-        one = await desk.operations.find_tenant(tenant)
-        await desk.tenants.delete_unconditionally(operator_caller(one.id))
+    async def work(context: CommandContext) -> None:
+        one = await context.operations.find_tenant(tenant)
+        await context.tenants.delete_unconditionally(operator_caller(one.id))
 
     run_with_context(work)
     print_done(f"{tenant} is gone. What it owned is removed by the running service within the minute.")
@@ -137,8 +137,8 @@ def password(*, tenant: str, password_file: str | None) -> None:
     """Give a tenant a new password, forgive its failed logins, and end its own sessions."""
     secret = read_secret("Password", password_file)
 
-    async def work(desk: CommandContext) -> None:
-        await desk.operations.set_tenant_password(await desk.operations.find_tenant(tenant), secret)
+    async def work(context: CommandContext) -> None:
+        await context.operations.set_tenant_password(await context.operations.find_tenant(tenant), secret)
 
     run_with_context(work)
     print_done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")
@@ -157,11 +157,11 @@ def token(*, tenant: str, as_json: bool) -> None:
     The token is shown this once, and is in the tenant's audit trail. `session revoke` and `tenant password` end it.
     """
 
-    async def work(desk: CommandContext) -> tuple[str, int | None]:
-        one = await desk.operations.find_tenant(tenant)
+    async def work(context: CommandContext) -> tuple[str, int | None]:
+        one = await context.operations.find_tenant(tenant)
         if one.disabled:
             exit_with_error(f"{tenant} is disabled; enable it first.")
-        issued = await desk.tenants.issue_token(operator_caller(one.id))
+        issued = await context.tenants.issue_token(operator_caller(one.id))
         return issued.token, issued.session.expires_at
 
     text, expires = run_with_context(work)
@@ -173,8 +173,8 @@ def token(*, tenant: str, as_json: bool) -> None:
 def unlock(*, tenant: str) -> None:
     """Clear a tenant's failed logins, so that its password is accepted at once."""
 
-    async def work(desk: CommandContext) -> None:
-        await desk.operations.unlock_tenant(await desk.operations.find_tenant(tenant))
+    async def work(context: CommandContext) -> None:
+        await context.operations.unlock_tenant(await context.operations.find_tenant(tenant))
 
     run_with_context(work)
     print_done(f"{tenant} is unlocked.")

@@ -140,21 +140,21 @@ class Endpoint:
         return tuple(dict.fromkeys((*self.errors, *busy, *nothing, *COMMON_ERRORS)))
 
 
-async def respond(endpoint: Endpoint, services: Services, call: Request, handler: Handler | None = None) -> Response:
+async def respond(endpoint: Endpoint, services: Services, request: Request, handler: Handler | None = None) -> Response:
     """Call the handler of the endpoint, or the one that stands in for it.
 
     A request that proves no tenant's credential is charged to its address, a refused one of an authenticated caller to
     its tenant. Raises what the handler raises, or TooManyRequests.
     """
     if endpoint.auth is Auth.NONE:
-        await _consume_address(services, call)
+        await _consume_address(services, request)
     try:
-        return await (handler or endpoint.handler)(services, call)
+        return await (handler or endpoint.handler)(services, request)
     except Refusal as refusal:
         if isinstance(refusal, _UNAUTHENTICATED[endpoint.auth]):
-            await _consume_address(services, call)
+            await _consume_address(services, request)
         elif errors.STATUS_OF[type(refusal)] < HTTPStatus.INTERNAL_SERVER_ERROR:
-            services.consume_refused(call, refusal, question=isinstance(refusal, _NO))
+            services.consume_refused(request, refusal, question=isinstance(refusal, _NO))
         raise
 
 
@@ -174,7 +174,7 @@ def check_query(endpoint: Endpoint, query: Collection[str]) -> None:
         raise ValidationFailed([FieldError([], "object.oxor", f"at most one of {names} is allowed")])
 
 
-async def _consume_address(services: Services, call: Request) -> None:
-    client = call.client_address
+async def _consume_address(services: Services, request: Request) -> None:
+    client = request.client_address
     if not in_networks(client, services.unthrottled):
         await services.rate_limits.consume_address(client.rate_limit_key)

@@ -198,12 +198,12 @@ class _ResponseSender:
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
-    async def send_response(self, answer: Response) -> None:
+    async def send_response(self, response: Response) -> None:
         """Send an answer, unless another one is under way already."""
         if not self._started:
-            headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
-            await self.send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
-            await self.send({"type": "http.response.body", "body": answer.body})
+            headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+            await self.send({"type": "http.response.start", "status": int(response.status), "headers": headers})
+            await self.send({"type": "http.response.body", "body": response.body})
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class RequestMiddleware:
         rules: HostAndOriginPolicy,
         paths: PathRules,
         *,
-        watch: RequestRecorder | None = None,
+        recorder: RequestRecorder | None = None,
         proxies: Proxies | None = None,
     ) -> None:
         """Guard `app`. `watch` sees every answer; `proxies` locate the client of a request that reaches no handler."""
@@ -244,7 +244,7 @@ class RequestMiddleware:
         self._sizes = paths.sizes
         self._everywhere = tuple(f"{path}/" for path in paths.everywhere)
         self._any_host = frozenset(paths.any_host)
-        self._watch = watch or RequestRecorder()
+        self._watch = recorder or RequestRecorder()
         self._proxies = proxies or Proxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -278,16 +278,16 @@ class RequestMiddleware:
         self._record(scope, passage, outcome, perf_counter() - began)
 
     def _record(self, scope: Scope, passage: _ResponseSender, outcome: str, seconds: float) -> None:
-        call: Request | None = scope.get("call")
+        request: Request | None = scope.get("call")
         peer = scope["client"][0] if scope["client"] else ""
-        if call is not None and outcome is OK:
-            outcome = call.outcome or OK
+        if request is not None and outcome is OK:
+            outcome = request.outcome or OK
         self._watch.record(
             route_key(scope["method"], scope.get("template", ""), "router"),
             passage.status,
             scope.get("outcome", outcome),
             seconds,
-            call or UnparsedRequest(passage.request_id, peer, scope["headers"], self._proxies),
+            request or UnparsedRequest(passage.request_id, peer, scope["headers"], self._proxies),
         )
 
     async def _answer(

@@ -61,14 +61,14 @@ def authenticate_and_read(endpoint: Endpoint, incoming: IncomingBody, memory: Bo
     The handler of `endpoint` authenticates once more: the session may have ended while the body arrived.
     """
 
-    async def handle(services: Services, call: Request) -> Response:
-        caller = await services.authenticate_caller(call)
+    async def handle(services: Services, request: Request) -> Response:
+        caller = await services.authenticate_caller(request)
         charge = partial(services.rate_limits.consume_body, caller.tenant_id)
         size = endpoint.max_body_bytes if incoming.declared is None else incoming.declared
         with memory.reserve(size, caller.tenant_id):
             if incoming.declared is not None:
                 charge(incoming.declared)
-            call.body = await incoming.read(charge if incoming.declared is None else None)
-            return await endpoint.handler(services, call)
+            request.body = await incoming.read(charge if incoming.declared is None else None)
+            return await endpoint.handler(services, request)
 
     return handle

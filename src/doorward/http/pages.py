@@ -14,14 +14,14 @@ _LONGEST_CURSOR = 2048
 
 
 def read_page(
-    call: Request, read: Callable[[str], Place | None], faults: Sequence[FieldError] = ()
+    request: Request, read: Callable[[str], Place | None], faults: Sequence[FieldError] = ()
 ) -> tuple[Place | None, int]:
     """Return where the page that is asked for begins, None for the first, and how long it may be.
 
     `read` understands a cursor, or returns None. ValidationFailed with `faults` and what is wrong with both.
     """
     found = list(faults)
-    cursor = call.query.get("cursor", LAST_CURSOR)
+    cursor = request.query.get("cursor", LAST_CURSOR)
     place = None
     if len(cursor) > _LONGEST_CURSOR:
         found.append(FieldError(["cursor"], "string.max", '"cursor" is too long', _LONGEST_CURSOR))
@@ -29,7 +29,7 @@ def read_page(
         place = read(cursor)
         if place is None:
             found.append(FieldError(["cursor"], "string.cursor", '"cursor" must be a cursor given by this list'))
-    size = call.query.get("limit", str(DEFAULT_PAGE_SIZE))
+    size = request.query.get("limit", str(DEFAULT_PAGE_SIZE))
     whole = size.isascii() and size.isdecimal() and len(size) <= len(str(MAX_PAGE_SIZE))
     if not (whole and 1 <= int(size) <= MAX_PAGE_SIZE):
         text = f'"limit" must be a whole number from 1 to {MAX_PAGE_SIZE}'

@@ -27,29 +27,31 @@ class RegistrationPolicy:
     any_host: bool = True
     log_limit: LogLimit = field(default_factory=LogLimit)
 
-    def check(self, call: Request) -> None:
+    def check(self, request: Request) -> None:
         """Return where the client may register a tenant; otherwise raise Forbidden and log why, rarely."""
-        if call.is_maintenance or open_to_all(self.networks):
+        if request.is_maintenance or open_to_all(self.networks):
             return
-        client = call.client_address
+        client = request.client_address
         if client.listable is None:
             self._refuse(
-                call,
+                request,
                 "registration refused: the client's address is in doubt, so it is not in TENANT_WHITE_LIST; "
                 "check TRUSTED_PROXIES",
             )
         elif not in_networks(client, self.networks):
-            self._refuse(call, "registration refused: the client's address is not in TENANT_WHITE_LIST")
-        elif self.any_host and not _is_own_host(call.headers, client.listable):
+            self._refuse(request, "registration refused: the client's address is not in TENANT_WHITE_LIST")
+        elif self.any_host and not _is_own_host(request.headers, client.listable):
             self._refuse(
-                call,
+                request,
                 "registration refused: Host does not name this machine (DNS rebinding); "
                 "list the names of the service in ALLOWED_HOSTS",
             )
 
-    def _refuse(self, call: Request, reason: str) -> NoReturn:
+    def _refuse(self, request: Request, reason: str) -> NoReturn:
         if self.log_limit.permits(reason):
-            log.warning(reason, extra={"address": call.address, "peer": call.peer, "request_id": call.request_id})
+            log.warning(
+                reason, extra={"address": request.address, "peer": request.peer, "request_id": request.request_id}
+            )
         raise Forbidden
 
 

@@ -48,13 +48,13 @@ class EndpointRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised for the guard to write."""
-        answer = await self._answer(scope)
-        if answer.stream is not None:
-            await _stream(answer, answer.stream, scope, receive, send)
+        response = await self._answer(scope)
+        if response.stream is not None:
+            await _stream(response, response.stream, scope, receive, send)
             return
-        headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     async def _answer(self, scope: Scope) -> Response:
         if scope["method"] == "OPTIONS" and not self._everywhere:
@@ -84,7 +84,7 @@ class EndpointRoute:
                 check_query(endpoint, query)
             except Refusal as refusal:
                 handler = _authenticate_and_raise(endpoint, refusal)
-        call = Request(
+        request = Request(
             headers,
             scope.get("body", b""),
             scope["client"][0] if scope["client"] else "",
@@ -95,11 +95,11 @@ class EndpointRoute:
             scope["request_id"],
             MAINTENANCE in scope["state"],
         )
-        scope["call"] = call
+        scope["call"] = request
         if endpoint.hashes_password:
             deadline: asyncio.Timeout = scope["deadline"]
             deadline.reschedule((deadline.when() or 0.0) + self._hash_queue_seconds)
-        return await respond(endpoint, self._services, call, handler)
+        return await respond(endpoint, self._services, request, handler)
 
 
 def _check_media(endpoint: Endpoint, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
@@ -114,40 +114,40 @@ def _check_media(endpoint: Endpoint, scope: Scope, headers: Mapping[bytes, bytes
 def _authenticate_and_raise(endpoint: Endpoint, refusal: Refusal) -> Handler:
     """Return a handler that authenticates the caller first: it raises `refusal`, or NotAuthorized without a caller."""
 
-    async def handle(services: Services, call: Request) -> NoReturn:
+    async def handle(services: Services, request: Request) -> NoReturn:
         if endpoint.auth is Auth.TENANT:
-            credential = oauth.client_credential(call) if endpoint.is_form else call.credential
+            credential = oauth.client_credential(request) if endpoint.is_form else request.credential
             services.record_caller(
-                call, await services.sessions.authenticate_tenant(credential, call.required_permission)
+                request, await services.sessions.authenticate_tenant(credential, request.required_permission)
             )
         raise refusal
 
     return handle
 
 
-def _with_challenge(answer: Response) -> Response:
+def _with_challenge(response: Response) -> Response:
     """Return the answer with the other way to authenticate, of which who tried it has to be told (RFC 6749, 5.2)."""
-    if answer.status is not HTTPStatus.UNAUTHORIZED:
-        return answer
-    return answer._replace(headers=[*answer.headers, (b"www-authenticate", b'Basic realm="doorward"')])
+    if response.status is not HTTPStatus.UNAUTHORIZED:
+        return response
+    return response._replace(headers=[*response.headers, (b"www-authenticate", b'Basic realm="doorward"')])
 
 
-async def _stream(answer: Response, rest: AsyncIterator[bytes], scope: Scope, receive: Receive, send: Send) -> None:
+async def _stream(response: Response, rest: AsyncIterator[bytes], scope: Scope, receive: Receive, send: Send) -> None:
     """Send an answer piece by piece, in chunks; nothing more is made once the client has gone."""
     if scope["http_version"] == "1.0":
         # Without chunks (RFC 9112, section 7) an end cannot be told from a fault.
         raise HttpVersionNotSupported
     start = {
         "type": "http.response.start",
-        "status": answer.status,
-        "headers": [*answer.headers, (b"transfer-encoding", b"chunked")],
+        "status": response.status,
+        "headers": [*response.headers, (b"transfer-encoding", b"chunked")],
     }
     if scope["method"] == "HEAD":
         await send(start)
         await send({"type": "http.response.body", "body": b""})
         return
     # What cannot even begin is refused like everything else, so the first piece is made before anything is sent.
-    piece = answer.body + await anext(rest, b"")
+    piece = response.body + await anext(rest, b"")
     await send(start)
     gone = asyncio.ensure_future(receive())
     try:

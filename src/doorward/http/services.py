@@ -58,28 +58,28 @@ class Services:
     public_url: str = ""
     forward_auth_cookie: str = ""
 
-    async def authenticate_caller(self, call: Request) -> Caller:
+    async def authenticate_caller(self, request: Request) -> Caller:
         """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for others.
 
         TooManyRequests where too many of its requests were refused.
         """
-        session = await self.sessions.authenticate_tenant(call.credential, call.required_permission)
-        self.record_caller(call, session)
+        session = await self.sessions.authenticate_tenant(request.credential, request.required_permission)
+        self.record_caller(request, session)
         self.rate_limits.check_refused(session.tenant_id)
-        return call.caller_for(session)
+        return request.caller_for(session)
 
-    def record_caller(self, call: Request, session: Session) -> None:
+    def record_caller(self, request: Request, session: Session) -> None:
         """Note whose request it is, and that an API key was used."""
-        call.tenant_id = session.tenant_id
+        request.tenant_id = session.tenant_id
         if session.kind == SessionKind.KEY:
             self.activity.record(session)
 
-    def consume_refused(self, call: Request, refusal: Refusal, *, question: bool) -> None:
+    def consume_refused(self, request: Request, refusal: Refusal, *, question: bool) -> None:
         """Charge a refused request to the tenant that sent it, if it is known; TooManyRequests when it refuses that.
 
         A large body costs more. `question`: the request asked about a token.
         """
         if isinstance(refusal.caller, Session):
-            self.record_caller(call, refusal.caller)
-        if call.tenant_id and not isinstance(refusal, (TooManyRequests, TooManyAttempts)):
-            self.rate_limits.consume_refused(call.tenant_id, len(call.body), is_verification=question)
+            self.record_caller(request, refusal.caller)
+        if request.tenant_id and not isinstance(refusal, (TooManyRequests, TooManyAttempts)):
+            self.rate_limits.consume_refused(request.tenant_id, len(request.body), is_verification=question)

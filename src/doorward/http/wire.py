@@ -108,22 +108,22 @@ def accept_request_id(given: bytes | None) -> bytes:
     return b"%s-%x" % (_process, next(_ids))
 
 
-def serialize_response(answer: Response, given_id: bytes | None, date: Headers, *, close: bool = False) -> bytes:
+def serialize_response(response: Response, given_id: bytes | None, date: Headers, *, close: bool = False) -> bytes:
     """Return the bytes of a whole HTTP/1.1 answer. `date` is the server's current Date header, as a list of one."""
-    return serialize_with_id(answer, accept_request_id(given_id), date, close=close)
+    return serialize_with_id(response, accept_request_id(given_id), date, close=close)
 
 
-def serialize_with_id(answer: Response, own_id: bytes, date: Headers, *, close: bool = False) -> bytes:
+def serialize_with_id(response: Response, own_id: bytes, date: Headers, *, close: bool = False) -> bytes:
     """Return what `write` does, of an answer whose id `request_id` has given already."""
     head = b"".join([b"%b: %b\r\n" % pair for pair in date])
     if close:
         head += b"connection: close\r\n"
-    body = answer.body
-    if answer.headers is _JSON_ONLY and answer.status is HTTPStatus.OK:
+    body = response.body
+    if response.headers is _JSON_ONLY and response.status is HTTPStatus.OK:
         # One format is a third cheaper than a join of as many parts, and this is what almost every answer is.
         return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (_OK_HEAD, own_id, len(body), head, body)
-    head += b"".join([b"%b: %b\r\n" % pair for pair in answer.headers if not (close and pair[0] == b"connection")])
-    begin = _STATUS_LINES[answer.status] + _SECURITY_LINES + b"x-request-id: "
+    head += b"".join([b"%b: %b\r\n" % pair for pair in response.headers if not (close and pair[0] == b"connection")])
+    begin = _STATUS_LINES[response.status] + _SECURITY_LINES + b"x-request-id: "
     return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (begin, own_id, len(body), head, body)
 
 

@@ -62,10 +62,10 @@ class RedisSource:
         pipeline.mget(names)
         for name in names:
             pipeline.pttl(name)
-        values, *ends = await self._ask(pipeline.execute())
+        values, *revokes = await self._ask(pipeline.execute())
         return [
             Row(key, value.decode("utf-8", "replace"), None if end == _NO_END else end)
-            for key, value, end in zip(keys, values, ends, strict=True)
+            for key, value, end in zip(keys, values, revokes, strict=True)
             if value is not None and end != _GONE
         ]
 

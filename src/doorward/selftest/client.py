@@ -117,16 +117,16 @@ class Client:
         for _ in range(_TRIES):
             if how.get("charged"):
                 self._pace()
-            answer = self._send(method, target, content, given, fresh=how.get("fresh", False))
-            self.invariants.record(f"{method} {plain(path)}", answer)
-            wait = answer.header("retry-after") if answer.status in _WAITING else None
+            response = self._send(method, target, content, given, fresh=how.get("fresh", False))
+            self.invariants.record(f"{method} {plain(path)}", response)
+            wait = response.header("retry-after") if response.status in _WAITING else None
             if wait is None or not how.get("patient", True):
-                return answer
+                return response
             seconds = float(wait) if wait.isdecimal() else 1.0
             if time.monotonic() + seconds > deadline:
                 break
             time.sleep(seconds)
-        raise RateLimited(f"{method} was put off for too long: {answer}")
+        raise RateLimited(f"{method} was put off for too long: {response}")
 
     def close(self) -> None:
         """Close what is open."""
@@ -182,9 +182,9 @@ class Client:
         headers: Mapping[str, str],
     ) -> Response:
         connection.request(method, target, body=content, headers=dict(headers))
-        answer = connection.getresponse()
-        found = tuple((name.lower(), value) for name, value in answer.getheaders())
-        return Response(answer.status, found, answer.read(_LARGEST))
+        response = connection.getresponse()
+        found = tuple((name.lower(), value) for name, value in response.getheaders())
+        return Response(response.status, found, response.read(_LARGEST))
 
 
 def plain(path: str) -> str:

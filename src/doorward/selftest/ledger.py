@@ -50,26 +50,26 @@ class ResponseInvariants:
     insides: Counter[str] = field(default_factory=Counter)
     hashes: Counter[str] = field(default_factory=Counter)
 
-    def record(self, asked: str, answer: SeenResponse) -> None:
+    def record(self, asked: str, response: SeenResponse) -> None:
         """Look at an answer to what was `asked`."""
         self.answers += 1
-        given = dict(answer.headers)
+        given = dict(response.headers)
         for name, value in _EXPECTED.items():
             found = given.get(name, "")
             if not (all(part in found for part in _POLICY_PARTS) if name == _POLICY else found == value):
-                self.headless[f"{name} of {asked} ({answer.status})"] += 1
+                self.headless[f"{name} of {asked} ({response.status})"] += 1
         if self.tls and "max-age=" not in given.get(_STAY, ""):
-            self.headless[f"{_STAY} of {asked} ({answer.status})"] += 1
+            self.headless[f"{_STAY} of {asked} ({response.status})"] += 1
         if not given.get("x-request-id"):
-            self.nameless[f"{asked} ({answer.status})"] += 1
-        if answer.status >= _FAULTS and answer.status != _BUSY:
-            self.faults[f"{asked} ({answer.status})"] += 1
-        text = answer.text
+            self.nameless[f"{asked} ({response.status})"] += 1
+        if response.status >= _FAULTS and response.status != _BUSY:
+            self.faults[f"{asked} ({response.status})"] += 1
+        text = response.text
         if not asked.startswith(("GET /docs", "GET /openapi.json")):
             if any(word in text for word in _INSIDES):
-                self.insides[f"{asked} ({answer.status})"] += 1
+                self.insides[f"{asked} ({response.status})"] += 1
             if any(word in text for word in _HASHES):
-                self.hashes[f"{asked} ({answer.status})"] += 1
+                self.hashes[f"{asked} ({response.status})"] += 1
 
 
 def describe(found: Iterable[str]) -> str:

@@ -81,16 +81,16 @@ class Fixture:
         tenant = Tenant(self.client)
         # Before anybody knows whether it exists: a lost answer must not leave a tenant behind.
         self._ours.append(tenant)
-        answer = self.client.request(
+        response = self.client.request(
             "POST", "/tenant", {"email": tenant.email, "password": tenant.password}, charged=True
         )
-        if answer.status != _OK:
-            if answer.status < _FAULT:
+        if response.status != _OK:
+            if response.status < _FAULT:
                 self._ours.remove(tenant)
-            if answer.status == _FORBIDDEN and answer.code == "forbidden":
+            if response.status == _FORBIDDEN and response.code == "forbidden":
                 raise CannotRun(REGISTRATION_REFUSED)
-            raise CannotRun(f"No tenant could be registered: POST /tenant was answered {answer}.")
-        tenant.id, tenant.token = str(answer.json["id"]), str(answer.json["token"])
+            raise CannotRun(f"No tenant could be registered: POST /tenant was answered {response}.")
+        tenant.id, tenant.token = str(response.json["id"]), str(response.json["token"])
         return tenant
 
     def _known(self) -> tuple[Tenant, Tenant]:
@@ -149,13 +149,13 @@ class Fixture:
 
 def _removed(tenant: Tenant, password: str) -> bool:
     """Remove a tenant that may have this password, and tell whether it is gone."""
-    answer = tenant.request("DELETE", "/tenant", {"password": password}, charged=True)
-    if answer.status == _UNAUTHORISED:
+    response = tenant.request("DELETE", "/tenant", {"password": password}, charged=True)
+    if response.status == _UNAUTHORISED:
         credentials = {"email": tenant.email, "password": password}
         again = tenant.client.request("POST", "/tenant/login", credentials, charged=True)
         if again.status == _UNAUTHORISED:
             # Nobody of this name and password: it was never made, or is gone.
             return not tenant.passwords
         tenant.token = str(again.json.get("token"))
-        answer = tenant.request("DELETE", "/tenant", {"password": password})
-    return answer.status == _OK
+        response = tenant.request("DELETE", "/tenant", {"password": password})
+    return response.status == _OK

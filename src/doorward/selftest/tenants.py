@@ -42,19 +42,19 @@ class Tenant:
 
     def require(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
         """Ask for what has to be granted, and return the JSON of it; Failed where it is not."""
-        answer = self.request(method, path, body, **how)
-        if answer.status >= _GOOD:
-            raise Failed(f"{method} {plain(path)} by its own tenant was answered {answer}")
-        return answer.json
+        response = self.request(method, path, body, **how)
+        if response.status >= _GOOD:
+            raise Failed(f"{method} {plain(path)} by its own tenant was answered {response}")
+        return response.json
 
     def log_in(self) -> str:
         """Open one more session of the tenant itself, and return its token."""
-        answer = self.client.request(
+        response = self.client.request(
             "POST", "/tenant/login", {"email": self.email, "password": self.password}, charged=True
         )
-        if answer.status >= _GOOD:
-            raise Failed(f"POST /tenant/login with the right password was answered {answer}")
-        return str(answer.json.get("token"))
+        if response.status >= _GOOD:
+            raise Failed(f"POST /tenant/login with the right password was answered {response}")
+        return str(response.json.get("token"))
 
     def create(self, login: str, password: str, **more: Any) -> Mapping[str, Any]:
         """Create a user."""
@@ -82,8 +82,8 @@ class Tenant:
 
     def introspect(self, token: str) -> bool:
         """Tell whether a token is active for this tenant, as RFC 7662 says it."""
-        answer = self.require("POST", "/oauth/introspect", f"token={token}".encode(), headers=_FORM)
-        return bool(answer.get("active"))
+        response = self.require("POST", "/oauth/introspect", f"token={token}".encode(), headers=_FORM)
+        return bool(response.get("active"))
 
 
 @dataclass

@@ -30,37 +30,37 @@ LAST = Check("Both tenants were removed, and nothing of them is alive", ("PR2", 
 """What is looked at in any case, also after a failure or an interruption."""
 
 
-def run_checks(stand: Fixture, tell: ReportFinding, catalogue: Sequence[Check] = CATALOGUE) -> None:
+def run_checks(fixture: Fixture, tell: ReportFinding, catalogue: Sequence[Check] = CATALOGUE) -> None:
     """Try everything, telling of each check as it ends, and remove the tenants whatever happens.
 
     CannotRun where there is nothing to run on, or not any more.
     """
     try:
-        stand.build()
+        fixture.build()
         for check in catalogue:
-            finding = _run_check(check, stand)
-            stand.doubtful |= check.harmless and finding.state is State.FAILED
+            finding = _run_check(check, fixture)
+            fixture.doubtful |= check.harmless and finding.state is State.FAILED
             tell(finding)
     finally:
         try:
-            _end(stand, tell)
+            _end(fixture, tell)
         except KeyboardInterrupt:
             # It came too late to stop anything: what is left is removed all the same.
-            _end(stand, tell)
+            _end(fixture, tell)
             raise
         finally:
-            stand.client.close()
+            fixture.client.close()
 
 
-def _end(stand: Fixture, tell: ReportFinding) -> None:
-    tenants = stand.tenants
+def _end(fixture: Fixture, tell: ReportFinding) -> None:
+    tenants = fixture.tenants
     if tenants:
-        tell(_run_check(Check(LAST.name, LAST.promises, partial(_remove, tenants)), stand))
+        tell(_run_check(Check(LAST.name, LAST.promises, partial(_remove, tenants)), fixture))
 
 
-def _run_check(check: Check, stand: Fixture) -> Finding:
+def _run_check(check: Check, fixture: Fixture) -> Finding:
     try:
-        measured = check.run(stand)
+        measured = check.run(fixture)
     except Failed as reason:
         return Finding(check.name, check.promises, State.FAILED, _sentence(reason))
     except NotRun as reason:
@@ -68,7 +68,7 @@ def _run_check(check: Check, stand: Fixture) -> Finding:
     except RateLimited as reason:
         return Finding(check.name, check.promises, State.NOT_TRIED, f"A budget was empty. {_sentence(reason)}")
     except Unreachable as reason:
-        if not _answers(stand):
+        if not _answers(fixture):
             raise CannotRun(f"The service went away: {reason}.") from None
         return Finding(check.name, check.promises, State.FAILED, f"There was no answer: {reason}.")
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -78,9 +78,9 @@ def _run_check(check: Check, stand: Fixture) -> Finding:
     return Finding(check.name, check.promises, State.PASSED, measured or "")
 
 
-def _answers(stand: Fixture) -> bool:
+def _answers(fixture: Fixture) -> bool:
     try:
-        stand.client.request("GET", "/health/live", fresh=True)
+        fixture.client.request("GET", "/health/live", fresh=True)
     except (Unreachable, RateLimited):
         return False
     return True
@@ -90,7 +90,7 @@ def _sentence(reason: Exception) -> str:
     return f"{str(reason).rstrip('.')}."
 
 
-def _remove(tenants: Sequence[Tenant], stand: Fixture) -> None:
-    left = stand.remove()
+def _remove(tenants: Sequence[Tenant], fixture: Fixture) -> None:
+    left = fixture.remove()
     require(not left, f"Still there: {', '.join(left)}. Remove them with doorward tenant delete")
-    stand.verify_removed(tenants)
+    fixture.verify_removed(tenants)

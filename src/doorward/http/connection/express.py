@@ -75,37 +75,37 @@ class FastPath:
         )
 
     def respond(
-        self, endpoint: Endpoint, call: Request, loop: asyncio.AbstractEventLoop
+        self, endpoint: Endpoint, request: Request, loop: asyncio.AbstractEventLoop
     ) -> tuple[Response, None] | tuple[None, PendingResult[Response]]:
         """Return the answer, or what will have it where a store has to be waited for."""
-        return run_eagerly(self._finish(endpoint, call), loop)
+        return run_eagerly(self._finish(endpoint, request), loop)
 
-    async def _finish(self, endpoint: Endpoint, call: Request) -> Response:
+    async def _finish(self, endpoint: Endpoint, request: Request) -> Response:
         began = perf_counter()
         outcome = OK
         try:
-            answer = await respond(endpoint, self.services, call)
+            response = await respond(endpoint, self.services, request)
         except Refusal as refusal:
-            outcome, answer = refusal.code, error_response(refusal)
+            outcome, response = refusal.code, error_response(refusal)
         except asyncio.CancelledError:
             # The protocol has lost its patience, and answers.
-            self._record(endpoint, errors.STATUS_OF[DeadlineExceeded], DeadlineExceeded.code, began, call)
+            self._record(endpoint, errors.STATUS_OF[DeadlineExceeded], DeadlineExceeded.code, began, request)
             raise
         except Exception:
             # The log has the id the client was given; the client is told nothing else.
-            log.exception("a request failed", extra={"path": endpoint.path, "request_id": call.request_id})
-            outcome, answer = InternalError.code, error_response(InternalError())
-        if outcome is OK and answer.status is _OK:
+            log.exception("a request failed", extra={"path": endpoint.path, "request_id": request.request_id})
+            outcome, response = InternalError.code, error_response(InternalError())
+        if outcome is OK and response.status is _OK:
             tally = self._counters[endpoint.path]
             tally.count = yes = tally.count + 1
             if yes % tally.sample_every == 0:
-                self.recorder.record_sample(tally, perf_counter() - began, call)
+                self.recorder.record_sample(tally, perf_counter() - began, request)
         else:
-            self._record(endpoint, answer.status, outcome, began, call)
-        return answer
+            self._record(endpoint, response.status, outcome, began, request)
+        return response
 
-    def _record(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, call: Request) -> None:
-        self.recorder.record(self._counters[endpoint.path].key, status, outcome, perf_counter() - began, call)
+    def _record(self, endpoint: Endpoint, status: HTTPStatus, outcome: str, began: float, request: Request) -> None:
+        self.recorder.record(self._counters[endpoint.path].key, status, outcome, perf_counter() - began, request)
 
 
 def _is_bare(fields: Mapping[bytes, bytes]) -> bool:

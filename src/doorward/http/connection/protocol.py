@@ -140,7 +140,7 @@ class DoorwardProtocol(RequestParser):
         self._body.clear()
         keep_alive = self.parser.should_keep_alive()
         own_id = accept_request_id(self._fields.get(b"x-request-id"))
-        call = Request(
+        request = Request(
             self._fields,
             body,
             self.client[0] if self.client else "",
@@ -148,9 +148,9 @@ class DoorwardProtocol(RequestParser):
             required_permission=endpoint.permission,
             request_id=own_id.decode(),
         )
-        answer, task = self._lane.respond(endpoint, call, self.loop)
-        if answer is not None:
-            self._send(answer, own_id, keep_alive=keep_alive)
+        response, task = self._lane.respond(endpoint, request, self.loop)
+        if response is not None:
+            self._send(response, own_id, keep_alive=keep_alive)
         elif task is not None:
             if endpoint.hashes_password:
                 self.due += self._limits.hash_queue_time
@@ -164,21 +164,21 @@ class DoorwardProtocol(RequestParser):
         # Requests that came meanwhile wait in the pipeline, so `cycle` may be one of theirs by now.
         self._task = None
         waiting.response_complete = True
-        answer = error_response(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
+        response = error_response(DeadlineExceeded(retry_after=1)) if task.cancelled() else task.result()
         if self._closing or self.transport.is_closing():
             return
-        self._send(answer, own_id, keep_alive=waiting.keep_alive)
+        self._send(response, own_id, keep_alive=waiting.keep_alive)
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             if not self.pipeline:
                 self.flow.resume_reading()
 
-    def _send(self, answer: Response, own_id: bytes, *, keep_alive: bool) -> None:
+    def _send(self, response: Response, own_id: bytes, *, keep_alive: bool) -> None:
         self.server_state.total_requests += 1
         # While the process leaves, the newest of several requests closes the connection.
         close = not keep_alive or (self._leaving and not self.pipeline)
-        self.transport.write(serialize_with_id(answer, own_id, self.server_state.default_headers, close=close))
+        self.transport.write(serialize_with_id(response, own_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
         self._start_idle()
@@ -301,13 +301,13 @@ class DoorwardProtocol(RequestParser):
                 self.transport.abort()
                 return
         if not self._has_answered():
-            answer = error_response(refusal)
+            response = error_response(refusal)
             own_id = accept_request_id(dict(self.headers or ()).get(b"x-request-id"))
             stranger = UnparsedRequest(
                 own_id.decode(), self.client[0] if self.client else "", self.headers or (), self._lane.proxies
             )
-            self._lane.recorder.record(_UNREAD, answer.status, refusal.code, 0.0, stranger)
-            self.transport.write(serialize_with_id(answer, own_id, self.server_state.default_headers, close=True))
+            self._lane.recorder.record(_UNREAD, response.status, refusal.code, 0.0, stranger)
+            self.transport.write(serialize_with_id(response, own_id, self.server_state.default_headers, close=True))
         self.due = self.loop.time() + self._limits.linger
         if self.transport.can_write_eof():
             # Closing with unread input would reset the connection, and the answer might be lost with it.

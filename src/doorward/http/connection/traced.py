@@ -47,12 +47,12 @@ class TracedFastPath(FastPath):
     async def _trace(self, tracer: Tracer, endpoint: Endpoint, call: Request) -> Response:
         with tracer.request(endpoint.method, call.headers) as span:
             try:
-                answer = await self._finish(endpoint, call)
+                response = await self._finish(endpoint, call)
             except asyncio.CancelledError:
                 span.finish(endpoint.path, HTTPStatus.SERVICE_UNAVAILABLE)
                 raise
-            span.finish(endpoint.path, answer.status.value)
-            return answer
+            span.finish(endpoint.path, response.status.value)
+            return response
 
 
 def traced(lane: FastPath, tracer: Tracer) -> TracedFastPath:

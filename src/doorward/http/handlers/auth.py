@@ -13,11 +13,11 @@ from doorward.http.wire import Request, Response, decoded_response, json_respons
 _SMALL = 2048
 
 
-async def login(services: Services, call: Request) -> Response:
+async def login(services: Services, request: Request) -> Response:
     """Open a session for a user on a device."""
-    caller = await services.authenticate_caller(call)
-    body = call.read_body(LoginRequest)
-    known = None if body.token is UNSET else await _proven_session(services, call, body.token)
+    caller = await services.authenticate_caller(request)
+    body = request.read_body(LoginRequest)
+    known = None if body.token is UNSET else await _proven_session(services, request, body.token)
     found = await services.authentication.login_user(
         caller,
         LoginAttempt(body.login, body.password, body.deviceId, known),
@@ -27,50 +27,50 @@ async def login(services: Services, call: Request) -> Response:
     return json_response(TokenResponse(found.access_token, found.expires_in, found.refresh_token or UNSET))
 
 
-async def verify(services: Services, call: Request) -> Response:
+async def verify(services: Services, request: Request) -> Response:
     """Say what a user's token says, if it is true right now."""
     verified = await services.sessions.verify_user_token(
-        call.credential, await _token_to_verify(services, call), call.required_permission
+        request.credential, await _token_to_verify(services, request), request.required_permission
     )
-    call.tenant_id = verified.session.tenant_id
+    request.tenant_id = verified.session.tenant_id
     if verified.caller.kind == SessionKind.KEY:
         services.activity.record(verified.caller)
-    services.rate_limits.consume_verify(call.tenant_id)
+    services.rate_limits.consume_verify(request.tenant_id)
     services.activity.record(verified.session)
     return decoded_response(verified.claims)
 
 
-async def logout(services: Services, call: Request) -> Response:
+async def logout(services: Services, request: Request) -> Response:
     """End the session of a user's token."""
     verified = await services.sessions.verify_user_token(
-        call.credential, await _token_to_verify(services, call), call.required_permission
+        request.credential, await _token_to_verify(services, request), request.required_permission
     )
-    if not await services.authentication.logout(call.caller_for(verified.caller), verified.session):
+    if not await services.authentication.logout(request.caller_for(verified.caller), verified.session):
         raise InvalidToken
     return json_response(ResultResponse())
 
 
-async def _proven_session(services: Services, call: Request, token: str) -> Session | None:
+async def _proven_session(services: Services, request: Request, token: str) -> Session | None:
     try:
         return (
             await services.sessions.verify_user_token(
-                call.credential, token.encode(errors="replace"), call.required_permission
+                request.credential, token.encode(errors="replace"), request.required_permission
             )
         ).session
     except InvalidToken:
         return None
 
 
-async def _token_to_verify(services: Services, call: Request) -> bytes:
-    token = token_of_plain_body(call.body)
+async def _token_to_verify(services: Services, request: Request) -> bytes:
+    token = token_of_plain_body(request.body)
     if token:
         return token
-    if len(call.body) > _SMALL:
+    if len(request.body) > _SMALL:
         # What takes time to be read is read for authenticated callers only.
-        await services.authenticate_caller(call)
+        await services.authenticate_caller(request)
     try:
-        return call.token()
+        return request.token()
     except (MalformedJson, ValidationFailed):
         # Who proves nothing learns nothing, not even what is wrong with the body.
-        await services.authenticate_caller(call)
+        await services.authenticate_caller(request)
         raise

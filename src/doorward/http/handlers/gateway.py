@@ -25,31 +25,31 @@ class _Claims(msgspec.Struct):
     scope: msgspec.Raw = msgspec.Raw()
 
 
-async def forward_auth(services: Services, call: Request) -> Response:
+async def forward_auth(services: Services, request: Request) -> Response:
     """Say who a request's user is, for nginx, Traefik, Caddy and Envoy; 401 for everybody who is none."""
-    key = call.headers.get(b"x-doorward-key")
-    token = bearer_credential(call.headers.get(b"authorization")) or _cookie(call, services.forward_auth_cookie)
+    key = request.headers.get(b"x-doorward-key")
+    token = bearer_credential(request.headers.get(b"authorization")) or _cookie(request, services.forward_auth_cookie)
     if token is None:
         # The gateway proves itself all the same: only who does not is charged to its address.
-        raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, call.required_permission))
+        raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, request.required_permission))
     try:
-        verified = await services.sessions.verify_user_token(key, token, call.required_permission)
+        verified = await services.sessions.verify_user_token(key, token, request.required_permission)
     except InvalidToken as refusal:
         raise NotAuthenticated(caller=refusal.caller) from None
-    call.tenant_id = verified.session.tenant_id
+    request.tenant_id = verified.session.tenant_id
     if verified.caller.kind == SessionKind.KEY:
         services.activity.record(verified.caller)
-    services.rate_limits.consume_verify(call.tenant_id)
+    services.rate_limits.consume_verify(request.tenant_id)
     services.activity.record(verified.session)
     return Response(b"", headers=_identity_headers(verified))
 
 
-def _cookie(call: Request, name: str) -> bytes | None:
+def _cookie(request: Request, name: str) -> bytes | None:
     """Return the value of a cookie, of the first one where there are several, and None where it is not there or empty.
 
     The other cookies are the application's and may look like anything; they hide nothing.
     """
-    header = call.headers.get(b"cookie") if name else None
+    header = request.headers.get(b"cookie") if name else None
     if header is None:
         return None
     wanted = name.encode()

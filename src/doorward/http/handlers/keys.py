@@ -11,25 +11,25 @@ from doorward.http.services import Services
 from doorward.http.wire import Request, Response, json_response
 
 
-async def create_api_key(services: Services, call: Request) -> Response:
+async def create_api_key(services: Services, request: Request) -> Response:
     """Make an API key of the calling tenant, which is shown this once."""
-    caller = await services.authenticate_caller(call)
-    body = call.read_body(CreateApiKeyRequest)
+    caller = await services.authenticate_caller(request)
+    body = request.read_body(CreateApiKeyRequest)
     permissions = [Permission(permission) for permission in body.permissions]
     expires_at = None if body.expiresAt is UNSET else body.expiresAt
     key, text = await services.api_keys.create(caller, body.name, permissions, expires_at)
     return json_response(ApiKeyCreated(*_fields(key), key=text), HTTPStatus.CREATED)
 
 
-async def list_api_keys(services: Services, call: Request) -> Response:
+async def list_api_keys(services: Services, request: Request) -> Response:
     """List the calling tenant's API keys."""
-    keys = await services.api_keys.list_keys(await services.authenticate_caller(call))
+    keys = await services.api_keys.list_keys(await services.authenticate_caller(request))
     return json_response(ApiKeyPage([ApiKeyResponse(*_fields(key)) for key in keys]))
 
 
-async def revoke_api_key(services: Services, call: Request) -> Response:
+async def revoke_api_key(services: Services, request: Request) -> Response:
     """Make an API key worthless at once."""
-    await services.api_keys.revoke(await services.authenticate_caller(call), call.path["id"])
+    await services.api_keys.revoke(await services.authenticate_caller(request), request.path["id"])
     return json_response(ResultResponse())
 
 

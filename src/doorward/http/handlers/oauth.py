@@ -22,32 +22,32 @@ _AUTHENTICATION_METHODS = ["client_secret_basic", "client_secret_post"]
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
 
-async def introspect_token(services: Services, call: Request) -> Response:
+async def introspect_token(services: Services, request: Request) -> Response:
     """Say whether a user's token is active, and what it says (RFC 7662)."""
-    credential, token = await _authenticated_form(services, call)
+    credential, token = await _authenticated_form(services, request)
     try:
-        verified = await services.sessions.verify_user_token(credential, token, call.required_permission)
+        verified = await services.sessions.verify_user_token(credential, token, request.required_permission)
     except InvalidToken:
-        return await _refresh_token(services, credential, token, call)
-    services.record_caller(call, verified.caller)
-    services.rate_limits.consume_verify(call.tenant_id)
+        return await _refresh_token(services, credential, token, request)
+    services.record_caller(request, verified.caller)
+    services.rate_limits.consume_verify(request.tenant_id)
     services.activity.record(verified.session)
-    settings = await services.tenants.settings(call.tenant_id)
+    settings = await services.tenants.settings(request.tenant_id)
     return json_response(_introspection_response(verified, settings))
 
 
-async def revoke_token(services: Services, call: Request) -> Response:
+async def revoke_token(services: Services, request: Request) -> Response:
     """End the session of a user's access or refresh token (RFC 7009); what is no live token is as good as revoked."""
-    credential, token = await _authenticated_form(services, call)
-    caller = await services.sessions.authenticate_tenant(credential, call.required_permission)
-    services.record_caller(call, caller)
+    credential, token = await _authenticated_form(services, request)
+    caller = await services.sessions.authenticate_tenant(credential, request.required_permission)
+    services.record_caller(request, caller)
     session: Session | None
     try:
-        session = (await services.sessions.verify_user_token(credential, token, call.required_permission)).session
+        session = (await services.sessions.verify_user_token(credential, token, request.required_permission)).session
     except InvalidToken:
         session = await services.refresh_service.find_session(token.decode("latin-1"))
     if session and session.tenant_id == caller.tenant_id:
-        await services.authentication.logout(call.caller_for(caller), session)
+        await services.authentication.logout(request.caller_for(caller), session)
     return json_response({})
 
 
@@ -68,33 +68,35 @@ async def get_server_metadata(services: Services, _call: Request) -> Response:
     return json_response(described)
 
 
-def client_credential(call: Request) -> bytes | None:
+def client_credential(request: Request) -> bytes | None:
     """Return the credential with which an OAuth client authenticates; None where there is none, or its form is wrong.
 
     It is a bearer token, or an API key's id and the key, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
     MultipleAuthenticationMethods for more than one of them.
     """
-    return _credential(call, _pairs(call.body) or [])
+    return _credential(request, _pairs(request.body) or [])
 
 
-async def _authenticated_form(services: Services, call: Request) -> tuple[bytes, bytes]:
+async def _authenticated_form(services: Services, request: Request) -> tuple[bytes, bytes]:
     """Return the client's credential, not yet verified, and the token of the form.
 
     A fault of the form is reported to authenticated clients only: NotAuthorized or PermissionDenied for others.
     """
-    pairs = _pairs(call.body)
-    credential = _credential(call, pairs or [])
+    pairs = _pairs(request.body)
+    credential = _credential(request, pairs or [])
     if credential is None:
         raise NotAuthorized
     try:
         return credential, _token(pairs)
     except (MalformedForm, TokenMissing):
-        services.record_caller(call, await services.sessions.authenticate_tenant(credential, call.required_permission))
+        services.record_caller(
+            request, await services.sessions.authenticate_tenant(credential, request.required_permission)
+        )
         raise
 
 
-def _credential(call: Request, pairs: Sequence[tuple[str, str]]) -> bytes | None:
-    authorization = call.headers.get(b"authorization")
+def _credential(request: Request, pairs: Sequence[tuple[str, str]]) -> bytes | None:
+    authorization = request.headers.get(b"authorization")
     client_ids, secrets, assertions = (
         _values(pairs, name) for name in ("client_id", "client_secret", "client_assertion")
     )
@@ -102,7 +104,7 @@ def _credential(call: Request, pairs: Sequence[tuple[str, str]]) -> bytes | None
         raise MultipleAuthenticationMethods
     if authorization is None:
         return _key(*client_ids, *secrets) if len(client_ids) == len(secrets) == 1 else None
-    return call.credential or _basic(authorization, client_ids)
+    return request.credential or _basic(authorization, client_ids)
 
 
 def _values(pairs: Sequence[tuple[str, str]], name: str) -> set[str]:
@@ -148,17 +150,17 @@ def _token(pairs: Sequence[tuple[str, str]] | None) -> bytes:
     return fields["token"].encode(errors="replace")
 
 
-async def _refresh_token(services: Services, credential: bytes | None, token: bytes, call: Request) -> Response:
+async def _refresh_token(services: Services, credential: bytes | None, token: bytes, request: Request) -> Response:
     """Describe a refresh token to callers that may revoke it; it is inactive for others (RFC 7662, section 2.2).
 
     A resource server that does not look at `token_type` would accept it as an access token.
     """
     session = await services.refresh_service.find_session(token.decode("latin-1"))
-    caller = await services.sessions.authenticate_tenant(credential, call.required_permission)
-    services.record_caller(call, caller)
-    services.rate_limits.consume_verify(call.tenant_id)
+    caller = await services.sessions.authenticate_tenant(credential, request.required_permission)
+    services.record_caller(request, caller)
+    services.rate_limits.consume_verify(request.tenant_id)
     if session is None or session.tenant_id != caller.tenant_id or not caller.permits(Permission.SESSIONS):
-        call.outcome = "inactive"
+        request.outcome = "inactive"
         return _INACTIVE
     found = {"active": True, "client_id": session.tenant_id, "jti": session.id, "iat": session.refreshed_at // 1000}
     if session.expires_at is not None:

@@ -21,7 +21,7 @@ async def get_liveness(_services: Services, _call: Request) -> Response:
     return json_response(LivenessResponse())
 
 
-async def get_readiness(services: Services, call: Request) -> Response:
+async def get_readiness(services: Services, request: Request) -> Response:
     """Say whether every store takes writes."""
     states = dict(
         zip(
@@ -30,12 +30,12 @@ async def get_readiness(services: Services, call: Request) -> Response:
     )
     well = all(state == "ok" for state in states.values())
     if not well:
-        call.outcome = StoreUnavailable.code
-    answer = json_response(
+        request.outcome = StoreUnavailable.code
+    response = json_response(
         ReadinessResponse("ready" if well else "unready", states),
         HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE,
     )
-    return answer if well else answer._replace(headers=[*answer.headers, (b"retry-after", b"1")])
+    return response if well else response._replace(headers=[*response.headers, (b"retry-after", b"1")])
 
 
 async def get_openapi_document(services: Services, _call: Request) -> Response:

@@ -20,19 +20,19 @@ from doorward.http.services import Services
 from doorward.http.wire import Request, Response, json_response
 
 
-async def refresh_token(services: Services, call: Request) -> Response:
+async def refresh_token(services: Services, request: Request) -> Response:
     """Give a new pair of tokens for a refresh token."""
-    caller = await services.authenticate_caller(call)
-    pair = await services.refresh_service.refresh(caller, call.read_body(RefreshRequest).refreshToken)
+    caller = await services.authenticate_caller(request)
+    pair = await services.refresh_service.refresh(caller, request.read_body(RefreshRequest).refreshToken)
     return json_response(TokenResponse(pair.access, pair.expires_in, pair.refresh))
 
 
-async def verify_tokens(services: Services, call: Request) -> Response:
+async def verify_tokens(services: Services, request: Request) -> Response:
     """Say of many users' tokens what they say, if they are true right now."""
-    caller = await services.authenticate_caller(call)
-    tokens = await call.read_list(BatchVerifyRequest, _token)
+    caller = await services.authenticate_caller(request)
+    tokens = await request.read_list(BatchVerifyRequest, _token)
     services.rate_limits.consume_verify(caller.tenant_id, len(tokens))
-    _, found = await services.sessions.verify_user_tokens(call.credential, tokens)
+    _, found = await services.sessions.verify_user_tokens(request.credential, tokens)
     async for verified in iterate_cooperatively(found):
         if verified:
             services.activity.record(verified.session)
@@ -40,36 +40,36 @@ async def verify_tokens(services: Services, call: Request) -> Response:
     return json_response(BatchVerifyResponse(results))
 
 
-async def list_user_sessions(services: Services, call: Request) -> Response:
+async def list_user_sessions(services: Services, request: Request) -> Response:
     """List a user's live sessions."""
-    devices = await services.user_sessions.list_sessions(await services.authenticate_caller(call), call.user_ref)
+    devices = await services.user_sessions.list_sessions(await services.authenticate_caller(request), request.user_ref)
     return json_response(SessionList([_shown(device) for device in devices]))
 
 
-async def revoke_user_sessions(services: Services, call: Request) -> Response:
+async def revoke_user_sessions(services: Services, request: Request) -> Response:
     """End all sessions of a user, or those of one device."""
-    caller = await services.authenticate_caller(call)
-    if "deviceId" in call.query:
-        await services.user_sessions.revoke_device(caller, call.user_ref, call.query["deviceId"])
+    caller = await services.authenticate_caller(request)
+    if "deviceId" in request.query:
+        await services.user_sessions.revoke_device(caller, request.user_ref, request.query["deviceId"])
     else:
-        await services.user_sessions.revoke_user(caller, call.user_ref)
+        await services.user_sessions.revoke_user(caller, request.user_ref)
     return json_response(ResultResponse())
 
 
-async def revoke_user_session(services: Services, call: Request) -> Response:
+async def revoke_user_session(services: Services, request: Request) -> Response:
     """End one session of a user."""
     await services.user_sessions.revoke_session(
-        await services.authenticate_caller(call), call.user_ref, call.path["id"]
+        await services.authenticate_caller(request), request.user_ref, request.path["id"]
     )
     return json_response(ResultResponse())
 
 
-async def revoke_all_sessions(services: Services, call: Request) -> Response:
+async def revoke_all_sessions(services: Services, request: Request) -> Response:
     """End every session of every user of the calling tenant; with tenant=true the tenant's own too."""
-    caller = await services.authenticate_caller(call)
-    own = call.flag("tenant")
+    caller = await services.authenticate_caller(request)
+    own = request.flag("tenant")
     if own:
-        await services.sessions.authenticate_tenant(call.credential, Permission.TENANT)
+        await services.sessions.authenticate_tenant(request.credential, Permission.TENANT)
     await services.user_sessions.revoke_all(caller, own=own)
     return json_response(ResultResponse())
 

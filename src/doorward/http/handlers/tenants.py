@@ -31,74 +31,76 @@ from doorward.http.services import Services
 from doorward.http.wire import Request, Response, decoded_response, json_response
 
 
-async def create_tenant(services: Services, call: Request) -> Response:
+async def create_tenant(services: Services, request: Request) -> Response:
     """Register a tenant and open its first session."""
-    services.registration.check(call)
-    body = call.read_body(CreateTenantRequest)
+    services.registration.check(request)
+    body = request.read_body(CreateTenantRequest)
     chosen = {} if body.settings is UNSET else _settings_changes(body.settings)
-    tenant, token = await services.tenants.register(call.caller_for(), body.email, body.password, chosen)
+    tenant, token = await services.tenants.register(request.caller_for(), body.email, body.password, chosen)
     return json_response(TenantCreated(tenant.id, tenant.email, tenant.login, token))
 
 
-async def login_tenant(services: Services, call: Request) -> Response:
+async def login_tenant(services: Services, request: Request) -> Response:
     """Open a session for a tenant."""
-    body = call.read_body(TenantLoginRequest)
+    body = request.read_body(TenantLoginRequest)
     known = None if body.token is UNSET else await _proven_session(services, body.token)
-    caller = call.caller_for()._replace(actor="tenant")
+    caller = request.caller_for()._replace(actor="tenant")
     issued = await services.authentication.login_tenant(caller, body.email, body.password, known=known)
     return json_response(TenantTokenResponse(issued.token, issued.token))
 
 
-async def verify_tenant_token(services: Services, call: Request) -> Response:
+async def verify_tenant_token(services: Services, request: Request) -> Response:
     """Say what a tenant's token says, if it is true right now."""
-    verified = await services.sessions.verify_tenant_token(call.token())
-    call.tenant_id = verified.session.tenant_id
-    services.rate_limits.consume_verify(call.tenant_id)
+    verified = await services.sessions.verify_tenant_token(request.token())
+    request.tenant_id = verified.session.tenant_id
+    services.rate_limits.consume_verify(request.tenant_id)
     return decoded_response(verified.claims)
 
 
-async def logout_tenant(services: Services, call: Request) -> Response:
+async def logout_tenant(services: Services, request: Request) -> Response:
     """End the session of a tenant's token."""
-    session = (await services.sessions.verify_tenant_token(call.token())).session
-    if not await services.authentication.logout(call.caller_for(session), session):
+    session = (await services.sessions.verify_tenant_token(request.token())).session
+    if not await services.authentication.logout(request.caller_for(session), session):
         raise InvalidToken
     return json_response(ResultResponse())
 
 
-async def get_tenant(services: Services, call: Request) -> Response:
+async def get_tenant(services: Services, request: Request) -> Response:
     """Show the calling tenant and what counts for it."""
     return json_response(
-        _tenant_response(services, await services.tenants.get(await services.authenticate_caller(call)))
+        _tenant_response(services, await services.tenants.get(await services.authenticate_caller(request)))
     )
 
 
-async def update_tenant(services: Services, call: Request) -> Response:
+async def update_tenant(services: Services, request: Request) -> Response:
     """Change some of the calling tenant's settings."""
-    caller = await services.authenticate_caller(call)
-    chosen = _settings_changes(call.read_body(UpdateTenantRequest).settings)
+    caller = await services.authenticate_caller(request)
+    chosen = _settings_changes(request.read_body(UpdateTenantRequest).settings)
     return json_response(_tenant_response(services, await services.tenants.update_settings(caller, chosen)))
 
 
-async def change_tenant_password(services: Services, call: Request) -> Response:
+async def change_tenant_password(services: Services, request: Request) -> Response:
     """Set a new password for the calling tenant and end its other sessions."""
-    session = await services.sessions.authenticate_tenant(call.credential, call.required_permission)
-    body = call.read_body(ChangeTenantPasswordRequest)
-    await services.tenants.change_password(call.caller_for(session), body.current, body.password, session)
+    session = await services.sessions.authenticate_tenant(request.credential, request.required_permission)
+    body = request.read_body(ChangeTenantPasswordRequest)
+    await services.tenants.change_password(request.caller_for(session), body.current, body.password, session)
     return json_response(ResultResponse())
 
 
-async def delete_tenant(services: Services, call: Request) -> Response:
+async def delete_tenant(services: Services, request: Request) -> Response:
     """Remove the calling tenant and all it owns, for good."""
-    session = await services.sessions.authenticate_tenant(call.credential, call.required_permission)
-    await services.tenants.delete(call.caller_for(session), call.read_body(DeleteTenantRequest).password, session)
+    session = await services.sessions.authenticate_tenant(request.credential, request.required_permission)
+    await services.tenants.delete(request.caller_for(session), request.read_body(DeleteTenantRequest).password, session)
     return json_response(ResultResponse())
 
 
-async def list_audit_events(services: Services, call: Request) -> Response:
+async def list_audit_events(services: Services, request: Request) -> Response:
     """List what happened to the calling tenant and its users, newest first."""
-    caller = await services.authenticate_caller(call)
+    caller = await services.authenticate_caller(request)
     services.rate_limits.consume_verify(caller.tenant_id)
-    before, limit = read_page(call, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None)
+    before, limit = read_page(
+        request, lambda cursor: int(cursor) if re.fullmatch(r"[1-9][0-9]{0,17}", cursor) else None
+    )
     entries, following = await services.audit.list_events(caller.tenant_id, before=before, limit=limit)
     return json_response(
         AuditEventPage([_event_response(parse_entry(entry)) for entry in entries], str(following or 0))

@@ -16,15 +16,15 @@ from doorward.http.wire import Request, Response, json_response
 NDJSON = b"application/x-ndjson"
 
 
-async def import_users(services: Services, call: Request) -> Response:
+async def import_users(services: Services, request: Request) -> Response:
     """Take over users of another system, with the hashes of their passwords."""
-    caller = await services.authenticate_caller(call)
-    dry_run = call.flag("dryRun")
+    caller = await services.authenticate_caller(request)
+    dry_run = request.flag("dryRun")
     unconfirmed = UnverifiedTreatment(
-        call.choice("unconfirmed", tuple(UnverifiedTreatment), UnverifiedTreatment.DISABLE)
+        request.choice("unconfirmed", tuple(UnverifiedTreatment), UnverifiedTreatment.DISABLE)
     )
     await services.rate_limits.consume_bulk(caller.tenant_id)
-    rows = await call.read_list(ImportUsersRequest, read_row)
+    rows = await request.read_list(ImportUsersRequest, read_row)
     outcomes = await services.user_transfer.import_users(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
     found = [outcome.status for outcome in outcomes]
     return json_response(
@@ -39,13 +39,13 @@ async def import_users(services: Services, call: Request) -> Response:
     )
 
 
-async def export_users(services: Services, call: Request) -> Response:
+async def export_users(services: Services, request: Request) -> Response:
     """Hand out all users of the calling tenant, a line of JSON each."""
-    caller = await services.authenticate_caller(call)
-    hashes = call.flag("hashes")
+    caller = await services.authenticate_caller(request)
+    hashes = request.flag("hashes")
     if hashes:
         # Hashes can be attacked at leisure: a key that only reads users is not given them.
-        await services.sessions.authenticate_tenant(call.credential, Permission.USERS_WRITE)
+        await services.sessions.authenticate_tenant(request.credential, Permission.USERS_WRITE)
     await services.rate_limits.consume_bulk(caller.tenant_id)
     return Response(b"", HTTPStatus.OK, ((b"content-type", NDJSON),), _export_chunks(services, caller, hashes=hashes))
 

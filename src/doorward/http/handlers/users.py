@@ -26,21 +26,21 @@ from doorward.http.services import Services
 from doorward.http.wire import Request, Response, json_response
 
 
-async def create_user(services: Services, call: Request) -> Response:
+async def create_user(services: Services, request: Request) -> Response:
     """Create a user of the calling tenant."""
-    caller = await services.authenticate_caller(call)
-    body = call.read_body(CreateUserRequest)
+    caller = await services.authenticate_caller(request)
+    body = request.read_body(CreateUserRequest)
     return json_response(
         user_response(await services.users.create(caller, new_user(body.login, body), as_predecessor=True))
     )
 
 
-async def list_users(services: Services, call: Request) -> Response:
+async def list_users(services: Services, request: Request) -> Response:
     """List the calling tenant's users."""
-    caller = await services.authenticate_caller(call)
+    caller = await services.authenticate_caller(request)
     services.rate_limits.consume_verify(caller.tenant_id)
-    matching, faults = _criterion(call.query)
-    after, limit = read_page(call, decode_cursor, faults)
+    matching, faults = _criterion(request.query)
+    after, limit = read_page(request, decode_cursor, faults)
     users, following = await services.users.list_users(
         caller.tenant_id, matching=matching, after=after or "", limit=limit
     )
@@ -61,24 +61,24 @@ def _criterion(query: Mapping[str, str]) -> tuple[SearchCriterion | None, list[F
     return None, []
 
 
-async def get_user(services: Services, call: Request) -> Response:
+async def get_user(services: Services, request: Request) -> Response:
     """Show a user of the calling tenant."""
     return json_response(
-        user_response(await services.users.get(await services.authenticate_caller(call), call.user_ref))
+        user_response(await services.users.get(await services.authenticate_caller(request), request.user_ref))
     )
 
 
-async def put_user(services: Services, call: Request) -> Response:
+async def put_user(services: Services, request: Request) -> Response:
     """Create a user of the calling tenant, or replace what is known of it."""
-    caller = await services.authenticate_caller(call)
-    user, created = await services.users.put(caller, new_user(call.path["login"], call.read_body(PutUserRequest)))
+    caller = await services.authenticate_caller(request)
+    user, created = await services.users.put(caller, new_user(request.path["login"], request.read_body(PutUserRequest)))
     return json_response(user_response(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
-async def update_user(services: Services, call: Request) -> Response:
+async def update_user(services: Services, request: Request) -> Response:
     """Change some of what is known of a user of the calling tenant."""
-    caller = await services.authenticate_caller(call)
-    body = call.read_body(UpdateUserRequest)
+    caller = await services.authenticate_caller(request)
+    body = request.read_body(UpdateUserRequest)
     changes = UserChanges()
     if body.login is not UNSET:
         changes["login"] = body.login
@@ -99,44 +99,44 @@ async def update_user(services: Services, call: Request) -> Response:
     password = password_of_body(body)
     if password is not UNSET:
         changes["password"] = password
-    return json_response(user_response(await services.users.update(caller, call.user_ref, **changes)))
+    return json_response(user_response(await services.users.update(caller, request.user_ref, **changes)))
 
 
-async def change_user_password(services: Services, call: Request) -> Response:
+async def change_user_password(services: Services, request: Request) -> Response:
     """Set a new password for a user who proves the current one, and end its other sessions."""
-    caller = await services.authenticate_caller(call)
-    body = call.read_body(ChangeUserPasswordRequest)
+    caller = await services.authenticate_caller(request)
+    body = request.read_body(ChangeUserPasswordRequest)
     keep = None if body.keepToken is UNSET else body.keepToken.encode(errors="replace")
     await services.user_passwords.change_password(
-        caller, call.user_ref, PasswordChange(body.current, body.password), KeepSession(call.credential, keep)
+        caller, request.user_ref, PasswordChange(body.current, body.password), KeepSession(request.credential, keep)
     )
     return json_response(ResultResponse())
 
 
-async def create_reset_code(services: Services, call: Request) -> Response:
+async def create_reset_code(services: Services, request: Request) -> Response:
     """Make a code that sets a user's password once; the tenant delivers it."""
     code, lifetime = await services.user_passwords.create_reset_code(
-        await services.authenticate_caller(call), call.user_ref
+        await services.authenticate_caller(request), request.user_ref
     )
     return json_response(ResetCodeResponse(code, lifetime))
 
 
-async def reset_password(services: Services, call: Request) -> Response:
+async def reset_password(services: Services, request: Request) -> Response:
     """Set a user's password by a code, and end all of its sessions."""
-    caller = await services.authenticate_caller(call)
-    body = call.read_body(ResetPasswordRequest)
+    caller = await services.authenticate_caller(request)
+    body = request.read_body(ResetPasswordRequest)
     await services.user_passwords.redeem_reset_code(caller, body.code, body.password)
     return json_response(ResultResponse())
 
 
-async def delete_user(services: Services, call: Request) -> Response:
+async def delete_user(services: Services, request: Request) -> Response:
     """Remove a user of the calling tenant and end its sessions."""
-    caller = await services.authenticate_caller(call)
-    await services.users.delete(caller, call.user_ref)
+    caller = await services.authenticate_caller(request)
+    await services.users.delete(caller, request.user_ref)
     return json_response(ResultResponse())
 
 
-async def unlock_user(services: Services, call: Request) -> Response:
+async def unlock_user(services: Services, request: Request) -> Response:
     """Clear the failed attempts counted for a user of the calling tenant."""
-    await services.user_passwords.unlock(await services.authenticate_caller(call), call.user_ref)
+    await services.user_passwords.unlock(await services.authenticate_caller(request), request.user_ref)
     return json_response(ResultResponse())

@@ -63,7 +63,7 @@ class _Book:
             if method in _METHODS
         ]
         self._general = {
-            code for answer in self._components["responses"].values() for code in _content(answer)["examples"]
+            code for response in self._components["responses"].values() for code in _content(response)["examples"]
         }
 
     def contents(self) -> str:
@@ -134,17 +134,17 @@ class _Book:
 
     def _answers(self, operation: Json) -> str:
         parts = []
-        for status, answer in operation["responses"].items():
-            if "$ref" in answer:
+        for status, response in operation["responses"].items():
+            if "$ref" in response:
                 continue
-            if "content" not in answer:
-                parts.append(f"<h4>Answer {status}</h4><p>Without a body.</p>{self._told(answer)}")
+            if "content" not in response:
+                parts.append(f"<h4>Answer {status}</h4><p>Without a body.</p>{self._told(response)}")
                 continue
-            ((media, content),) = answer["content"].items()
+            ((media, content),) = response["content"].items()
             example = content.get("example", content.get("examples", {}).get("answer", {}).get("value"))
             if example is None and not status.startswith("2"):
                 continue
-            meaning = answer["description"].partition("\n")[0]
+            meaning = response["description"].partition("\n")[0]
             parts.append(f"<h4>Answer {status}</h4><p>{markup.text(meaning)}</p>")
             if example is None:
                 parts.append(f'<p class="small">As <code>{escape(media)}</code>.</p>')
@@ -154,8 +154,8 @@ class _Book:
                 parts.append(f"<details><summary>Its fields</summary>{self._fields(content['schema'])}</details>")
         return "".join(parts)
 
-    def _told(self, answer: Json) -> str:
-        headers = [(name, self._components["headers"][name]) for name in answer["headers"] if name != "X-Request-Id"]
+    def _told(self, response: Json) -> str:
+        headers = [(name, self._components["headers"][name]) for name in response["headers"] if name != "X-Request-Id"]
         rows = [markup.row(name, found["schema"], found["description"], required=True) for name, found in headers]
         return markup.table(("Header", "Type", "What it is"), rows) if rows else ""
 
@@ -183,10 +183,10 @@ class _Book:
 
     def _refused(self, operation: Json) -> str:
         rows = []
-        for status, answer in operation["responses"].items():
-            if "content" not in answer:
+        for status, response in operation["responses"].items():
+            if "content" not in response:
                 continue
-            for code, given in _content(answer).get("examples", {}).items():
+            for code, given in _content(response).get("examples", {}).items():
                 shared = code in self._general and code != "validation_error" and "$ref" in given
                 if shared or code not in self._components["examples"]:
                     continue
@@ -227,8 +227,8 @@ def _descriptions(schema: Json) -> Iterator[str]:
             yield part["description"]
 
 
-def _content(answer: Json) -> Json:
-    found: Json = next(iter(answer["content"].values()))
+def _content(response: Json) -> Json:
+    found: Json = next(iter(response["content"].values()))
     return found
 
 

@@ -42,7 +42,7 @@ def closing_checks() -> Iterator[Check]:
     yield Check("No answer held a hash of a password", ("PW10",), _hashes)
 
 
-def _send(stand: Fixture, endpoint: Endpoint, content: bytes, **headers: str) -> Response:
+def _send(fixture: Fixture, endpoint: Endpoint, content: bytes, **headers: str) -> Response:
     """Send raw bytes as the body of an endpoint, with the credential it wants, about nobody."""
     try:
         path, _, _ = fill_request(endpoint, unowned_names())
@@ -50,29 +50,29 @@ def _send(stand: Fixture, endpoint: Endpoint, content: bytes, **headers: str) ->
         raise Failed(str(reason)) from None
     given = {"Content-Type": media(endpoint), **headers}
     if endpoint.auth is Auth.TENANT:
-        given |= authorization(endpoint, f"Bearer {stand.attacker.tenant.token}")
+        given |= authorization(endpoint, f"Bearer {fixture.attacker.tenant.token}")
     charged = endpoint.auth is Auth.NONE
-    return stand.client.request(endpoint.method, path, content, given, charged=charged)
+    return fixture.client.request(endpoint.method, path, content, given, charged=charged)
 
 
-def _refused(answer: Response, *codes: str) -> None:
-    if answer.code == _FORBIDDEN:
+def _refused(response: Response, *codes: str) -> None:
+    if response.code == _FORBIDDEN:
         raise NotRun("This address may not register tenants.")
-    require(answer.code in codes, f"It was answered {answer}")
+    require(response.code in codes, f"It was answered {response}")
 
 
-def _wrong_type(endpoint: Endpoint, stand: Fixture) -> None:
+def _wrong_type(endpoint: Endpoint, fixture: Fixture) -> None:
     for kind in ("text/plain", "application/problem+json", "multipart/form-data"):
-        _refused(_send(stand, endpoint, b"{}", **{"Content-Type": kind}), "unsupported_media_type")
+        _refused(_send(fixture, endpoint, b"{}", **{"Content-Type": kind}), "unsupported_media_type")
     zipped = {"Content-Encoding": "gzip"}
-    _refused(_send(stand, endpoint, b"{}", **zipped), "unsupported_media_type")
+    _refused(_send(fixture, endpoint, b"{}", **zipped), "unsupported_media_type")
 
 
-def _twice(endpoint: Endpoint, stand: Fixture) -> None:
+def _twice(endpoint: Endpoint, fixture: Fixture) -> None:
     _, body, _ = _aimed(endpoint)
     name, value = next(iter((body or {}).items()))
     pair = f"{json.dumps(name)}:{json.dumps(value)}"
-    _refused(_send(stand, endpoint, f"{{{pair},{pair}}}".encode()), "malformed_json")
+    _refused(_send(fixture, endpoint, f"{{{pair},{pair}}}".encode()), "malformed_json")
 
 
 def _aimed(endpoint: Endpoint) -> tuple[str, dict[str, object] | None, dict[str, str]]:
@@ -82,37 +82,37 @@ def _aimed(endpoint: Endpoint) -> tuple[str, dict[str, object] | None, dict[str,
         raise Failed(str(reason)) from None
 
 
-def _large(endpoint: Endpoint, stand: Fixture) -> None:
-    answer = _send(stand, endpoint, b" " * (endpoint.max_body_bytes + 1))
+def _large(endpoint: Endpoint, fixture: Fixture) -> None:
+    response = _send(fixture, endpoint, b" " * (endpoint.max_body_bytes + 1))
     # A proxy in front may be stricter, and says it in its own words.
-    require(answer.status == 413, f"It was answered {answer}")  # noqa: PLR2004 - Content Too Large
+    require(response.status == 413, f"It was answered {response}")  # noqa: PLR2004 - Content Too Large
 
 
-def _no_echo(stand: Fixture) -> None:
+def _no_echo(fixture: Fixture) -> None:
     canary = f"canary{uuid4().hex}"
     wrong: Callable[[object], dict[str, object]] = lambda value: dict.fromkeys(  # noqa: E731 - said three times
         ("login", "email", "password", "sub"), value
     )
     for value in ({canary: 1}, [canary], 17):
-        answer = stand.attacker.tenant.request("POST", "/user", wrong(value))
-        require(answer.status == 422, f"A value of the wrong type was answered {answer}")  # noqa: PLR2004 - as published
-        require(canary not in answer.text, "A refusal repeated what was sent")
-        named_fields = {str((one.get("path") or [""])[0]) for one in _details(answer)}
+        response = fixture.attacker.tenant.request("POST", "/user", wrong(value))
+        require(response.status == 422, f"A value of the wrong type was answered {response}")  # noqa: PLR2004 - as published
+        require(canary not in response.text, "A refusal repeated what was sent")
+        named_fields = {str((one.get("path") or [""])[0]) for one in _details(response)}
         require(named_fields >= {"login", "email", "password"}, "A refusal does not name every faulty field")
 
 
-def _details(answer: Response) -> list[dict[str, list[str]]]:
-    found = answer.json.get("error", {})
+def _details(response: Response) -> list[dict[str, list[str]]]:
+    found = response.json.get("error", {})
     details = found.get("details", []) if isinstance(found, dict) else []
     return [one for one in details if isinstance(one, dict)]
 
 
-def _repeated(stand: Fixture) -> None:
-    answer = stand.attacker.tenant.request("GET", "/user?limit=1&limit=2")
-    require(answer.code == "validation_error", f"It was answered {answer}")
+def _repeated(fixture: Fixture) -> None:
+    response = fixture.attacker.tenant.request("GET", "/user?limit=1&limit=2")
+    require(response.code == "validation_error", f"It was answered {response}")
 
 
-def _methods(stand: Fixture) -> None:
+def _methods(fixture: Fixture) -> None:
     paths = dict.fromkeys(
         endpoint.path for endpoint in ENDPOINTS if not endpoint.match_subpaths and "{" not in endpoint.path
     )
@@ -120,41 +120,41 @@ def _methods(stand: Fixture) -> None:
         there = {endpoint.method for endpoint in ENDPOINTS if endpoint.path == path}
         missing = next(method for method in ("PUT", "DELETE", "PATCH") if method not in there)
         for method in (missing, "TRACE"):
-            answer = stand.client.request(method, path)
-            if answer.code == "not_found" and path in {"/docs", "/openapi.json"}:
+            response = fixture.client.request(method, path)
+            if response.code == "not_found" and path in {"/docs", "/openapi.json"}:
                 continue
-            require(answer.status in {405, 501}, f"{method} {path} was answered {answer}")
-            if answer.code == "method_not_allowed":
-                allowed = {one.strip() for one in str(answer.header("allow")).split(",")}
+            require(response.status in {405, 501}, f"{method} {path} was answered {response}")
+            if response.code == "method_not_allowed":
+                allowed = {one.strip() for one in str(response.header("allow")).split(",")}
                 require(there <= allowed, f"{method} {path} was refused without those that are there")
 
 
-def _nowhere(stand: Fixture) -> None:
-    answer = stand.attacker.tenant.request("GET", f"/{uuid4().hex}")
-    require(answer.code == "not_found", f"It was answered {answer}")
-    require(set(answer.json) == {"error", "code", "status"}, "The refusal has another shape")
+def _nowhere(fixture: Fixture) -> None:
+    response = fixture.attacker.tenant.request("GET", f"/{uuid4().hex}")
+    require(response.code == "not_found", f"It was answered {response}")
+    require(set(response.json) == {"error", "code", "status"}, "The refusal has another shape")
 
 
-def _origins(stand: Fixture) -> None:
+def _origins(fixture: Fixture) -> None:
     for origin in (f"https://{uuid4().hex}.invalid", "null"):
         for method in ("GET", "OPTIONS"):
-            answer = stand.attacker.tenant.request(method, "/user", headers={"Origin": origin})
-            require(answer.code == "origin_not_allowed", f"{method} was answered {answer}")
-            require(answer.header("access-control-allow-origin") is None, f"{method} let the page read the answer")
+            response = fixture.attacker.tenant.request(method, "/user", headers={"Origin": origin})
+            require(response.code == "origin_not_allowed", f"{method} was answered {response}")
+            require(response.header("access-control-allow-origin") is None, f"{method} let the page read the answer")
 
 
-def _headers(stand: Fixture) -> None:
-    ledger = stand.client.invariants
-    require(not ledger.headless, f"Missing or changed: {describe(ledger.headless)}")
-    require(not ledger.nameless, f"Without X-Request-Id: {describe(ledger.nameless)}")
+def _headers(fixture: Fixture) -> None:
+    invariants = fixture.client.invariants
+    require(not invariants.headless, f"Missing or changed: {describe(invariants.headless)}")
+    require(not invariants.nameless, f"Without X-Request-Id: {describe(invariants.nameless)}")
 
 
-def _faults(stand: Fixture) -> None:
-    ledger = stand.client.invariants
-    require(not ledger.faults, f"A fault: {describe(ledger.faults)}")
-    require(not ledger.insides, f"It told of the inside: {describe(ledger.insides)}")
+def _faults(fixture: Fixture) -> None:
+    invariants = fixture.client.invariants
+    require(not invariants.faults, f"A fault: {describe(invariants.faults)}")
+    require(not invariants.insides, f"It told of the inside: {describe(invariants.insides)}")
 
 
-def _hashes(stand: Fixture) -> None:
-    ledger = stand.client.invariants
-    require(not ledger.hashes, f"A hash in the answer to {describe(ledger.hashes)}")
+def _hashes(fixture: Fixture) -> None:
+    invariants = fixture.client.invariants
+    require(not invariants.hashes, f"A hash in the answer to {describe(invariants.hashes)}")

@@ -24,47 +24,47 @@ def checks() -> Iterator[Check]:
     yield Check("A search by any field finds one's own users only", ("TI1",), _found)
 
 
-def _foreign_session(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _foreign_session(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     ask, token = attacker.tenant.request, victim.token
     for path in ("/auth/verify", "/auth/logout"):
-        answer = ask("POST", path, {"token": token}, fresh=True)
-        require(answer.code == "invalid_token", f"POST {path} was answered {answer}")
+        response = ask("POST", path, {"token": token}, fresh=True)
+        require(response.code == "invalid_token", f"POST {path} was answered {response}")
     [found] = attacker.tenant.require("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
     require(found == {"active": False}, "POST /auth/verify/batch called another's token active")
     for one in (token, victim.refresh_token):
         require(not attacker.tenant.introspect(one), "POST /oauth/introspect called another's token active")
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         ask("POST", "/oauth/revoke", f"token={one}".encode(), headers=form)
-    answer = ask("POST", "/auth/refresh", {"refreshToken": victim.refresh_token})
-    require(answer.code == "invalid_refresh_token", f"POST /auth/refresh was answered {answer}")
+    response = ask("POST", "/auth/refresh", {"refreshToken": victim.refresh_token})
+    require(response.code == "invalid_refresh_token", f"POST /auth/refresh was answered {response}")
     at_gateway = {"Authorization": f"Bearer {token}", "X-Doorward-Key": attacker.key}
-    answer = stand.client.request("GET", "/forward-auth", headers=at_gateway)
-    require(answer.code == "not_authenticated", f"GET /forward-auth was answered {answer}")
+    response = fixture.client.request("GET", "/forward-auth", headers=at_gateway)
+    require(response.code == "not_authenticated", f"GET /forward-auth was answered {response}")
     require(victim.tenant.introspect(token), "Its own tenant does not recognise the user either")
-    require_unharmed(stand)
+    require_unharmed(fixture)
 
 
-def _same_login(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _same_login(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     own = f"mallorys-{uuid4().hex}"
     same = {"email": victim.user["email"], "sub": victim.user["sub"]}
     try:
         made = attacker.tenant.create(victim.login, own, **same)
         require(made.get("id") != victim.user["id"], "Both users have one id")
         token = attacker.tenant.session(victim.login, own, str(victim.session["deviceId"]))["accessToken"]
-        answer = victim.tenant.request("POST", "/auth/verify", {"token": token})
-        require(answer.code == "invalid_token", f"The other tenant's POST /auth/verify was answered {answer}")
+        response = victim.tenant.request("POST", "/auth/verify", {"token": token})
+        require(response.code == "invalid_token", f"The other tenant's POST /auth/verify was answered {response}")
         attacker.tenant.require("PATCH", f"/user/{victim.login}", {"disabled": True, "scope": "all"})
         attacker.tenant.require("DELETE", f"/user/{victim.login}/sessions")
-        require_unharmed(stand)
+        require_unharmed(fixture)
     finally:
         attacker.clean_up()
-    require_unharmed(stand)
+    require_unharmed(fixture)
 
 
-def _hostile_names(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _hostile_names(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     # Were they patterns, they would mean the victim, and nobody who is not in this play.
     for name in (
         f"{victim.login}*",
@@ -86,11 +86,11 @@ def _hostile_names(stand: Fixture) -> None:
     for pattern in ("%%%", "___", "***"):
         users = attacker.tenant.require("GET", "/user", query={"q": pattern})["users"]
         require(users == [], "A search for a pattern found users")
-    require_unharmed(stand)
+    require_unharmed(fixture)
 
 
-def _named_elsewhere(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _named_elsewhere(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     them, theirs = victim.tenant.id, f"Bearer {victim.tenant.token}"
     headers = {
         "X-Tenant-ID": them,
@@ -104,25 +104,25 @@ def _named_elsewhere(stand: Fixture) -> None:
     found = attacker.tenant.require("GET", "/user", headers=headers)["users"]
     require([user["login"] for user in found] == [attacker.LOGIN], "A list held other users than one's own")
     for name in ("tenant", "tenantId", "tenant_id"):
-        answer = attacker.tenant.request("GET", "/user", query={name: them}, headers=headers)
-        require(answer.code == "validation_error", f"GET /user with a tenant in the query was answered {answer}")
+        response = attacker.tenant.request("GET", "/user", query={name: them}, headers=headers)
+        require(response.code == "validation_error", f"GET /user with a tenant in the query was answered {response}")
     body = {"token": victim.token, "tenant": them, "tenantId": them}
-    answer = attacker.tenant.request("POST", "/auth/verify", body, headers=headers)
-    require(answer.code == "invalid_token", f"POST /auth/verify was answered {answer}")
-    require_unharmed(stand)
+    response = attacker.tenant.request("POST", "/auth/verify", body, headers=headers)
+    require(response.code == "invalid_token", f"POST /auth/verify was answered {response}")
+    require_unharmed(fixture)
 
 
-def _paths(stand: Fixture) -> None:
-    attacker, them = stand.attacker, stand.victim.tenant.id
+def _paths(fixture: Fixture) -> None:
+    attacker, them = fixture.attacker, fixture.victim.tenant.id
     for path in ("/ghost/user", f"/{them}/user", f"/tenant/{them}/user", f"/tenant/{them}", "/users"):
         for method in ("GET", "POST"):
-            answer = attacker.tenant.request(method, path)
-            require(answer.code in {"not_found", "method_not_allowed"}, f"{method} was answered {answer}")
-    require_unharmed(stand)
+            response = attacker.tenant.request(method, path)
+            require(response.code in {"not_found", "method_not_allowed"}, f"{method} was answered {response}")
+    require_unharmed(fixture)
 
 
-def _mass_assignment(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _mass_assignment(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     extra: dict[str, Any] = {
         "id": str(uuid4()),
         "tenant": victim.tenant.id,
@@ -145,32 +145,32 @@ def _mass_assignment(stand: Fixture) -> None:
         require(said.get("tenant") == attacker.tenant.id, "A login chose the tenant of its token")
     finally:
         attacker.clean_up()
-    require_unharmed(stand)
+    require_unharmed(fixture)
 
 
-def _cursor(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _cursor(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     try:
         attacker.tenant.create("zoe", "a-password")
-        answer = attacker.tenant.request("GET", "/user", query={"cursor": victim.cursor, "limit": "10"})
-        found = {str(user.get("login")) for user in answer.json.get("users", [])}
+        response = attacker.tenant.request("GET", "/user", query={"cursor": victim.cursor, "limit": "10"})
+        found = {str(user.get("login")) for user in response.json.get("users", [])}
         require(found <= {attacker.LOGIN, "zoe"}, "The page held other users than one's own")
     finally:
         attacker.clean_up()
 
 
-def _ids(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _ids(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     for name in (str(victim.user["id"]), victim.tenant.id, victim.tenant.email, f"tenant:{victim.tenant.email}"):
-        answer = attacker.tenant.request("GET", f"/user/{name}")
-        require(answer.code == "login_not_found", f"GET /user/{{login}} was answered {answer}")
-        answer = attacker.tenant.request("DELETE", f"/user/{name}")
-        require(answer.code == "login_not_found", f"DELETE /user/{{login}} was answered {answer}")
-    require_unharmed(stand)
+        response = attacker.tenant.request("GET", f"/user/{name}")
+        require(response.code == "login_not_found", f"GET /user/{{login}} was answered {response}")
+        response = attacker.tenant.request("DELETE", f"/user/{name}")
+        require(response.code == "login_not_found", f"DELETE /user/{{login}} was answered {response}")
+    require_unharmed(fixture)
 
 
-def _found(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _found(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     for field in SearchField:
         text = victim.login if field is SearchField.PART else str(victim.user[field])
         users = attacker.tenant.require("GET", "/user", query={field: text})["users"]

@@ -32,21 +32,21 @@ def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
             )
 
 
-def _unproven(endpoint: Endpoint, stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _unproven(endpoint: Endpoint, fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     _, altered = next(forgeries.alterations(attacker.tenant.token, victim.tenant.token))
     for kind, credential in (
         ("no credential", None),
         ("another's signature", f"Bearer {altered}"),
         ("another's user's token", f"Bearer {victim.token}"),
     ):
-        _refuse(stand, endpoint, kind, credential)
+        _refuse(fixture, endpoint, kind, credential)
     damage = victim.find_damage()
     require(not damage, f"The other tenant was changed: {damage}")
 
 
-def _bent(endpoint: Endpoint, stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _bent(endpoint: Endpoint, fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     others = {
         "garbage": "Bearer garbage",
         "an empty bearer": "Bearer",
@@ -62,13 +62,13 @@ def _bent(endpoint: Endpoint, stand: Fixture) -> None:
     }
     bent = dict(forgeries.bearers(attacker.tenant.token, victim.tenant.token))
     for kind, credential in {**others, **{f"a token {how}": f"Bearer {it}" for how, it in bent.items()}}.items():
-        _refuse(stand, endpoint, kind, credential)
-    answer = attack(stand, endpoint, {**victim.names(), "token": attacker.token}, f"Bearer {attacker.tenant.token}")
-    require(answer.status not in {401, 403}, f"Also the right credential was answered {answer}")
+        _refuse(fixture, endpoint, kind, credential)
+    response = attack(fixture, endpoint, {**victim.names(), "token": attacker.token}, f"Bearer {attacker.tenant.token}")
+    require(response.status not in {401, 403}, f"Also the right credential was answered {response}")
 
 
-def _refuse(stand: Fixture, endpoint: Endpoint, kind: str, credential: str | None) -> None:
-    answer = attack(stand, endpoint, stand.victim.names(), credential, charged=True)
+def _refuse(fixture: Fixture, endpoint: Endpoint, kind: str, credential: str | None) -> None:
+    response = attack(fixture, endpoint, fixture.victim.names(), credential, charged=True)
     wanted = "invalid_client" if endpoint.is_form else "not_authorized"
-    require((answer.status, answer.code) == (401, wanted), f"With {kind} it was answered {answer}")
-    require(answer.header("www-authenticate"), f"With {kind} the answer does not say how to authenticate")
+    require((response.status, response.code) == (401, wanted), f"With {kind} it was answered {response}")
+    require(response.header("www-authenticate"), f"With {kind} the answer does not say how to authenticate")

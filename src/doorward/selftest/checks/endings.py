@@ -123,59 +123,59 @@ def checks() -> Iterator[Check]:
     yield Check("Guessing a user's password slows down, and no other tenant's user", ("BF5", "TI3"), _guessing)
 
 
-def _check_revocation(end: Revocation, stand: Fixture, *, spared: bool) -> None:
-    attacker = stand.attacker
+def _check_revocation(end: Revocation, fixture: Fixture, *, spared: bool) -> None:
+    attacker = fixture.attacker
     if end is _ALL_OF_THE_TENANT:
-        stand.protect_others()
+        fixture.protect_others()
     mark = Target.of(attacker)
     try:
         for token in (mark.token, mark.other):
             # At every door, so that whoever remembers answers has one to remember.
-            _require_active(stand, token, "Before")
+            _require_active(fixture, token, "Before")
         end(attacker, mark)
-        _require_revoked(stand, mark.token)
+        _require_revoked(fixture, mark.token)
         if not spared:
-            _require_revoked(stand, mark.other)
+            _require_revoked(fixture, mark.other)
             return
-        _require_active(stand, mark.other, "Afterwards, of the other device's token,")
+        _require_active(fixture, mark.other, "Afterwards, of the other device's token,")
     finally:
         attacker.clean_up()
 
 
-def _require_active(stand: Fixture, token: str, when: str) -> None:
+def _require_active(fixture: Fixture, token: str, when: str) -> None:
     """Demand that every door that knows users' tokens says yes."""
-    attacker = stand.attacker
+    attacker = fixture.attacker
     tenant = attacker.tenant
     for _ in range(_CONNECTIONS):
-        answer = tenant.request("POST", "/auth/verify", {"token": token}, fresh=True)
-        require(answer.status < _YES, f"{when} POST /auth/verify was answered {answer}")
+        response = tenant.request("POST", "/auth/verify", {"token": token}, fresh=True)
+        require(response.status < _YES, f"{when} POST /auth/verify was answered {response}")
     [found] = tenant.require("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
     require(found.get("active") is True, f"{when} POST /auth/verify/batch did not call it active")
     require(tenant.introspect(token), f"{when} POST /oauth/introspect did not call it active")
-    answer = stand.client.request("GET", "/forward-auth", headers=_at_gateway(attacker, token))
-    require(answer.status < _YES, f"{when} GET /forward-auth was answered {answer}")
+    response = fixture.client.request("GET", "/forward-auth", headers=_at_gateway(attacker, token))
+    require(response.status < _YES, f"{when} GET /forward-auth was answered {response}")
 
 
 def _at_gateway(attacker: Attacker, token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}", "X-Doorward-Key": attacker.key}
 
 
-def _require_revoked(stand: Fixture, token: str) -> None:
+def _require_revoked(fixture: Fixture, token: str) -> None:
     """Demand that a token is dead at every door that knows users' tokens, and on connections of their own."""
-    attacker = stand.attacker
+    attacker = fixture.attacker
     tenant = attacker.tenant
     for _ in range(_CONNECTIONS):
-        answer = tenant.request("POST", "/auth/verify", {"token": token}, fresh=True)
-        require(answer.code == "invalid_token", f"Afterwards POST /auth/verify was answered {answer}")
+        response = tenant.request("POST", "/auth/verify", {"token": token}, fresh=True)
+        require(response.code == "invalid_token", f"Afterwards POST /auth/verify was answered {response}")
     [found] = tenant.require("POST", "/auth/verify/batch", {"tokens": [token]})["results"]
     require(found == {"active": False}, "Afterwards POST /auth/verify/batch called it active")
     require(not tenant.introspect(token), "Afterwards POST /oauth/introspect called it active")
-    answer = stand.client.request("GET", "/forward-auth", headers=_at_gateway(attacker, token))
-    require(answer.code == "not_authenticated", f"Afterwards GET /forward-auth was answered {answer}")
+    response = fixture.client.request("GET", "/forward-auth", headers=_at_gateway(attacker, token))
+    require(response.code == "not_authenticated", f"Afterwards GET /forward-auth was answered {response}")
 
 
-def _replayed(stand: Fixture) -> None:
-    attacker = stand.attacker
+def _replayed(fixture: Fixture) -> None:
+    attacker = fixture.attacker
     tenant, login, password = attacker.tenant, f"eve-{uuid4().hex}", f"eves-{uuid4().hex}"
     try:
         tenant.create(login, password)
@@ -183,84 +183,84 @@ def _replayed(stand: Fixture) -> None:
         for _ in range(2):
             body = {"refreshToken": pairs[-1]["refreshToken"]}
             pairs.append(tenant.require("POST", "/auth/refresh", body))
-        _require_active(stand, pairs[-1]["accessToken"], "Before")
+        _require_active(fixture, pairs[-1]["accessToken"], "Before")
         require(len({pair["refreshToken"] for pair in pairs}) == len(pairs), "A refresh token was handed out twice")
         for generation in (0, -1):
             body = {"refreshToken": pairs[generation]["refreshToken"]}
-            answer = tenant.request("POST", "/auth/refresh", body, fresh=True)
-            require(answer.code == "invalid_refresh_token", f"A refresh token used again was answered {answer}")
-        _require_revoked(stand, pairs[-1]["accessToken"])
+            response = tenant.request("POST", "/auth/refresh", body, fresh=True)
+            require(response.code == "invalid_refresh_token", f"A refresh token used again was answered {response}")
+        _require_revoked(fixture, pairs[-1]["accessToken"])
     finally:
         attacker.clean_up()
 
 
-def _revoked_key(stand: Fixture) -> None:
-    tenant = stand.attacker.tenant
+def _revoked_key(fixture: Fixture) -> None:
+    tenant = fixture.attacker.tenant
     key = tenant.key("short-lived", *Permission)
     bearer = {"Authorization": f"Bearer {key['key']}"}
-    answer = stand.client.request("GET", "/user", headers=bearer)
-    require(answer.status < _YES, f"Before, GET /user was answered {answer}")
+    response = fixture.client.request("GET", "/user", headers=bearer)
+    require(response.status < _YES, f"Before, GET /user was answered {response}")
     tenant.require("DELETE", f"/tenant/key/{key['id']}")
     for _ in range(_CONNECTIONS):
-        answer = stand.client.request("GET", "/user", headers=bearer, charged=True, fresh=True)
-        require(answer.code == "not_authorized", f"Afterwards GET /user was answered {answer}")
+        response = fixture.client.request("GET", "/user", headers=bearer, charged=True, fresh=True)
+        require(response.code == "not_authorized", f"Afterwards GET /user was answered {response}")
 
 
-def _tenant_logout(stand: Fixture) -> None:
-    tenant = stand.attacker.tenant
+def _tenant_logout(fixture: Fixture) -> None:
+    tenant = fixture.attacker.tenant
     token = tenant.log_in()
-    _tenant_alive(stand, token)
-    answer = stand.client.request("POST", "/tenant/logout", {"token": token})
-    require(answer.status < _YES, f"POST /tenant/logout was answered {answer}")
-    _tenant_dead(stand, token)
-    again = stand.client.request("POST", "/tenant/logout", {"token": token}, charged=True)
+    _tenant_alive(fixture, token)
+    response = fixture.client.request("POST", "/tenant/logout", {"token": token})
+    require(response.status < _YES, f"POST /tenant/logout was answered {response}")
+    _tenant_dead(fixture, token)
+    again = fixture.client.request("POST", "/tenant/logout", {"token": token}, charged=True)
     require(again.code == "invalid_token", f"A second logout was answered {again}")
 
 
-def _tenant_alive(stand: Fixture, token: str) -> None:
-    answer = stand.client.request("POST", "/tenant/verify", {"token": token})
-    require(answer.status < _YES, f"Before, POST /tenant/verify was answered {answer}")
-    answer = stand.client.request("GET", "/user", headers={"Authorization": f"Bearer {token}"})
-    require(answer.status < _YES, f"Before, GET /user was answered {answer}")
+def _tenant_alive(fixture: Fixture, token: str) -> None:
+    response = fixture.client.request("POST", "/tenant/verify", {"token": token})
+    require(response.status < _YES, f"Before, POST /tenant/verify was answered {response}")
+    response = fixture.client.request("GET", "/user", headers={"Authorization": f"Bearer {token}"})
+    require(response.status < _YES, f"Before, GET /user was answered {response}")
 
 
-def _tenant_dead(stand: Fixture, token: str) -> None:
+def _tenant_dead(fixture: Fixture, token: str) -> None:
     for _ in range(_CONNECTIONS):
-        answer = stand.client.request("POST", "/tenant/verify", {"token": token}, charged=True, fresh=True)
-        require(answer.code == "invalid_token", f"Afterwards POST /tenant/verify was answered {answer}")
+        response = fixture.client.request("POST", "/tenant/verify", {"token": token}, charged=True, fresh=True)
+        require(response.code == "invalid_token", f"Afterwards POST /tenant/verify was answered {response}")
     bearer = {"Authorization": f"Bearer {token}"}
-    answer = stand.client.request("GET", "/user", headers=bearer, charged=True)
-    require(answer.code == "not_authorized", f"Afterwards GET /user was answered {answer}")
+    response = fixture.client.request("GET", "/user", headers=bearer, charged=True)
+    require(response.code == "not_authorized", f"Afterwards GET /user was answered {response}")
 
 
-def _tenant_password(stand: Fixture) -> None:
-    tenant = stand.attacker.tenant
+def _tenant_password(fixture: Fixture) -> None:
+    tenant = fixture.attacker.tenant
     token, old, new = tenant.log_in(), tenant.password, f"Battery-Staple-7-{uuid4().hex}"
-    _tenant_alive(stand, token)
+    _tenant_alive(fixture, token)
     # Known before it is asked for: whoever tidies up has to be let in, whatever becomes of the answer.
     tenant.passwords.append(new)
     tenant.require("POST", "/tenant/password", {"current": old, "password": new})
     tenant.password = new
-    _tenant_dead(stand, token)
-    answer = tenant.request("GET", "/tenant")
-    require(answer.status < _YES, f"The session that changed it was answered {answer}")
+    _tenant_dead(fixture, token)
+    response = tenant.request("GET", "/tenant")
+    require(response.status < _YES, f"The session that changed it was answered {response}")
     credentials = {"email": tenant.email, "password": old}
-    answer = stand.client.request("POST", "/tenant/login", credentials, charged=True)
-    require(answer.code == "incorrect_credentials", f"A login with the old password was answered {answer}")
+    response = fixture.client.request("POST", "/tenant/login", credentials, charged=True)
+    require(response.code == "incorrect_credentials", f"A login with the old password was answered {response}")
 
 
-def _guessing(stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _guessing(fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     password = f"mallorys-{uuid4().hex}"
     guess = {"login": victim.login, "password": "wrong", "deviceId": "laptop"}
     try:
         attacker.tenant.create(victim.login, password)
         codes = [attacker.tenant.request("POST", "/auth", guess, patient=False).code for _ in range(6)]
         require("too_many_attempts" in codes, "Six wrong passwords in a row were not slowed down")
-        answer = attacker.tenant.request("POST", "/auth", {**guess, "password": password}, patient=False)
-        require(answer.code == "too_many_attempts", f"The right password then was answered {answer}")
-        answer = victim.tenant.request("POST", "/auth", guess, patient=False)
-        require(answer.status in {401, 403}, f"A guess at the other tenant's user was answered {answer}")
+        response = attacker.tenant.request("POST", "/auth", {**guess, "password": password}, patient=False)
+        require(response.code == "too_many_attempts", f"The right password then was answered {response}")
+        response = victim.tenant.request("POST", "/auth", guess, patient=False)
+        require(response.status in {401, 403}, f"A guess at the other tenant's user was answered {response}")
     finally:
         attacker.clean_up()
         victim.find_damage()

@@ -32,7 +32,7 @@ _OURS = {"content-type", "www-authenticate", "allow", "location", "set-cookie"}
 
 
 def attack(
-    stand: Fixture, endpoint: Endpoint, names: Mapping[str, str], credential: str | None, *, charged: bool = False
+    fixture: Fixture, endpoint: Endpoint, names: Mapping[str, str], credential: str | None, *, charged: bool = False
 ) -> Response:
     """Send the request of an endpoint for the objects that `names` names.
 
@@ -41,7 +41,7 @@ def attack(
     try:
         path, body, query = fill_request(endpoint, names)
         if not is_safe_for_others(endpoint):
-            stand.protect_others()
+            fixture.protect_others()
     except CannotFillRequest as reason:
         raise Failed(str(reason)) from None
     # What asks for a gateway has the user's token where others have the tenant's.
@@ -51,7 +51,7 @@ def attack(
     if body is not None:
         headers["Content-Type"] = media(endpoint)
         content = encode(endpoint, body)
-    return stand.client.request(endpoint.method, path, content, headers, query, charged=charged)
+    return fixture.client.request(endpoint.method, path, content, headers, query, charged=charged)
 
 
 def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
@@ -70,8 +70,8 @@ def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
             yield Check(f"{name}: an API key without the permission is refused", ("TI1",), run, harmless)
 
 
-def _another(endpoint: Endpoint, stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _another(endpoint: Endpoint, fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     proven = endpoint.auth is Auth.TENANT
     wanted, unwanted = victim.names(), unowned_names()
     for kind, credential in (("its token", attacker.tenant.token), ("an API key", attacker.key)):
@@ -79,29 +79,29 @@ def _another(endpoint: Endpoint, stand: Fixture) -> None:
         for names in (wanted, unwanted):
             attacker.tenant.made.add(names["login"])
             charged = endpoint.auth in {Auth.NONE, Auth.TOKEN}
-            answer = attack(stand, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
-            require(answer.status < _FAULT, f"With {kind} it was answered {answer}")
-            spoken = f"{answer.text}\n{answer.headers}"
+            response = attack(fixture, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
+            require(response.status < _FAULT, f"With {kind} it was answered {response}")
+            spoken = f"{response.text}\n{response.headers}"
             for what, secret in victim.secrets().items():
                 require(
                     mentions(endpoint, names, secret) or secret not in spoken,
-                    f"With {kind} it was answered {answer.status} with the other tenant's {what}",
+                    f"With {kind} it was answered {response.status} with the other tenant's {what}",
                 )
-            told.append(_comparable(answer, names, attacker.names()))
+            told.append(_comparable(response, names, attacker.names()))
             attacker.clean_up()
         if fill_request(endpoint, wanted) != fill_request(endpoint, unwanted):
             _require_equal(kind, told[0], told[1])
         if not proven:
             break
-    require_unharmed(stand)
+    require_unharmed(fixture)
 
 
 def _comparable(
-    answer: Response, names: Mapping[str, str], own: Mapping[str, str]
+    response: Response, names: Mapping[str, str], own: Mapping[str, str]
 ) -> tuple[str, list[tuple[str, str]], str]:
     # Proxies add what differs with each answer; what the service says is among these.
-    headers = sorted(pair for pair in answer.headers if pair[0] in _OURS or pair[0].startswith("x-auth-"))
-    return str(answer), headers, masked(answer.text, names, own)
+    headers = sorted(pair for pair in response.headers if pair[0] in _OURS or pair[0].startswith("x-auth-"))
+    return str(response), headers, masked(response.text, names, own)
 
 
 def _require_equal(
@@ -116,28 +116,28 @@ def _require_equal(
     )
 
 
-def require_unharmed(stand: Fixture) -> None:
+def require_unharmed(fixture: Fixture) -> None:
     """Demand that the other tenant is as it was, as far as it can see."""
-    damage = stand.victim.find_damage()
+    damage = fixture.victim.find_damage()
     require(not damage, f"The other tenant was changed: {damage}")
 
 
-def _limited_key(endpoint: Endpoint, stand: Fixture) -> None:
-    attacker = stand.attacker
+def _limited_key(endpoint: Endpoint, fixture: Fixture) -> None:
+    attacker = fixture.attacker
     key = attacker.key
     if endpoint.permission is not None:
         other = Permission.VERIFY if endpoint.permission != Permission.VERIFY else Permission.USERS_READ
         key = attacker.limited_key[other]
-    answer = attack(stand, endpoint, unowned_names(), f"Bearer {key}")
+    response = attack(fixture, endpoint, unowned_names(), f"Bearer {key}")
     wanted = "unauthorized_client" if endpoint.is_form else "permission_denied"
-    require(answer.code == wanted, f"It was answered {answer}")
+    require(response.code == wanted, f"It was answered {response}")
 
 
-def _known_routes(stand: Fixture) -> None:
-    answer = stand.client.request("GET", "/openapi.json")
-    paths = answer.json.get("paths") if isinstance(answer.json, dict) else None
+def _known_routes(fixture: Fixture) -> None:
+    response = fixture.client.request("GET", "/openapi.json")
+    paths = response.json.get("paths") if isinstance(response.json, dict) else None
     if not isinstance(paths, dict):
-        raise NotRun(f"The installation does not describe itself (DOCS): GET /openapi.json was answered {answer}.")
+        raise NotRun(f"The installation does not describe itself (DOCS): GET /openapi.json was answered {response}.")
     served = {f"{method.upper()} {path}" for path, what in paths.items() for method in _METHODS & what.keys()}
     known = {named(endpoint) for endpoint in ENDPOINTS}
     require(
@@ -147,11 +147,11 @@ def _known_routes(stand: Fixture) -> None:
     )
 
 
-def _registration(stand: Fixture) -> None:
-    answer = stand.client.request(
-        "POST", "/tenant", {"email": stand.victim.tenant.email, "password": "Mallorys-Own-1"}, charged=True
+def _registration(fixture: Fixture) -> None:
+    response = fixture.client.request(
+        "POST", "/tenant", {"email": fixture.victim.tenant.email, "password": "Mallorys-Own-1"}, charged=True
     )
-    if answer.code == "forbidden":
+    if response.code == "forbidden":
         raise NotRun("This address may not register tenants, so nothing is told to it.")
-    require(answer.code == "tenant_exists", f"It was answered {answer}")
-    require_unharmed(stand)
+    require(response.code == "tenant_exists", f"It was answered {response}")
+    require_unharmed(fixture)

@@ -50,9 +50,9 @@ class _Times(NamedTuple):
         return f"verify {self.verify * 1e3:.1f} ms, login {self.login * 1e3:.1f} ms"
 
 
-def _time(stand: Fixture) -> _Times:
+def _time(fixture: Fixture) -> _Times:
     """Time the victim's requests; Failed where one of them is refused."""
-    victim = stand.victim
+    victim = fixture.victim
     password = f"timed-{uuid4().hex}"
     login = f"timed-{uuid4().hex}"
     victim.tenant.create(login, password)
@@ -68,9 +68,9 @@ def _time(stand: Fixture) -> _Times:
             for number in range(many):
                 due = began + number * _EVERY[name]
                 time.sleep(max(0.0, due - time.perf_counter()))
-                answer = victim.tenant.request("POST", path, body, patient=False)
+                response = victim.tenant.request("POST", path, body, patient=False)
                 seconds.append(time.perf_counter() - due)
-                require(answer.status in _SUCCESS, f"POST {path} of another tenant was answered {answer}")
+                require(response.status in _SUCCESS, f"POST {path} of another tenant was answered {response}")
             found[name] = sorted(seconds)[int(_SHARE * many)]
     finally:
         victim.tenant.request("DELETE", f"/user/{login}")
@@ -79,10 +79,10 @@ def _time(stand: Fixture) -> _Times:
 
 
 @contextlib.contextmanager
-def _under(attack: Attack, stand: Fixture) -> Iterator[None]:
+def _under(attack: Attack, fixture: Fixture) -> Iterator[None]:
     """Run an attack; its threads have ended afterwards."""
     over = threading.Event()
-    threads = attack(stand, over)
+    threads = attack(fixture, over)
     for thread in threads:
         thread.start()
     try:
@@ -91,7 +91,7 @@ def _under(attack: Attack, stand: Fixture) -> Iterator[None]:
     finally:
         over.set()
         for thread in threads:
-            thread.join(stand.client.timeout)
+            thread.join(fixture.client.timeout)
 
 
 def _again_and_again(over: threading.Event, pause: float, act: Callable[[], object]) -> threading.Thread:
@@ -107,13 +107,13 @@ def _again_and_again(over: threading.Event, pause: float, act: Callable[[], obje
     return threading.Thread(target=run, daemon=True)
 
 
-def _own_client(stand: Fixture) -> Client:
+def _own_client(fixture: Fixture) -> Client:
     """Return a client for one thread of an attack; its answers are noted nowhere."""
-    return Client(stand.client.address, timeout=stand.client.timeout, rate=stand.client.rate, max_wait=0)
+    return Client(fixture.client.address, timeout=fixture.client.timeout, rate=fixture.client.rate, max_wait=0)
 
 
-def _log_in_with_dear_hashes(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
-    tenant = stand.attacker.tenant
+def _log_in_with_dear_hashes(fixture: Fixture, over: threading.Event) -> list[threading.Thread]:
+    tenant = fixture.attacker.tenant
     logins = [f"dear-{number}-{uuid4().hex}" for number in range(_DEAR_USERS)]
     tenant.made.update(logins)
     users = [
@@ -127,13 +127,13 @@ def _log_in_with_dear_hashes(stand: Fixture, over: threading.Event) -> list[thre
         body = {"login": next(left, logins[0]), "password": "wrong", "deviceId": "laptop"}
         client.request("POST", "/auth", body, tenant.bearer, patient=False)
 
-    return [_again_and_again(over, 0.01, partial(log_in, _own_client(stand))) for _ in range(3)]
+    return [_again_and_again(over, 0.01, partial(log_in, _own_client(fixture))) for _ in range(3)]
 
 
-def _send_refused_bodies(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
-    key = {"Authorization": f"Bearer {stand.attacker.limited_key['verify']}", "Content-Type": "application/json"}
+def _send_refused_bodies(fixture: Fixture, over: threading.Event) -> list[threading.Thread]:
+    key = {"Authorization": f"Bearer {fixture.attacker.limited_key['verify']}", "Content-Type": "application/json"}
     body = b'{"tokens":[' + b",".join([b"{}"] * ((_MEGABYTE - 64) // 3)) + b"]}"
-    client = _own_client(stand)
+    client = _own_client(fixture)
     return [
         _again_and_again(
             over, 0.25, lambda: client.request("POST", "/auth/verify/batch", body, key, fresh=True, patient=False)
@@ -141,8 +141,8 @@ def _send_refused_bodies(stand: Fixture, over: threading.Event) -> list[threadin
     ]
 
 
-def _hold_unfinished_bodies(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
-    client = _own_client(stand)
+def _hold_unfinished_bodies(fixture: Fixture, over: threading.Event) -> list[threading.Thread]:
+    client = _own_client(fixture)
     half = b'{"tokens":[' + b" " * (_MEGABYTE // 2)
 
     def hold() -> None:
@@ -160,20 +160,20 @@ def _hold_unfinished_bodies(stand: Fixture, over: threading.Event) -> list[threa
     return [_again_and_again(over, 0.25, hold) for _ in range(_HELD)]
 
 
-def _hold_silent_handshakes(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
-    place = stand.client.address
+def _hold_silent_handshakes(fixture: Fixture, over: threading.Event) -> list[threading.Thread]:
+    place = fixture.client.address
     if place.tls is None:
         raise NotRun("There is no TLS here.")
 
     def hold() -> None:
-        with socket.create_connection((place.host, place.port), stand.client.timeout):
-            over.wait(stand.client.timeout)
+        with socket.create_connection((place.host, place.port), fixture.client.timeout):
+            over.wait(fixture.client.timeout)
 
     return [_again_and_again(over, 0.25, hold) for _ in range(_HELD)]
 
 
-def _log_in_as_made_up_tenants(stand: Fixture, over: threading.Event) -> list[threading.Thread]:
-    client = _own_client(stand)
+def _log_in_as_made_up_tenants(fixture: Fixture, over: threading.Event) -> list[threading.Thread]:
+    client = _own_client(fixture)
 
     def log_in() -> None:
         body = {"email": f"{uuid4().hex}@selftest.invalid", "password": f"Wrong-{uuid4().hex}"}
@@ -197,15 +197,15 @@ def checks() -> Iterator[Check]:
         yield Check(f"Requests go on beside a neighbour that {words}", ("TI8",), partial(_compare, attack), load=True)
 
 
-def _compare(attack: Attack, stand: Fixture) -> str:
+def _compare(attack: Attack, fixture: Fixture) -> str:
     """Time the victim alone and under attack; return both as a sentence. Failed where the difference is gross."""
-    alone = _time(stand)
-    under: AbstractContextManager[None] = _under(attack, stand)
+    alone = _time(fixture)
+    under: AbstractContextManager[None] = _under(attack, fixture)
     try:
         with under:
-            beside = _time(stand)
+            beside = _time(fixture)
     finally:
-        stand.attacker.clean_up()
+        fixture.attacker.clean_up()
     figures = f"Alone {alone}; beside the attack {beside}."
     for name in _Times._fields:
         before, now = getattr(alone, name), getattr(beside, name)

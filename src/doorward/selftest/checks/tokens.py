@@ -42,81 +42,83 @@ def _spellings(token: str) -> Iterable[tuple[str, str]]:
     yield "with a line feed after it", f"{token}\n"
 
 
-def _users(bend: Bend, stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _users(bend: Bend, fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     tenant = attacker.tenant
     bent = dict(bend(attacker.token, victim.token))
     for how, token in bent.items():
-        answer = tenant.request("POST", "/auth/verify", {"token": token})
-        require(answer.code == "invalid_token", f"POST /auth/verify of a token {how} was answered {answer}")
+        response = tenant.request("POST", "/auth/verify", {"token": token})
+        require(response.code == "invalid_token", f"POST /auth/verify of a token {how} was answered {response}")
         at_gateway = {"Authorization": f"Bearer {token}".strip(), "X-Doorward-Key": attacker.key}
         if token == token.strip():
-            answer = stand.client.request("GET", "/forward-auth", headers=at_gateway)
-            require(answer.code == "not_authenticated", f"GET /forward-auth with a token {how} was answered {answer}")
+            response = fixture.client.request("GET", "/forward-auth", headers=at_gateway)
+            require(
+                response.code == "not_authenticated", f"GET /forward-auth with a token {how} was answered {response}"
+            )
     results = tenant.require("POST", "/auth/verify/batch", {"tokens": list(bent.values())})["results"]
     for how, found in zip(bent, results, strict=True):
         require(found == {"active": False}, f"POST /auth/verify/batch called a token {how} active")
-    answer = tenant.request("POST", "/auth/verify", {"token": attacker.token})
-    require(answer.status < 300, f"The token as it was given was answered {answer}")  # noqa: PLR2004 - every yes
+    response = tenant.request("POST", "/auth/verify", {"token": attacker.token})
+    require(response.status < 300, f"The token as it was given was answered {response}")  # noqa: PLR2004 - every yes
 
 
-def _tenants(bend: Bend, stand: Fixture) -> None:
-    attacker, victim = stand.attacker, stand.victim
+def _tenants(bend: Bend, fixture: Fixture) -> None:
+    attacker, victim = fixture.attacker, fixture.victim
     for how, token in bend(attacker.tenant.token, victim.tenant.token):
-        answer = stand.client.request("POST", "/tenant/verify", {"token": token}, charged=True)
-        require(answer.code == "invalid_token", f"POST /tenant/verify of a token {how} was answered {answer}")
-    answer = stand.client.request("POST", "/tenant/verify", {"token": attacker.tenant.token})
-    require(answer.status < 300, f"The token as it was given was answered {answer}")  # noqa: PLR2004 - every yes
+        response = fixture.client.request("POST", "/tenant/verify", {"token": token}, charged=True)
+        require(response.code == "invalid_token", f"POST /tenant/verify of a token {how} was answered {response}")
+    response = fixture.client.request("POST", "/tenant/verify", {"token": attacker.tenant.token})
+    require(response.status < 300, f"The token as it was given was answered {response}")  # noqa: PLR2004 - every yes
 
 
-def _kinds(stand: Fixture) -> None:
-    attacker = stand.attacker
+def _kinds(fixture: Fixture) -> None:
+    attacker = fixture.attacker
     tenant = attacker.tenant
     for kind, token in (
         ("a tenant's token", tenant.token),
         ("a refresh token", attacker.refresh_token),
         ("an API key", attacker.key),
     ):
-        answer = tenant.request("POST", "/auth/verify", {"token": token})
-        require(answer.code == "invalid_token", f"POST /auth/verify of {kind} was answered {answer}")
+        response = tenant.request("POST", "/auth/verify", {"token": token})
+        require(response.code == "invalid_token", f"POST /auth/verify of {kind} was answered {response}")
     for kind, token in (
         ("a user's token", attacker.token),
         ("a refresh token", attacker.refresh_token),
         ("an API key", attacker.key),
     ):
-        answer = stand.client.request("POST", "/tenant/verify", {"token": token}, charged=True)
-        require(answer.code == "invalid_token", f"POST /tenant/verify of {kind} was answered {answer}")
-    answer = tenant.request("POST", "/auth/refresh", {"refreshToken": attacker.token})
-    require(answer.code == "invalid_refresh_token", f"POST /auth/refresh of an access token was answered {answer}")
+        response = fixture.client.request("POST", "/tenant/verify", {"token": token}, charged=True)
+        require(response.code == "invalid_token", f"POST /tenant/verify of {kind} was answered {response}")
+    response = tenant.request("POST", "/auth/refresh", {"refreshToken": attacker.token})
+    require(response.code == "invalid_refresh_token", f"POST /auth/refresh of an access token was answered {response}")
 
 
-def _times(stand: Fixture) -> None:
-    attacker = stand.attacker
+def _times(fixture: Fixture) -> None:
+    attacker = fixture.attacker
     given = attacker.tenant.session(attacker.LOGIN, attacker.password, "watch")
-    answer = attacker.tenant.request("POST", "/auth/verify", {"token": given["accessToken"]})
-    said = answer.json.get("decoded", {})
+    response = attacker.tenant.request("POST", "/auth/verify", {"token": given["accessToken"]})
+    said = response.json.get("decoded", {})
     require(said == forgeries.claims(given["accessToken"]), "What was decoded is not what the token says")
     iat, exp = said.get("iat"), said.get("exp")
     if not isinstance(iat, int) or not isinstance(exp, int):
         raise Failed("The times of a token are not whole seconds")
     require(exp - iat == given["expiresIn"] > 0, "The token does not live as long as the login said")
     try:
-        now = parsedate_to_datetime(str(answer.header("date"))).timestamp()
+        now = parsedate_to_datetime(str(response.header("date"))).timestamp()
     except ValueError:
         raise Failed("The answer has no date") from None
     require(abs(now - iat) < _SECONDS_APART, "The token was not given at the time that it says")
 
 
-def _long(stand: Fixture) -> None:
-    tenant = stand.attacker.tenant
-    header, payload, signature = stand.attacker.token.split(".")
+def _long(fixture: Fixture) -> None:
+    tenant = fixture.attacker.tenant
+    header, payload, signature = fixture.attacker.token.split(".")
     token = f"{header}.{payload}{'A' * _LONGEST}.{signature}"
-    answer = tenant.request("POST", "/auth/verify", {"token": token})
-    require(answer.code == "invalid_token", f"POST /auth/verify was answered {answer}")
+    response = tenant.request("POST", "/auth/verify", {"token": token})
+    require(response.code == "invalid_token", f"POST /auth/verify was answered {response}")
 
 
-def _in_url(stand: Fixture) -> None:
-    attacker = stand.attacker
+def _in_url(fixture: Fixture) -> None:
+    attacker = fixture.attacker
     for name in ("token", "access_token"):
-        answer = attacker.tenant.request("GET", "/user", query={name: attacker.token})
-        require(answer.code == "token_in_url", f"With ?{name}= it was answered {answer}")
+        response = attacker.tenant.request("GET", "/user", query={name: attacker.token})
+        require(response.code == "token_in_url", f"With ?{name}= it was answered {response}")

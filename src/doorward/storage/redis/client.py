@@ -126,13 +126,13 @@ class Redis:
 
         async def run(place: Place, numbers: Sequence[int]) -> None:
             batch: list[tuple[Word, ...]] = []
-            ends: list[int] = []
+            revokes: list[int] = []
             for n in numbers:
                 _, words, asking = open_[n]
                 batch += [("ASKING",), words] if asking else [words]
-                ends.append(len(batch) - 1)
+                revokes.append(len(batch) - 1)
             said = await self._node(place).run(batch, deadline, ending=ending)
-            for n, end in zip(numbers, ends, strict=True):
+            for n, end in zip(numbers, revokes, strict=True):
                 replies[n] = said[end]
 
         if len(batches) == 1:
