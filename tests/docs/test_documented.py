@@ -106,7 +106,7 @@ def test_the_overview_says_what_an_endpoint_needs(endpoint: Any) -> None:
     )[0]
     if endpoint.permission is not None:
         assert line.startswith(f"`{endpoint.permission}` |")
-    elif endpoint.proof is Auth.TENANT:
+    elif endpoint.auth is Auth.TENANT:
         assert line.startswith("tenant |")
 
 

@@ -210,3 +210,17 @@ def log_in(tenant: Tenant) -> str:
     answer = tenant.http.post("/tenant/login", json={"email": tenant.email, "password": tenant.password})
     token: str = answer.json()["token"]
     return token
+
+
+def planet(path: str = "/planet", *, method: str = "GET", **more: Any) -> Endpoint:
+    """Return an endpoint that Doorward does not have."""
+    return Endpoint(
+        method,
+        path,
+        operation_id="planet",
+        summary="Look at a planet",
+        tag="Planets",
+        handler=ENDPOINTS[0].handler,
+        auth=Auth.TENANT,
+        **more,
+    )

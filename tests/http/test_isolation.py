@@ -17,6 +17,7 @@ from contract import (
     fresh,
     logins,
     named,
+    planet,
 )
 from isolation import Attacker, World, masked, strike
 
@@ -118,23 +119,10 @@ def test_TI1_where_no_credential_is_asked_for_none_makes_a_difference(
 @pytest.mark.parametrize(
     ("endpoint", "complaint"),
     [
-        (Endpoint("GET", "/planet/{planet}", ENDPOINTS[0].handler, Auth.TENANT, "Planets"), "path segment 'planet'"),
-        (
-            Endpoint("GET", "/planet", ENDPOINTS[0].handler, Auth.TENANT, "Planets", query=("ring",)),
-            "query parameter 'ring'",
-        ),
-        (
-            Endpoint(
-                "POST",
-                "/planet",
-                ENDPOINTS[0].handler,
-                Auth.TENANT,
-                "Planets",
-                request_body=msgspec.defstruct("Planet", [("moon", str)]),
-            ),
-            "field 'moon'",
-        ),
-        (Endpoint("POST", "/planet", ENDPOINTS[0].handler, Auth.TENANT, "Planets"), "does not say what it takes"),
+        (planet("/planet/{planet}"), "path segment 'planet'"),
+        (planet(query=("ring",)), "query parameter 'ring'"),
+        (planet(method="POST", request_body=msgspec.defstruct("Planet", [("moon", str)])), "field 'moon'"),
+        (planet(method="POST"), "does not say what it takes"),
     ],
 )
 def test_TI1_an_endpoint_that_cannot_be_attacked_fails_and_says_what_to_add(endpoint: Endpoint, complaint: str) -> None:

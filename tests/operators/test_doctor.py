@@ -242,7 +242,7 @@ def test_a_database_that_the_user_cannot_write_is_a_failure(open_folder: Path) -
         user = pwd.getpwuid(os.geteuid()).pw_name
     assert found is not None
     assert found.state == "fail"
-    assert found.advice == f"If it serves as {user}: chown {user} {database}."
+    assert found.todo == f"If it serves as {user}: chown {user} {database}."
 
 
 FREE = {"plenty": (5 << 30, "ok"), "little": (500 << 20, "warn"), "hardly any": (10 << 20, "fail")}
@@ -289,7 +289,7 @@ def test_a_store_is_judged_by_how_it_answers(tmp_path: Path, name: str) -> None:
     assert ("fail" if any(one.state == "fail" for one in found) else "") == ("fail" if state == "fail" else "")
     [last] = [one for one in found if one.name == about_what][-1:]
     assert last.state == state
-    assert bool(last.advice) == (state != "ok")
+    assert bool(last.todo) == (state != "ok")
 
 
 def test_a_redis_that_evicts_sessions_is_found(tmp_path: Path) -> None:

@@ -341,7 +341,17 @@ def test_TI1_every_route_is_attacked_and_one_that_cannot_be_is_a_failed_check(se
         if endpoint.auth is Auth.TENANT:
             assert any("refused without a live credential" in name for name in kinds)
             assert any("API key without the permission" in name for name in kinds)
-    planets = (Endpoint("GET", "/planet/{planet}", ENDPOINTS[0].handler, Auth.TENANT, "Planets"),)
+    planets = (
+        Endpoint(
+            "GET",
+            "/planet/{planet}",
+            operation_id="getPlanet",
+            summary="Get a planet",
+            tag="Planets",
+            handler=ENDPOINTS[0].handler,
+            auth=Auth.TENANT,
+        ),
+    )
     catalogue = [
         check
         for check in (*matrix.checks(planets), *doors.checks(planets), *answers.checks(planets))

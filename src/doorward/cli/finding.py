@@ -8,5 +8,5 @@ class Finding(NamedTuple):
 
     name: str
     state: str
-    message: str
-    advice: str = ""
+    said: str
+    todo: str = ""

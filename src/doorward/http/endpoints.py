@@ -1,7 +1,7 @@
 """What an endpoint is, and how a request becomes its answer: one way for the router and for the express lane."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -28,6 +28,7 @@ from doorward.http.validation import known_names
 from doorward.http.wire import Request, Response
 
 LARGE_BODY = 1 << 20
+_USER_BY_LOGIN = "/user/{login}"
 USER_BY_ID = "/users/{userId}"
 
 Handler = Callable[[Services, Request], Awaitable[Response]]
@@ -75,61 +76,76 @@ COMMON_ERRORS: tuple[type[Refusal], ...] = (
 """What every request may be refused with, whatever it asks for: by the protocol, the guard, or an absent store."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One method of one path.
+    """One method of one path, with everything that the router, the OpenAPI document and the self-test need of it.
 
-    `takes` and `gives` are the structs of body and answer, `refuses` what it may say no with beyond what every request
-    may be refused with, `example` a body to take. `query` names the query parameters, `alternatives` those of them that
-    exclude one another. `form` says that the body is a form instead of JSON, and that
-    refusals look as RFC 6749 has it. `media` is the type of the answer, "" where it has no body, `status` its status,
-    `tells` the headers that are its own; `also` has an answer for each other status that is no refusal. `permission` is
-    what an API key needs to be let in; None: no key is. `largest` is the most bytes that a body may have. `hashes`: it
-    computes password hashes; it may be refused with Overloaded, and has a longer deadline, since it may have to wait
-    for a thread. `everywhere`: answers every method, and every path below its own. `any_host`: `ALLOWED_HOSTS` does not
-    apply, since load balancers and orchestrators check by address. `lane`: ordinary requests are answered before the
-    router, as QUESTION, which is asked with every request of an application, or as LOGIN, which comes in floods, most
-    of it to be refused.
+    Attributes:
+        method: The HTTP method.
+        path: The path template; parameters in braces.
+        operation_id: The published name of the operation. Chosen, never derived from a Python name.
+        operation_id_by_user_id: The published name of the same operation on `/users/{userId}`; "" where there is none.
+        summary: One line for readers of the API, without a period.
+        description: What the summary does not say; "" for nothing.
+        tag: The group in the OpenAPI document.
+        handler: Reads the request, calls a service, returns the response.
+        auth: How the caller authenticates.
+        permission: The permission that an API key needs; None: no API key is accepted.
+        errors: The errors of this endpoint, without those of every endpoint (`COMMON_ERRORS`).
+        request_body: The schema of the request body, if it takes one.
+        response_body: The schema of the response body, if it is JSON or newline-delimited JSON.
+        example: An example of a request body.
+        query: The names of the query parameters.
+        alternatives: Those of them that exclude one another.
+        media_type: The media type of the response; "" where it has no body.
+        success_status: The status of a successful response.
+        response_headers: Headers that only this endpoint sets.
+        extra_responses: An example of each response with another status that is no error.
+        is_form: The body is a form, and errors follow RFC 6749, section 5.2.
+        max_body_bytes: The largest body.
+        hashes_password: The endpoint computes password hashes: it may answer `overloaded`, and its deadline includes
+            the wait for a hashing thread.
+        match_subpaths: The endpoint also answers every other method and every path below its own.
+        any_host: `ALLOWED_HOSTS` does not apply, since load balancers and orchestrators check by address.
+        fast_path: VERIFY or LOGIN where ordinary requests are answered before the router, else "".
     """
 
-    method: str
-    path: str
+    method: str = field(kw_only=False)
+    path: str = field(kw_only=False)
+    operation_id: str
+    summary: str
+    tag: str
     handler: Handler
     auth: Auth
-    tag: str
+    operation_id_by_user_id: str = ""
+    description: str = ""
+    permission: Permission | None = None
     errors: tuple[type[Refusal], ...] = ()
     request_body: type[Any] | None = None
     response_body: type[Any] | None = None
-    query: tuple[str, ...] = ()
     example: Any = None
+    query: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     media_type: str = "application/json"
     success_status: HTTPStatus = HTTPStatus.OK
     response_headers: tuple[str, ...] = ()
     extra_responses: Mapping[HTTPStatus, msgspec.Struct] = field(default_factory=dict)
     is_form: bool = False
-    permission: Permission | None = None
     max_body_bytes: int = MAX_BODY_BYTES
     hashes_password: bool = False
     match_subpaths: bool = False
     any_host: bool = False
     fast_path: str = ""
-    alternatives: tuple[str, ...] = ()
 
-    @property
-    def name(self) -> str:
-        """The name of the handler, which the endpoints by login and by id have in common."""
-        return f"{self.handler.__module__.rpartition('.')[2]}_{self.handler.__name__}"
-
-    @property
-    def by_id(self) -> bool:
-        """Whether the path names a user by its id."""
-        return self.path.startswith(USER_BY_ID)
-
-    @property
-    def summary(self) -> str:
-        """The first sentence of the handler's promise."""
-        sentence = (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
-        return f"{sentence}, by id" if self.by_id else sentence
+    def by_user_id(self) -> "Endpoint":
+        """Return the same endpoint with the user's id in the path instead of its login."""
+        return replace(
+            self,
+            path=self.path.replace(_USER_BY_LOGIN, USER_BY_ID),
+            operation_id=self.operation_id_by_user_id,
+            operation_id_by_user_id="",
+            summary=f"{self.summary}, by id",
+        )
 
     @property
     def all_errors(self) -> tuple[type[Refusal], ...]:

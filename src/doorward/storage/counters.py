@@ -35,7 +35,7 @@ class RelationalCounterStore:
             "key": key,
             "now": now,
             "doublings": rule.doublings,
-            "memory_once": min(rule.memory_per_failure, rule.max_memory),
+            "first_memory": min(rule.memory_per_failure, rule.max_memory),
             "unknown_in": unknown_in,
             **rule._asdict(),
         }
@@ -90,7 +90,7 @@ class RelationalCounterStore:
         if count <= rule.max_unknown:
             return 0
         values = {"realm": realm, "most": rule.max_unknown, "limit": limit, "fresh": now - rule.max_wait}
-        step = Step("evict_unknown", {**values, "memory_once": min(rule.memory_per_failure, rule.max_memory)})
+        step = Step("evict_unknown", {**values, "first_memory": min(rule.memory_per_failure, rule.max_memory)})
         [evicted] = await self._db.write(step)
         return len(evicted)
 

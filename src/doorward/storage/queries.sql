@@ -406,12 +406,12 @@ SET failures = CASE WHEN attempts.expires_at <= :now THEN 0 ELSE attempts.failur
     blocked_until = CASE WHEN attempts.expires_at <= :now THEN 0 ELSE attempts.blocked_until END,
     expires_at = CASE WHEN attempts.expires_at > :now + :lease THEN attempts.expires_at ELSE :now + :lease END
 WHERE attempts.expires_at <= :now
-   OR (attempts.failures < :cap
-       AND (attempts.failures <= :free OR attempts.blocked_until <= :now OR attempts.blocked_until > :now + :apart + CASE
-                WHEN attempts.failures > :free + CAST(:doublings AS BIGINT) THEN CAST(:longest AS BIGINT)
-                ELSE CAST(:first AS BIGINT) * (1 << CAST(attempts.failures - 1 - :free AS INTEGER)) END)
+   OR (attempts.failures < :max_failures
+       AND (attempts.failures <= :free_attempts OR attempts.blocked_until <= :now OR attempts.blocked_until > :now + :apart + CASE
+                WHEN attempts.failures > :free_attempts + CAST(:doublings AS BIGINT) THEN CAST(:max_wait AS BIGINT)
+                ELSE CAST(:first_wait AS BIGINT) * (1 << CAST(attempts.failures - 1 - :free_attempts AS INTEGER)) END)
        AND (attempts.lease_until <= :now OR attempts.lease_until > :now + :lease + :apart
-            OR attempts.pending = 0 OR attempts.pending < :free - attempts.failures))
+            OR attempts.pending = 0 OR attempts.pending < :free_attempts - attempts.failures))
 RETURNING failures
 
 -- name: attempts
@@ -422,18 +422,18 @@ SELECT failures, blocked_until, expires_at FROM attempts WHERE key = :key
 
 -- name: settle
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at, unknown_in)
-VALUES (:key, 1, 0, 0, 0, CAST(:now AS BIGINT) + CAST(:memory_once AS BIGINT), :unknown_in)
+VALUES (:key, 1, 0, 0, 0, CAST(:now AS BIGINT) + CAST(:first_memory AS BIGINT), :unknown_in)
 ON CONFLICT (key) DO UPDATE
 SET failures = attempts.failures + 1,
     pending = CASE WHEN attempts.pending > 0 THEN attempts.pending - 1 ELSE 0 END,
     blocked_until = :now + CASE
-        WHEN attempts.failures < CAST(:free AS BIGINT) THEN 0
-        WHEN attempts.failures >= :free + CAST(:doublings AS BIGINT) THEN CAST(:longest AS BIGINT)
-        ELSE CAST(:first AS BIGINT) * (1 << CAST(attempts.failures - :free AS INTEGER)) END,
+        WHEN attempts.failures < CAST(:free_attempts AS BIGINT) THEN 0
+        WHEN attempts.failures >= :free_attempts + CAST(:doublings AS BIGINT) THEN CAST(:max_wait AS BIGINT)
+        ELSE CAST(:first_wait AS BIGINT) * (1 << CAST(attempts.failures - :free_attempts AS INTEGER)) END,
     expires_at = :now + CASE
-        WHEN attempts.failures + 1 >= :cap THEN 100 * CAST(:memory AS BIGINT)
-        WHEN :memory_once * (attempts.failures + 1) < :memory THEN :memory_once * (attempts.failures + 1)
-        ELSE :memory END,
+        WHEN attempts.failures + 1 >= :max_failures THEN 100 * CAST(:max_memory AS BIGINT)
+        WHEN :first_memory * (attempts.failures + 1) < :max_memory THEN :first_memory * (attempts.failures + 1)
+        ELSE :max_memory END,
     unknown_in = excluded.unknown_in
 
 -- name: release
@@ -477,7 +477,7 @@ SELECT count(*) FROM attempts WHERE unknown_in = :realm AND unknown_in <> ''
 -- Behind the first :most stand those that go. What a counter expires at says when it failed last.
 DELETE FROM attempts WHERE key IN (
     SELECT key FROM attempts WHERE unknown_in = :realm AND unknown_in <> ''
-    ORDER BY CASE WHEN expires_at - CAST(:memory_once AS BIGINT) * failures > :fresh THEN 0 ELSE 1 END,
+    ORDER BY CASE WHEN expires_at - CAST(:first_memory AS BIGINT) * failures > :fresh THEN 0 ELSE 1 END,
              failures DESC, expires_at
     LIMIT :limit OFFSET :most)
 RETURNING key

@@ -20,16 +20,16 @@ func main() {
 	client, err := doorward.NewClientWithResponses(os.Getenv("DOORWARD_URL"), doorward.WithRequestEditorFn(authorize))
 	check(err)
 	password := "pw"
-	user := doorward.NewUserBody{Login: "alice", Email: "alice@example.org", Sub: "17", Password: &password}
+	user := doorward.CreateUserRequest{Login: "alice", Email: "alice@example.org", Sub: "17", Password: &password}
 	created, err := client.UsersCreateWithResponse(ctx, user)
 	check(err)
-	body := doorward.LoginBody{Login: "alice", Password: "wrong", DeviceId: "laptop"}
+	body := doorward.LoginRequest{Login: "alice", Password: "wrong", DeviceId: "laptop"}
 	refused, err := client.AuthLoginWithResponse(ctx, body)
 	check(err)
 	body.Password = password
 	login, err := client.AuthLoginWithResponse(ctx, body)
 	check(err)
-	tokens := doorward.TokensBody{Tokens: []string{login.JSON200.AccessToken, "x"}}
+	tokens := doorward.BatchVerifyRequest{Tokens: []string{login.JSON200.AccessToken, "x"}}
 	batch, err := client.SessionsVerifyBatchWithResponse(ctx, tokens)
 	check(err)
 	active, err := batch.JSON200.Results[0].AsActiveToken()

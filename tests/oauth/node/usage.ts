@@ -5,8 +5,8 @@ type Schemas = components['schemas']
 type Refused<Path extends '/auth' | '/auth/verify', Status extends 403 | 422> =
   paths[Path]['post']['responses'][Status]['content']['application/json']
 
-export const login: Schemas['LoginBody'] = { login: 'alice', password: 'secret', deviceId: 'laptop' }
-export const user: Schemas['NewUserBody'] = { login: 'alice', password: 'secret', email: 'a@example.org', sub: '17' }
+export const login: Schemas['LoginRequest'] = { login: 'alice', password: 'secret', deviceId: 'laptop' }
+export const user: Schemas['CreateUserRequest'] = { login: 'alice', password: 'secret', email: 'a@example.org', sub: '17' }
 
 // The switch is exhaustive, because `code` is an enum.
 export function explain(error: Refused<'/auth', 403>): string {
@@ -28,7 +28,7 @@ export function faultyFields(error: Refused<'/auth/verify', 422>): string[] {
 }
 
 // Items of a batch are told apart by `active`.
-export function loginOf(item: Schemas['BatchAnswered']['results'][number]): string | undefined {
+export function loginOf(item: Schemas['BatchVerifyResponse']['results'][number]): string | undefined {
   return item.active ? item.decoded.login : undefined
 }
 

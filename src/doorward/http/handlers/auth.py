@@ -14,7 +14,7 @@ _SMALL = 2048
 
 
 async def login(services: Services, request: Request) -> Response:
-    """Open a session for a user on a device."""
+    """Log in a user on a device."""
     caller = await services.authenticate_caller(request)
     body = request.read_body(LoginRequest)
     known = None if body.token is UNSET else await _proven_session(services, request, body.token)
@@ -28,7 +28,7 @@ async def login(services: Services, request: Request) -> Response:
 
 
 async def verify(services: Services, request: Request) -> Response:
-    """Say what a user's token says, if it is true right now."""
+    """Verify a user's token and return its claims."""
     verified = await services.sessions.verify_user_token(
         request.credential, await _token_to_verify(services, request), request.required_permission
     )
@@ -41,7 +41,7 @@ async def verify(services: Services, request: Request) -> Response:
 
 
 async def logout(services: Services, request: Request) -> Response:
-    """End the session of a user's token."""
+    """Revoke the session of a user's token."""
     verified = await services.sessions.verify_user_token(
         request.credential, await _token_to_verify(services, request), request.required_permission
     )

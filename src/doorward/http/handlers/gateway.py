@@ -26,7 +26,7 @@ class _Claims(msgspec.Struct):
 
 
 async def forward_auth(services: Services, request: Request) -> Response:
-    """Say who a request's user is, for nginx, Traefik, Caddy and Envoy; 401 for everybody who is none."""
+    """Authenticate a request on behalf of a gateway."""
     key = request.headers.get(b"x-doorward-key")
     token = bearer_credential(request.headers.get(b"authorization")) or _cookie(request, services.forward_auth_cookie)
     if token is None:

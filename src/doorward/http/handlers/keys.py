@@ -12,7 +12,7 @@ from doorward.http.wire import Request, Response, json_response
 
 
 async def create_api_key(services: Services, request: Request) -> Response:
-    """Make an API key of the calling tenant, which is shown this once."""
+    """Create an API key; the response is the only one that contains it."""
     caller = await services.authenticate_caller(request)
     body = request.read_body(CreateApiKeyRequest)
     permissions = [Permission(permission) for permission in body.permissions]
@@ -28,7 +28,7 @@ async def list_api_keys(services: Services, request: Request) -> Response:
 
 
 async def revoke_api_key(services: Services, request: Request) -> Response:
-    """Make an API key worthless at once."""
+    """Revoke an API key."""
     await services.api_keys.revoke(await services.authenticate_caller(request), request.path["id"])
     return json_response(ResultResponse())
 

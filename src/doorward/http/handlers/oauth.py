@@ -23,7 +23,7 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
 
 async def introspect_token(services: Services, request: Request) -> Response:
-    """Say whether a user's token is active, and what it says (RFC 7662)."""
+    """Introspect a user's token (RFC 7662)."""
     credential, token = await _authenticated_form(services, request)
     try:
         verified = await services.sessions.verify_user_token(credential, token, request.required_permission)
@@ -37,7 +37,7 @@ async def introspect_token(services: Services, request: Request) -> Response:
 
 
 async def revoke_token(services: Services, request: Request) -> Response:
-    """End the session of a user's access or refresh token (RFC 7009); what is no live token is as good as revoked."""
+    """Revoke the session of a user's access or refresh token (RFC 7009)."""
     credential, token = await _authenticated_form(services, request)
     caller = await services.sessions.authenticate_tenant(credential, request.required_permission)
     services.record_caller(request, caller)
@@ -52,7 +52,7 @@ async def revoke_token(services: Services, request: Request) -> Response:
 
 
 async def get_server_metadata(services: Services, _call: Request) -> Response:
-    """Describe what of OAuth 2.0 is here (RFC 8414)."""
+    """Get the OAuth 2.0 server metadata (RFC 8414)."""
     issuer = services.public_url
     described: dict[str, object] = {
         "issuer": issuer,

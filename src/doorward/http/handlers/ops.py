@@ -17,12 +17,12 @@ _PAGE_POLICY = (
 
 
 async def get_liveness(_services: Services, _call: Request) -> Response:
-    """Say that the process runs."""
+    """Check that the process runs."""
     return json_response(LivenessResponse())
 
 
 async def get_readiness(services: Services, request: Request) -> Response:
-    """Say whether every store takes writes."""
+    """Check that every store takes writes."""
     states = dict(
         zip(
             services.store_checks, await asyncio.gather(*map(_store_state, services.store_checks.values())), strict=True
@@ -39,12 +39,12 @@ async def get_readiness(services: Services, request: Request) -> Response:
 
 
 async def get_openapi_document(services: Services, _call: Request) -> Response:
-    """Describe this API (OpenAPI 3.1)."""
+    """Get the OpenAPI 3.1 document of this API."""
     return Response(services.descriptions.document)
 
 
 async def get_docs_page(services: Services, _call: Request) -> Response:
-    """Describe this API to people, on one page."""
+    """Get the API reference as one HTML page."""
     return Response(services.descriptions.page, headers=((b"content-type", b"text/html; charset=utf-8"), _PAGE_POLICY))
 
 

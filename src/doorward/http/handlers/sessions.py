@@ -21,14 +21,14 @@ from doorward.http.wire import Request, Response, json_response
 
 
 async def refresh_token(services: Services, request: Request) -> Response:
-    """Give a new pair of tokens for a refresh token."""
+    """Exchange a refresh token for new tokens."""
     caller = await services.authenticate_caller(request)
     pair = await services.refresh_service.refresh(caller, request.read_body(RefreshRequest).refreshToken)
     return json_response(TokenResponse(pair.access, pair.expires_in, pair.refresh))
 
 
 async def verify_tokens(services: Services, request: Request) -> Response:
-    """Say of many users' tokens what they say, if they are true right now."""
+    """Verify many users' tokens in one request."""
     caller = await services.authenticate_caller(request)
     tokens = await request.read_list(BatchVerifyRequest, _token)
     services.rate_limits.consume_verify(caller.tenant_id, len(tokens))
@@ -47,7 +47,7 @@ async def list_user_sessions(services: Services, request: Request) -> Response:
 
 
 async def revoke_user_sessions(services: Services, request: Request) -> Response:
-    """End all sessions of a user, or those of one device."""
+    """Revoke all sessions of a user, or those of one device."""
     caller = await services.authenticate_caller(request)
     if "deviceId" in request.query:
         await services.user_sessions.revoke_device(caller, request.user_ref, request.query["deviceId"])
@@ -57,7 +57,7 @@ async def revoke_user_sessions(services: Services, request: Request) -> Response
 
 
 async def revoke_user_session(services: Services, request: Request) -> Response:
-    """End one session of a user."""
+    """Revoke one session of a user."""
     await services.user_sessions.revoke_session(
         await services.authenticate_caller(request), request.user_ref, request.path["id"]
     )
@@ -65,7 +65,7 @@ async def revoke_user_session(services: Services, request: Request) -> Response:
 
 
 async def revoke_all_sessions(services: Services, request: Request) -> Response:
-    """End every session of every user of the calling tenant; with tenant=true the tenant's own too."""
+    """Revoke the sessions of all users of the calling tenant."""
     caller = await services.authenticate_caller(request)
     own = request.flag("tenant")
     if own:

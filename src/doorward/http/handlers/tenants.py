@@ -41,7 +41,7 @@ async def create_tenant(services: Services, request: Request) -> Response:
 
 
 async def login_tenant(services: Services, request: Request) -> Response:
-    """Open a session for a tenant."""
+    """Log in as a tenant."""
     body = request.read_body(TenantLoginRequest)
     known = None if body.token is UNSET else await _proven_session(services, body.token)
     caller = request.caller_for()._replace(actor="tenant")
@@ -50,7 +50,7 @@ async def login_tenant(services: Services, request: Request) -> Response:
 
 
 async def verify_tenant_token(services: Services, request: Request) -> Response:
-    """Say what a tenant's token says, if it is true right now."""
+    """Verify a tenant's token and return its claims."""
     verified = await services.sessions.verify_tenant_token(request.token())
     request.tenant_id = verified.session.tenant_id
     services.rate_limits.consume_verify(request.tenant_id)
@@ -58,7 +58,7 @@ async def verify_tenant_token(services: Services, request: Request) -> Response:
 
 
 async def logout_tenant(services: Services, request: Request) -> Response:
-    """End the session of a tenant's token."""
+    """Revoke the session of a tenant's token."""
     session = (await services.sessions.verify_tenant_token(request.token())).session
     if not await services.authentication.logout(request.caller_for(session), session):
         raise InvalidToken
@@ -66,21 +66,21 @@ async def logout_tenant(services: Services, request: Request) -> Response:
 
 
 async def get_tenant(services: Services, request: Request) -> Response:
-    """Show the calling tenant and what counts for it."""
+    """Get the calling tenant and its effective settings."""
     return json_response(
         _tenant_response(services, await services.tenants.get(await services.authenticate_caller(request)))
     )
 
 
 async def update_tenant(services: Services, request: Request) -> Response:
-    """Change some of the calling tenant's settings."""
+    """Update settings of the calling tenant."""
     caller = await services.authenticate_caller(request)
     chosen = _settings_changes(request.read_body(UpdateTenantRequest).settings)
     return json_response(_tenant_response(services, await services.tenants.update_settings(caller, chosen)))
 
 
 async def change_tenant_password(services: Services, request: Request) -> Response:
-    """Set a new password for the calling tenant and end its other sessions."""
+    """Change the calling tenant's password and revoke its other sessions."""
     session = await services.sessions.authenticate_tenant(request.credential, request.required_permission)
     body = request.read_body(ChangeTenantPasswordRequest)
     await services.tenants.change_password(request.caller_for(session), body.current, body.password, session)
@@ -88,14 +88,14 @@ async def change_tenant_password(services: Services, request: Request) -> Respon
 
 
 async def delete_tenant(services: Services, request: Request) -> Response:
-    """Remove the calling tenant and all it owns, for good."""
+    """Delete the calling tenant and all of its data."""
     session = await services.sessions.authenticate_tenant(request.credential, request.required_permission)
     await services.tenants.delete(request.caller_for(session), request.read_body(DeleteTenantRequest).password, session)
     return json_response(ResultResponse())
 
 
 async def list_audit_events(services: Services, request: Request) -> Response:
-    """List what happened to the calling tenant and its users, newest first."""
+    """List the audit log of the calling tenant, newest first."""
     caller = await services.authenticate_caller(request)
     services.rate_limits.consume_verify(caller.tenant_id)
     before, limit = read_page(

@@ -17,7 +17,7 @@ NDJSON = b"application/x-ndjson"
 
 
 async def import_users(services: Services, request: Request) -> Response:
-    """Take over users of another system, with the hashes of their passwords."""
+    """Import users with their password hashes."""
     caller = await services.authenticate_caller(request)
     dry_run = request.flag("dryRun")
     unconfirmed = UnverifiedTreatment(
@@ -40,7 +40,7 @@ async def import_users(services: Services, request: Request) -> Response:
 
 
 async def export_users(services: Services, request: Request) -> Response:
-    """Hand out all users of the calling tenant, a line of JSON each."""
+    """Export all users as newline-delimited JSON."""
     caller = await services.authenticate_caller(request)
     hashes = request.flag("hashes")
     if hashes:

@@ -27,7 +27,7 @@ from doorward.http.wire import Request, Response, json_response
 
 
 async def create_user(services: Services, request: Request) -> Response:
-    """Create a user of the calling tenant."""
+    """Create a user."""
     caller = await services.authenticate_caller(request)
     body = request.read_body(CreateUserRequest)
     return json_response(
@@ -36,7 +36,7 @@ async def create_user(services: Services, request: Request) -> Response:
 
 
 async def list_users(services: Services, request: Request) -> Response:
-    """List the calling tenant's users."""
+    """List or search users."""
     caller = await services.authenticate_caller(request)
     services.rate_limits.consume_verify(caller.tenant_id)
     matching, faults = _criterion(request.query)
@@ -62,21 +62,21 @@ def _criterion(query: Mapping[str, str]) -> tuple[SearchCriterion | None, list[F
 
 
 async def get_user(services: Services, request: Request) -> Response:
-    """Show a user of the calling tenant."""
+    """Get a user."""
     return json_response(
         user_response(await services.users.get(await services.authenticate_caller(request), request.user_ref))
     )
 
 
 async def put_user(services: Services, request: Request) -> Response:
-    """Create a user of the calling tenant, or replace what is known of it."""
+    """Create or replace a user."""
     caller = await services.authenticate_caller(request)
     user, created = await services.users.put(caller, new_user(request.path["login"], request.read_body(PutUserRequest)))
     return json_response(user_response(user), HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
 async def update_user(services: Services, request: Request) -> Response:
-    """Change some of what is known of a user of the calling tenant."""
+    """Update a user."""
     caller = await services.authenticate_caller(request)
     body = request.read_body(UpdateUserRequest)
     changes = UserChanges()
@@ -103,7 +103,7 @@ async def update_user(services: Services, request: Request) -> Response:
 
 
 async def change_user_password(services: Services, request: Request) -> Response:
-    """Set a new password for a user who proves the current one, and end its other sessions."""
+    """Change a user's password with the current one and revoke its other sessions."""
     caller = await services.authenticate_caller(request)
     body = request.read_body(ChangeUserPasswordRequest)
     keep = None if body.keepToken is UNSET else body.keepToken.encode(errors="replace")
@@ -114,7 +114,7 @@ async def change_user_password(services: Services, request: Request) -> Response
 
 
 async def create_reset_code(services: Services, request: Request) -> Response:
-    """Make a code that sets a user's password once; the tenant delivers it."""
+    """Create a single-use code that sets a user's password."""
     code, lifetime = await services.user_passwords.create_reset_code(
         await services.authenticate_caller(request), request.user_ref
     )
@@ -122,7 +122,7 @@ async def create_reset_code(services: Services, request: Request) -> Response:
 
 
 async def reset_password(services: Services, request: Request) -> Response:
-    """Set a user's password by a code, and end all of its sessions."""
+    """Set a user's password with a reset code and revoke its sessions."""
     caller = await services.authenticate_caller(request)
     body = request.read_body(ResetPasswordRequest)
     await services.user_passwords.redeem_reset_code(caller, body.code, body.password)
@@ -130,13 +130,13 @@ async def reset_password(services: Services, request: Request) -> Response:
 
 
 async def delete_user(services: Services, request: Request) -> Response:
-    """Remove a user of the calling tenant and end its sessions."""
+    """Delete a user and revoke its sessions."""
     caller = await services.authenticate_caller(request)
     await services.users.delete(caller, request.user_ref)
     return json_response(ResultResponse())
 
 
 async def unlock_user(services: Services, request: Request) -> Response:
-    """Clear the failed attempts counted for a user of the calling tenant."""
+    """Reset the failed login attempts of a user."""
     await services.user_passwords.unlock(await services.authenticate_caller(request), request.user_ref)
     return json_response(ResultResponse())

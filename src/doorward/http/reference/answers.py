@@ -21,6 +21,7 @@ from doorward.http.errors import (
 )
 from doorward.http.guard import FORM, MAX_BODY_BYTES, unique_query
 from doorward.http.reference.prose import ERROR, FAULTS, OAUTH_ERROR, Json
+from doorward.http.schemas import schema_name
 from doorward.http.validation import validate
 
 SCHEMA = "#/components/schemas/"
@@ -84,20 +85,20 @@ def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     if endpoint.media_type != JSON:
         content: Json = {endpoint.media_type: {"schema": {"type": "string"}}}
         if endpoint.response_body is not None:
-            value = example_of({"$ref": SCHEMA + endpoint.response_body.__name__}, schemas)
+            value = example_of({"$ref": SCHEMA + schema_name(endpoint.response_body)}, schemas)
             content[endpoint.media_type]["example"] = msgspec.json.encode(value).decode() + "\n"
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
     if endpoint.response_body is None:
         content = {JSON: {"schema": {"type": "object", "additionalProperties": True}}}
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
-    return _answer(endpoint.response_body, example_of({"$ref": SCHEMA + endpoint.response_body.__name__}, schemas))
+    return _answer(endpoint.response_body, example_of({"$ref": SCHEMA + schema_name(endpoint.response_body)}, schemas))
 
 
 def _answer(kind: type[Any], example: Any) -> Json:
     return {
         "description": _first_line(kind),
         "headers": _headers(()),
-        "content": {JSON: {"schema": {"$ref": SCHEMA + kind.__name__}, "example": example}},
+        "content": {JSON: {"schema": {"$ref": SCHEMA + schema_name(kind)}, "example": example}},
     }
 
 
@@ -200,7 +201,7 @@ class _Refused(_General):
     def _schema(self) -> Json:
         if self.also is None:
             return super()._schema()
-        return {"oneOf": [{"$ref": SCHEMA + type(self.also).__name__}, super()._schema()]}
+        return {"oneOf": [{"$ref": SCHEMA + schema_name(type(self.also))}, super()._schema()]}
 
     def _by_standard(self, kind: type[Refusal]) -> bool:
         return _by_standard(self.endpoint, kind)

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import msgspec
 
 from doorward import __version__
+from doorward.core.model import Permission
+from doorward.core.user_transfer import RowStatus
 from doorward.http.endpoints import Auth, Endpoint
 from doorward.http.guard import FORM
 from doorward.http.reference import page
@@ -23,7 +26,6 @@ from doorward.http.reference.prose import (
     ERROR,
     FAULTS,
     HEADERS,
-    NOTES,
     OAUTH_ERROR,
     PARAMETERS,
     SCHEMES,
@@ -31,9 +33,12 @@ from doorward.http.reference.prose import (
     Json,
 )
 from doorward.http.routes import ENDPOINTS
+from doorward.http.schemas import schema_name
 from doorward.http.services import Descriptions
 from doorward.http.validation import ExclusiveFields, alternatives, variants
 
+_ENUMERATIONS = {Permission.__name__: "Permission", RowStatus.__name__: "ImportStatus"}
+"""Published names of the enumerations among the schemas."""
 _SEGMENT = re.compile(r"\{(\w+)\}")
 
 
@@ -92,7 +97,9 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
         for part, kinds in variants(kind).items():
             items = {"oneOf": [{"$ref": SCHEMA + one.__name__} for one in kinds]}
             found[kind.__name__]["properties"][part]["items"] = items
-    requests = {kind.__name__ for kind in taken}
+    names = _ENUMERATIONS | {kind.__name__: schema_name(kind) for kind in _structs([*taken, *given])}
+    found = _with_published_names(found, names)
+    requests = {schema_name(kind) for kind in taken}
     for name, schema in found.items():
         for part, inner in schema.get("properties", {}).items():
             # A field with a default is optional in a request and always there in a response. The keyword itself makes
@@ -102,6 +109,45 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
     faults = {schema["title"]: schema for schema in FAULTS.values()}
     refused = {"Error": ERROR, "OAuthError": OAUTH_ERROR, **faults, **error_schemas(endpoints)}
     return {**refused, **dict(sorted(found.items()))}
+
+
+def _structs(kinds: Iterable[type]) -> set[type]:
+    """Return these structs and all that their fields refer to."""
+    found: set[type] = set()
+
+    def visit(info: msgspec.inspect.Type) -> None:
+        if isinstance(info, msgspec.inspect.StructType):
+            if info.cls not in found:
+                found.add(info.cls)
+                for field in info.fields:
+                    visit(field.type)
+            return
+        for part in (getattr(info, "item_type", None), getattr(info, "type", None), *getattr(info, "types", ())):
+            if isinstance(part, msgspec.inspect.Type):
+                visit(part)
+
+    for info in msgspec.inspect.multi_type_info(kinds):
+        visit(info)
+    return found
+
+
+def _with_published_names(schemas: Mapping[str, Json], names: Mapping[str, str]) -> dict[str, Json]:
+    """Return schemas under their published names, with titles and references renamed accordingly."""
+
+    def renamed(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: reference(key, renamed(part)) for key, part in value.items()}
+        return [renamed(part) for part in value] if isinstance(value, list) else value
+
+    def reference(key: str, value: object) -> object:
+        if key == "title" and isinstance(value, str):
+            return names.get(value, value)
+        if key == "$ref" and isinstance(value, str):
+            name = value.removeprefix(SCHEMA)
+            return SCHEMA + names.get(name, name)
+        return value
+
+    return {names[name]: cast("Json", renamed(schema)) for name, schema in schemas.items()}
 
 
 def _exclusive(either: ExclusiveFields) -> Json:
@@ -116,21 +162,21 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     operation: Json = {
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        "operationId": f"{endpoint.name}_by_id" if endpoint.by_id else endpoint.name,
+        "operationId": endpoint.operation_id,
         "security": _security(endpoint),
     }
-    if endpoint.name in NOTES:
-        operation["description"] = NOTES[endpoint.name]
+    if endpoint.description:
+        operation["description"] = endpoint.description
     parameters = [_parameter("path", name) for name in _SEGMENT.findall(endpoint.path)]
     parameters += [_parameter("query", str(name)) for name in endpoint.query]
     if parameters:
         operation["parameters"] = parameters
     if endpoint.request_body:
-        schema = {"$ref": SCHEMA + endpoint.request_body.__name__}
+        schema = {"$ref": SCHEMA + schema_name(endpoint.request_body)}
         example = example_of(schema, schemas) if endpoint.example is None else endpoint.example
         content = {FORM if endpoint.is_form else JSON: {"schema": schema, "example": example}}
         operation["requestBody"] = {
-            "required": bool(schemas[endpoint.request_body.__name__].get("required")),
+            "required": bool(schemas[schema_name(endpoint.request_body)].get("required")),
             "content": content,
         }
     operation["responses"] = responses(endpoint, schemas)

@@ -1,6 +1,6 @@
 """What comes in and goes out, as structs with the published names, by noun."""
 
-from doorward.http.schemas.common import ResultResponse, TokenRequest
+from doorward.http.schemas.common import ResultResponse, TokenRequest, schema_name
 from doorward.http.schemas.keys import ApiKeyCreated, ApiKeyPage, ApiKeyResponse, CreateApiKeyRequest
 from doorward.http.schemas.operations import LivenessResponse, ReadinessResponse
 from doorward.http.schemas.sessions import (
@@ -108,4 +108,5 @@ __all__ = [
     "UserPage",
     "UserResponse",
     "VerifyResponse",
+    "schema_name",
 ]

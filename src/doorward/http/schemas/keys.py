@@ -1,6 +1,6 @@
 """An API key: made, listed."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,6 +12,8 @@ from doorward.http.validation import ChoiceRule, IntegerRule, ListRule
 
 class CreateApiKeyRequest(msgspec.Struct):
     """A machine credential to be."""
+
+    NAME: ClassVar[str] = "CreateApiKeyRequest"
 
     name: KeyName
     permissions: Annotated[
@@ -43,6 +45,8 @@ class CreateApiKeyRequest(msgspec.Struct):
 class ApiKeyResponse(msgspec.Struct):
     """An API key, without the key."""
 
+    NAME: ClassVar[str] = "ApiKey"
+
     id: KeyId
     name: Annotated[str, Meta(description="What the key is for.", examples=["gateway"])]
     permissions: Annotated[list[str], Meta(description="What it may do.", extra_json_schema={"examples": [["verify"]]})]
@@ -53,6 +57,8 @@ class ApiKeyResponse(msgspec.Struct):
 
 class ApiKeyCreated(ApiKeyResponse):
     """A new API key. The key itself is shown this once."""
+
+    NAME: ClassVar[str] = "ApiKeyCreated"
 
     key: Annotated[
         str,
@@ -65,6 +71,8 @@ class ApiKeyCreated(ApiKeyResponse):
 
 class ApiKeyPage(msgspec.Struct):
     """The tenant's API keys, oldest first."""
+
+    NAME: ClassVar[str] = "ApiKeyPage"
 
     keys: Annotated[list[ApiKeyResponse], Meta(description="Oldest first.")]
     nextCursor: NextCursor = "0"  # noqa: N815 - the published name

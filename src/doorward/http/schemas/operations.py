@@ -1,6 +1,6 @@
 """What operators are told."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -9,11 +9,15 @@ from msgspec import Meta
 class LivenessResponse(msgspec.Struct):
     """The process runs."""
 
+    NAME: ClassVar[str] = "LivenessResponse"
+
     status: Annotated[str, Meta(description="Always live.", examples=["live"])] = "live"
 
 
 class ReadinessResponse(msgspec.Struct):
     """Whether every store takes writes: "ok" or "away" for each."""
+
+    NAME: ClassVar[str] = "ReadinessResponse"
 
     status: Annotated[
         str,

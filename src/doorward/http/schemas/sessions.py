@@ -38,6 +38,8 @@ class LoginRequest(msgspec.Struct):
     from everybody else's. `ip` and `userAgent` are kept with the session.
     """
 
+    NAME: ClassVar[str] = "LoginRequest"
+
     login: ExistingLogin
     password: Password
     deviceId: DeviceId  # noqa: N815 - the published name
@@ -55,6 +57,8 @@ class LoginRequest(msgspec.Struct):
 class TokenResponse(msgspec.Struct):
     """A user's new token and how many seconds it lives; a refresh token where one was asked for."""
 
+    NAME: ClassVar[str] = "TokenResponse"
+
     accessToken: Token  # noqa: N815 - the published name
     expiresIn: ExpiresIn  # noqa: N815 - the published name
     refreshToken: Annotated[  # noqa: N815 - the published name
@@ -65,11 +69,15 @@ class TokenResponse(msgspec.Struct):
 class RefreshRequest(msgspec.Struct):
     """A refresh token."""
 
+    NAME: ClassVar[str] = "RefreshRequest"
+
     refreshToken: RefreshToken  # noqa: N815 - the published name
 
 
 class UserClaimsResponse(msgspec.Struct):
     """The claims of a user's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
+
+    NAME: ClassVar[str] = "UserClaims"
 
     id: UserId
     login: LoginOut
@@ -89,11 +97,15 @@ class UserClaimsResponse(msgspec.Struct):
 class VerifyResponse(msgspec.Struct):
     """The token is true right now, and this is what it says."""
 
+    NAME: ClassVar[str] = "VerifyResponse"
+
     decoded: UserClaimsResponse
 
 
 class BatchVerifyRequest(msgspec.Struct):
     """Tokens to ask about."""
+
+    NAME: ClassVar[str] = "BatchVerifyRequest"
 
     tokens: Annotated[
         list[str],
@@ -110,21 +122,27 @@ class BatchVerifyRequest(msgspec.Struct):
 class ActiveToken(msgspec.Struct, kw_only=True):
     """An active token and its claims."""
 
+    NAME: ClassVar[str] = "ActiveToken"
+
     active: Annotated[bool, Meta(description="Always true.", extra_json_schema={"const": True})] = True
     decoded: Annotated[
         msgspec.Raw,
-        Meta(description="The claims.", extra_json_schema={"$ref": "#/components/schemas/UserClaimsShown"}),
+        Meta(description="The claims.", extra_json_schema={"$ref": "#/components/schemas/UserClaims"}),
     ]
 
 
 class InactiveToken(msgspec.Struct):
     """A token that is not active. The response does not say why."""
 
+    NAME: ClassVar[str] = "InactiveToken"
+
     active: Annotated[bool, Meta(description="Always false.", extra_json_schema={"const": False})] = False
 
 
 class BatchVerifyResponse(msgspec.Struct):
     """An answer for each token, in their order."""
+
+    NAME: ClassVar[str] = "BatchVerifyResponse"
 
     VARIANTS: ClassVar[Variants] = {"results": (ActiveToken, InactiveToken)}
 
@@ -133,6 +151,8 @@ class BatchVerifyResponse(msgspec.Struct):
 
 class SessionResponse(msgspec.Struct):
     """A user's session, as its tenant may see it."""
+
+    NAME: ClassVar[str] = "Session"
 
     id: SessionId
     deviceId: DeviceIdOut  # noqa: N815 - the published name
@@ -148,5 +168,7 @@ class SessionResponse(msgspec.Struct):
 
 class SessionList(msgspec.Struct):
     """A user's live sessions, newest first."""
+
+    NAME: ClassVar[str] = "SessionList"
 
     sessions: Annotated[list[SessionResponse], Meta(description="Newest first.")]

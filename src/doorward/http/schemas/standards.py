@@ -1,6 +1,6 @@
 """Forms and responses of RFC 7662, RFC 7009 and RFC 8414."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -13,6 +13,8 @@ _METHODS = ["client_secret_basic", "client_secret_post"]
 class TokenForm(msgspec.Struct):
     """A form with a token (RFC 7662, RFC 7009), and maybe the client's credentials (RFC 6749, section 2.3.1)."""
 
+    NAME: ClassVar[str] = "TokenForm"
+
     token: Token
     token_type_hint: Hint | UnsetType = UNSET
     client_id: ClientId | UnsetType = UNSET
@@ -21,6 +23,8 @@ class TokenForm(msgspec.Struct):
 
 class IntrospectionResponse(msgspec.Struct):
     """Introspection response (RFC 7662): claims of an active token. A `scope` that is no text is in `scope_data`."""
+
+    NAME: ClassVar[str] = "IntrospectionResponse"
 
     active: Annotated[bool, Meta(description="Whether it is true right now.", examples=[True])]
     token_type: Annotated[str | UnsetType, Meta(description="How it is used.", examples=["Bearer"])] = UNSET
@@ -62,6 +66,8 @@ class IntrospectionResponse(msgspec.Struct):
 class ServerMetadata(msgspec.Struct):
     """What of OAuth 2.0 is here (RFC 8414)."""
 
+    NAME: ClassVar[str] = "ServerMetadata"
+
     issuer: Annotated[
         str, Meta(description="Where clients find the service: `PUBLIC_URL`.", examples=["https://auth.example.org"])
     ]
@@ -99,3 +105,5 @@ class ServerMetadata(msgspec.Struct):
 
 class EmptyResponse(msgspec.Struct):
     """An empty object."""
+
+    NAME: ClassVar[str] = "EmptyResponse"

@@ -1,6 +1,6 @@
 """A tenant: registering, recognised, its settings, its audit trail."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -35,6 +35,8 @@ class TenantLoginRequest(msgspec.Struct):
     `token` may be a live token of the same tenant: failures with it are counted apart from those of other clients.
     """
 
+    NAME: ClassVar[str] = "TenantLoginRequest"
+
     email: ExistingTenantEmail
     password: Password
     token: (
@@ -46,6 +48,8 @@ class TenantLoginRequest(msgspec.Struct):
 class TenantCreated(msgspec.Struct):
     """A new tenant and a token of its first session."""
 
+    NAME: ClassVar[str] = "TenantCreated"
+
     id: TenantId
     email: TenantEmailOut
     login: TenantLoginOut
@@ -55,12 +59,16 @@ class TenantCreated(msgspec.Struct):
 class TenantTokenResponse(msgspec.Struct):
     """A tenant's new token, under two names: `accessToken` is the one that the older versions of backend-auth use."""
 
+    NAME: ClassVar[str] = "TenantTokenResponse"
+
     token: Token
     accessToken: Annotated[Token, Meta(description="The same as `token`.")]  # noqa: N815 - the published name
 
 
 class TenantClaimsResponse(msgspec.Struct):
     """The claims of a tenant's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
+
+    NAME: ClassVar[str] = "TenantClaims"
 
     id: TenantId
     login: TenantLoginOut
@@ -77,11 +85,15 @@ class TenantClaimsResponse(msgspec.Struct):
 class TenantVerifyResponse(msgspec.Struct):
     """The token is true right now, and this is what it says."""
 
+    NAME: ClassVar[str] = "TenantVerifyResponse"
+
     decoded: TenantClaimsResponse
 
 
 class PasswordPolicyInput(msgspec.Struct):
     """What users' new passwords have to satisfy, beyond not being empty."""
+
+    NAME: ClassVar[str] = "PasswordPolicyInput"
 
     minLength: (  # noqa: N815 - the published name
         Annotated[int, IntegerRule(6, 128), Meta(ge=6, le=128, description="Characters, at least.", examples=[15])]
@@ -103,6 +115,8 @@ class PasswordPolicyInput(msgspec.Struct):
 
 class TenantSettingsInput(msgspec.Struct):
     """A tenant's choices. Times in seconds; null: as the service has it, for `sessionIdle` off."""
+
+    NAME: ClassVar[str] = "TenantSettingsInput"
 
     sessionLifetime: (  # noqa: N815 - the published name
         Annotated[Seconds, Meta(description="Of a user's session, from its login. Counts at once.")] | UnsetType | None
@@ -166,6 +180,8 @@ class TenantSettingsInput(msgspec.Struct):
 class CreateTenantRequest(msgspec.Struct):
     """A new tenant. `settings` are its choices from the beginning, as `PATCH /tenant` takes them."""
 
+    NAME: ClassVar[str] = "CreateTenantRequest"
+
     email: TenantEmail
     password: TenantPassword
     settings: Annotated[TenantSettingsInput, ObjectRule(TenantSettingsInput)] | UnsetType = UNSET
@@ -174,11 +190,15 @@ class CreateTenantRequest(msgspec.Struct):
 class UpdateTenantRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The settings to change; what is absent stays."""
 
+    NAME: ClassVar[str] = "UpdateTenantRequest"
+
     settings: Annotated[TenantSettingsInput, ObjectRule(TenantSettingsInput)]
 
 
 class PasswordPolicyResponse(msgspec.Struct):
     """What users' new passwords have to satisfy, beyond not being empty."""
+
+    NAME: ClassVar[str] = "PasswordPolicy"
 
     minLength: Annotated[int | None, Meta(description="Characters, at least; null: one.", examples=[15])]  # noqa: N815 - the published name
     requireClasses: Annotated[  # noqa: N815 - the published name
@@ -189,6 +209,8 @@ class PasswordPolicyResponse(msgspec.Struct):
 
 class TenantSettingsResponse(msgspec.Struct):
     """What counts for this tenant: its own choice, or the service's. Times in seconds; null: off, or no limit."""
+
+    NAME: ClassVar[str] = "TenantSettings"
 
     sessionLifetime: Annotated[int, Meta(description="Of a user's session, from its login.", examples=[604_800])]  # noqa: N815 - the published name
     sessionIdle: Annotated[  # noqa: N815 - the published name
@@ -215,6 +237,8 @@ class TenantSettingsResponse(msgspec.Struct):
 class TenantResponse(msgspec.Struct):
     """A tenant, as it sees itself."""
 
+    NAME: ClassVar[str] = "Tenant"
+
     id: TenantId
     email: TenantEmailOut
     login: TenantLoginOut
@@ -225,6 +249,8 @@ class TenantResponse(msgspec.Struct):
 class ChangeTenantPasswordRequest(msgspec.Struct):
     """The password that counts now, and the one that is to count."""
 
+    NAME: ClassVar[str] = "ChangeTenantPasswordRequest"
+
     current: Password
     password: TenantPassword
 
@@ -232,11 +258,15 @@ class ChangeTenantPasswordRequest(msgspec.Struct):
 class DeleteTenantRequest(msgspec.Struct):
     """The tenant's password, so that nobody deletes it with a token alone."""
 
+    NAME: ClassVar[str] = "DeleteTenantRequest"
+
     password: Password
 
 
 class AuditEventResponse(msgspec.Struct):
     """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id."""
+
+    NAME: ClassVar[str] = "AuditEvent"
 
     at: Milliseconds
     action: Annotated[str, Meta(description="What happened.", examples=["user.login"])]
@@ -261,6 +291,8 @@ class AuditEventResponse(msgspec.Struct):
 
 class AuditEventPage(msgspec.Struct):
     """Some of the tenant's events, newest first, and where the next page begins; "0" on the last."""
+
+    NAME: ClassVar[str] = "AuditEventPage"
 
     events: Annotated[list[AuditEventResponse], Meta(description="Newest first.")]
     nextCursor: NextCursor  # noqa: N815 - the published name

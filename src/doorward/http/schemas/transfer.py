@@ -1,6 +1,6 @@
 """Many users at once, in and out."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -18,6 +18,8 @@ ANYTHING = JsonRule(1 << 20, 1 << 20)
 
 class ImportUser(msgspec.Struct):
     """A user of another system. Without `passwordHash` nobody can log in as it until its password is set."""
+
+    NAME: ClassVar[str] = "ImportUser"
 
     login: Login
     email: Email
@@ -57,6 +59,8 @@ class ImportUser(msgspec.Struct):
 class ImportUsersRequest(msgspec.Struct):
     """Users of another system. Each is judged by itself, by the rules of a user to be."""
 
+    NAME: ClassVar[str] = "ImportUsersRequest"
+
     users: Annotated[
         list[ImportUser],
         ListRule(1, MAX_ROWS, ANYTHING),
@@ -66,6 +70,8 @@ class ImportUsersRequest(msgspec.Struct):
 
 class ExportedUser(UserResponse, kw_only=True):
     """A user with everything that is kept of it."""
+
+    NAME: ClassVar[str] = "ExportedUser"
 
     passwordHash: Annotated[  # noqa: N815 - the published name
         str | UnsetType,
@@ -78,6 +84,8 @@ class ImportRowResult(msgspec.Struct, kw_only=True):
 
     `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
     """
+
+    NAME: ClassVar[str] = "ImportRowResult"
 
     login: LoginOut | UnsetType = UNSET
     status: Annotated[RowStatus, Meta(description="What became of it.", examples=["created"])]
@@ -94,6 +102,8 @@ class ImportRowResult(msgspec.Struct, kw_only=True):
 
 class ImportUsersResponse(msgspec.Struct):
     """How many rows there were of each kind, and what became of each, in their order."""
+
+    NAME: ClassVar[str] = "ImportUsersResponse"
 
     created: Annotated[int, Meta(description="Users that are new.", examples=[1])]
     exists: Annotated[int, Meta(description="Users that were there already, with the same `sub`.", examples=[0])]

@@ -32,6 +32,8 @@ from doorward.http.validation import ExclusiveFields
 class CreateUserRequest(msgspec.Struct, kw_only=True):
     """A new user, with a password or a hash of one."""
 
+    NAME: ClassVar[str] = "CreateUserRequest"
+
     ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash")
 
     login: Login
@@ -54,6 +56,8 @@ class PathLogin(msgspec.Struct):
 class PutUserRequest(msgspec.Struct, kw_only=True):
     """All of a user but its login, which is in the path, with a password or a hash of one."""
 
+    NAME: ClassVar[str] = "PutUserRequest"
+
     ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash")
 
     email: Email
@@ -68,6 +72,8 @@ class PutUserRequest(msgspec.Struct, kw_only=True):
 
 class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
+
+    NAME: ClassVar[str] = "UpdateUserRequest"
 
     ALTERNATIVES: ClassVar[ExclusiveFields] = ExclusiveFields("password", "passwordHash", required=False)
 
@@ -87,6 +93,8 @@ class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 class UserResponse(msgspec.Struct, kw_only=True):
     """A user, as the tenant may see it."""
+
+    NAME: ClassVar[str] = "User"
 
     id: UserId
     login: LoginOut
@@ -116,12 +124,16 @@ class UserResponse(msgspec.Struct, kw_only=True):
 class UserPage(msgspec.Struct):
     """Some of the tenant's users, and where the next page begins; "0" on the last."""
 
+    NAME: ClassVar[str] = "UserPage"
+
     users: Annotated[list[UserResponse], Meta(description="In the order of their logins.")]
     nextCursor: NextCursor  # noqa: N815 - the published name
 
 
 class ChangeUserPasswordRequest(msgspec.Struct):
     """The password that counts now, the one that is to count, and a token whose session goes on."""
+
+    NAME: ClassVar[str] = "ChangeUserPasswordRequest"
 
     current: Password
     password: Password
@@ -131,12 +143,16 @@ class ChangeUserPasswordRequest(msgspec.Struct):
 class ResetCodeResponse(msgspec.Struct):
     """A code for the user, and how many seconds it is good for."""
 
+    NAME: ClassVar[str] = "ResetCodeResponse"
+
     code: Code
     expiresIn: Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[600])]  # noqa: N815 - the published name
 
 
 class ResetPasswordRequest(msgspec.Struct):
     """A code and the password it is to set."""
+
+    NAME: ClassVar[str] = "ResetPasswordRequest"
 
     code: Code
     password: Password
