@@ -16,7 +16,7 @@ def choose(tenant: Tenant, **settings: Any) -> None:
 
 
 def test_every_setting_of_a_tenant_is_in_the_table_and_nothing_else() -> None:
-    table = PAGE.partition("## What a tenant may choose")[2].partition("\n## ")[0]
+    table = PAGE.partition("## Tenant settings")[2].partition("\n## ")[0]
     policy = {f"passwordPolicy.{name}" for name in PasswordPolicyInput.__struct_fields__}
     settings = set(TenantSettingsInput.__struct_fields__) - {"passwordPolicy"} | policy
     assert set(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)) == settings
