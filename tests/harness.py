@@ -22,9 +22,9 @@ import uvicorn
 import uvloop
 
 from doorward.app import Overrides, build
-from doorward.core.passwords import Argon2Parameters
-from doorward.http.connection.door import ConnectionLimits
+from doorward.core.passwords.hashing import Argon2Parameters
 from doorward.http.connection.protocol import DoorwardProtocol
+from doorward.http.connection.registry import ConnectionLimits
 from doorward.settings import Settings
 
 CHEAP = Argon2Parameters(memory=64, passes=1, lanes=1)

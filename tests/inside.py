@@ -9,9 +9,9 @@ from typing import Any, cast
 from doorward.core.errors import Overloaded
 from doorward.core.model import Session
 from doorward.core.ports import SessionRef
+from doorward.http.api.services import Services
 from doorward.http.connection.protocol import DoorwardProtocol
-from doorward.http.services import Services
-from doorward.storage.database import Step
+from doorward.storage.relational.database import Step
 from harness import Service
 
 

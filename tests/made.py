@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from doorward.core.model import Event, Session, SessionKind, Tenant, User
 from doorward.core.ports import AccountStore, CounterStore, RevocationStore, SessionRef, SessionStore
-from doorward.storage.revocations import RelationalRevocationStore
+from doorward.storage.relational.revocations import RelationalRevocationStore
 from doorward.stores import Stores
 
 NOW = 1_800_000_000_000

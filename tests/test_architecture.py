@@ -52,6 +52,22 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=100)
 
 
+@pytest.mark.parametrize("package", ["core", "http"])
+def test_every_module_has_a_layer(package: str) -> None:
+    named = {
+        module
+        for contract in CONTRACTS
+        if contract["type"] == "layers" and "containers" not in contract
+        for layer in contract["layers"]
+        for module in layer.split(" | ")
+    }
+    folder = ROOT / "src/doorward"
+    for file in sorted((folder / package).rglob("*.py")):
+        module = ".".join(("doorward", *file.relative_to(folder).with_suffix("").parts))
+        if file.name != "__init__.py":
+            assert any(f"{module}.".startswith(f"{layer}.") for layer in named), f"{module} is in no layer"
+
+
 def test_every_contract_finds_a_break_of_its_own(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for folder in SOURCES.values():

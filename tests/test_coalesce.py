@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from doorward.core.errors import StoreUnavailable
-from doorward.storage.coalesce import Coalescer
+from doorward.storage.batching import Coalescer
 
 
 class Far:

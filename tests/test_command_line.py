@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from doorward import __version__
 from doorward.cli import main
 from doorward.cli.serve import _welcome
-from doorward.serving import listener_configs
+from doorward.runtime.server import listener_configs
 from doorward.settings import Settings, describe
 from doorward.storage.sqlite import migrate
 from harness import KEY, serving

@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from doorward.core import activity, throttle, tokens
-from doorward.core.activity import ActivityRecorder
 from doorward.core.errors import Refusal
 from doorward.core.model import Session
+from doorward.core.rate_limits import limiter
+from doorward.core.sessions import activity
+from doorward.core.sessions.activity import ActivityRecorder
+from doorward.core.tokens import codec as tokens
 from harness import PASSWORD, TurnableClock, read_settings, running
 from rawhttp import Wire, exchange, request
 
@@ -114,7 +116,7 @@ def growth(folder: Path, length: Length) -> float:
 
 @pytest.fixture(autouse=True)
 def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((tokens, "_REMEMBERED"), (activity, "_REMEMBERED"), (throttle, "_REMEMBERED_DENIALS")):
+    for module, name in ((tokens, "_REMEMBERED"), (activity, "_REMEMBERED"), (limiter, "_REMEMBERED_DENIALS")):
         monkeypatch.setattr(module, name, 50)
 
 

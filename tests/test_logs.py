@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from doorward import logs
+from doorward.observability import logging as logs
 
 CANARY = "CANARY-7f3a9c"
 log = logging.getLogger("doorward.test")

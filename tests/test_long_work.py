@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from doorward.core.errors import StoreUnavailable
-from doorward.storage.database import Row, Step
-from doorward.storage.long_work import LongWorkQueue
+from doorward.storage.relational.database import Row, Step
+from doorward.storage.relational.long_queries import LongWorkQueue
 
 pytestmark = pytest.mark.one_setup
 

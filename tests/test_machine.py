@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from doorward.app import build
-from doorward.core.passwords import Hasher, PasswordHasherPool
-from doorward.machine import available_cores
+from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
+from doorward.runtime.cpu import available_cores
 from harness import read_settings
 
 HERE = len(os.sched_getaffinity(0))

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from doorward.core.errors import CannotStart, StoreUnavailable
-from doorward.storage import email_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.database import PostgresDatabase
 from doorward.storage.postgres.schema import _WORDS, _check
-from doorward.storage.statements import load_migrations, load_statements
+from doorward.storage.relational import email_keys
+from doorward.storage.relational.statements import load_migrations, load_statements
 from doorward.stores import Stores, migrate, select_stores
 from harness import KEY, PASSWORD, Service, Tenant, read_settings, running, serving
 from made import NOW, claimed, kept_tenant, make_tenant, make_user, tenant_session, user_session

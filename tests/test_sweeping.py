@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from doorward.core.ports import Backoff
+from doorward.storage.relational.statements import load_statements
 from doorward.storage.sqlite import connect, migrate
-from doorward.storage.statements import load_statements
 from harness import read_settings
 from made import NOW, Workers, user_session
 from rows import Rows

@@ -15,8 +15,8 @@ from pathlib import Path
 from posixpath import normpath, relpath
 from typing import Any
 
-from doorward.http.reference.openapi import build
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.reference.openapi import build
+from doorward.http.api.routes import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = {

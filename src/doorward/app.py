@@ -8,49 +8,51 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from doorward import logs, tracing
-from doorward.core.activity import ActivityRecorder
-from doorward.core.api_keys import ApiKeyService
-from doorward.core.audit import AuditService
-from doorward.core.authentication import AuthenticationService
+from doorward.core.api_keys.service import ApiKeyService
+from doorward.core.audit.service import AuditService
 from doorward.core.clock import ClockStepDetector, monotonic_clock, system_clock
-from doorward.core.devices import UserSessionService
-from doorward.core.legacy_tokens import LegacyTokenCodec
-from doorward.core.login_timing import LoginTiming
+from doorward.core.login.service import AuthenticationService
+from doorward.core.login.timing import LoginTiming
 from doorward.core.memory import prepare_to_serve
-from doorward.core.passwords import Argon2Parameters, Hasher, PasswordHasherPool
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher, PasswordHasherPool
+from doorward.core.passwords.reauthentication import Reauthenticator
 from doorward.core.ports import Backoff, Clock
-from doorward.core.proof import Reauthenticator
-from doorward.core.refresh import RefreshService
-from doorward.core.sessions import SessionLifetimes, SessionService
-from doorward.core.tenant_settings import SettingsResolver
-from doorward.core.tenants import TenantService
-from doorward.core.throttle import Budget, Budgets, RateLimiter, alias_keys
-from doorward.core.tokens import Codec
-from doorward.core.user_passwords import UserPasswordService
-from doorward.core.user_transfer import UserTransferService
-from doorward.core.users import UserService
+from doorward.core.rate_limits.limiter import Budget, Budgets, RateLimiter, alias_keys
+from doorward.core.sessions.activity import ActivityRecorder
+from doorward.core.sessions.management import UserSessionService
+from doorward.core.sessions.refresh import RefreshService
+from doorward.core.sessions.service import SessionLifetimes, SessionService
+from doorward.core.tenants.service import TenantService
+from doorward.core.tenants.settings import SettingsResolver
+from doorward.core.tokens.codec import Codec
+from doorward.core.tokens.legacy import LegacyTokenCodec
+from doorward.core.users.passwords import UserPasswordService
+from doorward.core.users.service import UserService
+from doorward.core.users.transfer import UserTransferService
+from doorward.http.api.reference.openapi import describe
+from doorward.http.api.registration import RegistrationPolicy
+from doorward.http.api.router import build_router
+from doorward.http.api.routes import FAST_PATH, PATHS
+from doorward.http.api.services import Descriptions, Services
 from doorward.http.client_address import Proxies
-from doorward.http.connection.door import ConnectionLimits, ConnectionRegistry
-from doorward.http.connection.express import FastPath
+from doorward.http.connection.fast_path import FastPath
+from doorward.http.connection.registry import ConnectionLimits, ConnectionRegistry
 from doorward.http.connection.traced import TracedApp, traced
-from doorward.http.guard import HostAndOriginPolicy, RequestMiddleware
 from doorward.http.large_bodies import BodyMemory
-from doorward.http.metrics import Metrics, MetricsEndpoint, MetricSources
-from doorward.http.reference.openapi import describe
-from doorward.http.registration import RegistrationPolicy
-from doorward.http.router import build_router
-from doorward.http.routes import FAST_PATH, PATHS
-from doorward.http.services import Descriptions, Services
-from doorward.http.watch import RequestRecorder
-from doorward.life import Lifespan, PeriodicTask, run_logged
-from doorward.machine import available_cores, possible_connections
-from doorward.master_keys import KeyFile, WorkerRegistration
+from doorward.http.metrics_endpoint import MetricsEndpoint
+from doorward.http.middleware import HostAndOriginPolicy, RequestMiddleware
+from doorward.observability import logging as logs
+from doorward.observability import tracing
+from doorward.observability.metrics import Metrics, MetricSources
+from doorward.observability.recorder import RequestRecorder
+from doorward.observability.tracing import Traces
+from doorward.operations.master_keys import KeyFile, WorkerRegistration
+from doorward.runtime.cpu import available_cores, possible_connections
+from doorward.runtime.lifespan import Lifespan, PeriodicTask, run_logged
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
 from doorward.settings.values import origin_of
 from doorward.stores import Stores, select_stores
-from doorward.tracing import Traces
 
 log = logging.getLogger(__name__)
 

@@ -28,22 +28,7 @@ from doorward.core.ports import (
 from doorward.settings import Settings
 from doorward.settings.secret_files import mode_of
 from doorward.storage import sqlite
-from doorward.storage.about import server_of
-from doorward.storage.accounts import RelationalAccountStore
-from doorward.storage.audit import RelationalAuditStore
-from doorward.storage.counters import RelationalCounterStore
-from doorward.storage.credentials import RelationalApiKeyStore, RelationalResetCodeStore
-from doorward.storage.database import Database, ServerInfo
-from doorward.storage.imports import RelationalImportStore
-from doorward.storage.postgres.address import Address as PostgresAddress
-from doorward.storage.probes import Probes
-from doorward.storage.readiness import SharedCheck
-from doorward.storage.redis.address import Address as RedisAddress
-from doorward.storage.revocations import RelationalRevocationStore
-from doorward.storage.sessions import RelationalSessionStore
-from doorward.storage.sqlite import SqliteDatabase
-from doorward.storage.user_quota import UserQuota
-from doorward.storage.watched import (
+from doorward.storage.instrumented import (
     InstrumentedDatabase,
     InstrumentedSessionStore,
     Span,
@@ -51,6 +36,21 @@ from doorward.storage.watched import (
     StoreMetrics,
     nothing_is_pooled,
 )
+from doorward.storage.postgres.address import Address as PostgresAddress
+from doorward.storage.readiness import SharedCheck
+from doorward.storage.redis.address import Address as RedisAddress
+from doorward.storage.relational.accounts import RelationalAccountStore
+from doorward.storage.relational.audit import RelationalAuditStore
+from doorward.storage.relational.counters import RelationalCounterStore
+from doorward.storage.relational.credentials import RelationalApiKeyStore, RelationalResetCodeStore
+from doorward.storage.relational.database import Database, ServerInfo
+from doorward.storage.relational.imports import RelationalImportStore
+from doorward.storage.relational.probes import Probes
+from doorward.storage.relational.revocations import RelationalRevocationStore
+from doorward.storage.relational.sessions import RelationalSessionStore
+from doorward.storage.relational.user_quota import UserQuota
+from doorward.storage.server_info import server_of
+from doorward.storage.sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from doorward.storage.redis.client import Redis
@@ -177,9 +177,9 @@ def _with_redis_stores(
     stores: Stores, settings: Settings, clock: Clock, span: Span | None, quota: UserQuota | None
 ) -> Stores:
     from doorward.storage.redis.counters import RedisCounterStore  # noqa: PLC0415 - see above
-    from doorward.storage.redis.lives import ServerTrust  # noqa: PLC0415 - see above
+    from doorward.storage.redis.instrumented import InstrumentedRedis  # noqa: PLC0415 - see above
+    from doorward.storage.redis.server_trust import ServerTrust  # noqa: PLC0415 - see above
     from doorward.storage.redis.sessions import DurableStores, RedisSessionStore  # noqa: PLC0415 - see above
-    from doorward.storage.redis.watched import InstrumentedRedis  # noqa: PLC0415 - see above
 
     redis = InstrumentedRedis(RedisAddress.read(settings.redis_url), ServerTrust(stores.revocations, clock))
     redis.meter = StoreMeter("redis", span)
@@ -205,9 +205,9 @@ async def servers(settings: Settings) -> dict[str, ServerInfo]:
     """Return what the stores say of themselves, under the names of `Stores.checks`; CannotStart where one does not."""
     found = {"database": await server_of(database_of(settings))}
     if settings.redis_url:
-        from doorward.storage.redis import start  # noqa: PLC0415 - see above
+        from doorward.storage.redis import startup  # noqa: PLC0415 - see above
 
-        found["sessions"] = await start.check_server(RedisAddress.read(settings.redis_url))
+        found["sessions"] = await startup.check_server(RedisAddress.read(settings.redis_url))
     return found
 
 
@@ -226,9 +226,9 @@ def migrate(settings: Settings, *, create: bool = True) -> int:
     else:
         version = sqlite.migrate(settings.database_path, create=create)
     if settings.redis_url:
-        from doorward.storage.redis import start  # noqa: PLC0415 - see above
+        from doorward.storage.redis import startup  # noqa: PLC0415 - see above
 
-        asyncio.run(start.check_server(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
+        asyncio.run(startup.check_server(RedisAddress.read(settings.redis_url), wait=_REDIS_SECONDS))
     return version
 
 

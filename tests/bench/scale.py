@@ -22,7 +22,7 @@ from bench.report import as_text, write
 from bench.results import Bench, Effort, Figure, Line, Ratio
 from bench.servers import SQLITE, Server, call, doorward, fill, verifying
 from doorward.settings import Settings
-from doorward.storage.accounts import RelationalAccountStore
+from doorward.storage.relational.accounts import RelationalAccountStore
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.stores import Stores, repeat_until_done, select_stores
 from harness import PASSWORD, read_settings
@@ -266,7 +266,7 @@ def users(bench: Bench, many: int) -> Figure:
 
 
 def _cursor(last: str) -> str:
-    from doorward.core.users import _encode_cursor
+    from doorward.core.users.service import _encode_cursor
 
     return _encode_cursor(last)
 

@@ -19,8 +19,8 @@ from uuid import uuid4
 from bench import machine
 from bench.load import Target
 from doorward.core.clock import system_clock
-from doorward.core.sessions import SessionLifetimes, SessionService
-from doorward.core.tokens import Codec
+from doorward.core.sessions.service import SessionLifetimes, SessionService
+from doorward.core.tokens.codec import Codec
 from doorward.settings import Settings
 from doorward.stores import select_stores
 from harness import KEY, PASSWORD, Process, read_settings

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from doorward.cli import main
-from doorward.core import hash_formats
-from doorward.core.hash_formats import HashLimits, HashTooCostly, UnsupportedHash
+from doorward.core.passwords import formats
+from doorward.core.passwords.formats import HashLimits, HashTooCostly, UnsupportedHash
 from harness import KEY, read_settings, running
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "importing-users.md").read_text(encoding="utf-8")
@@ -44,9 +44,7 @@ def sizes(bounds: HashLimits) -> list[int]:
     return [bounds.memory >> 20, bounds.argon2, bounds.scrypt, bounds.pbkdf2, bounds.bcrypt, 1 << bounds.phpass]
 
 
-@pytest.mark.parametrize(
-    "bound", [*sizes(hash_formats.STANDARD), *sizes(hash_formats.RAISED), hash_formats.MAX_HASH_LENGTH]
-)
+@pytest.mark.parametrize("bound", [*sizes(formats.STANDARD), *sizes(formats.RAISED), formats.MAX_HASH_LENGTH])
 def test_the_guide_names_the_bounds(bound: int) -> None:
     bounds = GUIDE.partition("Bounds of cost")[2].partition("\n## ")[0]
     assert re.search(rf"(?<![\d,]){bound:,}(?![\d,])", bounds)

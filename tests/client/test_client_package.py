@@ -15,9 +15,9 @@ import pytest
 import doorward_client
 from client.conftest import Connect
 from client.stubborn import HangUp, Say, Wait, stubborn
-from doorward.http.endpoints import Auth
+from doorward.http.api.endpoint import Auth
+from doorward.http.api.routes import ENDPOINTS
 from doorward.http.errors import STATUS_OF
-from doorward.http.routes import ENDPOINTS
 from doorward_client import AsyncDoorward, Doorward, DoorwardError, ImportUser, NewKey, Registered, ResetCode, Tokens
 from doorward_client import errors as client_errors
 from doorward_client.calls import Call

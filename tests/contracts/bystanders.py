@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from doorward.core.model import Origin
 from doorward.core.ports import ApiKey, Backoff, ResetCode, Revocation, SessionPolicy
-from doorward.storage.revocations import RelationalRevocationStore
+from doorward.storage.relational.revocations import RelationalRevocationStore
 from doorward.stores import Stores
 from made import NOW, claimed, key_session, made_event, make_tenant, make_user, tenant_session, user_session
 

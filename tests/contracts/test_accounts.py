@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.identity import canonical
 from doorward.core.model import MAX_CLOCK_SKEW, Event, Origin, User
+from doorward.core.normalization import canonical
 from doorward.core.ports import AccountStore, SessionPolicy, UserMatches
 from harness import read_settings
 from made import NOW, Workers, claimed, kept_tenant, made_event, make_tenant, make_user, user_session
@@ -256,7 +256,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search tenants of a hundred users as those of a million are searched, and take each tenant by itself."""
     bounds = {"_FEW_LOGINS": 10, "_MOST_CANDIDATES": 15, "_MOST_STEPS": 20, "_TENANTS_TOGETHER": 1}
     for name, value in bounds.items():
-        monkeypatch.setattr(f"doorward.storage.accounts.{name}", value)
+        monkeypatch.setattr(f"doorward.storage.relational.accounts.{name}", value)
 
 
 async def kept_users(accounts: AccountStore, logins: Iterable[str]) -> dict[str, User]:

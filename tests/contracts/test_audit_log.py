@@ -5,9 +5,9 @@ import hashlib
 import json
 from uuid import uuid4
 
-from doorward.core.audit import AuditService
+from doorward.core.audit.service import AuditService
 from doorward.core.ports import AuditEntry
-from doorward.storage.database import Step
+from doorward.storage.relational.database import Step
 from made import NOW, Workers, made_event
 
 

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.audit import SERVICE, AuditService
+from doorward.core.audit.service import SERVICE, AuditService
 from doorward.core.errors import QuotaExceeded
 from doorward.core.model import MAX_CLOCK_SKEW, Event, Tenant
 from doorward.core.ports import AccountStore, AuditEntry
-from doorward.storage.database import Step
+from doorward.storage.relational.database import Step
 from doorward.stores import Stores, select_stores
 from harness import TurnableClock, read_settings
 from made import NOW, Workers, kept_tenant, made_event, make_user

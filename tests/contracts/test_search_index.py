@@ -9,9 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from doorward.core.identity import canonical
-from doorward.storage.accounts import RelationalAccountStore
-from doorward.storage.database import Step
+from doorward.core.normalization import canonical
+from doorward.storage.relational.accounts import RelationalAccountStore
+from doorward.storage.relational.database import Step
 from harness import read_settings
 from made import Workers, kept_tenant, make_user
 from rows import Rows
@@ -62,8 +62,8 @@ def cut(login: str) -> set[tuple[str, str]]:
 @pytest.fixture
 def accounts(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> RelationalAccountStore:
     """Accounts that take each tenant by itself, and ten logins for many."""
-    monkeypatch.setattr("doorward.storage.accounts._FEW_LOGINS", 10)
-    monkeypatch.setattr("doorward.storage.accounts._TENANTS_TOGETHER", 1)
+    monkeypatch.setattr("doorward.storage.relational.accounts._FEW_LOGINS", 10)
+    monkeypatch.setattr("doorward.storage.relational.accounts._TENANTS_TOGETHER", 1)
     accounts = workers.one.accounts
     assert isinstance(accounts, RelationalAccountStore)
     return accounts

@@ -7,7 +7,7 @@ import pytest
 
 from doorward.core.model import Session
 from doorward.core.ports import SessionStore
-from doorward.storage.database import Step
+from doorward.storage.relational.database import Step
 from harness import read_settings
 from made import NOW, Workers, claimed, tenant_session, user_session
 from rows import Rows

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from doorward.storage.accounts import RelationalAccountStore
-from doorward.storage.counters import RelationalCounterStore
-from doorward.storage.sessions import RelationalSessionStore
+from doorward.storage.relational.accounts import RelationalAccountStore
+from doorward.storage.relational.counters import RelationalCounterStore
+from doorward.storage.relational.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 
 

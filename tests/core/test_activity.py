@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from doorward.core.activity import ActivityRecorder
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session, SessionKind, Tenant, User
 from doorward.core.ports import SessionPolicy, SessionRef
-from doorward.storage.accounts import RelationalAccountStore
-from doorward.storage.credentials import RelationalApiKeyStore
-from doorward.storage.sessions import RelationalSessionStore
+from doorward.core.sessions.activity import ActivityRecorder
+from doorward.storage.relational.accounts import RelationalAccountStore
+from doorward.storage.relational.credentials import RelationalApiKeyStore
+from doorward.storage.relational.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import TurnableClock
 

@@ -8,23 +8,23 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.authentication import AuthenticationService, LoginAttempt
 from doorward.core.errors import Conflict, IncorrectPassword, InvalidRefreshToken, NotAuthorized, UserNotFound
-from doorward.core.login_timing import LoginTiming
+from doorward.core.login.service import AuthenticationService, LoginAttempt
+from doorward.core.login.timing import LoginTiming
 from doorward.core.model import Caller, Tenant, User
-from doorward.core.passwords import Hasher, PasswordHasherPool
-from doorward.core.proof import Reauthenticator
-from doorward.core.refresh import RefreshService
-from doorward.core.sessions import SessionLifetimes, SessionService
-from doorward.core.tenant_settings import SettingsResolver
-from doorward.core.tenants import TenantService
-from doorward.core.throttle import RateLimiter
-from doorward.core.tokens import Codec
-from doorward.storage.accounts import RelationalAccountStore
-from doorward.storage.audit import RelationalAuditStore
-from doorward.storage.counters import RelationalCounterStore
-from doorward.storage.credentials import RelationalApiKeyStore
-from doorward.storage.sessions import RelationalSessionStore
+from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
+from doorward.core.passwords.reauthentication import Reauthenticator
+from doorward.core.rate_limits.limiter import RateLimiter
+from doorward.core.sessions.refresh import RefreshService
+from doorward.core.sessions.service import SessionLifetimes, SessionService
+from doorward.core.tenants.service import TenantService
+from doorward.core.tenants.settings import SettingsResolver
+from doorward.core.tokens.codec import Codec
+from doorward.storage.relational.accounts import RelationalAccountStore
+from doorward.storage.relational.audit import RelationalAuditStore
+from doorward.storage.relational.counters import RelationalCounterStore
+from doorward.storage.relational.credentials import RelationalApiKeyStore
+from doorward.storage.relational.sessions import RelationalSessionStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import CHEAP, TurnableClock
 from made import claimed, kept_tenant, make_user, user_session

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import Overloaded
-from doorward.core.fairness import FairQueue, FairSemaphore, Job, MemoryBudget
+from doorward.core.fair_queue import FairQueue, FairSemaphore, Job, MemoryBudget
 
 EXAMPLES = 5_000 if os.environ.get("DOORWARD_TORTURE") else 100
 FOREVER = 1e9

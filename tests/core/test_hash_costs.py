@@ -2,8 +2,8 @@
 
 import pytest
 
-from doorward.core.hash_costs import CostModel
-from doorward.core.hash_formats import HashCost
+from doorward.core.passwords.costs import CostModel
+from doorward.core.passwords.formats import HashCost
 
 NATIVE = HashCost("argon2/25", 0.02, 19 << 20)
 BCRYPT = HashCost("bcrypt", 0.25)

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.core import hash_formats
-from doorward.core.hash_formats import HashCost, HashTooCostly, UnsupportedHash
-from doorward.core.passwords import HashComparison, Hasher, PasswordMatch
+from doorward.core.passwords import formats
+from doorward.core.passwords.formats import HashCost, HashTooCostly, UnsupportedHash
+from doorward.core.passwords.hashing import HashComparison, Hasher, PasswordMatch
 from harness import CHEAP
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "hashes.json").read_text())
@@ -56,7 +56,7 @@ def test_a_hash_of_which_one_character_was_changed_is_right_no_more(vector: dict
 
 
 def test_every_format_has_a_vector() -> None:
-    unproven = [form.pattern for form, _ in hash_formats._FORMS if not any(form.fullmatch(v["hash"]) for v in VECTORS)]
+    unproven = [form.pattern for form, _ in formats._FORMS if not any(form.fullmatch(v["hash"]) for v in VECTORS)]
     assert unproven == []
 
 
@@ -115,8 +115,8 @@ RAISABLE = [
 @pytest.mark.parametrize("text", RAISABLE)
 def test_F23_an_operator_may_raise_the_bounds_of_cost(text: str) -> None:
     with pytest.raises(HashTooCostly):
-        hash_formats.parse_hash(text)
-    raised = hash_formats.parse_hash(text, hash_formats.RAISED)
+        formats.parse_hash(text)
+    raised = formats.parse_hash(text, formats.RAISED)
     # Logins read it without being told.
     assert HASHER.parse(text).stored == text
     assert HASHER.cost(text) == raised.cost
@@ -128,16 +128,16 @@ def test_S8_salt_and_separator_of_firebase_are_a_salt_together(separator: int, *
     salt, behind = (b64encode(bytes(size)).decode().rstrip("=") for size in (102, separator))
     text = f"$firebase-scrypt$ln=4,r=8${salt}${DIGEST}${DIGEST}${behind}"
     if fits:
-        assert callable(hash_formats.parse_hash(text).compare)
+        assert callable(formats.parse_hash(text).compare)
     else:
         with pytest.raises(UnsupportedHash):
-            hash_formats.parse_hash(text)
+            formats.parse_hash(text)
 
 
 def test_F23_a_hash_beyond_the_standard_bounds_is_compared_once_it_is_stored() -> None:
-    text = argon2.PasswordHasher(1, hash_formats.STANDARD.memory // 1024 + 64, 32).hash("pw")
+    text = argon2.PasswordHasher(1, formats.STANDARD.memory // 1024 + 64, 32).hash("pw")
     with pytest.raises(HashTooCostly):
-        hash_formats.parse_hash(text)
+        formats.parse_hash(text)
     assert HASHER.match("pw", text) == PasswordMatch(right=True, outdated=True)
 
 
@@ -165,7 +165,7 @@ def test_F23_one_block_of_a_long_derived_key_is_computed_and_compared(name: str)
 def test_PW8_a_hash_of_hostile_cost_is_refused_before_anything_is_computed(text: str) -> None:
     began = monotonic()
     with pytest.raises(HashTooCostly) as refused:
-        hash_formats.parse_hash(text)
+        formats.parse_hash(text)
     assert refused.value.code == "hash_too_costly"
     # Computing one of these takes many seconds, or fails for want of memory.
     assert monotonic() - began < 2
@@ -199,7 +199,7 @@ REALISTIC = [
 
 @pytest.mark.parametrize("text", REALISTIC)
 def test_PW8_the_cost_that_systems_have_by_default_is_accepted(text: str) -> None:
-    assert callable(hash_formats.parse_hash(text).compare)
+    assert callable(formats.parse_hash(text).compare)
 
 
 UNREADABLE = [
@@ -256,7 +256,7 @@ UNREADABLE = [
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_PW8_what_is_no_hash_is_refused_and_matches_nothing(text: str) -> None:
     with pytest.raises(UnsupportedHash) as refused:
-        hash_formats.parse_hash(text)
+        formats.parse_hash(text)
     assert refused.value.code == "hash_unreadable"
     assert HASHER.match(text, text) == PasswordMatch(right=False)
 
@@ -268,7 +268,7 @@ def test_a_hash_that_is_damaged_is_refused_or_harmless(vector: dict[str, str], d
     end = data.draw(st.integers(start, min(len(text), start + 3)))
     damaged = text[:start] + data.draw(st.text("0123456789$=,.{}AZaz/+-_\u00e9 \0", max_size=3)) + text[end:]
     try:
-        compare = hash_formats.parse_hash(damaged).compare
+        compare = formats.parse_hash(damaged).compare
     except UnsupportedHash:
         return
     # Larger numbers may have come of it: what is read is compared only where it stays quick.
@@ -344,20 +344,20 @@ def scrypt_forms(power: int, block: int) -> list[str]:
 @pytest.mark.parametrize("text", [*scrypt_forms(20, 1), *scrypt_forms(16, 1)])
 def test_S8_a_scrypt_hash_beyond_the_bound_of_RFC_7914_is_no_hash(text: str) -> None:
     with pytest.raises(UnsupportedHash) as refused:
-        hash_formats.parse_hash(text)
+        formats.parse_hash(text)
     assert refused.value.code == "hash_unreadable"
     assert HASHER.match("pw", text) == PasswordMatch(right=False)
 
 
 @pytest.mark.parametrize("text", scrypt_forms(15, 1))
 def test_S8_a_scrypt_hash_at_the_bound_is_compared(text: str) -> None:
-    assert hash_formats.parse_hash(text).compare(b"pw") is False
+    assert formats.parse_hash(text).compare(b"pw") is False
 
 
 @pytest.mark.parametrize(("power", "block", "lanes"), [(1, 32_768, 1), (1, 1, 32_768), (5, 32, 1024), (10, 1, 1024)])
 def test_S8_no_accepted_parameters_are_too_much_for_the_library(power: int, block: int, lanes: int) -> None:
     text = f"$scrypt$ln={power},r={block},p={lanes}${SALT}${DIGEST}"
-    assert hash_formats.parse_hash(text).compare(b"pw") is False
+    assert formats.parse_hash(text).compare(b"pw") is False
 
 
 def test_S8_a_comparison_that_fails_is_no_match_and_is_logged_without_the_hash(
@@ -412,19 +412,19 @@ COSTS = [
 
 @pytest.mark.parametrize(
     ("power", "block", "bounds"),
-    [(1, 1 << 19, hash_formats.STANDARD), (2, 1 << 18, hash_formats.STANDARD), (1, 1 << 22, hash_formats.RAISED)],
+    [(1, 1 << 19, formats.STANDARD), (2, 1 << 18, formats.STANDARD), (1, 1 << 22, formats.RAISED)],
 )
 def test_S1_scrypt_is_bounded_by_all_of_its_memory_and_not_by_its_table(
-    power: int, block: int, bounds: hash_formats.HashLimits
+    power: int, block: int, bounds: formats.HashLimits
 ) -> None:
     with pytest.raises(HashTooCostly):
-        hash_formats.parse_hash(f"$scrypt$ln={power},r={block},p=1${SALT}${DIGEST}", bounds)
+        formats.parse_hash(f"$scrypt$ln={power},r={block},p=1${SALT}${DIGEST}", bounds)
 
 
 @pytest.mark.parametrize(("text", "algorithm", "seconds", "memory"), COSTS)
 def test_S1_the_cost_of_a_hash_comes_from_its_parameters(
     text: str, algorithm: str, seconds: float, memory: int
 ) -> None:
-    cost = hash_formats.parse_hash(text).cost
+    cost = formats.parse_hash(text).cost
     assert (cost.algorithm, cost.memory) == (algorithm, memory)
     assert cost.seconds == pytest.approx(seconds, rel=0.01)

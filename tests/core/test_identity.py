@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from doorward.core import unicode_data
 from doorward.core.errors import RuleViolation, ValidationFailed
-from doorward.core.identity import (
+from doorward.core.normalization import (
     canonical,
     check_email,
     check_login,

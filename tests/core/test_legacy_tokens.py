@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import InvalidToken, NotAuthorized
-from doorward.core.legacy_tokens import LegacyTokenCodec
 from doorward.core.model import Permission, Session, SessionKind, Tenant
-from doorward.core.sessions import SessionLifetimes, SessionService
-from doorward.core.tokens import Codec, TenantClaims, UserClaims
-from doorward.storage.sessions import RelationalSessionStore
+from doorward.core.sessions.service import SessionLifetimes, SessionService
+from doorward.core.tokens.codec import Codec, TenantClaims, UserClaims
+from doorward.core.tokens.legacy import LegacyTokenCodec
+from doorward.storage.relational.sessions import RelationalSessionStore
 from harness import TurnableClock
 from predecessor import HEADER, JWT_KEY, segment, sign
 

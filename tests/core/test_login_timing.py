@@ -6,10 +6,10 @@ from time import monotonic
 import bcrypt
 import pytest
 
-from doorward.core.login_timing import LoginTiming
-from doorward.core.passwords import Hasher, PasswordHasherPool
-from doorward.core.throttle import TENANTS
-from doorward.storage.accounts import RelationalAccountStore
+from doorward.core.login.timing import LoginTiming
+from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
+from doorward.core.rate_limits.limiter import TENANTS
+from doorward.storage.relational.accounts import RelationalAccountStore
 from harness import CHEAP, TurnableClock
 from made import kept_tenant, make_tenant, make_user
 

@@ -2,7 +2,7 @@ import hmac
 
 import pytest
 
-from doorward.core.signing import mac
+from doorward.core.tokens.signing import mac
 
 
 @pytest.mark.parametrize("key_length", [0, 1, 31, 32, 33, 63, 64, 65, 200])

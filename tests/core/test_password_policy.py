@@ -2,8 +2,8 @@
 
 import pytest
 
-from doorward.core.password_policy import guessable, user_password_violations
-from doorward.core.tenant_settings import PasswordPolicy
+from doorward.core.passwords.policy import guessable, user_password_violations
+from doorward.core.tenants.settings import PasswordPolicy
 
 
 @pytest.mark.parametrize(("password", "fits"), [("k7#", False), ("k7#w", True), ("k7#wé", True)])

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import Overloaded
-from doorward.core.hash_formats import LEGACY, HashCost, bcrypt_cost
-from doorward.core.passwords import Argon2Parameters, HashComparison, Hasher, PasswordHasherPool, PasswordMatch
+from doorward.core.passwords.formats import LEGACY, HashCost, bcrypt_cost
+from doorward.core.passwords.hashing import Argon2Parameters, HashComparison, Hasher, PasswordHasherPool, PasswordMatch
 from harness import CHEAP
 
 HASHER = Hasher(CHEAP)

@@ -11,10 +11,10 @@ import pytest
 
 from doorward.core.errors import InvalidToken, NotAuthorized, Refusal
 from doorward.core.model import Session, Tenant, User
-from doorward.core.sessions import IssuedToken, SessionLifetimes, SessionService
-from doorward.core.signing import encode_segment, new_session_id, new_session_key, signing_key
-from doorward.core.tokens import Codec
-from doorward.storage.sessions import RelationalSessionStore
+from doorward.core.sessions.service import IssuedToken, SessionLifetimes, SessionService
+from doorward.core.tokens.codec import Codec
+from doorward.core.tokens.signing import encode_segment, new_session_id, new_session_key, signing_key
+from doorward.storage.relational.sessions import RelationalSessionStore
 from harness import TurnableClock
 
 MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="

@@ -7,8 +7,8 @@ import pytest
 
 from doorward.core.errors import AccountLocked, TooManyAttempts, TooManyRequests
 from doorward.core.ports import Backoff
-from doorward.core.throttle import TENANTS, Budget, Budgets, RateLimiter, alias_keys
-from doorward.storage.counters import RelationalCounterStore
+from doorward.core.rate_limits.limiter import TENANTS, Budget, Budgets, RateLimiter, alias_keys
+from doorward.storage.relational.counters import RelationalCounterStore
 from doorward.storage.sqlite import SqliteDatabase
 from harness import TurnableClock
 
@@ -202,7 +202,7 @@ async def test_BF12_questions_that_are_refused_leave_a_tenants_other_requests_al
 async def test_OV6_budgets_in_memory_that_are_full_are_forgotten_where_there_are_many(
     throttle: RateLimiter, clock: TurnableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("doorward.core.throttle._REMEMBERED_DENIALS", 10)
+    monkeypatch.setattr("doorward.core.rate_limits.limiter._REMEMBERED_DENIALS", 10)
     for number in range(10):
         throttle.consume_verify(f"tenant-{number}")
     clock.turn(seconds=10)

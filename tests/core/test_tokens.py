@@ -20,8 +20,8 @@ from joserfc import jwt as jose_jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from doorward.core.model import Session, SessionKind
-from doorward.core.signing import encode_segment, new_session_id, new_session_key, signing_key, spell
-from doorward.core.tokens import LEEWAY, MAX_TOKEN_BYTES, Codec, TenantClaims, UserClaims
+from doorward.core.tokens.codec import LEEWAY, MAX_TOKEN_BYTES, Codec, TenantClaims, UserClaims
+from doorward.core.tokens.signing import encode_segment, new_session_id, new_session_key, signing_key, spell
 
 EXAMPLES = 5_000 if os.environ.get("DOORWARD_TORTURE") else 200
 MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="

@@ -6,7 +6,7 @@ import ssl
 import asyncpg
 import pytest
 
-from doorward.core.trouble import describe_error
+from doorward.core.error_text import describe_error
 
 SECRET = "Canary-7f3a9c"
 FAILURES = {

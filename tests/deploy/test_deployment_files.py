@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from doorward import __version__
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.routes import ENDPOINTS
 from doorward.settings import Settings
 from harness import read_settings, running, without
 from servers import Servers

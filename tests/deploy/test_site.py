@@ -53,7 +53,7 @@ def test_a_page_that_is_new_is_in_the_navigation_and_one_that_is_missing_is_not(
 
 
 def test_the_site_has_every_page_and_every_endpoint(site: ModuleType, tmp_path: Path) -> None:
-    from doorward.http.routes import ENDPOINTS
+    from doorward.http.api.routes import ENDPOINTS
 
     site.assemble(tmp_path)
     pages = {file.relative_to(ROOT / "docs") for file in (ROOT / "docs").rglob("*.md")}

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from doorward.http.schemas import PasswordPolicyInput, TenantSettingsInput
+from doorward.http.api.schemas import PasswordPolicyInput, TenantSettingsInput
 from harness import PASSWORD, Service, Tenant, TurnableClock
 
 PAGE = (Path(__file__).parents[2] / "docs" / "concepts.md").read_text(encoding="utf-8")

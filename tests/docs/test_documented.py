@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from doorward.core.model import Permission
-from doorward.core.throttle import BUDGETS
-from doorward.http.endpoints import Auth
+from doorward.core.rate_limits.limiter import BUDGETS
+from doorward.http.api.endpoint import Auth
+from doorward.http.api.routes import ENDPOINTS
 from doorward.http.errors import STATUS_OF
-from doorward.http.routes import ENDPOINTS
 from doorward.settings import describe
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.routes import ENDPOINTS
 from harness import serving
 
 ROOT = Path(__file__).parents[2]

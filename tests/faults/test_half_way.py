@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.core.operations import operator_caller
+from doorward.core.tenants.operator import operator_caller
 from harness import PASSWORD, Service, Tenant
 from inside import carry_out, put, services
 

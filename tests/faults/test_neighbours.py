@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 import doorward
-from doorward.storage.statements import newest_version
+from doorward.storage.relational.statements import newest_version
 from faults.client import Client, Reply, clients, ready_hash
 from faults.sizes import NEIGHBOUR_SECONDS
 from harness import KEY, Process

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from doorward.core.errors import Overloaded
-from doorward.core.fairness import FairSemaphore
+from doorward.core.fair_queue import FairSemaphore
 
 
 async def sit(slots: FairSemaphore, group: str, until: asyncio.Event) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.storage.email_keys import email_key
+from doorward.storage.relational.email_keys import email_key
+from doorward.storage.relational.statements import load_migrations
 from doorward.storage.sqlite import _WORDS, migrate
-from doorward.storage.statements import load_migrations
 from faults.sizes import STARTERS, STARTS
 from harness import KEY, PASSWORD, Process, Tenant, serving
 

@@ -15,7 +15,7 @@ import pytest
 
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.schema import _WORDS, prepare
-from doorward.storage.statements import load_migrations
+from doorward.storage.relational.statements import load_migrations
 from faults.sizes import DEATH_STRIDE, DEATHS_OF_SERVERS
 from servers import Database, OwnPostgres, apart, own_postgresql
 

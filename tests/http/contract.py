@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import httpx
 
-from doorward.http.endpoints import Auth, Endpoint
-from doorward.http.routes import ENDPOINTS
-from doorward.selftest import targets
+from doorward.http.api.endpoint import Auth, Endpoint
+from doorward.http.api.routes import ENDPOINTS
+from doorward.selftest import requests
 from harness import Service, Tenant
 
 JSON = "application/json; charset=utf-8"
-UUID = targets.UUID
+UUID = requests.UUID
 
-named, encode, media, proof = targets.named, targets.encode, targets.media, targets.authorization
+named, encode, media, proof = requests.named, requests.encode, requests.media, requests.authorization
 
 _PER_REQUEST = {"date", "x-request-id"}
 

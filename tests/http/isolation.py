@@ -9,9 +9,9 @@ import httpx
 from contract import call, fresh, log_in
 
 from doorward.core.model import Permission
-from doorward.http.endpoints import Endpoint
-from doorward.selftest import targets
-from doorward.selftest.targets import fill_request, unowned_names
+from doorward.http.api.endpoint import Endpoint
+from doorward.selftest import requests
+from doorward.selftest.requests import fill_request, unowned_names
 from harness import Service, Tenant
 
 
@@ -135,7 +135,7 @@ def masked(
 ) -> tuple[int, list[tuple[str, str]], str]:
     """Return an answer without what differs between two requests anyway: ids, times, the caller's own words."""
     own = {"caller": attacker.id, "caller's email": attacker.email}
-    text = targets.masked(answer.text, names, own)
+    text = requests.masked(answer.text, names, own)
     skipped = {"date", "x-request-id", "content-length"}
     return answer.status_code, sorted(pair for pair in answer.headers.items() if pair[0] not in skipped), text
 

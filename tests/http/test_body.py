@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from doorward.core.errors import ValidationFailed
-from doorward.http.body import MAX_ITEM_BYTES, TOO_LARGE, parse, parse_list
 from doorward.http.errors import MalformedJson
+from doorward.http.json_body import MAX_ITEM_BYTES, TOO_LARGE, parse, parse_list
 from doorward.http.validation import MAX_FIELD_ERRORS, BooleanRule, JsonRule, ListRule, validate
 
 SIZE = 1 << 20

@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from doorward.core.sessions import SessionLifetimes
-from doorward.core.tenant_settings import SettingsResolver, TenantSettings, session_policy
+from doorward.core.sessions.service import SessionLifetimes
+from doorward.core.tenants.settings import SettingsResolver, TenantSettings, session_policy
 from harness import PASSWORD, Service, Tenant, TurnableClock, read_settings, running
 from inside import carry_out, services, stagger_policies
 

@@ -24,8 +24,8 @@ from contract import (
     send,
 )
 
-from doorward.http.endpoints import Endpoint
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.endpoint import Endpoint
+from doorward.http.api.routes import ENDPOINTS
 from harness import Service, Tenant
 
 pytestmark = pytest.mark.one_setup

@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 
+from doorward.http.api.services import Services
 from doorward.http.client_address import Proxies
-from doorward.http.connection.door import ConnectionLimits, ConnectionRegistry
-from doorward.http.connection.express import FastPath
-from doorward.http.guard import HostAndOriginPolicy
-from doorward.http.services import Services
+from doorward.http.connection.fast_path import FastPath
+from doorward.http.connection.registry import ConnectionLimits, ConnectionRegistry
+from doorward.http.middleware import HostAndOriginPolicy
 
 MANY = 1100
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from doorward.http.connection.eager import PendingResult, run_eagerly
+from doorward.http.connection.eager_task import PendingResult, run_eagerly
 
 Result = TypeVar("Result")
 

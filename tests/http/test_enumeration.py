@@ -16,7 +16,7 @@ import httpx
 import pytest
 from contract import assert_refused, email, essence, fresh
 
-from doorward.core.passwords import Argon2Parameters, Hasher
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher
 from harness import KEY, PASSWORD, Tenant, TurnableClock, read_settings, running, serving
 
 ATTEMPTS = 300 if os.environ.get("DOORWARD_TORTURE") else 20

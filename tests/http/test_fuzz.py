@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 import doorward
-from doorward.http.reference.openapi import describe
+from doorward.http.api.reference.openapi import describe
 from harness import Service, Tenant
 
 DOCUMENT = json.loads(describe().document)

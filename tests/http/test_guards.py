@@ -6,17 +6,17 @@ from typing import cast
 import pytest
 
 from doorward.core.errors import ValidationFailed
+from doorward.http.api.registration import _is_own_host
+from doorward.http.api.routes import ENDPOINTS, FAST_PATH
+from doorward.http.api.schemas.users import PathLogin
+from doorward.http.api.services import Services
 from doorward.http.client_address import Proxies
-from doorward.http.connection.express import FastPath, _is_bare
-from doorward.http.connection.head import check_framing
+from doorward.http.connection.fast_path import FastPath, _is_bare
+from doorward.http.connection.framing import check_framing
 from doorward.http.errors import BadRequest, NotFound
-from doorward.http.guard import HostAndOriginPolicy
-from doorward.http.registration import _is_own_host
-from doorward.http.routes import ENDPOINTS, FAST_PATH
-from doorward.http.schemas.users import PathLogin
-from doorward.http.services import Services
+from doorward.http.middleware import HostAndOriginPolicy
+from doorward.http.request import token_of_plain_body
 from doorward.http.validation import validate
-from doorward.http.wire import token_of_plain_body
 
 HOST = (b"host", b"auth.example.org")
 

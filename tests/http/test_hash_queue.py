@@ -13,10 +13,10 @@ import pytest
 from contract import assert_refused, fresh
 
 from doorward.core.errors import Overloaded
-from doorward.core.passwords import Hasher
-from doorward.http import guard
-from doorward.http.connection.door import ConnectionLimits
-from doorward.http.routes import ENDPOINTS
+from doorward.core.passwords.hashing import Hasher
+from doorward.http import middleware
+from doorward.http.api.routes import ENDPOINTS
+from doorward.http.connection.registry import ConnectionLimits
 from harness import CHEAP, PASSWORD, Service, Tenant, read_settings, running
 from inside import HeldHasher, move_sessions_away, services
 
@@ -28,7 +28,7 @@ HURRIED = 0.3
 @pytest.fixture
 def hurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A service whose handlers have 0.3 seconds, and 3 more where they hash; in HTTP/1.1 as seen from outside."""
-    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", HURRIED)
+    monkeypatch.setattr(middleware, "HANDLER_TIMEOUT", HURRIED)
     limits = ConnectionLimits(handler_time=HURRIED, hash_queue_time=3.0)
     with running(read_settings(tmp_path, {"HASH_QUEUE_TIMEOUT": "3000"}), limits=limits) as service:
         yield service

@@ -33,8 +33,8 @@ from contract import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from doorward.http.endpoints import Endpoint
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.endpoint import Endpoint
+from doorward.http.api.routes import ENDPOINTS
 from doorward.http.validation import alternatives
 from harness import Service, Tenant
 

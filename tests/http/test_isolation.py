@@ -21,9 +21,9 @@ from contract import (
 )
 from isolation import Attacker, World, masked, strike
 
-from doorward.http.endpoints import Auth, Endpoint
-from doorward.http.routes import ENDPOINTS
-from doorward.selftest.targets import CannotFillRequest, fill_request, mentions, unowned_names
+from doorward.http.api.endpoint import Auth, Endpoint
+from doorward.http.api.routes import ENDPOINTS
+from doorward.selftest.requests import CannotFillRequest, fill_request, mentions, unowned_names
 from harness import Service, Tenant, TurnableClock, read_settings, running
 
 REGISTRATION = ("POST", "/tenant")

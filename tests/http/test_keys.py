@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from doorward.core.model import Permission
-from doorward.http.endpoints import Auth, Endpoint
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.endpoint import Auth, Endpoint
+from doorward.http.api.routes import ENDPOINTS
 from harness import Service, Tenant
 
 FORM = "application/x-www-form-urlencoded"
@@ -217,7 +217,7 @@ def test_S20_a_refused_request_is_a_use_of_its_key_and_a_forged_one_is_none(serv
 
 
 def test_PW11_only_the_digest_of_a_key_is_kept(tenant: Tenant) -> None:
-    from doorward.core.keys import parse_api_key
+    from doorward.core.api_keys.format import parse_api_key
 
     key = make(tenant, "verify")["key"]
     parsed = parse_api_key(key.encode())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from doorward.http.connection.express import FastPath
+from doorward.http.connection.fast_path import FastPath
 from harness import PASSWORD, Service, Tenant, read_settings, running
 from rawhttp import Reply, Wire, request, wire
 

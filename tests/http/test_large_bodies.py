@@ -10,8 +10,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from doorward.http import guard
-from doorward.http.connection.door import ConnectionLimits
+from doorward.http import middleware
+from doorward.http.connection.registry import ConnectionLimits
 from doorward.http.large_bodies import BodyMemory
 from harness import Service, Tenant, TurnableClock, read_settings, running
 from inside import connections
@@ -227,7 +227,7 @@ def test_S3_a_client_that_goes_away_leaves_its_memory_to_others(start: Start) ->
 
 
 def test_S3_a_body_may_take_longer_than_a_handler(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", 0.3)
+    monkeypatch.setattr(middleware, "HANDLER_TIMEOUT", 0.3)
     service = start()
     tenant = service.tenant()
     sent = body(BATCH)

@@ -21,7 +21,11 @@ from referencing.jsonschema import DRAFT202012
 
 from doorward.core.errors import StoreUnavailable
 from doorward.http import errors
-from doorward.http.endpoints import COMMON_ERRORS, Auth, Endpoint
+from doorward.http.api.endpoint import COMMON_ERRORS, Auth, Endpoint
+from doorward.http.api.reference import openapi, page
+from doorward.http.api.routes import ENDPOINTS
+from doorward.http.api.schemas import TokenRequest
+from doorward.http.api.services import Services
 from doorward.http.errors import (
     STATUS_OF,
     MethodNotAllowed,
@@ -30,12 +34,9 @@ from doorward.http.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from doorward.http.guard import FORM, MAX_BODY_BYTES
-from doorward.http.reference import openapi, page
-from doorward.http.routes import ENDPOINTS
-from doorward.http.schemas import TokenRequest
-from doorward.http.services import Services
-from doorward.http.wire import Request, Response
+from doorward.http.middleware import FORM, MAX_BODY_BYTES
+from doorward.http.request import Request
+from doorward.http.response import Response
 from harness import PASSWORD, Service, Tenant, read_settings, running
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"

@@ -9,7 +9,7 @@ import pytest
 
 from doorward.core.clock import system_clock
 from doorward.core.ports import Backoff
-from doorward.core.throttle import TENANTS
+from doorward.core.rate_limits.limiter import TENANTS
 from harness import PASSWORD, Service, Tenant
 from inside import carry_out, services
 

@@ -3,8 +3,8 @@
 import pytest
 from contract import assert_unauthorised, call, credential_for, example, faults, named, place
 
-from doorward.http.endpoints import Auth, Endpoint
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.endpoint import Auth, Endpoint
+from doorward.http.api.routes import ENDPOINTS
 from harness import Service, Tenant
 
 pytestmark = pytest.mark.one_setup

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from doorward.core.model import Caller, Permission
-from doorward.core.operations import OperatorService
+from doorward.core.tenants.operator import OperatorService
 from harness import PASSWORD, Service, Tenant, running
 from inside import HeldHasher, carry_out, gate_logins, gate_writes, services
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from contract import BODIES, FORMS, credential_for, email, encode, example, place, send
 
-from doorward.http.endpoints import Endpoint
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.endpoint import Endpoint
+from doorward.http.api.routes import ENDPOINTS
 from harness import KEY, Tenant, read_settings, running, serving
 from rows import Rows
 from servers import Servers

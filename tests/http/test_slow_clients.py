@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.http.connection.door import ConnectionLimits
+from doorward.http.connection.registry import ConnectionLimits
 from harness import Service, Tenant, read_settings, running
 from inside import connections, move_sessions_away
 from rawhttp import Reply, Wire, request, wire

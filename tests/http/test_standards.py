@@ -12,7 +12,7 @@ from contract import assert_oauth_error
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from doorward.http.handlers import gateway
+from doorward.http.api.handlers import gateway
 from harness import Service, Tenant, read_settings, running
 from rawhttp import exchange, request
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from doorward.core.audit import AuditService, ChainCheck
+from doorward.core.audit.service import AuditService, ChainCheck
 from doorward.stores import Stores, select_stores
 from harness import PASSWORD, Service, Tenant
 from rows import Rows

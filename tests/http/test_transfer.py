@@ -14,12 +14,12 @@ from contract import faults, fresh
 from doorward.core import model
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Caller
-from doorward.core.passwords import Hasher
-from doorward.core.user_transfer import UserRow, UserTransferService
-from doorward.http.connection.door import ConnectionLimits
-from doorward.http.handlers import transfer
-from doorward.http.rows import write_lines
-from doorward.storage.accounts import RelationalAccountStore
+from doorward.core.passwords.hashing import Hasher
+from doorward.core.users.transfer import UserRow, UserTransferService
+from doorward.http.api.handlers import user_transfer
+from doorward.http.api.user_rows import write_lines
+from doorward.http.connection.registry import ConnectionLimits
+from doorward.storage.relational.accounts import RelationalAccountStore
 from doorward.stores import select_stores
 from harness import KEY, Service, Tenant, TurnableClock, read_settings, running
 
@@ -383,7 +383,7 @@ def test_a_fault_in_mid_stream_ends_the_connection_so_that_clients_notice(
             raise OSError("the disk is gone")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(transfer, "write_lines", fail)
+    monkeypatch.setattr(user_transfer, "write_lines", fail)
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
         tenant.get("/users/export")
 
@@ -396,7 +396,7 @@ def test_a_fault_before_anything_was_sent_is_an_error_like_any_other(
     def fail(*_: Any, **__: Any) -> bytes:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(transfer, "write_lines", fail)
+    monkeypatch.setattr(user_transfer, "write_lines", fail)
     assert tenant.get("/users/export").status_code == 500
 
 
@@ -454,17 +454,17 @@ def test_a_client_that_stops_reading_a_long_answer_is_cut_off(hasty: tuple[Servi
 def test_a_long_answer_outlives_the_deadline_of_handlers_as_long_as_pieces_come(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from doorward.http import guard
+    from doorward.http import middleware
 
     take(tenant, *[row(f"user{n:04}") for n in range(1000)])
-    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", 0.5)
+    monkeypatch.setattr(middleware, "HANDLER_TIMEOUT", 0.5)
     real = write_lines
 
     def slow(*args: Any, **kwargs: Any) -> bytes:
         time.sleep(0.3)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(transfer, "write_lines", slow)
+    monkeypatch.setattr(user_transfer, "write_lines", slow)
     assert len(hand_out(tenant)) == 1000
 
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from doorward.http import guard
-from doorward.http.connection.door import ConnectionLimits
+from doorward.http import middleware
+from doorward.http.connection.registry import ConnectionLimits
 from harness import Service, Tenant, read_settings, running
 from inside import move_sessions_away, put, services
 from rawhttp import HungUpError, Reply, exchange, request, wire
@@ -560,7 +560,7 @@ def test_TR5_a_store_that_does_not_answer_is_a_503_of_the_same_shape(
     put(services(service), "checks", {"database": lambda: asyncio.sleep(60)})
     unready = exchange(service.port, request("GET", "/health/ready"))
     assert (unready.status, unready.json()) == (503, {"status": "unready", "stores": {"database": "away"}})
-    monkeypatch.setattr(guard, "HANDLER_TIMEOUT", 0.05)
+    monkeypatch.setattr(middleware, "HANDLER_TIMEOUT", 0.05)
     late = exchange(service.port, request("GET", "/health/ready"))
     assert (late.status, late.code) == (503, "deadline_exceeded")
     for answer in (unready, late):

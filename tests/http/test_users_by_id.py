@@ -6,7 +6,7 @@ import httpx
 import pytest
 from contract import assert_refused, essence, logins
 
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.routes import ENDPOINTS
 from harness import Service, Tenant
 
 GONE = (404, "login_not_found", "Specified login does not exist or was already deleted.")

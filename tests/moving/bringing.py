@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from doorward.core.clock import system_clock
 from doorward.core.ports import Clock
-from doorward.moving.importer import Importer
-from doorward.moving.redis_source import RedisSource
-from doorward.moving.report import ImportReport
-from doorward.moving.terms import ImportOptions, ImportTarget
+from doorward.imports.backend_auth.importer import Importer
+from doorward.imports.backend_auth.options import ImportOptions, ImportTarget
+from doorward.imports.backend_auth.redis_source import RedisSource
+from doorward.imports.backend_auth.report import ImportReport
 from doorward.settings import Settings
 from doorward.stores import Stores, migrate, select_stores
 from predecessor import Predecessor

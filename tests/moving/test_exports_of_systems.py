@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from doorward.cli import main
-from doorward.core.passwords import Hasher
+from doorward.core.passwords.hashing import Hasher
 from doorward.settings import Settings
 from harness import CHEAP, KEY, read_settings
 from made import make_tenant

@@ -12,14 +12,14 @@ from click.testing import CliRunner, Result
 
 from doorward.cli import main
 from doorward.core.model import User
-from doorward.core.passwords import Hasher
-from doorward.core.user_transfer import RejectedRow, UserRow
-from doorward.http.rows import read_row
-from doorward.moving.others import django as django_system
-from doorward.moving.others import firebase, keycloak
-from doorward.moving.others import kratos as kratos_system
-from doorward.moving.others import supabase as supabase_system
-from doorward.moving.others.reading import UNREADABLE, ParsedUser, SkippedEntry
+from doorward.core.passwords.hashing import Hasher
+from doorward.core.users.transfer import RejectedRow, UserRow
+from doorward.http.api.user_rows import read_row
+from doorward.imports.others import django as django_system
+from doorward.imports.others import firebase, keycloak
+from doorward.imports.others import kratos as kratos_system
+from doorward.imports.others import supabase as supabase_system
+from doorward.imports.others.reading import UNREADABLE, ParsedUser, SkippedEntry
 from doorward.settings import Settings
 from doorward.stores import Stores
 from harness import CHEAP, KEY, read_settings

@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import pytest
 
-from doorward.core.audit import fingerprint
+from doorward.core.audit.service import fingerprint
 from doorward.core.errors import CannotStart
-from doorward.core.hash_formats import LEGACY
-from doorward.core.legacy_tokens import KEY_PREFIXES
 from doorward.core.model import Session, SessionKind, Tenant, User
+from doorward.core.passwords.formats import LEGACY
 from doorward.core.ports import SessionRef
-from doorward.moving.report import MAX_FINDINGS, FindingKind, ImportReport
+from doorward.core.tokens.legacy import KEY_PREFIXES
+from doorward.imports.backend_auth.report import MAX_FINDINGS, FindingKind, ImportReport
 from doorward.settings import Settings
-from doorward.storage.database import Step
+from doorward.storage.relational.database import Step
 from doorward.storage.sqlite import SqliteDatabase
 from doorward.stores import Stores
 from harness import TurnableClock, read_settings

@@ -17,7 +17,7 @@ from mutants.guards import guards, is_in_sample
 from mutants.sandbox import PACKAGE, ROOT, Sandbox, sandboxes
 from mutants.selection import Recording
 
-GUARDED = ("core/**/*.py", "http/*.py", "http/handlers/**/*.py", "http/connection/**/*.py")
+GUARDED = ("core/**/*.py", "http/*.py", "http/api/handlers/**/*.py", "http/connection/**/*.py")
 """The modules whose guards are sampled: those that decide. What only describes is left out."""
 SEED = 1
 SHARE = 10

@@ -105,8 +105,8 @@ class _Recorder:
         Path(_ORDER["record"]).write_text(json.dumps({"tests": self._tests, "lines": lines}), encoding="utf-8")
 
     def _watch_statements(self) -> None:
-        from doorward.storage import statements
-        from doorward.storage.database import Step
+        from doorward.storage.relational import statements
+        from doorward.storage.relational.database import Step
 
         load = statements.load_statements
 

@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 
 import redis
-from doorward.storage import statements
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.schema import prepare
+from doorward.storage.relational import statements
+from doorward.storage.relational.statements import Statement, fill_list
 from doorward.storage.sqlite import connect, migrate
-from doorward.storage.statements import Statement, fill_list
 from mutants import conditions
 from mutants.changes import SCRIPTS, STATEMENTS, Mutant
 from mutants.guards import guards, is_in_sample
@@ -86,7 +86,7 @@ def test_guards_are_changed_inside_functions_only() -> None:
 
 
 def test_a_sample_depends_on_no_other_mutant() -> None:
-    found = guards("core/refresh.py", (PACKAGE / "core/refresh.py").read_text(encoding="utf-8"))
+    found = guards("core/sessions/refresh.py", (PACKAGE / "core/sessions/refresh.py").read_text(encoding="utf-8"))
     sample = [mutant for mutant in found if is_in_sample(mutant, seed=1, share=3)]
     assert 0 < len(sample) < len(found)
     assert sample == [mutant for mutant in sample if is_in_sample(mutant, seed=1, share=3)]

@@ -17,10 +17,10 @@ from typing import Any
 
 import asyncpg
 
-from doorward.moving_up import copy_tables
-from doorward.storage.carrying import TableChecksum, checksum
+from doorward.operations.data_migration import copy_tables
 from doorward.storage.postgres.address import Address
-from doorward.storage.tables import TABLES, open_reader
+from doorward.storage.transfer.table_copy import TableChecksum, checksum
+from doorward.storage.transfer.tables import TABLES, open_reader
 
 STATEMENTS = ("execute", "executemany", "fetch", "fetchrow", "fetchval", "cursor")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.moving_up import BackupFile, write_backup_file
+from doorward.operations.data_migration import BackupFile, write_backup_file
 from doorward.storage.sqlite import connect
 from harness import PASSWORD, Service, Tenant, read_settings, running
 from operators.desk import Operator
@@ -102,7 +102,7 @@ def test_BK3_a_backup_holds_no_secret_in_clear(
     file = tmp_path / "backup"
     operator.do("backup", str(file), *(["--encrypt"] if passphrase else []), typed=f"{passphrase}\n")
     assert file.stat().st_mode & 0o777 == 0o600
-    from doorward.storage.backup import Reader
+    from doorward.storage.transfer.backup_file import Reader
 
     with file.open("rb") as opened:
         frames = list(Reader(opened).frames(passphrase))
@@ -132,7 +132,7 @@ def test_F14_a_backup_keeps_whose_address_is_verified(operator: Operator, tenant
 def test_UP1_a_backup_from_before_a_column_was_added_is_restored_without_it(
     operator: Operator, tenant: Tenant, tmp_path: Path
 ) -> None:
-    from doorward.storage.backup import Reader, Writer
+    from doorward.storage.transfer.backup_file import Reader, Writer
 
     tenant.create("alice", email="ÄLICE@example.org", emailVerified=True)
     operator.do("backup", str(tmp_path / "backup"))
@@ -221,7 +221,7 @@ def test_a_restore_needs_no_master_key_and_API_keys_go_on_under_another(tmp_path
 
 
 def test_UP7_a_backup_of_a_newer_program_is_refused(tmp_path: Path) -> None:
-    from doorward.storage.backup import Writer
+    from doorward.storage.transfer.backup_file import Writer
 
     with (tmp_path / "backup").open("wb") as file:
         Writer(file, schema=9999, taken_at=0, passphrase=None).end()

@@ -14,7 +14,7 @@ import pytest
 from doorward.cli import doctor
 from doorward.core.clock import system_clock
 from doorward.settings import Settings
-from doorward.storage.database import ServerInfo
+from doorward.storage.relational.database import ServerInfo
 from doorward.stores import migrate, select_stores
 from doorward.stores import servers as about
 from faults.test_full_disk import read_only

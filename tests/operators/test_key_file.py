@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.master_keys import KeyFile
+from doorward.operations.master_keys import KeyFile
 from doorward.settings import Settings
 from doorward.settings.keys import new_key
 from harness import UNTHROTTLED, Service, Tenant, running

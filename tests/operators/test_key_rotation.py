@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from doorward.core.model import Session, SessionKind
-from doorward.core.signing import new_session_id
-from doorward.core.tenant_settings import TenantSettings, encode_settings
-from doorward.core.tokens import Codec, TenantClaims
-from doorward.master_keys import (
+from doorward.core.tenants.settings import TenantSettings, encode_settings
+from doorward.core.tokens.codec import Codec, TenantClaims
+from doorward.core.tokens.signing import new_session_id
+from doorward.operations.master_keys import (
     KeyChangeRefused,
     fingerprint,
     live_registrations,

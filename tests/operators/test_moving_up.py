@@ -11,7 +11,7 @@ import pytest
 
 from doorward.core.clock import system_clock
 from doorward.storage.sqlite import connect, migrate
-from doorward.storage.tables import DERIVED, TABLES
+from doorward.storage.transfer.tables import DERIVED, TABLES
 from harness import PASSWORD, Service, Tenant, TurnableClock, read_settings, running
 from operators.desk import Operator
 from servers import Servers, apart
@@ -163,7 +163,7 @@ def test_who_interrupts_it_is_told_what_is_left(tmp_path: Path, target: str, mon
 
     operator = Operator(tmp_path, {})
     operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
-    monkeypatch.setattr("doorward.moving_up.copy_table", interrupt)
+    monkeypatch.setattr("doorward.operations.data_migration.copy_table", interrupt)
     answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     assert answer.exit_code == 1
     assert answer.stderr.startswith("Interrupted. Nothing of it is kept")

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+from doorward.runtime.supervisor import restart_delay
 from doorward.settings.keys import new_key
-from doorward.supervisor import restart_delay
 from faults.workers import workers_below, workers_of
 from harness import Process, serving
 

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.http.watch import RequestRecorder, RouteKey, UnparsedRequest
+from doorward.http.unparsed_request import UnparsedRequest
+from doorward.observability.recorder import RequestRecorder, RouteKey
 from harness import KEY, UNTHROTTLED, Service, Tenant, read_settings, running, serving
 from inside import put, services
 from rawhttp import exchange, request

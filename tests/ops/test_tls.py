@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from doorward.core.errors import CannotStart
+from doorward.runtime.tls import maintenance_context, public_context
 from doorward.settings import Settings
-from doorward.tls import maintenance_context, public_context
 from harness import PASSWORD, Process, serving
 from ops.certificates import Authority, Pair
 from ops.sites import Site, ask, connect, settings_of
@@ -241,7 +241,7 @@ def test_TR7_with_HTTP_SERVER_off_there_is_no_plain_http_at_all(tmp_path: Path) 
     ],
 )
 def test_what_cannot_be_served_is_said_by_its_setting(tmp_path: Path, changed: dict[str, str], named: str) -> None:
-    from doorward.serving import check
+    from doorward.runtime.server import check
 
     authority = Authority(tmp_path)
     other = authority.issue("other")

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from doorward import tracing
+from doorward.observability import tracing
 from doorward.settings import Settings
 from doorward.settings.sources import telemetry
 from harness import KEY, UNTHROTTLED, Process, Tenant, serving

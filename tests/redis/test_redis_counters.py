@@ -8,7 +8,7 @@ import pytest
 
 from doorward.core.errors import StoreUnavailable, TooManyRequests
 from doorward.core.ports import AttemptPermit, Backoff
-from doorward.core.throttle import Budget, Budgets, RateLimiter
+from doorward.core.rate_limits.limiter import Budget, Budgets, RateLimiter
 from harness import TurnableClock
 from made_up import NOW, Opener
 from redis_servers import RedisServer

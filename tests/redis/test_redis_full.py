@@ -87,7 +87,7 @@ def test_TK14_S5_who_has_no_session_is_disabled_as_well(redis_server: RedisServe
 def test_TK14_S5_an_api_key_is_revoked_and_a_tenant_disabled(
     service: Service, redis_server: RedisServer, tenant: Tenant
 ) -> None:
-    from doorward.core.operations import operator_caller
+    from doorward.core.tenants.operator import operator_caller
 
     token = tenant.session("alice")
     keys = [tenant.post("/tenant/key", {"name": "k", "permissions": ["verify"]}).json() for _ in range(2)]
@@ -124,7 +124,7 @@ def test_S5_S16_a_session_in_use_does_not_end_as_idle(
 def test_BF11_S5_changes_stay_within_a_budget(service: Service, redis_server: RedisServer, tenant: Tenant) -> None:
     from dataclasses import replace
 
-    from doorward.core.throttle import Budget
+    from doorward.core.rate_limits.limiter import Budget
 
     throttle = services(service).rate_limits
     throttle.budgets = replace(throttle.budgets, write=Budget(60_000, 3))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import hiredis
 import pytest
 
-from doorward.storage.redis.link import RedisConnection, Trouble
+from doorward.storage.redis.connection import RedisConnection, Trouble
 
 
 @asynccontextmanager

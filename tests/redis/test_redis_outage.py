@@ -10,7 +10,7 @@ import pytest
 from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session
 from doorward.core.ports import Backoff
-from doorward.storage.redis.map import SlotMap
+from doorward.storage.redis.slot_map import SlotMap
 from doorward.stores import Stores
 from harness import read_settings, running
 from made_up import NOW, Opener, claimed, tenant_session, user_session

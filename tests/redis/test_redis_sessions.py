@@ -11,13 +11,13 @@ import pytest
 
 from doorward.core.model import Event, Origin, Session, SessionKind, Tenant
 from doorward.core.ports import ApiKey, Revocation, SessionPolicy, SessionRef
-from doorward.storage.credentials import RelationalApiKeyStore
 from doorward.storage.redis import records
-from doorward.storage.redis.lives import _revocation_command
 from doorward.storage.redis.records import KeyNames, names_of
 from doorward.storage.redis.scripts import Command
+from doorward.storage.redis.server_trust import _revocation_command
 from doorward.storage.redis.sessions import DurableStores, RedisSessionStore
-from doorward.storage.revocations import RelationalRevocationStore
+from doorward.storage.relational.credentials import RelationalApiKeyStore
+from doorward.storage.relational.revocations import RelationalRevocationStore
 from doorward.stores import Stores
 from made_up import NOW, Opener, claimed, tenant_session, user_session
 from redis_servers import RedisServer

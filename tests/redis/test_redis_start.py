@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from doorward.core.errors import CannotStart
 from doorward.settings import Settings
 from doorward.storage.redis.address import Address, without_secrets
-from doorward.storage.redis.start import check_server
+from doorward.storage.redis.startup import check_server
 from harness import KEY, serving
 from made_up import Opener, claimed, user_session
 from redis_servers import RedisServer, free_port, own_redis, tls_before

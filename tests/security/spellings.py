@@ -1,8 +1,8 @@
 """A property of the codec: a session has one token, to the byte, and no text makes the codec raise."""
 
 from doorward.core.model import Session, SessionKind
-from doorward.core.signing import encode_segment, spell
-from doorward.core.tokens import Codec, UserClaims
+from doorward.core.tokens.codec import Codec, UserClaims
+from doorward.core.tokens.signing import encode_segment, spell
 
 NOW = 1_800_000_000_000
 SESSION = Session(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.core.throttle import alias_keys
+from doorward.core.rate_limits.limiter import alias_keys
 from harness import KEY, Service, Tenant, TurnableClock, read_settings, running
 from inside import services
 

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from doorward.http.endpoints import Auth, Endpoint
-from doorward.http.routes import ENDPOINTS
-from doorward.selftest.checks import answers, doors, matrix
+from doorward.http.api.endpoint import Auth, Endpoint
+from doorward.http.api.routes import ENDPOINTS
+from doorward.selftest.checks import authentication, matrix, responses
 from doorward.selftest.client import Client, ServiceAddress
 from doorward.selftest.findings import PROMISES, Check, Finding, State
-from doorward.selftest.stand import CannotRun, Fixture
-from doorward.selftest.targets import named
-from doorward.selftest.trial import CATALOGUE, LAST, run_checks
+from doorward.selftest.fixture import CannotRun, Fixture
+from doorward.selftest.requests import named
+from doorward.selftest.runner import CATALOGUE, LAST, run_checks
 from faults.sizes import TORTURE
 from harness import Service, read_settings, running
 from promises.book import promises
@@ -354,7 +354,7 @@ def test_TI1_every_route_is_attacked_and_one_that_cannot_be_is_a_failed_check(se
     )
     catalogue = [
         check
-        for check in (*matrix.checks(planets), *doors.checks(planets), *answers.checks(planets))
+        for check in (*matrix.checks(planets), *authentication.checks(planets), *responses.checks(planets))
         if "planet" in check.name
     ]
     with relaying(service.port, tight) as url:

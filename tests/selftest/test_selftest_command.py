@@ -20,8 +20,8 @@ from click.testing import CliRunner, Result
 from doorward.cli import main
 from doorward.selftest.client import Client, ServiceAddress
 from doorward.selftest.findings import Finding, State
-from doorward.selftest.stand import Fixture
-from doorward.selftest.trial import CATALOGUE, run_checks
+from doorward.selftest.fixture import Fixture
+from doorward.selftest.runner import CATALOGUE, run_checks
 from harness import PASSWORD, Service, read_settings, running, serving
 from ops.certificates import Authority, Pair
 from selftest import holes

@@ -11,19 +11,19 @@ import click
 from doorward import __version__
 from doorward.cli import (
     audit,
-    backups,
+    backup,
     doctor,
-    imports,
+    import_backend_auth,
     keys,
-    moving,
-    people,
+    migrate,
     selftest,
     serve,
     sessions,
     settings,
     tenants,
-    users,
+    user_transfer,
 )
+from doorward.cli import users as people
 from doorward.cli.program import Program
 
 
@@ -41,7 +41,7 @@ def main(context: click.Context) -> None:
     context.call_on_close(lambda: os.umask(before))
 
 
-for command in users.user.commands.values():
+for command in user_transfer.user.commands.values():
     people.user.add_command(command)
 for command in (
     serve.serve,
@@ -51,10 +51,10 @@ for command in (
     sessions.session,
     sessions.apikey,
     keys.key,
-    backups.backup,
-    backups.restore,
-    moving.migrate,
-    imports.imports,
+    backup.backup,
+    backup.restore,
+    migrate.migrate,
+    import_backend_auth.imports,
     doctor.doctor,
     selftest.selftest,
     audit.audit,

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from doorward.cli.desk import (
+from doorward.cli.context import (
     PROBLEM_FOUND,
     CommandContext,
     as_json,
@@ -15,7 +15,7 @@ from doorward.cli.desk import (
     print_rows,
     run_with_context,
 )
-from doorward.core.audit import SERVICE, ChainCheck, parse_entry
+from doorward.core.audit.service import SERVICE, ChainCheck, parse_entry
 
 _PAGE = 500
 

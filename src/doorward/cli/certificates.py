@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from doorward.cli.desk import format_time
+from doorward.cli.context import format_time
 from doorward.cli.finding import Finding
 from doorward.core.errors import CannotStart
+from doorward.runtime.tls import maintenance_context, public_context
 from doorward.settings import Settings
 from doorward.settings.secret_files import OTHERS_BITS, mode_of
-from doorward.tls import maintenance_context, public_context
 
 _DAY = 86_400_000
 _SOON = 30 * _DAY

@@ -13,15 +13,15 @@ from time import perf_counter
 import click
 
 from doorward.cli import certificates
-from doorward.cli.desk import PROBLEM_FOUND, as_json, example, print_rows, read_settings
+from doorward.cli.context import PROBLEM_FOUND, as_json, example, print_rows, read_settings
 from doorward.cli.finding import Finding
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
-from doorward.core.operations import NameSurvey, survey_names
-from doorward.core.passwords import Argon2Parameters, Hasher
-from doorward.machine import SPARE_FILES, available_cores
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher
+from doorward.core.tenants.operator import NameSurvey, survey_names
+from doorward.runtime.cpu import SPARE_FILES, available_cores
 from doorward.settings import Settings
-from doorward.storage.database import ServerInfo
+from doorward.storage.relational.database import ServerInfo
 from doorward.stores import open_to_others, read_only_database, schema_of, servers
 
 _SLOW_STORE = 20.0

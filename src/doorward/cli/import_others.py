@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import click
 
-from doorward.cli.desk import example
-from doorward.cli.fitting import Part
-from doorward.cli.importing import BATCH, Import, Options, Report, import_options, name_of, run_and_report
+from doorward.cli.context import example
+from doorward.cli.import_common import BATCH, Import, Options, Report, import_options, name_of, run_and_report
+from doorward.cli.row_fitting import Part
 from doorward.cli.rows import UnreadableRow, read_export
 from doorward.core.clock import system_clock
-from doorward.core.user_transfer import RejectedRow, RowStatus, UserRow
-from doorward.moving.others import django, firebase, keycloak, kratos, supabase
-from doorward.moving.others.reading import UNREADABLE, ParsedUser, SkippedEntry, System, Unreadable
+from doorward.core.users.transfer import RejectedRow, RowStatus, UserRow
+from doorward.imports.others import django, firebase, keycloak, kratos, supabase
+from doorward.imports.others.reading import UNREADABLE, ParsedUser, SkippedEntry, System, Unreadable
 from doorward.stores import Stores
 
 _SIGNS = {

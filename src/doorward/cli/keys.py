@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 import click
 
-from doorward.cli.desk import (
+from doorward.cli.context import (
     CommandContext,
     as_json,
     confirm,
@@ -23,14 +23,14 @@ from doorward.cli.desk import (
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.model import Event
-from doorward.core.operations import (
+from doorward.core.tenants.operator import (
     key_activated_event,
     key_added_event,
     key_retired_event,
     longest_session_lifetime,
     signing_stopped_at,
 )
-from doorward.master_keys import (
+from doorward.operations.master_keys import (
     KeyFile,
     fingerprint,
     key_id,

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from doorward.cli.desk import FAILED
+from doorward.cli.context import FAILED
 
 STANDARD_OUTPUT = Path("-")
 """Stands for standard output where a command takes the name of a file to write."""

@@ -10,7 +10,7 @@ from io import TextIOWrapper
 from typing import IO, Any, NamedTuple
 
 from doorward.core.errors import Refusal
-from doorward.http.body import parse
+from doorward.http.json_body import parse
 
 _PIECE = 1 << 16
 _LONGEST_ROW = 1 << 20

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from doorward.cli.desk import PROBLEM_FOUND, as_json, example, exit_with_error, print_done
-from doorward.core.trouble import describe_error
+from doorward.cli.context import PROBLEM_FOUND, as_json, example, exit_with_error, print_done
+from doorward.core.error_text import describe_error
 from doorward.selftest.client import Client, ServiceAddress
 from doorward.selftest.findings import PROMISES, Check, Finding, State
-from doorward.selftest.ledger import ResponseInvariants
-from doorward.selftest.stand import CannotRun, Fixture
-from doorward.selftest.trial import CATALOGUE, run_checks
+from doorward.selftest.fixture import CannotRun, Fixture
+from doorward.selftest.invariants import ResponseInvariants
+from doorward.selftest.runner import CATALOGUE, run_checks
 
 _COLOURS = {State.PASSED: "green", State.FAILED: "red", State.NOT_TRIED: "yellow"}
 _PORTS = {"http": 80, "https": 443}

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import click
 
-from doorward import __version__, logs, serving
+from doorward import __version__
 from doorward.cli.program import lose
 from doorward.core.errors import CannotStart
 from doorward.http.client_address import Proxies, in_networks
-from doorward.master_keys import check_folder
+from doorward.observability import logging as logs
+from doorward.operations.master_keys import check_folder
+from doorward.runtime import server
 from doorward.settings import Settings
 from doorward.settings.values import LOOPBACK, has_every_address
 from doorward.storage.redis.address import without_secrets
@@ -33,7 +35,7 @@ def serve() -> None:
         for warning in settings.warnings:
             log.warning("a setting needs attention", extra={"reason": warning})
         settings.with_master_key()
-        serving.check(settings)
+        server.check(settings)
         migrate(settings)
         check_folder(settings)
     except CannotStart as reason:
@@ -41,21 +43,21 @@ def serve() -> None:
         sys.exit(1)
     for file in open_to_others(settings):
         log.warning("other users can read the database", extra={"file": str(file), "remedy": f"chmod 600 {file}"})
-    listeners = [_bind(settings, port) for port in serving.listener_configs(settings)]
+    listeners = [_bind(settings, port) for port in server.listener_configs(settings)]
     try:
         _welcome(settings, listeners)
     except OSError:
         lose(sys.stdout)  # a banner that cannot be written is no reason not to serve
     try:
-        if not serving.run(settings, listeners):
+        if not server.run(settings, listeners):
             sys.exit(1)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
 
 
-def _bind(settings: Settings, port: serving.ListenerConfig) -> socket.socket:
+def _bind(settings: Settings, port: server.ListenerConfig) -> socket.socket:
     try:
-        return serving.bind_socket(settings.host, port.number)
+        return server.bind_socket(settings.host, port.number)
     except OSError as error:
         why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
         place = f"HOST and {port.setting}: {settings.host}:{port.number}"
@@ -68,7 +70,7 @@ def _welcome(settings: Settings, listeners: list[socket.socket]) -> None:
     shown = "127.0.0.1" if host in {"0.0.0.0", "[::]"} else host  # noqa: S104 - compared, not bound
     (first, url), *others = [
         (port.purpose, f"{_SCHEMES[port.purpose]}://{shown}:{listener.getsockname()[1]}")
-        for port, listener in zip(serving.listener_configs(settings), listeners, strict=True)
+        for port, listener in zip(server.listener_configs(settings), listeners, strict=True)
     ]
     key = "JWT_KEY" if settings.jwt_key else str(Path(settings.data_dir) / "master.key")
     click.secho(f"Doorward {__version__}", bold=True)

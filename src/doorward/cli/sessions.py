@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from doorward.cli.desk import (
+from doorward.cli.context import (
     CommandContext,
     as_json,
     confirm,
@@ -22,10 +22,10 @@ from doorward.cli.desk import (
 )
 from doorward.core.clock import system_clock
 from doorward.core.model import Permission, SessionInfo
-from doorward.core.operations import operator_caller
 from doorward.core.ports import ApiKey
-from doorward.core.user_lookup import UserRef
-from doorward.http.schemas import CreateApiKeyRequest
+from doorward.core.tenants.operator import operator_caller
+from doorward.core.users.lookup import UserRef
+from doorward.http.api.schemas import CreateApiKeyRequest
 from doorward.http.validation import validate
 from doorward.settings.values import lifetime
 

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from doorward.cli.desk import example, exit_with_error
+from doorward.cli.context import example, exit_with_error
 from doorward.settings import EffectiveSetting, effective_settings
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from doorward.cli.desk import (
+from doorward.cli.context import (
     CommandContext,
     as_json,
     confirm,
@@ -20,9 +20,9 @@ from doorward.cli.desk import (
     yes,
 )
 from doorward.core.model import Tenant
-from doorward.core.operations import operator_caller
-from doorward.core.tenant_settings import NAMED_POLICIES, decode_settings, encode_settings
-from doorward.core.throttle import TENANTS
+from doorward.core.rate_limits.limiter import TENANTS
+from doorward.core.tenants.operator import operator_caller
+from doorward.core.tenants.settings import NAMED_POLICIES, decode_settings, encode_settings
 
 
 @click.group("tenant", epilog=example("doorward tenant list\ndoorward tenant disable shop@example.org"))

@@ -1,128 +1,235 @@
-"""`doorward user import` and `doorward user export`: a tenant's users, straight from file to store and back."""
+"""`doorward user`: a tenant's users, as the tenant would see and change them."""
 
-import os
-import sys
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from itertools import islice
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
-from doorward.cli.desk import example, tenant_option
-from doorward.cli.fitting import Part, RowFitter
-from doorward.cli.importing import (
-    BATCH,
-    Import,
-    Options,
-    Report,
-    import_options,
-    name_of,
-    run_and_report,
-    run_on_stores,
+from doorward.cli.context import (
+    CommandContext,
+    as_json,
+    confirm,
+    example,
+    exit_on_error,
+    failures_row,
+    format_time,
+    password_file,
+    print_done,
+    print_row,
+    print_rows,
+    read_secret,
+    run_with_context,
+    tenant_option,
+    yes,
 )
-from doorward.cli.program import STANDARD_OUTPUT
-from doorward.cli.rows import ENDINGS, UnreadableRow, read_rows
-from doorward.core.clock import system_clock
-from doorward.core.operations import find_tenant, operator_caller
-from doorward.core.user_transfer import RejectedRow, UserRow, UserTransferService
-from doorward.http.rows import write_lines
-from doorward.stores import Stores
+from doorward.core.errors import Refusal
+from doorward.core.model import Caller, User
+from doorward.core.tenants.operator import operator_caller
+from doorward.core.users.lookup import UserRef
+from doorward.core.users.passwords import IssuedResetCode
+from doorward.core.users.service import SearchCriterion, SearchField, decode_cursor
+from doorward.http.api.schemas import CreateUserRequest
+from doorward.http.api.user_rows import new_user
+from doorward.http.json_body import parse
+from doorward.http.validation import validate
+
+_PAGE = 500
 
 
-@click.group()
+@click.group("user", epilog=example("doorward user show alice --tenant shop@example.org"))
 def user() -> None:
-    """Move a tenant's users in and out, while the service runs or while it does not.
-
-    Exit codes: 0 done, 1 the stores or the file cannot be read or written, 2 wrong use, 3 done but for the rows that
-    were refused.
-    """
+    """Create, show, disable and remove a tenant's users."""
 
 
-@user.command("import", epilog=example("doorward user import users.csv --tenant shop@example.org --dry-run"))
-@import_options
-@click.option(
-    "--refused",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Write a line of JSON here for each refused row; - is standard output.",
-)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def import_users(file: Path, refused: Path | None, **given: Any) -> None:
-    """Create users from FILE: .csv, .json (an array), or .ndjson, with the fields of POST /users/import.
-
-    A user that exists, with the same login and sub, is left as it is, so an import that was interrupted is continued by
-    giving the same file again. Cells of the CSV columns scope and metadata are JSON; those of emailVerified and
-    disabled are true or false, in any case. An empty cell is no value.
-
-    Exit codes: 0 every row was created or existed already, 1 the stores or the file cannot be read or written (what was
-    created stays), 2 wrong use, 3 some rows were refused.
-    """
-    ending = file.suffix.lower()
-    if ending not in ENDINGS:
-        raise click.BadParameter(f"its name has to end in {', '.join(ENDINGS)}", param_hint="FILE")
-    options = Options.take(given)
-    with ExitStack() as opened:
-        report = Report(options, opened.enter_context(_open_output(refused, "w")) if refused else None)
-        raw = opened.enter_context(file.open("rb"))
-        bar = opened.enter_context(
-            click.progressbar(length=file.stat().st_size, file=sys.stderr, hidden=not sys.stderr.isatty())
-        )
-
-        async def run(stores: Stores) -> None:
-            importer = await Import.open(stores, options)
-            rows = ((*_read(row, options.fitting), name_of(row)) for row in read_rows(raw, ending))
-            while batch := list(islice(rows, BATCH)):
-                outcomes = await importer.take([user for user, _, _ in batch])
-                for (user, parts, named), outcome in zip(batch, outcomes, strict=True):
-                    disabled = isinstance(user, UserRow) and user.disabled
-                    report.add(report.rows + 1, outcome, parts, disabled=disabled, named=named)
-                bar.update(raw.tell() - bar.pos)
-
-        run_and_report(run, report)
+async def _caller(context: CommandContext, tenant: str) -> Caller:
+    return operator_caller((await context.operations.find_tenant(tenant)).id)
 
 
-def _read(row: Any, fitting: RowFitter) -> tuple[UserRow | RejectedRow, list[Part]]:
-    if isinstance(row, UnreadableRow):
-        sentence = (
-            "The row or one of its cells is not valid JSON, or it has another number of cells than there are columns"
-        )
-        return RejectedRow("malformed_json", sentence), []
-    return fitting.read(row)
+def _row(one: User) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "login": one.login,
+        "email": one.email,
+        "registered": format_time(one.registration_date),
+        "last_activity": format_time(one.last_activity),
+        "disabled": one.disabled,
+    }
 
 
-@user.command("export", epilog=example("doorward user export users.ndjson --tenant shop@example.org --hashes"))
-@tenant_option
-@click.option("--hashes", is_flag=True, help="With the hashes of their passwords, so that they can be imported again.")
-@click.argument("file", default="-", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-def export_users(file: Path, tenant: str, *, hashes: bool) -> None:
-    """Write the tenant's users as lines of JSON to FILE, readable by its owner only, or to standard output (-).
-
-    Exit codes: 0 done, 1 the stores cannot be read or the file cannot be written, 2 wrong use.
-    """
-
-    async def run(stores: Stores) -> None:
-        caller = operator_caller((await find_tenant(stores.accounts, tenant)).id)
-        transfer = UserTransferService(stores.accounts, stores.audit, system_clock)
-        count = 0
-        with _open_output(file, "wb") as output:
-            async for users in transfer.export_users(caller, hashes=hashes):
-                output.write(write_lines(users, hashes=hashes))
-                count += len(users)
-                if file != STANDARD_OUTPUT and sys.stderr.isatty():
-                    click.echo(f"\r{count} users ...", nl=False, err=True)
-            output.flush()
-        click.echo(f"\r{count} users.   " if sys.stderr.isatty() else f"{count} users.", err=True)
-
-    run_on_stores(run)
-
-
-def _open_output(path: Path, mode: str) -> AbstractContextManager[IO[Any]]:
-    """Return a new file that only its owner can read, or standard output."""
-    if path == STANDARD_OUTPUT:
-        return nullcontext(sys.stdout.buffer if "b" in mode else sys.stdout)
+def _json(_context: click.Context, parameter: click.Parameter, value: str | None) -> object:
+    """Return the value of a JSON text (a click callback)."""
+    if value is None:
+        return None
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.fchmod(handle, 0o600)
-    except OSError as error:
-        raise click.BadParameter(f"{path} cannot be written ({error.strerror})") from None
-    return os.fdopen(handle, mode)
+        return {parameter.name: parse(value.encode())}
+    except Refusal:
+        raise click.BadParameter("not valid JSON.") from None
+
+
+@user.command(
+    epilog=example(
+        "doorward user create alice --tenant shop@example.org --email alice@example.org --sub customer-17\n"
+        "doorward user create alice --tenant shop@example.org --email alice@example.org --sub customer-17 \\\n"
+        "    --scope '[\"orders:read\"]' --password-file /run/secrets/alice --json"
+    )
+)
+@click.argument("login")
+@tenant_option
+@click.option("--email", required=True, help="The e-mail address.")
+@click.option("--sub", required=True, help="The tenant's own name for the user.")
+@click.option("--company", help="The company that the user works for.")
+@click.option("--scope", metavar="JSON", callback=_json, help="Any JSON, which every token of the user carries.")
+@click.option("--metadata", metavar="JSON", callback=_json, help="Any JSON, which no token carries.")
+@click.option("--email-verified", is_flag=True, help="The e-mail address is known to be the user's.")
+@password_file
+@as_json
+def create(*, login: str, tenant: str, password_file: str | None, as_json: bool, **given: Any) -> None:
+    """Create a user, by the same rules as POST /user and the tenant's password policy.
+
+    The password is asked for, or read from standard input or a file.
+    """
+    fields: dict[str, Any] = {"login": login, "email": given["email"], "sub": given["sub"]}
+    fields["password"] = read_secret("Password", password_file)
+    if given["company"] is not None:
+        fields["company"] = given["company"]
+    fields |= (given["scope"] or {}) | (given["metadata"] or {})
+    if given["email_verified"]:
+        fields["emailVerified"] = True
+    new = new_user(login, exit_on_error(lambda: validate(fields, CreateUserRequest)))
+
+    async def work(context: CommandContext) -> User:
+        return await context.users.create(await _caller(context, tenant), new)
+
+    print_row(_row(run_with_context(work)), as_json=as_json)
+
+
+@user.command("list", epilog=example("doorward user list --tenant shop@example.org --search ali"))
+@tenant_option
+@click.option(
+    "--search", default="", help="Only logins that contain this; with one or two characters, that begin with it."
+)
+@as_json
+def list_users(*, tenant: str, search: str, as_json: bool) -> None:
+    """List a tenant's users, by login."""
+
+    async def work(context: CommandContext) -> list[User]:
+        caller = await _caller(context, tenant)
+        matching = SearchCriterion(SearchField.PART, search)
+        users: list[User] = []
+        after: str | None = ""
+        while after is not None:
+            found, cursor = await context.users.list_users(
+                caller.tenant_id, matching=matching, after=after, limit=_PAGE
+            )
+            users += found
+            after = decode_cursor(cursor)
+            if as_json:
+                # Written page by page, so that a million of them need no memory.
+                print_rows(map(_row, users), as_json=True)
+                users.clear()
+        return users
+
+    users = run_with_context(work)
+    if not as_json:
+        print_rows(map(_row, users), as_json=False)
+
+
+@user.command("show", epilog=example("doorward user show alice --tenant shop@example.org --json"))
+@click.argument("login")
+@tenant_option
+@as_json
+def show_user(*, login: str, tenant: str, as_json: bool) -> None:
+    """Show a user with what is known of it, but no password hash."""
+
+    async def work(context: CommandContext) -> dict[str, object]:
+        caller = await _caller(context, tenant)
+        one = await context.users.get(caller, UserRef(login))
+        devices = await context.user_sessions.list_sessions(caller, UserRef(login))
+        more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
+        verified = {"email_verified": format_time(one.email_verified_at)}
+        failures = failures_row(await context.operations.rate_limits.failures(caller.tenant_id, one.login))
+        counts = {"has_password": bool(one.password_hash), "sessions": len(devices)}
+        return {**_row(one), **verified, **more, **counts, **failures}
+
+    print_row(run_with_context(work), as_json=as_json)
+
+
+@user.command(epilog=example("doorward user disable alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+def disable(*, login: str, tenant: str) -> None:
+    """Shut a user out: its sessions end at once."""
+    _disable(login, tenant, disabled=True)
+    print_done(f"{login} is disabled; its sessions have ended.")
+
+
+@user.command(epilog=example("doorward user enable alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+def enable(*, login: str, tenant: str) -> None:
+    """Let a disabled user in again."""
+    _disable(login, tenant, disabled=False)
+    print_done(f"{login} is enabled.")
+
+
+def _disable(login: str, tenant: str, *, disabled: bool) -> None:
+    async def work(context: CommandContext) -> None:
+        await context.users.update(await _caller(context, tenant), UserRef(login), disabled=disabled)
+
+    run_with_context(work)
+
+
+@user.command(epilog=example("doorward user delete alice --tenant shop@example.org --yes"))
+@click.argument("login")
+@tenant_option
+@yes
+def delete(*, login: str, tenant: str, yes: bool) -> None:
+    """Remove a user for good; its sessions end at once."""
+    confirm(f"Remove {login} for good?", yes=yes)
+
+    async def work(context: CommandContext) -> None:
+        await context.users.delete(await _caller(context, tenant), UserRef(login))
+
+    run_with_context(work)
+    print_done(f"{login} is gone; its sessions have ended.")
+
+
+@user.command(epilog=example("doorward user password alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+@password_file
+def password(*, login: str, tenant: str, password_file: str | None) -> None:
+    """Give a user a new password by the tenant's policy, forgive its failed logins, and end its sessions."""
+    secret = read_secret("Password", password_file)
+
+    async def work(context: CommandContext) -> None:
+        await context.users.update(await _caller(context, tenant), UserRef(login), password=secret)
+
+    run_with_context(work)
+    print_done(f"{login} has a new password; its sessions have ended.")
+
+
+@user.command(epilog=example("doorward user unlock alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+def unlock(*, login: str, tenant: str) -> None:
+    """Clear a user's failed logins, so that the right password is accepted at once."""
+
+    async def work(context: CommandContext) -> None:
+        await context.user_passwords.unlock(await _caller(context, tenant), UserRef(login))
+
+    run_with_context(work)
+    print_done(f"{login} is unlocked.")
+
+
+@user.command("reset-code", epilog=example("doorward user reset-code alice --tenant shop@example.org"))
+@click.argument("login")
+@tenant_option
+@as_json
+def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
+    """Print a code that sets this user's password once, within ten minutes."""
+
+    async def work(context: CommandContext) -> IssuedResetCode:
+        return await context.user_passwords.create_reset_code(await _caller(context, tenant), UserRef(login))
+
+    found = run_with_context(work)
+    print_row({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)

@@ -48,7 +48,7 @@ class Tenant:
     """An owner of users. `email` is kept as given; `credentials` counts changes of the password.
 
     `version` counts every change. `settings` is JSON text: what the tenant has chosen for itself
-    (`core/tenant_settings.py`).
+    (`core/tenants/settings.py`).
     """
 
     id: str

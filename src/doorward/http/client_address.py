@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from doorward.http.log_limit import LogLimit
+from doorward.observability.log_limit import LogLimit
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from doorward.core.memory import release_memory
-from doorward.http.endpoints import Endpoint, Handler
+from doorward.http.api.endpoint import Endpoint, Handler
+from doorward.http.api.services import Services
 from doorward.http.errors import TooManyLargeBodies
-from doorward.http.guard import IncomingBody
-from doorward.http.services import Services
-from doorward.http.wire import Request, Response
+from doorward.http.middleware import IncomingBody
+from doorward.http.request import Request
+from doorward.http.response import Response
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from doorward.core.trouble import describe_error
-from doorward.selftest.ledger import ResponseInvariants
+from doorward.core.error_text import describe_error
+from doorward.selftest.invariants import ResponseInvariants
 
 _LARGEST = 1 << 24
 _WAITING = {429, 503}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from doorward.selftest.stand import Fixture
+from doorward.selftest.fixture import Fixture
 
 PROMISES: Mapping[str, str] = {
     "TI1": "At every endpoint another tenant's object is answered like one that does not exist, and nothing of it "

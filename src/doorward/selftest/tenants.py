@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from doorward.core.model import Permission
 from doorward.selftest.client import Client, Response, plain
-from doorward.selftest.verdicts import Failed
+from doorward.selftest.outcomes import Failed
 
 PASSWORD = "Correct-Horse-9"  # noqa: S105 - what follows it is random
 _GOOD = 300

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from dotenv.parser import Binding, parse_stream
 
+from doorward.core.error_text import describe_error
 from doorward.core.errors import CannotStart
-from doorward.core.trouble import describe_error
 from doorward.settings.secret_files import refuse_open_to_others
 
 # The variables of OpenTelemetry's library are its own to understand.

@@ -20,11 +20,11 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from doorward.core.errors import CannotStart, StoreUnavailable
-from doorward.storage import email_keys
-from doorward.storage.database import Row, Step
-from doorward.storage.full import DATABASE_DISK, FullStoreReporter
-from doorward.storage.long_work import LongWorkQueue
-from doorward.storage.statements import Statement, fill_list, load_migrations, load_statements
+from doorward.storage.full_store import DATABASE_DISK, FullStoreReporter
+from doorward.storage.relational import email_keys
+from doorward.storage.relational.database import Row, Step
+from doorward.storage.relational.long_queries import LongWorkQueue
+from doorward.storage.relational.statements import Statement, fill_list, load_migrations, load_statements
 
 log = logging.getLogger(__name__)
 

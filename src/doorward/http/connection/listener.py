@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from doorward.http.connection.door import HANDSHAKE, ConnectionRegistry
-from doorward.http.connection.eager import run_eagerly
+from doorward.http.connection.eager_task import run_eagerly
 from doorward.http.connection.protocol import DoorwardProtocol
+from doorward.http.connection.registry import HANDSHAKE, ConnectionRegistry
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from doorward.http.connection.protocol import DoorwardProtocol
-from doorward.tls import common_names
 
 log = logging.getLogger(__name__)
 
@@ -29,3 +29,9 @@ class MaintenanceProtocol(DoorwardProtocol):
             log.warning("a certificate was refused", extra={"common_names": sorted(names)})
             self._closing = True
             transport.abort()
+
+
+def common_names(certificate: Mapping[str, Any] | None) -> frozenset[str]:
+    """Return the common names of the subject of a verified certificate, as `SSLSocket.getpeercert` gives it."""
+    subject = (certificate or {}).get("subject", ())
+    return frozenset(value for part in subject for name, value in part if name == "commonName")

@@ -9,11 +9,11 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from doorward.core.errors import Refusal
-from doorward.http.connection.door import SILENT, SLOW, UNREAD, Connection
-from doorward.http.connection.eager import PendingResult
-from doorward.http.connection.intake import RequestParser
-from doorward.http.connection.unread import UnsentBytes
-from doorward.http.endpoints import Endpoint
+from doorward.http.api.endpoint import Endpoint
+from doorward.http.connection.eager_task import PendingResult
+from doorward.http.connection.parser import RequestParser
+from doorward.http.connection.registry import SILENT, SLOW, UNREAD, Connection
+from doorward.http.connection.unsent import UnsentBytes
 from doorward.http.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -21,8 +21,11 @@ from doorward.http.errors import (
     RequestTimeout,
     TooManyConnections,
 )
-from doorward.http.watch import RouteKey, UnparsedRequest
-from doorward.http.wire import Request, Response, accept_request_id, error_response, serialize_with_id
+from doorward.http.headers import accept_request_id
+from doorward.http.request import Request
+from doorward.http.response import Response, error_response, serialize_with_id
+from doorward.http.unparsed_request import UnparsedRequest
+from doorward.observability.recorder import RouteKey
 
 log = logging.getLogger(__name__)
 

@@ -1,34 +1,17 @@
 """Both lanes with a span around each request, where traces are asked for; elsewhere nothing of this is on the way."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from doorward.http.connection.eager import PendingResult
-from doorward.http.connection.express import FastPath
-from doorward.http.endpoints import Endpoint
-from doorward.http.wire import Request, Response
-
-
-class Span(Protocol):
-    """The span of one request."""
-
-    def finish(self, route: str, status: int) -> None:
-        """Say how it was answered; `route` is the template of the path, "" where there is none."""
-        ...
-
-
-class Tracer(Protocol):
-    """Makes spans."""
-
-    def request(self, method: str, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
-        """Return the span around a request, which continues the trace that its headers name (W3C Trace Context)."""
-        ...
+from doorward.http.api.endpoint import Endpoint
+from doorward.http.connection.eager_task import PendingResult
+from doorward.http.connection.fast_path import FastPath
+from doorward.http.request import Request
+from doorward.http.response import Response
+from doorward.observability.tracing import Tracer
 
 
 @dataclass(frozen=True, slots=True)

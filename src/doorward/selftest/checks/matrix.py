@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from doorward.core.model import Permission
-from doorward.http.endpoints import Auth, Endpoint
-from doorward.http.routes import ENDPOINTS
+from doorward.http.api.endpoint import Auth, Endpoint
+from doorward.http.api.routes import ENDPOINTS
 from doorward.selftest.client import Response
 from doorward.selftest.findings import Check
-from doorward.selftest.stand import Fixture
-from doorward.selftest.targets import (
+from doorward.selftest.fixture import Fixture
+from doorward.selftest.outcomes import Failed, NotRun, require
+from doorward.selftest.requests import (
     CannotFillRequest,
     authorization,
     encode,
@@ -21,7 +22,6 @@ from doorward.selftest.targets import (
     named,
     unowned_names,
 )
-from doorward.selftest.verdicts import Failed, NotRun, require
 
 REGISTRATION = ("POST", "/tenant")
 """The one place that says whether an address is taken: to whom the operator lets register tenants."""

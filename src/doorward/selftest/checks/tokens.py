@@ -6,8 +6,8 @@ from functools import partial
 
 from doorward.selftest import forgeries
 from doorward.selftest.findings import Check
-from doorward.selftest.stand import Fixture
-from doorward.selftest.verdicts import Failed, require
+from doorward.selftest.fixture import Fixture
+from doorward.selftest.outcomes import Failed, require
 
 Bend = Callable[[str, str], Iterable[tuple[str, str]]]
 

@@ -19,17 +19,17 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from doorward.core.error_text import describe_error
 from doorward.core.errors import StoreUnavailable
-from doorward.core.trouble import describe_error
-from doorward.storage.coalesce import Coalescer
-from doorward.storage.database import Row, Step
-from doorward.storage.full import DATABASE_DISK, FullStoreReporter
-from doorward.storage.long_work import LARGE, LongWorkQueue
+from doorward.storage.batching import Coalescer
+from doorward.storage.full_store import DATABASE_DISK, FullStoreReporter
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.postgres.pool import Pool
 from doorward.storage.postgres.schema import prepare
-from doorward.storage.statements import load_statements
+from doorward.storage.relational.database import Row, Step
+from doorward.storage.relational.long_queries import LARGE, LongWorkQueue
+from doorward.storage.relational.statements import load_statements
 
 log = logging.getLogger(__name__)
 

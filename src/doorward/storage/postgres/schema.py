@@ -7,12 +7,12 @@ from typing import Any
 
 import asyncpg
 
+from doorward.core.error_text import describe_error
 from doorward.core.errors import CannotStart
-from doorward.core.trouble import describe_error
-from doorward.storage import email_keys
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.faults import FAULTS
-from doorward.storage.statements import Migration, load_migrations
+from doorward.storage.relational import email_keys
+from doorward.storage.relational.statements import Migration, load_migrations
 
 _WORDS = {"BYTES": "BYTEA", "BINARY": 'COLLATE "C"', "CLUSTERED": ""}
 _MIN_VERSION = 13

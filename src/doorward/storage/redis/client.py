@@ -11,15 +11,15 @@ from typing import Any
 import hiredis
 
 from doorward.core.errors import StoreUnavailable
-from doorward.storage.coalesce import Coalescer
-from doorward.storage.full import REDIS_MEMORY, FullStoreReporter
+from doorward.storage.batching import Coalescer
+from doorward.storage.full_store import REDIS_MEMORY, FullStoreReporter
 from doorward.storage.redis.address import Address, Place
-from doorward.storage.redis.link import Reply
-from doorward.storage.redis.lives import ServerTrust
-from doorward.storage.redis.map import SlotMap
+from doorward.storage.redis.connection import Reply
 from doorward.storage.redis.node import Node
 from doorward.storage.redis.scripts import Command, Word
-from doorward.storage.redis.start import check_server
+from doorward.storage.redis.server_trust import ServerTrust
+from doorward.storage.redis.slot_map import SlotMap
+from doorward.storage.redis.startup import check_server
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from doorward.core.ports import MAX_WORKER_SKEW, AttemptPermit, Backoff, Failures, max_time_ahead
 from doorward.storage.redis.client import Redis
-from doorward.storage.redis.link import Reply
+from doorward.storage.redis.connection import Reply
 from doorward.storage.redis.scripts import Command, load_scripts
 
 _SCRIPTS = load_scripts("counters.lua")

@@ -5,12 +5,12 @@ import logging
 import secrets
 from collections.abc import Sequence
 
+from doorward.core.error_text import describe_error
 from doorward.core.errors import StoreUnavailable
-from doorward.core.trouble import describe_error
 from doorward.storage.redis.address import Address, Place
-from doorward.storage.redis.link import RedisConnection, Refused, Reply, Trouble
-from doorward.storage.redis.lives import IDENTITY_COMMANDS, ServerTrust, UntrustedServer
+from doorward.storage.redis.connection import RedisConnection, Refused, Reply, Trouble
 from doorward.storage.redis.scripts import Word
+from doorward.storage.redis.server_trust import IDENTITY_COMMANDS, ServerTrust, UntrustedServer
 
 log = logging.getLogger(__name__)
 

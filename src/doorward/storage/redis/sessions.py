@@ -21,7 +21,6 @@ from doorward.core.ports import (
     SessionRef,
 )
 from doorward.storage.redis.client import Redis
-from doorward.storage.redis.endings import SessionRevoker
 from doorward.storage.redis.records import (
     Epoch,
     KeyNames,
@@ -35,6 +34,7 @@ from doorward.storage.redis.records import (
     policy_version_of,
     realm_of,
 )
+from doorward.storage.redis.revoker import SessionRevoker
 from doorward.storage.redis.scripts import Command, load_scripts
 
 _SCRIPTS = load_scripts("sessions.lua")

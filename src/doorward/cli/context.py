@@ -1,0 +1,297 @@
+"""The desk every command works at: the stores that the settings name, the use cases on them, and how to answer."""
+
+import asyncio
+import json
+import sys
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from doorward.core.api_keys.service import ApiKeyService
+from doorward.core.audit.service import AuditService
+from doorward.core.clock import system_clock
+from doorward.core.errors import CannotStart, QuotaExceeded, Refusal, StoreUnavailable, ValidationFailed
+from doorward.core.normalization import email_violations
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher, PasswordHasherPool
+from doorward.core.passwords.reauthentication import Reauthenticator
+from doorward.core.ports import Failures
+from doorward.core.rate_limits.limiter import Budget, Budgets, RateLimiter, alias_keys
+from doorward.core.sessions.management import UserSessionService
+from doorward.core.sessions.service import SessionLifetimes, SessionService
+from doorward.core.tenants.operator import OperatorService, UnknownTenant
+from doorward.core.tenants.service import TenantService
+from doorward.core.tenants.settings import SettingsResolver
+from doorward.core.tokens.codec import Codec
+from doorward.core.users.passwords import UserPasswordService
+from doorward.core.users.service import UserService
+from doorward.core.users.transfer import UnverifiedTreatment
+from doorward.observability import logging as logs
+from doorward.operations.master_keys import KeyChangeRefused
+from doorward.settings import Settings
+from doorward.storage.transfer.tables import TableCopyInterrupted
+from doorward.stores import Stores, migrate, select_stores
+
+DONE, FAILED, WRONG_USE, PROBLEM_FOUND = 0, 1, 2, 3
+"""The exit codes: done; cannot be done; used wrongly (click's own); looked, and found something wrong."""
+
+Result = TypeVar("Result")
+Row = Mapping[str, object]
+
+# An operator is not throttled.
+_NO_BUDGETS = Budgets(Budget(1, 0), 0, Budget(1, 0), Budget(1, 0), Budget(1, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class CommandContext:
+    """The use cases, on open stores."""
+
+    settings: Settings
+    stores: Stores
+    operations: OperatorService
+    tenants: TenantService
+    users: UserService
+    user_passwords: UserPasswordService
+    user_sessions: UserSessionService
+    api_keys: ApiKeyService
+    audit: AuditService
+
+
+def run_with_context(work: Callable[[CommandContext], Awaitable[Result]], *, create: bool = False) -> Result:
+    """Do `work` with the stores open, and return what it returns; ends the program, with a sentence, where it cannot.
+
+    The schema is brought up first, as a start of the service would. With `create`, a database and a master key are made
+    where there are none; otherwise that is where it cannot.
+    """
+
+    def run() -> Result:
+        settings = read_settings()
+        migrate(settings, create=create)
+        masters = {kid: key.encode() for kid, key in settings.with_master_key(create=create)}
+        return asyncio.run(_with_services(settings, masters, work))
+
+    return exit_on_error(run)
+
+
+def read_settings() -> Settings:
+    """Return the settings, and log as they say, but nothing below a warning."""
+    settings = Settings.read()
+    logs.configure("error" if settings.log_level == "error" else "warning", settings.log_format)
+    return settings
+
+
+def exit_on_error(work: Callable[[], Result]) -> Result:
+    """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
+    try:
+        return work()
+    except (CannotStart, KeyChangeRefused, UnknownTenant, TableCopyInterrupted) as reason:
+        exit_with_error(str(reason))
+    except ValidationFailed as refusal:
+        exit_with_error("; ".join(fault.message for fault in refusal.field_errors))
+    except Refusal as refusal:
+        sentence = sentence_of(refusal)
+        if isinstance(refusal, StoreUnavailable) and refusal.full:
+            command = click.get_current_context().command_path
+            sentence += (
+                f". `{command}` was not carried out: what it was to change or to end is still in effect. Make room and "
+                "run it again."
+            )
+        exit_with_error(sentence)
+
+
+def sentence_of(refusal: Refusal) -> str:
+    """Return the sentence of a refusal for an operator, without a period: it names a part that is full."""
+    if isinstance(refusal, StoreUnavailable) and refusal.full:
+        return f"{refusal.full[0].upper()}{refusal.full[1:]} is full"
+    if isinstance(refusal, QuotaExceeded):
+        return f"{refusal.sentence} (MAX_USERS_PER_TENANT)"
+    return refusal.sentence
+
+
+async def _with_services(
+    settings: Settings, masters: dict[str, bytes], work: Callable[[CommandContext], Awaitable[Result]]
+) -> Result:
+    stores = select_stores(settings)
+    clock = system_clock
+    await stores.open()
+    passwords = PasswordHasherPool(
+        Hasher(Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)), threads=1
+    )
+    try:
+        lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
+        door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
+        rate_limits = RateLimiter(stores.counters, clock, alias_keys(masters.values()), _NO_BUDGETS)
+        accounts, keys = stores.accounts, stores.api_keys
+        current = Reauthenticator(passwords, rate_limits, stores.audit)
+        users = UserService(accounts, door, passwords, rate_limits, SettingsResolver(lifetimes), clock)
+        context = CommandContext(
+            settings,
+            stores,
+            OperatorService(accounts, stores.sessions, stores.audit, passwords, rate_limits, clock),
+            TenantService(accounts, keys, door, passwords, current, rate_limits, clock),
+            users,
+            UserPasswordService(accounts, stores.reset_codes, door, current, rate_limits, users, clock, stores.audit),
+            UserSessionService(accounts, stores.sessions, rate_limits, clock),
+            ApiKeyService(keys, door, rate_limits, clock),
+            AuditService(stores.audit),
+        )
+        return await work(context)
+    finally:
+        passwords.close()
+        await stores.close()
+
+
+def exit_with_error(sentence: str, code: int = FAILED) -> NoReturn:
+    """End the program with a sentence on standard error."""
+    click.secho(sentence, err=True, fg="red")
+    sys.exit(code)
+
+
+def print_done(sentence: str) -> None:
+    """Say what was done; on standard error, so that standard output holds results only."""
+    click.echo(sentence, err=True)
+
+
+@contextmanager
+def progress(label: str, size: Callable[[], int], *, quiet: bool = False) -> Iterator[Callable[[int], object]]:
+    """Show on a terminal how far something is, of `size`; the block calls what it is given with each step's size.
+
+    Elsewhere, and where it has to be `quiet`, nothing is shown and the size is not asked for.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=size(), label=label, file=sys.stderr) as bar:
+        yield bar.update
+
+
+def print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
+    """Print rows as a table, or as one JSON object a line."""
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row))
+        return
+    kept = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    if not kept:
+        print_done("None.")
+        return
+    widths = {name: max([len(name), *(len(row[name]) for row in kept)]) for name in kept[0]}
+    click.secho("  ".join(name.upper().ljust(width) for name, width in widths.items()).rstrip(), bold=True)
+    for row in kept:
+        click.echo("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
+
+
+def print_row(row: Row, *, as_json: bool) -> None:
+    """Print one thing, a line to each of its properties, or as a JSON object."""
+    if as_json:
+        click.echo(json.dumps(row))
+        return
+    width = max(map(len, row))
+    for name, value in row.items():
+        click.echo(f"{click.style(name.ljust(width), bold=True)}  {_cell(value)}")
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    # What tenants wrote must not steer the terminal.
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
+
+
+def format_time(milliseconds: int | None) -> str | None:
+    """Return a time as ISO 8601 in UTC."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def failures_row(failures: Failures) -> Row:
+    """Return wrong passwords in a row, until when the next attempt has to wait, and whether no wait helps."""
+    return {
+        "wrong_passwords": failures.in_a_row,
+        "waits_until": format_time(failures.blocked_until or None),
+        "locked": failures.locked,
+    }
+
+
+def read_secret(prompt: str, file: str | None, *, absent: str = "") -> str:
+    """Return a secret from a file, from standard input where that is no terminal, or from who types it twice.
+
+    Never from an argument: other users of a machine can read the arguments of a process. Of a file, the first line
+    without a byte order mark; a control character in it ends the program, since it cannot be typed. `absent` is the
+    sentence where no file is given and standard input, which is no terminal, is empty.
+    """
+    if file is not None and file != "-":
+        try:
+            secret = _first_line(Path(file).read_bytes())
+        except OSError as error:
+            exit_with_error(f"{file} cannot be read ({error.strerror}).")
+        except UnicodeDecodeError:
+            exit_with_error(f"{file} is not UTF-8 text.")
+    elif file == "-" or not sys.stdin.isatty():
+        try:
+            secret = _first_line(sys.stdin.buffer.readline())
+        except UnicodeDecodeError:
+            exit_with_error("Standard input is not UTF-8 text.")
+    else:
+        secret = str(click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))
+    if not secret:
+        if absent and file is None:
+            exit_with_error(absent)
+        exit_with_error(f"The {prompt.lower()} is empty.")
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} or letter == "\ufeff" for letter in secret):
+        exit_with_error(f"The {prompt.lower()} has a control character in it.")
+    return secret
+
+
+def _first_line(content: bytes) -> str:
+    return content.partition(b"\n")[0].removesuffix(b"\r").decode("utf-8-sig")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only if the operator says so; without a terminal, only with --yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask at: say --yes.")
+    if not click.confirm(question, err=True):
+        exit_with_error("Nothing was done.")
+
+
+def email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return an e-mail address that a tenant may be given (a click callback)."""
+    if email_violations(value):
+        raise click.BadParameter("not an e-mail address.")
+    return value
+
+
+TENANT: Mapping[str, Any] = {"required": True, "metavar": "TENANT", "help": "The tenant: its id or e-mail address."}
+"""An option of commands that act on one tenant."""
+
+UNVERIFIED: Mapping[str, Any] = {
+    "type": click.Choice([one.value for one in UnverifiedTreatment]),
+    "default": UnverifiedTreatment.DISABLE.value,
+    "show_default": True,
+    "help": "New users whose e-mail address was never verified: let them in, disable them, or leave them out.",
+}
+"""An option of commands that import users."""
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line, for scripts.")
+yes = click.option("--yes", is_flag=True, help="Do not ask.")
+password_file = click.option(
+    "--password-file", metavar="FILE", help="File whose first line is the password; - is standard input."
+)
+tenant_option = click.option("--tenant", **TENANT)
+
+
+def example(text: str) -> str:
+    """Return examples as the end of a help page, as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in text.strip().splitlines())

@@ -1,0 +1,1 @@
+"""API keys: their text format, and create, list, revoke."""

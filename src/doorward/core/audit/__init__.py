@@ -1,0 +1,1 @@
+"""The audit log: events, pages, and verification of its hash chains."""

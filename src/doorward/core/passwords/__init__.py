@@ -1,0 +1,1 @@
+"""Password hashing: bounded pools, formats of other systems, policies, reauthentication."""

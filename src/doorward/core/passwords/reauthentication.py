@@ -1,0 +1,41 @@
+"""Who is logged in proves its password once more, before what a stolen token alone must not do."""
+
+from dataclasses import dataclass
+
+from doorward.core.errors import IncorrectPassword
+from doorward.core.model import Event, Session
+from doorward.core.passwords.hashing import PasswordHasherPool
+from doorward.core.ports import AuditStore
+from doorward.core.rate_limits.limiter import RateLimiter
+
+
+@dataclass(frozen=True, slots=True)
+class Reauthenticator:
+    """Compares the password of who is logged in, as a login would: counted, in turn, and told where it is wrong."""
+
+    passwords: PasswordHasherPool
+    rate_limits: RateLimiter
+    audit_store: AuditStore
+
+    async def require(
+        self,
+        realm: str,
+        name: str,
+        password: str,
+        stored: str | None,
+        *,
+        refused: Event,
+        known: Session | None = None,
+    ) -> None:
+        """Return where the password of `name` in `realm` (see `Throttle.attempt`) is right.
+
+        `known` is a live session of this account that the client has proven; its failures are counted apart. Raises
+        IncorrectPassword (which counts as a failed login; `refused` is kept in the log), TooManyAttempts,
+        AccountLocked, Overloaded.
+        """
+        async with self.rate_limits.attempt(realm, name, session=known.id if known else "") as attempt:
+            match = await self.passwords.matches(password, stored, group=realm)
+            attempt.succeeded = match.right
+        if not match.right:
+            await self.audit_store.record(refused)
+            raise IncorrectPassword

@@ -1,0 +1,1 @@
+"""Sessions: open, verify, refresh, list, revoke, and when they were last used."""

@@ -1,0 +1,1 @@
+"""Tenants: registration, settings, password, deletion, and what operators do with them."""

@@ -1,0 +1,117 @@
+"""Tokens of the predecessor: recognised while their imported sessions last, never signed.
+
+The predecessor signs with the text of its master key, a colon, and the text of the session's key. It names a session
+by owner, device and time put together, dates tokens in milliseconds, and lets none of them expire by its claims: what
+ends a token is the end of its session. A token's form is taken strictly all the same. The header has to be its one
+header, to the byte; the claims have to be spelled without white space and without a name twice.
+"""
+
+import hmac
+from binascii import Error as NotBase64
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from doorward.core.model import Session, SessionKind
+from doorward.core.tokens.codec import MAX_TOKEN_BYTES, OWNER_ID, Claims, Codec, ParsedToken, TenantClaims, UserClaims
+from doorward.core.tokens.signing import decode_segment, encode_segment, mac
+
+KEY_PREFIXES = ("auth_", "jincor_auth_")
+"""The beginnings of the predecessor's keys in Redis: those of its newest version and those of the older ones."""
+
+_HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT"}')
+
+
+class _User(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    id: str
+    jti: str
+    iat: int
+    deviceId: str  # noqa: N815 - the published name
+    aud: str
+    exp: int
+    login: str = ""
+    sub: str = ""
+    scope: Any = msgspec.UNSET
+
+
+class _Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    id: str
+    login: str
+    jti: str
+    iat: int
+    aud: str
+    isTenant: bool  # noqa: N815 - the published name
+
+
+_users = msgspec.json.Decoder(_User)
+_tenants = msgspec.json.Decoder(_Tenant)
+_parts = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+def session_id(owner_id: str, device_id: str | None, created_at: int) -> str:
+    """Return how the predecessor names a session; `created_at` in milliseconds, no device for a tenant's own."""
+    return f"{owner_id}{device_id or ''}{created_at}"
+
+
+class LegacyTokenCodec(Codec):
+    """A codec that also knows the predecessor's tokens, under the predecessor's master key."""
+
+    def __init__(self, masters: Mapping[str, bytes], audience: str, legacy_key: str) -> None:
+        """Verify imported sessions with `legacy_key`; everything else as `Codec` does."""
+        super().__init__(masters, audience)
+        self._begin = f"{legacy_key}:".encode()
+
+    def _parse_imported(self, token: bytes, decoder: "msgspec.json.Decoder[Claims]") -> ParsedToken[Claims] | None:
+        if len(token) > MAX_TOKEN_BYTES:
+            return None
+        signed, _, signature = token.rpartition(b".")
+        header, _, payload = signed.partition(b".")
+        if header != _HEADER:
+            return None
+        try:
+            text = decode_segment(payload)
+            claims = _user(text) if decoder is self._users else _tenant(text)
+        except (NotBase64, ValueError, RecursionError):
+            return None
+        device = claims.deviceId if isinstance(claims, UserClaims) else None
+        if OWNER_ID.fullmatch(claims.id) is None or claims.jti != session_id(claims.id, device, claims.iat):
+            return None
+        return ParsedToken("", claims, text, signed, signature)  # type: ignore[arg-type]  # the decoder says which
+
+    def _check_imported(
+        self, parsed: ParsedToken[UserClaims] | ParsedToken[TenantClaims], session: Session, now: int
+    ) -> bool:
+        claims = parsed.claims
+        if type(claims) is UserClaims:
+            kind, owner, device = SessionKind.IMPORTED_USER, session.user_id, session.device_id
+            fits = claims.deviceId == device
+        else:
+            kind, owner, device = SessionKind.IMPORTED_TENANT, session.tenant_id, None
+            fits = True
+        return (
+            session.kind == kind.value
+            and hmac.compare_digest(parsed.signature, encode_segment(mac(self._begin + session.key, parsed.signed)))
+            and fits
+            and claims.id == owner
+            and claims.jti == session.id
+            and not self.is_expired(session, now)
+            and _encode(_parts.decode(parsed.payload)) == parsed.payload
+        )
+
+
+def _user(text: bytes) -> UserClaims:
+    found = _users.decode(text)
+    if not found.deviceId:
+        raise ValueError
+    return UserClaims(
+        found.id, found.login, "", found.scope, found.deviceId, found.sub, found.aud, found.jti, found.iat, found.exp
+    )
+
+
+def _tenant(text: bytes) -> TenantClaims:
+    found = _tenants.decode(text)
+    if not found.isTenant:
+        raise ValueError
+    return TenantClaims(found.id, found.login, found.aud, found.jti, found.iat, found.isTenant)

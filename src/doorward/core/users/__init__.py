@@ -1,0 +1,1 @@
+"""Users of a tenant: create, list, search, update, delete, import, export, passwords."""

@@ -1,0 +1,157 @@
+"""How a user's password is changed by who knows it, and set by who was sent a code; and how failures are cleared."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from doorward.core.audit.service import event
+from doorward.core.errors import (
+    Conflict,
+    InvalidResetCode,
+    InvalidToken,
+    Refusal,
+    UserDisabled,
+)
+from doorward.core.model import Caller, Permission, Session, User
+from doorward.core.passwords.reauthentication import Reauthenticator
+from doorward.core.ports import (
+    MAX_WORKER_SKEW,
+    AccountStore,
+    AuditStore,
+    Clock,
+    ResetCode,
+    ResetCodeStore,
+    RevocationScope,
+)
+from doorward.core.rate_limits.limiter import RateLimiter
+from doorward.core.sessions.service import SessionService
+from doorward.core.users.lookup import UserRef, find_user
+from doorward.core.users.service import UserService
+
+CODE_LIFETIME_SECONDS = 600
+"""Seconds (OWASP ASVS 6.5.5)."""
+_MAX_SESSIONS = 1_000_000
+
+
+class PasswordChange(NamedTuple):
+    """From the current password to a new one."""
+
+    current: str
+    password: str
+
+
+class KeepSession(NamedTuple):
+    """A user's token whose session is to go on, if any, and the credential of the tenant that may say so."""
+
+    credential: bytes | None
+    token: bytes | None
+
+
+class IssuedResetCode(NamedTuple):
+    """A code to deliver to a user, and how many seconds it is good for."""
+
+    code: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserPasswordService:
+    """Changes and resets passwords, and unlocks users."""
+
+    accounts: AccountStore
+    reset_code_store: ResetCodeStore
+    sessions: SessionService
+    reauthenticator: Reauthenticator
+    rate_limits: RateLimiter
+    users: UserService
+    clock: Clock
+    audit: AuditStore
+
+    async def change_password(self, caller: Caller, ref: UserRef, change: PasswordChange, keep: KeepSession) -> None:
+        """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
+
+        A wrong current password counts as a failed login, with `keep` as one of that session. LoginNotFound,
+        IncorrectPassword, UserDisabled, InvalidToken where `keep` is no live token of this user, ValidationFailed by
+        the tenant's policy, TooManyAttempts, AccountLocked, Overloaded.
+        """
+        await self.rate_limits.consume_write(caller.tenant_id)
+        user = await find_user(self.accounts, caller.tenant_id, ref)
+        kept = await self._kept_session(keep.credential, keep.token, user) if keep.token else None
+        refused = event(caller, self.clock(), "user.password", subject=user.id, refused="password")
+        proven = caller.tenant_id, user.login, change.current, user.password_hash
+        await self.reauthenticator.require(*proven, refused=refused, known=kept)
+        if user.disabled:
+            raise UserDisabled
+        await self._set(caller, user, change.password, keep=kept, gone=Conflict())
+
+    async def _kept_session(self, credential: bytes | None, token: bytes, user: User) -> Session:
+        session = (await self.sessions.verify_user_token(credential, token, Permission.USERS_WRITE)).session
+        if session.user_id != user.id:
+            raise InvalidToken
+        return session
+
+    async def create_reset_code(self, caller: Caller, ref: UserRef) -> IssuedResetCode:
+        """Return a code that sets this user's password once, within ten minutes; an earlier one is void from now on.
+
+        LoginNotFound where there is no such user.
+        """
+        await self.rate_limits.consume_write(caller.tenant_id)
+        user = await find_user(self.accounts, caller.tenant_id, ref)
+        code = secrets.token_urlsafe(24)
+        now = self.clock()
+        kept = ResetCode(_digest(code), caller.tenant_id, user.id, user.credentials, now + CODE_LIFETIME_SECONDS * 1000)
+        await self.reset_code_store.add(kept, events=[event(caller, now, "user.reset_offer", subject=user.id)])
+        return IssuedResetCode(code, CODE_LIFETIME_SECONDS)
+
+    async def redeem_reset_code(self, caller: Caller, code: str, password: str) -> None:
+        """Set a user's password by a code, and end all of its sessions.
+
+        A code has 192 random bits, so guesses at it are budgeted but not counted.
+
+        InvalidResetCode for a code that is used, old, void or none; a password that the tenant's policy refuses
+        (ValidationFailed) leaves the code good.
+        """
+        await self.rate_limits.consume_login(caller.tenant_id)
+        found = await self.reset_code_store.consume(caller.tenant_id, _digest(code))
+        user = await self.accounts.user_by_id(caller.tenant_id, found.user_id) if found else None
+        now = self.clock()
+        # Further ahead than a code ever lives: the clock was set back, and nobody knows how old it is.
+        is_live = found is not None and now < found.expires_at <= now + CODE_LIFETIME_SECONDS * 1000 + MAX_WORKER_SKEW
+        if found is None or not is_live or user is None or found.credentials != user.credentials:
+            raise InvalidResetCode
+        try:
+            await self._set(caller, user, password, keep=None, gone=InvalidResetCode())
+        except Refusal as refusal:
+            if not isinstance(refusal, InvalidResetCode):
+                await self.reset_code_store.restore(found)
+            raise
+
+    async def unlock(self, caller: Caller, ref: UserRef) -> None:
+        """Clear the failed attempts counted for a user of the calling tenant, those of its live sessions included.
+
+        LoginNotFound where there is no such user.
+        """
+        await self.rate_limits.consume_write(caller.tenant_id)
+        user = await find_user(self.accounts, caller.tenant_id, ref)
+        # The entry first, since counters may be in another store: no change without its entry.
+        await self.audit.record(event(caller, self.clock(), "user.unlock", subject=user.id))
+        devices = await self.sessions.session_store.list_user(caller.tenant_id, user.id, limit=_MAX_SESSIONS)
+        await self.rate_limits.reset_failures(caller.tenant_id, user.login, [device.session.id for device in devices])
+
+    async def _set(self, caller: Caller, user: User, password: str, *, keep: Session | None, gone: Refusal) -> None:
+        secret = await self.users.hash_password(caller.tenant_id, password, user.login, user.email)
+        now = await self.accounts.user_by_id(caller.tenant_id, user.id)
+        if now is None or now.credentials != user.credentials:
+            raise gone
+        after = replace(now, password_hash=secret.hash, credentials=now.credentials + 1)
+        told = event(caller, self.clock(), "user.password", subject=user.id)
+        ends = RevocationScope(caller.tenant_id, user.id, keep)
+        if not await self.accounts.change_user(after, events=[told], revokes=ends):
+            raise gone
+        await self.sessions.session_store.revoke_user(caller.tenant_id, user.id, keep=keep)
+        await self.rate_limits.reset_failures(caller.tenant_id, user.login)
+
+
+def _digest(code: str) -> bytes:
+    return hashlib.sha256(code.encode()).digest()

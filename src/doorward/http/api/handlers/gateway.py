@@ -1,0 +1,95 @@
+"""What gateways ask about each request before they let it through."""
+
+import json
+from urllib.parse import quote
+
+import msgspec
+
+from doorward.core.errors import InvalidToken
+from doorward.core.model import SessionKind
+from doorward.core.sessions.service import VerifiedToken
+from doorward.http.api.services import Services
+from doorward.http.errors import NotAuthenticated
+from doorward.http.headers import Headers, bearer_credential
+from doorward.http.request import Request
+from doorward.http.response import JSON, Response
+
+_VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
+
+
+class _Claims(msgspec.Struct):
+    """The claims of a user that a gateway receives. Imported tokens may lack a login and a sub."""
+
+    id: str
+    login: str = ""
+    sub: str = ""
+    deviceId: str = ""  # noqa: N815 - the published name
+    scope: msgspec.Raw = msgspec.Raw()
+
+
+async def forward_auth(services: Services, request: Request) -> Response:
+    """Authenticate a request on behalf of a gateway."""
+    key = request.headers.get(b"x-doorward-key")
+    token = bearer_credential(request.headers.get(b"authorization")) or _cookie(request, services.forward_auth_cookie)
+    if token is None:
+        # The gateway proves itself all the same: only who does not is charged to its address.
+        raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, request.required_permission))
+    try:
+        verified = await services.sessions.verify_user_token(key, token, request.required_permission)
+    except InvalidToken as refusal:
+        raise NotAuthenticated(caller=refusal.caller) from None
+    request.tenant_id = verified.session.tenant_id
+    if verified.caller.kind == SessionKind.KEY:
+        services.activity.record(verified.caller)
+    services.rate_limits.consume_verify(request.tenant_id)
+    services.activity.record(verified.session)
+    return Response(b"", headers=_identity_headers(verified))
+
+
+def _cookie(request: Request, name: str) -> bytes | None:
+    """Return the value of a cookie, of the first one where there are several, and None where it is not there or empty.
+
+    The other cookies are the application's and may look like anything; they hide nothing.
+    """
+    header = request.headers.get(b"cookie") if name else None
+    if header is None:
+        return None
+    wanted = name.encode()
+    for pair in header.split(b";"):
+        found, _, value = pair.strip().partition(b"=")
+        if found == wanted:
+            return value.removeprefix(b'"').removesuffix(b'"') or None
+    return None
+
+
+def _identity_headers(verified: VerifiedToken) -> Headers:
+    claims = msgspec.json.decode(verified.claims, type=_Claims)
+    return (
+        (b"content-type", JSON),
+        (b"x-auth-user-id", _text(claims.id)),
+        (b"x-auth-login", _text(claims.login)),
+        (b"x-auth-sub", _text(claims.sub)),
+        (b"x-auth-tenant", _text(verified.session.tenant_id)),
+        (b"x-auth-scope", _json(claims.scope)),
+        (b"x-auth-device", _text(claims.deviceId)),
+    )
+
+
+def _text(value: str) -> bytes:
+    """Return a text as a header can carry it: what is not visible ASCII, and %, percent-encoded as UTF-8.
+
+    Spaces stay as they are, except at the ends, where whoever reads a header cuts them off.
+    """
+    if value.isascii() and value.isprintable() and "%" not in value and value == value.strip():
+        return value.encode()
+    inner = value.strip(" ")
+    before, _, after = value.partition(inner) if inner else (value, "", "")
+    return f"{quote(before)}{quote(inner, safe=_VISIBLE + ' ')}{quote(after)}".encode()
+
+
+def _json(text: msgspec.Raw) -> bytes:
+    """Return JSON as a header can carry it: on one line, in ASCII."""
+    raw = bytes(text)
+    if raw.isascii() and raw.decode().isprintable():
+        return raw
+    return json.dumps(json.loads(raw)).encode()

@@ -1,0 +1,330 @@
+"""The answers in the OpenAPI document: what an endpoint gives, and every way in which it says no."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from doorward.core.errors import FieldError, Refusal, StoreUnavailable, ValidationFailed
+from doorward.http import errors
+from doorward.http.api.endpoint import COMMON_ERRORS, Endpoint
+from doorward.http.api.reference.prose import ERROR, FAULTS, OAUTH_ERROR, Json
+from doorward.http.api.schemas import schema_name
+from doorward.http.errors import (
+    STATUS_OF,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    error_body,
+)
+from doorward.http.middleware import FORM, MAX_BODY_BYTES, unique_query
+from doorward.http.validation import validate
+
+SCHEMA = "#/components/schemas/"
+JSON = "application/json"
+_AT_THE_PLACE = (NotAcceptable, UnsupportedMediaType, StoreUnavailable)
+"""What of the general refusals is said where the path is known."""
+
+
+def shared_examples() -> Json:
+    """Return an example of every refusal there is, by its code."""
+    refusals = sorted(STATUS_OF, key=lambda kind: (STATUS_OF[kind], kind.code))
+    return {kind.code: {"summary": _first_line(kind), "value": _example_of_refusal(kind)} for kind in refusals}
+
+
+def shared_responses() -> Json:
+    """Return the answers that every endpoint may give, by `Refused` and their status."""
+    return {f"Refused{status.value}": _General(status, kinds).response() for status, kinds in _by_status().items()}
+
+
+def error_schemas(endpoints: Iterable[Endpoint]) -> Json:
+    """Return a schema for every set of error codes that share a response, by a name that says which they are."""
+    found: Json = {}
+    for status, kinds in _by_status().items():
+        found |= _General(status, kinds).errors()
+    for endpoint in endpoints:
+        for refused in _refused(endpoint):
+            found |= refused.errors()
+    return dict(sorted(found.items()))
+
+
+def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
+    """Return the answers of an endpoint by their status, its own and those it shares with every other."""
+    found: Json = {str(endpoint.success_status.value): _success(endpoint, schemas)}
+    for refused in _refused(endpoint):
+        name = str(refused.status.value)
+        shared = {"$ref": f"#/components/responses/Refused{name}"}
+        found[name] = shared if refused.is_general else refused.response()
+    for status, answer in endpoint.extra_responses.items():
+        found.setdefault(str(status.value), _answer(type(answer), msgspec.to_builtins(answer)))
+    return dict(sorted(found.items()))
+
+
+def _refused(endpoint: Endpoint) -> "Iterator[_Refused]":
+    """Yield the refusals of an endpoint, one response for each status."""
+    kinds_by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
+    for kind in endpoint.all_errors:
+        status = errors.oauth_error_body(kind())[1] if _by_standard(endpoint, kind) else STATUS_OF[kind]
+        kinds_by_status.setdefault(status, []).append(kind)
+    for status, kinds in sorted(kinds_by_status.items()):
+        yield _Refused(status, kinds, endpoint, endpoint.extra_responses.get(status))
+
+
+def _by_standard(endpoint: Endpoint, kind: type[Refusal]) -> bool:
+    """Tell whether the endpoint refuses so in the words of RFC 6749: all but what is said before it is reached."""
+    return endpoint.is_form and kind in {*endpoint.errors, *_AT_THE_PLACE} - {ValidationFailed}
+
+
+def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
+    if not endpoint.media_type:
+        return {"description": f"{endpoint.summary}.", "headers": _headers(endpoint.response_headers)}
+    if endpoint.media_type != JSON:
+        content: Json = {endpoint.media_type: {"schema": {"type": "string"}}}
+        if endpoint.response_body is not None:
+            value = example_of({"$ref": SCHEMA + schema_name(endpoint.response_body)}, schemas)
+            content[endpoint.media_type]["example"] = msgspec.json.encode(value).decode() + "\n"
+        return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
+    if endpoint.response_body is None:
+        content = {JSON: {"schema": {"type": "object", "additionalProperties": True}}}
+        return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
+    return _answer(endpoint.response_body, example_of({"$ref": SCHEMA + schema_name(endpoint.response_body)}, schemas))
+
+
+def _answer(kind: type[Any], example: Any) -> Json:
+    return {
+        "description": _first_line(kind),
+        "headers": _headers(()),
+        "content": {JSON: {"schema": {"$ref": SCHEMA + schema_name(kind)}, "example": example}},
+    }
+
+
+def _headers(names: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, "X-Request-Id")}
+
+
+@dataclass(frozen=True)
+class _General:
+    """A response that says no, for one or more reasons that share a status."""
+
+    status: HTTPStatus
+    kinds: list[type[Refusal]]
+
+    def response(self) -> Json:
+        return {
+            "description": "\n\n".join(self._meanings()),
+            "headers": _headers(self._names()),
+            "content": {JSON: {"schema": self._schema(), "examples": self._examples()}},
+        }
+
+    def errors(self) -> Json:
+        """Return the schemas of the errors in this response by their names, but for those in FAULTS."""
+        codes = [kind.code for kind in self.kinds if kind not in FAULTS and not self._by_standard(kind)]
+        if not codes:
+            return {}
+        status = {"type": "integer", "const": self.status.value}
+        return {self._error_name(codes): _specialized(ERROR, code=_one_of(codes), status=status)}
+
+    def _error_name(self, codes: Sequence[str]) -> str:
+        """Return the name of these codes: those that every endpoint may answer with are named by the status alone."""
+        general = {kind.code for kind in _by_status().get(self.status, ()) if kind not in FAULTS}
+        if general <= set(codes):
+            return f"Error{self.status.value}" + _pascal(set(codes) - general)
+        return f"Error{self.status.value}Only" + _pascal(codes)
+
+    def _meanings(self) -> Iterator[str]:
+        return (f"`{self._name(kind)}`: {_first_line(kind)}" for kind in self.kinds)
+
+    def _by_standard(self, kind: type[Refusal]) -> bool:  # noqa: ARG002 - an endpoint may say otherwise
+        return False
+
+    def _name(self, kind: type[Refusal]) -> str:
+        return kind.code
+
+    def _schema(self) -> Json:
+        codes = {name: list(_codes(schema)) for name, schema in self.errors().items()}
+        for kind in self.kinds:
+            if kind in FAULTS and not self._by_standard(kind):
+                codes[FAULTS[kind]["title"]] = [kind.code]
+        return _either(codes)
+
+    def _examples(self) -> Json:
+        return {kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in self.kinds}
+
+    def _names(self) -> Iterator[str]:
+        if self.status is HTTPStatus.UNAUTHORIZED:
+            yield "WWW-Authenticate"
+        if self.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+            yield "Retry-After"
+        if self.status is HTTPStatus.METHOD_NOT_ALLOWED:
+            yield "Allow"
+
+
+@dataclass(frozen=True)
+class _Refused(_General):
+    """The same, at one endpoint: with the faults of its own body, and what else it answers with this status."""
+
+    endpoint: Endpoint
+    also: msgspec.Struct | None = field(default=None)
+
+    def _meanings(self) -> Iterator[str]:
+        if self.also is not None:
+            yield _first_line(type(self.also))
+        yield from super()._meanings()
+
+    @property
+    def is_general(self) -> bool:
+        """True for the response that every endpoint may give with this status."""
+        return (
+            self.also is None
+            and self.kinds == _by_status().get(self.status)
+            and ValidationFailed not in self.kinds
+            and not self._names_a_remedy
+            and not any(map(self._by_standard, self.kinds))
+        )
+
+    @property
+    def _names_a_remedy(self) -> bool:
+        return PayloadTooLarge in self.kinds and self.endpoint.max_body_bytes != MAX_BODY_BYTES
+
+    def errors(self) -> Json:
+        """Return the schemas of the errors in this response by their names, those of RFC 6749 among them."""
+        names = dict.fromkeys(_oauth(kind)["error"] for kind in self.kinds if self._by_standard(kind))
+        found = super().errors()
+        if names:
+            found[f"OAuthError{self.status.value}{_pascal(names)}"] = _specialized(OAUTH_ERROR, error=_one_of(names))
+        return found
+
+    def _schema(self) -> Json:
+        if self.also is None:
+            return super()._schema()
+        return {"oneOf": [{"$ref": SCHEMA + schema_name(type(self.also))}, super()._schema()]}
+
+    def _by_standard(self, kind: type[Refusal]) -> bool:
+        return _by_standard(self.endpoint, kind)
+
+    def _name(self, kind: type[Refusal]) -> str:
+        return str(_oauth(kind)["error"]) if self._by_standard(kind) else kind.code
+
+    def _examples(self) -> Json:
+        found = super()._examples()
+        for kind in self.kinds:
+            if self._by_standard(kind):
+                found[kind.code] = {"summary": _first_line(kind), "value": _oauth(kind)}
+        if self.endpoint.request_body and not self.endpoint.is_form and ValidationFailed in self.kinds:
+            found[ValidationFailed.code] = {
+                "summary": _first_line(ValidationFailed),
+                "value": msgspec.json.decode(error_body(_faulty(self.endpoint.request_body))),
+            }
+        if self._names_a_remedy:
+            found[PayloadTooLarge.code] = {
+                "summary": _first_line(PayloadTooLarge),
+                "value": msgspec.json.decode(error_body(PayloadTooLarge(many=True))),
+            }
+        if self.also is not None:
+            found["answer"] = {"summary": _first_line(type(self.also)), "value": msgspec.to_builtins(self.also)}
+        return found
+
+
+def _specialized(schema: Json, **properties: Json) -> Json:
+    """Return a schema with some of its properties narrowed.
+
+    It is whole, because code generators ignore keywords beside a `$ref`.
+    """
+    known = schema["properties"]
+    narrowed = {name: {**known[name], **narrower} for name, narrower in properties.items()}
+    return {
+        "type": "object",
+        "description": schema["description"],
+        "properties": {**known, **narrowed},
+        "required": schema["required"],
+    }
+
+
+def _one_of(names: Iterable[str]) -> Json:
+    return {"type": "string", "enum": list(names)}
+
+
+def _codes(schema: Json) -> Iterable[str]:
+    """Return the codes of an error's schema; none where it has the form of RFC 6749."""
+    found: list[str] = schema["properties"].get("code", {}).get("enum", [])
+    return found
+
+
+def _either(codes: Mapping[str, Sequence[str]]) -> Json:
+    """Return the schema of one of several errors, which `code` tells apart where all of them have one."""
+    choices = [{"$ref": SCHEMA + name} for name in codes]
+    if len(choices) == 1:
+        return choices[0]
+    if not all(codes.values()):
+        return {"oneOf": choices}
+    mapping = {code: SCHEMA + name for name, known in codes.items() for code in known}
+    return {"oneOf": choices, "discriminator": {"propertyName": "code", "mapping": mapping}}
+
+
+def _pascal(codes: Iterable[str]) -> str:
+    return "".join(part.title() for code in sorted(codes) for part in code.split("_"))
+
+
+def _oauth(kind: type[Refusal]) -> Json:
+    refusal = UnsupportedMediaType(FORM) if kind is UnsupportedMediaType else kind()
+    found: Json = msgspec.json.decode(errors.oauth_error_body(refusal)[0])
+    return found
+
+
+def _faulty(schema: type[msgspec.Struct]) -> ValidationFailed:
+    """Return what the real check says to a body whose first field is no text and whose others are missing."""
+    try:
+        validate({next(iter(schema.__struct_encode_fields__)): 0}, schema)
+    except ValidationFailed as refusal:
+        return refusal
+    return ValidationFailed([FieldError([], "object.base", '"value" must be an object')])
+
+
+def _example_of_refusal(kind: type[Refusal]) -> Any:
+    if kind is NotFound:
+        return msgspec.json.decode(error_body(NotFound("GET", "/nowhere")))
+    if kind is ValidationFailed:
+        try:
+            unique_query(b"limit=1&limit=2")
+        except ValidationFailed as refusal:
+            return msgspec.json.decode(error_body(refusal))
+    return msgspec.json.decode(error_body(kind()))
+
+
+def example_of(schema: Json, schemas: Mapping[str, Json]) -> Any:
+    """Return a value of the schema, made of the examples that its parts carry."""
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].removeprefix(SCHEMA)], schemas)
+    known = [*schema.get("examples", ()), *schema.get("enum", ())]
+    known += [schema[name] for name in ("const", "default") if name in schema]
+    if known:
+        return known[0]
+    if "properties" in schema:
+        # What is optional and shows no example is there instead of something else that does.
+        return {
+            name: example_of(part, schemas)
+            for name, part in schema["properties"].items()
+            if name in schema.get("required", ()) or part.keys() - {"description"}
+        }
+    if "items" in schema:
+        return [example_of(schema["items"], schemas)]
+    for choices in ("anyOf", "oneOf"):
+        if choices in schema:
+            return example_of(schema[choices][0], schemas)
+    return {"string": "text", "integer": 1, "number": 1, "boolean": True}.get(schema.get("type", ""), {})
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
+
+
+def _by_status() -> dict[HTTPStatus, list[type[Refusal]]]:
+    """Return what no endpoint chooses: what every request may be refused with, and what is at no endpoint."""
+    found: dict[HTTPStatus, list[type[Refusal]]] = {}
+    for kind in (*COMMON_ERRORS, NotFound, MethodNotAllowed):
+        found.setdefault(STATUS_OF[kind], []).append(kind)
+    return dict(sorted(found.items()))

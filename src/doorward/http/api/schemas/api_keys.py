@@ -1,0 +1,78 @@
+"""An API key: made, listed."""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from doorward.core.model import Permission
+from doorward.http.api.fields import KeyId, KeyName, Milliseconds, NextCursor
+from doorward.http.validation import ChoiceRule, IntegerRule, ListRule
+
+
+class CreateApiKeyRequest(msgspec.Struct):
+    """A machine credential to be."""
+
+    NAME: ClassVar[str] = "CreateApiKeyRequest"
+
+    name: KeyName
+    permissions: Annotated[
+        list[Permission],
+        ListRule(1, len(Permission), ChoiceRule(tuple(Permission))),
+        Meta(
+            min_length=1,
+            max_length=len(Permission),
+            description="What it may do, and nothing else.",
+            extra_json_schema={"examples": [["verify"]]},
+        ),
+    ]
+    expiresAt: (  # noqa: N815 - the published name
+        Annotated[
+            int,
+            IntegerRule(0, 1 << 52),
+            Meta(
+                ge=0,
+                le=1 << 52,
+                description="Milliseconds since the Unix epoch, in the future; null: it does not expire.",
+                examples=[4_102_444_800_000],
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
+
+
+class ApiKeyResponse(msgspec.Struct):
+    """An API key, without the key."""
+
+    NAME: ClassVar[str] = "ApiKey"
+
+    id: KeyId
+    name: Annotated[str, Meta(description="What the key is for.", examples=["gateway"])]
+    permissions: Annotated[list[str], Meta(description="What it may do.", extra_json_schema={"examples": [["verify"]]})]
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    expiresAt: Annotated[Milliseconds | None, Meta(description="null: it does not expire.")]  # noqa: N815 - the published name
+    lastUsed: Annotated[Milliseconds | None, Meta(description="Up to a minute behind; null: never.")]  # noqa: N815 - the published name
+
+
+class ApiKeyCreated(ApiKeyResponse):
+    """A new API key. The key itself is shown this once."""
+
+    NAME: ClassVar[str] = "ApiKeyCreated"
+
+    key: Annotated[
+        str,
+        Meta(
+            description="Keep it; nobody can show it again.",
+            examples=["dw_C50_DmpTTB6NDi9vTA96EUptMW43WmMwUXhXdjNiVGZZNXVLcEE..."],
+        ),
+    ] = ""
+
+
+class ApiKeyPage(msgspec.Struct):
+    """The tenant's API keys, oldest first."""
+
+    NAME: ClassVar[str] = "ApiKeyPage"
+
+    keys: Annotated[list[ApiKeyResponse], Meta(description="Oldest first.")]
+    nextCursor: NextCursor = "0"  # noqa: N815 - the published name

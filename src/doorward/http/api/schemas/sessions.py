@@ -1,0 +1,174 @@
+"""A session of a user: opened, asked about, renewed, listed."""
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from doorward.http.api.fields import (
+    MAX_TOKENS,
+    TOKEN,
+    Audience,
+    Boolean,
+    DeviceId,
+    DeviceIdOut,
+    ExistingLogin,
+    ExpiresIn,
+    Expiry,
+    Ip,
+    IssuedAt,
+    LoginOut,
+    Milliseconds,
+    Password,
+    RefreshToken,
+    SessionId,
+    SubOut,
+    TenantId,
+    Token,
+    UserAgent,
+    UserId,
+)
+from doorward.http.validation import ListRule, Variants
+
+
+class LoginRequest(msgspec.Struct):
+    """A user's login and password, and the device the session is for.
+
+    `refresh` asks for a refresh token. `token` may be a live token of the same user: failures with it are counted apart
+    from everybody else's. `ip` and `userAgent` are kept with the session.
+    """
+
+    NAME: ClassVar[str] = "LoginRequest"
+
+    login: ExistingLogin
+    password: Password
+    deviceId: DeviceId  # noqa: N815 - the published name
+    refresh: Annotated[
+        Boolean, Meta(description="Give a refresh token too, and a short-lived access token.", examples=[False])
+    ] = False
+    token: (
+        Annotated[Token, Meta(description="A live token of the same user: failures with it are counted apart.")]
+        | UnsetType
+    ) = UNSET
+    ip: Ip | UnsetType = UNSET
+    userAgent: UserAgent | UnsetType = UNSET  # noqa: N815 - the published name
+
+
+class TokenResponse(msgspec.Struct):
+    """A user's new token and how many seconds it lives; a refresh token where one was asked for."""
+
+    NAME: ClassVar[str] = "TokenResponse"
+
+    accessToken: Token  # noqa: N815 - the published name
+    expiresIn: ExpiresIn  # noqa: N815 - the published name
+    refreshToken: Annotated[  # noqa: N815 - the published name
+        RefreshToken | UnsetType, Meta(description="Only where one was asked for. Good for one use.")
+    ] = UNSET
+
+
+class RefreshRequest(msgspec.Struct):
+    """A refresh token."""
+
+    NAME: ClassVar[str] = "RefreshRequest"
+
+    refreshToken: RefreshToken  # noqa: N815 - the published name
+
+
+class UserClaimsResponse(msgspec.Struct):
+    """The claims of a user's token. `iat` and `exp` are seconds since the Unix epoch (RFC 7519)."""
+
+    NAME: ClassVar[str] = "UserClaims"
+
+    id: UserId
+    login: LoginOut
+    tenant: TenantId
+    deviceId: DeviceIdOut  # noqa: N815 - the published name
+    sub: SubOut
+    aud: Audience
+    jti: SessionId
+    iat: IssuedAt
+    exp: Expiry
+    scope: Annotated[
+        Any | UnsetType,
+        Meta(description="Absent where the user has none.", extra_json_schema={"examples": [["orders:read"]]}),
+    ] = UNSET
+
+
+class VerifyResponse(msgspec.Struct):
+    """The token is true right now, and this is what it says."""
+
+    NAME: ClassVar[str] = "VerifyResponse"
+
+    decoded: UserClaimsResponse
+
+
+class BatchVerifyRequest(msgspec.Struct):
+    """Tokens to ask about."""
+
+    NAME: ClassVar[str] = "BatchVerifyRequest"
+
+    tokens: Annotated[
+        list[str],
+        ListRule(1, MAX_TOKENS, TOKEN),
+        Meta(
+            min_length=1,
+            max_length=MAX_TOKENS,
+            description="Users' tokens, exactly as they were given.",
+            extra_json_schema={"examples": [["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"]]},
+        ),
+    ]
+
+
+class ActiveToken(msgspec.Struct, kw_only=True):
+    """An active token and its claims."""
+
+    NAME: ClassVar[str] = "ActiveToken"
+
+    active: Annotated[bool, Meta(description="Always true.", extra_json_schema={"const": True})] = True
+    decoded: Annotated[
+        msgspec.Raw,
+        Meta(description="The claims.", extra_json_schema={"$ref": "#/components/schemas/UserClaims"}),
+    ]
+
+
+class InactiveToken(msgspec.Struct):
+    """A token that is not active. The response does not say why."""
+
+    NAME: ClassVar[str] = "InactiveToken"
+
+    active: Annotated[bool, Meta(description="Always false.", extra_json_schema={"const": False})] = False
+
+
+class BatchVerifyResponse(msgspec.Struct):
+    """An answer for each token, in their order."""
+
+    NAME: ClassVar[str] = "BatchVerifyResponse"
+
+    VARIANTS: ClassVar[Variants] = {"results": (ActiveToken, InactiveToken)}
+
+    results: Annotated[list[Any], Meta(description="In the order of the request. `active` tells the variants apart.")]
+
+
+class SessionResponse(msgspec.Struct):
+    """A user's session, as its tenant may see it."""
+
+    NAME: ClassVar[str] = "Session"
+
+    id: SessionId
+    deviceId: DeviceIdOut  # noqa: N815 - the published name
+    createdAt: Milliseconds  # noqa: N815 - the published name
+    lastActivity: Milliseconds  # noqa: N815 - the published name
+    expiresAt: Annotated[Milliseconds | None, Meta(description="Milliseconds since the Unix epoch.")]  # noqa: N815 - the published name
+    ip: Annotated[str | UnsetType, Meta(description="As it was given at the login.", examples=["192.0.2.7"])] = UNSET
+    userAgent: Annotated[  # noqa: N815 - the published name
+        str | UnsetType,
+        Meta(description="As it was given at the login.", examples=["Mozilla/5.0 (X11; Linux x86_64)"]),
+    ] = UNSET
+
+
+class SessionList(msgspec.Struct):
+    """A user's live sessions, newest first."""
+
+    NAME: ClassVar[str] = "SessionList"
+
+    sessions: Annotated[list[SessionResponse], Meta(description="Newest first.")]

@@ -1,0 +1,1 @@
+"""Import of tenants, users and sessions from the predecessor's Redis."""

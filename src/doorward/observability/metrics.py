@@ -1,0 +1,254 @@
+"""What monitoring asks: numbers in Prometheus' text format, over all workers.
+
+Nothing here is on the way of a request. The service counts in plain numbers; once a second, and before an answer, what
+has been added since is handed on to the library, which puts the workers' numbers together.
+"""
+
+import os
+import resource
+import tempfile
+from collections import Counter as CountOf
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from time import monotonic
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from doorward import __version__
+from doorward.core.histogram import BUCKETS, DurationHistogram
+from doorward.core.passwords.hashing import PasswordHasherPool
+from doorward.observability.recorder import OK, RequestRecorder, RouteKey
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
+"""The media type of `Metrics.text`."""
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_VERIFICATIONS = {
+    "/auth/verify": "verify",
+    "/tenant/verify": "tenant_verify",
+    "/oauth/introspect": "introspect",
+    "/forward-auth": "forward_auth",
+}
+_LOGIN = {"/auth": "user", "/tenant/login": "tenant"}
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+# With `_created` a service of one worker would expose a second series for each counter and histogram.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class DatabaseCounts(Protocol):
+    """What is counted at the database: entries that were noted in the audit log."""
+
+    @property
+    def noted(self) -> int: ...  # noqa: D102 - the class says it
+
+    def sample(self) -> None: ...  # noqa: D102 - times the next of what is too fast to be timed each time
+
+
+class SessionCounts(Protocol):
+    """What is counted of sessions: those opened, by whose they are, and those ended, by whose and by how."""
+
+    @property
+    def opened(self) -> Mapping[str, int]: ...  # noqa: D102 - the class says it
+
+    @property
+    def ended(self) -> Mapping[tuple[str, str], int]: ...  # noqa: D102 - likewise
+
+
+class StoreMetrics(Protocol):
+    """What is counted at the stores. `meters`: by store, how long each operation took, and how often it was away."""
+
+    @property
+    def database(self) -> DatabaseCounts: ...  # noqa: D102 - the class says it
+
+    @property
+    def sessions(self) -> SessionCounts: ...  # noqa: D102 - likewise
+
+    @property
+    def pool(self) -> Callable[[], tuple[int, int]]: ...  # noqa: D102 - connections in use, and how many there may be
+
+    @property
+    def meters(self) -> Mapping[str, tuple[Mapping[str, DurationHistogram], int]]: ...  # noqa: D102 - the class says it
+
+
+class OpenConnections(Protocol):
+    """Connections that are open, and how many were closed, by reason."""
+
+    @property
+    def connections(self) -> Collection[object]: ...  # noqa: D102 - the class says it
+
+    @property
+    def closed(self) -> CountOf[str]: ...  # noqa: D102 - likewise
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSources:
+    """Where the numbers are counted."""
+
+    recorder: RequestRecorder
+    passwords: PasswordHasherPool
+    store_metrics: StoreMetrics
+    registries: Sequence[OpenConnections]
+    lines_lost: Callable[[], int]
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The numbers of one worker, and the text of all."""
+
+    sources: MetricSources
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    _published: dict[tuple[str, ...], float] = field(default_factory=dict)
+    _counters: dict[str, Counter] = field(default_factory=dict)
+    _gauges: dict[str, Gauge] = field(default_factory=dict)
+    _histograms: dict[str, Histogram] = field(default_factory=dict)
+    _ticked: float = 0.0
+    _lag: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Declare everything, so that it is there from the first answer on."""
+        for name, what, *labels in (
+            ("doorward_http_requests", "Requests answered", "method", "route", "status"),
+            ("doorward_refusals", "Requests refused, by the code of the error", "code"),
+            ("doorward_verifications", "Questions about tokens, by what was answered", "question", "outcome"),
+            ("doorward_logins", "Logins, by whose and how they ended", "kind", "outcome"),
+            ("doorward_password_hashes", "Passwords hashed"),
+            ("doorward_sessions_opened", "Sessions opened, by whose they are", "kind"),
+            (
+                "doorward_sessions_ended",
+                "Endings of one session, or of all of an owner, by whose they are",
+                "kind",
+                "how",
+            ),
+            ("doorward_audit_entries", "Entries noted in the audit log"),
+            ("doorward_store_errors", "Times that a store could not answer", "store"),
+            ("doorward_connections_closed", "Connections closed by a limit", "reason"),
+            ("doorward_log_lines_lost", "Log lines that nobody took"),
+            ("doorward_process_cpu_seconds", "CPU time of the workers"),
+        ):
+            self._counters[name] = Counter(name, f"{what}.", labels, registry=self.registry)
+        for name, what, mode in (
+            ("doorward_connections", "Open connections.", "livesum"),
+            ("doorward_hash_queue_length", "Passwords that wait for a thread.", "livesum"),
+            ("doorward_hash_threads_in_use", "Threads that hash passwords now.", "livesum"),
+            ("doorward_database_pool_in_use", "Connections to PostgreSQL that are in use.", "livesum"),
+            ("doorward_database_pool_size", "Connections to PostgreSQL that there may be.", "livesum"),
+            ("doorward_process_resident_memory_bytes", "Memory of the workers.", "livesum"),
+            (
+                "doorward_event_loop_lag_seconds",
+                "How late the slowest worker came to its work.",
+                "livemax",
+            ),
+            ("doorward_workers", "Workers that serve.", "livesum"),
+        ):
+            self._gauges[name] = Gauge(name, what, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+        built = Gauge(
+            "doorward_build_info", "The version.", ["version"], registry=self.registry, multiprocess_mode="max"
+        )
+        built.labels(__version__).set(1)
+        for name, what, *labels in (
+            ("doorward_http_request_duration_seconds", "From the whole request to its answer, by lane", "lane"),
+            ("doorward_store_duration_seconds", "From the question to the store's answer", "store", "operation"),
+            ("doorward_hash_wait_seconds", "How long passwords waited for a thread"),
+        ):
+            self._histograms[name] = Histogram(name, f"{what}.", labels, buckets=BUCKETS, registry=self.registry)
+
+    def tick(self, *, every: float) -> None:
+        """Hand on what was counted. Called each `every` seconds, it sees how late the event loop is."""
+        now = monotonic()
+        self._lag = max(0.0, now - self._ticked - every) if self._ticked else 0.0
+        self._ticked = now
+        self.sources.store_metrics.database.sample()
+        self.publish()
+
+    def publish(self) -> None:
+        """Hand on what was counted since the last time."""
+        watch, passwords, traffic = self.sources.recorder, self.sources.passwords, self.sources.store_metrics
+        for (asked, status, outcome), count in watch.responses.items():
+            self._publish_answers(asked, status, outcome, count)
+        for lane, durations in watch.durations.items():
+            self._publish_durations("doorward_http_request_duration_seconds", durations, lane)
+        for store, (operations, errors) in traffic.meters.items():
+            for operation, durations in operations.items():
+                self._publish_durations("doorward_store_duration_seconds", durations, store, operation)
+            self._count("doorward_store_errors", errors, store)
+        for kind, opened in traffic.sessions.opened.items():
+            self._count("doorward_sessions_opened", opened, kind)
+        for (kind, how), ended in traffic.sessions.ended.items():
+            self._count("doorward_sessions_ended", ended, kind, how)
+        for reason, closed in sum((door.closed for door in self.sources.registries), CountOf[str]()).items():
+            self._count("doorward_connections_closed", closed, reason)
+        self._publish_durations("doorward_hash_wait_seconds", passwords.waits)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._count("doorward_password_hashes", passwords.hashed)
+        self._count("doorward_audit_entries", traffic.database.noted)
+        self._count("doorward_log_lines_lost", self.sources.lines_lost())
+        self._count("doorward_process_cpu_seconds", usage.ru_utime + usage.ru_stime)
+        in_use, size = traffic.pool()
+        for name, value in (
+            ("doorward_connections", sum(len(door.connections) for door in self.sources.registries)),
+            ("doorward_hash_queue_length", passwords.waiting),
+            ("doorward_hash_threads_in_use", passwords.busy_slots),
+            ("doorward_database_pool_in_use", in_use),
+            ("doorward_database_pool_size", size),
+            ("doorward_process_resident_memory_bytes", _resident()),
+            ("doorward_event_loop_lag_seconds", self._lag),
+            ("doorward_workers", 1),
+        ):
+            self._gauges[name].set(value)
+
+    def text(self) -> bytes:
+        """Return the numbers of all workers; those of the others are up to a second old."""
+        self.publish()
+        if _FOLDER not in os.environ:  # noqa: TID251 - the library's own way to tell its processes
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+    def _publish_answers(self, asked: RouteKey, status: int, outcome: str, count: int) -> None:
+        added = self._added(("answers", asked.method, asked.route, asked.lane, str(status), outcome), count)
+        if not added:
+            return
+        self._counters["doorward_http_requests"].labels(asked.method, asked.route, str(status)).inc(added)
+        if status >= HTTPStatus.BAD_REQUEST:
+            self._counters["doorward_refusals"].labels(outcome).inc(added)
+        if asked.route in _VERIFICATIONS:
+            told = "active" if outcome == OK else outcome
+            self._counters["doorward_verifications"].labels(_VERIFICATIONS[asked.route], told).inc(added)
+        if asked.route in _LOGIN and asked.method == "POST":
+            self._counters["doorward_logins"].labels(_LOGIN[asked.route], outcome).inc(added)
+
+    def _count(self, name: str, total: float, *labels: str) -> None:
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc(self._added((name, *labels), total))
+
+    def _publish_durations(self, name: str, durations: DurationHistogram, *labels: str) -> None:
+        # The library takes one duration at a time, for more than a verification costs; its parts take a second's worth.
+        histogram = self._histograms[name].labels(*labels) if labels else self._histograms[name]
+        for place, bucket in enumerate(histogram._buckets):  # noqa: SLF001 - see above
+            bucket.inc(self._added((name, *labels, str(place)), durations.counts[place]))
+        histogram._sum.inc(self._added((name, *labels, "sum"), durations.total))  # noqa: SLF001 - likewise
+
+    def _added(self, key: tuple[str, ...], total: float) -> float:
+        before = self._published.get(key, 0)
+        self._published[key] = total
+        return total - before
+
+
+def share() -> None:
+    """Let the processes that are started from now on put their numbers together."""
+    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="doorward-metrics-")  # noqa: TID251 - likewise
+
+
+def forget(worker: int) -> None:
+    """Take a worker that has ended out of what is true of the living; what it has counted stays counted."""
+    mark_process_dead(worker)  # type: ignore[no-untyped-call]
+
+
+def _resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - it is read each second
+        return int(file.read().split()[1]) * _PAGE

@@ -1,0 +1,79 @@
+"""Whether traces are asked for. The library for them (the extra `otel`) is imported only then.
+
+It is told everything by its own variables, those of the OpenTelemetry specification.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+_ENABLING_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_SUPPORTED_PROTOCOL = "http/protobuf"
+
+
+class Span(Protocol):
+    """The span of one request."""
+
+    def finish(self, route: str, status: int) -> None:
+        """Say how it was answered; `route` is the template of the path, "" where there is none."""
+        ...
+
+
+class Tracer(Protocol):
+    """Makes spans."""
+
+    def request(self, method: str, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
+        """Return the span around a request, which continues the trace that its headers name (W3C Trace Context)."""
+        ...
+
+
+class Traces(Tracer, Protocol):
+    """Makes spans and sends them, in a thread of its own, to a collector."""
+
+    @property
+    def store(self) -> Callable[[str, str], AbstractContextManager[object]]:
+        """Given a store and what is done there, returns what surrounds the doing of it."""
+        ...
+
+    async def close(self) -> None:
+        """Send what is left, unless that takes some seconds, and stop."""
+        ...
+
+
+def start_tracing(variables: Mapping[str, str]) -> Traces | None:
+    """Return what traces are made with, if the variables ask for them and the library is there; else None.
+
+    Whatever is in the way is one line in the log and no more: the service serves without traces too.
+    """
+    if not _is_enabled(variables):
+        return None
+    protocol = next((variables[name] for name in _PROTOCOLS if variables.get(name)), _SUPPORTED_PROTOCOL)
+    exporter = variables.get("OTEL_TRACES_EXPORTER") or "otlp"
+    if exporter != "otlp" or protocol != _SUPPORTED_PROTOCOL:
+        log.warning("no traces: they can be sent with otlp over http/protobuf only")
+        return None
+    os.environ.update(variables)  # noqa: TID251 - the library reads nothing else
+    try:
+        from doorward.observability import otel  # noqa: PLC0415 - nobody else is to pay for it
+    except ImportError:
+        log.warning(
+            "no traces: OTEL_* asks for them, but the library is missing; pip install 'doorward[otel]', "
+            "or take the image that is built with EXTRAS=otel"
+        )
+        return None
+    try:
+        return otel.OpenTelemetry()
+    except Exception as error:  # noqa: BLE001 - the library's variables can be wrong in as many ways as it has
+        log.warning("no traces: the library refuses its settings", extra={"reason": repr(error)})
+        return None
+
+
+def _is_enabled(variables: Mapping[str, str]) -> bool:
+    if variables.get("OTEL_SDK_DISABLED", "").lower() == "true" or variables.get("OTEL_TRACES_EXPORTER") == "none":
+        return False
+    return any(variables.get(name) for name in _ENABLING_VARIABLES)

@@ -1,0 +1,261 @@
+"""Serving: one process, or several that share their ports, restarted when they fail and stopped gracefully."""
+
+import asyncio
+import logging
+import multiprocessing.process
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.server import ServerState
+
+from doorward.core.errors import CannotStart
+from doorward.http.connection.listener import Listener
+from doorward.http.connection.maintenance import MaintenanceProtocol
+from doorward.http.connection.protocol import DoorwardProtocol
+from doorward.observability import logging as logs
+from doorward.observability.metrics import share
+from doorward.runtime.cpu import SPARE_FILES, possible_connections, raise_file_limit
+from doorward.runtime.supervisor import Supervisor, Worker
+from doorward.runtime.tls import maintenance_context, public_context
+from doorward.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+_DRAIN_SECONDS = 30
+_IDLE_SECONDS = 75
+# OWASP and Mozilla: two years, for all names below this one.
+_HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+
+
+class ListenerConfig(NamedTuple):
+    """Where to listen: the setting that says so, and what is spoken there."""
+
+    setting: str
+    number: int
+    purpose: str
+
+
+def listener_configs(settings: Settings) -> list[ListenerConfig]:
+    """Return where to listen, in the order of the sockets that `run` takes."""
+    found = []
+    if settings.http_server == "on":
+        found.append(ListenerConfig("PORT", settings.port, "http"))
+    if settings.https_server == "on":
+        found.append(ListenerConfig("HTTPS_PORT", settings.https_port, "https"))
+    if settings.maintain_tls_port is not None:
+        found.append(ListenerConfig("MAINTAIN_TLS_PORT", settings.maintain_tls_port, "maintenance"))
+    if settings.metrics_port is not None:
+        found.append(ListenerConfig("METRICS_PORT", settings.metrics_port, "metrics"))
+    return found
+
+
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Return the socket that the workers will accept on; OSError where it cannot be had."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)  # the workers accept on it
+    return listener
+
+
+def check(settings: Settings) -> None:
+    """Raise CannotStart where a listener's certificates cannot be used."""
+    _contexts(settings)
+
+
+def run(settings: Settings, listeners: list[socket.socket]) -> bool:
+    """Serve until asked to stop; False where it could not even start, for a reason that is in the log.
+
+    The sockets are those of `ports`, in its order.
+    """
+    raise_file_limit(settings.max_connections + SPARE_FILES)
+    possible = possible_connections(settings.max_connections)
+    if possible < settings.max_connections:
+        log.warning(
+            "the limit on open files allows fewer connections than MAX_CONNECTIONS",
+            extra={"max_connections": settings.max_connections, "connections": possible},
+        )
+    # uvicorn ends what it has to end and then lets the signal happen; to be asked to stop is no failure.
+    signal.signal(signal.SIGTERM, _stopped)
+    config = WorkerConfig("doorward.app:from_environment", settings)
+    if config.workers > 1:
+        if settings.metrics_port is not None or settings.metrics_white_list:
+            share()
+        # A start waits for its database as long as the settings say.
+        patience = settings.worker_start_timeout + settings.database_wait
+        supervisor = Supervisor(
+            config, listeners, lambda: _on_worker_start(config, listeners), response_timeout=patience
+        )
+        supervisor.run()
+        return not supervisor.failed
+    try:
+        WorkerServer(config).run(sockets=listeners)
+    except SystemExit as end:
+        if end.code == STARTUP_FAILURE:
+            return False
+        raise
+    return True
+
+
+class WorkerConfig(uvicorn.Config):
+    """What a worker is started with. A worker whose supervisor is gone stops, so that the port is free for the next."""
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        """Serve `app`, an application or the place of a factory of one, as the settings say."""
+        super().__init__(
+            app,
+            factory=isinstance(app, str),
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            loop="uvloop",
+            http=DoorwardProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+        self.settings = settings
+
+    def load(self) -> None:
+        """See `uvicorn.Config.load`."""
+        supervisor = multiprocessing.parent_process()
+        if supervisor is not None:
+            # Sent to all workers alike, it may come before there is anything to reload.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            threading.Thread(target=_follow, args=(supervisor,), name="follow", daemon=True).start()
+        try:
+            super().load()
+        except CannotStart as reason:
+            # A worker reads the settings anew, and may find them changed.
+            logs.configure(self.settings.log_level, self.settings.log_format)
+            log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
+            sys.exit(STARTUP_FAILURE)
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn's server with a listener for each purpose. On SIGHUP those that speak TLS read their certificates anew.
+
+    A connection keeps the certificates it began with; nobody is turned away meanwhile.
+    """
+
+    config: WorkerConfig
+
+    def __init__(self, config: WorkerConfig) -> None:
+        """Listen, once started, on the sockets of `ports`."""
+        super().__init__(config)
+        # Connections and tasks are one; what differs is the headers that every answer has.
+        self._secure = ServerState()
+        self._secure.connections = self.server_state.connections
+        self._secure.tasks = self.server_state.tasks
+        self._listeners: dict[str, Listener] = {}
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then listen."""
+        given = zip(listener_configs(self.config.settings), sockets or [], strict=True)
+        purposes = {port.purpose: listener for port, listener in given}
+        try:
+            contexts = _contexts(self.config.settings)
+        except CannotStart as reason:
+            log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
+            sys.exit(STARTUP_FAILURE)
+        await super().startup([])
+        for purpose, listener in purposes.items():
+            self._listen(purpose, listener, contexts.get(purpose))
+        if contexts and threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
+
+    async def on_tick(self, counter: int) -> bool:
+        """See `uvicorn.Server.on_tick`."""
+        stop = await super().on_tick(counter)
+        self._secure.default_headers = [*self.server_state.default_headers, _HSTS]
+        return stop
+
+    def reload(self) -> None:
+        """Read the certificates anew, for the connections to come. Where they cannot be used, the old ones stay."""
+        try:
+            contexts = _contexts(self.config.settings)
+        except CannotStart as reason:
+            log.error("the old certificates stay", extra={"reason": str(reason)})  # noqa: TRY400 - likewise
+            return
+        for purpose, context in contexts.items():
+            self._listeners[purpose].context = context
+        log.info("certificates read", extra={"pid": os.getpid()})
+
+    def _listen(self, purpose: str, given: socket.socket, context: ssl.SSLContext | None) -> None:
+        connections = self.lifespan.state["door"]
+        listener = Listener(
+            purpose,
+            given.dup(),
+            registry=self.lifespan.state["metrics"] if purpose == "metrics" else connections,
+            spare=connections,
+            make=self._protocol(purpose),
+            handshakes=self.server_state.connections,
+            context=context,
+        )
+        listener.start(self.config.backlog)
+        self._listeners[purpose] = listener
+        self.servers.append(listener)  # type: ignore[arg-type]
+
+    def _protocol(self, purpose: str) -> Callable[[], DoorwardProtocol]:
+        state = self.server_state if purpose in {"http", "metrics"} else self._secure
+        given: dict[str, Any] = {"config": self.config, "server_state": state, "app_state": self.lifespan.state}
+        if purpose == "maintenance":
+            return partial(MaintenanceProtocol, frozenset(self.config.settings.maintain_tls_ca_cn), **given)
+        if purpose == "metrics":
+            given["app_state"] = {**self.lifespan.state, "door": self.lifespan.state["metrics"]}
+        return partial(DoorwardProtocol, **given)
+
+
+class _Worker(Worker):
+    """A worker process, with our server in it."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = WorkerServer(self.config)  # type: ignore[arg-type]
+        return self._server
+
+
+def _on_worker_start(config: WorkerConfig, listeners: list[socket.socket]) -> Worker:
+    worker = _Worker(config, listeners)
+    worker.start()
+    return worker
+
+
+def _contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
+    found = {}
+    for port in listener_configs(settings):
+        if port.purpose == "https":
+            found[port.purpose] = public_context(settings.https_cert, settings.https_key)
+        if port.purpose == "maintenance":
+            found[port.purpose] = maintenance_context(settings.maintain_tls_pem, settings.maintain_tls_ca)
+    return found
+
+
+def _follow(supervisor: multiprocessing.process.BaseProcess) -> None:
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stopped(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)

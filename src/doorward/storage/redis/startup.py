@@ -1,0 +1,125 @@
+"""What a Redis server has to be before anything is served."""
+
+import asyncio
+import logging
+import re
+import ssl
+from time import perf_counter
+
+from doorward.core.error_text import describe_error
+from doorward.core.errors import CannotStart
+from doorward.core.tokens.legacy import KEY_PREFIXES
+from doorward.storage.redis.address import Address, Place
+from doorward.storage.redis.connection import RedisConnection, Refused, Trouble
+from doorward.storage.redis.server_trust import UntrustedServer, read_info
+from doorward.storage.relational.database import ServerInfo
+
+log = logging.getLogger(__name__)
+
+_OURS = b"dw:"
+_PREDECESSORS = re.compile(
+    rb"(%b)(tenant:|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})" % "|".join(KEY_PREFIXES).encode()
+)
+_PAGES, _PAGE = 10, "1000"
+
+_OLDEST = (6, 2)
+_SECONDS = 1.0
+_PAUSE = 0.25
+_QUESTIONS = ("server", "clients", "memory", "cluster", "replication")
+
+
+async def check_server(address: Address, *, wait: float = 0.0) -> ServerInfo:
+    """See that one of the servers answers and fits, and return it; CannotStart, without a secret, where none does.
+
+    A server that cannot be reached is tried again for `wait` seconds. What is legal but unwise is a warning in the log.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait
+    while True:
+        for place in address.places:
+            try:
+                async with asyncio.timeout(_SECONDS):
+                    return await _check_one(address, place)
+            except ssl.SSLError as error:
+                reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
+                raise CannotStart(f"REDIS_URL: {_name(place)} does not prove by TLS who it is ({reason}).") from None
+            except Refused as error:
+                raise CannotStart(_refusal(place, str(error))) from None
+            except (*Trouble, UntrustedServer) as error:
+                trouble = describe_error(error)
+        if loop.time() >= until:
+            raise CannotStart(f"REDIS_URL: {address.place} cannot be reached ({trouble}).")
+        await asyncio.sleep(_PAUSE)
+
+
+def _name(place: Place) -> str:
+    return "{}:{}".format(*place)
+
+
+def _refusal(place: Place, said: str) -> str:
+    if said.startswith(("WRONGPASS", "NOAUTH", "ERR invalid password", "ERR AUTH")):
+        return f"REDIS_URL: {_name(place)} refuses the user or the password."
+    return f"REDIS_URL: {_name(place)} refuses to be greeted ({said.partition(' ')[0]})."
+
+
+async def _check_one(address: Address, place: Place) -> ServerInfo:
+    link = await RedisConnection.connect(*place, address.tls, address.greeting)
+    try:
+        begin = perf_counter()
+        replies = await link.run([("INFO", question) for question in _QUESTIONS])
+        took = (perf_counter() - begin) * 1000
+        # A Cluster is none of the predecessor's: it keeps all of its keys on one server.
+        is_predecessors = not address.cluster and await _is_predecessors(link)
+    finally:
+        link.close()
+    said: dict[str, str] = {}
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise Refused(str(reply))
+        said |= read_info(reply)
+    version = said.get("redis_version", "")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
+        raise CannotStart(f"REDIS_URL: {_name(place)} is Redis {version}, 6.2 or newer is needed.")
+    if (said.get("cluster_enabled") == "1") != address.cluster:
+        raise CannotStart(
+            f"REDIS_URL: {_name(place)} is {'no' if address.cluster else 'a'} node of a Cluster; "
+            f"{'leave out' if address.cluster else 'say'} ?cluster=true."
+        )
+    if not address.cluster and said.get("role") != "master":
+        raise CannotStart(f"REDIS_URL: {_name(place)} is a replica, which may not know yet what was revoked.")
+    if (policy := said.get("maxmemory_policy", "noeviction")) != "noeviction":
+        log.warning(
+            "redis may evict sessions, which ends them; set its maxmemory-policy to noeviction",
+            extra={"server": _name(place), "policy": policy},
+        )
+    if is_predecessors:
+        log.warning(
+            "redis has keys of backend-auth and none of this service; name another server or database in REDIS_URL",
+            extra={"server": _name(place)},
+        )
+    product = "Valkey" if "valkey_version" in said else "Redis"
+    clock, most = (int(said.get(name, 0)) for name in ("server_time_usec", "maxclients"))
+    return ServerInfo(
+        f"{product} {said.get('valkey_version', version)}",
+        clock // 1000 or None,
+        most or None,
+        policy != "noeviction",
+        took,
+        is_predecessors,
+    )
+
+
+async def _is_predecessors(link: RedisConnection) -> bool:
+    """Tell whether the database has keys of backend-auth and none of Doorward, by a sample of up to 10,000 keys."""
+    cursor, found = b"0", False
+    for _ in range(_PAGES):
+        [reply] = await link.run([("SCAN", cursor, "COUNT", _PAGE)])
+        if isinstance(reply, Exception):
+            return False
+        cursor, keys = reply
+        if any(key.startswith(_OURS) for key in keys):
+            return False
+        found = found or any(_PREDECESSORS.match(key) for key in keys)
+        if cursor == b"0":
+            break
+    return found

@@ -1,0 +1,34 @@
+"""Keys by which users are found by e-mail address."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from doorward.core.normalization import canonical
+
+SINCE = 10
+"""The version of the schema that has the keys."""
+
+_LONGEST = 256
+
+
+def email_key(address: str) -> str:
+    """Return the key of an address: its canonical form, cut, since an index entry has a limit on some databases.
+
+    Addresses of one key may differ, so a reader compares the canonical forms as well.
+    """
+    return canonical(address)[:_LONGEST]
+
+
+def keys_by_id(rows: Iterable[Sequence[Any]]) -> list[tuple[str, str]]:
+    """Return key and id for each (id, address)."""
+    return [(email_key(address), user_id) for user_id, address in rows]
+
+
+def with_keys(
+    table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    """Return rows of a table, with keys where they are users of a former schema."""
+    if table != "users" or "email_key" in columns:
+        return columns, rows
+    place = columns.index("email")
+    return [*columns, "email_key"], [[*row, email_key(row[place])] for row in rows]

@@ -1,0 +1,20 @@
+"""Imports (see the port) in a table."""
+
+from doorward.storage.relational.database import Database, Step
+
+
+class RelationalImportStore:
+    """Imports (see the port) in a table."""
+
+    def __init__(self, database: Database) -> None:
+        """Remember runs in `database`."""
+        self._db = database
+
+    async def last(self, source: str) -> int | None:
+        """See `Imports.last`."""
+        rows = await self._db.read("last_import", {"source": source})
+        return int(rows[0][0]) if rows else None
+
+    async def record(self, source: str, begun_at: int) -> None:
+        """See `Imports.note`."""
+        await self._db.write(Step("note_import", {"source": source, "begun_at": begun_at}))

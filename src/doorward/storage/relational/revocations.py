@@ -1,0 +1,33 @@
+"""Revocations (see the port) in two tables."""
+
+from doorward.core.ports import Revocation
+from doorward.storage.relational.database import Database, Step
+
+
+class RelationalRevocationStore:
+    """Revocations (see the port) in two tables."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep revocations in `database`."""
+        self._db = database
+
+    async def record(self, ended: Revocation) -> None:
+        """See `Revocations.note`."""
+        await self._db.write(Step("note_revocation", ended._asdict()))
+
+    async def page(self, *, after: str, limit: int) -> list[Revocation]:
+        """See `Revocations.page`."""
+        return [Revocation(*row) for row in await self._db.scan("page_revocations", {"after": after, "limit": limit})]
+
+    async def is_trusted(self, server: str) -> bool:
+        """See `Revocations.is_trusted`."""
+        return bool(await self._db.read("trusted_server", {"server": server}))
+
+    async def trust(self, server: str, *, now: int) -> None:
+        """See `Revocations.trust`."""
+        await self._db.write(Step("trust_server", {"server": server, "now": now}))
+
+    async def sweep(self, now: int, *, limit: int) -> int:
+        """See `Revocations.sweep`."""
+        [swept] = await self._db.write(Step("sweep_revocations", {"now": now, "limit": limit}))
+        return len(swept)

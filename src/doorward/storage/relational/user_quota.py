@@ -1,0 +1,92 @@
+"""Quota of users for each tenant: a count that is kept in the transactions that create and delete users.
+
+Reasons and figures: docs/decisions/0063-quotas.md.
+"""
+
+from collections.abc import Sequence
+
+from doorward.core.errors import QuotaExceeded, StoreUnavailable
+from doorward.core.model import MAX_CLOCK_SKEW
+from doorward.core.ports import Clock
+from doorward.storage.relational.database import Database, Row, Step
+
+_TRIES = 5
+# A count is trusted for an hour. A tenant without room is counted again after a minute.
+_TRUSTED = 3_600_000
+_COUNTED_AGAIN = 60_000
+
+
+class UserQuota:
+    """At most `most` users for each tenant.
+
+    The row of a tenant's count is locked first in every transaction that creates or deletes users of the tenant. So
+    creations that run in parallel are counted one after the other, and none waits for a lock that another one needs.
+    """
+
+    def __init__(self, database: Database, most: int, clock: Clock) -> None:
+        """Count users in `database`, at the times that `clock` gives."""
+        self._db = database
+        self._most = most
+        self._clock = clock
+
+    async def create(self, tenant_id: str, places: int, *steps: Step) -> list[list[Row]]:
+        """Run steps that create up to `places` users of a tenant in one transaction, and return the rows of each.
+
+        QuotaExceeded, and nothing is run, where the tenant has no room for so many. Places that the steps leave unused
+        are given back by `release`.
+        """
+        reserve = self._step("reserve_users", tenant_id, places=places)
+        return await self._run(reserve, places, steps)
+
+    async def put(self, tenant_id: str, login_key: str, *steps: Step) -> list[list[Row]]:
+        """Run steps that replace the user of a login, or create it where there is none; as `create`."""
+        reserve = self._step("reserve_unless_taken", tenant_id, login_key=login_key)
+        return await self._run(reserve, 1, steps, self._step("release_users", tenant_id, places=0))
+
+    async def _run(self, reserve: Step, places: int, steps: Sequence[Step], *before: Step) -> list[list[Row]]:
+        for _ in range(_TRIES):
+            now = self._clock()
+            bounds = {"oldest": now - _TRUSTED, "latest": now + MAX_CLOCK_SKEW, "most": self._most}
+            guard = Step(reserve.statement, {**reserve.values, **bounds}, vital=True)
+            results = await self._db.write(*before, guard, *steps)
+            if results[len(before)]:
+                return results[len(before) + 1 :]
+            if await self.room(str(reserve.values["tenant_id"])) < places:
+                raise QuotaExceeded
+        raise StoreUnavailable(retry_after=1)
+
+    def deletion(self, tenant_id: str) -> Step:
+        """Return the step that counts a deletion; it comes before the deletion itself."""
+        return self._step("release_users", tenant_id, places=1)
+
+    async def release(self, tenant_id: str, places: int) -> None:
+        """Give back places that were reserved and not used."""
+        await self._db.write(self._step("release_users", tenant_id, places=places))
+
+    async def room(self, tenant_id: str) -> int:
+        """Return the number of users that a tenant may still create."""
+        now = self._clock()
+        found = await self._count(tenant_id)
+        if found is not None:
+            number, counted_at = found
+            age = _TRUSTED if number < self._most else _COUNTED_AGAIN
+            if now - age < counted_at <= now + MAX_CLOCK_SKEW:
+                return max(0, self._most - number)
+        # Two statements, since PostgreSQL looks at the users as they are when a statement begins: after the lock.
+        await self._db.write(
+            self._step("release_users", tenant_id, places=0),
+            self._step("count_users", tenant_id, now=now, before=now - _COUNTED_AGAIN, latest=now + MAX_CLOCK_SKEW),
+        )
+        found = await self._count(tenant_id)
+        return max(0, self._most - found[0]) if found else 0
+
+    async def forget(self) -> None:
+        """Forget the counts of all tenants, so that each is taken again when it is needed."""
+        await self._db.write(Step("forget_user_counts", {}))
+
+    async def _count(self, tenant_id: str) -> tuple[int, int] | None:
+        rows = await self._db.read("user_count", {"tenant_id": tenant_id})
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def _step(self, statement: str, tenant_id: str, **values: object) -> Step:
+        return Step(statement, {"tenant_id": tenant_id, **values})

@@ -1,0 +1,154 @@
+"""The file of a backup: a line that says what it is, then rows in compressed frames, encrypted if asked for.
+
+No session is in it, so none can come back from it. What proves somebody is in it only as hashes: of passwords and of
+API keys.
+"""
+
+import hashlib
+import secrets
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from doorward.storage.transfer.tables import Row
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+TABLES = ("tenants", "users", "departed", "api_keys", "audit_chains", "audit")
+"""What a backup keeps, in an order in which every row finds what it refers to."""
+
+FORMAT = 1
+_MAGIC = "doorward-backup"
+_LARGEST_LINE = 4096
+_LARGEST_FRAME = 64 << 20
+_FRAME_HEAD = 5
+# OWASP: N = 2^15, r = 8, p = 3.
+_COST, _BLOCK, _PARALLEL, _MEMORY = 1 << 15, 8, 3, 1 << 26
+
+
+class NotABackup(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+    """A file is no backup, damaged, cut short, or closed by another passphrase; the message says which."""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a backup says of itself. `taken_at` is in milliseconds; `salt` is empty where nothing is encrypted."""
+
+    what: str
+    format: int
+    schema: int
+    taken_at: int
+    salt: str
+
+
+def _key(passphrase: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(passphrase.encode(), salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY, dklen=32)
+
+
+class _Box:
+    """Encrypts frames, AES-256-GCM under a key from a passphrase by scrypt; a frame's place and being last is bound."""
+
+    def __init__(self, line: bytes, salt: str, passphrase: str | None) -> None:
+        self._line = line
+        self._count = 0
+        self._cipher = _cipher(_key(passphrase or "", bytes.fromhex(salt))) if salt else None
+
+    def _place(self, *, last: bool) -> tuple[bytes, bytes]:
+        self._count += 1
+        return self._count.to_bytes(12), self._line + bytes([last])
+
+    def close(self, frame: bytes, *, last: bool) -> bytes:
+        nonce, bound = self._place(last=last)
+        return self._cipher.encrypt(nonce, frame, bound) if self._cipher else frame
+
+    def open(self, frame: bytes, *, last: bool) -> bytes:
+        nonce, bound = self._place(last=last)
+        if self._cipher is None:
+            return frame
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as the cipher
+
+        try:
+            return self._cipher.decrypt(nonce, frame, bound)
+        except InvalidTag:
+            raise NotABackup("The passphrase is another one, or the backup is damaged.") from None
+
+
+def _cipher(key: bytes) -> "AESGCM":
+    # The service reads this module with the rest of the command line; six megabytes are for those who encrypt.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - see above
+
+    return AESGCM(key)
+
+
+class Writer:
+    """Writes a backup into an open file."""
+
+    def __init__(self, file: IO[bytes], *, schema: int, taken_at: int, passphrase: str | None) -> None:
+        """Write the line that says what the file is."""
+        self._file = file
+        header = Header(_MAGIC, FORMAT, schema, taken_at, secrets.token_hex(16) if passphrase else "")
+        line = msgspec.json.encode(header) + b"\n"
+        file.write(line)
+        self._box = _Box(line, header.salt, passphrase)
+        self._digest = hashlib.sha256(line)
+
+    def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Write rows of a table."""
+        self._frame([table, columns, rows], last=False)
+
+    def end(self) -> None:
+        """Write the end, without which a backup is cut short."""
+        self._frame(["", [self._digest.hexdigest()], []], last=True)
+
+    def _frame(self, content: list[Any], *, last: bool) -> None:
+        packed = zlib.compress(msgspec.msgpack.encode(content))
+        self._digest.update(packed)
+        closed = self._box.close(packed, last=last)
+        self._file.write(bytes([last]) + len(closed).to_bytes(4) + closed)
+
+
+class Reader:
+    """Reads a backup from an open file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Read the line that says what the file is; NotABackup."""
+        self._file = file
+        self._line = file.readline(_LARGEST_LINE)
+        try:
+            self.header = msgspec.json.decode(self._line, type=Header)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise NotABackup("This is no backup of Doorward.") from None
+        if self.header.what != _MAGIC:
+            raise NotABackup("This is no backup of Doorward.")
+        if self.header.format != FORMAT:
+            raise NotABackup("A newer program made this backup.")
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether a passphrase is needed."""
+        return bool(self.header.salt)
+
+    def frames(self, passphrase: str | None) -> Iterator[tuple[str, list[str], list[Row]]]:
+        """Yield table, columns and rows, to the end; NotABackup where something is wrong, at the latest there."""
+        box, digest = _Box(self._line, self.header.salt, passphrase), hashlib.sha256(self._line)
+        while True:
+            begin = self._file.read(_FRAME_HEAD)
+            length = int.from_bytes(begin[1:])
+            closed = self._file.read(length) if len(begin) == _FRAME_HEAD and length <= _LARGEST_FRAME else b""
+            if not closed or len(closed) < length:
+                raise NotABackup("The backup is cut short.")
+            packed = box.open(closed, last=bool(begin[0]))
+            try:
+                table, columns, rows = msgspec.msgpack.decode(zlib.decompress(packed))
+            except (zlib.error, msgspec.MsgspecError, ValueError):
+                raise NotABackup("The backup is damaged.") from None
+            if begin[0]:
+                if columns != [digest.hexdigest()] or self._file.read(1):
+                    raise NotABackup("The backup is damaged.")
+                return
+            if table not in TABLES:
+                raise NotABackup("The backup is damaged.")
+            digest.update(packed)
+            yield table, columns, rows
