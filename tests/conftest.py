@@ -1,4 +1,5 @@
 import gc
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from doorward.stores import Stores, select_stores
+from factories import Workers
 from harness import Service, Tenant, TurnableClock, read_settings, running
-from made import Workers
 from servers import Servers
-from setups import SETUPS
+from store_configs import SETUPS
+from terminal import Operator
 
 pytest_plugins = ["faults.figures", "promises.plugin"]
 
@@ -109,3 +111,21 @@ async def workers(store: dict[str, str], module_folder: Path) -> AsyncIterator[W
             stack.push_async_callback(stores.close)
             opened.append(stores)
         yield Workers(*opened)
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Put the logging of the test run back after a command that set up its own."""
+    root = logging.getLogger()
+    handlers, level, raising = list(root.handlers), root.level, logging.raiseExceptions
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.raiseExceptions = raising
+
+
+@pytest.fixture
+def operator(shared: Service, store: dict[str, str], module_folder: Path) -> Operator:
+    """The operator of the shared service, which runs meanwhile."""
+    assert shared.url
+    return Operator(module_folder, store)

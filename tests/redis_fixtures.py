@@ -8,8 +8,8 @@ import pytest
 
 from doorward.stores import Stores, select_stores
 from harness import read_settings
-from made_up import Opener
 from redis_servers import RedisServer, own_cluster, own_redis
+from session_factories import Opener
 
 
 @pytest.fixture(scope="session")

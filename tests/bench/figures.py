@@ -13,8 +13,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import httpx
-
 import redis
+
 from bench import machine
 from bench.load import Refused, Stream, Target, beside, constant, saturate
 from bench.neighbours import neighbours
@@ -40,8 +40,8 @@ from doorward.settings import Settings
 from doorward.storage.redis.records import KeyNames
 from doorward.storage.sqlite import connect
 from doorward.stores import database_of, select_stores
+from factories import user_session
 from harness import read_settings
-from made import user_session
 
 _IDLE_RATE = 500
 _FLOOD = 50

@@ -19,8 +19,8 @@ from bench.attackers import ATTACKS, Aim
 from bench.load import Stream, constant
 from bench.results import Bench, Figure, Line, Ratio
 from bench.servers import SQLITE, Server, User, call, doorward, fill, logging_in, verifying
+from certificates import Authority
 from harness import PASSWORD
-from ops.certificates import Authority
 from servers import free_port
 
 _VERIFIES = 200

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import KEY, PASSWORD
-from operators.desk import Operator
+from terminal import Operator
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from client.conftest import NO_CERTIFICATES
-from client.stubborn import Say, Step, stubborn
+from client.scripted_server import Say, Step, stubborn
 from doorward_client import AsyncDoorward, Claims, Doorward
 from doorward_client.django import DoorwardMiddleware, doorward_required
 from doorward_client.fastapi import Guard as FastAPIGuard

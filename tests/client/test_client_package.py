@@ -14,7 +14,7 @@ import pytest
 
 import doorward_client
 from client.conftest import Connect
-from client.stubborn import HangUp, Say, Wait, stubborn
+from client.scripted_server import HangUp, Say, Wait, stubborn
 from doorward.http.api.endpoint import Auth
 from doorward.http.api.routes import ENDPOINTS
 from doorward.http.errors import STATUS_OF

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from client.conftest import Connect
-from client.stubborn import BreakOff, HangUp, Say, Step, Wait, stubborn
+from client.scripted_server import BreakOff, HangUp, Say, Step, Wait, stubborn
 from doorward_client import (
     BadAnswer,
     Doorward,

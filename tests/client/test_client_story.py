@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from client.conftest import Connect
-from client.stubborn import BreakOff, Say, stubborn
+from client.scripted_server import BreakOff, Say, stubborn
 from doorward_client import (
     Claims,
     Doorward,

@@ -16,7 +16,7 @@ from doorward.core.tokens.codec import Codec, TenantClaims, UserClaims
 from doorward.core.tokens.legacy import LegacyTokenCodec
 from doorward.storage.relational.sessions import RelationalSessionStore
 from harness import TurnableClock
-from predecessor import HEADER, JWT_KEY, segment, sign
+from legacy_server import HEADER, JWT_KEY, segment, sign
 
 MASTER = b"zIsRPtR3xGdd0CqNEwZ9Bq1vX2mWv7JkLhTyUo4sQfA="
 CODEC = LegacyTokenCodec({"1": MASTER}, "doorward", JWT_KEY)

@@ -10,8 +10,8 @@ from doorward.core.login.timing import LoginTiming
 from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
 from doorward.core.rate_limits.limiter import TENANTS
 from doorward.storage.relational.accounts import RelationalAccountStore
+from factories import kept_tenant, make_tenant, make_user
 from harness import CHEAP, TurnableClock
-from made import kept_tenant, make_tenant, make_user
 
 HASHER = Hasher(CHEAP)
 OWN = HASHER.hash("pw")

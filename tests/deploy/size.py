@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from doorward.core.errors import StoreUnavailable
 from doorward.stores import migrate, select_stores
 from harness import read_settings
-from made_up import user_session
 from redis_servers import own_redis
 from servers import own_postgresql
+from session_factories import user_session
 
 _IN_FLIGHT = 32
 _TABLES = ("sessions", "epochs")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from faults.client import Client, PatientClient, clients, together
-from faults.customers import IN_DOUBT, YES, Customer, Journal
 from faults.figures import say
+from faults.journal_client import IN_DOUBT, YES, Customer, Journal
 from faults.power import SETUPS, Stores
 from faults.sizes import CRASH_CLIENTS
 from faults.workers import workers_of

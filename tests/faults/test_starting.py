@@ -127,7 +127,7 @@ def test_UP2_a_migration_that_is_killed_anywhere_is_completed_by_the_next_start(
 ) -> None:
     deaths = tmp_path / "deaths"
     deaths.mkdir()
-    command = [sys.executable, str(Path(__file__).with_name("dying.py")), str(deaths)]
+    command = [sys.executable, str(Path(__file__).with_name("killed_migration.py")), str(deaths)]
     before: dict[str, list[Any]] = {}
     kept: Columns = {}
     if start is not None:

@@ -89,7 +89,7 @@ def migrate(database: Database) -> int:
 @contextmanager
 def dying() -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("dying_postgresql.py"))],
+        [sys.executable, str(Path(__file__).with_name("killed_postgresql_migration.py"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

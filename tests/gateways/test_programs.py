@@ -14,8 +14,8 @@ import pytest
 
 from gateways.gateways import configured, find, free_port, nginx_folders
 from harness import Service, Tenant, read_settings, running
-from inside import connections
-from rawhttp import Reply, request, wire
+from internals import connections
+from raw_http import Reply, request, wire
 
 pytestmark = [pytest.mark.slow, pytest.mark.one_setup]
 

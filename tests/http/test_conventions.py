@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from contract import (
+
+from api_contract import (
     BODIES,
     FORMS,
     JSON,
@@ -23,7 +24,6 @@ from contract import (
     place,
     send,
 )
-
 from doorward.http.api.endpoint import Endpoint
 from doorward.http.api.routes import ENDPOINTS
 from harness import Service, Tenant

@@ -14,8 +14,8 @@ import argon2
 import bcrypt
 import httpx
 import pytest
-from contract import assert_refused, email, essence, fresh
 
+from api_contract import assert_refused, email, essence, fresh
 from doorward.core.passwords.hashing import Argon2Parameters, Hasher
 from harness import KEY, PASSWORD, Tenant, TurnableClock, read_settings, running, serving
 

@@ -11,7 +11,10 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from contract import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api_contract import (
     BODIES,
     FORMS,
     assert_error_shape,
@@ -30,9 +33,6 @@ from contract import (
     place,
     send,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from doorward.http.api.endpoint import Endpoint
 from doorward.http.api.routes import ENDPOINTS
 from doorward.http.validation import alternatives

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from contract import (
+
+from api_contract import (
     assert_invalid_token,
     assert_oauth_error,
     assert_refused,
@@ -19,12 +20,11 @@ from contract import (
     named,
     planet,
 )
-from isolation import Attacker, World, masked, strike
-
 from doorward.http.api.endpoint import Auth, Endpoint
 from doorward.http.api.routes import ENDPOINTS
 from doorward.selftest.requests import CannotFillRequest, fill_request, mentions, unowned_names
 from harness import Service, Tenant, TurnableClock, read_settings, running
+from isolation_matrix import Attacker, World, masked, strike
 
 REGISTRATION = ("POST", "/tenant")
 """The one place that says whether an address is taken: to whom the operator lets register tenants."""

@@ -7,7 +7,7 @@ import pytest
 
 from doorward.stores import select_stores
 from harness import PASSWORD, Service, Tenant
-from rows import Rows
+from raw_store import Rows
 from servers import Servers
 
 NAMES = {"login": "canary-login", "email": "canary@mail.example", "sub": "canary-sub", "company": "canary-company"}

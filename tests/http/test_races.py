@@ -9,8 +9,8 @@ from pathlib import Path
 import bcrypt
 import httpx
 import pytest
-from contract import assert_refused, email, fresh, logins, together, wide
 
+from api_contract import assert_refused, email, fresh, logins, together, wide
 from harness import Service, Tenant, TurnableClock, read_settings, running
 
 TORTURE = bool(os.environ.get("DOORWARD_TORTURE"))

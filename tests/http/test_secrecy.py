@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from contract import BODIES, FORMS, credential_for, email, encode, example, place, send
 
+from api_contract import BODIES, FORMS, credential_for, email, encode, example, place, send
 from doorward.http.api.endpoint import Endpoint
 from doorward.http.api.routes import ENDPOINTS
 from harness import KEY, Tenant, read_settings, running, serving
-from rows import Rows
+from raw_store import Rows
 from servers import Servers
 
 CANARY = "CANARY-Kanarienvogel-7f3a9c"

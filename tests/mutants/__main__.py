@@ -17,14 +17,26 @@ from mutants.guards import guards, is_in_sample
 from mutants.sandbox import PACKAGE, ROOT, Sandbox, sandboxes
 from mutants.selection import Recording
 
-GUARDED = ("core/**/*.py", "http/*.py", "http/api/handlers/**/*.py", "http/connection/**/*.py")
+GUARDED = ("core/**/*.py", "http/*.py", "http/api/*.py", "http/api/handlers/**/*.py", "http/connection/**/*.py")
 """The modules whose guards are sampled: those that decide. What only describes is left out."""
 SEED = 1
 SHARE = 10
 SUITES = (
-    *("tests/core", "tests/contracts", "tests/redis/test_redis_sessions.py", "tests/redis/test_redis_counters.py"),
-    *("tests/http", "tests/security", "tests/moving", "tests/operators", "tests/test_sweeping.py"),
-    *("tests/ops/test_metrics.py", "tests/ops/test_access_log.py"),
+    *(
+        "tests/core",
+        "tests/storage/contracts",
+        "tests/storage/redis/test_redis_sessions.py",
+        "tests/storage/redis/test_redis_counters.py",
+    ),
+    *(
+        "tests/http",
+        "tests/security",
+        "tests/imports",
+        "tests/cli",
+        "tests/operations",
+        "tests/storage/test_sweeping.py",
+    ),
+    *("tests/observability/test_metrics.py", "tests/observability/test_access_log.py"),
 )
 _SURVIVORS = Path(__file__).with_name("survivors.toml")
 _FOLDER = ROOT / "build" / "mutants"
@@ -32,7 +44,9 @@ _FOLDER = ROOT / "build" / "mutants"
 
 def every_mutant() -> list[Mutant]:
     """Return the mutants of all statements, scripts and guards, whether they are in the sample or not."""
-    found = conditions.statements(STATEMENTS, (PACKAGE / STATEMENTS).read_text(encoding="utf-8"))
+    found: list[Mutant] = []
+    for path in sorted((PACKAGE / STATEMENTS).glob("*.sql")):
+        found += conditions.statements(f"{STATEMENTS}/{path.name}", path.read_text(encoding="utf-8"))
     for path in sorted((PACKAGE / SCRIPTS).glob("*.lua")):
         found += conditions.scripts(f"{SCRIPTS}/{path.name}", path.read_text(encoding="utf-8"))
     for path in sorted({path for pattern in GUARDED for path in PACKAGE.glob(pattern)}):

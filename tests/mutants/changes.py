@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-STATEMENTS = "storage/queries.sql"
+STATEMENTS = "storage/relational/queries"
+"""The folder of the SQL statements, whose names are unique in all of its files."""
 SCRIPTS = "storage/redis"
 
 
@@ -48,7 +49,8 @@ class Mutant(NamedTuple):
     @property
     def used(self) -> str:
         """The name that a recording has for what is changed."""
-        return f"{self.file}:{self.line or self.place}"
+        source = STATEMENTS if self.file.startswith(STATEMENTS) else self.file
+        return f"{source}:{self.line or self.place}"
 
 
 def numbered(mutants: Iterable[Mutant]) -> list[Mutant]:

@@ -20,8 +20,8 @@ from mutants.changes import SCRIPTS, STATEMENTS
 
 _ORDER = json.loads(Path(os.environ["MUTANTS_ORDER"]).read_text(encoding="utf-8"))
 _FIRST = "sqlite"
-_EVERY_SETUP = "tests/contracts/"
-_QUICK_THOUGH_SLOW = "tests/redis/"
+_EVERY_SETUP = "tests/storage/contracts/"
+_QUICK_THOUGH_SLOW = "tests/storage/redis/"
 # Its servers take longer to start than its tests take, and it runs the scripts that one Redis runs.
 _LEFT_OUT = "cluster"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-
 import redis
+
 from mutants.changes import Mutant
 from redis_servers import own_redis
 from servers import OwnPostgres
@@ -28,7 +28,7 @@ _SPARE_TEST_SECONDS = 10
 _SPARE_SECONDS = 60
 _RECORDING = (120, 3600)
 _RUNS = 2
-_NEAR = ("tests/core/", "tests/contracts/")
+_NEAR = ("tests/core/", "tests/storage/contracts/")
 _PASSED, _FAILED, _INTERRUPTED, _NONE = 0, 1, 2, 5
 """Exit codes of pytest; interrupted is a module that could not be imported any more, none that there was no test."""
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", re.MULTILINE)

@@ -16,7 +16,7 @@ from mutants.sandbox import PACKAGE, ROOT, Sandbox, Selection
 # Seconds of recorded tests that a mutant is tried with, beside all of the contracts.
 _BUDGET = 30.0
 # Suites that look at what a mutant changes from close by; the others follow.
-_CLOSE = ("tests/core/", "tests/contracts/", "tests/redis/")
+_CLOSE = ("tests/core/", "tests/storage/contracts/", "tests/storage/redis/")
 _SETUPS = ("", "sqlite")
 _FILES_TOGETHER = 6
 

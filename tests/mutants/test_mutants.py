@@ -5,8 +5,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-
 import redis
+
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.schema import prepare
 from doorward.storage.relational import statements
@@ -95,11 +95,12 @@ def test_a_sample_depends_on_no_other_mutant() -> None:
 
 def mutated(marker: str, setup: str) -> Iterator[tuple[str, Statement]]:
     """Yield every mutant of the product's statements, as a database would load it."""
-    source = (PACKAGE / STATEMENTS).read_bytes()
-    for mutant in conditions.statements(STATEMENTS, source.decode()):
-        if mutant.setup in {"", setup}:
-            body = dict(sections(mutant.edit.apply(source).decode()))[mutant.place]
-            yield mutant.name, statements._number(body, marker)
+    for path in sorted((PACKAGE / STATEMENTS).glob("*.sql")):
+        source = path.read_bytes()
+        for mutant in conditions.statements(path.name, source.decode()):
+            if mutant.setup in {"", setup}:
+                body = dict(sections(mutant.edit.apply(source).decode()))[mutant.place]
+                yield mutant.name, statements._number(body, marker)
 
 
 def sections(text: str) -> Iterator[tuple[str, str]]:

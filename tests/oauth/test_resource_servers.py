@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from certificates import Authority
 from harness import Tenant, serving
 from oauth.resource_servers import KINDS, PAGE, Place, ResourceServer, resource_server
-from ops.certificates import Authority
 from servers import free_port
 
 pytestmark = [pytest.mark.slow]

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from promises.book import Promise, carried, promises, words, written
+from promises.catalogue import Promise, carried, promises, words, written
 
 PAGE = Path(__file__).parents[2] / "docs" / "security" / "promises.md"
 _HEAD = """\

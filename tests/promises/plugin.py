@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from faults.figures import figures_of
-from promises.book import carried, promises
+from promises.catalogue import carried, promises
 
 _FILE = "--promises"
 _ALL = "--promises-among-all"
 _SETUPS = {
-    "tests/redis/": "sqlite+redis",
+    "tests/storage/redis/": "sqlite+redis",
     "tests/test_postgres": "postgresql",
     "tests/core/": "none",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promises.book import Promise, carried, promises, words, written
+from promises.catalogue import Promise, carried, promises, words, written
 from promises.page import PAGE, proofs, render
 
 BOOK = promises()

@@ -9,13 +9,13 @@ import threading
 from typing import Any
 
 import pytest
-
 import redis
+
 from doorward.core.ports import SessionRef
 from faults.client import Client
 from harness import Service, Tenant
-from inside import put, services
-from rows import Rows
+from internals import put, services
+from raw_store import Rows
 from servers import Servers
 
 ROUNDS = 500 if os.environ.get("DOORWARD_TORTURE") else 6

@@ -20,7 +20,7 @@ from doorward.selftest.requests import named
 from doorward.selftest.runner import CATALOGUE, LAST, run_checks
 from faults.sizes import TORTURE
 from harness import Service, read_settings, running
-from promises.book import promises
+from promises.catalogue import promises
 from selftest import holes
 from selftest.relay import Asked, Forward, Hole, Said, relaying, tight
 

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from certificates import Authority, Pair
 from doorward.cli import main
 from doorward.selftest.client import Client, ServiceAddress
 from doorward.selftest.findings import Finding, State
 from doorward.selftest.fixture import Fixture
 from doorward.selftest.runner import CATALOGUE, run_checks
 from harness import PASSWORD, Service, read_settings, running, serving
-from ops.certificates import Authority, Pair
 from selftest import holes
 from selftest.relay import Asked, Forward, Said, relaying
 

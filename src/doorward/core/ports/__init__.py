@@ -1,4 +1,4 @@
-"""What core needs from the outside. The docstrings are the promise that every store keeps (`tests/contracts`).
+"""What core needs from the outside. The docstrings are the promise that every store keeps (`tests/storage/contracts`).
 
 Every method of a store may raise `StoreUnavailable`: then nothing is known, and whether a write happened is not known
 either. All times are milliseconds since the Unix epoch, by the caller's clock, never the store's.
