@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "doorward"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-HOUSE = re.compile(r"^( +)([\w./]+?)(?:  .*)?$", re.MULTILINE)
+TREE = re.compile(r"^( +)([\w.]+(?:/|\.py)(?:, [\w.]+\.py)*)(?: |$)", re.MULTILINE)
 TELLING = {"event", "operator_event"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -71,7 +71,7 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 def actions() -> set[str]:
     """Return the actions of every event that is told of, as the code spells them."""
     found = set()
-    for file in [*(SOURCE / "core").glob("*.py"), *(SOURCE / "moving").glob("*.py")]:
+    for file in [*(SOURCE / "core").rglob("*.py"), *(SOURCE / "imports").rglob("*.py")]:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         texts = {
             node.value
@@ -121,36 +121,34 @@ def test_no_endpoint_is_in_the_overview_that_does_not_exist() -> None:
     assert named == {f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS}
 
 
-def drawn() -> list[str]:
-    """Return what the drawing of the house names."""
-    drawing = read("ARCHITECTURE.md").partition("## The house")[2].split("```")[1]
+def tree() -> list[str]:
+    """Return the paths that the tree of packages names."""
+    drawing = read("ARCHITECTURE.md").partition("## Packages")[2].split("```")[1]
     folders: list[str] = []
     named = []
-    for indent, name in HOUSE.findall(drawing):
+    for indent, names in TREE.findall(drawing):
         folders = folders[: len(indent) // 2 - 1]
-        named.append("/".join([*folders, name.rstrip("/")]))
-        if name.endswith("/"):
-            folders.append(name.rstrip("/"))
+        for name in names.split(", "):
+            named.append("/".join([*folders, name.rstrip("/")]))
+        if names.endswith("/"):
+            folders.append(names.rstrip("/"))
     return named
 
 
-def test_every_module_that_the_architecture_names_exists() -> None:
-    named = drawn()
+def test_every_path_that_the_architecture_names_exists() -> None:
+    named = tree()
     assert len(named) > 30
     assert [name for name in named if not (SOURCE / name).exists()] == []
 
 
-def test_every_module_has_a_place_in_the_house() -> None:
-    named = drawn()
-    opened = {name.rpartition("/")[0] for name in named}
-    modules = {file.relative_to(SOURCE) for file in SOURCE.rglob("*.py") if file.name != "__init__.py"}
-    # A folder may stand for all that is in it.
-    closed = {name for name in named if name not in opened}
-    assert sorted(str(one) for one in modules if not {str(one), str(one.parent)} & closed) == []
+def test_the_architecture_names_every_package() -> None:
+    packages = {file.parent.relative_to(SOURCE) for file in SOURCE.glob("*/__init__.py")}
+    packages |= {file.parent.relative_to(SOURCE) for file in (SOURCE / "core").glob("*/__init__.py")}
+    assert sorted(str(package) for package in packages if str(package) not in tree()) == []
 
 
-def test_every_module_of_the_two_walks_exists() -> None:
-    walks = read("ARCHITECTURE.md").partition("## Two walks")[2]
+def test_every_module_of_the_walks_exists() -> None:
+    walks = read("ARCHITECTURE.md").partition("## Request walks")[2]
     named = set(re.findall(r"\b((?:core|http|storage)/[\w/]+\.py)\b", walks))
     assert len(named) > 8
     assert [name for name in named if not (SOURCE / name).exists()] == []
