@@ -53,8 +53,8 @@ class DistantSessions:
 
 def move_sessions_away(service: Service, seconds: float) -> None:
     """Let every look-up of a session take `seconds` longer."""
-    door = services(service).sessions
-    put(door, "sessions", DistantSessions(door.session_store, seconds))
+    sessions = services(service).sessions
+    put(sessions, "session_store", DistantSessions(sessions.session_store, seconds))
 
 
 class StaggeredPolicies:
@@ -67,15 +67,15 @@ class StaggeredPolicies:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def demand(self, tenant_id: str, policy: Any) -> None:
+    async def set_policy(self, tenant_id: str, policy: Any) -> None:
         await asyncio.sleep(next(self._waits))
-        await self._real.demand(tenant_id, policy)
+        await self._real.set_policy(tenant_id, policy)
 
 
 def stagger_policies(service: Service) -> None:
     """Let policies that are demanded apart from their tenant's change overtake one another."""
-    door, accounts = services(service).sessions, cast("Any", services(service).tenants.accounts)
-    put(door, "sessions", StaggeredPolicies(door.session_store))
+    sessions, accounts = services(service).sessions, cast("Any", services(service).tenants.accounts)
+    put(sessions, "session_store", StaggeredPolicies(sessions.session_store))
     if accounts._elsewhere is not None:
         put(accounts, "_elsewhere", StaggeredPolicies(accounts._elsewhere))
 
@@ -90,14 +90,14 @@ class EndedMeanwhile:
         return getattr(self._real, name)
 
     async def rotate(self, session: Session, now: int) -> Any:
-        assert await self._real.close(session)
+        assert await self._real.revoke(session)
         return await self._real.rotate(session, now)
 
 
 def end_sessions_before_they_are_rotated(service: Service) -> None:
     """Let every refresh find that its session has ended after the token was checked."""
-    door = services(service).sessions
-    put(door, "sessions", EndedMeanwhile(door.session_store))
+    sessions = services(service).sessions
+    put(sessions, "session_store", EndedMeanwhile(sessions.session_store))
 
 
 class GatedPasswords:
@@ -111,8 +111,8 @@ class GatedPasswords:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def prove(self, *given: Any, **more: Any) -> Any:
-        proof = await self._real.prove(*given, **more)
+    async def verify(self, *given: Any, **more: Any) -> Any:
+        proof = await self._real.verify(*given, **more)
         self.found.set()
         await asyncio.to_thread(self.opened.wait, 20)
         return proof
@@ -120,9 +120,9 @@ class GatedPasswords:
 
 def gate_logins(service: Service) -> GatedPasswords:
     """Let every login, and nothing else, stop between comparing its password and believing it."""
-    authentication = services(service).authentication
-    gated = GatedPasswords(authentication.passwords)
-    put(authentication, "passwords", gated)
+    login = services(service).login.password
+    gated = GatedPasswords(login.passwords)
+    put(login, "passwords", gated)
     return gated
 
 

@@ -25,8 +25,8 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
-
 import redis
+
 from redis_servers import own_cluster, own_redis
 
 Result = TypeVar("Result")

@@ -166,6 +166,17 @@ def select_stores(settings: Settings, clock: Clock = system_clock, span: Span | 
     return _with_redis_stores(stores, settings, clock, span, quota) if settings.redis_url else stores
 
 
+@asynccontextmanager
+async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Open the stores that the settings name, and close them at the end; raises what `Stores.open` raises."""
+    stores = select_stores(settings)
+    await stores.open()
+    try:
+        yield stores
+    finally:
+        await stores.close()
+
+
 async def _check_write(probes: Probes, database: InstrumentedDatabase, clock: Clock) -> None:
     """Write a little; StoreUnavailable where the database refuses that, or has just refused something larger."""
     await probes.check(clock())

@@ -9,7 +9,9 @@ from uuid import uuid4
 import pytest
 
 from doorward.core.errors import Conflict, IncorrectPassword, InvalidRefreshToken, NotAuthorized, UserNotFound
-from doorward.core.login.service import AuthenticationService, LoginAttempt
+from doorward.core.login.flow import LoginFlow
+from doorward.core.login.issuer import SessionIssuer
+from doorward.core.login.password import PasswordCredentials, PasswordLogin
 from doorward.core.login.timing import LoginTiming
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
@@ -59,7 +61,7 @@ class Parts(NamedTuple):
 
     accounts: Overtaken
     sessions: RelationalSessionStore
-    authentication: AuthenticationService
+    login: LoginFlow
     tenants: TenantService
     user: User
 
@@ -78,32 +80,40 @@ async def parts(
     accounts = Overtaken(database)
     door = SessionService(sessions, Codec({"1": MASTER}, "doorward"), clock, SessionLifetimes())
     passwords = PasswordHasherPool(Hasher(CHEAP), threads=1, max_wait=5)
-    throttle = RateLimiter(counters, clock, (b"pepper",), monotonic=clock.monotonic)
-    audit, keys = RelationalAuditStore(database), RelationalApiKeyStore(database)
-    current = Reauthenticator(passwords, throttle, audit)
-    tenants = TenantService(accounts, keys, door, passwords, current, throttle, clock)
-    authentication = AuthenticationService(
-        accounts,
-        door,
-        passwords,
-        throttle,
-        SettingsResolver(SessionLifetimes()),
-        RefreshService(accounts, door, clock),
-        audit,
-        clock,
-        LoginTiming(accounts, passwords, clock, least=0),
+    rate_limits = RateLimiter(counters, clock, (b"pepper",), monotonic=clock.monotonic)
+    audit, issuer = RelationalAuditStore(database), SessionIssuer(accounts, door)
+    tenants = TenantService(
+        accounts=accounts,
+        api_keys=RelationalApiKeyStore(database),
+        audit_store=audit,
+        sessions=door,
+        issuer=issuer,
+        passwords=passwords,
+        reauthenticator=Reauthenticator(passwords, rate_limits, audit),
+        rate_limits=rate_limits,
+        clock=clock,
+    )
+    timing = LoginTiming(accounts, passwords, clock, least=0)
+    login = LoginFlow(
+        accounts=accounts,
+        password=PasswordLogin(accounts, passwords, rate_limits, audit, timing, clock),
+        issuer=issuer,
+        refresh_service=RefreshService(accounts, door, clock),
+        settings_resolver=SettingsResolver(SessionLifetimes()),
+        rate_limits=rate_limits,
+        clock=clock,
     )
     tenant = await kept_tenant(accounts)
     user = make_user(tenant.id, password_hash=Hasher(CHEAP).hash("right"))
     assert await accounts.add_user(user)
-    return Parts(accounts, sessions, authentication, tenants, user)
+    return Parts(accounts, sessions, login, tenants, user)
 
 
 async def test_TK15_a_login_that_a_new_password_overtakes_opens_no_session(parts: Parts) -> None:
     changed = replace(parts.user, password_hash="other", credentials=2)
     parts.accounts.overtake = partial(parts.accounts.change_user, changed)
     with pytest.raises(IncorrectPassword):
-        await parts.authentication.login_user(parts.caller, LoginAttempt(parts.user.login, "right", "laptop"))
+        await parts.login.login_user(parts.caller, PasswordCredentials(parts.user.login, "right"), "laptop")
     assert await parts.live_sessions() == 0
 
 
@@ -111,16 +121,16 @@ async def test_BF1_a_session_that_is_shown_with_a_login_has_to_be_of_the_same_us
     own, foreign = (user_session(parts.user.tenant_id, user_id) for user_id in (parts.user.id, str(uuid4())))
     for session in (own, foreign):
         await parts.sessions.open(session, cap=None)
-    attempt = LoginAttempt(parts.user.login, "right", "laptop", own)
-    assert (await parts.authentication.login_user(parts.caller, attempt)).access_token
+    shown = PasswordCredentials(parts.user.login, "right", own)
+    assert (await parts.login.login_user(parts.caller, shown, "laptop")).access_token
     assert await parts.live_sessions() == 2
     with pytest.raises(UserNotFound):
-        await parts.authentication.login_user(parts.caller, attempt._replace(known=foreign))
+        await parts.login.login_user(parts.caller, shown._replace(known=foreign), "laptop")
     assert await parts.sessions.find(claimed(foreign)) == foreign
 
 
 async def test_a_refresh_that_the_deletion_of_its_user_overtakes_is_refused(parts: Parts) -> None:
-    door, refreshing = parts.authentication.sessions, parts.authentication.refresh_service
+    door, refreshing = parts.login.issuer.sessions, parts.login.refresh_service
     # As between the two look-ups of a refresh: the session is there and the user is not.
     gone = make_user(parts.user.tenant_id)
     session = user_session(gone.tenant_id, gone.id, at=door.clock(), expires_at=door.clock() + 60_000)
@@ -150,6 +160,6 @@ async def test_a_tenant_that_others_keep_changing_is_not_disabled(parts: Parts) 
 
 
 async def test_a_tenant_is_removed_once(parts: Parts) -> None:
-    await parts.tenants.delete_unconditionally(parts.caller)
+    await parts.tenants.delete_as_operator(parts.caller)
     with pytest.raises(NotAuthorized):
-        await parts.tenants.delete_unconditionally(parts.caller)
+        await parts.tenants.delete_as_operator(parts.caller)

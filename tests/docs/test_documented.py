@@ -128,8 +128,7 @@ def tree() -> list[str]:
     named = []
     for indent, names in TREE.findall(drawing):
         folders = folders[: len(indent) // 2 - 1]
-        for name in names.split(", "):
-            named.append("/".join([*folders, name.rstrip("/")]))
+        named += ["/".join([*folders, name.rstrip("/")]) for name in names.split(", ")]
         if names.endswith("/"):
             folders.append(names.rstrip("/"))
     return named

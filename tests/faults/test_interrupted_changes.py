@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.core.tenants.operator import operator_caller
+from doorward.core.audit.operator_events import operator_caller
 from harness import PASSWORD, Service, Tenant
 from internals import carry_out, put, services
 

@@ -196,7 +196,7 @@ def test_BF2_of_many_wrong_passwords_at_once_only_a_few_are_looked_at(
     service: Service, tenant: Tenant, wrong: Ask, right: Ask
 ) -> None:
     tenant.create("alice")
-    passwords = services(service).authentication.passwords
+    passwords = services(service).passwords
     before = passwords.hashed
     clients = [Tenant(service.client(), tenant.id, tenant.email, "", tenant.token) for _ in range(40)]
     answers = in_parallel(200, lambda number: wrong(clients[number % 40]), clients=40)

@@ -98,7 +98,7 @@ def test_the_setting_says_which_requests_have_a_line(
     with running(read_settings(tmp_path, {"ACCESS_LOG": access})) as service:
         tenant = service.tenant()
         tenant.get("/user/nobody")
-        put(services(service), "throttle", None)
+        put(services(service), "rate_limits", None)
         token = tenant.token
         for path, body in (
             ("/tenant/verify", {"token": token}),

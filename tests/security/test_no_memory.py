@@ -72,7 +72,7 @@ def test_DU6_an_answer_that_was_read_before_a_logout_serves_nobody_who_asks_afte
     token = tenant.session()
     door = services(service).sessions
     hesitant = Hesitant(door.session_store)
-    put(door, "sessions", hesitant)
+    put(door, "session_store", hesitant)
     hesitant.armed = True
     early: list[int] = []
     http = service.client()

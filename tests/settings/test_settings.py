@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from doorward.app import _budgets as budgets
 from doorward.core.errors import CannotStart
+from doorward.services import _budgets as budgets
 from doorward.settings import Settings, describe
 from doorward.settings.values import ANYONE, LOOPBACK
 from harness import KEY

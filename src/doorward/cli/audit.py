@@ -26,7 +26,7 @@ def audit() -> None:
 
 
 async def _chain(context: CommandContext, tenant: str) -> str:
-    return SERVICE if tenant == SERVICE else (await context.operations.find_tenant(tenant)).id
+    return SERVICE if tenant == SERVICE else (await context.services.tenants.find(tenant)).id
 
 
 @audit.command(
@@ -46,11 +46,11 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
     async def work(context: CommandContext) -> list[tuple[str, ChainCheck]]:
         if tenant is not None:
             chain = await _chain(context, tenant)
-            return [(chain, await context.audit.verify_chain(chain))]
+            return [(chain, await context.services.audit.verify_chain(chain))]
         checked: list[tuple[str, ChainCheck]] = []
         after = ""
         while page := await context.stores.audit.tenants(after=after, limit=_PAGE):
-            checked += [(one, await context.audit.verify_chain(one)) for one in page]
+            checked += [(one, await context.services.audit.verify_chain(one)) for one in page]
             after = page[-1]
         return checked
 

@@ -21,8 +21,8 @@ from doorward.cli.context import (
     yes,
 )
 from doorward.cli.program import STANDARD_OUTPUT
+from doorward.core.audit.operator_events import restored_event
 from doorward.core.clock import system_clock
-from doorward.core.tenants.operator import restored_event
 from doorward.operations.data_migration import BackupFile, RestoreResult, count_rows, write_backup, write_backup_file
 from doorward.operations.data_migration import restore as put_back
 from doorward.storage.transfer.backup_file import TABLES, NotABackup, Reader, Writer
@@ -133,8 +133,8 @@ async def _settle(context: CommandContext, found: RestoreResult) -> None:
         await sessions.revoke_tenant(tenant_id)
         await sessions.revoke_keys(tenant_id)
         await sessions.revoke_users_of(tenant_id)
-    async for tenant in context.operations.list_tenants():
+    async for tenant in context.services.tenants.list_all():
         if not tenant.disabled:
             for key in await context.stores.api_keys.list_of_tenant(tenant.id):
                 await sessions.open(key.session, cap=None)
-    await context.operations.record_event(restored_event(system_clock(), found.taken_at))
+    await context.services.audit.record(restored_event(system_clock(), found.taken_at))

@@ -13,29 +13,18 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from doorward.core.api_keys.service import ApiKeyService
-from doorward.core.audit.service import AuditService
-from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, QuotaExceeded, Refusal, StoreUnavailable, ValidationFailed
 from doorward.core.normalization import email_violations
-from doorward.core.passwords.hashing import Argon2Parameters, Hasher, PasswordHasherPool
-from doorward.core.passwords.reauthentication import Reauthenticator
 from doorward.core.ports import Failures
-from doorward.core.rate_limits.limiter import Budget, Budgets, RateLimiter, alias_keys
-from doorward.core.sessions.management import UserSessionService
-from doorward.core.sessions.service import SessionLifetimes, SessionService
-from doorward.core.tenants.operator import OperatorService, UnknownTenant
-from doorward.core.tenants.service import TenantService
-from doorward.core.tenants.settings import SettingsResolver
-from doorward.core.tokens.codec import Codec
-from doorward.core.users.passwords import UserPasswordService
-from doorward.core.users.service import UserService
+from doorward.core.tenants.service import UnknownTenant
 from doorward.core.users.transfer import UnverifiedTreatment
+from doorward.http.api.services import Services
 from doorward.observability import logging as logs
 from doorward.operations.master_keys import KeyChangeRefused
+from doorward.services import Wiring, build_services
 from doorward.settings import Settings
 from doorward.storage.transfer.tables import TableCopyInterrupted
-from doorward.stores import Stores, migrate, select_stores
+from doorward.stores import Stores, migrate, opened_stores
 
 DONE, FAILED, WRONG_USE, PROBLEM_FOUND = 0, 1, 2, 3
 """The exit codes: done; cannot be done; used wrongly (click's own); looked, and found something wrong."""
@@ -43,23 +32,14 @@ DONE, FAILED, WRONG_USE, PROBLEM_FOUND = 0, 1, 2, 3
 Result = TypeVar("Result")
 Row = Mapping[str, object]
 
-# An operator is not throttled.
-_NO_BUDGETS = Budgets(Budget(1, 0), 0, Budget(1, 0), Budget(1, 0), Budget(1, 0))
-
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """The use cases, on open stores."""
+    """The settings, the open stores, and the services on them."""
 
     settings: Settings
     stores: Stores
-    operations: OperatorService
-    tenants: TenantService
-    users: UserService
-    user_passwords: UserPasswordService
-    user_sessions: UserSessionService
-    api_keys: ApiKeyService
-    audit: AuditService
+    services: Services
 
 
 def run_with_context(work: Callable[[CommandContext], Awaitable[Result]], *, create: bool = False) -> Result:
@@ -116,34 +96,12 @@ def sentence_of(refusal: Refusal) -> str:
 async def _with_services(
     settings: Settings, masters: dict[str, bytes], work: Callable[[CommandContext], Awaitable[Result]]
 ) -> Result:
-    stores = select_stores(settings)
-    clock = system_clock
-    await stores.open()
-    passwords = PasswordHasherPool(
-        Hasher(Argon2Parameters(settings.hash_memory, settings.hash_passes, settings.hash_lanes)), threads=1
-    )
-    try:
-        lifetimes = SessionLifetimes(settings.jwt_key_exp, settings.tenant_jwt_exp, settings.sessions_per_user)
-        door = SessionService(stores.sessions, Codec(masters, settings.jwt_audience), clock, lifetimes)
-        rate_limits = RateLimiter(stores.counters, clock, alias_keys(masters.values()), _NO_BUDGETS)
-        accounts, keys = stores.accounts, stores.api_keys
-        current = Reauthenticator(passwords, rate_limits, stores.audit)
-        users = UserService(accounts, door, passwords, rate_limits, SettingsResolver(lifetimes), clock)
-        context = CommandContext(
-            settings,
-            stores,
-            OperatorService(accounts, stores.sessions, stores.audit, passwords, rate_limits, clock),
-            TenantService(accounts, keys, door, passwords, current, rate_limits, clock),
-            users,
-            UserPasswordService(accounts, stores.reset_codes, door, current, rate_limits, users, clock, stores.audit),
-            UserSessionService(accounts, stores.sessions, rate_limits, clock),
-            ApiKeyService(keys, door, rate_limits, clock),
-            AuditService(stores.audit),
-        )
-        return await work(context)
-    finally:
-        passwords.close()
-        await stores.close()
+    async with opened_stores(settings) as stores:
+        services = build_services(settings, stores, masters, wiring=Wiring(for_operator=True))
+        try:
+            return await work(CommandContext(settings, stores, services))
+        finally:
+            services.passwords.close()
 
 
 def exit_with_error(sentence: str, code: int = FAILED) -> NoReturn:

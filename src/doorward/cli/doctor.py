@@ -18,7 +18,7 @@ from doorward.cli.finding import Finding
 from doorward.core.clock import system_clock
 from doorward.core.errors import CannotStart, Refusal
 from doorward.core.passwords.hashing import Argon2Parameters, Hasher
-from doorward.core.tenants.operator import NameSurvey, survey_names
+from doorward.core.tenants.survey import NameSurvey, survey_names
 from doorward.runtime.cpu import SPARE_FILES, available_cores
 from doorward.settings import Settings
 from doorward.storage.relational.database import ServerInfo

@@ -18,7 +18,7 @@ from doorward.imports.backend_auth.importer import Importer
 from doorward.imports.backend_auth.options import ImportOptions, ImportTarget
 from doorward.imports.backend_auth.report import ImportReport
 from doorward.settings import Settings
-from doorward.stores import migrate, select_stores
+from doorward.stores import migrate, opened_stores
 
 
 @click.group("import", epilog=example("doorward import kratos identities.json --tenant shop@example.org"))
@@ -98,17 +98,12 @@ async def _run(settings: Settings, url: str, choices: ImportOptions) -> ImportRe
     # It brings along half of what could be asked of a library; whoever serves has no use for it.
     from doorward.imports.backend_auth.redis_source import RedisSource  # noqa: PLC0415 - see above
 
-    stores = select_stores(settings)
-    async with RedisSource(url) as source:
-        await stores.open()
-        try:
-            keys = await source.size()
-            # Every key is looked at twice: for users, and for sessions.
-            with progress("Importing", lambda: 2 * keys) as advance:
-                target = ImportTarget(stores.accounts, stores.sessions, stores.imports)
-                return await Importer(source, target, system_clock, choices, advance).run()
-        finally:
-            await stores.close()
+    async with RedisSource(url) as source, opened_stores(settings) as stores:
+        keys = await source.size()
+        # Every key is read twice: for users, and for sessions.
+        with progress("Importing", lambda: 2 * keys) as advance:
+            target = ImportTarget(stores.accounts, stores.sessions, stores.imports)
+            return await Importer(source, target, system_clock, choices, advance).run()
 
 
 def _print_report(report: ImportReport, *, dry_run: bool) -> None:

@@ -4,8 +4,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, NoReturn, TypeVar
 
@@ -15,11 +14,11 @@ from doorward.cli.context import UNVERIFIED, sentence_of, tenant_option
 from doorward.cli.program import lose
 from doorward.cli.row_fitting import NOT_WANTED, Part, RowFitter
 from doorward.cli.rows import UnreadableFile
-from doorward.core.clock import system_clock
+from doorward.core.audit.operator_events import operator_caller
 from doorward.core.errors import CannotStart, QuotaExceeded, Refusal
 from doorward.core.model import Caller
 from doorward.core.passwords.formats import RAISED, STANDARD
-from doorward.core.tenants.operator import UnknownTenant, find_tenant, operator_caller
+from doorward.core.tenants.service import UnknownTenant, find_tenant
 from doorward.core.users.transfer import (
     LOGIN_TAKEN,
     LoginOwner,
@@ -31,8 +30,9 @@ from doorward.core.users.transfer import (
     UserTransferService,
 )
 from doorward.imports.others.reading import LEFT_OUT, PASSWORDS
+from doorward.services import build_user_transfer
 from doorward.settings import Settings
-from doorward.stores import Stores, migrate, select_stores
+from doorward.stores import Stores, migrate, opened_stores
 
 BATCH = 500
 REFUSED = 3
@@ -313,11 +313,9 @@ class Import:
 
     @classmethod
     async def open(cls, stores: Stores, options: Options) -> "Import":
-        """Return the import into the tenant that the options name; NoSuchTenant."""
+        """Return the import into the tenant that the options name; raises UnknownTenant."""
         tenant = await find_tenant(stores.accounts, options.tenant)
-        return cls(
-            UserTransferService(stores.accounts, stores.audit, system_clock), operator_caller(tenant.id), options
-        )
+        return cls(build_user_transfer(stores), operator_caller(tenant.id), options)
 
     async def take(self, batch: list[UserRow | RejectedRow]) -> list[RowResult]:
         """Keep a batch, or with `--dry-run` return what would become of it."""
@@ -337,7 +335,7 @@ def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Resu
     """Run `work` with the stores that the settings name; end with a sentence where that is impossible."""
 
     async def run(settings: Settings) -> Result:
-        async with _opened(settings) as stores:
+        async with opened_stores(settings) as stores:
             return await work(stores)
 
     try:
@@ -369,16 +367,6 @@ def run_and_report(work: Callable[[Stores], Coroutine[Any, Any, None]], report: 
             report.show()
     if report.counts[RowStatus.REFUSED]:
         sys.exit(REFUSED)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Stores]:
-    stores = select_stores(settings)
-    await stores.open()
-    try:
-        yield stores
-    finally:
-        await stores.close()
 
 
 def _fail(sentence: str) -> NoReturn:

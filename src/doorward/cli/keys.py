@@ -20,16 +20,16 @@ from doorward.cli.context import (
     run_with_context,
     yes,
 )
-from doorward.core.clock import system_clock
-from doorward.core.errors import CannotStart, Refusal
-from doorward.core.model import Event
-from doorward.core.tenants.operator import (
+from doorward.core.audit.operator_events import (
     key_activated_event,
     key_added_event,
     key_retired_event,
-    longest_session_lifetime,
     signing_stopped_at,
 )
+from doorward.core.clock import system_clock
+from doorward.core.errors import CannotStart, Refusal
+from doorward.core.model import Event
+from doorward.core.tenants.survey import longest_session_lifetime
 from doorward.operations.master_keys import (
     KeyFile,
     fingerprint,
@@ -219,7 +219,7 @@ def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys
 
     async def note(context: CommandContext) -> None:
         for event in events:
-            await context.operations.record_event(event)
+            await context.services.audit.record(event)
 
     run_with_context(note)
     if late:

@@ -19,7 +19,7 @@ from doorward.core.clock import system_clock
 from doorward.operations.data_migration import MigrationRefused, copy_sessions, copy_tables, count_rows
 from doorward.settings import Settings
 from doorward.storage.transfer.tables import TABLES, TableCopyInterrupted
-from doorward.stores import database_of, select_stores
+from doorward.stores import database_of, opened_stores
 from doorward.stores import migrate as bring_up
 
 _START_OVER = "Nothing of it is kept: the target is as it was. The same command begins anew."
@@ -101,15 +101,7 @@ def _migrate_database(here: Settings, there: Settings, *, as_json: bool) -> None
 
 
 async def _migrate_sessions(here: Settings, there: Settings, *, quiet: bool) -> int:
-    source, target = select_stores(here), select_stores(there)
     size = await count_rows(database_of(here), ("sessions",))
-    await source.open()
-    try:
-        await target.open()
-        try:
-            with progress("Carrying sessions", lambda: size, quiet=quiet) as step:
-                return await copy_sessions(database_of(here), source.sessions, target.sessions, system_clock(), step)
-        finally:
-            await target.close()
-    finally:
-        await source.close()
+    async with opened_stores(here) as source, opened_stores(there) as target:
+        with progress("Copying sessions", lambda: size, quiet=quiet) as step:
+            return await copy_sessions(database_of(here), source.sessions, target.sessions, system_clock(), step)

@@ -20,10 +20,10 @@ from doorward.cli.context import (
     tenant_option,
     yes,
 )
+from doorward.core.audit.operator_events import operator_caller
 from doorward.core.clock import system_clock
 from doorward.core.model import Permission, SessionInfo
 from doorward.core.ports import ApiKey
-from doorward.core.tenants.operator import operator_caller
 from doorward.core.users.lookup import UserRef
 from doorward.http.api.schemas import CreateApiKeyRequest
 from doorward.http.validation import validate
@@ -45,8 +45,8 @@ def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
     """List a user's live sessions, newest first."""
 
     async def work(context: CommandContext) -> list[SessionInfo]:
-        return await context.user_sessions.list_sessions(
-            operator_caller((await context.operations.find_tenant(tenant)).id), UserRef(user)
+        return await context.services.user_sessions.list_sessions(
+            operator_caller((await context.services.tenants.find(tenant)).id), UserRef(user)
         )
 
     print_rows(map(_device, run_with_context(work)), as_json=as_json)
@@ -86,16 +86,16 @@ def revoke(*, tenant: str | None, user: str | None, session_id: str | None, ever
 
     async def work(context: CommandContext) -> str:
         if tenant is None:
-            count = await context.operations.revoke_all_sessions()
+            count = await context.services.tenants.revoke_all_sessions(operator_caller())
             return f"Every session of {count} tenants and of their users has ended."
-        caller = operator_caller((await context.operations.find_tenant(tenant)).id)
+        caller = operator_caller((await context.services.tenants.find(tenant)).id)
         if user is None:
-            await context.operations.revoke_sessions(caller.tenant_id)
+            await context.services.tenants.revoke_sessions(caller)
             return f"Every session of {tenant} and of its users has ended."
         if session_id is None:
-            await context.user_sessions.revoke_user(caller, UserRef(user))
+            await context.services.user_sessions.revoke_user(caller, UserRef(user))
             return f"Every session of {user} has ended."
-        await context.user_sessions.revoke_session(caller, UserRef(user), session_id)
+        await context.services.user_sessions.revoke_session(caller, UserRef(user), session_id)
         return "The session has ended."
 
     print_done(run_with_context(work))
@@ -146,8 +146,8 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
     body = exit_on_error(lambda: validate(fields, CreateApiKeyRequest))
 
     async def work(context: CommandContext) -> tuple[ApiKey, str]:
-        caller = operator_caller((await context.operations.find_tenant(tenant)).id)
-        return await context.api_keys.create(
+        caller = operator_caller((await context.services.tenants.find(tenant)).id)
+        return await context.services.api_keys.create(
             caller, body.name, [Permission(one) for one in body.permissions], expires_at
         )
 
@@ -162,7 +162,7 @@ def list_keys(*, tenant: str, as_json: bool) -> None:
     """List a tenant's API keys, oldest first."""
 
     async def work(context: CommandContext) -> list[ApiKey]:
-        return await context.stores.api_keys.list_of_tenant((await context.operations.find_tenant(tenant)).id)
+        return await context.stores.api_keys.list_of_tenant((await context.services.tenants.find(tenant)).id)
 
     print_rows(map(_key, run_with_context(work)), as_json=as_json)
 
@@ -190,7 +190,9 @@ def revoke_key(*, key_id: str, tenant: str) -> None:
     """Make an API key worthless at once."""
 
     async def work(context: CommandContext) -> None:
-        await context.api_keys.revoke(operator_caller((await context.operations.find_tenant(tenant)).id), key_id)
+        await context.services.api_keys.revoke(
+            operator_caller((await context.services.tenants.find(tenant)).id), key_id
+        )
 
     run_with_context(work)
     print_done("The key is worth nothing any more.")

@@ -19,10 +19,16 @@ from doorward.cli.context import (
     run_with_context,
     yes,
 )
+from doorward.core.audit.operator_events import operator_caller
 from doorward.core.model import Tenant
 from doorward.core.rate_limits.limiter import TENANTS
-from doorward.core.tenants.operator import operator_caller
-from doorward.core.tenants.settings import NAMED_POLICIES, decode_settings, encode_settings
+from doorward.core.tenants.settings import (
+    NAMED_POLICIES,
+    PasswordPolicy,
+    TenantSettings,
+    decode_settings,
+    encode_settings,
+)
 
 
 @click.group("tenant", epilog=example("doorward tenant list\ndoorward tenant disable shop@example.org"))
@@ -54,9 +60,10 @@ def _row(one: Tenant) -> dict[str, object]:
 def create(*, email: str, password_file: str | None, policy: str | None, init: bool, as_json: bool) -> None:
     """Create a tenant. Its password is asked for, or read from standard input or a file."""
     password = read_secret("Password", password_file)
+    settings = TenantSettings(password_policy=NAMED_POLICIES[policy] if policy else PasswordPolicy())
 
     async def work(context: CommandContext) -> Tenant:
-        return await context.operations.create_tenant(email, password, NAMED_POLICIES[policy] if policy else None)
+        return await context.services.tenants.create(operator_caller(), email, password, settings)
 
     print_row(_row(run_with_context(work, create=init)), as_json=as_json)
 
@@ -67,7 +74,7 @@ def list_tenants(*, as_json: bool) -> None:
     """List every tenant."""
 
     async def work(context: CommandContext) -> list[Tenant]:
-        return [one async for one in context.operations.list_tenants()]
+        return [one async for one in context.services.tenants.list_all()]
 
     print_rows(map(_row, run_with_context(work)), as_json=as_json)
 
@@ -79,9 +86,9 @@ def show_tenant(*, tenant: str, as_json: bool) -> None:
     """Show a tenant, by its id or e-mail address, with its settings."""
 
     async def work(context: CommandContext) -> dict[str, object]:
-        one = await context.operations.find_tenant(tenant)
+        one = await context.services.tenants.find(tenant)
         keys = await context.stores.api_keys.list_of_tenant(one.id)
-        failures = failures_row(await context.operations.rate_limits.failures(TENANTS, one.email))
+        failures = failures_row(await context.services.rate_limits.failures(TENANTS, one.email))
         return {**_row(one), "api_keys": len(keys), **failures, "settings": encode_settings(decode_settings(one))}
 
     print_row(run_with_context(work), as_json=as_json)
@@ -105,8 +112,8 @@ def enable(*, tenant: str) -> None:
 
 def _disable(name: str, *, disabled: bool) -> None:
     async def work(context: CommandContext) -> None:
-        one = await context.operations.find_tenant(name)
-        await context.tenants.disable(operator_caller(one.id), disabled=disabled)
+        one = await context.services.tenants.find(name)
+        await context.services.tenants.disable(operator_caller(one.id), disabled=disabled)
 
     run_with_context(work)
 
@@ -121,8 +128,8 @@ def delete(*, tenant: str, yes: bool) -> None:
     confirm(f"Remove {tenant} with all its users, for good?", yes=yes)
 
     async def work(context: CommandContext) -> None:
-        one = await context.operations.find_tenant(tenant)
-        await context.tenants.delete_unconditionally(operator_caller(one.id))
+        one = await context.services.tenants.find(tenant)
+        await context.services.tenants.delete_as_operator(operator_caller(one.id))
 
     run_with_context(work)
     print_done(f"{tenant} is gone. What it owned is removed by the running service within the minute.")
@@ -138,7 +145,8 @@ def password(*, tenant: str, password_file: str | None) -> None:
     secret = read_secret("Password", password_file)
 
     async def work(context: CommandContext) -> None:
-        await context.operations.set_tenant_password(await context.operations.find_tenant(tenant), secret)
+        one = await context.services.tenants.find(tenant)
+        await context.services.tenants.set_password(operator_caller(one.id), secret)
 
     run_with_context(work)
     print_done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")
@@ -158,10 +166,10 @@ def token(*, tenant: str, as_json: bool) -> None:
     """
 
     async def work(context: CommandContext) -> tuple[str, int | None]:
-        one = await context.operations.find_tenant(tenant)
+        one = await context.services.tenants.find(tenant)
         if one.disabled:
             exit_with_error(f"{tenant} is disabled; enable it first.")
-        issued = await context.tenants.issue_token(operator_caller(one.id))
+        issued = await context.services.tenants.issue_token(operator_caller(one.id))
         return issued.token, issued.session.expires_at
 
     text, expires = run_with_context(work)
@@ -174,7 +182,8 @@ def unlock(*, tenant: str) -> None:
     """Clear a tenant's failed logins, so that its password is accepted at once."""
 
     async def work(context: CommandContext) -> None:
-        await context.operations.unlock_tenant(await context.operations.find_tenant(tenant))
+        one = await context.services.tenants.find(tenant)
+        await context.services.tenants.unlock(operator_caller(one.id), one)
 
     run_with_context(work)
     print_done(f"{tenant} is unlocked.")

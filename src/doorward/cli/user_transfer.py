@@ -23,10 +23,11 @@ from doorward.cli.import_common import (
 from doorward.cli.program import STANDARD_OUTPUT
 from doorward.cli.row_fitting import Part, RowFitter
 from doorward.cli.rows import ENDINGS, UnreadableRow, read_rows
-from doorward.core.clock import system_clock
-from doorward.core.tenants.operator import find_tenant, operator_caller
-from doorward.core.users.transfer import RejectedRow, UserRow, UserTransferService
+from doorward.core.audit.operator_events import operator_caller
+from doorward.core.tenants.service import find_tenant
+from doorward.core.users.transfer import RejectedRow, UserRow
 from doorward.http.api.user_rows import write_lines
+from doorward.services import build_user_transfer
 from doorward.stores import Stores
 
 
@@ -102,7 +103,7 @@ def export_users(file: Path, tenant: str, *, hashes: bool) -> None:
 
     async def run(stores: Stores) -> None:
         caller = operator_caller((await find_tenant(stores.accounts, tenant)).id)
-        transfer = UserTransferService(stores.accounts, stores.audit, system_clock)
+        transfer = build_user_transfer(stores)
         count = 0
         with _open_output(file, "wb") as output:
             async for users in transfer.export_users(caller, hashes=hashes):

@@ -21,9 +21,9 @@ from doorward.cli.context import (
     tenant_option,
     yes,
 )
+from doorward.core.audit.operator_events import operator_caller
 from doorward.core.errors import Refusal
 from doorward.core.model import Caller, User
-from doorward.core.tenants.operator import operator_caller
 from doorward.core.users.lookup import UserRef
 from doorward.core.users.passwords import IssuedResetCode
 from doorward.core.users.service import SearchCriterion, SearchField, decode_cursor
@@ -41,7 +41,7 @@ def user() -> None:
 
 
 async def _caller(context: CommandContext, tenant: str) -> Caller:
-    return operator_caller((await context.operations.find_tenant(tenant)).id)
+    return operator_caller((await context.services.tenants.find(tenant)).id)
 
 
 def _row(one: User) -> dict[str, object]:
@@ -97,7 +97,7 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
     new = new_user(login, exit_on_error(lambda: validate(fields, CreateUserRequest)))
 
     async def work(context: CommandContext) -> User:
-        return await context.users.create(await _caller(context, tenant), new)
+        return await context.services.users.create(await _caller(context, tenant), new)
 
     print_row(_row(run_with_context(work)), as_json=as_json)
 
@@ -117,7 +117,7 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
         users: list[User] = []
         after: str | None = ""
         while after is not None:
-            found, cursor = await context.users.list_users(
+            found, cursor = await context.services.users.list_users(
                 caller.tenant_id, matching=matching, after=after, limit=_PAGE
             )
             users += found
@@ -142,11 +142,11 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
 
     async def work(context: CommandContext) -> dict[str, object]:
         caller = await _caller(context, tenant)
-        one = await context.users.get(caller, UserRef(login))
-        devices = await context.user_sessions.list_sessions(caller, UserRef(login))
+        one = await context.services.users.get(caller, UserRef(login))
+        devices = await context.services.user_sessions.list_sessions(caller, UserRef(login))
         more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
         verified = {"email_verified": format_time(one.email_verified_at)}
-        failures = failures_row(await context.operations.rate_limits.failures(caller.tenant_id, one.login))
+        failures = failures_row(await context.services.rate_limits.failures(caller.tenant_id, one.login))
         counts = {"has_password": bool(one.password_hash), "sessions": len(devices)}
         return {**_row(one), **verified, **more, **counts, **failures}
 
@@ -173,7 +173,7 @@ def enable(*, login: str, tenant: str) -> None:
 
 def _disable(login: str, tenant: str, *, disabled: bool) -> None:
     async def work(context: CommandContext) -> None:
-        await context.users.update(await _caller(context, tenant), UserRef(login), disabled=disabled)
+        await context.services.users.update(await _caller(context, tenant), UserRef(login), disabled=disabled)
 
     run_with_context(work)
 
@@ -187,7 +187,7 @@ def delete(*, login: str, tenant: str, yes: bool) -> None:
     confirm(f"Remove {login} for good?", yes=yes)
 
     async def work(context: CommandContext) -> None:
-        await context.users.delete(await _caller(context, tenant), UserRef(login))
+        await context.services.users.delete(await _caller(context, tenant), UserRef(login))
 
     run_with_context(work)
     print_done(f"{login} is gone; its sessions have ended.")
@@ -202,7 +202,7 @@ def password(*, login: str, tenant: str, password_file: str | None) -> None:
     secret = read_secret("Password", password_file)
 
     async def work(context: CommandContext) -> None:
-        await context.users.update(await _caller(context, tenant), UserRef(login), password=secret)
+        await context.services.users.update(await _caller(context, tenant), UserRef(login), password=secret)
 
     run_with_context(work)
     print_done(f"{login} has a new password; its sessions have ended.")
@@ -215,7 +215,7 @@ def unlock(*, login: str, tenant: str) -> None:
     """Clear a user's failed logins, so that the right password is accepted at once."""
 
     async def work(context: CommandContext) -> None:
-        await context.user_passwords.unlock(await _caller(context, tenant), UserRef(login))
+        await context.services.user_passwords.unlock(await _caller(context, tenant), UserRef(login))
 
     run_with_context(work)
     print_done(f"{login} is unlocked.")
@@ -229,7 +229,7 @@ def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
     """Print a code that sets this user's password once, within ten minutes."""
 
     async def work(context: CommandContext) -> IssuedResetCode:
-        return await context.user_passwords.create_reset_code(await _caller(context, tenant), UserRef(login))
+        return await context.services.user_passwords.create_reset_code(await _caller(context, tenant), UserRef(login))
 
     found = run_with_context(work)
     print_row({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)

@@ -36,7 +36,7 @@ def hurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
 
 def hold_hashes(service: Service) -> HeldHasher:
     """Let every comparison wait for its release."""
-    passwords: Any = services(service).authentication.passwords
+    passwords: Any = services(service).passwords
     held = passwords._hasher = HeldHasher(passwords._hasher)
     return held
 
@@ -135,7 +135,7 @@ def test_S21_ordinary_logins_that_come_all_at_once_are_slow_and_not_refused(tmp_
     with running(read_settings(tmp_path, {"HASH_THREADS": "1"})) as service:
         tenant = fresh(service)
         tenant.create()
-        passwords: Any = services(service).authentication.passwords
+        passwords: Any = services(service).passwords
         passwords._hasher = SlowHasher(CHEAP)
         with ThreadPoolExecutor(logins) as pool:
             clients = [Tenant(service.client(), tenant.id, "", "", tenant.token) for _ in range(logins)]

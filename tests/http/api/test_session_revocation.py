@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from doorward.core.audit.operator_events import operator_caller
 from doorward.core.model import Caller, Permission
-from doorward.core.tenants.operator import OperatorService
 from harness import PASSWORD, Service, Tenant, running
 from internals import HeldHasher, carry_out, gate_logins, gate_writes, services
 
@@ -192,13 +192,9 @@ def test_T4_a_tenants_login_before_the_commit_of_its_new_password_is_ended_by_it
 def test_T4_a_tenants_login_before_the_commit_of_an_operators_new_password_is_ended_by_it(service: Service) -> None:
     tenant, other = service.tenant(), service.tenant("other@example.org")
     gate = gate_writes(service, "change_tenant")
-    parts, audit = services(service).tenants, services(service).audit.audit_store
-    operations = OperatorService(
-        parts.accounts, parts.sessions.session_store, audit, parts.passwords, parts.rate_limits, parts.clock
-    )
-    found = carry_out(service, operations.find_tenant(tenant.id))
+    tenants = services(service).tenants
     with ThreadPoolExecutor(1) as pool:
-        changing = pool.submit(carry_out, service, operations.set_tenant_password(found, "Another-Horse-7"))
+        changing = pool.submit(carry_out, service, tenants.set_password(operator_caller(tenant.id), "Another-Horse-7"))
         assert gate.reached.wait(10)
         http = service.client()
         body = {"email": tenant.email, "password": PASSWORD}
@@ -237,7 +233,7 @@ def test_T4_logins_before_the_commit_of_disabling_a_tenant_are_ended_by_it(servi
 def test_TI8_a_flood_of_one_tenants_logins_leaves_another_its_turn(service: Service) -> None:
     tenant, other = service.tenant(), service.tenant("other@example.org")
     other.create("alice", "mine")
-    passwords: Any = services(service).authentication.passwords
+    passwords: Any = services(service).passwords
     held = passwords._hasher = HeldHasher(passwords._hasher)
     threads: int = passwords._ordinary.threads._max_workers
 

@@ -557,7 +557,7 @@ def test_TR5_a_fault_of_ours_is_a_500_of_the_same_shape_that_tells_nothing(
 def test_TR5_a_store_that_does_not_answer_is_a_503_of_the_same_shape(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(services(service), "checks", {"database": lambda: asyncio.sleep(60)})
+    put(services(service), "store_checks", {"database": lambda: asyncio.sleep(60)})
     unready = exchange(service.port, request("GET", "/health/ready"))
     assert (unready.status, unready.json()) == (503, {"status": "unready", "stores": {"database": "away"}})
     monkeypatch.setattr(middleware, "HANDLER_TIMEOUT", 0.05)

@@ -87,7 +87,7 @@ def test_TK14_S5_who_has_no_session_is_disabled_as_well(redis_server: RedisServe
 def test_TK14_S5_an_api_key_is_revoked_and_a_tenant_disabled(
     service: Service, redis_server: RedisServer, tenant: Tenant
 ) -> None:
-    from doorward.core.tenants.operator import operator_caller
+    from doorward.core.audit.operator_events import operator_caller
 
     token = tenant.session("alice")
     keys = [tenant.post("/tenant/key", {"name": "k", "permissions": ["verify"]}).json() for _ in range(2)]

@@ -66,6 +66,10 @@ class AuditService:
 
     audit_store: AuditStore
 
+    async def record(self, *events: Event) -> None:
+        """Store events that go with no change of a store, such as those of operators."""
+        await self.audit_store.record(*events)
+
     async def list_events(
         self, tenant_id: str, *, before: int | None, limit: int
     ) -> tuple[list[AuditEntry], int | None]:

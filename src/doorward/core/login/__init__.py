@@ -1,1 +1,5 @@
-"""Login of tenants and users."""
+"""Login of tenants and users: first factor, policy, session.
+
+`flow` is the only way to log in. A method such as `password` authenticates an account and opens no session; `issuer`
+opens sessions and knows no method.
+"""

@@ -1,4 +1,4 @@
-"""Who is logged in proves its password once more, before what a stolen token alone must not do."""
+"""Reauthentication: the current password, before an action that a stolen token alone must not allow."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from doorward.core.rate_limits.limiter import RateLimiter
 
 @dataclass(frozen=True, slots=True)
 class Reauthenticator:
-    """Compares the password of who is logged in, as a login would: counted, in turn, and told where it is wrong."""
+    """Verifies the current password of a logged-in account, with the rate limits and the audit log of a login."""
 
     passwords: PasswordHasherPool
     rate_limits: RateLimiter
@@ -27,11 +27,11 @@ class Reauthenticator:
         refused: Event,
         known: Session | None = None,
     ) -> None:
-        """Return where the password of `name` in `realm` (see `Throttle.attempt`) is right.
+        """Return if the password of `name` in `realm` (see `RateLimiter.attempt`) is right.
 
-        `known` is a live session of this account that the client has proven; its failures are counted apart. Raises
-        IncorrectPassword (which counts as a failed login; `refused` is kept in the log), TooManyAttempts,
-        AccountLocked, Overloaded.
+        `known` is a live session of this account that the client has proven; its failures are counted separately.
+        Raises IncorrectPassword, which counts as a failed login and records `refused`, TooManyAttempts, AccountLocked,
+        Overloaded.
         """
         async with self.rate_limits.attempt(realm, name, session=known.id if known else "") as attempt:
             match = await self.passwords.matches(password, stored, group=realm)

@@ -171,7 +171,7 @@ async def respond(endpoint: Endpoint, services: Services, request: Request, hand
         if isinstance(refusal, _UNAUTHENTICATED[endpoint.auth]):
             await _consume_address(services, request)
         elif errors.STATUS_OF[type(refusal)] < HTTPStatus.INTERNAL_SERVER_ERROR:
-            services.consume_refused(request, refusal, question=isinstance(refusal, _NO))
+            services.consume_refused(request, refusal, is_verification=isinstance(refusal, _NO))
         raise
 
 

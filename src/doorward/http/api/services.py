@@ -1,4 +1,4 @@
-"""What handlers may ask: the use cases, wired by the composition root."""
+"""The services that handlers call, and the authentication of their callers."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from doorward.core.api_keys.service import ApiKeyService
 from doorward.core.audit.service import AuditService
 from doorward.core.errors import Refusal, TooManyAttempts, TooManyRequests
-from doorward.core.login.service import AuthenticationService
+from doorward.core.login.flow import LoginFlow
 from doorward.core.model import Caller, Session, SessionKind
+from doorward.core.passwords.hashing import PasswordHasherPool
 from doorward.core.rate_limits.limiter import RateLimiter
 from doorward.core.sessions.activity import ActivityRecorder
 from doorward.core.sessions.management import UserSessionService
@@ -15,6 +16,7 @@ from doorward.core.sessions.refresh import RefreshService
 from doorward.core.sessions.service import SessionService
 from doorward.core.tenants.service import TenantService
 from doorward.core.tenants.settings import SettingsResolver
+from doorward.core.tokens.codec import Codec
 from doorward.core.users.passwords import UserPasswordService
 from doorward.core.users.service import UserService
 from doorward.core.users.transfer import UserTransferService
@@ -25,23 +27,27 @@ from doorward.http.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Descriptions:
-    """What the API says of itself: an OpenAPI document (JSON) and a page (HTML)."""
+    """The descriptions of the API: the OpenAPI document (JSON) and the page for readers (HTML)."""
 
     document: bytes = b"{}"
     page: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases. `checks` see whether each store takes writes. Clients in `unthrottled` are not rate-limited.
+    """Every service, as `doorward.services.build_services` wires them.
 
-    `public_url` is where clients find the service; `forward_auth_cookie` may carry a token to gateways, unless empty.
+    `store_checks` check that each store takes writes. Clients in `unthrottled` are not rate-limited. `public_url` is
+    the address of the service for clients; `forward_auth_cookie` is the cookie that may hold a token at
+    `/forward-auth`, "" for none.
     """
 
+    codec: Codec
+    passwords: PasswordHasherPool
     sessions: SessionService
     tenants: TenantService
     users: UserService
-    authentication: AuthenticationService
+    login: LoginFlow
     user_passwords: UserPasswordService
     user_sessions: UserSessionService
     refresh_service: RefreshService
@@ -59,9 +65,9 @@ class Services:
     forward_auth_cookie: str = ""
 
     async def authenticate_caller(self, request: Request) -> Caller:
-        """Return the tenant that calls, or its API key; NotAuthorized or PermissionDenied for others.
+        """Return the calling tenant or API key.
 
-        TooManyRequests where too many of its requests were refused.
+        Raises NotAuthorized, PermissionDenied, and TooManyRequests where too many requests of the tenant were rejected.
         """
         session = await self.sessions.authenticate_tenant(request.credential, request.required_permission)
         self.record_caller(request, session)
@@ -69,17 +75,18 @@ class Services:
         return request.caller_for(session)
 
     def record_caller(self, request: Request, session: Session) -> None:
-        """Note whose request it is, and that an API key was used."""
+        """Record the tenant of a request, and the use of an API key."""
         request.tenant_id = session.tenant_id
         if session.kind == SessionKind.KEY:
             self.activity.record(session)
 
-    def consume_refused(self, request: Request, refusal: Refusal, *, question: bool) -> None:
-        """Charge a refused request to the tenant that sent it, if it is known; TooManyRequests when it refuses that.
+    def consume_refused(self, request: Request, refusal: Refusal, *, is_verification: bool) -> None:
+        """Charge a rejected request to its tenant, if that is known; a large body costs more.
 
-        A large body costs more. `question`: the request asked about a token.
+        Raises TooManyRequests where the tenant's budget of rejected requests is exhausted. `is_verification`: the
+        request was to verify a token.
         """
         if isinstance(refusal.caller, Session):
             self.record_caller(request, refusal.caller)
         if request.tenant_id and not isinstance(refusal, (TooManyRequests, TooManyAttempts)):
-            self.rate_limits.consume_refused(request.tenant_id, len(request.body), is_verification=question)
+            self.rate_limits.consume_refused(request.tenant_id, len(request.body), is_verification=is_verification)

@@ -3,7 +3,7 @@
 from msgspec import UNSET
 
 from doorward.core.errors import InvalidToken, ValidationFailed
-from doorward.core.login.service import LoginAttempt
+from doorward.core.login.password import PasswordCredentials
 from doorward.core.model import Origin, Session, SessionKind
 from doorward.http.api.schemas import LoginRequest, ResultResponse, TokenResponse
 from doorward.http.api.services import Services
@@ -19,13 +19,14 @@ async def login(services: Services, request: Request) -> Response:
     caller = await services.authenticate_caller(request)
     body = request.read_body(LoginRequest)
     known = None if body.token is UNSET else await _proven_session(services, request, body.token)
-    found = await services.authentication.login_user(
+    result = await services.login.login_user(
         caller,
-        LoginAttempt(body.login, body.password, body.deviceId, known),
+        PasswordCredentials(body.login, body.password, known),
+        body.deviceId,
         origin=Origin(body.ip or None, body.userAgent or None),
         refresh=body.refresh,
     )
-    return json_response(TokenResponse(found.access_token, found.expires_in, found.refresh_token or UNSET))
+    return json_response(TokenResponse(result.access_token, result.expires_in, result.refresh_token or UNSET))
 
 
 async def verify(services: Services, request: Request) -> Response:
@@ -46,7 +47,7 @@ async def logout(services: Services, request: Request) -> Response:
     verified = await services.sessions.verify_user_token(
         request.credential, await _token_to_verify(services, request), request.required_permission
     )
-    if not await services.authentication.logout(request.caller_for(verified.caller), verified.session):
+    if not await services.login.logout(request.caller_for(verified.caller), verified.session):
         raise InvalidToken
     return json_response(ResultResponse())
 

@@ -49,7 +49,7 @@ async def revoke_token(services: Services, request: Request) -> Response:
     except InvalidToken:
         session = await services.refresh_service.find_session(token.decode("latin-1"))
     if session and session.tenant_id == caller.tenant_id:
-        await services.authentication.logout(request.caller_for(caller), session)
+        await services.login.logout(request.caller_for(caller), session)
     return json_response({})
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from doorward.core.audit.service import parse_entry
 from doorward.core.errors import InvalidToken
+from doorward.core.login.password import PasswordCredentials
 from doorward.core.model import Session, Tenant
 from doorward.core.tenants.settings import NAMED_POLICIES, decode_settings
 from doorward.http.api.pagination import read_page
@@ -46,7 +47,7 @@ async def login_tenant(services: Services, request: Request) -> Response:
     body = request.read_body(TenantLoginRequest)
     known = None if body.token is UNSET else await _proven_session(services, body.token)
     caller = request.caller_for()._replace(actor="tenant")
-    issued = await services.authentication.login_tenant(caller, body.email, body.password, known=known)
+    issued = await services.login.login_tenant(caller, PasswordCredentials(body.email, body.password, known))
     return json_response(TenantTokenResponse(issued.token, issued.token))
 
 
@@ -61,7 +62,7 @@ async def verify_tenant_token(services: Services, request: Request) -> Response:
 async def logout_tenant(services: Services, request: Request) -> Response:
     """Revoke the session of a tenant's token."""
     session = (await services.sessions.verify_tenant_token(request.token())).session
-    if not await services.authentication.logout(request.caller_for(session), session):
+    if not await services.login.logout(request.caller_for(session), session):
         raise InvalidToken
     return json_response(ResultResponse())
 
