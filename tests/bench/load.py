@@ -45,7 +45,7 @@ class Load(NamedTuple):
     seconds: float
 
 
-class Refused(Exception):  # noqa: N818 - it is what happened
+class Refused(Exception):
     """Answers that were no success where nothing but success counts."""
 
 

@@ -19,7 +19,7 @@ PATIENCE = 30.0
 """Seconds after which a client gives up on an answer; no answer takes that long on a machine that works at all."""
 
 
-class Lost(Exception):  # noqa: N818 - it is what happened
+class Lost(Exception):
     """The connection ended before the answer was there: whether the request was carried out is not known."""
 
 

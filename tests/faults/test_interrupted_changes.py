@@ -36,7 +36,7 @@ class DoomedAccounts:
         raise PowerFailure
 
 
-class PowerFailure(Exception):  # noqa: N818 - it is what happened
+class PowerFailure(Exception):
     pass
 
 

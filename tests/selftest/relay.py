@@ -92,7 +92,7 @@ def relaying(port: int, hole: Hole = tight, *, one_body: bool = False) -> Iterat
             lines += [f"content-length: {len(said.body)}", "", ""]
             self.wfile.write("\r\n".join(lines).encode("latin-1") + said.body)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = _relay  # noqa: N815 - the library's names
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = _relay
 
         def log_message(self, *_: Any) -> None:
             pass

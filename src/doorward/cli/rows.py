@@ -20,7 +20,7 @@ _BOOLEAN_CELLS = ("disabled", "emailVerified")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-class UnreadableFile(Exception):  # noqa: N818 - the sentence is for an operator
+class UnreadableFile(Exception):
     """The file is not what its name says. The message says where, and repeats nothing of it."""
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 
-class CannotStart(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class CannotStart(Exception):
     """The service must not start like this. The message is one sentence that names what to change, never a secret."""
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an accident
+class Refusal(Exception):
     """Base of everything the service says no with."""
 
     code: ClassVar[str]

@@ -161,7 +161,7 @@ def unique_query(raw: bytes) -> dict[str, str]:
     return found
 
 
-class _ClientGone(Exception):  # noqa: N818 - nobody is told
+class _ClientGone(Exception):
     """The client went away before its request was whole."""
 
 

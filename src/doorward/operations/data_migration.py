@@ -29,7 +29,7 @@ _ENDED = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
 _GONE = ("user.delete", "key.revoke", "tenant.delete")
 
 
-class MigrationRefused(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class MigrationRefused(Exception):
     """Nothing was carried anywhere; the message says why."""
 
 

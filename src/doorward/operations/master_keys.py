@@ -22,7 +22,7 @@ from doorward.settings.keys import Keys, keys_from_file, new_key, read_keys
 log = logging.getLogger(__name__)
 
 
-class KeyChangeRefused(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class KeyChangeRefused(Exception):
     """The keys cannot be changed like this; the message says why, and never a key."""
 
 

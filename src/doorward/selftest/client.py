@@ -23,11 +23,11 @@ _TRIES = 6
 _LONGEST_WORD = 20
 
 
-class Unreachable(Exception):  # noqa: N818 - the sentence is for an operator
+class Unreachable(Exception):
     """The service does not answer. The message says how."""
 
 
-class RateLimited(Exception):  # noqa: N818 - likewise
+class RateLimited(Exception):
     """A budget of the service would have to be waited for too long."""
 
 

@@ -17,7 +17,7 @@ REGISTRATION_REFUSED = (
 )
 
 
-class CannotRun(Exception):  # noqa: N818 - the sentence is for an operator
+class CannotRun(Exception):
     """There is nothing to run on. The message says why, and what to do."""
 
 

@@ -1,11 +1,11 @@
 """The two ways in which a check may end other than well."""
 
 
-class Failed(Exception):  # noqa: N818 - a finding, not an error
+class Failed(Exception):
     """It is not as was promised. The message says how, and holds no secret."""
 
 
-class NotRun(Exception):  # noqa: N818 - likewise
+class NotRun(Exception):
     """It could not be tried. The message says why."""
 
 

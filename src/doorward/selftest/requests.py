@@ -60,7 +60,7 @@ _FINGERPRINT = re.compile(r'(?<="session":")[0-9a-f]{16}')
 _MILLISECONDS = re.compile(r"\b1[0-9]{12}\b")
 
 
-class CannotFillRequest(Exception):  # noqa: N818 - the sentence is for who adds an endpoint
+class CannotFillRequest(Exception):
     """An endpoint takes what nobody has said how to fill. The message says what to add, and where."""
 
 

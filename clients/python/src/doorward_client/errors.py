@@ -8,7 +8,7 @@ class DoorwardError(Exception):
     """Base of every error of this library."""
 
 
-class Unavailable(DoorwardError):  # noqa: N818 - what is the matter is its name
+class Unavailable(DoorwardError):
     """Doorward gave no answer that can be relied on: it is away, too slow, or something went wrong inside it.
 
     Whoever asked about a token must not let it pass. A change that was asked for may or may not have been made.
@@ -25,7 +25,7 @@ class BadAnswer(Unavailable):
     """Something answered that does not speak like Doorward: the URL is wrong, or a proxy is in between."""
 
 
-class Refused(DoorwardError):  # noqa: N818 - an answer, not an accident
+class Refused(DoorwardError):
     """Doorward said no. `code` is stable and for programs, `message` a sentence for people, `status` that of HTTP.
 
     `request_id` finds the request in Doorward's log.

@@ -39,7 +39,7 @@ class DoorwardUser(BaseUser):
         return self.claims.id
 
 
-class _Refused(AuthenticationError):  # noqa: N818 - an answer, not an accident
+class _Refused(AuthenticationError):
     def __init__(self, denied: Denied) -> None:
         super().__init__(denied.message)
         self.denied = denied

@@ -9,7 +9,7 @@ from doorward.core.sessions.service import IssuedToken, SessionOptions, SessionS
 from doorward.core.tenants.settings import decode_settings
 
 
-class AccountChanged(Exception):  # noqa: N818 - each login turns it into an error of its own
+class AccountChanged(Exception):
     """The account changed, or was removed, while its session was opened; the session is revoked.
 
     `account` is the account as it is stored now, None where it is gone.

@@ -83,7 +83,7 @@ class StoredHash(NamedTuple):
     prefix: int | None = None
 
 
-class UnsupportedHash(Exception):  # noqa: N818 - a refusal, told by its code
+class UnsupportedHash(Exception):
     """A text that cannot be kept as a password hash. It is not said again in `sentence`.
 
     `rule` is the sentence without its subject.

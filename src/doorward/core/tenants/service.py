@@ -27,7 +27,7 @@ _TRIES = 5
 _PAGE = 200
 
 
-class UnknownTenant(Exception):  # noqa: N818 - an operator reads the sentence
+class UnknownTenant(Exception):
     """An operator named a tenant that does not exist."""
 
 

@@ -41,7 +41,7 @@ class UserClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     login: str
     tenant: str
     scope: Any = msgspec.UNSET
-    deviceId: str = ""  # noqa: N815 - the published name
+    deviceId: str = ""
     sub: str = ""
     aud: str = ""
     jti: str = ""
@@ -57,7 +57,7 @@ class TenantClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     aud: str
     jti: str
     iat: int
-    isTenant: bool  # noqa: N815 - the published name
+    isTenant: bool
     exp: int = 0
 
 

@@ -27,7 +27,7 @@ class _User(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     id: str
     jti: str
     iat: int
-    deviceId: str  # noqa: N815 - the published name
+    deviceId: str
     aud: str
     exp: int
     login: str = ""
@@ -41,7 +41,7 @@ class _Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     jti: str
     iat: int
     aud: str
-    isTenant: bool  # noqa: N815 - the published name
+    isTenant: bool
 
 
 _users = msgspec.json.Decoder(_User)

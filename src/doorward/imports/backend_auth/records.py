@@ -45,7 +45,7 @@ class Row(NamedTuple):
 class _Tenant(msgspec.Struct, frozen=True):
     id: str
     email: str
-    passwordHash: str = ""  # noqa: N815 - as the source spells it
+    passwordHash: str = ""
 
 
 class _User(msgspec.Struct, frozen=True):
@@ -54,13 +54,13 @@ class _User(msgspec.Struct, frozen=True):
     password: str = ""
     email: str | None = None
     company: str | None = None
-    registrationDate: int = 0  # noqa: N815 - as the source spells it
-    lastActivity: int = 0  # noqa: N815 - as the source spells it
+    registrationDate: int = 0
+    lastActivity: int = 0
     scope: msgspec.Raw | UnsetType = UNSET
     sub: str | None = ""
 
 
-class Unreadable(Exception):  # noqa: N818 - it is a verdict on a row
+class Unreadable(Exception):
     """A row is not what the source keeps."""
 
 

@@ -16,7 +16,7 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {}, False, "{}", "[]", "f", "false", "0
 """Values of fields that say nothing, in JSON and in CSV."""
 
 
-class Unreadable(ValueError):  # noqa: N818 - like UNREADABLE, a verdict on an entry
+class Unreadable(ValueError):
     """An entry lacks a key, or has a wrong value there. The message names the key and repeats no value."""
 
 

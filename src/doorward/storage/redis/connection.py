@@ -18,7 +18,7 @@ Trouble = (OSError, EOFError, TimeoutError, hiredis.ProtocolError)
 """What a connection may fail with."""
 
 
-class Refused(Exception):  # noqa: N818 - it is the server's refusal
+class Refused(Exception):
     """The server answered a greeting with an error; the first word of it says which."""
 
 

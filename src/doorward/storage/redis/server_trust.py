@@ -22,7 +22,7 @@ _NO_HISTORY = "0" * 40
 _EPOCHS = (b":user", b":users", b":tenant", b":keys")
 
 
-class UntrustedServer(Exception):  # noqa: N818 - it is a verdict
+class UntrustedServer(Exception):
     """The server is a replica, was superseded, begins a new life, or refused to be told."""
 
 

@@ -29,7 +29,7 @@ _FRAME_HEAD = 5
 _COST, _BLOCK, _PARALLEL, _MEMORY = 1 << 15, 8, 3, 1 << 26
 
 
-class NotABackup(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class NotABackup(Exception):
     """A file is no backup, damaged, cut short, or closed by another passphrase; the message says which."""
 
 

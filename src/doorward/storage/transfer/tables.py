@@ -48,7 +48,7 @@ _COLUMNS = """SELECT column_name FROM information_schema.columns
 WHERE table_name = $1 AND table_schema = current_schema() ORDER BY ordinal_position"""
 
 
-class TableCopyInterrupted(Exception):  # noqa: N818 - the sentence is for an operator, who knows it is an error
+class TableCopyInterrupted(Exception):
     """The database could not go on, and what was being changed is as it was; the message says why."""
 
 

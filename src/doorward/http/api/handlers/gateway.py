@@ -23,7 +23,7 @@ class _Claims(msgspec.Struct):
     id: str
     login: str = ""
     sub: str = ""
-    deviceId: str = ""  # noqa: N815 - the published name
+    deviceId: str = ""
     scope: msgspec.Raw = msgspec.Raw()
 
 

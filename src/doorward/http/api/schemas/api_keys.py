@@ -26,7 +26,7 @@ class CreateApiKeyRequest(msgspec.Struct):
             extra_json_schema={"examples": [["verify"]]},
         ),
     ]
-    expiresAt: (  # noqa: N815 - the published name
+    expiresAt: (
         Annotated[
             int,
             IntegerRule(0, 1 << 52),
@@ -50,9 +50,9 @@ class ApiKeyResponse(msgspec.Struct):
     id: KeyId
     name: Annotated[str, Meta(description="What the key is for.", examples=["gateway"])]
     permissions: Annotated[list[str], Meta(description="What it may do.", extra_json_schema={"examples": [["verify"]]})]
-    createdAt: Milliseconds  # noqa: N815 - the published name
-    expiresAt: Annotated[Milliseconds | None, Meta(description="null: it does not expire.")]  # noqa: N815 - the published name
-    lastUsed: Annotated[Milliseconds | None, Meta(description="Up to a minute behind; null: never.")]  # noqa: N815 - the published name
+    createdAt: Milliseconds
+    expiresAt: Annotated[Milliseconds | None, Meta(description="null: it does not expire.")]
+    lastUsed: Annotated[Milliseconds | None, Meta(description="Up to a minute behind; null: never.")]
 
 
 class ApiKeyCreated(ApiKeyResponse):
@@ -75,4 +75,4 @@ class ApiKeyPage(msgspec.Struct):
     NAME: ClassVar[str] = "ApiKeyPage"
 
     keys: Annotated[list[ApiKeyResponse], Meta(description="Oldest first.")]
-    nextCursor: NextCursor = "0"  # noqa: N815 - the published name
+    nextCursor: NextCursor = "0"

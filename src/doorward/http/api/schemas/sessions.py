@@ -42,7 +42,7 @@ class LoginRequest(msgspec.Struct):
 
     login: ExistingLogin
     password: Password
-    deviceId: DeviceId  # noqa: N815 - the published name
+    deviceId: DeviceId
     refresh: Annotated[
         Boolean, Meta(description="Give a refresh token too, and a short-lived access token.", examples=[False])
     ] = False
@@ -51,7 +51,7 @@ class LoginRequest(msgspec.Struct):
         | UnsetType
     ) = UNSET
     ip: Ip | UnsetType = UNSET
-    userAgent: UserAgent | UnsetType = UNSET  # noqa: N815 - the published name
+    userAgent: UserAgent | UnsetType = UNSET
 
 
 class TokenResponse(msgspec.Struct):
@@ -59,9 +59,9 @@ class TokenResponse(msgspec.Struct):
 
     NAME: ClassVar[str] = "TokenResponse"
 
-    accessToken: Token  # noqa: N815 - the published name
-    expiresIn: ExpiresIn  # noqa: N815 - the published name
-    refreshToken: Annotated[  # noqa: N815 - the published name
+    accessToken: Token
+    expiresIn: ExpiresIn
+    refreshToken: Annotated[
         RefreshToken | UnsetType, Meta(description="Only where one was asked for. Good for one use.")
     ] = UNSET
 
@@ -71,7 +71,7 @@ class RefreshRequest(msgspec.Struct):
 
     NAME: ClassVar[str] = "RefreshRequest"
 
-    refreshToken: RefreshToken  # noqa: N815 - the published name
+    refreshToken: RefreshToken
 
 
 class UserClaimsResponse(msgspec.Struct):
@@ -82,7 +82,7 @@ class UserClaimsResponse(msgspec.Struct):
     id: UserId
     login: LoginOut
     tenant: TenantId
-    deviceId: DeviceIdOut  # noqa: N815 - the published name
+    deviceId: DeviceIdOut
     sub: SubOut
     aud: Audience
     jti: SessionId
@@ -155,12 +155,12 @@ class SessionResponse(msgspec.Struct):
     NAME: ClassVar[str] = "Session"
 
     id: SessionId
-    deviceId: DeviceIdOut  # noqa: N815 - the published name
-    createdAt: Milliseconds  # noqa: N815 - the published name
-    lastActivity: Milliseconds  # noqa: N815 - the published name
-    expiresAt: Annotated[Milliseconds | None, Meta(description="Milliseconds since the Unix epoch.")]  # noqa: N815 - the published name
+    deviceId: DeviceIdOut
+    createdAt: Milliseconds
+    lastActivity: Milliseconds
+    expiresAt: Annotated[Milliseconds | None, Meta(description="Milliseconds since the Unix epoch.")]
     ip: Annotated[str | UnsetType, Meta(description="As it was given at the login.", examples=["192.0.2.7"])] = UNSET
-    userAgent: Annotated[  # noqa: N815 - the published name
+    userAgent: Annotated[
         str | UnsetType,
         Meta(description="As it was given at the login.", examples=["Mozilla/5.0 (X11; Linux x86_64)"]),
     ] = UNSET

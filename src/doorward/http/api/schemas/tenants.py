@@ -62,7 +62,7 @@ class TenantTokenResponse(msgspec.Struct):
     NAME: ClassVar[str] = "TenantTokenResponse"
 
     token: Token
-    accessToken: Annotated[Token, Meta(description="The same as `token`.")]  # noqa: N815 - the published name
+    accessToken: Annotated[Token, Meta(description="The same as `token`.")]
 
 
 class TenantClaimsResponse(msgspec.Struct):
@@ -75,7 +75,7 @@ class TenantClaimsResponse(msgspec.Struct):
     aud: Audience
     jti: SessionId
     iat: IssuedAt
-    isTenant: Annotated[bool, Meta(description="Always true: it is what tells the two kinds apart.", examples=[True])]  # noqa: N815 - the published name
+    isTenant: Annotated[bool, Meta(description="Always true: it is what tells the two kinds apart.", examples=[True])]
     exp: Annotated[
         int | UnsetType,
         Meta(description="Absent where tenant tokens live until they are revoked.", examples=[1_767_830_400]),
@@ -95,16 +95,16 @@ class PasswordPolicyInput(msgspec.Struct):
 
     NAME: ClassVar[str] = "PasswordPolicyInput"
 
-    minLength: (  # noqa: N815 - the published name
+    minLength: (
         Annotated[int, IntegerRule(6, 128), Meta(ge=6, le=128, description="Characters, at least.", examples=[15])]
         | UnsetType
         | None
     ) = UNSET
-    requireClasses: (  # noqa: N815 - the published name
+    requireClasses: (
         Annotated[Boolean, Meta(description="A lowercase letter, an uppercase letter and a digit.", examples=[False])]
         | UnsetType
     ) = UNSET
-    blockCommon: (  # noqa: N815 - the published name
+    blockCommon: (
         Annotated[
             Boolean,
             Meta(description="Refuse what is tried first: common ones, rows of keys, the login.", examples=[True]),
@@ -118,17 +118,17 @@ class TenantSettingsInput(msgspec.Struct):
 
     NAME: ClassVar[str] = "TenantSettingsInput"
 
-    sessionLifetime: (  # noqa: N815 - the published name
+    sessionLifetime: (
         Annotated[Seconds, Meta(description="Of a user's session, from its login. Counts at once.")] | UnsetType | None
     ) = UNSET
-    sessionIdle: (  # noqa: N815 - the published name
+    sessionIdle: (
         Annotated[
             IdleSeconds, Meta(description="A user's session ends when it is not used for this long. Counts at once.")
         ]
         | UnsetType
         | None
     ) = UNSET
-    sessionsPerUser: (  # noqa: N815 - the published name
+    sessionsPerUser: (
         Annotated[
             int,
             IntegerRule(1, 100_000),
@@ -137,10 +137,10 @@ class TenantSettingsInput(msgspec.Struct):
         | UnsetType
         | None
     ) = UNSET
-    tenantSessionLifetime: (  # noqa: N815 - the published name
+    tenantSessionLifetime: (
         Annotated[Seconds, Meta(description="Of the tenant's own sessions, from the next login on.")] | UnsetType | None
     ) = UNSET
-    passwordPolicy: (  # noqa: N815 - the published name
+    passwordPolicy: (
         Annotated[
             PasswordPolicyInput | Literal["recommended"],
             NamedObjectRule(tuple(NAMED_POLICIES), ObjectRule(PasswordPolicyInput)),
@@ -148,7 +148,7 @@ class TenantSettingsInput(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
-    readyHashes: (  # noqa: N815 - the published name
+    readyHashes: (
         Annotated[
             Boolean,
             Meta(
@@ -160,7 +160,7 @@ class TenantSettingsInput(msgspec.Struct):
         | UnsetType
         | None
     ) = UNSET
-    introspectionAudience: (  # noqa: N815 - the published name
+    introspectionAudience: (
         Annotated[
             list[str],
             ListRule(1, MAX_AUDIENCES, AUDIENCE),
@@ -200,11 +200,11 @@ class PasswordPolicyResponse(msgspec.Struct):
 
     NAME: ClassVar[str] = "PasswordPolicy"
 
-    minLength: Annotated[int | None, Meta(description="Characters, at least; null: one.", examples=[15])]  # noqa: N815 - the published name
-    requireClasses: Annotated[  # noqa: N815 - the published name
+    minLength: Annotated[int | None, Meta(description="Characters, at least; null: one.", examples=[15])]
+    requireClasses: Annotated[
         bool, Meta(description="A lowercase letter, an uppercase letter and a digit.", examples=[False])
     ]
-    blockCommon: Annotated[bool, Meta(description="Nothing that is tried first.", examples=[True])]  # noqa: N815 - the published name
+    blockCommon: Annotated[bool, Meta(description="Nothing that is tried first.", examples=[True])]
 
 
 class TenantSettingsResponse(msgspec.Struct):
@@ -212,19 +212,19 @@ class TenantSettingsResponse(msgspec.Struct):
 
     NAME: ClassVar[str] = "TenantSettings"
 
-    sessionLifetime: Annotated[int, Meta(description="Of a user's session, from its login.", examples=[604_800])]  # noqa: N815 - the published name
-    sessionIdle: Annotated[  # noqa: N815 - the published name
+    sessionLifetime: Annotated[int, Meta(description="Of a user's session, from its login.", examples=[604_800])]
+    sessionIdle: Annotated[
         int | None, Meta(description="After so long without a question a user's session ends.", examples=[3600])
     ]
-    sessionsPerUser: Annotated[int | None, Meta(description="One more ends the oldest.", examples=[100])]  # noqa: N815 - the published name
-    tenantSessionLifetime: Annotated[  # noqa: N815 - the published name
+    sessionsPerUser: Annotated[int | None, Meta(description="One more ends the oldest.", examples=[100])]
+    tenantSessionLifetime: Annotated[
         int | None, Meta(description="Of the tenant's own sessions.", examples=[2_592_000])
     ]
-    passwordPolicy: PasswordPolicyResponse  # noqa: N815 - the published name
-    readyHashes: Annotated[  # noqa: N815 - the published name
+    passwordPolicy: PasswordPolicyResponse
+    readyHashes: Annotated[
         bool, Meta(description="A bcrypt string in the `password` of `POST /user` is a hash.", examples=[False])
     ]
-    introspectionAudience: Annotated[  # noqa: N815 - the published name
+    introspectionAudience: Annotated[
         list[str] | None,
         Meta(
             description="`aud` of every introspection response. null: `JWT_AUDIENCE` and the id of the API key that "
@@ -242,7 +242,7 @@ class TenantResponse(msgspec.Struct):
     id: TenantId
     email: TenantEmailOut
     login: TenantLoginOut
-    createdAt: Milliseconds  # noqa: N815 - the published name
+    createdAt: Milliseconds
     settings: TenantSettingsResponse
 
 
@@ -280,7 +280,7 @@ class AuditEventResponse(msgspec.Struct):
     ] = UNSET
     session: Annotated[str | UnsetType, Meta(description="Which session.", examples=["3c59dc048e885024"])] = UNSET
     ip: Annotated[str | UnsetType, Meta(description="Where the request came from.", examples=["192.0.2.1"])] = UNSET
-    requestId: Annotated[  # noqa: N815 - the published name
+    requestId: Annotated[
         str | UnsetType, Meta(description="`X-Request-Id` of the answer.", examples=["5f2c9a1e-1"])
     ] = UNSET
     reason: Annotated[str | UnsetType, Meta(description="Why it failed.", examples=["password"])] = UNSET
@@ -295,4 +295,4 @@ class AuditEventPage(msgspec.Struct):
     NAME: ClassVar[str] = "AuditEventPage"
 
     events: Annotated[list[AuditEventResponse], Meta(description="Newest first.")]
-    nextCursor: NextCursor  # noqa: N815 - the published name
+    nextCursor: NextCursor

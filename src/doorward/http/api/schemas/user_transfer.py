@@ -24,7 +24,7 @@ class ImportUser(msgspec.Struct):
     login: Login
     email: Email
     sub: Sub
-    passwordHash: (  # noqa: N815 - the published name
+    passwordHash: (
         Annotated[
             str,
             TextRule(LONGEST_HASH, LONGEST_HASH),
@@ -41,7 +41,7 @@ class ImportUser(msgspec.Struct):
     company: Company | UnsetType | None = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
-    emailVerified: (  # noqa: N815 - the published name
+    emailVerified: (
         Annotated[
             Boolean,
             Meta(
@@ -73,7 +73,7 @@ class ExportedUser(UserResponse, kw_only=True):
 
     NAME: ClassVar[str] = "ExportedUser"
 
-    passwordHash: Annotated[  # noqa: N815 - the published name
+    passwordHash: Annotated[
         str | UnsetType,
         Meta(description="Only where hashes were asked for.", examples=["$argon2id$v=19$m=19456,t=2,p=1$..."]),
     ] = UNSET
@@ -93,7 +93,7 @@ class ImportRowResult(msgspec.Struct, kw_only=True):
         str | UnsetType, Meta(description="Why it was refused, for programs.", examples=["hash_unreadable"])
     ] = UNSET
     error: Annotated[str | UnsetType, Meta(description="Why, for people.", examples=[UnsupportedHash.sentence])] = UNSET
-    takenBy: Annotated[  # noqa: N815 - the published name
+    takenBy: Annotated[
         str | UnsetType,
         Meta(description="With `login_taken`: the login of the user that is in the way.", examples=["Alice"]),
     ] = UNSET

@@ -39,12 +39,12 @@ class CreateUserRequest(msgspec.Struct, kw_only=True):
     login: Login
     email: Email
     password: Password | UnsetType = UNSET
-    passwordHash: PasswordHash | UnsetType = UNSET  # noqa: N815 - the published name
+    passwordHash: PasswordHash | UnsetType = UNSET
     sub: Sub
     company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
-    emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
+    emailVerified: EmailVerified | UnsetType = UNSET
 
 
 class PathLogin(msgspec.Struct):
@@ -62,12 +62,12 @@ class PutUserRequest(msgspec.Struct, kw_only=True):
 
     email: Email
     password: Password | UnsetType = UNSET
-    passwordHash: PasswordHash | UnsetType = UNSET  # noqa: N815 - the published name
+    passwordHash: PasswordHash | UnsetType = UNSET
     sub: Sub
     company: Company | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
-    emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
+    emailVerified: EmailVerified | UnsetType = UNSET
 
 
 class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,7 +79,7 @@ class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     login: Login | UnsetType = UNSET
     email: Email | UnsetType = UNSET
-    emailVerified: EmailVerified | UnsetType = UNSET  # noqa: N815 - the published name
+    emailVerified: EmailVerified | UnsetType = UNSET
     sub: Sub | UnsetType = UNSET
     scope: Scope | UnsetType = UNSET
     company: Company | UnsetType | None = UNSET
@@ -88,7 +88,7 @@ class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
         Annotated[Boolean, Meta(description="true ends the sessions and refuses logins.", examples=[True])] | UnsetType
     ) = UNSET
     password: Password | UnsetType = UNSET
-    passwordHash: PasswordHash | UnsetType = UNSET  # noqa: N815 - the published name
+    passwordHash: PasswordHash | UnsetType = UNSET
 
 
 class UserResponse(msgspec.Struct, kw_only=True):
@@ -108,13 +108,13 @@ class UserResponse(msgspec.Struct, kw_only=True):
         Meta(description="Absent where none was given.", extra_json_schema={"examples": [["orders:read"]]}),
     ] = UNSET
     sub: SubOut
-    registrationDate: Milliseconds  # noqa: N815 - the published name
-    lastActivity: Milliseconds  # noqa: N815 - the published name
+    registrationDate: Milliseconds
+    lastActivity: Milliseconds
     metadata: Annotated[
         msgspec.Raw | UnsetType,
         Meta(description="Absent where none was given.", extra_json_schema={"examples": [{"plan": "gold"}]}),
     ] = UNSET
-    emailVerified: Annotated[  # noqa: N815 - the published name
+    emailVerified: Annotated[
         bool | UnsetType,
         Meta(description="Whether the e-mail address was verified. Absent unless it is true.", examples=[True]),
     ] = UNSET
@@ -127,7 +127,7 @@ class UserPage(msgspec.Struct):
     NAME: ClassVar[str] = "UserPage"
 
     users: Annotated[list[UserResponse], Meta(description="In the order of their logins.")]
-    nextCursor: NextCursor  # noqa: N815 - the published name
+    nextCursor: NextCursor
 
 
 class ChangeUserPasswordRequest(msgspec.Struct):
@@ -137,7 +137,7 @@ class ChangeUserPasswordRequest(msgspec.Struct):
 
     current: Password
     password: Password
-    keepToken: Token | UnsetType = UNSET  # noqa: N815 - the published name
+    keepToken: Token | UnsetType = UNSET
 
 
 class ResetCodeResponse(msgspec.Struct):
@@ -146,7 +146,7 @@ class ResetCodeResponse(msgspec.Struct):
     NAME: ClassVar[str] = "ResetCodeResponse"
 
     code: Code
-    expiresIn: Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[600])]  # noqa: N815 - the published name
+    expiresIn: Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[600])]
 
 
 class ResetPasswordRequest(msgspec.Struct):
