@@ -150,10 +150,10 @@ docs: .venv/docs ## Build the documentation's site into site/; a broken link is 
 
 lock: .venv/dev ## Write the lock files anew
 	@$(PIP) install uv
-	@$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/run.txt
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/dev.txt
-	@$(BIN)/uv pip compile pyproject.toml --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image.txt
-	@$(BIN)/uv pip compile pyproject.toml --extra otel --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-otel.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/run.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --extra otel --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-otel.txt
 	@$(BIN)/uv pip compile --group image --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-build.txt
 	@$(BIN)/uv pip compile --group compose --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/podman-compose.txt
 	@$(BIN)/uv pip compile --group docs --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/docs.txt

@@ -284,9 +284,17 @@ def test_the_image_for_traces_ships_the_same_and_the_library_that_is_tested() ->
         assert block.split()[0] == same.split()[0]
 
 
-@pytest.mark.parametrize(
-    "extra", ["", *tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]]
-)
+EXTRAS = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+SHIPPED_EXTRA = "backend-auth"
+
+
+def test_every_image_and_make_install_include_the_importer_of_backend_auth() -> None:
+    [library] = [requirement.partition(">=")[0] for requirement in EXTRAS[SHIPPED_EXTRA]]
+    for name in ("run.txt", "image.txt", "image-otel.txt"):
+        assert library in locked(name), name
+
+
+@pytest.mark.parametrize("extra", ["", *(name for name in EXTRAS if name != SHIPPED_EXTRA)])
 def test_an_image_can_be_built_with_each_extra(extra: str) -> None:
     text = read(ROOT / "Dockerfile")
     words = re.findall(r'-r ("\S+EXTRAS\S+")', text)

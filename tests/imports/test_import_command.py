@@ -49,6 +49,15 @@ def test_the_report_counts_and_names_and_holds_no_secret(predecessor: Predecesso
     assert "users added" not in again["counts"]
 
 
+def test_without_redis_py_the_command_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.endswith(".redis_source")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    answer = run("redis://127.0.0.1:1/0")
+    assert answer.exit_code == 1
+    assert answer.stderr == ("doorward cannot import. redis-py is not installed. Install doorward[backend-auth].\n")
+
+
 def test_S15_sessions_of_deleted_users_go_on_only_where_the_operator_says_so(predecessor: Predecessor) -> None:
     predecessor.load_dump()
     dropped = json.loads(run(predecessor.url, "--dry-run", "--json").stdout)

@@ -95,8 +95,13 @@ def _settings() -> Settings:
 
 
 async def _run(settings: Settings, url: str, choices: ImportOptions) -> ImportReport:
-    # It brings along half of what could be asked of a library; whoever serves has no use for it.
-    from doorward.imports.backend_auth.redis_source import RedisSource  # noqa: PLC0415 - see above
+    # redis-py is an optional dependency, and slow to import: no other command needs it.
+    try:
+        from doorward.imports.backend_auth.redis_source import RedisSource  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise CannotStart("redis-py is not installed. Install doorward[backend-auth].") from error
 
     async with RedisSource(url) as source, opened_stores(settings) as stores:
         keys = await source.size()
