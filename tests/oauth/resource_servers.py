@@ -21,6 +21,8 @@ ISSUER = "https://auth.example.org"
 API = "https://api.example.org"
 NODE = Path(sys.prefix) / "node" / "node_modules"
 """Folder into which `make test` installs the packages of tests/oauth/node/package-lock.json."""
+NODE_PROGRAMS = Path(sys.prefix) / "node" / "nodejs" / "bin"
+"""Folder of the Node.js that `make test` installs."""
 
 _BLOCK = re.compile(r"^```(\w+)\n(?:(?://|#) ([\w.]+)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -74,13 +76,13 @@ def _write(files: Mapping[str, str], folder: Path, place: Place, port: int) -> N
 def _node(heading: str, package: str) -> Kind:
     def write(folder: Path, place: Place, port: int) -> None:
         if not (NODE / package).exists():
-            without(f"{package} is missing, and its configuration has to be tried: install npm, then `make test`")
+            without(f"{package} is missing, and its configuration has to be tried: `make test` installs it")
         server = {"server.mjs": blocks("Node.js", level=2)["server.mjs"]}
         _write({**server, **blocks(heading)}, folder, place, port)
         (folder / "node_modules").mkdir()
         (folder / "node_modules" / package.removesuffix("-5")).symlink_to(NODE / package)
 
-    return Kind(heading, lambda _folder, _port: ["node", "server.mjs"], write)
+    return Kind(heading, lambda _folder, _port: [str(NODE_PROGRAMS / "node"), "server.mjs"], write)
 
 
 def _flask(heading: str) -> Kind:

@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from harness import Tenant, without
-from oauth.resource_servers import NODE, blocks
+from oauth.resource_servers import NODE, NODE_PROGRAMS, blocks
 
 HERE = Path(__file__).parent
 COMMANDS = blocks("Generated clients", level=2)["sh"].splitlines()
@@ -45,12 +45,12 @@ def folder(tenant: Tenant, tmp_path: Path) -> Path:
 
 def test_C10_openapi_typescript_compiles_under_strict(folder: Path) -> None:
     if not (NODE / "openapi-typescript").exists():
-        without(
-            "openapi-typescript is missing, and what it generates has to be compiled: install npm, then `make test`"
-        )
-    run([str(NODE / ".bin" / "openapi-typescript"), *command("openapi-typescript")], folder)
+        without("openapi-typescript is missing, and what it generates has to be compiled: `make test` installs it")
+    path = f"{NODE_PROGRAMS}:{os.environ['PATH']}"
+    run([str(NODE / ".bin" / "openapi-typescript"), *command("openapi-typescript")], folder, PATH=path)
     shutil.copy(HERE / "node" / "usage.ts", folder)
-    run([str(NODE / ".bin" / "tsc"), "--noEmit", "--strict", "--exactOptionalPropertyTypes", "usage.ts"], folder)
+    compiler = [str(NODE / ".bin" / "tsc"), "--noEmit", "--strict", "--exactOptionalPropertyTypes", "usage.ts"]
+    run(compiler, folder, PATH=path)
 
 
 @pytest.fixture
