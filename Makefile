@@ -14,7 +14,7 @@ SHARED := --dist loadscope --no-loadscope-reorder
 TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fast check format lint types architecture coverage bench bench-guard bench-scale mutants torture promises client image test-image docs lock clean
+.PHONY: help install serve test test-programs fast check format lint types architecture coverage bench bench-guard bench-scale mutants torture promises client image test-image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,7 +38,7 @@ help: ## List the targets
 	@touch $@
 
 .venv/tests: requirements/gateways.txt requirements/manifests.txt requirements/oauth.txt tests/programs.sh .venv/dev .venv/node/made
-	@tests/programs.sh
+	@tests/programs.sh || $(MAKE) --no-print-directory test-programs || true
 	@$(PIP) install --require-hashes --no-deps -r requirements/gateways.txt -r requirements/manifests.txt
 	@$(PIP) install --require-hashes --no-deps -r requirements/oauth.txt
 	@touch $@
@@ -64,6 +64,9 @@ test: .venv/tests ## Run every test: most side by side, then, one by one, those 
 	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) $(SHARED) --quiet -m "not alone" $(TRIED)/together.json
 	@$(BIN)/python -m pytest -m alone $(TRIED)/alone.json
 
+test-programs: ## Install the Debian packages of programs that tests run, and list them with the reasons; as root
+	@tests/programs.sh install
+
 fast: .venv/dev ## Run the tests that start no processes
 	@$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) $(SHARED) -m "not slow"
 
@@ -72,14 +75,14 @@ format: .venv/dev ## Format the code
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-lint: .venv/dev
+lint: .venv/dev ## Check format and style with ruff
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 
-types: .venv/dev
+types: .venv/dev ## Check the types with mypy
 	@$(BIN)/mypy
 
-architecture: .venv/dev
+architecture: .venv/dev ## Check the layers with import-linter
 	@$(BIN)/lint-imports
 
 coverage: .venv/tests ## Run every test and hold the coverage against its gate

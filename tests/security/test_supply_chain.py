@@ -38,13 +38,13 @@ def locked(file: Path) -> list[str]:
 
 
 def needed(name: str = "doorward") -> set[str]:
-    """Return the names of all packages that a package runs with, as they are installed."""
+    """Return the names of all packages that a package runs with, as the lock file and the image have them."""
     found: set[str] = set()
     waiting = [name]
     while waiting:
         for text in distribution(waiting.pop()).requires or []:
             requirement = Requirement(text)
-            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": "backend-auth"})
             if wanted and (package := canonicalize_name(requirement.name)) not in found:
                 found.add(package)
                 waiting.append(package)
