@@ -1,8 +1,14 @@
 """The contributor's targets: what `make help` lists, and the programs that tests need."""
 
+import os
 import re
+import shutil
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / "tests" / "programs.sh"
@@ -45,3 +51,43 @@ def test_every_package_that_a_skipped_test_names_is_installed_by_the_target() ->
         for package in re.findall(r"apt-get install ([a-z][\w-]+)", file.read_text(encoding="utf-8"))
     }
     assert named <= listed
+
+
+@pytest.mark.slow
+def test_the_example_of_an_endpoint_works(tmp_path: Path) -> None:
+    """Apply the example's blocks to a copy of the package, and run the test that is its last block."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("### Example: add an endpoint\n")[2].partition("\n## ")[0]
+    blocks = [
+        textwrap.dedent(block)
+        for block in re.findall(r"^   ```python\n(.*?)^   ```$", section, re.MULTILINE | re.DOTALL)
+    ]
+    files = re.findall(r", in `(src/[^`]+)`", section)
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, block in zip(files, blocks[:-1], strict=True):
+        file = tmp_path / name
+        before = file.read_text(encoding="utf-8").rstrip()
+        row = block.startswith("Endpoint(")
+        file.write_text(f"{before.removesuffix(')')}{block})\n" if row else f"{before}\n\n{block}", encoding="utf-8")
+    test = tmp_path / "test_example.py"
+    test.write_text(blocks[-1], encoding="utf-8")
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "--rootdir",
+        str(ROOT),
+        "-p",
+        "conftest",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-k", "sqlite", str(test)],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'src'}:{ROOT / 'tests'}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
