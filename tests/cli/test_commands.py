@@ -155,6 +155,7 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("name", UNFIT)
 def test_N10_a_user_is_held_against_the_rules_of_the_api(operator: Operator, tenant: Tenant, name: str) -> None:
     given, sentence = UNFIT[name]
@@ -172,6 +173,7 @@ def test_N10_a_user_is_held_against_the_policy_of_the_tenant(operator: Operator,
     assert create(operator, tenant, typed=NEW + "\n").exit_code == 0
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("option", ["--scope", "--metadata"])
 @pytest.mark.parametrize("text", ["orders:read", "{", '{"a":1,"a":2}', "NaN"])
 def test_N10_what_is_no_JSON_is_a_wrong_use(operator: Operator, tenant: Tenant, option: str, text: str) -> None:
@@ -211,6 +213,7 @@ def test_N10_an_api_key_expires_when_it_is_said(operator: Operator, tenant: Tena
     assert [one["expires"] for one in operator.read(*words)] == [EXPIRIES[given]]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
@@ -306,6 +309,7 @@ def test_N3_an_operator_gives_no_user_a_password_that_no_login_could_present(
     assert tenant.verify(token).status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("where", ["standard input", "file"])
 def test_CF5_a_password_comes_from_a_file_or_standard_input(
     operator: Operator, tenant: Tenant, tmp_path: Path, where: str
@@ -321,6 +325,7 @@ def test_CF5_a_password_comes_from_a_file_or_standard_input(
     assert tenant.http.get("/tenant", headers={"Authorization": f"Bearer {kept}"}).status_code == 401
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("where", ["standard input", "file"])
 def test_F28_a_byte_order_mark_is_no_part_of_a_password(
     operator: Operator, tenant: Tenant, tmp_path: Path, where: str
@@ -344,6 +349,7 @@ def test_CF5_no_command_takes_a_password_as_an_argument() -> None:
             )
 
 
+@pytest.mark.one_setup
 def test_an_empty_password_is_none(operator: Operator, tenant: Tenant) -> None:
     answer = operator.run("tenant", "password", tenant.email, typed="\n")
     assert (answer.exit_code, answer.stderr) == (1, "The password is empty.\n")
@@ -518,6 +524,7 @@ def test_every_session_of_everybody_ends(operator: Operator, tenant: Tenant, oth
     assert other.http.post("/auth/verify", json={"token": session}, headers=with_key).status_code == 400
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     "words",
     [
@@ -547,6 +554,7 @@ def test_an_api_key_is_listed_and_revoked(operator: Operator, tenant: Tenant) ->
     assert operator.run("apikey", "revoke", listed["id"], "--tenant", tenant.email).exit_code == 1
 
 
+@pytest.mark.one_setup
 def test_colours_are_for_terminals_only(operator: Operator) -> None:
     for words in (("tenant", "list"), ("tenant", "show", "nobody")):
         assert "\x1b" not in operator.run(*words).output

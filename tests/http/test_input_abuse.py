@@ -40,7 +40,7 @@ from harness import Service, Tenant
 
 TOO_LARGE = (413, "payload_too_large", "The body is too large")
 INVISIBLE = "must not contain invisible characters"
-EXAMPLES = 1250 if os.environ.get("DOORWARD_TORTURE") else 60
+EXAMPLES = 1250 if os.environ.get("DOORWARD_TORTURE") else 25
 CANARY = "kanarienvogel"
 BY_NAME = {named(endpoint): endpoint for endpoint in BODIES}
 
@@ -63,6 +63,7 @@ def padded(endpoint: Endpoint, size: int) -> bytes:
     return body.replace(b"padding", b"padding" + b"x" * (size - len(body)))
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("endpoint", [*BODIES, *FORMS], ids=named)
 def test_IN1_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not(tenant: Tenant, endpoint: Endpoint) -> None:
     assert endpoint.max_body_bytes == (1 << 20 if endpoint.path in {"/auth/verify/batch", "/users/import"} else 16_384)
@@ -99,6 +100,7 @@ HOSTILE_FORMS = {
 }
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("endpoint", FORMS, ids=named)
 @pytest.mark.parametrize("kind", HOSTILE_FORMS)
 def test_IN2_a_hostile_form_is_an_invalid_request_and_not_repeated(
@@ -160,6 +162,7 @@ def test_IN2_hostile_json_is_refused_and_not_repeated(tenant: Tenant, endpoint: 
     assert CANARY not in answer.text
 
 
+@pytest.mark.one_setup
 def test_IN2_duplicate_names_are_refused_at_every_depth(tenant: Tenant) -> None:
     body = b'{"login":"a","email":"a@b","password":"pw","sub":"s","scope":[{"role":"user","role":"admin"}]}'
     json_headers = {**tenant.headers, "Content-Type": "application/json"}
@@ -220,6 +223,7 @@ def wrong_types() -> Iterator[tuple[str, str, Any]]:
                     yield named(endpoint), item.encode_name, value
 
 
+@pytest.mark.one_setup
 def test_IN3_wrong_types_are_refused_naming_the_field_and_not_the_value(tenant: Tenant) -> None:
     tried = 0
     for name, field, value in wrong_types():
@@ -242,6 +246,7 @@ def test_IN3_wrong_types_are_refused_naming_the_field_and_not_the_value(tenant: 
     assert logins(tenant) == []
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("endpoint", BODIES, ids=named)
 def test_IN3_without_any_field_every_required_one_is_named(tenant: Tenant, endpoint: Endpoint) -> None:
     assert endpoint.request_body
@@ -279,6 +284,7 @@ NESTED: list[tuple[str, str, Any, list[str]]] = [
 ]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(("path", "field", "value", "where"), NESTED)
 def test_IN3_what_is_wrong_inside_is_named_by_its_path_and_not_repeated(
     tenant: Tenant, path: str, field: str, value: Any, where: list[str]
@@ -309,6 +315,7 @@ UNSEEN = {
 }
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("kind", UNSEEN)
 def test_IN5_names_with_invisible_characters_are_refused(tenant: Tenant, kind: str) -> None:
     for text in (UNSEEN[kind], f"a{UNSEEN[kind]}b", f"ab{UNSEEN[kind]}"):
@@ -388,6 +395,7 @@ REDOS = [
 ]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("text", REDOS, ids=lambda text: f"{text[:3]}x{len(text)}")
 def test_IN6_long_repetitive_input_is_refused_at_once(tenant: Tenant, text: str) -> None:
     began = time.monotonic()
@@ -507,6 +515,7 @@ def test_IN8_hostile_paths_reach_nothing(tenant: Tenant, target: bytes) -> None:
     assert logins(tenant) == ["alice"]
 
 
+@pytest.mark.one_setup
 def test_IN8_a_target_of_more_than_8_kB_is_414(tenant: Tenant) -> None:
     answer = get_raw(tenant.http, "GET", b"/user?q=" + b"a" * 8200, tenant.headers)
     assert_refused(answer, 414, "uri_too_long", "The URL is too long")
@@ -543,6 +552,7 @@ def test_IN9_a_scope_takes_at_most_4_kB(tenant: Tenant) -> None:
     assert logins(tenant) == ["fits"]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     "query", ["q=abc&q=abd", "limit=1&limit=1", "cursor=0&limit=2&cursor=0", "x=1&x=2", "limit=1&%6cimit=2"]
 )
@@ -551,6 +561,7 @@ def test_IN10_a_repeated_query_parameter_is_422(tenant: Tenant, query: str) -> N
     assert faults(answer) == ["a query parameter is given more than once"]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("query", "message"),
     [

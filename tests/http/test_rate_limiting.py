@@ -311,6 +311,7 @@ def test_BF12_a_tenant_is_never_throttled_by_address(
         assert statuses(answers) == {200: 50}
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/openapi.json"])
 def test_what_machines_of_the_operator_ask_is_free(
     store: dict[str, str], tmp_path: Path, clock: TurnableClock, path: str
@@ -365,6 +366,7 @@ def test_BF10_budgets_survive_a_restart_and_are_shared(start: Start, clock: Turn
     assert unproven(start(THROTTLER_MAX="6", THROTTLER_INTERVAL="60000")).status_code == 429
 
 
+@pytest.mark.one_setup
 def test_addresses_of_the_white_list_are_not_throttled(start: Start) -> None:
     service = start(THROTTLER_MAX="1", THROTTLER_WHITE_LIST="10.0.0.0/8, 127.0.0.1", TRUSTED_PROXIES="127.0.0.1")
     http = service.client()
@@ -380,6 +382,7 @@ def test_addresses_of_the_white_list_are_not_throttled(start: Start) -> None:
     assert statuses([unproven(direct) for _ in range(5)]) == {401: 5}
 
 
+@pytest.mark.one_setup
 def test_BF7_F1_S10_an_unknown_client_is_throttled_whatever_the_list_says_of_the_proxy(start: Start) -> None:
     service = start(THROTTLER_MAX="1", THROTTLER_WHITE_LIST="127.0.0.1", TRUSTED_PROXIES="127.0.0.1")
     http = service.client()
@@ -418,6 +421,7 @@ def test_BF9_what_the_least_distance_refuses_is_not_charged(start: Start, clock:
 FORWARDING = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Via"]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("name", FORWARDING)
 def test_BF7_nobody_is_believed_about_addresses_by_default(start: Start, name: str) -> None:
     service = start(THROTTLER_MAX="3")
@@ -426,6 +430,7 @@ def test_BF7_nobody_is_believed_about_addresses_by_default(start: Start, name: s
     assert statuses(answers) == {401: 3, 429: 5}
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("name", FORWARDING)
 def test_BF7_a_forwarded_address_registers_no_tenant(start: Start, name: str) -> None:
     # Loopback may register by default; who comes through a trusted proxy is not loopback, whatever it says.
@@ -437,6 +442,7 @@ def test_BF7_a_forwarded_address_registers_no_tenant(start: Start, name: str) ->
     assert service.client().post("/tenant", json=body, headers=spoofed).status_code == 403
 
 
+@pytest.mark.one_setup
 def test_BF7_a_trusted_proxy_is_believed_and_nobody_before_it(start: Start) -> None:
     service = start(THROTTLER_MAX="2", TRUSTED_PROXIES="127.0.0.0/8, 10.0.0.0/8")
     http = service.client()
@@ -450,6 +456,7 @@ def test_BF7_a_trusted_proxy_is_believed_and_nobody_before_it(start: Start) -> N
     assert ask("x", "203.0.113.3, y", "z") == [401, 401, 429]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("lane", ["/auth/verify", "/auth/logout"])
 def test_BF7_lines_of_the_header_are_one_list(start: Start, lane: str) -> None:
     service = start(THROTTLER_MAX="1", TRUSTED_PROXIES="127.0.0.0/8, 10.0.0.0/8")
@@ -465,6 +472,7 @@ def test_BF7_lines_of_the_header_are_one_list(start: Start, lane: str) -> None:
     assert ask("203.0.113.3", "203.0.113.2") == 429
 
 
+@pytest.mark.one_setup
 def test_BF8_a_network_of_IPv6_is_one_neighbour(start: Start) -> None:
     service = start(THROTTLER_MAX="5", TRUSTED_PROXIES="127.0.0.1")
     http = service.client()

@@ -142,6 +142,7 @@ def test_keys_outlive_the_tenants_own_sessions(tenant: Tenant) -> None:
     assert tenant.http.get("/user", headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
+@pytest.mark.one_setup
 def test_the_body_of_a_new_key_is_checked(tenant: Tenant) -> None:
     for body in (
         {"name": "", "permissions": ["verify"]},

@@ -131,6 +131,7 @@ def test_EN1_LOGIN_ERRORS_uniform_makes_both_refusals_one(store: dict[str, str],
         assert tenant.login("alice", "pw").status_code == 200
 
 
+@pytest.mark.one_setup
 def test_every_fault_of_a_login_is_listed_in_field_order(tenant: Tenant) -> None:
     missing = ['"login" is required', '"password" is required', '"deviceId" is required']
     assert faults(tenant.post("/auth", {})) == missing
@@ -141,6 +142,7 @@ def test_every_fault_of_a_login_is_listed_in_field_order(tenant: Tenant) -> None
     ]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/auth", "/auth/verify", "/auth/logout"])
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"{}", b"[]", b'{"token":1}', b'{"token":"x"}', b'{"token":"e30.e30.e30"}']
@@ -150,6 +152,7 @@ def test_who_is_no_tenant_learns_nothing_about_its_body(shared: Service, path: s
     assert_unauthorised(answer)
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     "credential",
     [
@@ -182,6 +185,7 @@ def test_a_malformed_credential_is_none(tenant: Tenant, credential: str) -> None
         assert_unauthorised(answer)
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_scheme_of_a_credential_is_spelled_in_any_case(tenant: Tenant, scheme: str) -> None:
     assert tenant.http.get("/user", headers={"Authorization": f"{scheme} {tenant.token}"}).status_code == 200
@@ -195,12 +199,14 @@ def test_TK6_a_tenants_token_is_no_users_token(tenant: Tenant, other: Tenant, pa
     assert other.get("/user").status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/auth/verify", "/auth/logout"])
 @pytest.mark.parametrize("garbage", ["x", "a.b.c", "....", "é", "\U0001f600", "x" * 9000, " ", "\u0000"])
 def test_garbage_is_an_invalid_token(tenant: Tenant, path: str, garbage: str) -> None:
     assert_invalid_token(tenant.post(path, {"token": garbage}))
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/auth/verify", "/auth/logout"])
 def test_what_is_wrong_with_a_tokens_body_is_said(tenant: Tenant, path: str) -> None:
     for body in ({}, {"token": ""}, {"token": None}, {"accessToken": "x"}):
@@ -240,6 +246,7 @@ def test_TK4_a_token_in_any_other_spelling_is_invalid(tenant: Tenant) -> None:
     assert tenant.verify(token).status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("password", "others"),
     [
@@ -262,6 +269,7 @@ def test_PW2_every_byte_of_a_password_counts(tenant: Tenant, password: str, othe
     assert tenant.login("alice", password).status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("one", "other"), [("caf\u00e9", "cafe\u0301"), ("\u1ea5", "a\u0302\u0301"), ("\ud55c", "\u1112\u1161\u11ab")]
 )
@@ -295,6 +303,7 @@ def test_the_longest_names_and_scope_still_make_a_token_that_is_recognised(tenan
     assert tenant.verify(token).json()["decoded"]["scope"] == scope
 
 
+@pytest.mark.one_setup
 def test_the_short_way_and_the_long_way_give_the_same_answers(tenant: Tenant, other: Tenant) -> None:
     """Ordinary questions are answered before the router; a trailing slash, or a length unknown at first, is unusual."""
     tenant.create(scope={"a": "é"})

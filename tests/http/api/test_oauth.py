@@ -93,6 +93,7 @@ def test_RFC7662_a_refresh_token_is_active_until_it_is_spent(tenant: Tenant, key
     assert introspect(tenant, key, token=pair["refreshToken"]).json() == {"active": False}
 
 
+@pytest.mark.one_setup
 def test_RFC6749_errors_are_those_of_section_5_2(tenant: Tenant, key: Key) -> None:
     ask = tenant.http.post
     refused = ask("/oauth/introspect", data={"token": "x"})
@@ -182,6 +183,7 @@ def test_C7_a_client_authenticates_in_the_form(tenant: Tenant, other: Tenant, ke
         assert_oauth_error(tenant.http.post(path, data={"token": token, **wrong}), 401, "invalid_client")
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/oauth/introspect", "/oauth/revoke"])
 def test_C7_a_client_uses_one_authentication_method(tenant: Tenant, key: Key, path: str) -> None:
     basic, bearer = httpx.BasicAuth(key["id"], key["key"]), {"Authorization": f"Bearer {tenant.token}"}
@@ -204,6 +206,7 @@ def test_C7_a_client_uses_one_authentication_method(tenant: Tenant, key: Key, pa
     assert_oauth_error(another, 401, "invalid_client")
 
 
+@pytest.mark.one_setup
 def test_C7_faults_of_a_form_are_reported_to_its_authenticated_client_only(tenant: Tenant, key: Key) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -228,6 +231,7 @@ def test_C7_faults_of_a_form_are_reported_to_its_authenticated_client_only(tenan
     assert_oauth_error(send(urlencode(credentials(narrow)) + "&token=x"), 400, "unauthorized_client")
 
 
+@pytest.mark.one_setup
 def test_C7_a_client_secret_in_the_url_is_refused_like_a_token_there(tenant: Tenant, key: Key) -> None:
     query = urlencode(credentials(key))
     answer = tenant.http.post(f"/oauth/introspect?{query}", data={"token": "x"})
@@ -353,6 +357,7 @@ def test_a_gateway_hears_401_for_everybody_who_is_none(tenant: Tenant, other: Te
     assert ask(Authorization=live, X_Doorward_Key="dw_x").json()["code"] == "not_authorized"
 
 
+@pytest.mark.one_setup
 def test_TR11_a_token_in_the_url_of_a_gateways_request_is_none(tenant: Tenant, key: Key) -> None:
     tenant.create("alice")
     token = tenant.session("alice")

@@ -399,6 +399,7 @@ FAULTY: list[tuple[str, str, dict[str, Any], int, str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(("method", "path", "request_", "status", "code"), FAULTY)
 def test_refusals_are_as_described(
     shared: Service, method: str, path: str, request_: dict[str, Any], status: int, code: str
@@ -516,6 +517,7 @@ def test_the_page_says_who_may_ask_and_what_is_told(operation: str, said: str) -
     assert said in part
 
 
+@pytest.mark.one_setup
 def test_the_page_is_whole_and_shows_every_endpoint_and_error(shared: Service) -> None:
     answer = shared.client().get("/docs", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert answer.headers["content-type"] == "text/html; charset=utf-8"

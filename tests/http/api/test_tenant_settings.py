@@ -57,6 +57,7 @@ def test_a_patch_changes_the_settings_it_names_and_null_takes_them_back(tenant: 
     assert choose(tenant, sessionIdle=None, sessionLifetime=None, passwordPolicy=nothing).json()["settings"] == before
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     "settings",
     [
@@ -202,6 +203,7 @@ def test_a_tenants_own_sessions_can_have_an_end(service: Service) -> None:
     assert tenant.get("/tenant").status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("password", "reason"),
     [
@@ -238,6 +240,7 @@ def test_PW5_PW6_a_policy_refuses_what_is_short_or_tried_first(shared: Service, 
     assert tenant.login("alice", good).status_code == 200
 
 
+@pytest.mark.one_setup
 def test_PW5_twenty_lowercase_words_and_64_characters_are_welcome(tenant: Tenant) -> None:
     choose(tenant, passwordPolicy={"minLength": 15, "blockCommon": True})
     words = "river cloud stone ember glass field north maple quiet storm amber lunar crisp delta flint grove hazel inlet jolly kayak"
@@ -245,6 +248,7 @@ def test_PW5_twenty_lowercase_words_and_64_characters_are_welcome(tenant: Tenant
     assert tenant.create("bob", words[:64]).status_code == 200
 
 
+@pytest.mark.one_setup
 def test_PW5_classes_are_asked_for_only_where_a_tenant_wants_them(tenant: Tenant) -> None:
     choose(tenant, passwordPolicy={"requireClasses": True})
     assert tenant.create("alice", "all lowercase").status_code == 422
@@ -368,6 +372,7 @@ def test_N14_the_first_token_lives_as_long_as_the_tenant_wants(shared: Service) 
     assert decoded["exp"] - decoded["iat"] == 60
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("settings", "path"),
     [

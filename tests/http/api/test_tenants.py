@@ -72,6 +72,7 @@ def test_the_rule_for_emails_is_lenient(shared: Service, address: str) -> None:
     assert shared.tenant(address.format(email().partition("@")[0])).token
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     "address",
     [
@@ -91,6 +92,7 @@ def test_what_is_no_email_is_refused(shared: Service, address: str) -> None:
     assert register(shared, email=address, password=PASSWORD) == ['"email" must be a valid email']
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("password", "expected"),
     [
@@ -121,12 +123,14 @@ def test_a_tenants_password_keeps_to_the_published_rule(
     assert shared.client().post("/tenant/login", json={"email": address, "password": password}).status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/tenant", "/tenant/login"])
 def test_PW7_a_password_of_a_megabyte_is_refused_before_it_is_read(shared: Service, path: str) -> None:
     answer = shared.client().post(path, json={"email": email(), "password": "Aa1" + "x" * 1_000_000})
     assert_refused(answer, 413, "payload_too_large", "The body is too large")
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/tenant", "/tenant/login"])
 def test_every_fault_of_a_tenants_body_is_listed_in_field_order(shared: Service, path: str) -> None:
     http = shared.client()
@@ -142,6 +146,7 @@ def test_every_fault_of_a_tenants_body_is_listed_in_field_order(shared: Service,
     ]
 
 
+@pytest.mark.one_setup
 def test_a_validation_error_has_the_published_shape_to_the_letter(shared: Service) -> None:
     answer = shared.client().post("/tenant", json={"email": "shop@example.org", "password": "Ab1"})
     detail = {
@@ -167,6 +172,7 @@ def test_a_validation_error_has_the_published_shape_to_the_letter(shared: Servic
     ]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("white_list", ["192.0.2.0/24,2001:db8::/32", "none"])
 def test_CF6_who_is_not_on_the_white_list_is_told_nothing_but_forbidden(
     store: dict[str, str], tmp_path: Path, white_list: str
@@ -178,12 +184,14 @@ def test_CF6_who_is_not_on_the_white_list_is_told_nothing_but_forbidden(
         assert http.post("/tenant/login", json={"email": email(), "password": "x"}).status_code == 401
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("white_list", ["*", "127.0.0.1", "10.0.0.0/8, 127.0.0.0/8"])
 def test_who_is_on_the_white_list_may_register(store: dict[str, str], tmp_path: Path, white_list: str) -> None:
     with running(read_settings(tmp_path, {**store, "TENANT_WHITE_LIST": white_list})) as service:
         assert fresh(service).token
 
 
+@pytest.mark.one_setup
 def test_CF6_BF7_a_forwarded_address_does_not_open_the_white_list(store: dict[str, str], tmp_path: Path) -> None:
     with running(read_settings(tmp_path, {**store, "TENANT_WHITE_LIST": "192.0.2.1"})) as service:
         headers = {"X-Forwarded-For": "192.0.2.1", "X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
@@ -248,6 +256,7 @@ def test_CF6_S10_a_list_that_is_open_to_all_lets_everybody_register(
             assert registration(service, **headers).status_code == 200, kind
 
 
+@pytest.mark.one_setup
 def test_CF6_S10_a_tenant_is_registered_from_loopback_under_a_loopback_host(shared: Service) -> None:
     for host in ("localhost", "LOCALHOST:3000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:3000"):
         assert registration(shared, Host=host).status_code == 200, host
@@ -383,12 +392,14 @@ def test_TK6_a_users_token_is_no_tenants_token(tenant: Tenant, path: str) -> Non
     assert tenant.verify(session).status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/tenant/verify", "/tenant/logout"])
 @pytest.mark.parametrize("garbage", ["x", "a.b.c", "....", "é", "\U0001f600", "x" * 9000, " "])
 def test_garbage_is_an_invalid_token(shared: Service, path: str, garbage: str) -> None:
     assert_invalid_token(shared.client().post(path, json={"token": garbage}))
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/tenant/verify", "/tenant/logout"])
 @pytest.mark.parametrize("body", [{}, {"token": ""}, {"token": None}, {"tokens": "x"}])
 def test_a_missing_token_is_said_to_be_missing(shared: Service, path: str, body: dict[str, object]) -> None:
@@ -396,6 +407,7 @@ def test_a_missing_token_is_said_to_be_missing(shared: Service, path: str, body:
     assert_token_missing(shared.client().post(path, content=b""))
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("body", "rule", "message"),
     [
@@ -420,6 +432,7 @@ def test_C11_a_missing_token_has_the_shape_that_backend_auth_gives_it(
     }
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", ["/tenant/verify", "/tenant/logout"])
 @pytest.mark.parametrize("token", [1, True, ["x"], {"a": 1}, 1.5])
 def test_a_token_that_is_no_text_is_named_as_such(shared: Service, path: str, token: object) -> None:

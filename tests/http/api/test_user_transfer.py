@@ -79,6 +79,7 @@ def test_PW8_at_the_first_login_the_hash_becomes_argon2id_and_never_before(tenan
     assert tenant.login("alice", vector["password"]).status_code == 200
 
 
+@pytest.mark.one_setup
 def test_PW8_hostile_and_unknown_hashes_refuse_their_row_and_no_other(tenant: Tenant) -> None:
     found = take(
         tenant, row("a", passwordHash=EXTREME), row("b", passwordHash="5f4dcc3b5aa765d61d8327deb882cf99"), row("c")
@@ -93,6 +94,7 @@ def test_PW8_hostile_and_unknown_hashes_refuse_their_row_and_no_other(tenant: Te
     assert [user["login"] for user in hand_out(tenant)] == ["c"]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
@@ -182,6 +184,7 @@ def test_F14_an_import_may_let_unconfirmed_users_in_or_leave_them_out(tenant: Te
     assert logins_of(tenant, "let-in") == ["in"]
 
 
+@pytest.mark.one_setup
 def test_F14_what_is_said_of_an_address_has_to_be_true_or_false(tenant: Tenant) -> None:
     found = take(tenant, row("a", emailVerified="no"), row("b", emailVerified=1))
     assert [result["error"] for result in found["results"]] == ['"emailVerified" must be true or false'] * 2
@@ -245,6 +248,7 @@ def test_a_dry_run_tells_what_would_happen_and_keeps_nothing(tenant: Tenant) -> 
     assert [user["login"] for user in hand_out(tenant)] == ["new", "old"]
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -264,6 +268,7 @@ def test_a_thousand_rows_fit_into_one_call(tenant: Tenant) -> None:
     assert [user["login"] for user in hand_out(tenant)] == [f"user{n:04}" for n in range(1000)]
 
 
+@pytest.mark.one_setup
 def test_a_body_of_more_than_a_megabyte_is_refused(tenant: Tenant) -> None:
     answer = tenant.post("/users/import", {"users": [row(metadata="m" * (1 << 20))]})
     assert answer.status_code == 413
@@ -333,6 +338,7 @@ def test_AU1_the_log_says_who_moved_users_and_how_many(tenant: Tenant) -> None:
     assert [action for action, _ in told].count("users.import") == 1
 
 
+@pytest.mark.one_setup
 def test_an_export_is_refused_by_a_name_that_is_neither_true_nor_false(tenant: Tenant) -> None:
     assert faults(tenant.get("/users/export", hashes="yes")) == ['"hashes" must be true or false']
     assert faults(tenant.post("/users/import?dryRun=1", {"users": [row()]})) == ['"dryRun" must be true or false']

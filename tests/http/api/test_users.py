@@ -39,6 +39,7 @@ def test_company_and_scope_are_absent_unless_they_were_given(tenant: Tenant) -> 
     assert tenant.get("/user").json()["users"] == [user]
 
 
+@pytest.mark.one_setup
 def test_a_company_of_null_is_no_text(tenant: Tenant) -> None:
     assert faults(tenant.create(company=None)) == ['"company" must be a string']
     assert faults(tenant.create(company="")) == ['"company" is not allowed to be empty']
@@ -55,6 +56,7 @@ def test_any_json_may_be_a_scope_and_comes_back_in_every_token(tenant: Tenant, s
     assert tenant.verify(tenant.session()).json()["decoded"]["scope"] == scope
 
 
+@pytest.mark.one_setup
 def test_every_fault_of_a_users_body_is_listed_in_field_order(tenant: Tenant) -> None:
     assert faults(tenant.post("/user", {})) == [
         '"login" is required',
@@ -81,6 +83,7 @@ def test_every_fault_of_a_users_body_is_listed_in_field_order(tenant: Tenant) ->
     assert logins(tenant) == []
 
 
+@pytest.mark.one_setup
 def test_who_is_no_tenant_learns_nothing_about_its_body(tenant: Tenant) -> None:
     for body in (b"", b"{", b"{}", b"[]", b'{"login":1}'):
         answer = tenant.http.post("/user", content=body, headers={"Content-Type": "application/json"})
@@ -103,6 +106,7 @@ def test_users_of_one_tenant_may_share_an_email(tenant: Tenant) -> None:
         assert tenant.create(login, email="family@example.org").status_code == 200
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("password", ["x", " ", "a", "1", "\u0000", "\U0001f600" * 256, "pässwörd", "p" * 256])
 def test_a_users_password_may_be_anything_but_empty(tenant: Tenant, password: str) -> None:
     assert tenant.create("alice", password).status_code == 200
@@ -110,6 +114,7 @@ def test_a_users_password_may_be_anything_but_empty(tenant: Tenant, password: st
     assert tenant.login("alice", password + "!").status_code in {403, 422}
 
 
+@pytest.mark.one_setup
 def test_PW7_a_password_is_refused_for_its_length_and_never_cut(tenant: Tenant) -> None:
     too_long = '"password" length must be less than or equal to 256 characters long'
     assert faults(tenant.create("alice", "")) == ['"password" is not allowed to be empty']
@@ -159,6 +164,7 @@ def test_any_visible_login_can_be_kept_used_and_deleted(tenant: Tenant, login: s
     assert logins(tenant) == []
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     "password",
     [
@@ -271,6 +277,7 @@ def test_F31_one_or_two_characters_find_the_logins_that_begin_with_them(tenant: 
             assert logins(tenant, q=q, limit=limit) == expected, q
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -311,6 +318,7 @@ def test_queries_at_their_limits_are_taken(tenant: Tenant) -> None:
         assert tenant.get("/user", **query).json() == {"users": [], "nextCursor": "0"}
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("name", ["ﷺ" * 170, "㍿" * 170])
 def test_IN5_a_name_is_measured_in_its_canonical_form_too(tenant: Tenant, name: str) -> None:
     message = "must not take more than 1024 bytes in its canonical form (NFKC, casefolded)"

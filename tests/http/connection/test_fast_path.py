@@ -14,6 +14,7 @@ from doorward.http.connection.fast_path import FastPath
 from harness import PASSWORD, Service, Tenant, read_settings, running
 from raw_http import Reply, Wire, request, wire
 
+# Tests of how a request is read, and not of what is true of a token, are marked `one_setup`.
 EXAMPLES = 2_000 if os.environ.get("DOORWARD_TORTURE") else 120
 VOLATILE = {"date", "x-request-id"}
 PATHS = ["/auth/verify", "/tenant/verify"]
@@ -95,6 +96,7 @@ def assert_agreed(express: Reply, others: list[Reply]) -> None:
         assert outcome(other) == outcome(express)
 
 
+@pytest.mark.one_setup
 def test_an_ordinary_question_takes_the_express_lane(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
     # The other tests here would prove nothing if both requests went the same way.
     taken: list[str] = []
@@ -193,6 +195,7 @@ BODIES: dict[str, bytes] = {
 }
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", PATHS + LOGINS)
 @pytest.mark.parametrize("name", BODIES)
 def test_both_lanes_agree_about_every_spelling_of_a_body(known: Known, path: str, name: str) -> None:
@@ -296,6 +299,7 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("path", PATHS + LOGINS)
 @pytest.mark.parametrize("name", FIELDS)
 def test_both_lanes_agree_about_every_header(known: Known, path: str, name: str) -> None:
@@ -345,6 +349,7 @@ def gateway_key(known: Known) -> str:
     return key
 
 
+@pytest.mark.one_setup
 def test_a_gateways_question_takes_the_express_lane(
     known: Known, gateway_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,6 +393,7 @@ def test_both_lanes_tell_gateways_the_same_about_every_token(known: Known, gatew
             assert (express.status, express.header("www-authenticate")) == (401, "Bearer"), name
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("name", FIELDS)
 def test_both_lanes_agree_about_every_header_of_a_gateway(known: Known, gateway_key: str, name: str) -> None:
     fields = {"X-Doorward-Key": gateway_key, "Authorization": f"Bearer {known.tokens['good']}", **FIELDS[name]}
@@ -402,6 +408,7 @@ def test_both_lanes_agree_about_every_header_of_a_gateway(known: Known, gateway_
     assert (answers[0].status == 200) == proves
 
 
+@pytest.mark.one_setup
 @given(value=_VALUE)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_both_lanes_agree_about_any_key(known: Known, value: str) -> None:
@@ -437,6 +444,7 @@ _BODY = st.one_of(
 )
 
 
+@pytest.mark.one_setup
 @given(path=st.sampled_from(PATHS), body=_BODY, proven=st.booleans())
 @settings(
     max_examples=EXAMPLES,
@@ -454,6 +462,7 @@ def test_both_lanes_agree_about_any_body(
     assert express.status in {200, 400, 401, 422}
 
 
+@pytest.mark.one_setup
 @given(
     scheme=st.sampled_from(["Bearer ", "bearer ", "BEARER ", "Bearer", "Basic ", "Token ", "", "Bearer  "]),
     value=_VALUE,
