@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from doorward.stores import select_stores
 from factories import Workers
@@ -57,7 +59,25 @@ def settled(
     return asyncio.run(settle())
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def workers(
+    patience: None,  # noqa: ARG001 - it comes first
+    store: dict[str, str],
+    module_folder: Path,
+) -> AsyncIterator[Workers]:
+    """Two independent instances of a configuration's stores, opened once for a module: each opens a pool of connections."""
+    settings = read_settings(module_folder, store)
+    async with AsyncExitStack() as stack:
+        opened = []
+        for _ in range(2):
+            stores = select_stores(settings)
+            await stores.open()
+            stack.push_async_callback(stores.close)
+            opened.append(stores)
+        yield Workers(*opened)
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def bystanders(settled: tuple[Bystanders, dict[str, Any]], workers: Workers) -> AsyncIterator[None]:
     """Hold each test to leaving everything that is none of its business as it was."""
     yield

@@ -17,6 +17,8 @@ from harness import read_settings
 from raw_store import Rows
 from servers import Servers
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_a_tenant_is_found_by_id_and_by_any_spelling_of_its_address(workers: Workers) -> None:
     accounts, elsewhere = workers.accounts

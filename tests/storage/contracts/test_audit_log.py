@@ -5,10 +5,14 @@ import hashlib
 import json
 from uuid import uuid4
 
+import pytest
+
 from doorward.core.audit.service import AuditService
 from doorward.core.ports import AuditEntry
 from doorward.storage.relational.database import Step
 from factories import NOW, Workers, made_event
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def chained(previous: str, text: str) -> str:

@@ -13,6 +13,8 @@ from doorward.storage.redis.counters import _place
 from doorward.storage.redis.scripts import Command
 from factories import NOW, Workers
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
 RULE = Backoff(free_attempts=3, first_wait=1_000, max_wait=8_000, max_failures=8, lease=10_000, max_memory=100_000)
 

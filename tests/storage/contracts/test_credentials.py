@@ -12,6 +12,8 @@ from doorward.core.model import MAX_CLOCK_SKEW, Event
 from doorward.core.ports import ApiKey, ResetCode
 from factories import NOW, Workers, kept_tenant, made_event, make_user
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 def make_key(tenant_id: str, **more: Any) -> ApiKey:
     made = ApiKey(secrets.token_urlsafe(16), tenant_id, "gateway", "verify", secrets.token_bytes(32), NOW, None)

@@ -2,7 +2,11 @@
 
 from uuid import uuid4
 
+import pytest
+
 from factories import Workers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_the_last_complete_run_of_each_source_is_remembered(workers: Workers) -> None:

@@ -7,6 +7,8 @@ import pytest
 from doorward.core.model import MAX_CLOCK_SKEW
 from factories import NOW, Workers
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.mark.parametrize("step", [MAX_CLOCK_SKEW + 1, 7_200_000, 30 * 86_400_000])
 async def test_F2_one_of_several_workers_is_told_by_how_much_the_clock_was_set_back(

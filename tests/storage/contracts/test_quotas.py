@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from doorward.core.audit.service import SERVICE, AuditService
 from doorward.core.errors import QuotaExceeded
@@ -20,11 +21,13 @@ from doorward.stores import Stores, select_stores
 from factories import NOW, Workers, kept_tenant, made_event, make_user
 from harness import TurnableClock, read_settings
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 MOST = 5
 HOUR = 3600
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def limited(store: dict[str, str], module_folder: Path, clock: TurnableClock) -> AsyncIterator[Workers]:
     """Two workers that apply a quota of users; `workers` apply none."""
     settings = read_settings(module_folder, {**store, "MAX_USERS_PER_TENANT": str(MOST)})
@@ -251,7 +254,7 @@ async def test_S5_the_count_of_a_deleted_tenant_goes_with_it(limited: Workers) -
 BYTES = 6_000
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def tight(store: dict[str, str], module_folder: Path) -> AsyncIterator[Workers]:
     """Two workers that apply a quota of audit bytes; `workers` apply none."""
     settings = read_settings(module_folder, {**store, "MAX_AUDIT_BYTES_PER_TENANT": str(BYTES)})

@@ -3,8 +3,12 @@
 import asyncio
 from uuid import uuid4
 
+import pytest
+
 from doorward.core.ports import Revocation
 from factories import NOW, Workers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def all_of(workers: Workers, *, limit: int) -> list[Revocation]:

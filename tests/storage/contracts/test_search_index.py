@@ -17,6 +17,8 @@ from harness import read_settings
 from raw_store import Rows
 from servers import Servers
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 # Some other statement waits for a row.
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 LOGINS = [*(f"person-{number:03}" for number in range(20)), "z" * 99 + "end", "z" * 97 + "end", "短い"]

@@ -12,6 +12,8 @@ from doorward.core.model import MAX_CLOCK_SKEW, Origin, Session, SessionInfo, Se
 from doorward.core.ports import SessionPolicy, SessionRef, SessionStore
 from factories import NOW, Workers, claimed, key_session, made_event, tenant_session, user_session
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def alive(workers: Workers, session: Session) -> bool:
     found = await workers.other.sessions.find(claimed(session))

@@ -13,6 +13,8 @@ from harness import read_settings
 from raw_store import Rows
 from servers import Servers
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.fixture
 def rows(workers: Workers, store: dict[str, str], module_folder: Path, servers: Servers) -> Rows:

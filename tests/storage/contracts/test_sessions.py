@@ -13,6 +13,8 @@ from doorward.core.model import MAX_CLOCK_SKEW, Session, SessionKind
 from doorward.core.ports import SessionPolicy, SessionRef, SessionStore
 from factories import NOW, Workers, claimed, tenant_session, user_session
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 EXAMPLES = 300 if os.environ.get("DOORWARD_TORTURE") else 40
 
 
