@@ -26,7 +26,7 @@ _CHUNK_FRAMING: Final = 16
 
 
 class RequestParser(HttpToolsProtocol):
-    """The incoming half of one connection. Whoever answers refuses what is objected to here, and keeps `due`."""
+    """The incoming half of one connection. Whoever answers refuses what is objected to here, and sets `deadline`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what uvicorn gives; the door comes from the application's lifespan."""

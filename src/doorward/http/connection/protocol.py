@@ -68,7 +68,7 @@ class DoorwardProtocol(RequestParser):
         """Accept the connection, or say at once that there are too many."""
         super().connection_made(transport)
         now = self.loop.time()
-        self.due = now + self._limits.first_byte
+        self.deadline = now + self._limits.first_byte
         if self.predecessor is not None:
             self._door.unregister(self.predecessor)
         if not self._door.register(self, self.client[0] if self.client else "", now):
@@ -87,12 +87,12 @@ class DoorwardProtocol(RequestParser):
         """Answer what is waiting, say close with the last of it, and execute nothing behind it."""
         self._stopped = True
         self.cycle.keep_alive = False
-        self.due = self.loop.time() + self._limits.handler_time
+        self.deadline = self.loop.time() + self._limits.handler_time
 
     def on_headers_complete(self) -> None:
         """Judge the head, and choose the lane."""
         self._in_head = False
-        self.due = self._now + self._limits.body_time
+        self.deadline = self._now + self._limits.body_time
         parser = self.parser
         if parser.get_http_version() == "1.1" and self._may_answer_at_once():
             recognised = self._lane.match(parser.get_method(), self.url, self.headers)
@@ -131,7 +131,7 @@ class DoorwardProtocol(RequestParser):
     def on_message_complete(self) -> None:
         """Answer a request of the express lane, or let the application know that it has all of another."""
         self._in_message = False
-        self.due = self._now + self._limits.handler_time
+        self.deadline = self._now + self._limits.handler_time
         endpoint = self._express
         if endpoint is None:
             if not self.parser.should_upgrade():
@@ -156,8 +156,8 @@ class DoorwardProtocol(RequestParser):
             self._send(response, own_id, keep_alive=keep_alive)
         elif task is not None:
             if endpoint.hashes_password:
-                self.due += self._limits.hash_queue_time
-            self._task_due = self.due
+                self.deadline += self._limits.hash_queue_time
+            self._task_due = self.deadline
             waiting = _UnansweredCycle(keep_alive=keep_alive)
             self.cycle = waiting  # type: ignore[assignment]
             self._task = task
@@ -189,7 +189,7 @@ class DoorwardProtocol(RequestParser):
     def _start_idle(self) -> None:
         """Wait for the next request; one that is arriving already keeps its deadline."""
         if not self._in_message or self._stopped:
-            self.due = self.loop.time() + self._limits.idle
+            self.deadline = self.loop.time() + self._limits.idle
 
     def on_response_complete(self) -> None:
         """Wait for the next request, after one that the application has answered."""
@@ -233,12 +233,12 @@ class DoorwardProtocol(RequestParser):
             self._door.closed[SLOW] += 1
             self._refuse(RequestTimeout())
         elif (handler_due := self._handler_deadline()) > self.loop.time():
-            # `due` was of a request that came behind the one that is being answered, or of one with less time.
-            self.due = handler_due
+            # The deadline was that of a request that came behind the one that is being answered, or of one with less time.
+            self.deadline = handler_due
         elif self._task is not None:
             self._task.cancel()
         elif self._is_response_read():
-            self.due = self.loop.time() + self._limits.handler_time
+            self.deadline = self.loop.time() + self._limits.handler_time
         elif not self._is_answered():
             # The guard's deadline has long answered; then it is the client who does not read.
             self._door.closed[UNREAD] += 1
@@ -279,7 +279,7 @@ class DoorwardProtocol(RequestParser):
 
     def _extend_deadline(self) -> None:
         if self._answering is not None and not self._answering.response_complete and not self._in_message:
-            self.due = max(self.due, self.loop.time() + self._limits.handler_time)
+            self.deadline = max(self.deadline, self.loop.time() + self._limits.handler_time)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Remember which request is being answered: `cycle` of the connection is the newest, which may have to wait."""
@@ -311,7 +311,7 @@ class DoorwardProtocol(RequestParser):
             )
             self._lane.recorder.record(_UNREAD, response.status, refusal.code, 0.0, stranger)
             self.transport.write(serialize_with_id(response, own_id, self.server_state.default_headers, close=True))
-        self.due = self.loop.time() + self._limits.linger
+        self.deadline = self.loop.time() + self._limits.linger
         if self.transport.can_write_eof():
             # Closing with unread input would reset the connection, and the answer might be lost with it.
             self.transport.write_eof()

@@ -28,7 +28,7 @@ the share of its address; one too slow in its handshake, with its first byte, wi
 
 
 class Connection(Protocol):
-    """Something with a deadline: `due`, on the clock of the loop."""
+    """Something with a `deadline`, on the clock of the loop."""
 
     deadline: float
 
@@ -149,8 +149,8 @@ class ConnectionRegistry:
             idle = (connection for connection in self.connections if connection.is_idle())
             self._idle.extend((one.deadline, one) for one in heapq.nsmallest(_CANDIDATES, idle, key=_by_deadline))
         while self._idle:
-            due, connection = self._idle.popleft()
-            if connection.deadline == due and connection in self.connections and connection.is_idle():
+            deadline, connection = self._idle.popleft()
+            if connection.deadline == deadline and connection in self.connections and connection.is_idle():
                 return self._evict(connection)
         return False
 
