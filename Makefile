@@ -14,7 +14,7 @@ SHARED := --dist loadscope --no-loadscope-reorder
 TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-programs fast check format lint types architecture coverage bench bench-guard bench-scale mutants torture promises client image test-image docs lock clean
+.PHONY: help install serve test test-programs fast check format lint types architecture coverage bench bench-guard bench-calls bench-scale mutants torture promises client image test-image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -99,6 +99,9 @@ bench: .venv/dev ## Measure, print ratios, write docs/benchmarks.md
 
 bench-guard: .venv/tests ## Count the instructions of verify, login and refresh, and fail where they grew by 5 %
 	@PYTHONPATH=tests $(BIN)/python -m bench.guard $(BENCH)
+
+bench-calls: .venv/dev ## Count the Python calls and the files that verify, login, create user and refresh pass
+	@PYTHONPATH=tests $(BIN)/python -m bench.calls $(BENCH)
 
 bench-scale: .venv/dev ## Fill a database with millions of rows, and measure what they cost
 	@PYTHONPATH=tests $(BIN)/python -m bench.scale $(BENCH)
