@@ -118,7 +118,7 @@ class InstrumentedDatabase:
             raise
         self._refused_at = None
         if len(results) == len(steps):
-            self.noted += sum(step.statement == "add_entry" for step in steps)
+            self.noted += [step.statement for step in steps].count("add_entry")
         return results
 
     async def _time_look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:

@@ -23,8 +23,8 @@ from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.storage.full_store import DATABASE_DISK, FullStoreReporter
 from doorward.storage.relational import email_keys
 from doorward.storage.relational.database import Row, Step
-from doorward.storage.relational.long_queries import LongWorkQueue
-from doorward.storage.relational.statements import Statement, fill_list, load_migrations, load_statements
+from doorward.storage.relational.long_queries import LARGE, LongWorkQueue
+from doorward.storage.relational.statements import fill_list, load_migrations, load_statements
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class SqliteDatabase:
 
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.read`."""
-        return _fetch(self._reader, self._statements[statement], values)
+        return self._fetch(self._reader, statement, values)
 
     async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
         """See `Database.look_up`."""
@@ -115,22 +115,30 @@ class SqliteDatabase:
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
-        return await self._scans.scan(values, partial(self._scan, self._statements[statement], values))
+        loop = asyncio.get_running_loop()
+        fetch = partial(loop.run_in_executor, self._scan_pool, self._fetch, self._scanner, statement, values)
+        return await self._scans.scan(values, fetch)
 
-    async def _scan(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._scan_pool, _fetch, self._scanner, statement, values
-        )
+    def _fetch(self, connection: sqlite3.Connection, statement: str, values: Mapping[str, object]) -> list[Row]:
+        sql, parameters = self._statements[statement]
+        try:
+            return connection.execute(sql, [values[name] for name in parameters]).fetchall()
+        except sqlite3.OperationalError as error:
+            log.exception("the database refused a read")
+            raise _unavailable(error) from error
 
     async def write(self, *steps: Step) -> list[list[Row]]:
         """See `Database.write`."""
-        return await self._large_writes.write(steps, partial(self._write, steps))
+        if len(steps) < LARGE:
+            return await self._submit(steps)
+        return await self._large_writes.write(steps, partial(self._submit, steps))
 
-    async def _write(self, steps: tuple[Step, ...]) -> list[list[Row]]:
+    def _submit(self, steps: tuple[Step, ...]) -> "asyncio.Future[list[list[Row]]]":
+        """Queue steps for the writer thread; return their results to come."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[list[Row]]] = loop.create_future()
         self._jobs.put((steps, loop, done))
-        return await done
+        return done
 
     async def close(self) -> None:
         """See `Database.close`."""
@@ -171,22 +179,25 @@ class SqliteDatabase:
                 continue
 
     def _run(self, steps: tuple[Step, ...]) -> list[list[Row]] | Exception:
-        self._writer.execute("SAVEPOINT job")
-        rows: list[list[Row]] = []
+        execute = self._writer.execute
+        execute("SAVEPOINT job")
+        results: list[list[Row]] = []
         try:
             for name, values, vital in steps:
-                rows.append(_fetch_raw(self._writer, self._statements[name], values))
-                if vital and not rows[-1]:
-                    self._writer.execute("ROLLBACK TO job")
+                sql, parameters = self._statements[name]
+                rows = execute(sql, [values[parameter] for parameter in parameters]).fetchall()
+                results.append(rows)
+                if vital and not rows:
+                    execute("ROLLBACK TO job")
                     break
         except sqlite3.OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 - it is the caller's, and must not take the other jobs along
-            self._writer.execute("ROLLBACK TO job")
-            self._writer.execute("RELEASE job")
+            execute("ROLLBACK TO job")
+            execute("RELEASE job")
             return error
-        self._writer.execute("RELEASE job")
-        return rows
+        execute("RELEASE job")
+        return results
 
     def _refused(self, error: sqlite3.Error) -> StoreUnavailable:
         if not _is_full(self._path, error):
@@ -248,18 +259,6 @@ def _is_full(path: Path, error: sqlite3.Error) -> bool:
         with suppress(OSError):
             return not os.statvfs(path.parent).f_bavail
     return kind == sqlite3.SQLITE_FULL
-
-
-def _fetch_raw(connection: sqlite3.Connection, statement: Statement, values: Mapping[str, object]) -> list[Row]:
-    return connection.execute(statement.sql, statement.arguments(values)).fetchall()
-
-
-def _fetch(connection: sqlite3.Connection, statement: Statement, values: Mapping[str, object]) -> list[Row]:
-    try:
-        return _fetch_raw(connection, statement, values)
-    except sqlite3.OperationalError as error:
-        log.exception("the database refused a read")
-        raise _unavailable(error) from error
 
 
 def migrate(path: Path, *, create: bool = True) -> int:
