@@ -31,7 +31,7 @@ def test_BK4_the_drill_of_the_page_works(tmp_path: Path, monkeypatch: pytest.Mon
     operator = Operator(tmp_path / "live", {})
     operator.do("tenant", "create", "--init", "a@example.org", typed=PASSWORD + "\n")
     operator.do("backup", str(tmp_path / "doorward.bak"))
-    page = (DOCS / "backup.md").read_text().partition("## The drill")[2]
+    page = (DOCS / "backup.md").read_text().partition("## Restore drill")[2]
     lines = page.split("```")[1].strip().splitlines()
     assert len(lines) == 2
     monkeypatch.chdir(tmp_path)
