@@ -306,7 +306,7 @@ def test_help_tells_the_exit_codes() -> None:
 def test_a_json_array_is_read_the_same_whatever_the_pieces(
     monkeypatch: pytest.MonkeyPatch, piece: int, found: list[Any]
 ) -> None:
-    monkeypatch.setattr(rows, "_FRAGMENT_LENGTH", piece)
+    monkeypatch.setattr(rows, "_PIECE", piece)
     for text in (json.dumps(found), json.dumps(found, indent=3, ensure_ascii=False)):
         assert list(read_rows(BytesIO(text.encode()), ".json")) == found
 

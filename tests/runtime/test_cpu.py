@@ -112,10 +112,10 @@ def test_one_thread_hashes_for_each_core_but_one(
     made: list[int] = []
 
     class Noting(PasswordHasherPool):
-        def __init__(self, hasher: Hasher, *, threads: int, patience: float) -> None:
+        def __init__(self, hasher: Hasher, *, threads: int, max_wait: float) -> None:
             made.append(threads)
-            super().__init__(hasher, threads=threads, max_wait=patience)
+            super().__init__(hasher, threads=threads, max_wait=max_wait)
 
-    monkeypatch.setattr("doorward.app.PasswordHasherPool", Noting)
+    monkeypatch.setattr("doorward.services.PasswordHasherPool", Noting)
     build(read_settings(tmp_path, {"WORKERS": workers, "HASH_THREADS": said}))
     assert made == [threads]

@@ -233,7 +233,7 @@ class DoorwardProtocol(RequestParser):
             self._door.closed[SLOW] += 1
             self._refuse(RequestTimeout())
         elif (handler_due := self._handler_deadline()) > self.loop.time():
-            # The deadline was that of a request that came behind the one that is being answered, or of one with less time.
+            # The deadline was that of a pipelined request, or of one with less time.
             self.deadline = handler_due
         elif self._task is not None:
             self._task.cancel()
