@@ -114,9 +114,9 @@ def _against_the_floor(bench: Bench, floor: Server, others: Sequence[_Contender]
 
 
 _HOW = (
-    "User and system time of the server process divided by its answers; that of PostgreSQL or Redis apart. The floor is "
-    "an ASGI handler that does nothing, on the same uvicorn (uvloop, httptools), given the very same requests. A ratio "
-    "is the median of the ratios of each round."
+    "User and system time of the server process divided by its responses; the time of PostgreSQL or Redis is a separate "
+    "line. The floor is an ASGI handler that does nothing, on the same uvicorn (uvloop, httptools), with the same "
+    "requests. A ratio is the median of the ratios of each round."
 )
 
 
@@ -142,8 +142,8 @@ def verify(bench: Bench) -> Figure:
         "verify",
         "CPU of one POST /auth/verify",
         "µs of the server process",
-        f"Two tokens checked, one read of the store, {_IN_FLIGHT} connections kept busy, {bench.effort.tenants} pairs "
-        f"of tokens in turn; «not seen lately»: {len(many):,} in turn, more than a process keeps in parts. {_HOW}",
+        f"Two tokens are verified with one read of the store. {_IN_FLIGHT} busy connections, {bench.effort.tenants} pairs "
+        f"of tokens in turn; «not seen lately»: {len(many):,} in turn, more than a process caches decoded. {_HOW}",
         lines,
         ratios,
     )
@@ -160,7 +160,7 @@ def gateway(bench: Bench) -> Figure:
         "gateway",
         "CPU of one GET /forward-auth",
         "µs of the server process",
-        f"An API key and a token checked, one read of the store, {_IN_FLIGHT} connections kept busy. {_HOW}",
+        f"An API key and a token are verified with one read of the store. {_IN_FLIGHT} busy connections. {_HOW}",
         lines,
         ratios,
     )
@@ -190,7 +190,7 @@ def batch(bench: Bench) -> Figure:
         "batch",
         f"CPU of each token of a batch of {_BATCH}",
         "µs of the server process",
-        f"POST /auth/verify/batch with {_BATCH} different tokens of one tenant, 4 connections kept busy. Aim: 15 µs.",
+        f"POST /auth/verify/batch with {_BATCH} different tokens of one tenant, 4 busy connections. Aim: 15 µs.",
         [Line.of(name, values) for name, values in found.items()],
         [],
     )
@@ -252,10 +252,10 @@ def login(bench: Bench) -> Figure:
         "login",
         "POST /auth",
         "logins per second of CPU",
-        f"8 connections kept busy with right passwords of {bench.effort.tenants} users; the server on one core, "
-        f"hashing with {threads} thread. Bare is argon2id with the service's parameters on that core with as many "
-        "threads, no server around it. By the second of CPU, all threads of the server together: on a core of its own that "
-        f"is the rate. Of a login on {SETUPS[0].name} the hashing thread took {hashing:.2f} ms, the loop {loop:.2f}, all "
+        f"8 busy connections with right passwords of {bench.effort.tenants} users; the server on one core, "
+        f"hashing with {threads} thread. Bare is argon2id with the service's parameters and as many threads on that core, "
+        "without a server. The unit is logins per second of CPU of all threads of the server, which is the rate on a "
+        f"dedicated core. Of a login on {SETUPS[0].name} the hashing thread took {hashing:.2f} ms, the loop {loop:.2f}, all "
         f"others {others:.2f}.",
         [
             Line.of(name, values, f"{statistics.median(wall[name]):,.0f} a second" if name in wall else "")
@@ -271,7 +271,7 @@ def login(bench: Bench) -> Figure:
 def _looks(found: dict[str, list[float]]) -> str:
     """Say what the generator adds to a latency itself."""
     times = ", ".join(f"{statistics.median(values):.2f} ms {name}" for name, values in found.items())
-    return f"The generator looks at its sockets again after (p99): {times}."
+    return f"Interval at which the generator reads its sockets (p99): {times}."
 
 
 def flood(bench: Bench) -> Figure:
@@ -308,10 +308,10 @@ def flood(bench: Bench) -> Figure:
         "flood",
         "Latency of POST /auth/verify",
         "ms from when a request was due",
-        f"{_IDLE_RATE} questions a second at a constant rate, measured from when each was due, so that what a stall "
-        f"keeps waiting is counted. The flood: {_FLOOD * capacity:,.0f} logins a second, {_FLOOD} times what one core "
-        f"hashes, all budgets as they are by default, from a process of its own. {_looks(looks)} A login of the "
-        f"flood cost the server {statistics.median(spent):.0f} µs of CPU, all hashes and the questions included. Answers to "
+        f"{_IDLE_RATE} verifications a second at a constant rate. Each latency starts when the request was due, so it "
+        f"includes the wait during a stall. The flood: {_FLOOD * capacity:,.0f} logins a second, {_FLOOD} times the "
+        f"hashes of one core, with the default budgets, from a separate process. {_looks(looks)} A login of the flood "
+        f"cost the server {statistics.median(spent):.0f} µs of CPU, with all hashes and verifications. Responses to "
         f"the flood in the last round by status: {note}.",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio("p99 in a flood / p99 idle", statistics.median(ratios), 2.0)],
@@ -352,11 +352,11 @@ def crowd(bench: Bench) -> Figure:
         "crowd",
         "Latency of POST /auth/verify in a crowd",
         "ms from when a request was due",
-        f"{_IDLE_RATE} questions a second at a constant rate, alone, and beside {effort.idle:,} connections that are open "
-        f"and idle and {effort.slow} slow senders, half of them of heads and half of bodies, two bytes a second each; cut "
-        f"off by the service's deadlines (here {cut:,} times), they come again. The crowd is a process of its own, nicer than "
-        f"the questions'. {_looks(looks)} A connection of the crowd takes {statistics.median(each):.1f} KiB of the worker, with all that "
-        "belongs to it.",
+        f"{_IDLE_RATE} verifications a second at a constant rate, alone, and together with {effort.idle:,} idle connections "
+        f"and {effort.slow} slow senders, half of them of heads and half of bodies, two bytes a second each. A sender that "
+        f"a deadline of the service cuts off (here {cut:,} times) connects again. The crowd is a separate process with a "
+        f"lower priority than the generator. {_looks(looks)} A connection of the crowd takes "
+        f"{statistics.median(each):.1f} KiB of the worker's memory in all.",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio("p99 in a crowd / p99 alone", statistics.median(ratios), 2.0)],
     )
@@ -379,9 +379,9 @@ def ending(bench: Bench) -> Figure:
         "ending",
         "Ending all sessions of a user",
         "ms",
-        "`Sessions.end_user`, as DELETE /user/{login}/sessions calls it, for a user of one session and for one of "
-        f"{bench.effort.sessions:,}; a user for each round, in turns. The many are copies of one session, made in the "
-        "store. The sessions themselves are swept later, in batches.",
+        "`Sessions.end_user`, as DELETE /user/{login}/sessions calls it, for a user with one session and for one with "
+        f"{bench.effort.sessions:,}, in turns, with a new user each round. The many sessions are copies of one session in "
+        "the store. The rows of the sessions are removed later, in batches.",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio(f"{name}: many / one", statistics.median(values), 1.5) for name, values in ratios.items()],
     )
@@ -445,8 +445,8 @@ def start(bench: Bench) -> Figure:
         "start",
         "From start to ready",
         "seconds",
-        "From the start of the process, one core, until /health/ready answers. The first start makes the database and "
-        "the schema.",
+        "From the start of the process, on one core, until /health/ready is 200. The first start creates the database "
+        "and the schema.",
         [Line.of(name, values) for name, values in found.items()],
         [],
     )
@@ -473,8 +473,8 @@ def memory(bench: Bench) -> Figure:
         "memory",
         "Resident memory of one worker",
         "MB",
-        f"Before and after {min(counts):,} questions or more, 16 connections, the service started anew for each round. A "
-        "login needs 20 MB for its hash; it is given back when nobody has logged in for some seconds "
+        f"Before and after {min(counts):,} verifications or more, 16 connections, the service restarted for each round. A "
+        "login needs 20 MB for its hash, which are released after some seconds without logins "
         "([decision 61](decisions/0061-memory.md)).",
         [Line.of(name, values) for name, values in found.items()],
         [Ratio(f"after many questions / {_ALLOWED_MEGABYTES} MB", kept / _ALLOWED_MEGABYTES, 1.0)],

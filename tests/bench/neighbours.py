@@ -159,15 +159,15 @@ def neighbours(bench: Bench) -> Figure:
                 sleep(_SETTLE)
     return Figure(
         "neighbours",
-        "Latency of a tenant beside a noisy neighbour",
+        "Latency of a tenant with a noisy neighbour",
         "ms from when a request was due",
         f"{_VERIFIES} verifications and then {_LOGINS} logins a second of {bench.effort.tenants} tenants, at constant "
-        "rates, alone and beside an attacker in a process of its own, nicer than the measured one, on SQLite with every "
+        "rates, alone and during an attack from a separate process with a lower priority, on SQLite with every "
         f"budget at its default. S1: a tenant logs in users whose imported hashes have {_ITERATIONS:,} iterations of "
-        "PBKDF2, over 3 connections. S2: a key that may only verify sends 4 bodies of 1 MB a second that are refused. "
+        "PBKDF2, over 3 connections. S2: a key with the permission `verify` sends 4 bodies of 1 MB a second, which are rejected. "
         "S3: 620 half-sent bodies of 1 MB without a credential. S4: 1,000 silent connections to the TLS port. S5: 250 "
-        f"logins a second of tenants that do not exist, from 50 addresses. A refused request counts as {_PENALTY:.0f} s. "
-        "Answers to the attackers: "
+        f"logins a second of tenants that do not exist, from 50 addresses. A rejected request counts as {_PENALTY:.0f} s. "
+        "Responses to the attackers: "
         f"{'; '.join(f'{name} {_words(counts)}' for name, counts in answers.items())}.",
         results.lines(),
         results.ratios(),

@@ -75,9 +75,8 @@ def refresh(bench: Bench) -> Figure:
         "refresh",
         "CPU of one POST /auth/refresh",
         "µs of the server process",
-        f"{_CONNECTIONS} sessions refreshed again and again over a connection each, one after the other, since every "
-        "answer has the token that the next request needs. User and system time of the server process divided by its "
-        "answers.",
+        f"{_CONNECTIONS} sessions, each refreshed repeatedly over its own connection, sequentially, because every response "
+        "has the token for the next request. User and system time of the server process divided by its responses.",
         [Line.of(name, values) for name, values in micro.items()],
         ratios,
     )

@@ -11,8 +11,9 @@ _BEGIN = "<!-- measured: everything below, up to the end of it, is written by `m
 _END = "<!-- end of what was measured -->"
 _HEAD = f"""# Benchmarks
 
-`make bench` measures on the machine it runs on and writes this page, its charts, and `benchmarks.json` with every figure.
-Absolute figures move with the machine; what to read are the ratios, of contenders that took turns in the same minutes.
+`make bench` measures Doorward on your machine and writes this page, its charts, and `benchmarks.json` with every figure.
+Absolute figures depend on the machine. Compare the ratios, which are between contenders that took turns in the same
+minutes.
 
 {_BEGIN}
 {_END}

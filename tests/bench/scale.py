@@ -163,8 +163,8 @@ def sessions(bench: Bench, many: int, tenants: int) -> Figure:
         "scale-sessions",
         "CPU of one POST /auth/verify by the number of sessions",
         "µs of the server process",
-        f"SQLite, {bench.effort.tenants} tokens in turn, 32 connections kept busy, as in `verify`. The database is "
-        "filled by `make bench-scale`.",
+        f"SQLite, {bench.effort.tenants} tokens in turn, 32 busy connections, as in `verify`. `make bench-scale` fills "
+        "the database.",
         [Line.of(name, values) for name, values in spent.items()],
         [Ratio("many / few", statistics.median(ratios), 1.2)],
     )
