@@ -12,7 +12,7 @@ _LONGEST_ECHO = 100
 
 
 class HttpRefusal(Refusal):
-    """Base of what the HTTP side itself says no with. `closing` ones end the connection: its framing is in doubt.
+    """Base of what the HTTP side itself says no with. With `closes_connection` the connection ends: its framing is in doubt.
 
     `text` is the sentence of this refusal, where it is more specific than that of its class.
     """
@@ -30,7 +30,7 @@ class BadRequest(HttpRefusal):
 
     code = "bad_request"
     sentence = "The request is not valid HTTP"
-    closing = True
+    closes_connection = True
 
 
 class BadHost(HttpRefusal):
@@ -38,7 +38,7 @@ class BadHost(HttpRefusal):
 
     code = "bad_host"
     sentence = "The Host header is missing, repeated, malformed or not served here"
-    closing = True
+    closes_connection = True
 
 
 class MalformedJson(HttpRefusal):
@@ -130,7 +130,7 @@ class RequestTimeout(HttpRefusal):
 
     code = "request_timeout"
     sentence = "The request took too long to arrive"
-    closing = True
+    closes_connection = True
 
 
 class PayloadTooLarge(HttpRefusal):
@@ -138,7 +138,7 @@ class PayloadTooLarge(HttpRefusal):
 
     code = "payload_too_large"
     sentence = "The body is too large"
-    closing = True
+    closes_connection = True
 
     def __init__(self, *, many: bool = False) -> None:
         """Refuse; `many` says that the path takes many users or tokens at once, so that fewer help."""
@@ -150,7 +150,7 @@ class UriTooLong(HttpRefusal):
 
     code = "uri_too_long"
     sentence = "The URL is too long"
-    closing = True
+    closes_connection = True
 
 
 class UnsupportedMediaType(HttpRefusal):
@@ -169,7 +169,7 @@ class HeadersTooLarge(HttpRefusal):
 
     code = "headers_too_large"
     sentence = "The headers are too large"
-    closing = True
+    closes_connection = True
 
 
 class InternalError(HttpRefusal):
@@ -184,7 +184,7 @@ class NotImplementedHere(HttpRefusal):
 
     code = "not_implemented"
     sentence = "This protocol feature is not supported"
-    closing = True
+    closes_connection = True
 
 
 class TooManyConnections(HttpRefusal):
@@ -192,7 +192,7 @@ class TooManyConnections(HttpRefusal):
 
     code = "too_many_connections"
     sentence = "Too many open connections, try again shortly"
-    closing = True
+    closes_connection = True
 
 
 class DeadlineExceeded(HttpRefusal):
@@ -214,7 +214,7 @@ class HttpVersionNotSupported(HttpRefusal):
 
     code = "http_version_not_supported"
     sentence = "Only HTTP/1.1 and HTTP/1.0 are spoken here"
-    closing = True
+    closes_connection = True
 
 
 STATUS_OF: dict[type[Refusal], HTTPStatus] = {
