@@ -12,7 +12,7 @@ _LONGEST_ECHO = 100
 
 
 class HttpRefusal(Refusal):
-    """Base of what the HTTP side itself says no with. With `closes_connection` the connection ends: its framing is in doubt.
+    """Base of errors of HTTP itself. `closes_connection`: the framing is in doubt, so the connection ends.
 
     `text` is the sentence of this refusal, where it is more specific than that of its class.
     """

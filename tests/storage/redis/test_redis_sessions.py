@@ -473,7 +473,7 @@ class Overtaken(RelationalRevocationStore):
 
     overtake: Callable[[], Awaitable[object]] | None = None
 
-    async def note(self, ended: Revocation) -> None:
+    async def record(self, ended: Revocation) -> None:
         await super().record(ended)
         if self.overtake:
             overtake, self.overtake = self.overtake, None
