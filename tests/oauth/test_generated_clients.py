@@ -76,20 +76,20 @@ def test_C10_openapi_python_client_works(generated: ModuleType, tenant: Tenant) 
     models = importlib.import_module("generated_doorward.models")
     api = {
         name: importlib.import_module(f"generated_doorward.api.{name}")
-        for name in ("users.users_create", "sessions.auth_login", "sessions.sessions_verify_batch")
+        for name in ("users.create_user", "sessions.login_user", "sessions.verify_user_tokens")
     }
     with generated.AuthenticatedClient(str(tenant.http.base_url), tenant.token) as client:
         user = models.CreateUserRequest(login="alice", email="alice@example.org", sub="17", password="pw")
-        assert api["users.users_create"].sync(client=client, body=user).login == "alice"
+        assert api["users.create_user"].sync(client=client, body=user).login == "alice"
         wrong, right = (models.LoginRequest(login="alice", password=word, device_id="laptop") for word in ("x", "pw"))
-        refused = api["sessions.auth_login"].sync(client=client, body=wrong)
+        refused = api["sessions.login_user"].sync(client=client, body=wrong)
         assert type(refused).__name__.startswith("Error403")
         assert refused.code == "incorrect_password"
-        token = api["sessions.auth_login"].sync(client=client, body=right).access_token
-        found = api["sessions.sessions_verify_batch"].sync(client=client, body=models.BatchVerifyRequest([token, "x"]))
+        token = api["sessions.login_user"].sync(client=client, body=right).access_token
+        found = api["sessions.verify_user_tokens"].sync(client=client, body=models.BatchVerifyRequest([token, "x"]))
         assert [type(item) for item in found.results] == [models.ActiveToken, models.InactiveToken]
         assert found.results[0].decoded.login == "alice"
-        faulty = api["users.users_create"].sync(
+        faulty = api["users.create_user"].sync(
             client=client, body=models.CreateUserRequest("", "alice@example.org", "17")
         )
         assert [fault.context.key for fault in faulty.error.details] == ["login", "password"]

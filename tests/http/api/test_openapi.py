@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +19,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from api_changes import changes
 from api_contract import planet
 from doorward.core.errors import StoreUnavailable
 from doorward.http import errors
@@ -121,9 +123,63 @@ def test_the_document_is_valid_openapi() -> None:
 
 def test_the_document_is_the_one_that_was_published() -> None:
     written = json.dumps(DOCUMENT, indent=1, ensure_ascii=False) + "\n"
+    published = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    found = "\n".join(map(str, changes(published, DOCUMENT)))
     if os.environ.get("DOORWARD_RENEW"):
         SNAPSHOT.write_text(written, encoding="utf-8")
-    assert json.loads(SNAPSHOT.read_text(encoding="utf-8")) == DOCUMENT, RENEW
+        return
+    assert published == DOCUMENT, f"{RENEW}\n{found}"
+
+
+def changed(change: Callable[[Any], object]) -> dict[str, Any]:
+    """Return the document with a change made to it."""
+    document: dict[str, Any] = json.loads(json.dumps(DOCUMENT))
+    change(document)
+    return document
+
+
+BREAKING: dict[str, Callable[[Any], object]] = {
+    "POST /auth/verify: is removed": lambda it: it["paths"].pop("/auth/verify"),
+    "POST /auth/verify: operationId": lambda it: it["paths"]["/auth/verify"]["post"].update(operationId="verify"),
+    "POST /auth/verify: response 429 is removed": lambda it: it["paths"]["/auth/verify"]["post"]["responses"].pop(
+        "429"
+    ),
+    "POST /auth/verify: security": lambda it: it["paths"]["/auth/verify"]["post"].update(security=[{"tenant": []}]),
+    "GET /user: parameter query q is removed": lambda it: it["paths"]["/user"]["get"]["parameters"].pop(0),
+    "schema User: is removed or renamed": lambda it: it["components"]["schemas"].pop("User"),
+    "schema User: property sub is removed": lambda it: it["components"]["schemas"]["User"]["properties"].pop("sub"),
+    "schema User: property sub is no longer always there": lambda it: it["components"]["schemas"]["User"][
+        "required"
+    ].remove("sub"),
+    "schema User.sub: type": lambda it: it["components"]["schemas"]["User"]["properties"]["sub"].update(type="integer"),
+    "schema LoginRequest: property ip becomes required": lambda it: it["components"]["schemas"]["LoginRequest"][
+        "required"
+    ].append("ip"),
+    "schema LoginRequest.deviceId: maxLength": lambda it: it["components"]["schemas"]["LoginRequest"]["properties"][
+        "deviceId"
+    ].update(maxLength=1),
+}
+
+
+@pytest.mark.parametrize("expected", BREAKING)
+def test_every_kind_of_breaking_change_is_reported(expected: str) -> None:
+    found = [str(change) for change in changes(DOCUMENT, changed(BREAKING[expected])) if change.breaking]
+    assert [one for one in found if one.startswith(f"BREAKING {expected}")]
+
+
+def test_an_addition_is_reported_and_breaks_nothing() -> None:
+    def add(document: Any) -> None:
+        document["paths"]["/planet"] = {"get": {"operationId": "getPlanet", "responses": {}}}
+        document["components"]["schemas"]["User"]["properties"]["planet"] = {"type": "string"}
+        document["paths"]["/user"]["get"]["parameters"].append({"name": "planet", "in": "query", "schema": {}})
+
+    found = changes(DOCUMENT, changed(add))
+    assert sorted(map(str, found)) == [
+        "GET /planet: is added",
+        "GET /user: parameter query planet is added",
+        "schema User: property planet is added",
+    ]
+    assert changes(DOCUMENT, DOCUMENT) == []
 
 
 def test_published_names_are_chosen_and_none_is_derived_from_code() -> None:

@@ -21,16 +21,16 @@ func main() {
 	check(err)
 	password := "pw"
 	user := doorward.CreateUserRequest{Login: "alice", Email: "alice@example.org", Sub: "17", Password: &password}
-	created, err := client.UsersCreateWithResponse(ctx, user)
+	created, err := client.CreateUserWithResponse(ctx, user)
 	check(err)
 	body := doorward.LoginRequest{Login: "alice", Password: "wrong", DeviceId: "laptop"}
-	refused, err := client.AuthLoginWithResponse(ctx, body)
+	refused, err := client.LoginUserWithResponse(ctx, body)
 	check(err)
 	body.Password = password
-	login, err := client.AuthLoginWithResponse(ctx, body)
+	login, err := client.LoginUserWithResponse(ctx, body)
 	check(err)
 	tokens := doorward.BatchVerifyRequest{Tokens: []string{login.JSON200.AccessToken, "x"}}
-	batch, err := client.SessionsVerifyBatchWithResponse(ctx, tokens)
+	batch, err := client.VerifyUserTokensWithResponse(ctx, tokens)
 	check(err)
 	active, err := batch.JSON200.Results[0].AsActiveToken()
 	check(err)
