@@ -19,7 +19,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY deploy/image deploy/image
 # From here on nothing is fetched: what is installed is what the lock's hashes name, and this source. Bytecode
-# is taken as it is: compared by time, it would be stale where a layer rounds times, and made anew at every start.
+# is taken as it is: compared by time, it would be stale where a layer rounds times, and compiled again at every start.
 RUN tools/bin/pip --python /opt/doorward/bin/python install --no-cache-dir --require-hashes --no-deps --no-compile \
     --no-index --find-links wheels -r "requirements/image${EXTRAS:+-$EXTRAS}.txt" \
     && tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir own . \
@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="Doorward" \
 
 COPY --from=build /opt/doorward /opt/doorward
 # Copied, a folder would lose its mode. Bases may come without the bytecode of Python's own library, which would then be
-# made anew at every start and by every health check; what of it does not compile is not used.
+# compiled again at every start and by every health check; what of it does not compile is not used.
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /data \
     && stdlib="$(python3 -B -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
     && { python3 -B -m compileall -q -x /site-packages/ --invalidation-mode unchecked-hash "$stdlib" || true; }

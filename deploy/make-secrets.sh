@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the secrets that the compose files and the Kubernetes manifests name, each once, at random, into a folder:
+# Generates the random secrets of the compose files and the Kubernetes manifests in a folder:
 #   sudo sh deploy/make-secrets.sh [folder, default: secrets] [owner, default: 10001]
-# The owner is the user that the containers run as. A secret that is there already is left as it is.
+# The owner is the user that the containers run as. The script does not change existing secrets.
 set -eu
 folder=${1:-secrets}
 owner=${2:-10001}
@@ -15,7 +15,7 @@ random -base64 32 | keep jwt_key
 random -hex 24 | keep database_admin_password
 random -hex 24 | keep database_password
 random -hex 24 | keep redis_password
-# In the private network of one compose project nobody listens in between, so there is no TLS in it.
+# The private network of a compose project is not visible to others, so it needs no TLS.
 printf 'postgresql://doorward:%s@postgres:5432/doorward?sslmode=disable' "$(cat "$folder/database_password")" \
     | keep database_url
 printf 'redis://default:%s@valkey:6379?insecure=true' "$(cat "$folder/redis_password")" | keep redis_url
@@ -23,6 +23,6 @@ printf 'requirepass %s\nappendonly yes\nappendfsync everysec\nmaxmemory 640mb\nm
     "$(cat "$folder/redis_password")" | keep valkey.conf
 if [ "$(id -u)" = 0 ]; then
     chown -R "$owner:$owner" "$folder"
-    # The image of Valkey has a user of its own, who owns its folder of data.
+    # The Valkey image runs as its own user, which owns the data folder.
     chown 999:999 "$folder/valkey.conf"
 fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs once, when the PostgreSQL container makes its database: a role for Doorward that owns its database and nothing else.
+# Runs once, when the PostgreSQL container creates its database: creates a role for Doorward that owns only its database.
 set -eu
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
     --set=password="$(cat "${DATABASE_PASSWORD_FILE:-/run/secrets/database_password}")" <<'SQL'

@@ -1,7 +1,7 @@
 -- Asks Doorward about each request of HAProxy 2.6 or newer. docs/gateways.md explains it.
 local ADDRESS = "http://127.0.0.1:3000/forward-auth"
 local KEY = "REPLACE-WITH-THE-KEY"
--- For one attempt; HAProxy makes up to four where nobody answers.
+-- For one attempt; HAProxy makes up to four if Doorward is unavailable.
 local MILLISECONDS = 1000
 -- Where browsers without a session go, such as "https://login.example.org/". Empty: they get a 401 like other clients.
 local LOGIN_PAGE = ""

@@ -61,11 +61,11 @@ tests:
         alertname: DoorwardClosesConnections
         exp_alerts: [{{exp_labels: {{severity: warning, reason: address}}, exp_annotations: {{summary: "{closes}"}}}}]
 """
-AWAY = "No worker of Doorward can be asked."
-FAILS = "More than one answer in a hundred is an error of the service."
-REFUSES = "Limits refuse more than ten requests a second (too_many_connections). See Floods and abuse in operating.md."
+AWAY = "No worker of Doorward responds."
+FAILS = "More than one response in a hundred is an error of the service."
+REFUSES = "Limits reject more than ten requests a second (too_many_connections). See Floods and abuse in operating.md."
 CLOSES = "Limits close more than ten connections a second (address). See Floods and abuse in operating.md."
-LOSES = "Log lines are lost, because nobody takes them fast enough."
+LOSES = "Log lines are lost, because standard error is not read fast enough."
 
 
 def promtool(*words: str, typed: str = "") -> str:
