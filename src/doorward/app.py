@@ -88,7 +88,7 @@ def build(settings: Settings, overrides: Overrides | None = None, traces: Traces
     connections = ConnectionRegistry(
         traced(fast_path, traces) if traces else fast_path,
         overrides.limits or _limits(settings),
-        PATHS.sizes,
+        PATHS.body_limits,
     )
 
     body_memory = BodyMemory()
@@ -136,7 +136,7 @@ def build(settings: Settings, overrides: Overrides | None = None, traces: Traces
         hash_queue_seconds=settings.hash_queue_timeout / 1000,
     )
     router.lifespan_context = Lifespan(
-        begin, tasks, end, {"door": connections, "metrics": metrics_connections}
+        begin, tasks, end, {"connections": connections, "metrics": metrics_connections}
     ).lifespan
     inner: ASGIApp = router
     if metrics:

@@ -34,7 +34,7 @@ from doorward.storage.instrumented import (
     Span,
     StoreMeter,
     StoreMetrics,
-    nothing_is_pooled,
+    no_pool,
 )
 from doorward.storage.postgres.address import Address as PostgresAddress
 from doorward.storage.readiness import SharedCheck
@@ -146,7 +146,7 @@ def select_stores(settings: Settings, clock: Clock = system_clock, span: Span | 
         database, pool = InstrumentedDatabase(server, StoreMeter("postgresql", span)), server.pooled
     else:
         bare = file = SqliteDatabase(settings.database_path)
-        database, pool = InstrumentedDatabase(file, StoreMeter("sqlite", span), fast=file), nothing_is_pooled
+        database, pool = InstrumentedDatabase(file, StoreMeter("sqlite", span), fast=file), no_pool
     sessions, probes = InstrumentedSessionStore(RelationalSessionStore(database)), Probes(bare)
     quota = UserQuota(database, settings.max_users_per_tenant, clock) if settings.max_users_per_tenant else None
     stores = Stores(

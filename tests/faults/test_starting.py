@@ -17,14 +17,14 @@ import pytest
 
 from doorward.storage.relational.email_keys import email_key
 from doorward.storage.relational.statements import load_migrations
-from doorward.storage.sqlite import _WORDS, migrate
+from doorward.storage.sqlite import WORDS, migrate
 from faults.sizes import STARTERS, STARTS
 from harness import KEY, PASSWORD, Process, Tenant, serving
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.sql"))
 """What services of former schemas left behind, one for each schema there ever was but the newest."""
 
-VERSIONS = [migration.version for migration in load_migrations("sqlite", _WORDS)]
+VERSIONS = [migration.version for migration in load_migrations("sqlite", WORDS)]
 """A step that is another database's leaves a gap."""
 
 NEWEST = VERSIONS[-1]
@@ -47,7 +47,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 def schema_of(wanted: int) -> set[tuple[str, str | None]]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        for migration in load_migrations("sqlite", _WORDS):
+        for migration in load_migrations("sqlite", WORDS):
             for statement in migration.statements if migration.version <= wanted else ():
                 connection.execute(statement)
         return schema(connection)

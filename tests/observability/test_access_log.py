@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from doorward.http.unparsed_request import UnparsedRequest
+from doorward.http.request import UnparsedRequest
 from doorward.observability.recorder import RequestRecorder, RouteKey
 from harness import KEY, UNTHROTTLED, Service, Tenant, read_settings, running, serving
 from internals import put, services

@@ -47,7 +47,7 @@ async def test_what_is_asked_in_one_turn_of_the_loop_is_one_trip() -> None:
 async def test_what_is_asked_while_all_lanes_are_busy_waits_for_the_next_trip() -> None:
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, max_wait=1, lanes=2)
+    gathered = Coalescer(far.ask, max_wait=1, max_running=2)
     asked = []
     for key in "abcd":
         asked.append(asyncio.ensure_future(gathered.get([key])))
@@ -73,7 +73,7 @@ async def test_nobody_joins_a_trip_that_has_begun() -> None:
 
 async def test_a_trip_is_bounded_and_a_long_question_is_not_torn_apart() -> None:
     far = Far()
-    gathered = Coalescer(far.ask, max_wait=1, at_most=3)
+    gathered = Coalescer(far.ask, max_wait=1, max_keys=3)
     answers = await asyncio.gather(*(gathered.get([f"{n}", f"{n}'"]) for n in range(4)), gathered.get(list("abcdef")))
     assert answers == [[f"{n}", f"{n}'"] for n in range(4)] + [list("abcdef")]
     assert [len(trip) for trip in far.trips] == [4, 4, 6]
@@ -110,7 +110,7 @@ async def test_a_fault_reaches_everybody_who_asked_and_nobody_who_asks_later() -
 async def test_the_deadline_counts_from_the_question_also_where_it_had_to_wait_for_a_lane() -> None:
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, max_wait=1, lanes=1)
+    gathered = Coalescer(far.ask, max_wait=1, max_running=1)
     before = asyncio.get_running_loop().time()
     asked = [asyncio.ensure_future(gathered.get(["a"]))]
     await turns()
@@ -127,7 +127,7 @@ async def test_the_deadline_counts_from_the_question_also_where_it_had_to_wait_f
 async def test_closing_waits_for_what_is_under_way() -> None:
     far = Far()
     far.gate.clear()
-    gathered = Coalescer(far.ask, max_wait=1, lanes=1)
+    gathered = Coalescer(far.ask, max_wait=1, max_running=1)
     asked = [asyncio.ensure_future(gathered.get([key])) for key in "ab"]
     await turns()
     closing = asyncio.ensure_future(gathered.close())

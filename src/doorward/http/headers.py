@@ -1,4 +1,4 @@
-"""Header fields: types, look-up by name, bearer credentials, request ids."""
+"""Header helpers: headers by name, credentials of the Authorization header, request ids."""
 
 import re
 import secrets
@@ -11,31 +11,34 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 _ids = count(secrets.randbits(32))
 _process = secrets.token_hex(8).encode()
 _JOINED = ((b"x-forwarded-for", b","), (b"cookie", b"; "))
-"""Fields whose lines are one value, and the separator: RFC 9110, section 5.3; RFC 9113, section 8.2.3, for cookies."""
+"""Headers whose lines are joined, and the separator (RFC 9110, section 5.3; for cookies RFC 9113, section 8.2.3)."""
+
+HEADERS_BY_NAME = "headers_by_name"
+"""Key of an ASGI scope: the headers by name, made once for each request by the connection."""
 
 
 def headers_by_name(headers: Headers) -> dict[bytes, bytes]:
-    """Return headers by name. The lines of X-Forwarded-For and Cookie are joined; of others the last counts."""
-    fields = dict(headers)
-    if len(fields) != len(headers):
+    """Return headers by name. Lines of X-Forwarded-For and Cookie are joined; of other headers the last one counts."""
+    by_name = dict(headers)
+    if len(by_name) != len(headers):
         for name, separator in _JOINED:
-            if name in fields:
-                fields[name] = separator.join([value for line, value in headers if line == name])
-    return fields
+            if name in by_name:
+                by_name[name] = separator.join([value for line, value in headers if line == name])
+    return by_name
 
 
-def accept_request_id(given: bytes | None) -> bytes:
-    """Return the caller's request id if it is a harmless one, else a fresh one."""
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given
+def accept_request_id(request_id: bytes | None) -> bytes:
+    """Return the client's request id if it is safe to log and to repeat, else a new one."""
+    if request_id is not None and _REQUEST_ID.fullmatch(request_id):
+        return request_id
     return b"%s-%x" % (_process, next(_ids))
 
 
 def authorization_credentials(authorization: bytes | None, scheme: bytes) -> bytes | None:
-    """Return what follows the scheme in an `Authorization` field, None for another scheme.
+    """Return the credentials of an `Authorization` header with this scheme, None for another scheme.
 
-    `scheme` is in lower case and ends with a space. One or more spaces separate it from the credentials, and a tab is
-    none (RFC 9110, section 11.4). Spaces at the end do not belong to the field's value (section 5.5).
+    `scheme` is in lower case and ends with a space. One or more spaces separate it from the credentials; a tab does not
+    (RFC 9110, section 11.4). Trailing spaces are not part of the value (section 5.5).
     """
     if authorization is None or authorization[: len(scheme)].lower() != scheme:
         return None
@@ -43,5 +46,5 @@ def authorization_credentials(authorization: bytes | None, scheme: bytes) -> byt
 
 
 def bearer_credential(authorization: bytes | None) -> bytes | None:
-    """Return the credential of an `Authorization: Bearer` field (RFC 6750), None for anything else."""
+    """Return the credential of an `Authorization: Bearer` header (RFC 6750), None for anything else."""
     return authorization_credentials(authorization, b"bearer ")

@@ -9,8 +9,8 @@ from functools import partial
 from doorward.core.memory import release_memory
 from doorward.http.api.endpoint import Endpoint, Handler
 from doorward.http.api.services import Services
+from doorward.http.bodies import IncomingBody
 from doorward.http.errors import TooManyLargeBodies
-from doorward.http.middleware import IncomingBody
 from doorward.http.request import Request
 from doorward.http.response import Response
 

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from doorward.http.client_address import Network, Proxies, in_networks, open_to_all, parse_address
 from doorward.http.connection.registry import ConnectionRegistry
 from doorward.http.errors import NotFound
-from doorward.http.headers import headers_by_name
+from doorward.http.headers import HEADERS_BY_NAME
 from doorward.observability.metrics import CONTENT_TYPE, Metrics
 
 PATH = "/metrics"
@@ -36,7 +36,7 @@ class MetricsEndpoint:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        apart = any(scope["state"]["door"] is door for door in self._listeners)
+        apart = any(scope["state"]["connections"] is registry for registry in self._listeners)
         asked = scope["method"] == "GET" and scope["path"] == PATH
         if asked and (apart or self._is_listed(scope)):
             scope["template"] = PATH
@@ -53,6 +53,6 @@ class MetricsEndpoint:
         if open_to_all(self._white_list):
             return True
         peer = scope["client"][0] if scope["client"] else ""
-        client = self._proxies.client(peer, headers_by_name(scope["headers"]))
+        client = self._proxies.client(peer, scope[HEADERS_BY_NAME])
         # What a proxy forwards is refused, whatever it says of its client: monitoring connects directly.
         return client.listable == parse_address(peer) and in_networks(client, self._white_list)

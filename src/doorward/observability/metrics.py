@@ -43,7 +43,7 @@ class DatabaseCounts(Protocol):
     """What is counted at the database: entries that were noted in the audit log."""
 
     @property
-    def noted(self) -> int: ...  # noqa: D102 - the class says it
+    def audit_entries(self) -> int: ...  # noqa: D102 - the class says it
 
     def sample(self) -> None: ...  # noqa: D102 - times the next of what is too fast to be timed each time
 
@@ -55,7 +55,7 @@ class SessionCounts(Protocol):
     def opened(self) -> Mapping[str, int]: ...  # noqa: D102 - the class says it
 
     @property
-    def ended(self) -> Mapping[tuple[str, str], int]: ...  # noqa: D102 - likewise
+    def revoked(self) -> Mapping[tuple[str, str], int]: ...  # noqa: D102 - likewise
 
 
 class StoreMetrics(Protocol):
@@ -177,14 +177,14 @@ class Metrics:
             self._count("doorward_store_errors", errors, store)
         for kind, opened in traffic.sessions.opened.items():
             self._count("doorward_sessions_opened", opened, kind)
-        for (kind, how), ended in traffic.sessions.ended.items():
+        for (kind, how), ended in traffic.sessions.revoked.items():
             self._count("doorward_sessions_ended", ended, kind, how)
         for reason, closed in sum((door.closed for door in self.sources.registries), CountOf[str]()).items():
             self._count("doorward_connections_closed", closed, reason)
         self._publish_durations("doorward_hash_wait_seconds", passwords.waits)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._count("doorward_password_hashes", passwords.hashed)
-        self._count("doorward_audit_entries", traffic.database.noted)
+        self._count("doorward_audit_entries", traffic.database.audit_entries)
         self._count("doorward_log_lines_lost", self.sources.lines_lost())
         self._count("doorward_process_cpu_seconds", usage.ru_utime + usage.ru_stime)
         in_use, size = traffic.pool()

@@ -202,13 +202,13 @@ class WorkerServer(uvicorn.Server):
         log.info("certificates read", extra={"pid": os.getpid()})
 
     def _listen(self, purpose: str, given: socket.socket, context: ssl.SSLContext | None) -> None:
-        connections = self.lifespan.state["door"]
+        connections = self.lifespan.state["connections"]
         listener = Listener(
             purpose,
             given.dup(),
             registry=self.lifespan.state["metrics"] if purpose == "metrics" else connections,
-            spare=connections,
-            make=self._protocol(purpose),
+            evictable=connections,
+            protocol_factory=self._protocol(purpose),
             handshakes=self.server_state.connections,
             context=context,
         )
@@ -222,7 +222,7 @@ class WorkerServer(uvicorn.Server):
         if purpose == "maintenance":
             return partial(MaintenanceProtocol, frozenset(self.config.settings.maintain_tls_ca_cn), **given)
         if purpose == "metrics":
-            given["app_state"] = {**self.lifespan.state, "door": self.lifespan.state["metrics"]}
+            given["app_state"] = {**self.lifespan.state, "connections": self.lifespan.state["metrics"]}
         return partial(DoorwardProtocol, **given)
 
 

@@ -1,1 +1,1 @@
-"""Keeps things: one module per store, none of which knows another."""
+"""Store adapters: SQLite, PostgreSQL and Redis implementations of the ports in `core/ports`."""

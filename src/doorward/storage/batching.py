@@ -1,4 +1,4 @@
-"""Gathers the keys that are asked for in one turn of the event loop, and asks a network store for all at once."""
+"""Batched look-ups: all keys requested in one iteration of the event loop share one round trip."""
 
 import asyncio
 from collections import deque
@@ -8,90 +8,97 @@ from typing import Generic, TypeVar
 from doorward.core.errors import StoreUnavailable
 
 Key = TypeVar("Key", bound=Hashable)
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
-class Coalescer(Generic[Key, Answer]):
-    """Answers by key, many callers to a trip.
+class Coalescer(Generic[Key, Value]):
+    """Fetches values by key, with the keys of many callers in one round trip.
 
-    `ask` is given different keys and the moment (of the loop's clock) by which it has to have answered, and returns the
-    answers of those keys that have one. It runs in a task of its own, so a caller who gives up neither stops it nor
-    moves anybody else's answer. At most `lanes` trips are under way; what is asked meanwhile is gathered for the next
-    one. An answer is never older than its question: nobody joins a trip that has begun.
+    A round trip runs in its own task, so a caller that is cancelled affects no other. Keys that are requested while
+    `max_running` round trips are under way wait for the next one. No caller joins a round trip that has begun, so a
+    value is never older than the request for it.
     """
 
     def __init__(
         self,
-        ask: Callable[[Sequence[Key], float], Awaitable[Mapping[Key, Answer]]],
+        fetch: Callable[[Sequence[Key], float], Awaitable[Mapping[Key, Value]]],
         *,
         max_wait: float,
-        lanes: int = 2,
-        at_most: int = 500,
+        max_running: int = 2,
+        max_keys: int = 500,
     ) -> None:
-        """Ask with `ask`, within `patience` seconds of the question, for about `at_most` keys a trip."""
-        self._ask = ask
-        self._patience = max_wait
-        self._lanes = lanes
-        self._at_most = at_most
-        self._waiting: deque[tuple[Sequence[Key], float, asyncio.Future[list[Answer | None]]]] = deque()
-        self._trips: set[asyncio.Task[None]] = set()
-        self._due = False
+        """Configure the round trips.
 
-    async def get(self, keys: Sequence[Key]) -> list[Answer | None]:
-        """Return the answer of each key, None where there is none. Raises what `ask` raises."""
+        Args:
+            fetch: Returns the values of distinct keys by a deadline on the clock of the event loop. Keys without a
+                value are missing in its result.
+            max_wait: Seconds from a request to its deadline.
+            max_running: Round trips at a time.
+            max_keys: Number of keys from which a round trip takes no further caller.
+        """
+        self._fetch = fetch
+        self._max_wait = max_wait
+        self._max_running = max_running
+        self._max_keys = max_keys
+        self._waiting: deque[tuple[Sequence[Key], float, asyncio.Future[list[Value | None]]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    async def get(self, keys: Sequence[Key]) -> list[Value | None]:
+        """Return the value of each key, None for a key without one. Raises the exceptions of `fetch`."""
         if not keys:
             return []
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[list[Answer | None]] = loop.create_future()
-        self._waiting.append((keys, loop.time() + self._patience, waiter))
-        if not self._due and len(self._trips) < self._lanes:
-            self._due = True
-            loop.call_soon(self._depart)
+        waiter: asyncio.Future[list[Value | None]] = loop.create_future()
+        self._waiting.append((keys, loop.time() + self._max_wait, waiter))
+        if not self._scheduled and len(self._running) < self._max_running:
+            self._scheduled = True
+            loop.call_soon(self._start)
         return await waiter
 
     async def close(self) -> None:
-        """Wait for the trips under way."""
-        while self._trips:
-            await asyncio.wait(self._trips)
+        """Wait for the round trips under way."""
+        while self._running:
+            await asyncio.wait(self._running)
 
-    def _depart(self) -> None:
-        self._due = False
-        while self._waiting and len(self._trips) < self._lanes:
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._running) < self._max_running:
             deadline = self._waiting[0][1]
-            wanted: dict[Key, None] = {}
+            requested: dict[Key, None] = {}
             waiters = []
-            while self._waiting and len(wanted) < self._at_most:
+            while self._waiting and len(requested) < self._max_keys:
                 keys, _, waiter = self._waiting.popleft()
                 if not waiter.done():
-                    wanted.update(dict.fromkeys(keys))
+                    requested.update(dict.fromkeys(keys))
                     waiters.append((keys, waiter))
             if waiters:
-                trip = asyncio.get_running_loop().create_task(self._travel(list(wanted), deadline, waiters))
-                self._trips.add(trip)
-                trip.add_done_callback(self._arrive)
+                task = asyncio.get_running_loop().create_task(self._run(list(requested), deadline, waiters))
+                self._running.add(task)
+                task.add_done_callback(self._finish)
 
-    async def _travel(
+    async def _run(
         self,
-        wanted: Sequence[Key],
+        requested: Sequence[Key],
         deadline: float,
-        waiters: list[tuple[Sequence[Key], "asyncio.Future[list[Answer | None]]"]],
+        waiters: list[tuple[Sequence[Key], "asyncio.Future[list[Value | None]]"]],
     ) -> None:
         try:
-            found = await self._ask(wanted, deadline)
-        except Exception as error:  # noqa: BLE001 - it is raised again in everybody who asked
+            values = await self._fetch(requested, deadline)
+        except Exception as error:  # noqa: BLE001 - raised again in every caller
             for _, waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(_another(error))
+                    waiter.set_exception(_copy_of(error))
             return
         for keys, waiter in waiters:
             if not waiter.done():
-                waiter.set_result([found.get(key) for key in keys])
+                waiter.set_result([values.get(key) for key in keys])
 
-    def _arrive(self, trip: "asyncio.Task[None]") -> None:
-        self._trips.discard(trip)
-        self._depart()
+    def _finish(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._start()
 
 
-def _another(error: Exception) -> Exception:
-    # An exception raised in several tasks would gather the traces of all of them.
+def _copy_of(error: Exception) -> Exception:
+    # An exception that is raised in several tasks would collect the tracebacks of all of them.
     return StoreUnavailable(retry_after=error.retry_after) if isinstance(error, StoreUnavailable) else error

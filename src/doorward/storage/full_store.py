@@ -1,4 +1,4 @@
-"""Stores without room for another write: what callers get, and one log line for many refused writes."""
+"""Errors and log lines for writes that a full store rejects."""
 
 import logging
 from collections.abc import Callable
@@ -11,24 +11,24 @@ log = logging.getLogger(__name__)
 
 DATABASE_DISK = "the disk of the database"
 REDIS_MEMORY = "the memory of Redis"
-_EVERY = 60.0
+_LOG_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class FullStoreReporter:
-    """Refusals of writes for want of room in `part`, logged once a minute at most."""
+    """Creates the errors for writes that a full `resource` rejects, and logs them at most once a minute."""
 
-    part: str
+    resource: str
     monotonic: Callable[[], float] = monotonic
     _refused: int = 0
     _logged_at: float | None = None
 
     def refusal(self) -> StoreUnavailable:
-        """Return the refusal of one write; count it in the log."""
+        """Return the error for one write, and count it in the log."""
         self._refused += 1
         now = self.monotonic()
-        if self._logged_at is None or now - self._logged_at >= _EVERY:
-            reason = f"{self.part} is full; make room, a restart is not needed"
+        if self._logged_at is None or now - self._logged_at >= _LOG_SECONDS:
+            reason = f"{self.resource} is full; make room, a restart is not needed"
             log.error("the store refuses writes", extra={"reason": reason, "refused": self._refused})
             self._refused, self._logged_at = 0, now
-        return StoreUnavailable(retry_after=1, full=self.part)
+        return StoreUnavailable(retry_after=1, full=self.resource)

@@ -1,7 +1,7 @@
-"""Stores, watched: how long they take, how often they fail, what is opened, ended and noted in them.
+"""Metrics and spans of stores: durations, errors, opened and revoked sessions, audit entries.
 
-All of it is plain numbers that somebody else reads. The embedded database is asked for sessions so fast that even this
-would be felt: of its look-ups only single ones are timed, whenever `sample` has been called.
+The figures are plain numbers that `observability/metrics.py` reads. Timing every look-up on SQLite would slow down
+verifications, so only the look-up after each call of `sample` is timed.
 """
 
 from collections import Counter
@@ -20,13 +20,13 @@ from doorward.storage.relational.database import Database, Row, Step
 Result = TypeVar("Result")
 
 Span = Callable[[str, str], AbstractContextManager[object]]
-"""Given a store and what is done there, returns what surrounds the doing of it."""
+"""Takes a store and an operation, returns the context manager of its span."""
 
-# Longer than the pause of a client that is refused and tries again.
-_MOMENT = 3.0
+# Longer than a client waits before it retries a rejected request.
+_REFUSAL_SECONDS = 3.0
 
-_LATE: Final = {"40001", "40P01", "55P03", "57014"}
-"""SQLSTATE of statements that lost against others, or took too long."""
+_TIMEOUT_STATES: Final = {"40001", "40P01", "55P03", "57014"}
+"""SQLSTATE of statements that lost a conflict, or took too long."""
 
 LOOK_UP, READ, WRITE = "look_up", "read", "write"
 _KINDS = {SessionKind.USER: "user", SessionKind.TENANT: "tenant", SessionKind.KEY: "key"}
@@ -34,7 +34,7 @@ _KINDS = {SessionKind.USER: "user", SessionKind.TENANT: "tenant", SessionKind.KE
 
 @dataclass(slots=True)
 class StoreMeter:
-    """The numbers of one store. `span`: for traces."""
+    """Durations and errors of one store. `span` makes spans if traces are enabled."""
 
     store: str
     span: Span | None = None
@@ -44,7 +44,7 @@ class StoreMeter:
     errors: int = 0
 
     async def time(self, operation: str, work: Awaitable[Result]) -> Result:
-        """Await `work`, and count how long it took and whether the store was away."""
+        """Await `work`, record its duration, and count StoreUnavailable."""
         began = perf_counter()
         try:
             if self.span is None:
@@ -58,25 +58,25 @@ class StoreMeter:
             self.durations[operation].add(perf_counter() - began)
 
 
-def _is_late(refusal: StoreUnavailable) -> bool:
-    """Return whether a write only had no time: a tenant's large ones must not make the service unready for others."""
+def _is_timeout(refusal: StoreUnavailable) -> bool:
+    """Return whether a write failed for lack of time. Large writes of a tenant must not make the service unready."""
     cause = refusal.__cause__
-    return isinstance(cause, (Overloaded, TimeoutError)) or getattr(cause, "sqlstate", None) in _LATE
+    return isinstance(cause, (Overloaded, TimeoutError)) or getattr(cause, "sqlstate", None) in _TIMEOUT_STATES
 
 
-class _FaultCounting(Protocol):
-    """What a database does that is too fast to be watched each time: it counts its own faults."""
+class _FaultCounter(Protocol):
+    """Database that counts the errors of its look-ups itself, since they are too fast to be timed."""
 
     faults: int
 
 
 class InstrumentedDatabase:
-    """A database (see the protocol) whose statements are timed."""
+    """`Database` whose statements are timed."""
 
-    def __init__(self, database: Database, meter: StoreMeter, fast: _FaultCounting | None = None) -> None:
-        """Watch `database`; `fast` is the same one, if its look-ups are too fast to time each of them."""
+    def __init__(self, database: Database, meter: StoreMeter, fast: _FaultCounter | None = None) -> None:
+        """Wrap `database`. `fast` is the same object if its look-ups are too fast to time each of them."""
         self.meter = meter
-        self.noted = 0
+        self.audit_entries = 0
         self._refused_at: float | None = None
         self._database = database
         self._fast = fast
@@ -88,12 +88,12 @@ class InstrumentedDatabase:
 
     @property
     def refuses_writes(self) -> bool:
-        """Whether the last write was refused, and that a moment ago."""
-        return self._refused_at is not None and perf_counter() - self._refused_at < _MOMENT
+        """Whether the last write failed, within the last seconds."""
+        return self._refused_at is not None and perf_counter() - self._refused_at < _REFUSAL_SECONDS
 
     @property
     def errors(self) -> int:
-        """How often the database could not answer."""
+        """Number of statements that failed."""
         return self.meter.errors + (self._fast.faults if self._fast else 0)
 
     def sample(self) -> None:
@@ -113,12 +113,12 @@ class InstrumentedDatabase:
         try:
             results = await self.meter.time(WRITE, self._database.write(*steps))
         except StoreUnavailable as refusal:
-            if not _is_late(refusal):
+            if not _is_timeout(refusal):
                 self._refused_at = perf_counter()
             raise
         self._refused_at = None
         if len(results) == len(steps):
-            self.noted += [step.statement for step in steps].count("add_entry")
+            self.audit_entries += [step.statement for step in steps].count("add_entry")
         return results
 
     async def _time_look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
@@ -130,22 +130,22 @@ class InstrumentedDatabase:
         try:
             return await self.meter.time(LOOK_UP, self._database.look_up(statement, keys))
         except StoreUnavailable:
-            # Counted twice otherwise: the database has counted it too.
+            # The database has counted this error too.
             self.meter.errors -= self._fast.faults - faults
             raise
 
 
 class InstrumentedSessionStore:
-    """Sessions (see the port), counted as they are opened and ended.
+    """`SessionStore` that counts opened and revoked sessions.
 
-    `opened` counts by whose they are. `ended` counts by whose and by how: single sessions (`one`), and acts that end
-    all of an owner's (`all`), of which nobody knows how many there were.
+    `opened` counts sessions by kind of owner. `revoked` counts revocations by kind of owner and scope: of one session
+    (`one`), and of all sessions of an owner (`all`), whose number is unknown.
     """
 
     def __init__(self, sessions: SessionStore) -> None:
-        """Watch `sessions`. What is asked for each verification is left as it is."""
+        """Wrap `sessions`. Methods that count nothing are passed on without a wrapper."""
         self.opened: Counter[str] = Counter()
-        self.ended: Counter[tuple[str, str]] = Counter()
+        self.revoked: Counter[tuple[str, str]] = Counter()
         self._sessions = sessions
         self.find = sessions.find
         self.find_pair = sessions.find_pair
@@ -167,64 +167,64 @@ class InstrumentedSessionStore:
         origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> None:
-        """See `Sessions.open`."""
+        """See `SessionStore.open`."""
         await self._sessions.open(session, cap=cap, policy=policy, origin=origin, events=events)
         self.opened[_owner_kind(session)] += 1
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
-        """See `Sessions.open_many`."""
+        """See `SessionStore.open_many`."""
         await self._sessions.open_many(sessions)
         self.opened.update(map(_owner_kind, sessions))
 
     async def revoke(self, session: Session, *, events: Events = ()) -> bool:
-        """See `Sessions.close`."""
+        """See `SessionStore.revoke`."""
         closed = await self._sessions.revoke(session, events=events)
-        self.ended[_owner_kind(session), "one"] += closed
+        self.revoked[_owner_kind(session), "one"] += closed
         return closed
 
     async def revoke_user(
         self, tenant_id: str, user_id: str, *, keep: Session | None = None, events: Events = ()
     ) -> None:
-        """See `Sessions.end_user`."""
+        """See `SessionStore.revoke_user`."""
         await self._sessions.revoke_user(tenant_id, user_id, keep=keep, events=events)
-        self.ended["user", "all"] += 1
+        self.revoked["user", "all"] += 1
 
     async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
-        """See `Sessions.end_tenant`."""
+        """See `SessionStore.revoke_tenant`."""
         await self._sessions.revoke_tenant(tenant_id, keep=keep, events=events)
-        self.ended["tenant", "all"] += 1
+        self.revoked["tenant", "all"] += 1
 
     async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
-        """See `Sessions.end_users_of`."""
+        """See `SessionStore.revoke_users_of`."""
         await self._sessions.revoke_users_of(tenant_id, events=events)
-        self.ended["user", "all"] += 1
+        self.revoked["user", "all"] += 1
 
     async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
-        """See `Sessions.end_keys`."""
+        """See `SessionStore.revoke_keys`."""
         await self._sessions.revoke_keys(tenant_id, events=events)
-        self.ended["key", "all"] += 1
+        self.revoked["key", "all"] += 1
 
 
 def _owner_kind(session: Session) -> str:
     return _KINDS[OWNERS[SessionKind(session.kind)]]
 
 
-def nothing_is_pooled() -> tuple[int, int]:
-    """Return how many connections of a pool are in use, and how many there may be, where there is no pool."""
+def no_pool() -> tuple[int, int]:
+    """Return connections in use and size of the pool of a store without one."""
     return 0, 0
 
 
 @dataclass(slots=True)
 class StoreMetrics:
-    """What is counted at the stores of one process."""
+    """Metrics of the stores of one process."""
 
     database: InstrumentedDatabase
     sessions: InstrumentedSessionStore
-    pool: Callable[[], tuple[int, int]] = nothing_is_pooled
+    pool: Callable[[], tuple[int, int]] = no_pool
     others: tuple[StoreMeter, ...] = ()
 
     @property
     def meters(self) -> dict[str, tuple[dict[str, DurationHistogram], int]]:
-        """By store: durations by operation, and how often it could not answer."""
+        """Durations by operation, and number of errors, of each store."""
         found = {self.database.meter.store: (self.database.meter.durations, self.database.errors)}
         return found | {meter.store: (meter.durations, meter.errors) for meter in self.others}

@@ -28,10 +28,10 @@ from doorward.storage.relational.statements import fill_list, load_migrations, l
 
 log = logging.getLogger(__name__)
 
-_WORDS = {"BYTES": "BLOB", "BINARY": "COLLATE BINARY", "CLUSTERED": "WITHOUT ROWID"}
+WORDS = {"BYTES": "BLOB", "BINARY": "COLLATE BINARY", "CLUSTERED": "WITHOUT ROWID"}
 _BUSY_SECONDS = 5.0
 _READ_BUSY_SECONDS = 1.0
-_GATHER = 64
+_MAX_BATCH = 64
 _MIN_VERSION = (3, 35)
 
 _Job = tuple[tuple[Step, ...], asyncio.AbstractEventLoop, "asyncio.Future[list[list[Row]]]"]
@@ -68,7 +68,7 @@ class SqliteDatabase:
     """Runs statements on one SQLite file. `faults` counts the look-ups that it refused."""
 
     _reader: sqlite3.Connection
-    _looking: sqlite3.Cursor
+    _lookup_cursor: sqlite3.Cursor
     _scanner: sqlite3.Connection
     _writer: sqlite3.Connection
 
@@ -94,7 +94,7 @@ class SqliteDatabase:
             self._writer = connect(self._path, busy=_BUSY_SECONDS)
         except sqlite3.Error as error:
             raise _cannot_open(self._path, error) from error
-        self._looking = self._reader.cursor()
+        self._lookup_cursor = self._reader.cursor()
         self._thread.start()
 
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
@@ -107,7 +107,7 @@ class SqliteDatabase:
         if sql is None:
             sql = self._lists[statement, len(keys)] = fill_list(self._statements[statement], len(keys))
         try:
-            return self._looking.execute(sql, keys).fetchall()
+            return self._lookup_cursor.execute(sql, keys).fetchall()
         except sqlite3.OperationalError as error:
             self.faults += 1
             log.exception("the database refused a read")
@@ -152,7 +152,7 @@ class SqliteDatabase:
         stop = False
         while not stop:
             jobs = [self._jobs.get()]
-            while len(jobs) < _GATHER:
+            while len(jobs) < _MAX_BATCH:
                 try:
                     jobs.append(self._jobs.get_nowait())
                 except queue.Empty:
@@ -170,7 +170,7 @@ class SqliteDatabase:
                 results.append(self._run(steps))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
-            results = [self._refused(error)] * len(jobs)
+            results = [self._write_error(error)] * len(jobs)
             self._roll_back()
         for (_, loop, done), result in zip(jobs, results, strict=True):
             try:
@@ -199,7 +199,7 @@ class SqliteDatabase:
         execute("RELEASE job")
         return results
 
-    def _refused(self, error: sqlite3.Error) -> StoreUnavailable:
+    def _write_error(self, error: sqlite3.Error) -> StoreUnavailable:
         if not _is_full(self._path, error):
             log.error("the database refused a write", exc_info=error)
             return _unavailable(error)
@@ -221,10 +221,10 @@ class ReadOnlySqliteDatabase(SqliteDatabase):
     async def open(self) -> None:
         """See `Database.open`."""
         try:
-            self._reader, self._scanner = look(self._path), look(self._path)
+            self._reader, self._scanner = open_read_only(self._path), open_read_only(self._path)
         except sqlite3.Error as error:
             raise _cannot_open(self._path, error) from error
-        self._looking = self._reader.cursor()
+        self._lookup_cursor = self._reader.cursor()
 
     async def write(self, *_: Step) -> list[list[Row]]:
         """Refuse, as a database that cannot be written does."""
@@ -268,21 +268,21 @@ def migrate(path: Path, *, create: bool = True) -> int:
     the file is newer than this program, and nothing is touched; where it cannot be written; and, unless it may be
     created, where there is none.
     """
-    _require_folder(path)
+    _check_folder(path)
     if sqlite3.sqlite_version_info < _MIN_VERSION:
         raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed.")
     if not create:
-        _require(path)
-    migrations = load_migrations("sqlite", _WORDS)
+        _check_exists(path)
+    migrations = load_migrations("sqlite", WORDS)
     newest = migrations[-1].version
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_read_only(path)
+        _check_permissions(path)
         connection = _connect_first(path, newest)
     except (OSError, sqlite3.Error) as error:
         raise _cannot_open(path, error) from error
     try:
-        _refuse_newer(path, connection, newest)
+        _check_not_newer(path, connection, newest)
         for migration in migrations:
             connection.execute("BEGIN IMMEDIATE")
             if _version(connection) < migration.version:
@@ -292,7 +292,7 @@ def migrate(path: Path, *, create: bool = True) -> int:
                     _add_email_keys(connection)
                 connection.execute(f"PRAGMA user_version={migration.version}")
             connection.execute("COMMIT")
-        _try_to_write(connection, newest)
+        _check_writable(connection, newest)
     except sqlite3.Error as error:
         raise _cannot_open(path, error) from error
     finally:
@@ -309,9 +309,9 @@ def _add_email_keys(connection: sqlite3.Connection) -> None:
 
 def version_of(path: Path) -> int:
     """Return the version of the file's schema without touching anything, not even by opening it; CannotStart."""
-    _require(path)
+    _check_exists(path)
     try:
-        with closing(look(path)) as connection:
+        with closing(open_read_only(path)) as connection:
             return _version(connection)
     except sqlite3.Error as error:
         raise _cannot_open(path, error) from error
@@ -319,10 +319,10 @@ def version_of(path: Path) -> int:
 
 def newest_version() -> int:
     """Return the newest version of the schema that this program knows."""
-    return load_migrations("sqlite", _WORDS)[-1].version
+    return load_migrations("sqlite", WORDS)[-1].version
 
 
-def look(path: Path) -> sqlite3.Connection:
+def open_read_only(path: Path) -> sqlite3.Connection:
     """Return a connection that neither changes the file nor makes others beside it."""
     logs = [Path(f"{path}-{name}") for name in ("wal", "journal")]
     # Where no log waits to be read, one would be made for this connection, unless it takes the file as it is.
@@ -331,13 +331,13 @@ def look(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def _require_folder(path: Path) -> None:
+def _check_folder(path: Path) -> None:
     if path.parent.exists() and not path.parent.is_dir():
         raise CannotStart(f"DATA_DIR or DATABASE_URL: {path.absolute().parent} is not a folder.")
 
 
-def _require(path: Path) -> None:
-    _require_folder(path)
+def _check_exists(path: Path) -> None:
+    _check_folder(path)
     if path.is_file() and path.stat().st_size:
         return
     raise CannotStart(
@@ -346,14 +346,14 @@ def _require(path: Path) -> None:
     )
 
 
-def _refuse_read_only(path: Path) -> None:
+def _check_permissions(path: Path) -> None:
     # SQLite tells neither which of both it is, nor that waiting will not help.
     for place in (path.parent, path):
         if place.exists() and not os.access(place, os.W_OK, effective_ids=True):
             raise _cannot_write(path, f"{place} is read-only")
 
 
-def _try_to_write(connection: sqlite3.Connection, version: int) -> None:
+def _check_writable(connection: sqlite3.Connection, version: int) -> None:
     # A file that cannot be written can be opened, and even locked, all the same.
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA user_version={version}")
@@ -376,7 +376,7 @@ def _cannot_open(path: Path, error: Exception) -> CannotStart:
     return CannotStart(f"DATABASE_URL: the database {path} cannot be opened ({reason}).")
 
 
-def _refuse_newer(path: Path, connection: sqlite3.Connection, newest: int) -> None:
+def _check_not_newer(path: Path, connection: sqlite3.Connection, newest: int) -> None:
     version = _version(connection)
     if version > newest:
         raise CannotStart(
@@ -385,13 +385,13 @@ def _refuse_newer(path: Path, connection: sqlite3.Connection, newest: int) -> No
         )
 
 
-def _look_first(path: Path, newest: int) -> None:
+def _check_version_first(path: Path, newest: int) -> None:
     # A connection that can write leaves traces in the file by merely opening and closing it.
     if not path.exists():
         return
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as connection:
         try:
-            _refuse_newer(path, connection, newest)
+            _check_not_newer(path, connection, newest)
         except sqlite3.OperationalError as error:
             # Whoever died while making the file left it to be rolled back, which takes a connection that can write.
             if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
@@ -403,7 +403,7 @@ def _connect_first(path: Path, newest: int) -> sqlite3.Connection:
     deadline = monotonic() + _BUSY_SECONDS
     while True:
         try:
-            _look_first(path, newest)
+            _check_version_first(path, newest)
             # SQLite would make it with the mode that the process makes files with.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

@@ -28,6 +28,8 @@ from doorward.http.api.reference import openapi, page
 from doorward.http.api.routes import ENDPOINTS
 from doorward.http.api.schemas import TokenRequest
 from doorward.http.api.services import Services
+from doorward.http.bodies import MAX_BODY_BYTES
+from doorward.http.checks import FORM
 from doorward.http.errors import (
     STATUS_OF,
     MethodNotAllowed,
@@ -36,7 +38,6 @@ from doorward.http.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from doorward.http.middleware import FORM, MAX_BODY_BYTES
 from doorward.http.request import Request
 from doorward.http.response import Response
 from harness import PASSWORD, Service, Tenant, read_settings, running

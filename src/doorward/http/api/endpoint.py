@@ -1,4 +1,4 @@
-"""What an endpoint is, and how a request becomes its answer: one way for the router and for the express lane."""
+"""Endpoint table entry, and the call of its handler: shared by the router and the fast path."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,13 +22,12 @@ from doorward.core.errors import (
 from doorward.core.model import Permission
 from doorward.http import errors
 from doorward.http.api.services import Services
+from doorward.http.bodies import MAX_BODY_BYTES
 from doorward.http.client_address import in_networks
-from doorward.http.middleware import MAX_BODY_BYTES
 from doorward.http.request import Request
 from doorward.http.response import Response
 from doorward.http.validation import known_names
 
-LARGE_BODY = 1 << 20
 _USER_BY_LOGIN = "/user/{login}"
 USER_BY_ID = "/users/{userId}"
 
@@ -36,24 +35,24 @@ Handler = Callable[[Services, Request], Awaitable[Response]]
 
 
 class Auth(Enum):
-    """What proves that a request is a tenant's. Requests without proof are charged to their address."""
+    """Authentication of requests. Unauthenticated requests are charged to the rate limit of their address."""
 
-    TENANT = "the tenant's credential, as bearer"
-    TOKEN = "the token in the body"  # noqa: S105 - not a password
-    NONE = "nothing: every request is charged"
-    FREE = "nothing is asked and nothing charged"
+    TENANT = "bearer credential of a tenant"
+    TOKEN = "token in the body"  # noqa: S105 - not a password
+    NONE = "none, charged to the address"
+    FREE = "none, not charged"
 
 
-_UNAUTHENTICATED: dict[Auth, tuple[type[Refusal], ...]] = {
+_AUTHENTICATION_ERRORS: dict[Auth, tuple[type[Refusal], ...]] = {
     Auth.TENANT: (NotAuthorized, errors.MultipleAuthenticationMethods),
     Auth.TOKEN: (InvalidToken, TokenMissing, errors.MalformedJson, ValidationFailed),
     Auth.NONE: (),
     Auth.FREE: (),
 }
+"""Errors of unauthenticated requests."""
 
-
-_NO = (InvalidToken, TokenMissing, InvalidRefreshToken, errors.NotAuthenticated)
-"""Refusals that answer a question about a token. Any client of a tenant's application can cause them."""
+_TOKEN_ERRORS = (InvalidToken, TokenMissing, InvalidRefreshToken, errors.NotAuthenticated)
+"""Errors of verifications. Any client of a tenant's application can cause them with a forged token."""
 
 COMMON_ERRORS: tuple[type[Refusal], ...] = (
     errors.BadRequest,
@@ -74,12 +73,12 @@ COMMON_ERRORS: tuple[type[Refusal], ...] = (
     errors.DeadlineExceeded,
     errors.HttpVersionNotSupported,
 )
-"""What every request may be refused with, whatever it asks for: by the protocol, the guard, or an absent store."""
+"""Errors of every endpoint, raised by the connection, the middleware, or a store that is unavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One method of one path, with everything that the router, the OpenAPI document and the self-test need of it.
+    """One method of one path, as the router, the OpenAPI document and the self-test need it.
 
     Attributes:
         method: The HTTP method.
@@ -139,7 +138,7 @@ class Endpoint:
     fast_path: str = ""
 
     def by_user_id(self) -> "Endpoint":
-        """Return the same endpoint with the user's id in the path instead of its login."""
+        """Return the endpoint with the user's id in the path instead of the login."""
         return replace(
             self,
             path=self.path.replace(_USER_BY_LOGIN, USER_BY_ID),
@@ -150,40 +149,42 @@ class Endpoint:
 
     @property
     def all_errors(self) -> tuple[type[Refusal], ...]:
-        """Everything this endpoint may say no with: what is its own first, then what every request shares."""
-        # Segments that are no UTF-8 name nothing.
-        nothing = (errors.NotFound,) if "{" in self.path else ()
+        """Errors of this endpoint, then those of every endpoint."""
+        # Path parameters that are not UTF-8 match no resource.
+        not_found = (errors.NotFound,) if "{" in self.path else ()
         busy = (Overloaded,) if self.hashes_password else ()
-        return tuple(dict.fromkeys((*self.errors, *busy, *nothing, *COMMON_ERRORS)))
+        return tuple(dict.fromkeys((*self.errors, *busy, *not_found, *COMMON_ERRORS)))
 
 
 async def respond(endpoint: Endpoint, services: Services, request: Request, handler: Handler | None = None) -> Response:
-    """Call the handler of the endpoint, or the one that stands in for it.
+    """Call the handler of the endpoint, or `handler` in its place.
 
-    A request that proves no tenant's credential is charged to its address, a refused one of an authenticated caller to
-    its tenant. Raises what the handler raises, or TooManyRequests.
+    Unauthenticated requests are charged to their address, rejected requests of authenticated callers to their tenant.
+    Raises the errors of the handler, or TooManyRequests.
     """
     if endpoint.auth is Auth.NONE:
         await _consume_address(services, request)
     try:
         return await (handler or endpoint.handler)(services, request)
     except Refusal as refusal:
-        if isinstance(refusal, _UNAUTHENTICATED[endpoint.auth]):
+        if isinstance(refusal, _AUTHENTICATION_ERRORS[endpoint.auth]):
             await _consume_address(services, request)
         elif errors.STATUS_OF[type(refusal)] < HTTPStatus.INTERNAL_SERVER_ERROR:
-            services.consume_refused(request, refusal, is_verification=isinstance(refusal, _NO))
+            services.consume_refused(request, refusal, is_verification=isinstance(refusal, _TOKEN_ERRORS))
         raise
 
 
 def check_query(endpoint: Endpoint, query: Collection[str]) -> None:
-    """Raise ValidationFailed where the names of query parameters include unknown ones or two that exclude one another.
+    """Raise ValidationFailed for unknown query parameters, or two that exclude each other.
 
     Endpoints of standards (RFC 6749, section 3.1) and of operations ignore unknown parameters.
     """
     if endpoint.is_form or endpoint.auth is Auth.FREE:
         return
+    if not query:
+        return
     if not set(query) <= set(endpoint.query):
-        # The name is the client's own text, so the answer does not repeat it.
+        # The name is text of the client, so the response does not repeat it.
         unknown = f"an unknown query parameter is not allowed; {known_names(endpoint.query)}"
         raise ValidationFailed([FieldError([], "object.allowUnknown", unknown)])
     if len([name for name in endpoint.alternatives if name in query]) > 1:

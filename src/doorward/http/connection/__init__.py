@@ -1,1 +1,1 @@
-"""How bytes become answers: connections, their limits and deadlines, and the express lane."""
+"""HTTP/1.1 connections: parser, limits and deadlines, fast path, listeners."""

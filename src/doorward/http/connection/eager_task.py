@@ -1,6 +1,7 @@
-"""Runs a coroutine as far as it gets without waiting; one that has to wait once does not even become a task."""
+"""Eager coroutines: run until the first wait without a task; a coroutine with one wait never needs one."""
 
 import asyncio
+import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -9,73 +10,67 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class PendingResult(Protocol[Result_co]):
-    """An outcome that is not there yet: what a task is to whom only these are of interest."""
+    """Result of a coroutine that waits: the part of `asyncio.Task` that callers need."""
 
     def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
-        """Call `callback` with this, once it is there."""
+        """Call `callback` with this object when the result is there."""
 
     def cancel(self) -> bool:
-        """Ask that it be given up."""
+        """Request cancellation."""
         ...
 
     def cancelled(self) -> bool:
-        """Tell whether it was given up."""
+        """Return whether the coroutine was cancelled."""
         ...
 
     def result(self) -> Result_co:
-        """Return it, or raise what came instead."""
+        """Return the result, or raise the exception of the coroutine."""
         ...
 
 
-class _Remainder:
-    """The rest of a started coroutine, as something to await."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], waiting_for: Any) -> None:
-        self._coroutine = coroutine
-        self._waiting_for = waiting_for
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        waiting_for = self._waiting_for
-        while True:
-            thrown: BaseException | None = None
-            value = None
-            try:
-                value = yield waiting_for
-            except BaseException as error:  # noqa: BLE001 - it is thrown on to whom it is meant for
-                thrown = error
-            try:
-                waiting_for = self._coroutine.throw(thrown) if thrown else self._coroutine.send(value)
-            except StopIteration as stop:
-                return stop.value
+@types.coroutine
+def _resume(coroutine: Coroutine[Any, Any, Result], future: Any) -> Generator[Any, Any, Result]:
+    """Run the rest of a started coroutine that waits for `future`."""
+    while True:
+        thrown: BaseException | None = None
+        value = None
+        try:
+            value = yield future
+        except BaseException as error:  # noqa: BLE001 - thrown into the coroutine
+            thrown = error
+        try:
+            future = coroutine.throw(thrown) if thrown else coroutine.send(value)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
 
 
-async def _finish(coroutine: Coroutine[Any, Any, Result], waiting_for: Any) -> Result:
-    result: Result = await _Remainder(coroutine, waiting_for)
-    return result
+async def _finish(coroutine: Coroutine[Any, Any, Result], future: Any) -> Result:
+    return await _resume(coroutine, future)
 
 
 class _SingleWait(Generic[Result]):
-    """A coroutine that waits for a future, and probably for nothing else: a task would be half of what that costs."""
+    """Coroutine that waits for a future and probably for nothing else. A task costs twice as much."""
 
-    __slots__ = ("_callback", "_coroutine", "_done", "_error", "_loop", "_result", "_waiting_for")
+    __slots__ = ("_callback", "_coroutine", "_done", "_error", "_future", "_loop", "_result")
 
     _result: Result
 
     def __init__(
         self,
         coroutine: Coroutine[Any, Any, Result],
-        waiting_for: "asyncio.Future[Any]",
+        future: "asyncio.Future[Any]",
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._coroutine = coroutine
-        self._waiting_for = waiting_for
+        self._future = future
         self._loop = loop
         self._error: BaseException | None = None
         self._done = False
         self._callback: Callable[[Any], object] | None = None
-        # So does a task say that it has seen what is awaited (asyncio.Future.__await__).
-        waiting_for._asyncio_future_blocking = False  # noqa: SLF001 - what futures have it for
-        waiting_for.add_done_callback(self._resume)
+        # A task confirms in this way that it waits for the future (asyncio.Future.__await__).
+        future._asyncio_future_blocking = False  # noqa: SLF001 - the protocol between tasks and futures
+        future.add_done_callback(self._continue)
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         self._callback = callback
@@ -83,7 +78,7 @@ class _SingleWait(Generic[Result]):
             self._loop.call_soon(callback, self)
 
     def cancel(self) -> bool:
-        return self._waiting_for.cancel()
+        return self._future.cancel()
 
     def cancelled(self) -> bool:
         return isinstance(self._error, asyncio.CancelledError)
@@ -93,18 +88,18 @@ class _SingleWait(Generic[Result]):
             raise self._error
         return self._result
 
-    def _resume(self, _waited_for: "asyncio.Future[Any]") -> None:
+    def _continue(self, _: "asyncio.Future[Any]") -> None:
         try:
-            waiting_for = self._coroutine.send(None)
+            future = self._coroutine.send(None)
         except StopIteration as stop:
             self._result = stop.value
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as error:  # noqa: BLE001 - it is raised in who asks for the result
+        except BaseException as error:  # noqa: BLE001 - `result` raises it
             self._error = error
         else:
-            task = self._loop.create_task(_finish(self._coroutine, waiting_for))
-            self._waiting_for = task
+            task = self._loop.create_task(_finish(self._coroutine, future))
+            self._future = task
             task.add_done_callback(self._take_result)
             return
         self._notify()
@@ -112,7 +107,7 @@ class _SingleWait(Generic[Result]):
     def _take_result(self, task: "asyncio.Task[Result]") -> None:
         try:
             self._result = task.result()
-        except BaseException as error:  # noqa: BLE001 - likewise
+        except BaseException as error:  # noqa: BLE001 - `result` raises it
             self._error = error
         self._notify()
 
@@ -125,15 +120,15 @@ class _SingleWait(Generic[Result]):
 def run_eagerly(
     coroutine: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop
 ) -> tuple[Result, None] | tuple[None, PendingResult[Result]]:
-    """Run `coroutine` now. Returns its result, or what will have it, because it has to wait.
+    """Run `coroutine` now. Return its result, or a `PendingResult` if it has to wait.
 
-    Raises what the coroutine raises before it waits. Up to its second wait it runs outside any task, so it can say
-    `asyncio.timeout` only after that.
+    Exceptions raised before the first wait propagate. The coroutine runs outside any task until its second wait, so it
+    cannot use `asyncio.timeout` before that.
     """
     try:
-        waiting_for = coroutine.send(None)
+        future = coroutine.send(None)
     except StopIteration as stop:
         return stop.value, None
-    if getattr(waiting_for, "_asyncio_future_blocking", None):
-        return None, _SingleWait(coroutine, waiting_for, loop)
-    return None, loop.create_task(_finish(coroutine, waiting_for))
+    if getattr(future, "_asyncio_future_blocking", None):
+        return None, _SingleWait(coroutine, future, loop)
+    return None, loop.create_task(_finish(coroutine, future))

@@ -1,7 +1,7 @@
-"""Listening sockets: accept connections, shake hands where TLS is spoken, and survive a lack of file descriptors.
+"""Listening sockets: accept connections, run TLS handshakes, and survive a lack of file descriptors.
 
-The event loop could do this too, but counts TLS connections only after their handshake, and closes a listening socket
-for good when `accept` finds no file descriptor.
+The event loop's own server counts TLS connections only after their handshake, and closes a listening socket for good
+when `accept` finds no file descriptor.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from doorward.http.connection.registry import HANDSHAKE, ConnectionRegistry
 
 log = logging.getLogger(__name__)
 
-_MOMENT, _PAUSE = 0.01, 0.2
+_RETRY_SECONDS, _EXHAUSTED_PAUSE_SECONDS = 0.01, 0.2
 _LOG_EVERY = 10.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(eq=False, slots=True)
 class Handshake:
-    """A connection during its TLS handshake, before its first request."""
+    """Connection during its TLS handshake."""
 
     stream: socket.socket
     deadline: float
 
     def on_timeout(self) -> None:
-        """Close the connection; the event loop has done so at its deadline, unless something went wrong."""
+        """Close the connection, in case the event loop has not done so at its own deadline."""
         self.evict()
 
     def is_silent(self) -> bool:
-        """Return True: nothing can be asked before the handshake is done."""
+        """Return True: no request can arrive before the handshake is done."""
         return True
 
     def is_idle(self) -> bool:
@@ -47,36 +47,42 @@ class Handshake:
         return True
 
     def evict(self) -> None:
-        """Close the connection at once: without its stream the handshake fails."""
+        """Close the socket at once, which makes the handshake fail."""
         with contextlib.suppress(OSError):
             self.stream.shutdown(socket.SHUT_RDWR)
 
     def shutdown(self) -> None:
-        """Close the connection, since the process is about to end."""
+        """Close the connection, since the process shuts down."""
         self.evict()
 
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """Accepts the connections of one socket, for the protocols that `make` returns.
+    """Accepts the connections of one socket.
 
-    With a `context`, TLS is spoken; a new one is for the connections to come. The connections of `spare` are closed
-    when file descriptors run out. `handshakes` is told of each handshake, so that the server can end it when it stops.
+    Attributes:
+        purpose: Name of the listener in logs.
+        sock: Listening socket.
+        registry: Registry of the connections.
+        evictable: Registry whose idle connections are closed when file descriptors run out.
+        protocol_factory: Returns the protocol of a connection.
+        handshakes: Handshakes under way, which the server closes when it stops.
+        context: TLS context of later connections; None for plain HTTP.
     """
 
     purpose: str
     sock: socket.socket
     registry: ConnectionRegistry
-    spare: ConnectionRegistry
-    make: Callable[[], DoorwardProtocol]
+    evictable: ConnectionRegistry
+    protocol_factory: Callable[[], DoorwardProtocol]
     handshakes: set[Any]
     context: ssl.SSLContext | None = None
     _loop: asyncio.AbstractEventLoop = field(init=False)
-    _resume: asyncio.TimerHandle | None = None
-    _said: float = -_LOG_EVERY
+    _resume_timer: asyncio.TimerHandle | None = None
+    _logged_at: float = -_LOG_EVERY
 
     def start(self, backlog: int) -> None:
-        """Listen, and accept connections from now on."""
+        """Start to accept connections."""
         self._loop = asyncio.get_running_loop()
         self.sock.setblocking(False)
         self.sock.listen(backlog)
@@ -84,21 +90,21 @@ class Listener:
 
     def close(self) -> None:
         """Accept no more connections; those that are open stay open."""
-        if self._resume is not None:
-            self._resume.cancel()
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
         if self.sock.fileno() >= 0:
             self._loop.remove_reader(self.sock)
             self.sock.close()
 
     async def wait_closed(self) -> None:
-        """Return: nothing is left to be closed."""
+        """Return at once, since `close` is synchronous."""
 
     def _accept(self) -> None:
-        # One each time: another worker may have taken it, and requests have a turn in between.
+        # One connection per callback, so that requests are processed in between. Another worker may have accepted it.
         try:
             stream, address = self.sock.accept()
         except OSError as error:
-            # Anything else is about one client that is gone already (accept(2)).
+            # Other errors concern a client that is gone already (accept(2)).
             if error.errno in _EXHAUSTED:
                 self._free_descriptors(error)
             return
@@ -117,20 +123,20 @@ class Listener:
     async def _connect(
         self, stream: socket.socket, context: ssl.SSLContext | None, handshake: Handshake | None
     ) -> None:
-        protocol = self.make()
-        protocol.predecessor = handshake
-        patience = self.registry.limits.handshake if context else None
+        protocol = self.protocol_factory()
+        protocol.handshake = handshake
+        timeout = self.registry.limits.handshake if context else None
         try:
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
                 stream,
                 ssl=context,
-                ssl_handshake_timeout=patience,
-                ssl_shutdown_timeout=patience,
+                ssl_handshake_timeout=timeout,
+                ssl_shutdown_timeout=timeout,
             )
-        # Failed handshakes are not logged: scanners cause them all the time.
+        # Failed handshakes are not logged, since scanners cause them all the time.
         except ConnectionAbortedError:
-            # The event loop raises this one when the handshake takes too long.
+            # Raised by the event loop when the handshake takes too long.
             self.registry.closed[HANDSHAKE] += handshake is not None
         except OSError:
             pass
@@ -140,10 +146,10 @@ class Listener:
                 self.handshakes.discard(handshake)
 
     def _free_descriptors(self, error: OSError) -> None:
-        """Free a file descriptor by closing an idle connection, or wait for one; the client waits in the queue."""
+        """Close an idle connection, or wait for a free descriptor. The client waits in the backlog meanwhile."""
         now = monotonic()
-        if now >= self._said + _LOG_EVERY:
-            self._said = now
+        if now >= self._logged_at + _LOG_EVERY:
+            self._logged_at = now
             log.error(
                 "cannot accept connections: raise the limit on open files, or lower MAX_CONNECTIONS",
                 extra={
@@ -152,11 +158,11 @@ class Listener:
                     "open_files_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
                 },
             )
-        # The descriptor of a connection is free some turns of the loop later.
-        pause = _MOMENT if self.spare.evict_idle(self._loop.time()) else _PAUSE
+        # The descriptor of a closed connection is free after some iterations of the event loop.
+        pause = _RETRY_SECONDS if self.evictable.evict_idle(self._loop.time()) else _EXHAUSTED_PAUSE_SECONDS
         self._loop.remove_reader(self.sock)
-        self._resume = self._loop.call_later(pause, self._accept_again)
+        self._resume_timer = self._loop.call_later(pause, self._resume_accepting)
 
-    def _accept_again(self) -> None:
-        self._resume = None
+    def _resume_accepting(self) -> None:
+        self._resume_timer = None
         self._loop.add_reader(self.sock, self._accept)

@@ -1,6 +1,6 @@
-"""What arrives over a connection becomes requests, none of which is larger or slower than it may be.
+"""HTTP/1.1 request parser on top of httptools: limits of headers, bodies and chunks; request framing.
 
-Slow senders, header sizes and ambiguous framing can only be dealt with here: an ASGI application is called too late.
+Slow senders, header sizes and ambiguous framing are handled here, since an ASGI application is called too late.
 """
 
 from typing import Any, Final, NoReturn
@@ -18,82 +18,84 @@ from doorward.http.errors import (
     TooManyConnections,
     UriTooLong,
 )
+from doorward.http.headers import HEADERS_BY_NAME
 
-_CHUNK: Final = 4096
-_CHUNKED_PIECE: Final = 512
+_FEED_BYTES: Final = 4096
+_FEED_BYTES_CHUNKED: Final = 512
 _CHUNK_FRAMING: Final = 16
-"""Bytes of a chunk beside its data that need no explanation: its size and two line ends."""
+"""Bytes of framing that each chunk may have: its size and two line ends."""
 
 
 class RequestParser(HttpToolsProtocol):
-    """The incoming half of one connection. Whoever answers refuses what is objected to here, and sets `deadline`."""
+    """Receiving half of a connection. Subclasses send responses and errors, and set `deadline`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what uvicorn gives; the door comes from the application's lifespan."""
+        """Take uvicorn's arguments; the connection registry is in the state of the application's lifespan."""
         super().__init__(*args, **kwargs)
-        self._door: ConnectionRegistry = self.app_state["door"]
-        self._limits = self._door.limits
-        self._largest = self._limits.body
+        self._registry: ConnectionRegistry = self.app_state["connections"]
+        self._limits = self._registry.limits
+        self._max_body = self._limits.body
         self.deadline = float("inf")
         self._closing = False
-        self._stopped = False
+        self._reading_stopped = False
         self._refusal: Refusal | None = None
         self._in_head = False
         self._in_message = False
+        self._began_in_data = False
+        self._in_application = False
         self._head_size = 0
         self._body_size = 0
-        self._fresh = False
-        self._handed = False
-        self._chunked = False
+        self._body: list[bytes] | None = None
+        self._is_chunked = False
         self._chunks = 0
-        self._chunk_begins = False
-        self._beside = 0
-        self._unsettled = 0
+        self._at_chunk_start = False
+        self._framing_bytes = 0
+        self._undecided_bytes = 0
         self._received = 0
         self._now = 0.0
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Say no to whatever this connection is saying."""
+    def _send_error(self, refusal: Refusal) -> None:
+        """Respond to the request that is arriving with an error, and close the connection."""
         raise NotImplementedError
 
     def _stop_reading(self) -> None:
-        """Execute nothing of what comes from here on."""
+        """Process nothing that arrives from now on."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; anything it or we object to is refused once and for all."""
-        if self._closing or self._stopped:
+        """Feed the parser; send an error for the first violation of the protocol or of a limit."""
+        if self._closing or self._reading_stopped:
             return
         self._unset_keepalive_if_required()
-        self._fresh = False
+        self._began_in_data = False
         self._now = self.loop.time()
         try:
-            if len(data) > _CHUNK or self._chunked:
+            if len(data) > _FEED_BYTES or self._is_chunked:
                 self._feed_in_pieces(memoryview(data))
             else:
                 self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, Refusal):
-            if not self._stopped:
-                self._refuse(self._refusal or BadRequest())
+            if not self._reading_stopped:
+                self._send_error(self._refusal or BadRequest())
         if self._in_message:
-            self._measure(data)
+            self._check_received(data)
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Feed the parser, over every offer to change the protocol, which is ignored (RFC 9110, section 7.8)."""
+        """Feed the parser, and ignore offers to change the protocol (RFC 9110, section 7.8)."""
         while True:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
-                self._ignore_offer()
+                self._drop_upgrade_offer()
                 data = memoryview(data)[offer.args[0] :]
             else:
                 return
 
-    def _ignore_offer(self) -> None:
-        """Begin the request again without its offer to change the protocol: the parser stops reading at one.
+    def _drop_upgrade_offer(self) -> None:
+        """Parse the head again without its `Upgrade` header, since the parser stops reading at one.
 
-        The parser has read its head and nothing behind it. A new one is given the same head without `Upgrade`, so the
-        framing of the body is decided by the same rules as ever.
+        The old parser has read the head and nothing behind it. The new one decides the framing of the body by the
+        same rules.
         """
         head = without_upgrade_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
         self.parser = httptools.HttpRequestParser(self)
@@ -101,64 +103,64 @@ class RequestParser(HttpToolsProtocol):
         self.parser.feed_data(head)
 
     def _feed_in_pieces(self, data: memoryview) -> None:
-        """Feed a little at a time, and count what chunks have beside their data in the pieces that lie inside a body.
+        """Feed the parser a little at a time, and count the bytes of chunked bodies that are not data.
 
-        The parser takes extensions of chunks (RFC 9112, section 7.1.1) without calling us.
+        The parser accepts chunk extensions (RFC 9112, section 7.1.1) without a callback.
         """
         start = 0
         while start < len(data):
-            piece = data[start : start + (_CHUNKED_PIECE if self._chunked else _CHUNK)]
-            inside, body, chunks = self._chunked and self.cycle, self._body_size, self._chunks
+            piece = data[start : start + (_FEED_BYTES_CHUNKED if self._is_chunked else _FEED_BYTES)]
+            cycle, body, chunks = self._is_chunked and self.cycle, self._body_size, self._chunks
             self._feed(piece)
-            if inside and self._chunked and inside is self.cycle:
-                explained = self._body_size - body + _CHUNK_FRAMING * (self._chunks - chunks)
-                self._count_framing(max(0, len(piece) - explained))
+            if cycle and self._is_chunked and cycle is self.cycle:
+                expected = self._body_size - body + _CHUNK_FRAMING * (self._chunks - chunks)
+                self._count_framing(max(0, len(piece) - expected))
             start += len(piece)
 
     def _count_framing(self, size: int) -> None:
-        """Refuse too much beside the data of chunks.
+        """Reject a chunked body with too many bytes that are not data.
 
-        What follows the size of a chunk counts once data has followed too. Otherwise it is the trailer section, which
-        has the limits of a head.
+        Bytes after the size of a chunk count once its data has begun. Without data they belong to the trailer section,
+        which has the limits of a head.
         """
-        self._unsettled += size
-        if not self._chunk_begins:
-            self._beside += self._unsettled
-            self._unsettled = 0
-        if self._beside > self._limits.extensions:
+        self._undecided_bytes += size
+        if not self._at_chunk_start:
+            self._framing_bytes += self._undecided_bytes
+            self._undecided_bytes = 0
+        if self._framing_bytes > self._limits.extensions:
             self._reject(BadRequest())
 
-    def _measure(self, data: bytes) -> None:
-        """Bound what the parser takes without calling us: lines without an end, framing of chunks, trailers."""
-        # Of a request that began in these bytes only the last line counts: before it may be other, whole requests.
-        self._received = len(data) - data.rfind(b"\n") - 1 if self._fresh else self._received + len(data)
+    def _check_received(self, data: bytes) -> None:
+        """Limit input that the parser takes without a callback: endless lines, framing of chunks, trailers."""
+        # If the request began in this data, only the last line counts: earlier lines may belong to other requests.
+        self._received = len(data) - data.rfind(b"\n") - 1 if self._began_in_data else self._received + len(data)
         if self._in_head and self._received > 2 * self._limits.head:
-            self._refuse(HeadersTooLarge())
-        elif self._received > 2 * self._limits.head + 8 * self._largest:
-            self._refuse(PayloadTooLarge())
+            self._send_error(HeadersTooLarge())
+        elif self._received > 2 * self._limits.head + 8 * self._max_body:
+            self._send_error(PayloadTooLarge())
 
     def on_message_begin(self) -> None:
-        """Begin a request: from now on its head has to arrive in time."""
+        """Begin a request, whose head has a deadline from now on."""
         if len(self.pipeline) >= self._limits.pipeline:
             self._stop_reading()
             raise TooManyConnections
         self.url = b""
         self.headers = []
-        self._in_head = self._in_message = self._fresh = True
-        self._handed = self._chunked = False
+        self._in_head = self._in_message = self._began_in_data = True
+        self._in_application = self._is_chunked = False
         self._head_size = 0
         self._body_size = 0
-        self._largest = self._limits.body
+        self._max_body = self._limits.body
         self.deadline = self._now + self._limits.head_time
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
+        """Append a piece of the request target."""
         self.url += url
         if len(self.url) > self._limits.target:
             self._reject(UriTooLong())
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header line; a trailer is never taken for one (RFC 9110, section 6.5.1)."""
+        """Append a header; trailers are counted and dropped (RFC 9110, section 6.5.1)."""
         if self._in_head:
             self.headers.append((name.lower(), value))
         self._head_size += len(name) + len(value)
@@ -166,48 +168,47 @@ class RequestParser(HttpToolsProtocol):
             self._reject(HeadersTooLarge())
 
     def _reject(self, refusal: Refusal) -> NoReturn:
-        """Make the parser stop; `data_received` refuses."""
+        """Stop the parser; `data_received` sends the error."""
         self._refusal = refusal
         raise refusal
 
-    def _begin_cycle(self) -> None:
-        """Let uvicorn begin, now that the application is to be asked: the express lane needs none of it."""
+    def _begin_cycle(self, by_name: dict[bytes, bytes]) -> None:
+        """Check the head, and let uvicorn begin a cycle for the application. The fast path needs none."""
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url, self.headers = url, headers
-        self.scope["headers"] = headers
-
-    def _check_head(self) -> None:
         version = self.parser.get_http_version()
         try:
-            fields = check_framing(version, self.url, self.headers)
+            check_framing(version, url, headers, by_name)
         except Refusal as refusal:
             self._reject(refusal)
-        path = self.url.partition(b"?")[0]
-        self._largest = self._door.sizes.get(path.removesuffix(b"/") or path, self._limits.body)
-        if int(fields.get(b"content-length", 0)) > self._largest:
-            self._reject(PayloadTooLarge(many=self._largest > self._limits.body))
-        if b"transfer-encoding" in fields:
-            self._chunked = True
-            self._beside = self._unsettled = 0
-            self._chunk_begins = False
-        if b"expect" in fields and version != "1.0":
-            self.expect_100_continue = fields[b"expect"].lower() == b"100-continue"
+        path = url.partition(b"?")[0]
+        self._max_body = self._registry.body_limits.get(path.removesuffix(b"/") or path, self._limits.body)
+        if int(by_name.get(b"content-length", 0)) > self._max_body:
+            self._reject(PayloadTooLarge(many=self._max_body > self._limits.body))
+        if b"transfer-encoding" in by_name:
+            self._is_chunked = True
+            self._framing_bytes = self._undecided_bytes = 0
+            self._at_chunk_start = False
+        if b"expect" in by_name and version != "1.0":
+            self.expect_100_continue = by_name[b"expect"].lower() == b"100-continue"
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope |= {"headers": headers, HEADERS_BY_NAME: by_name, "max_body_bytes": self._max_body}
 
     def on_chunk_header(self) -> None:
-        """Note that the size of a chunk was read; that of the last one is 0, and no data follows."""
+        """Count a chunk whose size has arrived. The last one has size 0 and no data."""
         self._chunks += 1
-        self._chunk_begins = True
+        self._at_chunk_start = True
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body, up to the limit; read no further than an ordinary body before it is asked for."""
-        self._chunk_begins = False
-        self._limit_body(body)
+        """Append a piece of the body, up to the limit; pause reading above an ordinary body until a handler reads."""
+        self._at_chunk_start = False
+        self._body_size += len(body)
+        if self._body_size > self._max_body:
+            self._reject(PayloadTooLarge(many=self._max_body > self._limits.body))
+        if self._body is not None:
+            self._body.append(body)
+            return
         super().on_body(body)
         if len(self.cycle.body) > self._limits.body:
             self.flow.pause_reading()
-
-    def _limit_body(self, body: bytes) -> None:
-        self._body_size += len(body)
-        if self._body_size > self._largest:
-            self._reject(PayloadTooLarge(many=self._largest > self._limits.body))

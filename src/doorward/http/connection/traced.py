@@ -1,4 +1,4 @@
-"""Both lanes with a span around each request, where traces are asked for; elsewhere nothing of this is on the way."""
+"""Fast path and ASGI application with a span around each request; installed only when traces are enabled."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from doorward.http.api.endpoint import Endpoint
 from doorward.http.connection.eager_task import PendingResult
 from doorward.http.connection.fast_path import FastPath
+from doorward.http.headers import HEADERS_BY_NAME
 from doorward.http.request import Request
 from doorward.http.response import Response
 from doorward.observability.tracing import Tracer
@@ -16,21 +17,21 @@ from doorward.observability.tracing import Tracer
 
 @dataclass(frozen=True, slots=True)
 class TracedFastPath(FastPath):
-    """The express lane, traced."""
+    """Fast path with a span around each request."""
 
     tracer: Tracer | None = None
 
     def respond(
-        self, endpoint: Endpoint, call: Request, loop: asyncio.AbstractEventLoop
+        self, endpoint: Endpoint, request: Request, loop: asyncio.AbstractEventLoop
     ) -> tuple[Response, None] | tuple[None, PendingResult[Response]]:
-        """Return the task that will have the answer: which span is the current one is kept apart by task."""
-        assert self.tracer  # noqa: S101 - a field after those that have defaults has to have one
-        return None, loop.create_task(self._trace(self.tracer, endpoint, call))
+        """Return the task that responds: the current span is a context variable, and each task has its own context."""
+        assert self.tracer  # noqa: S101 - a field after fields with defaults needs a default
+        return None, loop.create_task(self._trace(self.tracer, endpoint, request))
 
-    async def _trace(self, tracer: Tracer, endpoint: Endpoint, call: Request) -> Response:
-        with tracer.request(endpoint.method, call.headers) as span:
+    async def _trace(self, tracer: Tracer, endpoint: Endpoint, request: Request) -> Response:
+        with tracer.request(endpoint.method, request.headers) as span:
             try:
-                response = await self._finish(endpoint, call)
+                response = await self._respond(endpoint, request)
             except asyncio.CancelledError:
                 span.finish(endpoint.path, HTTPStatus.SERVICE_UNAVAILABLE)
                 raise
@@ -38,16 +39,18 @@ class TracedFastPath(FastPath):
             return response
 
 
-def traced(lane: FastPath, tracer: Tracer) -> TracedFastPath:
-    """Return a lane that does what `lane` does, traced."""
-    return TracedFastPath(lane.endpoints, lane.services, lane.proxies, lane.policy, lane.recorder, tracer=tracer)
+def traced(fast_path: FastPath, tracer: Tracer) -> TracedFastPath:
+    """Return a copy of a fast path that traces."""
+    return TracedFastPath(
+        fast_path.endpoints, fast_path.services, fast_path.proxies, fast_path.policy, fast_path.recorder, tracer=tracer
+    )
 
 
 class TracedApp:
-    """Stands before everything that is no question of the express lane (an ASGI application)."""
+    """ASGI middleware with a span around each request of the slow path."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app = app
         self._tracer = tracer
 
@@ -58,12 +61,12 @@ class TracedApp:
             return
         status = 0
 
-        async def see(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
-        with self._tracer.request(scope["method"], dict(scope["headers"])) as span:
-            await self._app(scope, receive, see)
+        with self._tracer.request(scope["method"], scope[HEADERS_BY_NAME]) as span:
+            await self._app(scope, receive, send_and_note_status)
             if status:
                 span.finish(scope.get("template", ""), status)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from doorward.http.api.endpoint import Auth, Endpoint
 from doorward.http.api.routes import ENDPOINTS
-from doorward.http.middleware import MAX_BODY_BYTES
+from doorward.http.bodies import MAX_BODY_BYTES
 from doorward.selftest.client import Response
 from doorward.selftest.findings import Check
 from doorward.selftest.fixture import Fixture

@@ -26,11 +26,11 @@ class RedisCounterStore:
         self._unknown: dict[str, dict[str, int]] = defaultdict(dict)
 
     async def consume(self, key: str, *, period: int, burst: int, now: int) -> int:
-        """See `Counters.take`."""
+        """See `CounterStore.consume`."""
         return int(await self._run("take", key, now, period, burst, max_time_ahead(period, burst), _SLACK))
 
     async def reserve(self, key: str, rule: Backoff, *, now: int) -> AttemptPermit:
-        """See `Counters.reserve`."""
+        """See `CounterStore.reserve`."""
         waits = rule.free_attempts, rule.first_wait, rule.max_wait, rule.doublings, rule.max_failures
         reserved, failures, blocked_until = await self._run(
             "reserve", key, now, *waits, rule.lease, MAX_WORKER_SKEW, _SLACK
@@ -38,7 +38,7 @@ class RedisCounterStore:
         return AttemptPermit(0) if reserved else rule.denied_permit(failures, blocked_until, now)
 
     async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
-        """See `Counters.settle`."""
+        """See `CounterStore.settle`."""
         waits = rule.free_attempts, rule.first_wait, rule.max_wait, rule.doublings, rule.max_failures
         lives = rule.max_memory, rule.memory_per_failure, int(bool(unknown_in)), _SLACK
         failures = await self._run("settle", key, now, *waits, *lives)
@@ -46,30 +46,30 @@ class RedisCounterStore:
             self._unknown[unknown_in][key] = _score(failures, now)
 
     async def release(self, key: str) -> None:
-        """See `Counters.release`."""
+        """See `CounterStore.release`."""
         await self._run("release", key)
 
     async def failures(self, key: str, rule: Backoff, *, now: int) -> Failures:
-        """See `Counters.failures`."""
+        """See `CounterStore.failures`."""
         failures, blocked_until, expires_at = await self._run("failures", key)
         return rule.failures_at(failures, blocked_until, expires_at, now)
 
     async def reset(self, key: str) -> None:
-        """See `Counters.forget`."""
+        """See `CounterStore.reset`."""
         await self._run("forget", key)
 
     async def clear(self, keys: Sequence[str], *, now: int) -> None:
-        """See `Counters.clear`."""
+        """See `CounterStore.clear`."""
         await self._redis.run(*(_SCRIPTS["clear"].on([_place("attempts", key)], now) for key in keys))
 
     async def transfer(self, key: str, former: str, *, now: int) -> None:
-        """See `Counters.inherit`; in a Cluster the two names may be on two nodes, so this is a step on each."""
+        """See `CounterStore.transfer`; in a Cluster the two names may be on two nodes, so this is a step on each."""
         failures, blocked_until, expires_at, unknown = await self._run("surrender", former)
         if expires_at > now:
             await self._run("inherit", key, now, failures, blocked_until, expires_at, unknown, _SLACK)
 
     async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:
-        """See `Counters.evict`."""
+        """See `CounterStore.evict`."""
         evicted = 0
         while self._unknown and evicted < limit:
             realm, scores = self._unknown.popitem()
@@ -101,7 +101,7 @@ class RedisCounterStore:
         return len(keys)
 
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - there is nothing left to do
-        """See `Counters.sweep`."""
+        """See `CounterStore.sweep`."""
         return 0
 
     async def _run(self, script: str, key: str, *arguments: int) -> Reply:

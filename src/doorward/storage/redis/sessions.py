@@ -76,7 +76,7 @@ class RedisSessionStore:
         origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> None:
-        """See `Sessions.open`."""
+        """See `SessionStore.open`."""
         until = parse_time(session.expires_at)
         kept = "" if session.expires_at is None else max(0, session.expires_at - session.created_at) + _SLACK
         realm = b""
@@ -103,12 +103,12 @@ class RedisSessionStore:
         await self._record(events)
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
-        """See `Sessions.open_many`."""
+        """See `SessionStore.open_many`."""
         for start in range(0, len(sessions), _AT_ONCE):
             await asyncio.gather(*(self.open(session, cap=None) for session in sessions[start : start + _AT_ONCE]))
 
     async def claim(self, session: Session, tenant_id: str) -> Session | None:
-        """See `Sessions.adopt`."""
+        """See `SessionStore.claim`."""
         found = await self.find(_user_session_ref(session))
         if found is not None and not found.tenant_id:
             # Of two tenants at once, the first mark wins; it lies beside the session, in the same slot.
@@ -123,12 +123,12 @@ class RedisSessionStore:
         return found if found is not None and found.tenant_id == tenant_id else None
 
     async def find(self, ref: SessionRef) -> Session | None:
-        """See `Sessions.find`."""
+        """See `SessionStore.find`."""
         [session] = await self._find([ref])
         return session
 
     async def find_pair(self, tenant: SessionRef, user: SessionRef) -> tuple[Session | None, Session | None]:
-        """See `Sessions.find_pair`."""
+        """See `SessionStore.find_pair`."""
         names = KeyNames.claimed(tenant)
         realm = names.users
         keys = (names.session(tenant.session_id), names.epoch, *places_of(user), realm)
@@ -142,7 +142,7 @@ class RedisSessionStore:
         return one, other
 
     async def find_many(self, refs: Sequence[SessionRef]) -> list[Session | None]:
-        """See `Sessions.find_many`."""
+        """See `SessionStore.find_many`."""
         return await self._find(refs)
 
     async def _find(self, refs: Sequence[SessionRef]) -> list[Session | None]:
@@ -175,7 +175,7 @@ class RedisSessionStore:
         return session
 
     async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[SessionInfo]:
-        """See `Sessions.list_user`."""
+        """See `SessionStore.list_user`."""
         names, realm = KeyNames.of(SessionKind.USER, user_id), realm_of(tenant_id)
         found: list[SessionInfo] = []
         start = 0
@@ -193,7 +193,7 @@ class RedisSessionStore:
         return found[:limit]
 
     async def rotate(self, session: Session, now: int) -> Session | None:
-        """See `Sessions.rotate`."""
+        """See `SessionStore.rotate`."""
         names, after = names_of(session), session.generation + 1
         keys = [names.session(session.id), names.epoch]
         realm = await self._realm(session)
@@ -202,14 +202,14 @@ class RedisSessionStore:
         return session._replace(generation=after, refreshed_at=now, seen_at=now) if rotated else None
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
-        """See `Sessions.touch`."""
+        """See `SessionStore.touch`."""
         latest = parse_time(now + MAX_CLOCK_SKEW)
         steps = [_SCRIPTS["touch"].on([names_of(s).session(s.id)], parse_time(at), latest) for s, at in seen]
         for start in range(0, len(steps), _BATCH):
             await self._redis.run(*steps[start : start + _BATCH])
 
     async def revoke(self, session: Session, *, events: Events = ()) -> bool:
-        """See `Sessions.close`."""
+        """See `SessionStore.revoke`."""
         names = names_of(session)
         await self._revocations.record(_revocation_of(session))
         keys = [names.session(session.id), names.epoch, names.listed]
@@ -227,39 +227,39 @@ class RedisSessionStore:
         keep: Session | None = None,
         events: Events = (),
     ) -> None:
-        """See `Sessions.end_user`."""
+        """See `SessionStore.revoke_user`."""
         await self._endings.revoke(KeyNames.of(SessionKind.USER, user_id), keep)
         await self._record(events)
 
     async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
-        """See `Sessions.end_tenant`."""
+        """See `SessionStore.revoke_tenant`."""
         await self._endings.revoke(KeyNames.of(SessionKind.TENANT, tenant_id), keep)
         await self._record(events)
 
     async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
-        """See `Sessions.end_users_of`."""
+        """See `SessionStore.revoke_users_of`."""
         await self._endings.renew(realm_of(tenant_id))
         await self._record(events)
 
     async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
-        """See `Sessions.end_keys`."""
+        """See `SessionStore.revoke_keys`."""
         await self._endings.revoke(KeyNames.of(SessionKind.KEY, tenant_id), None)
         await self._record(events)
 
     async def erase_users(self, user_ids: Sequence[str]) -> None:
-        """See `Sessions.forget_users`."""
+        """See `SessionStore.erase_users`."""
         for start in range(0, len(user_ids), _BATCH):
             await self._endings.erase(
                 [KeyNames.of(SessionKind.USER, user_id) for user_id in user_ids[start : start + _BATCH]]
             )
 
     async def set_policy(self, tenant_id: str, policy: SessionPolicy) -> None:
-        """See `Sessions.demand`."""
+        """See `SessionStore.set_policy`."""
         arguments = new_epoch(self._clock()), encode_policy(policy), policy.version, _POLICY_KEPT
         await self._redis.run(_SCRIPTS["demand"].on(_realm_keys(tenant_id, policy), *arguments), ending=True)
 
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis removes by itself what has expired
-        """See `Sessions.sweep`."""
+        """See `SessionStore.sweep`."""
         return await self._endings.sweep(limit)
 
     async def _realm(self, session: Session) -> bytes:

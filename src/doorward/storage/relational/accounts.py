@@ -23,7 +23,7 @@ _FRAGMENT_LENGTH = 6
 _FEW_LOGINS = 1_000
 _MOST_CANDIDATES = 4_000
 _MOST_STEPS = 10_000
-_TENANTS_TOGETHER = 20
+_TENANTS_PER_ROUND = 20
 _PURGE_STATEMENTS = ("api_keys", "reset_codes", "user_count", "chain", "realm", "tenant", "departed")
 
 
@@ -31,20 +31,20 @@ class RelationalAccountStore:
     """Accounts (see the port) in two tables."""
 
     def __init__(
-        self, database: Database, elsewhere: SessionStore | None = None, *, quota: UserQuota | None = None
+        self, database: Database, session_store: SessionStore | None = None, *, quota: UserQuota | None = None
     ) -> None:
         """Keep accounts in `database`; `elsewhere` are the sessions, where they are not in it as well.
 
         Without a `quota`, tenants may have any number of users, and none is counted.
         """
         self._db = database
-        self._elsewhere = elsewhere
+        self._session_store = session_store
         self._quota = quota
         self._indexed = ""
-        self._emptying = ""
+        self._indexing = ""
 
     async def add_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
-        """See `Accounts.add_tenant`."""
+        """See `AccountStore.add_tenant`."""
         row = {
             "id": tenant.id,
             "email": tenant.email,
@@ -57,21 +57,21 @@ class RelationalAccountStore:
         return await self._write("add_tenant", row, events)
 
     async def tenant_by_email(self, email: str) -> Tenant | None:
-        """See `Accounts.tenant_by_email`."""
+        """See `AccountStore.tenant_by_email`."""
         rows = await self._db.read("tenant_by_email", {"email_key": canonical(email)})
         return _tenant(rows[0]) if rows else None
 
     async def tenant_by_id(self, tenant_id: str) -> Tenant | None:
-        """See `Accounts.tenant_by_id`."""
+        """See `AccountStore.tenant_by_id`."""
         rows = await self._db.read("tenant_by_id", {"id": tenant_id})
         return _tenant(rows[0]) if rows else None
 
     async def list_tenants(self, *, after: str, limit: int) -> list[Tenant]:
-        """See `Accounts.list_tenants`."""
+        """See `AccountStore.list_tenants`."""
         return [_tenant(row) for row in await self._db.scan("list_tenants", {"after": after, "limit": limit})]
 
     async def set_tenant_hash(self, tenant: Tenant, password_hash: str) -> bool:
-        """See `Accounts.set_tenant_hash`."""
+        """See `AccountStore.set_tenant_hash`."""
         row = {"id": tenant.id, "credentials": tenant.credentials, "password_hash": password_hash}
         return await self._write("set_tenant_hash", row)
 
@@ -83,7 +83,7 @@ class RelationalAccountStore:
         revokes: RevocationScope | None = None,
         policy: SessionPolicy | None = None,
     ) -> bool:
-        """See `Accounts.change_tenant`."""
+        """See `AccountStore.change_tenant`."""
         row = {
             "id": tenant.id,
             "password_hash": tenant.password_hash,
@@ -94,15 +94,15 @@ class RelationalAccountStore:
         }
         if policy is None:
             return await self._write("change_tenant", row, events, revokes)
-        if self._elsewhere is None:
+        if self._session_store is None:
             return await self._write("change_tenant", row, events, revokes, policy_steps(tenant.id, policy))
         changed = await self._write("change_tenant", row, events, revokes)
         if changed:
-            await self._elsewhere.set_policy(tenant.id, policy)
+            await self._session_store.set_policy(tenant.id, policy)
         return changed
 
     async def delete_tenant(self, tenant_id: str, *, events: Events = ()) -> bool:
-        """See `Accounts.delete_tenant`."""
+        """See `AccountStore.delete_tenant`."""
         row = {"id": tenant_id}
         departed, *_ = await self._db.write(
             Step("delete_tenant", row, vital=True), Step("blank_tenant", row), *audit_steps(events)
@@ -110,7 +110,7 @@ class RelationalAccountStore:
         return bool(departed)
 
     async def purge(self, *, limit: int, forget: Callable[[Sequence[str]], Awaitable[object]]) -> int:
-        """See `Accounts.purge`."""
+        """See `AccountStore.purge`."""
         departed = await self._db.read("departed", {})
         if not departed:
             return 0
@@ -127,7 +127,7 @@ class RelationalAccountStore:
         return max(1, removed)
 
     async def add_user(self, user: User, *, events: Events = ()) -> bool:
-        """See `Accounts.add_user`."""
+        """See `AccountStore.add_user`."""
         steps = [Step("add_user", _user_row(user), vital=True), *audit_steps(events)]
         try:
             rows, *_ = await self._create(user.tenant_id, 1, *steps)
@@ -138,7 +138,7 @@ class RelationalAccountStore:
         return bool(rows)
 
     async def add_users(self, users: Sequence[User], *, events: Events = ()) -> list[bool]:
-        """See `Accounts.add_users`."""
+        """See `AccountStore.add_users`."""
         if not users:
             return []
         tenant_id, rows = users[0].tenant_id, [_user_row(user) for user in users]
@@ -153,13 +153,13 @@ class RelationalAccountStore:
         return [added[number] for number in range(len(rows))]
 
     async def room_for_users(self, tenant_id: str) -> int | None:
-        """See `Accounts.room_for_users`."""
-        return await self._quota.room(tenant_id) if self._quota else None
+        """See `AccountStore.room_for_users`."""
+        return await self._quota.remaining(tenant_id) if self._quota else None
 
     async def forget_user_counts(self) -> None:
-        """See `Accounts.forget_user_counts`."""
+        """See `AccountStore.forget_user_counts`."""
         if self._quota:
-            await self._quota.forget()
+            await self._quota.reset()
 
     async def _create(self, tenant_id: str, places: int, *steps: Step) -> list[list[Row]]:
         if self._quota is None:
@@ -169,7 +169,7 @@ class RelationalAccountStore:
     async def put_user(
         self, user: User, *, keep_verified: bool = True, events: Events = (), revokes: RevocationScope | None = None
     ) -> User:
-        """See `Accounts.put_user`."""
+        """See `AccountStore.put_user`."""
         endings = await self._revocation_steps(revokes)
         values = _user_row(user) | {"keep_verified": int(keep_verified)}
         steps = [Step("put_user", values), *endings, *audit_steps(events)]
@@ -180,31 +180,31 @@ class RelationalAccountStore:
         return _user(row)
 
     async def change_user(self, user: User, *, events: Events = (), revokes: RevocationScope | None = None) -> bool:
-        """See `Accounts.change_user`."""
+        """See `AccountStore.change_user`."""
         return await self._write("change_user", _user_row(user) | {"version": user.version}, events, revokes)
 
     async def user_by_login(self, tenant_id: str, login: str) -> User | None:
-        """See `Accounts.user_by_login`."""
+        """See `AccountStore.user_by_login`."""
         rows = await self._db.read("user_by_login", {"tenant_id": tenant_id, "login_key": canonical(login)})
         return _user(rows[0]) if rows else None
 
     async def user_by_id(self, tenant_id: str, user_id: str) -> User | None:
-        """See `Accounts.user_by_id`."""
+        """See `AccountStore.user_by_id`."""
         rows = await self._db.read("user_by_id", {"tenant_id": tenant_id, "id": user_id})
         return _user(rows[0]) if rows else None
 
     async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
-        """See `Accounts.tenants_of`."""
+        """See `AccountStore.tenants_of`."""
         return {row[0]: row[1] for row in await self._db.look_up("tenants_of_users", user_ids)} if user_ids else {}
 
     async def list_users(self, tenant_id: str, *, after: str, limit: int, prefix: str = "") -> list[User]:
-        """See `Accounts.list_users`."""
+        """See `AccountStore.list_users`."""
         first = max(prefix, after + _NEXT) if after else prefix
         values = {"tenant_id": tenant_id, "first": first, "beyond": prefix + _LAST_KEY, "limit": limit}
         return [_user(row) for row in await self._db.scan("list_users", values)]
 
     async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> UserMatches:
-        """See `Accounts.users_by_email`."""
+        """See `AccountStore.users_by_email`."""
         values = {"tenant_id": tenant_id, "email_key": email_key(email), "after": after, "limit": limit}
         users = [_user(row) for row in await self._db.scan("users_by_email", values)]
         same = [user for user in users if canonical(user.email) == canonical(email)]
@@ -212,17 +212,17 @@ class RelationalAccountStore:
         return UserMatches(same, canonical(users[-1].login) if is_short else "")
 
     async def users_by_sub(self, tenant_id: str, sub: str, *, after: str, limit: int) -> list[User]:
-        """See `Accounts.users_by_sub`."""
+        """See `AccountStore.users_by_sub`."""
         values = {"tenant_id": tenant_id, "sub": sub, "after": after, "limit": limit}
         return [_user(row) for row in await self._db.scan("users_by_sub", values)]
 
     async def list_password_hashes(self, tenant_id: str, *, after: str, limit: int) -> list[str]:
-        """See `Accounts.list_password_hashes`."""
+        """See `AccountStore.list_password_hashes`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
         return [row[0] for row in await self._db.scan("list_password_hashes", values)]
 
     async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> UserMatches:
-        """See `Accounts.search_users`."""
+        """See `AccountStore.search_users`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit, "pattern": f"%{_literal(part)}%"}
         # What most logins contain is soon found by walking, and so is everything of a small tenant.
         found = await self._walk(values, _FEW_LOGINS)
@@ -239,45 +239,45 @@ class RelationalAccountStore:
         return found._replace(searched_up_to="") if len(found.users) == limit else found
 
     async def _walk(self, values: Mapping[str, object], steps: int) -> UserMatches:
-        last = await self._ahead(values, steps)
+        last = await self._login_ahead(values, steps)
         rows = await self._db.scan("walk_users", {**values, "last": last or _LAST_KEY})
         return UserMatches([_user(row) for row in rows], last)
 
-    async def _ahead(self, values: Mapping[str, object], steps: int) -> str:
+    async def _login_ahead(self, values: Mapping[str, object], steps: int) -> str:
         place = {"tenant_id": values["tenant_id"], "after": values["after"], "steps": steps - 1}
         rows = await self._db.scan("login_ahead", place)
         return str(rows[0][0]) if rows else ""
 
     async def index_logins(self, *, limit: int) -> bool:
-        """See `Accounts.index_logins`."""
-        values = {"after": self._indexed, "enough": _FEW_LOGINS, "limit": _TENANTS_TOGETHER}
+        """See `AccountStore.index_logins`."""
+        values = {"after": self._indexed, "enough": _FEW_LOGINS, "limit": _TENANTS_PER_ROUND}
         tenants = await self._db.scan("tenants_to_index", values)
         for tenant_id, taken, waiting in tenants:
             if taken is not None:
                 await self._index_page(tenant_id, taken, limit)
                 return True
             # A few are walked as fast as they are found otherwise, and many at once are cheaper to bring in.
-            if waiting >= _FEW_LOGINS or (waiting and tenant_id == self._emptying):
-                self._emptying = tenant_id
+            if waiting >= _FEW_LOGINS or (waiting and tenant_id == self._indexing):
+                self._indexing = tenant_id
                 batch = {"tenant_id": tenant_id, "limit": limit}
                 await self._db.write(Step("index_logins", batch), Step("forget_indexed", batch))
                 return True
             self._indexed = tenant_id
-        if len(tenants) < _TENANTS_TOGETHER:
-            self._indexed = self._emptying = ""
+        if len(tenants) < _TENANTS_PER_ROUND:
+            self._indexed = self._indexing = ""
             return False
         return True
 
     async def _index_page(self, tenant_id: str, after: str, limit: int) -> None:
         values = {"tenant_id": tenant_id, "after": after}
-        last = await self._ahead(values, limit)
+        last = await self._login_ahead(values, limit)
         await self._db.write(
             Step("take_over", {**values, "last": last or _LAST_KEY}),
             Step("note_taken", {**values, "taken": last or None}),
         )
 
     async def set_user_hash(self, user: User, password_hash: str) -> bool:
-        """See `Accounts.set_user_hash`."""
+        """See `AccountStore.set_user_hash`."""
         row = {
             "id": user.id,
             "tenant_id": user.tenant_id,
@@ -287,9 +287,9 @@ class RelationalAccountStore:
         return await self._write("set_user_hash", row)
 
     async def delete_user(self, tenant_id: str, user_id: str, *, events: Events = ()) -> bool:
-        """See `Accounts.delete_user`."""
+        """See `AccountStore.delete_user`."""
         row = {"tenant_id": tenant_id, "id": user_id}
-        counted = [self._quota.deletion(tenant_id)] if self._quota else []
+        counted = [self._quota.deletion_step(tenant_id)] if self._quota else []
         results = await self._db.write(
             *counted,
             Step("delete_user", row, vital=True),
@@ -299,7 +299,7 @@ class RelationalAccountStore:
         return bool(results[len(counted)])
 
     async def touch_users(self, seen: Mapping[str, int], *, now: int) -> None:
-        """See `Accounts.touch_users`."""
+        """See `AccountStore.touch_users`."""
         # Sorted, so that two processes that touch the same users lock them in the same order.
         latest = now + MAX_CLOCK_SKEW
         steps = [Step("touch_user", {"id": user, "seen": at, "latest": latest}) for user, at in sorted(seen.items())]
@@ -311,26 +311,26 @@ class RelationalAccountStore:
         statement: str,
         values: Mapping[str, object],
         events: Events = (),
-        ends: RevocationScope | None = None,
-        *also: Step,
+        revokes: RevocationScope | None = None,
+        *more: Step,
     ) -> bool:
-        endings = await self._revocation_steps(ends)
-        rows, *_ = await self._db.write(Step(statement, values, vital=True), *also, *endings, *audit_steps(events))
+        endings = await self._revocation_steps(revokes)
+        rows, *_ = await self._db.write(Step(statement, values, vital=True), *more, *endings, *audit_steps(events))
         return bool(rows)
 
-    async def _revocation_steps(self, ends: RevocationScope | None) -> list[Step]:
+    async def _revocation_steps(self, scope: RevocationScope | None) -> list[Step]:
         """Return the steps that end sessions together with a change; end those that no transaction of ours reaches."""
-        if ends is None:
+        if scope is None:
             return []
-        if self._elsewhere is None:
-            return revocation_steps(ends)
-        if ends.user_id is not None:
-            await self._elsewhere.revoke_user(ends.tenant_id, ends.user_id, keep=ends.keep)
+        if self._session_store is None:
+            return revocation_steps(scope)
+        if scope.user_id is not None:
+            await self._session_store.revoke_user(scope.tenant_id, scope.user_id, keep=scope.keep)
             return []
-        await self._elsewhere.revoke_tenant(ends.tenant_id, keep=ends.keep)
-        if ends.include_users_and_keys:
-            await self._elsewhere.revoke_keys(ends.tenant_id)
-            await self._elsewhere.revoke_users_of(ends.tenant_id)
+        await self._session_store.revoke_tenant(scope.tenant_id, keep=scope.keep)
+        if scope.include_users_and_keys:
+            await self._session_store.revoke_keys(scope.tenant_id)
+            await self._session_store.revoke_users_of(scope.tenant_id)
         return []
 
 

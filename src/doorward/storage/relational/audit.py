@@ -24,7 +24,7 @@ class RelationalAuditStore:
         self._trimmed = ""
 
     async def record(self, *events: Event) -> None:
-        """See `AuditLog.record`."""
+        """See `AuditStore.record`."""
         guarded = [event for event in events if self._quota and event.is_failed_login]
         for event in guarded:
             await self._record_failed_login(event)
@@ -39,21 +39,21 @@ class RelationalAuditStore:
             await self._db.write(Step("note_unrecorded", entry))
 
     async def page(self, tenant_id: str, *, before: int | None, limit: int) -> list[AuditEntry]:
-        """See `AuditLog.page`."""
+        """See `AuditStore.page`."""
         values = {"tenant_id": tenant_id, "before": _NEWEST if before is None else before, "limit": limit}
         return [AuditEntry._make(row) for row in await self._db.scan("page_audit", values)]
 
     async def follow(self, tenant_id: str, *, after: int, limit: int) -> list[AuditEntry]:
-        """See `AuditLog.follow`."""
+        """See `AuditStore.follow`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit}
         return [AuditEntry._make(row) for row in await self._db.scan("follow_audit", values)]
 
     async def base(self, tenant_id: str) -> tuple[int, str]:
-        """See `AuditLog.base`."""
+        """See `AuditStore.base`."""
         return await self._end("audit_base", tenant_id)
 
     async def head(self, tenant_id: str) -> tuple[int, str]:
-        """See `AuditLog.head`."""
+        """See `AuditStore.head`."""
         return await self._end("audit_head", tenant_id)
 
     async def _end(self, statement: str, tenant_id: str) -> tuple[int, str]:
@@ -61,11 +61,11 @@ class RelationalAuditStore:
         return (rows[0][0], rows[0][1]) if rows else (0, "")
 
     async def tenants(self, *, after: str, limit: int) -> list[str]:
-        """See `AuditLog.tenants`."""
+        """See `AuditStore.tenants`."""
         return [row[0] for row in await self._db.scan("audit_chains", {"after": after, "limit": limit})]
 
     async def sweep(self, before: int, *, limit: int) -> int:
-        """See `AuditLog.sweep`."""
+        """See `AuditStore.sweep`."""
         swept = 0
         for tenant_id, number in await self._db.scan("old_entries", {"before": before, "limit": limit}):
             values = {"tenant_id": tenant_id, "number": number}
@@ -73,7 +73,7 @@ class RelationalAuditStore:
         return swept
 
     async def trim(self, now: int, *, limit: int) -> int:
-        """See `AuditLog.trim`."""
+        """See `AuditStore.trim`."""
         if not self._quota:
             return 0
         chains = await self._db.scan("page_chains", {"after": self._trimmed, "limit": _CHAINS_TOGETHER})

@@ -15,14 +15,14 @@ class RelationalCounterStore:
         self._grown: set[str] = set()
 
     async def consume(self, key: str, *, period: int, burst: int, now: int) -> int:
-        """See `Counters.take`."""
+        """See `CounterStore.consume`."""
         whole = period * burst
         values = {"key": key, "period": period, "burst": burst, "now": now, "furthest": max_time_ahead(period, burst)}
         taken, state = await self._db.write(Step("take", values), Step("budget", {"key": key}))
         return 0 if taken else min(whole, max(1, state[0][0] + period - now - whole))
 
     async def reserve(self, key: str, rule: Backoff, *, now: int) -> AttemptPermit:
-        """See `Counters.reserve`."""
+        """See `CounterStore.reserve`."""
         values = {"key": key, "now": now, "apart": MAX_WORKER_SKEW, "doublings": rule.doublings, **rule._asdict()}
         reserved, [[failures, blocked_until]] = await self._db.write(
             Step("reserve", values), Step("attempts", {"key": key})
@@ -30,7 +30,7 @@ class RelationalCounterStore:
         return AttemptPermit(0) if reserved else rule.denied_permit(failures, blocked_until, now)
 
     async def settle(self, key: str, rule: Backoff, *, now: int, unknown_in: str = "") -> None:
-        """See `Counters.settle`."""
+        """See `CounterStore.settle`."""
         values = {
             "key": key,
             "now": now,
@@ -44,11 +44,11 @@ class RelationalCounterStore:
             self._grown.add(unknown_in)
 
     async def release(self, key: str) -> None:
-        """See `Counters.release`."""
+        """See `CounterStore.release`."""
         await self._db.write(Step("release", {"key": key}))
 
     async def failures(self, key: str, rule: Backoff, *, now: int) -> Failures:
-        """See `Counters.failures`."""
+        """See `CounterStore.failures`."""
         rows = await self._db.read("failures", {"key": key})
         if not rows:
             return Failures()
@@ -56,16 +56,16 @@ class RelationalCounterStore:
         return rule.failures_at(failures, blocked_until, expires_at, now)
 
     async def reset(self, key: str) -> None:
-        """See `Counters.forget`."""
+        """See `CounterStore.reset`."""
         await self._db.write(Step("forget_last", {"key": key}), Step("forget_failures", {"key": key}))
 
     async def clear(self, keys: Sequence[str], *, now: int) -> None:
-        """See `Counters.clear`."""
+        """See `CounterStore.clear`."""
         # Sorted, so that two processes that clear the same names lock them in the same order.
         await self._db.write(*(Step("clear_failures", {"key": key, "now": now}) for key in sorted(keys)))
 
     async def transfer(self, key: str, former: str, *, now: int) -> None:
-        """See `Counters.inherit`."""
+        """See `CounterStore.transfer`."""
         await self._db.write(
             # Of two processes at once, one waits here for the other, and then finds nothing.
             Step("hold_attempts", {"key": former, "now": now}, vital=True),
@@ -74,7 +74,7 @@ class RelationalCounterStore:
         )
 
     async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:
-        """See `Counters.evict`."""
+        """See `CounterStore.evict`."""
         evicted = 0
         while self._grown and evicted < limit:
             realm = self._grown.pop()
@@ -95,7 +95,7 @@ class RelationalCounterStore:
         return len(evicted)
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """See `Counters.sweep`."""
+        """See `CounterStore.sweep`."""
         budgets, attempts = await self._db.write(
             Step("sweep_budgets", {"now": now, "limit": limit}), Step("sweep_attempts", {"now": now, "limit": limit})
         )

@@ -17,28 +17,28 @@ class RelationalApiKeyStore:
         self._db = database
 
     async def add(self, key: ApiKey, *, cap: int, events: Events = ()) -> bool:
-        """See `ApiKeys.add`."""
+        """See `ApiKeyStore.add`."""
         step = Step("add_api_key", {**key._asdict(), "cap": cap}, vital=True)
         added, *_ = await self._db.write(step, *audit_steps(events))
         return bool(added)
 
     async def list_of_tenant(self, tenant_id: str) -> list[ApiKey]:
-        """See `ApiKeys.of_tenant`."""
+        """See `ApiKeyStore.list_of_tenant`."""
         return [ApiKey._make(row) for row in await self._db.scan("list_api_keys", {"tenant_id": tenant_id})]
 
     async def find(self, tenant_id: str, key_id: str) -> ApiKey | None:
-        """See `ApiKeys.find`."""
+        """See `ApiKeyStore.find`."""
         rows = await self._db.read("find_api_key", {"tenant_id": tenant_id, "id": key_id})
         return ApiKey._make(rows[0]) if rows else None
 
     async def delete(self, tenant_id: str, key_id: str, *, events: Events = ()) -> bool:
-        """See `ApiKeys.delete`."""
+        """See `ApiKeyStore.delete`."""
         step = Step("delete_api_key", {"tenant_id": tenant_id, "id": key_id}, vital=True)
         deleted, *_ = await self._db.write(step, *audit_steps(events))
         return bool(deleted)
 
     async def touch(self, seen: Mapping[str, int], *, now: int) -> None:
-        """See `ApiKeys.touch`."""
+        """See `ApiKeyStore.touch`."""
         latest = now + MAX_CLOCK_SKEW
         steps = [Step("touch_api_key", {"id": key, "seen": at, "latest": latest}) for key, at in sorted(seen.items())]
         for start in range(0, len(steps), _BATCH):
@@ -53,21 +53,21 @@ class RelationalResetCodeStore:
         self._db = database
 
     async def add(self, code: ResetCode, *, events: Events = ()) -> None:
-        """See `ResetCodes.add`."""
+        """See `ResetCodeStore.add`."""
         await self._db.write(Step("add_reset_code", code._asdict()), *audit_steps(events))
 
     async def consume(self, tenant_id: str, digest: bytes) -> ResetCode | None:
-        """See `ResetCodes.take`."""
+        """See `ResetCodeStore.consume`."""
         values = {"tenant_id": tenant_id, "digest": digest, "spent": _consumption_step(digest)}
         [rows] = await self._db.write(Step("take_reset_code", values))
         return ResetCode(digest, *rows[0]) if rows else None
 
     async def restore(self, code: ResetCode) -> None:
-        """See `ResetCodes.put_back`."""
+        """See `ResetCodeStore.restore`."""
         await self._db.write(Step("put_back_reset_code", {**code._asdict(), "spent": _consumption_step(code.digest)}))
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """See `ResetCodes.sweep`."""
+        """See `ResetCodeStore.sweep`."""
         [swept] = await self._db.write(Step("sweep_reset_codes", {"now": now, "limit": limit}))
         return len(swept)
 

@@ -11,10 +11,10 @@ class RelationalImportStore:
         self._db = database
 
     async def last(self, source: str) -> int | None:
-        """See `Imports.last`."""
+        """See `ImportStore.last`."""
         rows = await self._db.read("last_import", {"source": source})
         return int(rows[0][0]) if rows else None
 
     async def record(self, source: str, begun_at: int) -> None:
-        """See `Imports.note`."""
+        """See `ImportStore.record`."""
         await self._db.write(Step("note_import", {"source": source, "begun_at": begun_at}))

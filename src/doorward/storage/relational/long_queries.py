@@ -10,16 +10,16 @@ from doorward.storage.relational.database import Row, Step
 
 Result = TypeVar("Result")
 
-_SCAN: Final = 0.005
+_SCAN_COST: Final = 0.005
 """Seconds that a scan is taken for before it has run."""
 
-_STEP: Final = 0.0002
+_STEP_COST: Final = 0.0002
 """Seconds that a step of a large write is taken for."""
 
 LARGE: Final = 100
 """Steps of a write that is large."""
 
-_PATIENCE: Final = 4.0
+_MAX_WAIT: Final = 4.0
 """Seconds of work ahead, less than a handler has: what would be too late anyway is refused at once."""
 
 
@@ -31,17 +31,17 @@ class LongWorkQueue:
 
     def __init__(self, slots: int) -> None:
         """Run at most `slots` of them at a time."""
-        self._slots = FairSemaphore(slots, max_wait=_PATIENCE)
+        self._slots = FairSemaphore(slots, max_wait=_MAX_WAIT)
 
     async def scan(self, values: Mapping[str, object], scan: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
         """Return what `scan` returns, a statement with these values."""
-        return await self._run(str(values.get("tenant_id", "")), _SCAN, scan)
+        return await self._run(str(values.get("tenant_id", "")), _SCAN_COST, scan)
 
     async def write(self, steps: Sequence[Step], write: Callable[[], Awaitable[list[list[Row]]]]) -> list[list[Row]]:
         """Return what `write` returns, a transaction of these steps; at once unless it is a large one of a tenant."""
         if len(steps) < LARGE or "tenant_id" not in steps[0].values:
             return await write()
-        return await self._run(str(steps[0].values["tenant_id"]), _STEP * len(steps), write)
+        return await self._run(str(steps[0].values["tenant_id"]), _STEP_COST * len(steps), write)
 
     async def _run(self, tenant_id: str, expected: float, work: Callable[[], Awaitable[Result]]) -> Result:
         try:

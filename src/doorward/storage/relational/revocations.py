@@ -12,22 +12,22 @@ class RelationalRevocationStore:
         self._db = database
 
     async def record(self, ended: Revocation) -> None:
-        """See `Revocations.note`."""
+        """See `RevocationStore.record`."""
         await self._db.write(Step("note_revocation", ended._asdict()))
 
     async def page(self, *, after: str, limit: int) -> list[Revocation]:
-        """See `Revocations.page`."""
+        """See `RevocationStore.page`."""
         return [Revocation(*row) for row in await self._db.scan("page_revocations", {"after": after, "limit": limit})]
 
     async def is_trusted(self, server: str) -> bool:
-        """See `Revocations.is_trusted`."""
+        """See `RevocationStore.is_trusted`."""
         return bool(await self._db.read("trusted_server", {"server": server}))
 
     async def trust(self, server: str, *, now: int) -> None:
-        """See `Revocations.trust`."""
+        """See `RevocationStore.trust`."""
         await self._db.write(Step("trust_server", {"server": server, "now": now}))
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """See `Revocations.sweep`."""
+        """See `RevocationStore.sweep`."""
         [swept] = await self._db.write(Step("sweep_revocations", {"now": now, "limit": limit}))
         return len(swept)

@@ -9,9 +9,9 @@ from doorward.core.model import MAX_CLOCK_SKEW, OWNERS, Origin, Session, Session
 from doorward.core.ports import NO_SESSION_POLICY, UNKNOWN_ORIGIN, Events, RevocationScope, SessionPolicy, SessionRef
 from doorward.storage.relational.database import Database, Step, audit_steps
 
-_BATCH = 500
-_FORGOTTEN_TOGETHER = 50
-_OPENED_TOGETHER = 250
+_TOUCH_BATCH = 500
+_ERASE_BATCH = 50
+_OPEN_BATCH = 250
 _OPEN_TRIES = 3
 _COLUMNS = (
     "id",
@@ -62,19 +62,19 @@ def _row(session: Session) -> dict[str, object]:
     return {name: value for name, value in session._asdict().items() if name in _COLUMNS}
 
 
-def revocation_steps(ending: RevocationScope) -> list[Step]:
+def revocation_steps(scope: RevocationScope) -> list[Step]:
     """Return the steps that end what an ending says."""
-    if ending.user_id is not None:
-        return _revocation_step(_users_owner(ending.user_id), ending.keep)
-    steps = _revocation_step(_tenants_owner(ending.tenant_id), ending.keep)
-    if ending.include_users_and_keys:
-        steps += _revocation_step(_keys_owner(ending.tenant_id), None)
-        steps.append(Step("renew_epoch", {"owner": _users_realm(ending.tenant_id), "fresh": _fresh()}))
+    if scope.user_id is not None:
+        return _revocation_step(_users_owner(scope.user_id), scope.keep)
+    steps = _revocation_step(_tenants_owner(scope.tenant_id), scope.keep)
+    if scope.include_users_and_keys:
+        steps += _revocation_step(_keys_owner(scope.tenant_id), None)
+        steps.append(Step("renew_epoch", {"owner": _users_realm(scope.tenant_id), "fresh": _new_epoch()}))
     return steps
 
 
 def _revocation_step(owner: str, keep: Session | None) -> list[Step]:
-    values: Mapping[str, object] = {"owner": owner, "fresh": _fresh()}
+    values: Mapping[str, object] = {"owner": owner, "fresh": _new_epoch()}
     steps = [Step("end_owner", {"owner": owner})]
     if keep is not None:
         steps = [
@@ -89,10 +89,10 @@ def _revocation_step(owner: str, keep: Session | None) -> list[Step]:
 
 def policy_steps(tenant_id: str, policy: SessionPolicy) -> Step:
     """Return the step that lets a policy count for the sessions of a tenant's users."""
-    return Step("demand", {"owner": _users_realm(tenant_id), "fresh": _fresh(), **policy._asdict()})
+    return Step("demand", {"owner": _users_realm(tenant_id), "fresh": _new_epoch(), **policy._asdict()})
 
 
-def _fresh() -> int:
+def _new_epoch() -> int:
     return secrets.randbits(63)
 
 
@@ -112,11 +112,11 @@ class RelationalSessionStore:
         origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> None:
-        """See `Sessions.open`."""
+        """See `SessionStore.open`."""
         owner, realm = _owner_and_realm(session)
         steps = [
-            Step("lock_epoch", {"owner": owner, "fresh": _fresh()}),
-            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **policy._asdict()}),
+            Step("lock_epoch", {"owner": owner, "fresh": _new_epoch()}),
+            Step("draw_epoch", {"owner": realm, "fresh": _new_epoch(), **policy._asdict()}),
             Step("open_session", {**_row(session), **origin._asdict(), "owner": owner, "realm": realm}, vital=True),
         ]
         if cap is not None:
@@ -129,23 +129,20 @@ class RelationalSessionStore:
         raise StoreUnavailable
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
-        """See `Sessions.open_many`."""
+        """See `SessionStore.open_many`."""
         # At once, so that a database that gathers what is waiting writes it in one transaction.
         await asyncio.gather(
-            *(
-                self._open_together(sessions[start : start + _OPENED_TOGETHER])
-                for start in range(0, len(sessions), _OPENED_TOGETHER)
-            )
+            *(self._open_batch(sessions[start : start + _OPEN_BATCH]) for start in range(0, len(sessions), _OPEN_BATCH))
         )
 
-    async def _open_together(self, sessions: Sequence[Session]) -> None:
+    async def _open_batch(self, sessions: Sequence[Session]) -> None:
         places = [_owner_and_realm(session) for session in sessions]
         # Sorted, so that two processes that open sessions of the same owners lock them in the same order.
         owners = [
-            Step("lock_epoch", {"owner": owner, "fresh": _fresh()}) for owner in sorted({one for one, _ in places})
+            Step("lock_epoch", {"owner": owner, "fresh": _new_epoch()}) for owner in sorted({one for one, _ in places})
         ]
         realms = [
-            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_SESSION_POLICY._asdict()})
+            Step("draw_epoch", {"owner": realm, "fresh": _new_epoch(), **NO_SESSION_POLICY._asdict()})
             for realm in sorted({realm for _, realm in places})
         ]
         openings = [
@@ -158,22 +155,22 @@ class RelationalSessionStore:
                 await self.open(session, cap=None)
 
     async def claim(self, session: Session, tenant_id: str) -> Session | None:
-        """See `Sessions.adopt`."""
+        """See `SessionStore.claim`."""
         realm = _users_realm(tenant_id)
         await self._db.write(
-            Step("draw_epoch", {"owner": realm, "fresh": _fresh(), **NO_SESSION_POLICY._asdict()}),
+            Step("draw_epoch", {"owner": realm, "fresh": _new_epoch(), **NO_SESSION_POLICY._asdict()}),
             Step("adopt_session", {"id": session.id, "tenant_id": tenant_id, "realm": realm}),
         )
         rows = await self._db.look_up("find_sessions", (session.id,))
         return next((found for row in rows if (found := Session._make(row)).tenant_id == tenant_id), None)
 
     async def find(self, ref: SessionRef) -> Session | None:
-        """See `Sessions.find`."""
+        """See `SessionStore.find`."""
         rows = await self._db.look_up("find_sessions", (ref.session_id,))
         return Session._make(rows[0]) if rows else None
 
     async def find_pair(self, tenant: SessionRef, user: SessionRef) -> tuple[Session | None, Session | None]:
-        """See `Sessions.find_pair`."""
+        """See `SessionStore.find_pair`."""
         one = other = None
         first, second = tenant.session_id, user.session_id
         for row in await self._db.look_up("find_sessions", (first, second)):
@@ -184,34 +181,34 @@ class RelationalSessionStore:
         return one, other
 
     async def find_many(self, refs: Sequence[SessionRef]) -> list[Session | None]:
-        """See `Sessions.find_many`."""
+        """See `SessionStore.find_many`."""
         rows = await self._db.look_up("find_sessions", [one.session_id for one in refs])
         found = {row[0]: Session._make(row) for row in rows}
         return [found.get(one.session_id) for one in refs]
 
     async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[SessionInfo]:
-        """See `Sessions.list_user`."""
+        """See `SessionStore.list_user`."""
         values = {"tenant_id": tenant_id, "owner": _users_owner(user_id), "limit": limit}
         rows = await self._db.scan("list_sessions", values)
         found = [SessionInfo(Session._make(row[:-2]), Origin._make(row[-2:])) for row in rows]
         return [device for device in found if device.session.tenant_id == tenant_id]
 
     async def rotate(self, session: Session, now: int) -> Session | None:
-        """See `Sessions.rotate`."""
+        """See `SessionStore.rotate`."""
         values = {"id": session.id, "generation": session.generation, "now": now}
         [rows] = await self._db.write(Step("rotate_session", values))
         return session._replace(generation=session.generation + 1, refreshed_at=now, seen_at=now) if rows else None
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
-        """See `Sessions.touch`."""
+        """See `SessionStore.touch`."""
         # Sorted, so that two processes that touch the same sessions lock them in the same order.
         places, latest = sorted((session.id, at) for session, at in seen), now + MAX_CLOCK_SKEW
         steps = [Step("touch_session", {"id": key, "seen": at, "latest": latest}) for key, at in places]
-        for start in range(0, len(steps), _BATCH):
-            await self._db.write(*steps[start : start + _BATCH])
+        for start in range(0, len(steps), _TOUCH_BATCH):
+            await self._db.write(*steps[start : start + _TOUCH_BATCH])
 
     async def revoke(self, session: Session, *, events: Events = ()) -> bool:
-        """See `Sessions.close`."""
+        """See `SessionStore.revoke`."""
         rows, *_ = await self._db.write(Step("close_session", {"id": session.id}, vital=True), *audit_steps(events))
         return bool(rows)
 
@@ -223,40 +220,40 @@ class RelationalSessionStore:
         keep: Session | None = None,
         events: Events = (),
     ) -> None:
-        """See `Sessions.end_user`."""
+        """See `SessionStore.revoke_user`."""
         await self._revoke(_users_owner(user_id), keep, events)
 
     async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
-        """See `Sessions.end_tenant`."""
+        """See `SessionStore.revoke_tenant`."""
         await self._revoke(_tenants_owner(tenant_id), keep, events)
 
     async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
-        """See `Sessions.end_users_of`."""
+        """See `SessionStore.revoke_users_of`."""
         # The row stays, because the tenant's policy lies in it.
-        values = {"owner": _users_realm(tenant_id), "fresh": _fresh()}
+        values = {"owner": _users_realm(tenant_id), "fresh": _new_epoch()}
         await self._db.write(Step("renew_epoch", values), *audit_steps(events))
 
     async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
-        """See `Sessions.end_keys`."""
+        """See `SessionStore.revoke_keys`."""
         await self._revoke(_keys_owner(tenant_id), None, events)
 
     async def _revoke(self, owner: str, keep: Session | None, events: Events) -> None:
         await self._db.write(*_revocation_step(owner, keep), *audit_steps(events))
 
     async def erase_users(self, user_ids: Sequence[str]) -> None:
-        """See `Sessions.forget_users`."""
+        """See `SessionStore.erase_users`."""
         # Sorted, so that two processes that forget the same users lock their rows in the same order.
         owners = [{"owner": _users_owner(user_id)} for user_id in sorted(user_ids)]
         steps = [Step(statement, owner) for owner in owners for statement in ("end_owner", "forget_sessions")]
-        for start in range(0, len(steps), 2 * _FORGOTTEN_TOGETHER):
-            await self._db.write(*steps[start : start + 2 * _FORGOTTEN_TOGETHER])
+        for start in range(0, len(steps), 2 * _ERASE_BATCH):
+            await self._db.write(*steps[start : start + 2 * _ERASE_BATCH])
 
     async def set_policy(self, tenant_id: str, policy: SessionPolicy) -> None:
-        """See `Sessions.demand`."""
+        """See `SessionStore.set_policy`."""
         await self._db.write(policy_steps(tenant_id, policy))
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """See `Sessions.sweep`."""
+        """See `SessionStore.sweep`."""
         expired, ended = await self._db.write(
             Step("sweep_expired_sessions", {"now": now, "limit": limit}),
             Step("sweep_ended_sessions", {"limit": limit}),

@@ -11,7 +11,7 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _LIST = re.compile(r" IN \(:([a-z_]+)\)")
 _LOCK = re.compile(r" FOR (?:KEY SHARE|UPDATE)\b")
-_FEW = 3
+_SHORT_LIST = 3
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+(?:\.(\w+))?\.sql")
 
@@ -56,7 +56,7 @@ def fill_list(statement: Statement, length: int) -> str:
     A short list becomes as many look-ups by key in one reading, since SQLite makes a table of its own for any list,
     which costs a seventh of a verification (docs/measurements/0012-verify-performance.md).
     """
-    if length <= _FEW:
+    if length <= _SHORT_LIST:
         return "\nUNION ALL\n".join([_LIST.sub(" = ?", statement.sql)] * length)
     return _LIST.sub(f" IN ({', '.join('?' * length)})", statement.sql)
 

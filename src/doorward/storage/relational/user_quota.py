@@ -12,8 +12,8 @@ from doorward.storage.relational.database import Database, Row, Step
 
 _TRIES = 5
 # A count is trusted for an hour. A tenant without room is counted again after a minute.
-_TRUSTED = 3_600_000
-_COUNTED_AGAIN = 60_000
+_MAX_AGE = 3_600_000
+_RECOUNT_AGE = 60_000
 
 
 class UserQuota:
@@ -26,17 +26,17 @@ class UserQuota:
     def __init__(self, database: Database, most: int, clock: Clock) -> None:
         """Count users in `database`, at the times that `clock` gives."""
         self._db = database
-        self._most = most
+        self._max_users = most
         self._clock = clock
 
-    async def create(self, tenant_id: str, places: int, *steps: Step) -> list[list[Row]]:
+    async def create(self, tenant_id: str, count: int, *steps: Step) -> list[list[Row]]:
         """Run steps that create up to `places` users of a tenant in one transaction, and return the rows of each.
 
         QuotaExceeded, and nothing is run, where the tenant has no room for so many. Places that the steps leave unused
         are given back by `release`.
         """
-        reserve = self._step("reserve_users", tenant_id, places=places)
-        return await self._run(reserve, places, steps)
+        reserve = self._step("reserve_users", tenant_id, places=count)
+        return await self._run(reserve, count, steps)
 
     async def put(self, tenant_id: str, login_key: str, *steps: Step) -> list[list[Row]]:
         """Run steps that replace the user of a login, or create it where there is none; as `create`."""
@@ -46,41 +46,41 @@ class UserQuota:
     async def _run(self, reserve: Step, places: int, steps: Sequence[Step], *before: Step) -> list[list[Row]]:
         for _ in range(_TRIES):
             now = self._clock()
-            bounds = {"oldest": now - _TRUSTED, "latest": now + MAX_CLOCK_SKEW, "most": self._most}
+            bounds = {"oldest": now - _MAX_AGE, "latest": now + MAX_CLOCK_SKEW, "most": self._max_users}
             guard = Step(reserve.statement, {**reserve.values, **bounds}, vital=True)
             results = await self._db.write(*before, guard, *steps)
             if results[len(before)]:
                 return results[len(before) + 1 :]
-            if await self.room(str(reserve.values["tenant_id"])) < places:
+            if await self.remaining(str(reserve.values["tenant_id"])) < places:
                 raise QuotaExceeded
         raise StoreUnavailable(retry_after=1)
 
-    def deletion(self, tenant_id: str) -> Step:
+    def deletion_step(self, tenant_id: str) -> Step:
         """Return the step that counts a deletion; it comes before the deletion itself."""
         return self._step("release_users", tenant_id, places=1)
 
-    async def release(self, tenant_id: str, places: int) -> None:
+    async def release(self, tenant_id: str, count: int) -> None:
         """Give back places that were reserved and not used."""
-        await self._db.write(self._step("release_users", tenant_id, places=places))
+        await self._db.write(self._step("release_users", tenant_id, places=count))
 
-    async def room(self, tenant_id: str) -> int:
+    async def remaining(self, tenant_id: str) -> int:
         """Return the number of users that a tenant may still create."""
         now = self._clock()
         found = await self._count(tenant_id)
         if found is not None:
             number, counted_at = found
-            age = _TRUSTED if number < self._most else _COUNTED_AGAIN
+            age = _MAX_AGE if number < self._max_users else _RECOUNT_AGE
             if now - age < counted_at <= now + MAX_CLOCK_SKEW:
-                return max(0, self._most - number)
+                return max(0, self._max_users - number)
         # Two statements, since PostgreSQL looks at the users as they are when a statement begins: after the lock.
         await self._db.write(
             self._step("release_users", tenant_id, places=0),
-            self._step("count_users", tenant_id, now=now, before=now - _COUNTED_AGAIN, latest=now + MAX_CLOCK_SKEW),
+            self._step("count_users", tenant_id, now=now, before=now - _RECOUNT_AGE, latest=now + MAX_CLOCK_SKEW),
         )
         found = await self._count(tenant_id)
-        return max(0, self._most - found[0]) if found else 0
+        return max(0, self._max_users - found[0]) if found else 0
 
-    async def forget(self) -> None:
+    async def reset(self) -> None:
         """Forget the counts of all tenants, so that each is taken again when it is needed."""
         await self._db.write(Step("forget_user_counts", {}))
 

@@ -34,7 +34,7 @@ from doorward.http.api.reference.responses import (
 from doorward.http.api.routes import ENDPOINTS
 from doorward.http.api.schemas import schema_name
 from doorward.http.api.services import Descriptions
-from doorward.http.middleware import FORM
+from doorward.http.checks import FORM
 from doorward.http.validation import ExclusiveFields, alternatives, variants
 
 _ENUMERATIONS = {Permission.__name__: "Permission", RowStatus.__name__: "ImportStatus"}

@@ -12,6 +12,8 @@ from doorward.http import errors
 from doorward.http.api.endpoint import COMMON_ERRORS, Endpoint
 from doorward.http.api.reference.prose import ERROR, FAULTS, OAUTH_ERROR, Json
 from doorward.http.api.schemas import schema_name
+from doorward.http.bodies import MAX_BODY_BYTES
+from doorward.http.checks import FORM, unique_query
 from doorward.http.errors import (
     STATUS_OF,
     MethodNotAllowed,
@@ -21,7 +23,6 @@ from doorward.http.errors import (
     UnsupportedMediaType,
     error_body,
 )
-from doorward.http.middleware import FORM, MAX_BODY_BYTES, unique_query
 from doorward.http.validation import validate
 
 SCHEMA = "#/components/schemas/"

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from doorward.http.api.endpoint import Endpoint
 from doorward.http.api.routes import api_keys, operations, sessions, standards, tenants, users
-from doorward.http.middleware import MAX_BODY_BYTES, PathRules
+from doorward.http.bodies import MAX_BODY_BYTES
+from doorward.http.middleware import PathRules
 
 _ENDPOINTS: tuple[Endpoint, ...] = (
     *tenants.ENDPOINTS,
@@ -25,12 +26,12 @@ FAST_PATH: Mapping[tuple[bytes, bytes], Endpoint] = {
 """The most frequent endpoints by method and target: answered before the router, by the same handlers."""
 
 PATHS = PathRules(
-    sizes={
+    body_limits={
         endpoint.path.encode(): endpoint.max_body_bytes
         for endpoint in ENDPOINTS
         if endpoint.max_body_bytes != MAX_BODY_BYTES
     },
-    everywhere=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.match_subpaths),
+    with_subpaths=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.match_subpaths),
     any_host=frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.any_host),
 )
 """Paths with limits of their own."""

@@ -3,9 +3,10 @@
 from doorward.core.errors import InvalidRefreshToken, LoginNotFound, SessionNotFound, TooManyRequests, ValidationFailed
 from doorward.core.model import Permission
 from doorward.http.api import examples, schemas
-from doorward.http.api.endpoint import LARGE_BODY, Auth, Endpoint
+from doorward.http.api.endpoint import Auth, Endpoint
 from doorward.http.api.handlers import auth, sessions
 from doorward.http.api.routes import common
+from doorward.http.bodies import LARGE_BODY
 from doorward.http.errors import PayloadTooLarge, TooManyLargeBodies
 from doorward.observability.recorder import LOGIN, VERIFY
 

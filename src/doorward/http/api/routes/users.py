@@ -17,9 +17,10 @@ from doorward.core.errors import (
 from doorward.core.model import Permission
 from doorward.core.users.service import SearchField
 from doorward.http.api import examples, schemas
-from doorward.http.api.endpoint import LARGE_BODY, Auth, Endpoint
+from doorward.http.api.endpoint import Auth, Endpoint
 from doorward.http.api.handlers import user_transfer, users
 from doorward.http.api.routes import common
+from doorward.http.bodies import LARGE_BODY
 from doorward.http.errors import PayloadTooLarge, TooManyLargeBodies
 
 TAG = "Users"
