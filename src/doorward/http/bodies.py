@@ -19,7 +19,7 @@ HANDLER_TIMEOUT = 5.0
 """Deadline of a handler in seconds. A handler that hashes has this time after the longest wait for a thread."""
 
 
-class ClientGone(Exception):  # noqa: N818 - not an error of the service
+class ClientGone(Exception):
     """The client disconnected before its request was complete."""
 
 
