@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from doorward.settings import Settings
-from doorward.storage.sqlite import connect
+from doorward.storage.sqlite.file import connect
 from servers import Servers
 
 

@@ -27,7 +27,6 @@ from doorward.core.ports import (
 )
 from doorward.settings import Settings
 from doorward.settings.secret_files import mode_of
-from doorward.storage import sqlite
 from doorward.storage.instrumented import (
     InstrumentedDatabase,
     InstrumentedSessionStore,
@@ -50,7 +49,8 @@ from doorward.storage.relational.revocations import RelationalRevocationStore
 from doorward.storage.relational.sessions import RelationalSessionStore
 from doorward.storage.relational.user_quota import UserQuota
 from doorward.storage.server_info import server_of
-from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.sqlite import schema as sqlite_schema
+from doorward.storage.sqlite.database import ReadOnlySqliteDatabase, SqliteDatabase
 
 if TYPE_CHECKING:
     from doorward.storage.redis.client import Redis
@@ -235,7 +235,7 @@ def migrate(settings: Settings, *, create: bool = True) -> int:
         address = PostgresAddress.read(settings.database_url)
         version = asyncio.run(schema.prepare(address, wait=float(settings.database_wait), create=create))
     else:
-        version = sqlite.migrate(settings.database_path, create=create)
+        version = sqlite_schema.migrate(settings.database_path, create=create)
     if settings.redis_url:
         from doorward.storage.redis import startup  # noqa: PLC0415 - see above
 
@@ -254,7 +254,7 @@ def schema_of(settings: Settings) -> tuple[int, int]:
         address = PostgresAddress.read(settings.database_url)
         version = asyncio.run(schema.version_of(address, wait=float(settings.database_wait)))
         return version, schema.newest_version()
-    return sqlite.version_of(settings.database_path), sqlite.newest_version()
+    return sqlite_schema.version_of(settings.database_path), sqlite_schema.newest_version()
 
 
 @asynccontextmanager
@@ -267,7 +267,7 @@ async def read_only_database(settings: Settings) -> AsyncIterator[AccountStore]:
         wait = float(settings.database_wait)
         database = PostgresDatabase(settings.database_url, size=1, wait=wait, is_prepared=True)
     else:
-        database = sqlite.ReadOnlySqliteDatabase(settings.database_path)
+        database = ReadOnlySqliteDatabase(settings.database_path)
     await database.open()
     try:
         yield RelationalAccountStore(database)

@@ -38,7 +38,7 @@ from doorward.core.model import Session, SessionKind
 from doorward.core.passwords.hashing import Argon2Parameters, Hasher, lower_priority
 from doorward.settings import Settings
 from doorward.storage.redis.records import KeyNames
-from doorward.storage.sqlite import connect
+from doorward.storage.sqlite.file import connect
 from doorward.stores import database_of, select_stores
 from factories import user_session
 from harness import read_settings

@@ -23,7 +23,7 @@ from bench.results import Bench, Effort, Figure, Line, Ratio
 from bench.servers import SQLITE, Server, call, doorward, fill, verifying
 from doorward.settings import Settings
 from doorward.storage.relational.accounts import RelationalAccountStore
-from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores import Stores, repeat_until_done, select_stores
 from harness import PASSWORD, read_settings
 

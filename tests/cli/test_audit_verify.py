@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from doorward.settings import Settings
-from doorward.storage.sqlite import connect
+from doorward.storage.sqlite.file import connect
 from harness import Service, Tenant, read_settings
 from servers import apart
 from terminal import Operator

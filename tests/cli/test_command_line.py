@@ -22,7 +22,7 @@ from doorward.cli import main
 from doorward.cli.serve import _welcome
 from doorward.runtime.server import listener_configs
 from doorward.settings import Settings, describe
-from doorward.storage.sqlite import migrate
+from doorward.storage.sqlite.schema import migrate
 from harness import KEY, serving
 
 CANARY = "CANARY7f3a9c"

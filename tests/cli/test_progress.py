@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.storage.sqlite import connect
+from doorward.storage.sqlite.file import connect
 from harness import KEY, PASSWORD
 from terminal import Operator
 

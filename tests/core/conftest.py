@@ -6,7 +6,7 @@ import pytest
 from doorward.storage.relational.accounts import RelationalAccountStore
 from doorward.storage.relational.counters import RelationalCounterStore
 from doorward.storage.relational.sessions import RelationalSessionStore
-from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.sqlite.database import SqliteDatabase
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from doorward.core.sessions.activity import ActivityRecorder
 from doorward.storage.relational.accounts import RelationalAccountStore
 from doorward.storage.relational.credentials import RelationalApiKeyStore
 from doorward.storage.relational.sessions import RelationalSessionStore
-from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.sqlite.database import SqliteDatabase
 from harness import TurnableClock
 
 

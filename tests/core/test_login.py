@@ -27,7 +27,7 @@ from doorward.storage.relational.audit import RelationalAuditStore
 from doorward.storage.relational.counters import RelationalCounterStore
 from doorward.storage.relational.credentials import RelationalApiKeyStore
 from doorward.storage.relational.sessions import RelationalSessionStore
-from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.sqlite.database import SqliteDatabase
 from factories import claimed, kept_tenant, make_user, user_session
 from harness import CHEAP, TurnableClock
 

@@ -9,7 +9,7 @@ from doorward.core.errors import AccountLocked, TooManyAttempts, TooManyRequests
 from doorward.core.ports import Backoff
 from doorward.core.rate_limits.limiter import TENANTS, Budget, Budgets, RateLimiter, alias_keys
 from doorward.storage.relational.counters import RelationalCounterStore
-from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.sqlite.database import SqliteDatabase
 from harness import TurnableClock
 
 ADDRESS = "192.0.2.7"

@@ -13,9 +13,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from doorward.storage import sqlite
-
-connect = sqlite.connect
+from doorward.storage.sqlite import schema
+from doorward.storage.sqlite.file import connect
 
 
 def migrate_and_die(path: Path, statements: int) -> None:
@@ -33,8 +32,8 @@ def migrate_and_die(path: Path, statements: int) -> None:
         connection.set_trace_callback(count)
         return connection
 
-    sqlite.connect = watched
-    sqlite.migrate(path)
+    schema.connect = watched  # type: ignore[attr-defined]
+    schema.migrate(path)
 
 
 def main() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from doorward.storage.sqlite import SqliteDatabase, connect, migrate
+from doorward.storage.sqlite.database import SqliteDatabase
+from doorward.storage.sqlite.file import connect
+from doorward.storage.sqlite.schema import migrate
 from faults.client import clients, ready_hash
 from harness import serving, without
 

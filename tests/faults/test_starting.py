@@ -17,7 +17,7 @@ import pytest
 
 from doorward.storage.relational.email_keys import email_key
 from doorward.storage.relational.statements import load_migrations
-from doorward.storage.sqlite import WORDS, migrate
+from doorward.storage.sqlite.schema import WORDS, migrate
 from faults.sizes import STARTERS, STARTS
 from harness import KEY, PASSWORD, Process, Tenant, serving
 

@@ -18,7 +18,7 @@ from doorward.core.tokens.legacy import KEY_PREFIXES
 from doorward.imports.backend_auth.report import MAX_FINDINGS, FindingKind, ImportReport
 from doorward.settings import Settings
 from doorward.storage.relational.database import Step
-from doorward.storage.sqlite import SqliteDatabase
+from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores import Stores
 from harness import TurnableClock, read_settings
 from imports.import_run import bring_in, with_stores

@@ -118,7 +118,7 @@ class _Recorder:
         statements.load_statements = noting_load
 
         from doorward.storage.postgres.database import PostgresDatabase
-        from doorward.storage.sqlite import SqliteDatabase
+        from doorward.storage.sqlite.database import SqliteDatabase
 
         def noting_call(method: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(method)

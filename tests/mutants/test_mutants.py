@@ -11,7 +11,8 @@ from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.schema import prepare
 from doorward.storage.relational import statements
 from doorward.storage.relational.statements import Statement, fill_list
-from doorward.storage.sqlite import connect, migrate
+from doorward.storage.sqlite.file import connect
+from doorward.storage.sqlite.schema import migrate
 from mutants import conditions
 from mutants.changes import SCRIPTS, STATEMENTS, Mutant
 from mutants.guards import guards, is_in_sample

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from doorward.operations.data_migration import BackupFile, write_backup_file
-from doorward.storage.sqlite import connect
+from doorward.storage.sqlite.file import connect
 from harness import PASSWORD, Service, Tenant, read_settings, running
 from terminal import Operator
 

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from doorward.core.clock import system_clock
-from doorward.storage.sqlite import connect, migrate
+from doorward.storage.sqlite.file import connect
+from doorward.storage.sqlite.schema import migrate
 from doorward.storage.transfer.tables import DERIVED, TABLES
 from harness import PASSWORD, Service, Tenant, TurnableClock, read_settings, running
 from servers import Servers, apart

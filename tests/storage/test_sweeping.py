@@ -7,7 +7,8 @@ import pytest
 
 from doorward.core.ports import Backoff
 from doorward.storage.relational.statements import load_statements
-from doorward.storage.sqlite import connect, migrate
+from doorward.storage.sqlite.file import connect
+from doorward.storage.sqlite.schema import migrate
 from factories import NOW, Workers, user_session
 from harness import read_settings
 from raw_store import Rows

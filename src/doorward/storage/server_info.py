@@ -10,7 +10,7 @@ from doorward.core.error_text import describe_error
 from doorward.core.errors import CannotStart
 from doorward.storage.postgres.address import Address
 from doorward.storage.relational.database import ServerInfo
-from doorward.storage.sqlite import open_read_only
+from doorward.storage.sqlite.file import open_read_only
 
 _SECONDS = 5.0
 _TRIES = 3

@@ -1,1 +1,1 @@
-"""Stores on a relational database: rows to values and back, one SQL text for SQLite and PostgreSQL."""
+"""Relational stores: SQL statements and rows, shared by SQLite and PostgreSQL."""

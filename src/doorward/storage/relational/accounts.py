@@ -1,4 +1,4 @@
-"""Accounts (see the port) in two tables."""
+"""`AccountStore` on a relational database: tenants and users, their search, and the removal of deleted tenants."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ from doorward.storage.relational.sessions import policy_steps, revocation_steps
 from doorward.storage.relational.user_quota import UserQuota
 
 _BATCH = 500
-# Behind every login: nothing of this character is visible, so no login holds it.
+# Sorts after every login: no login contains it, since it is not visible.
 _LAST_KEY = "\U0010ffff"
-# Nothing lies between a login and the same one with this behind it: only NUL is less, which no login holds.
+# Appended to a login, the next possible key: only NUL sorts before it, which no login contains.
 _NEXT = "\x01"
-# As in the schema's triggers, and in `index_logins`.
+# As in the triggers of the schema and in `index_logins`.
 _FRAGMENT_LENGTH = 6
-# Where the figures come from: docs/measurements/0060-user-search.md.
+# Figures: docs/measurements/0060-user-search.md.
 _FEW_LOGINS = 1_000
 _MOST_CANDIDATES = 4_000
 _MOST_STEPS = 10_000
@@ -28,14 +28,17 @@ _PURGE_STATEMENTS = ("api_keys", "reset_codes", "user_count", "chain", "realm", 
 
 
 class RelationalAccountStore:
-    """Accounts (see the port) in two tables."""
+    """`AccountStore` in the tables `tenants` and `users`."""
 
     def __init__(
         self, database: Database, session_store: SessionStore | None = None, *, quota: UserQuota | None = None
     ) -> None:
-        """Keep accounts in `database`; `elsewhere` are the sessions, where they are not in it as well.
+        """Store accounts in `database`.
 
-        Without a `quota`, tenants may have any number of users, and none is counted.
+        Args:
+            database: Database of the accounts.
+            session_store: Session store, unless sessions are in the same database.
+            quota: Quota of users per tenant; None for no limit, and no count.
         """
         self._db = database
         self._session_store = session_store
@@ -122,7 +125,7 @@ class RelationalAccountStore:
             steps.append(Step("purge_users", {**values, "last": users[-1]}))
         removed = sum(map(len, await self._db.write(*steps)))
         if not removed and not users:
-            # Only when nothing of that much is left: what there is little of, and at last the tenant itself.
+            # After the large tables are empty: the small ones, and at last the tenant itself.
             await self._db.write(*(Step(f"purge_{rows}", values) for rows in _PURGE_STATEMENTS))
         return max(1, removed)
 
@@ -142,7 +145,7 @@ class RelationalAccountStore:
         if not users:
             return []
         tenant_id, rows = users[0].tenant_id, [_user_row(user) for user in users]
-        # Sorted, so that two processes that add the same users wait for one another in the same order.
+        # Sorted, so that two processes that add the same users take locks in the same order.
         order = sorted(range(len(rows)), key=lambda number: (rows[number]["login_key"], number))
         steps = [Step("add_user", rows[number]) for number in order]
         results = await self._create(tenant_id, len(rows), *steps, *audit_steps(events))
@@ -170,9 +173,9 @@ class RelationalAccountStore:
         self, user: User, *, keep_verified: bool = True, events: Events = (), revokes: RevocationScope | None = None
     ) -> User:
         """See `AccountStore.put_user`."""
-        endings = await self._revocation_steps(revokes)
+        revocations = await self._revocation_steps(revokes)
         values = _user_row(user) | {"keep_verified": int(keep_verified)}
-        steps = [Step("put_user", values), *endings, *audit_steps(events)]
+        steps = [Step("put_user", values), *revocations, *audit_steps(events)]
         if self._quota is None:
             [row], *_ = await self._db.write(*steps)
         else:
@@ -208,8 +211,8 @@ class RelationalAccountStore:
         values = {"tenant_id": tenant_id, "email_key": email_key(email), "after": after, "limit": limit}
         users = [_user(row) for row in await self._db.scan("users_by_email", values)]
         same = [user for user in users if canonical(user.email) == canonical(email)]
-        is_short = len(users) == limit and len(same) < limit
-        return UserMatches(same, canonical(users[-1].login) if is_short else "")
+        is_incomplete = len(users) == limit and len(same) < limit
+        return UserMatches(same, canonical(users[-1].login) if is_incomplete else "")
 
     async def users_by_sub(self, tenant_id: str, sub: str, *, after: str, limit: int) -> list[User]:
         """See `AccountStore.users_by_sub`."""
@@ -224,7 +227,7 @@ class RelationalAccountStore:
     async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> UserMatches:
         """See `AccountStore.search_users`."""
         values = {"tenant_id": tenant_id, "after": after, "limit": limit, "pattern": f"%{_literal(part)}%"}
-        # What most logins contain is soon found by walking, and so is everything of a small tenant.
+        # A walk finds frequent fragments early, and covers a small tenant completely.
         found = await self._walk(values, _FEW_LOGINS)
         if len(found.users) == limit or not found.searched_up_to:
             return found._replace(searched_up_to="")
@@ -256,7 +259,7 @@ class RelationalAccountStore:
             if taken is not None:
                 await self._index_page(tenant_id, taken, limit)
                 return True
-            # A few are walked as fast as they are found otherwise, and many at once are cheaper to bring in.
+            # A search walks a few logins as fast as it would use the index, and indexing many at once is cheaper.
             if waiting >= _FEW_LOGINS or (waiting and tenant_id == self._indexing):
                 self._indexing = tenant_id
                 batch = {"tenant_id": tenant_id, "limit": limit}
@@ -314,12 +317,12 @@ class RelationalAccountStore:
         revokes: RevocationScope | None = None,
         *more: Step,
     ) -> bool:
-        endings = await self._revocation_steps(revokes)
-        rows, *_ = await self._db.write(Step(statement, values, vital=True), *more, *endings, *audit_steps(events))
+        revocations = await self._revocation_steps(revokes)
+        rows, *_ = await self._db.write(Step(statement, values, vital=True), *more, *revocations, *audit_steps(events))
         return bool(rows)
 
     async def _revocation_steps(self, scope: RevocationScope | None) -> list[Step]:
-        """Return the steps that end sessions together with a change; end those that no transaction of ours reaches."""
+        """Return the steps that revoke sessions in the transaction of a change; revoke those in another store now."""
         if scope is None:
             return []
         if self._session_store is None:
@@ -364,7 +367,7 @@ def _user_row(user: User) -> dict[str, Any]:
 
 
 def _fragments(part: str) -> list[str]:
-    """Return pieces of a search to look up, one after the other until one is rare: the whole of a short one."""
+    """Return fragments of a search term to look up until one is rare; a short term is its only fragment."""
     last = max(0, len(part) - _FRAGMENT_LENGTH)
     return [part[start : start + _FRAGMENT_LENGTH] for start in dict.fromkeys((last, 0, last // 2))]
 

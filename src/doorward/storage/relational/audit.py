@@ -1,4 +1,4 @@
-"""The audit log (see the port): entries in one table, the end of each tenant's chain in another."""
+"""`AuditStore` on a relational database: entries, and the ends of each tenant's hash chain."""
 
 from itertools import accumulate
 
@@ -15,10 +15,10 @@ _UNRECORDED_EVERY = 3_600_000
 
 
 class RelationalAuditStore:
-    """The audit log (see the port)."""
+    """`AuditStore` in the tables `audit` and `audit_chains`."""
 
     def __init__(self, database: Database, *, quota: int = 0) -> None:
-        """Keep the log in `database`, with up to `quota` bytes of entries for each tenant; 0: any number."""
+        """Store the audit log in `database`, with up to `quota` bytes of entries per tenant; 0 for no limit."""
         self._db = database
         self._quota = quota
         self._trimmed = ""
@@ -93,7 +93,7 @@ class RelationalAuditStore:
         return 0
 
     async def _count(self, tenant_id: str, base: int, head: int) -> None:
-        """Count the bytes of a chain that was never counted, most of them while others write."""
+        """Count the bytes of a chain that was never counted, most of them without a lock."""
         size = failed = 0
         for after in range(base, head, _COUNTED_TOGETHER):
             part = {"trail": tenant_id, "after": after, "last": min(head, after + _COUNTED_TOGETHER)}
@@ -103,7 +103,7 @@ class RelationalAuditStore:
         await self._db.write(Step("lock_chain", values), Step("count_chain", values))
 
     async def _trim(self, tenant_id: str, base: int, size: int, limit: int) -> int:
-        """Remove up to `limit` of the oldest entries of a chain, until it fits; return how many."""
+        """Remove up to `limit` of the oldest entries of a chain, until it fits the quota; return their number."""
         rows = await self._db.scan("sizes_of_oldest", {"trail": tenant_id, "after": base, "limit": limit})
         if not rows or rows[0][0] != base + 1:
             # Another worker has removed entries since the size was read.

@@ -1,4 +1,4 @@
-"""Counters (see the port), each operation one upsert."""
+"""`CounterStore` on a relational database: each operation is one upsert."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from doorward.storage.relational.database import Database, Step
 
 
 class RelationalCounterStore:
-    """Counters (see the port), each operation one upsert."""
+    """`CounterStore` in the tables `budgets` and `attempts`."""
 
     def __init__(self, database: Database) -> None:
-        """Keep counters in `database`."""
+        """Store counters in `database`."""
         self._db = database
         self._grown: set[str] = set()
 
@@ -61,13 +61,13 @@ class RelationalCounterStore:
 
     async def clear(self, keys: Sequence[str], *, now: int) -> None:
         """See `CounterStore.clear`."""
-        # Sorted, so that two processes that clear the same names lock them in the same order.
+        # Sorted, so that two processes lock the same counters in the same order.
         await self._db.write(*(Step("clear_failures", {"key": key, "now": now}) for key in sorted(keys)))
 
     async def transfer(self, key: str, former: str, *, now: int) -> None:
         """See `CounterStore.transfer`."""
         await self._db.write(
-            # Of two processes at once, one waits here for the other, and then finds nothing.
+            # Of two concurrent processes, the second waits here for the first, and then finds no counter.
             Step("hold_attempts", {"key": former, "now": now}, vital=True),
             Step("inherit_attempts", {"key": key, "former": former, "now": now}),
             Step("drop_attempts", {"key": former}),

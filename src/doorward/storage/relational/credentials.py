@@ -1,4 +1,4 @@
-"""API keys and reset codes (see the ports), a table each."""
+"""`ApiKeyStore` and `ResetCodeStore` on a relational database."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ _BATCH = 500
 
 
 class RelationalApiKeyStore:
-    """API keys (see the port)."""
+    """`ApiKeyStore` in the table `api_keys`."""
 
     def __init__(self, database: Database) -> None:
-        """Keep API keys in `database`."""
+        """Store API keys in `database`."""
         self._db = database
 
     async def add(self, key: ApiKey, *, cap: int, events: Events = ()) -> bool:
@@ -46,10 +46,10 @@ class RelationalApiKeyStore:
 
 
 class RelationalResetCodeStore:
-    """Reset codes (see the port)."""
+    """`ResetCodeStore` in the table `reset_codes`."""
 
     def __init__(self, database: Database) -> None:
-        """Keep reset codes in `database`."""
+        """Store reset codes in `database`."""
         self._db = database
 
     async def add(self, code: ResetCode, *, events: Events = ()) -> None:
@@ -58,13 +58,13 @@ class RelationalResetCodeStore:
 
     async def consume(self, tenant_id: str, digest: bytes) -> ResetCode | None:
         """See `ResetCodeStore.consume`."""
-        values = {"tenant_id": tenant_id, "digest": digest, "spent": _consumption_step(digest)}
+        values = {"tenant_id": tenant_id, "digest": digest, "spent": _consumed_key(digest)}
         [rows] = await self._db.write(Step("take_reset_code", values))
         return ResetCode(digest, *rows[0]) if rows else None
 
     async def restore(self, code: ResetCode) -> None:
         """See `ResetCodeStore.restore`."""
-        await self._db.write(Step("put_back_reset_code", {**code._asdict(), "spent": _consumption_step(code.digest)}))
+        await self._db.write(Step("put_back_reset_code", {**code._asdict(), "spent": _consumed_key(code.digest)}))
 
     async def sweep(self, now: int, *, limit: int) -> int:
         """See `ResetCodeStore.sweep`."""
@@ -72,6 +72,6 @@ class RelationalResetCodeStore:
         return len(swept)
 
 
-def _consumption_step(digest: bytes) -> bytes:
-    """Return what a code that was taken is kept under: longer than every digest, so no code leads to it."""
+def _consumed_key(digest: bytes) -> bytes:
+    """Return the key of a consumed code: longer than every digest, so it matches no code."""
     return digest + b"spent"

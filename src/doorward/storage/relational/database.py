@@ -1,4 +1,4 @@
-"""What rows are kept in: a database that runs the statements of `queries/` by name."""
+"""`Database` protocol: runs the SQL statements of `queries/` by name. Audit events as statements."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -11,11 +11,15 @@ Row = Sequence[Any]
 
 
 class ServerInfo(NamedTuple):
-    """What keeps things, as it describes itself: product and version, and what an operator may have to look after.
+    """Description of a store's server for operators.
 
-    `clock` is in milliseconds, None where it is this machine's; `connections` are those that it takes at once, None
-    where there is no telling; `evicts` says that it may remove what it keeps when its memory is full; an answer `took`
-    so many milliseconds; `is_predecessors` says that it holds keys of backend-auth and none of Doorward.
+    Attributes:
+        product: Product and version.
+        clock: Time of the server in milliseconds; None where it is this machine's.
+        connections: Limit on connections; None where it is unknown.
+        evicts: The server may remove keys when its memory is full.
+        took: Milliseconds of a round trip.
+        is_predecessors: The server has keys of backend-auth and none of Doorward.
     """
 
     product: str
@@ -27,9 +31,9 @@ class ServerInfo(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One statement of `queries/`, by name, with its parameters.
+    """Statement of `queries/` by name, with its parameters.
 
-    `vital`: where it returns no row, the whole transaction is undone and the steps after it are not run.
+    If a `vital` step returns no row, the transaction is rolled back and the later steps do not run.
     """
 
     statement: str
@@ -38,47 +42,44 @@ class Step(NamedTuple):
 
 
 class Database(Protocol):
-    """What an adapter has to do: run statements by name. Raises StoreUnavailable when it cannot."""
+    """Runs statements by name. Every method raises StoreUnavailable where the database does not respond."""
 
     async def open(self) -> None:
-        """Open the database, of the newest schema already, inside the event loop that will use it.
-
-        CannotStart where that is impossible.
-        """
+        """Open the database, whose schema is the newest, inside the event loop that uses it; CannotStart on failure."""
         ...
 
     async def close(self) -> None:
-        """Finish what is under way and close the database."""
+        """Wait for statements under way, and close the database."""
         ...
 
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
-        """Return the rows of a statement that answers by key, at once."""
+        """Return the rows of a fast statement, which reads by key."""
         ...
 
     async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
         """Return the rows of a statement on a list, `IN (:name)`, whose first column is one of `keys`.
 
-        A database behind a network asks for the keys of all callers of one moment in one trip.
+        A networked database reads the keys of concurrent callers in one round trip.
         """
         ...
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
-        """Return the rows of a statement that may take a while, without holding up anything else.
+        """Return the rows of a slow statement without blocking others.
 
-        Few of them run at a time, in which the tenants that the values name have equal shares (`LongWork`).
+        Few scans run at a time. Tenants, which `values` names, have equal shares of them (`LongWorkQueue`).
         """
         ...
 
     async def write(self, *steps: Step) -> list[list[Row]]:
         """Run steps in order as one durable transaction and return the rows of each.
 
-        Where a vital step returned no row, the list ends with its empty one, and nothing has happened.
+        Where a vital step returns no row, the list ends with its empty one, and nothing is changed.
         """
         ...
 
 
 def audit_steps(events: Iterable[Event]) -> list[Step]:
-    """Return the steps that keep events in the audit log, as part of the transaction of what they tell of."""
+    """Return the steps that add events to the audit log, in the transaction of the change that they record."""
     steps: list[Step] = []
     for event in events:
         entry = audit_entry(event)

@@ -1,4 +1,4 @@
-"""Keys by which users are found by e-mail address."""
+"""Index keys for users by e-mail address."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,28 +6,28 @@ from typing import Any
 from doorward.core.normalization import canonical
 
 SINCE = 10
-"""The version of the schema that has the keys."""
+"""Schema version that added the keys."""
 
 _LONGEST = 256
 
 
 def email_key(address: str) -> str:
-    """Return the key of an address: its canonical form, cut, since an index entry has a limit on some databases.
+    """Return the key of an address: its canonical form, truncated to the size of an index entry.
 
-    Addresses of one key may differ, so a reader compares the canonical forms as well.
+    Different addresses may have the same key, so a reader compares the canonical forms too.
     """
     return canonical(address)[:_LONGEST]
 
 
 def keys_by_id(rows: Iterable[Sequence[Any]]) -> list[tuple[str, str]]:
-    """Return key and id for each (id, address)."""
+    """Return (key, id) for each row (id, address)."""
     return [(email_key(address), user_id) for user_id, address in rows]
 
 
 def with_keys(
     table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-    """Return rows of a table, with keys where they are users of a former schema."""
+    """Return rows of a table; adds the keys to users of an older schema."""
     if table != "users" or "email_key" in columns:
         return columns, rows
     place = columns.index("email")

@@ -1,13 +1,13 @@
-"""Imports (see the port) in a table."""
+"""`ImportStore` on a relational database."""
 
 from doorward.storage.relational.database import Database, Step
 
 
 class RelationalImportStore:
-    """Imports (see the port) in a table."""
+    """`ImportStore` in the table `imports`."""
 
     def __init__(self, database: Database) -> None:
-        """Remember runs in `database`."""
+        """Store the times of imports in `database`."""
         self._db = database
 
     async def last(self, source: str) -> int | None:

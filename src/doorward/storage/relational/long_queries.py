@@ -1,4 +1,4 @@
-"""Slots for work that keeps a database busy for a while, shared fairly between tenants."""
+"""Queue of scans and large writes, which share the database fairly between tenants."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
@@ -11,34 +11,34 @@ from doorward.storage.relational.database import Row, Step
 Result = TypeVar("Result")
 
 _SCAN_COST: Final = 0.005
-"""Seconds that a scan is taken for before it has run."""
+"""Estimated seconds of a scan."""
 
 _STEP_COST: Final = 0.0002
-"""Seconds that a step of a large write is taken for."""
+"""Estimated seconds of a step of a large write."""
 
 LARGE: Final = 100
-"""Steps of a write that is large."""
+"""Number of steps from which a write is large."""
 
 _MAX_WAIT: Final = 4.0
-"""Seconds of work ahead, less than a handler has: what would be too late anyway is refused at once."""
+"""Seconds of work ahead from which new work is rejected: less than the deadline of a handler."""
 
 
 class LongWorkQueue:
-    """Runs a few scans and large writes of a database at a time. Each tenant has its share of the time they take.
+    """Runs a few scans or large writes of a database at a time, with an equal share of the time for each tenant.
 
-    Work that names no tenant shares one group. StoreUnavailable is raised where the wait would be too long.
+    Jobs without a tenant share one group. Raises StoreUnavailable where the wait would be too long.
     """
 
     def __init__(self, slots: int) -> None:
-        """Run at most `slots` of them at a time."""
+        """Run at most `slots` jobs at a time."""
         self._slots = FairSemaphore(slots, max_wait=_MAX_WAIT)
 
     async def scan(self, values: Mapping[str, object], scan: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
-        """Return what `scan` returns, a statement with these values."""
+        """Return the result of `scan`, a statement with these values."""
         return await self._run(str(values.get("tenant_id", "")), _SCAN_COST, scan)
 
     async def write(self, steps: Sequence[Step], write: Callable[[], Awaitable[list[list[Row]]]]) -> list[list[Row]]:
-        """Return what `write` returns, a transaction of these steps; at once unless it is a large one of a tenant."""
+        """Return the result of `write`, a transaction of these steps. Only large writes of a tenant are queued."""
         if len(steps) < LARGE or "tenant_id" not in steps[0].values:
             return await write()
         return await self._run(str(steps[0].values["tenant_id"]), _STEP_COST * len(steps), write)

@@ -1,4 +1,4 @@
-"""Rows that are written to see whether a database takes writes. They also say up to when it did."""
+"""Probe rows: tests whether a database accepts writes, and detects a clock that was set back."""
 
 from doorward.core.model import MAX_CLOCK_SKEW
 from doorward.storage.relational.database import Database, Step
@@ -15,17 +15,18 @@ class Probes:
         self._db = database
 
     async def write(self, now: int) -> None:
-        """Write a row; StoreUnavailable where the database refuses that."""
+        """Write a row with the time; StoreUnavailable where the database rejects it."""
         await self._db.write(Step("write_probe", {"name": _WRITTEN, "now": now}))
 
     async def check(self, now: int) -> None:
-        """Write a row that `claim_step` does not compare with; StoreUnavailable where the database refuses that."""
+        """Write a row that `claim_step` ignores; StoreUnavailable where the database rejects it."""
         await self._db.write(Step("write_probe", {"name": _READY, "now": now}))
 
     async def claim_step(self, now: int) -> int:
-        """Return by how many milliseconds the clock was set back since the last write; 0 where it was not.
+        """Return the milliseconds by which the clock was set back since the last `write`, else 0.
 
-        Steps of up to `AHEAD` are none. `now` is written instead, so of several callers at once one is told of a step.
+        Steps up to `MAX_CLOCK_SKEW` are ignored. `now` replaces the stored time, so one of several concurrent callers
+        gets a step.
         """
         rows = await self._db.read("probe", {"name": _WRITTEN})
         if not rows or rows[0][0] <= now + MAX_CLOCK_SKEW:

@@ -1,14 +1,14 @@
-"""Revocations (see the port) in two tables."""
+"""`RevocationStore` on a relational database."""
 
 from doorward.core.ports import Revocation
 from doorward.storage.relational.database import Database, Step
 
 
 class RelationalRevocationStore:
-    """Revocations (see the port) in two tables."""
+    """`RevocationStore` in the tables `revocations` and `trusted_servers`."""
 
     def __init__(self, database: Database) -> None:
-        """Keep revocations in `database`."""
+        """Store revocations in `database`."""
         self._db = database
 
     async def record(self, ended: Revocation) -> None:

@@ -1,4 +1,4 @@
-"""Sessions (see the port) as rows that count only while their epochs are current."""
+"""`SessionStore` on a relational database: a session is valid while its row has the current epochs."""
 
 import asyncio
 import secrets
@@ -29,7 +29,7 @@ _COLUMNS = (
 )
 
 
-# What a row says, in the order of a session's fields. `Session._make` does the same in three times the time.
+# Makes a Session of a row, whose columns have the order of its fields. `Session._make` takes three times as long.
 _session = tuple.__new__
 
 
@@ -63,7 +63,7 @@ def _row(session: Session) -> dict[str, object]:
 
 
 def revocation_steps(scope: RevocationScope) -> list[Step]:
-    """Return the steps that end what an ending says."""
+    """Return the steps that revoke the sessions of a scope."""
     if scope.user_id is not None:
         return _revocation_step(_users_owner(scope.user_id), scope.keep)
     steps = _revocation_step(_tenants_owner(scope.tenant_id), scope.keep)
@@ -88,7 +88,7 @@ def _revocation_step(owner: str, keep: Session | None) -> list[Step]:
 
 
 def policy_steps(tenant_id: str, policy: SessionPolicy) -> Step:
-    """Return the step that lets a policy count for the sessions of a tenant's users."""
+    """Return the step that sets the session policy of a tenant's users."""
     return Step("demand", {"owner": _users_realm(tenant_id), "fresh": _new_epoch(), **policy._asdict()})
 
 
@@ -97,10 +97,10 @@ def _new_epoch() -> int:
 
 
 class RelationalSessionStore:
-    """Sessions (see the port)."""
+    """`SessionStore` in the tables `sessions` and `epochs`."""
 
     def __init__(self, database: Database) -> None:
-        """Keep sessions in `database`."""
+        """Store sessions in `database`."""
         self._db = database
 
     async def open(
@@ -123,23 +123,24 @@ class RelationalSessionStore:
             latest = session.created_at + MAX_CLOCK_SKEW
             steps.append(Step("evict_sessions", {"owner": owner, "cap": cap, "latest": latest}))
         for _ in range(_OPEN_TRIES):
-            # The realm may be ended between two statements; then nothing was opened, and the next try draws again.
+            # The realm may be revoked between two statements. Then no session is opened; the next try uses its new epoch.
             if (await self._db.write(*steps, *audit_steps(events)))[2]:
                 return
         raise StoreUnavailable
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
         """See `SessionStore.open_many`."""
-        # At once, so that a database that gathers what is waiting writes it in one transaction.
+        # Concurrently, so that SQLite writes the batches in one transaction.
         await asyncio.gather(
             *(self._open_batch(sessions[start : start + _OPEN_BATCH]) for start in range(0, len(sessions), _OPEN_BATCH))
         )
 
     async def _open_batch(self, sessions: Sequence[Session]) -> None:
         places = [_owner_and_realm(session) for session in sessions]
-        # Sorted, so that two processes that open sessions of the same owners lock them in the same order.
+        # Sorted, so that two processes lock the same owners in the same order.
         owners = [
-            Step("lock_epoch", {"owner": owner, "fresh": _new_epoch()}) for owner in sorted({one for one, _ in places})
+            Step("lock_epoch", {"owner": owner, "fresh": _new_epoch()})
+            for owner in sorted({owner for owner, _ in places})
         ]
         realms = [
             Step("draw_epoch", {"owner": realm, "fresh": _new_epoch(), **NO_SESSION_POLICY._asdict()})
@@ -171,20 +172,20 @@ class RelationalSessionStore:
 
     async def find_pair(self, tenant: SessionRef, user: SessionRef) -> tuple[Session | None, Session | None]:
         """See `SessionStore.find_pair`."""
-        one = other = None
-        first, second = tenant.session_id, user.session_id
-        for row in await self._db.look_up("find_sessions", (first, second)):
-            if row[0] == first:
-                one = _session(Session, row)
-            if row[0] == second:
-                other = _session(Session, row)
-        return one, other
+        tenant_session = user_session = None
+        tenant_key, user_key = tenant.session_id, user.session_id
+        for row in await self._db.look_up("find_sessions", (tenant_key, user_key)):
+            if row[0] == tenant_key:
+                tenant_session = _session(Session, row)
+            if row[0] == user_key:
+                user_session = _session(Session, row)
+        return tenant_session, user_session
 
     async def find_many(self, refs: Sequence[SessionRef]) -> list[Session | None]:
         """See `SessionStore.find_many`."""
-        rows = await self._db.look_up("find_sessions", [one.session_id for one in refs])
-        found = {row[0]: Session._make(row) for row in rows}
-        return [found.get(one.session_id) for one in refs]
+        rows = await self._db.look_up("find_sessions", [ref.session_id for ref in refs])
+        sessions = {row[0]: Session._make(row) for row in rows}
+        return [sessions.get(ref.session_id) for ref in refs]
 
     async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[SessionInfo]:
         """See `SessionStore.list_user`."""
@@ -201,7 +202,7 @@ class RelationalSessionStore:
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
         """See `SessionStore.touch`."""
-        # Sorted, so that two processes that touch the same sessions lock them in the same order.
+        # Sorted, so that two processes lock the same sessions in the same order.
         places, latest = sorted((session.id, at) for session, at in seen), now + MAX_CLOCK_SKEW
         steps = [Step("touch_session", {"id": key, "seen": at, "latest": latest}) for key, at in places]
         for start in range(0, len(steps), _TOUCH_BATCH):
@@ -214,7 +215,7 @@ class RelationalSessionStore:
 
     async def revoke_user(
         self,
-        tenant_id: str,  # noqa: ARG002 - other stores keep users by tenant
+        tenant_id: str,  # noqa: ARG002 - part of the port
         user_id: str,
         *,
         keep: Session | None = None,
@@ -229,7 +230,7 @@ class RelationalSessionStore:
 
     async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
         """See `SessionStore.revoke_users_of`."""
-        # The row stays, because the tenant's policy lies in it.
+        # The row stays, since it has the tenant's policy.
         values = {"owner": _users_realm(tenant_id), "fresh": _new_epoch()}
         await self._db.write(Step("renew_epoch", values), *audit_steps(events))
 
@@ -242,7 +243,7 @@ class RelationalSessionStore:
 
     async def erase_users(self, user_ids: Sequence[str]) -> None:
         """See `SessionStore.erase_users`."""
-        # Sorted, so that two processes that forget the same users lock their rows in the same order.
+        # Sorted, so that two processes lock the same rows in the same order.
         owners = [{"owner": _users_owner(user_id)} for user_id in sorted(user_ids)]
         steps = [Step(statement, owner) for owner in owners for statement in ("end_owner", "forget_sessions")]
         for start in range(0, len(steps), 2 * _ERASE_BATCH):

@@ -1,4 +1,4 @@
-"""The SQL statements of `queries/` and the migrations, read once for each kind of database."""
+"""Loader of the SQL statements in `queries/` and of the migrations, for SQLite and PostgreSQL."""
 
 import re
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ _MIGRATION = re.compile(r"(\d{4})_\w+(?:\.(\w+))?\.sql")
 
 
 class Statement(NamedTuple):
-    """One statement with numbered parameters, and the names that belong to the numbers, in order."""
+    """SQL with numbered parameters, and the names of the parameters in the order of their numbers."""
 
     sql: str
     parameters: tuple[str, ...]
 
     def arguments(self, values: Mapping[str, object]) -> tuple[object, ...]:
-        """Return the values in the order of the numbers."""
+        """Return the values in the order of the parameters."""
         return tuple([values[name] for name in self.parameters])
 
 
 def load_statements(marker: str) -> dict[str, Statement]:
-    """Return every statement of `queries/` by name; `marker` is how the database numbers parameters: `?` or `$`.
+    """Return every statement of `queries/` by name. `marker` begins a parameter: `?` (SQLite) or `$` (PostgreSQL).
 
-    `IN (:name)`, a list of any length, stays as it is for `?`, to be filled in by `fill_list`, and becomes an array for
-    `$`. `FOR UPDATE` and the like are left out for `?`, whose writers are alone anyway.
+    A list, `IN (:name)`, becomes an array for `$`, and is left to `fill_list` for `?`. Row locks such as `FOR UPDATE`
+    are removed for `?`, since SQLite has one writer at a time.
     """
     found: dict[str, Statement] = {}
     for file in _FOLDER.joinpath("queries").iterdir():
@@ -51,10 +51,10 @@ def _number(body: str, marker: str) -> Statement:
 
 
 def fill_list(statement: Statement, length: int) -> str:
-    """Return a statement that asks for a list, with as many parameters as the list has items.
+    """Return the SQL of a statement on a list with a parameter for each item.
 
-    A short list becomes as many look-ups by key in one reading, since SQLite makes a table of its own for any list,
-    which costs a seventh of a verification (docs/measurements/0012-verify-performance.md).
+    A short list becomes a UNION ALL of look-ups by key. For `IN`, SQLite creates a temporary table, which costs a
+    seventh of a verification (docs/measurements/0012-verify-performance.md).
     """
     if length <= _SHORT_LIST:
         return "\nUNION ALL\n".join([_LIST.sub(" = ?", statement.sql)] * length)
@@ -62,16 +62,16 @@ def fill_list(statement: Statement, length: int) -> str:
 
 
 class Migration(NamedTuple):
-    """One step of the schema: its version, and its statements in order."""
+    """Migration of the schema: its version, and its statements in order."""
 
     version: int
     statements: tuple[str, ...]
 
 
 def load_migrations(database: str, words: Mapping[str, str]) -> list[Migration]:
-    """Return the steps of a database's schema in order, with its own `words` for what standard SQL lacks.
+    """Return the migrations of a database in order, with its `words` in place of the placeholders.
 
-    A file `0001_name.sql` is a step of every database, `0001_name.<database>.sql` of that one only.
+    A file `0001_name.sql` applies to every database, `0001_name.<database>.sql` to one.
     """
     folder = _FOLDER.joinpath("migrations")
     steps = []
@@ -83,7 +83,7 @@ def load_migrations(database: str, words: Mapping[str, str]) -> list[Migration]:
 
 
 def newest_version() -> int:
-    """Return the newest version of the schema that this program knows, of whatever database."""
+    """Return the newest schema version of this program; it is the same for every database."""
     names = [file.name for file in _FOLDER.joinpath("migrations").iterdir()]
     return max(int(match[1]) for name in names if (match := _MIGRATION.fullmatch(name)))
 

@@ -1,4 +1,4 @@
-"""Quota of users for each tenant: a count that is kept in the transactions that create and delete users.
+"""Quota of users per tenant, counted in the transactions that create and delete users.
 
 Reasons and figures: docs/decisions/0063-quotas.md.
 """
@@ -11,35 +11,35 @@ from doorward.core.ports import Clock
 from doorward.storage.relational.database import Database, Row, Step
 
 _TRIES = 5
-# A count is trusted for an hour. A tenant without room is counted again after a minute.
+# A count is valid for an hour. That of a tenant at its limit is renewed after a minute.
 _MAX_AGE = 3_600_000
 _RECOUNT_AGE = 60_000
 
 
 class UserQuota:
-    """At most `most` users for each tenant.
+    """Limit on the number of users of each tenant.
 
-    The row of a tenant's count is locked first in every transaction that creates or deletes users of the tenant. So
-    creations that run in parallel are counted one after the other, and none waits for a lock that another one needs.
+    Every transaction that creates or deletes users of a tenant locks the row of its count first. So parallel creations
+    are counted one after the other, without deadlocks.
     """
 
     def __init__(self, database: Database, most: int, clock: Clock) -> None:
-        """Count users in `database`, at the times that `clock` gives."""
+        """Count users in `database`. `most` is the limit of each tenant."""
         self._db = database
         self._max_users = most
         self._clock = clock
 
     async def create(self, tenant_id: str, count: int, *steps: Step) -> list[list[Row]]:
-        """Run steps that create up to `places` users of a tenant in one transaction, and return the rows of each.
+        """Run steps that create up to `count` users of a tenant in one transaction, and return the rows of each.
 
-        QuotaExceeded, and nothing is run, where the tenant has no room for so many. Places that the steps leave unused
-        are given back by `release`.
+        QuotaExceeded if the tenant may not have so many more; then no step runs. The caller returns the unused part of
+        `count` with `release`.
         """
         reserve = self._step("reserve_users", tenant_id, places=count)
         return await self._run(reserve, count, steps)
 
     async def put(self, tenant_id: str, login_key: str, *steps: Step) -> list[list[Row]]:
-        """Run steps that replace the user of a login, or create it where there is none; as `create`."""
+        """Run steps that replace or create the user of a login; see `create`."""
         reserve = self._step("reserve_unless_taken", tenant_id, login_key=login_key)
         return await self._run(reserve, 1, steps, self._step("release_users", tenant_id, places=0))
 
@@ -56,11 +56,11 @@ class UserQuota:
         raise StoreUnavailable(retry_after=1)
 
     def deletion_step(self, tenant_id: str) -> Step:
-        """Return the step that counts a deletion; it comes before the deletion itself."""
+        """Return the step that counts a deletion, to run before the deletion."""
         return self._step("release_users", tenant_id, places=1)
 
     async def release(self, tenant_id: str, count: int) -> None:
-        """Give back places that were reserved and not used."""
+        """Return a reservation that was not used."""
         await self._db.write(self._step("release_users", tenant_id, places=count))
 
     async def remaining(self, tenant_id: str) -> int:
@@ -72,7 +72,7 @@ class UserQuota:
             age = _MAX_AGE if number < self._max_users else _RECOUNT_AGE
             if now - age < counted_at <= now + MAX_CLOCK_SKEW:
                 return max(0, self._max_users - number)
-        # Two statements, since PostgreSQL looks at the users as they are when a statement begins: after the lock.
+        # Two statements: PostgreSQL sees the users as of the start of a statement, which has to be after the lock.
         await self._db.write(
             self._step("release_users", tenant_id, places=0),
             self._step("count_users", tenant_id, now=now, before=now - _RECOUNT_AGE, latest=now + MAX_CLOCK_SKEW),
@@ -81,7 +81,7 @@ class UserQuota:
         return max(0, self._max_users - found[0]) if found else 0
 
     async def reset(self) -> None:
-        """Forget the counts of all tenants, so that each is taken again when it is needed."""
+        """Delete the counts of all tenants; each is counted again when it is needed."""
         await self._db.write(Step("forget_user_counts", {}))
 
     async def _count(self, tenant_id: str) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from doorward.core.error_text import describe_error
 from doorward.storage.postgres.address import Address
 from doorward.storage.relational.email_keys import with_keys
-from doorward.storage.sqlite import connect
+from doorward.storage.sqlite.file import connect
 
 Row = Sequence[Any]
 
