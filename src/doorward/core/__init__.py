@@ -1,1 +1,1 @@
-"""What the service does. Knows no framework, no driver, no environment."""
+"""The rules of the service, without I/O: no framework, no driver, no environment."""

@@ -1,7 +1,7 @@
-"""What core needs from the outside. The docstrings are the promise that every store keeps (`tests/storage/contracts`).
+"""Interfaces of the stores. Their docstrings are the contracts that every store fulfils (`tests/storage/contracts`).
 
-Every method of a store may raise `StoreUnavailable`: then nothing is known, and whether a write happened is not known
-either. All times are milliseconds since the Unix epoch, by the caller's clock, never the store's.
+Every method of a store may raise `StoreUnavailable`: then the result is unknown, also whether a write happened. All
+times are milliseconds since the Unix epoch, by the caller's clock, never the store's.
 """
 
 from doorward.core.ports.accounts import AccountStore, UserMatches

@@ -1,4 +1,4 @@
-"""What happened."""
+"""Store of the audit log."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ Events = Sequence[Event]
 
 
 class AuditEntry(NamedTuple):
-    """A line of the audit log: its number in its tenant's chain, when, the event as JSON text, and the chain's hash."""
+    """An entry of the audit log: its number in its tenant's chain, its time, the event as JSON text, and its hash."""
 
     number: int
     at: int
@@ -18,15 +18,15 @@ class AuditEntry(NamedTuple):
 
 
 class AuditStore(Protocol):
-    """What happened, one chain of hashes for each tenant, durable.
+    """The audit log: one hash chain per tenant; durable.
 
-    An entry's hash is the SHA-256, in hex, of the hash before it, a line feed, and its own text.
+    The hash of an entry is the SHA-256, in hex, of the previous hash, a line feed, and its own text.
     """
 
     async def record(self, *events: Event) -> None:
-        """Keep events that tell of no change, or of one in another store.
+        """Store events of no change, or of a change in another store.
 
-        A failed login is only counted where failed logins take half of their tenant's quota already.
+        A failed login is only counted where failed logins already take half of the tenant's quota.
         """
         ...
 
@@ -39,7 +39,7 @@ class AuditStore(Protocol):
         ...
 
     async def base(self, tenant_id: str) -> tuple[int, str]:
-        """Return number and hash of the last entry that was swept, (0, "") if none was."""
+        """Return number and hash of the last entry that was removed, (0, "") if none was."""
         ...
 
     async def head(self, tenant_id: str) -> tuple[int, str]:
@@ -47,18 +47,18 @@ class AuditStore(Protocol):
         ...
 
     async def tenants(self, *, after: str, limit: int) -> list[str]:
-        """Return up to `limit` ids of tenants that have a chain, in order, those after `after`."""
+        """Return up to `limit` ids of tenants with a chain, in order, those after `after`."""
         ...
 
     async def sweep(self, before: int, *, limit: int) -> int:
-        """Remove up to `limit` of the oldest entries, none from `before` (a time) on; return how many."""
+        """Remove up to `limit` of the oldest entries that are older than `before` (a time); return the number."""
         ...
 
     async def trim(self, now: int, *, limit: int) -> int:
-        """Remove up to `limit` of the oldest entries of a tenant whose entries exceed the quota; return how many.
+        """Remove up to `limit` of the oldest entries of tenants whose entries exceed the quota; return the number.
 
-        Each call looks at some of the tenants, and the next one goes on behind them. Less than `limit` is returned
-        where nothing is left to do for now. Failed logins that were only counted get an entry, at most one an hour. The
+        Each call examines some of the tenants, and the next call continues after them. A result below `limit` means
+        that nothing is left to do for now. Failed logins that were only counted get one entry an hour at most. The
         service's own chain has no quota.
         """
         ...

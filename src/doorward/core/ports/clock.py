@@ -1,10 +1,10 @@
-"""The time."""
+"""The current time."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Returns the current time."""
 
     def __call__(self) -> int:
         """Return milliseconds since the Unix epoch."""

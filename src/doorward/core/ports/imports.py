@@ -1,4 +1,4 @@
-"""What was brought in from elsewhere."""
+"""Store of finished imports."""
 
 from typing import Protocol
 

@@ -1,12 +1,13 @@
-"""What a forgetful store of sessions must be reminded of."""
+"""Durable log of revocations, replayed to session stores that can lose writes (Redis)."""
 
 from typing import NamedTuple, Protocol
 
 
 class Revocation(NamedTuple):
-    """Something that was ended and must stay so: one session (`name` is its id), or all of an epoch (`name` is that).
+    """A revocation of one session (`name` is its id), or of all sessions of an epoch (`name` is the epoch).
 
-    `place` is where the store keeps it. After `expires_at` it could not count any more; None: it always could.
+    `place` is the key under which the session store holds it. After `expires_at` what was revoked has expired anyway;
+    None: never.
     """
 
     place: str
@@ -15,28 +16,28 @@ class Revocation(NamedTuple):
 
 
 class RevocationStore(Protocol):
-    """What a store of sessions that may lose writes cannot be trusted to remember; durable.
+    """Revocations that a session store may forget; durable.
 
-    Such a store notes every ending here before it is carried out and acknowledged. A server of it that nobody vouched
-    for (restarted, failed over) is told all of it again before a single answer of it is believed.
+    Such a store records every revocation here before it carries it out and acknowledges it. A server that is not
+    trusted (restarted, failed over) receives all of them before any of its replies is used.
     """
 
     async def record(self, ended: Revocation) -> None:
-        """Remember an ending."""
+        """Store a revocation."""
         ...
 
     async def page(self, *, after: str, limit: int) -> list[Revocation]:
-        """Return up to `limit` endings by `name`, those after `after`."""
+        """Return up to `limit` revocations by `name`, those after `after`."""
         ...
 
     async def is_trusted(self, server: str) -> bool:
-        """Tell whether this server, in its present life, was told everything."""
+        """Return whether this server, since its last start, has received every revocation."""
         ...
 
     async def trust(self, server: str, *, now: int) -> None:
-        """Remember that this server, in its present life, was told everything."""
+        """Store that this server, since its last start, has received every revocation."""
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """Remove up to `limit` endings of what would be over by now anyway; return how many were removed."""
+        """Remove up to `limit` revocations of what has expired by now; return the number."""
         ...

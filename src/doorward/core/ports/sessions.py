@@ -1,4 +1,4 @@
-"""Sessions."""
+"""Store of sessions."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -8,9 +8,9 @@ from doorward.core.ports.audit import Events
 
 
 class SessionRef(NamedTuple):
-    """What a credential says of its session before anything is believed: the session's id and its owner's.
+    """The session that a credential claims, before it is verified: the ids of session and owner.
 
-    The owner is only where a store may look first. A session found is the one of this id, whoever owns it, or none.
+    The owner tells a store where to look first. A session that is found has this id, whoever owns it.
     """
 
     session_id: str
@@ -19,10 +19,10 @@ class SessionRef(NamedTuple):
 
 
 class SessionPolicy(NamedTuple):
-    """What a tenant demands of its users' sessions, in milliseconds; None: nothing.
+    """A tenant's policy for its users' sessions, in milliseconds; None for no limit.
 
-    `version` is the tenant's own since it chose this, so that a store can tell a newer policy from an older one; 0 is
-    unknown.
+    `version` is the version of the tenant when it chose the policy, so that a store can tell newer policies from older
+    ones; 0 is unknown.
     """
 
     idle: int | None = None
@@ -31,9 +31,10 @@ class SessionPolicy(NamedTuple):
 
 
 class RevocationScope(NamedTuple):
-    """Which sessions end: a user's, or, without one, the tenant's own; with `everything` its keys' and users' as well.
+    """Sessions to revoke: a user's, or, without a user, the tenant's own.
 
-    `keep`, if it is one of them and live, goes on.
+    With `include_users_and_keys`, those of its users and API keys too. `keep`, if it is one of them and live, stays
+    valid.
     """
 
     tenant_id: str
@@ -47,10 +48,12 @@ UNKNOWN_ORIGIN = Origin()
 
 
 class SessionStore(Protocol):
-    """Sessions; the truth of revocation. What `open` returned is found; what was ended is never found again.
+    """Sessions: the source of truth for revocation.
 
-    Ending every session of an owner costs the same however many there are. `events` are kept before a change is
-    acknowledged, in the same transaction where sessions and events lie in one database.
+    `open` makes a session findable, a revoked one is never found again.
+
+    Revoking every session of an owner costs the same however many there are. `events` are stored before a change is
+    acknowledged, in the same transaction where sessions and events are in one database.
     """
 
     async def open(
@@ -62,13 +65,13 @@ class SessionStore(Protocol):
         origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> None:
-        """Keep a session. Of its owner's sessions at most `cap` stay, the oldest go, whatever runs in parallel.
+        """Store a session. At most `cap` sessions of its owner stay, the oldest are evicted, also under concurrency.
 
-        One that is dated more than `AHEAD` later than this one is of before the clock was set back, and goes first.
-        A session that ended together with its tenant's others is evicted before any live one.
+        A session dated more than `MAX_CLOCK_SKEW` later than this one is from before the clock was set back, and is
+        evicted first. A session that was revoked together with others of its tenant is evicted before any live one.
 
-        `policy` is the tenant's, for a store that knows none yet; where it does know one, its own stays unless that
-        is of an older version.
+        `policy` is the tenant's, for a store that has none yet; a store that has one keeps it unless it is of an older
+        version.
         """
         ...
 
@@ -77,18 +80,18 @@ class SessionStore(Protocol):
         ...
 
     async def claim(self, session: Session, tenant_id: str) -> Session | None:
-        """Give a session of a user that is of no tenant yet to a tenant, whose policy counts for it from now on.
+        """Assign an imported session of a user without a tenant to a tenant, whose policy applies to it from now on.
 
-        Returns the session as it is kept now, if it is this tenant's; None where it is another's, or has ended.
+        Returns the session as stored if it belongs to this tenant; None where it belongs to another, or was revoked.
         """
         ...
 
     async def find(self, ref: SessionRef) -> Session | None:
-        """Return a session if it was opened and not ended. Expiry is the caller's to judge (`Session.is_over`)."""
+        """Return a session that was opened and not revoked. The caller checks its expiry (`Session.is_expired`)."""
         ...
 
     async def find_pair(self, tenant: SessionRef, user: SessionRef) -> tuple[Session | None, Session | None]:
-        """Return a tenant's session or key and the session of one of its users, in one trip to the store."""
+        """Return a tenant's session or API key and the session of one of its users, in one trip to the store."""
         ...
 
     async def find_many(self, refs: Sequence[SessionRef]) -> list[Session | None]:
@@ -96,7 +99,7 @@ class SessionStore(Protocol):
         ...
 
     async def list_user(self, tenant_id: str, user_id: str, *, limit: int) -> list[SessionInfo]:
-        """Return up to `limit` of a user's sessions that were not ended, newest first."""
+        """Return up to `limit` of a user's sessions that were not revoked, newest first."""
         ...
 
     async def rotate(self, session: Session, now: int) -> Session | None:
@@ -104,48 +107,48 @@ class SessionStore(Protocol):
         ...
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
-        """Move `seen_at` of these sessions forward; back only where it lies further ahead of `now` than `AHEAD`.
+        """Move `seen_at` of these sessions forward; back only where it is more than `MAX_CLOCK_SKEW` ahead of `now`.
 
-        What was ended stays ended.
+        Revoked sessions stay revoked.
         """
         ...
 
     async def revoke(self, session: Session, *, events: Events = ()) -> bool:
-        """End one session; False where it had ended already. Of two callers at once, one gets True."""
+        """Revoke one session; return False where it was revoked already. Of two concurrent callers, one gets True."""
         ...
 
     async def revoke_user(
         self, tenant_id: str, user_id: str, *, keep: Session | None = None, events: Events = ()
     ) -> None:
-        """End every session of a user; `keep`, if it is one of them and live, goes on."""
+        """Revoke every session of a user; `keep`, if it is one of them and live, stays valid."""
         ...
 
     async def revoke_tenant(self, tenant_id: str, *, keep: Session | None = None, events: Events = ()) -> None:
-        """End every session of the tenant itself, not those of its users, nor its API keys; `keep` as above."""
+        """Revoke every session of the tenant itself, not of its users or API keys; `keep` as above."""
         ...
 
     async def revoke_users_of(self, tenant_id: str, *, events: Events = ()) -> None:
-        """End every session of every user of the tenant."""
+        """Revoke every session of every user of the tenant."""
         ...
 
     async def revoke_keys(self, tenant_id: str, *, events: Events = ()) -> None:
-        """End every session of the tenant's API keys."""
+        """Revoke every session of the tenant's API keys."""
         ...
 
     async def erase_users(self, user_ids: Sequence[str]) -> None:
-        """Remove all that is kept of the sessions of these users, who are gone and whose sessions have ended."""
+        """Remove all data of the sessions of these users, who were deleted and whose sessions were revoked."""
         ...
 
     async def set_policy(self, tenant_id: str, policy: SessionPolicy) -> None:
-        """Let a tenant's policy count from now on, for the sessions its users have and for new ones.
+        """Apply a tenant's policy from now on, to its users' sessions and to new ones.
 
-        In a store that is not the tenants' own, a policy of a newer version that counts already stays.
+        In a store that is separate from that of the tenants, a policy of a newer version stays.
         """
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """Remove up to `limit` sessions that have expired or were ended; return how many were removed.
+        """Remove up to `limit` sessions that have expired or were revoked; return the number.
 
-        A store that removes some of them by itself has that much less to do here.
+        A store that removes some of them by itself has less to do here.
         """
         ...

@@ -1,4 +1,4 @@
-"""Seen now, written later, never resurrects."""
+"""Last activity of sessions: recorded in memory, written in batches, without bringing back what was revoked."""
 
 import asyncio
 
@@ -10,16 +10,16 @@ _MAX_REMEMBERED = 10_000
 
 
 class ActivityRecorder:
-    """Remembers when sessions were last seen and writes it down in batches, so that a question writes nothing.
+    """Records when sessions were last used and writes it in batches, so that a verification writes nothing.
 
-    A session is written at most once a minute, whichever worker sees it, because the session says itself when it was
-    last written; one that ends when idle, four times within that time. A sighting in between is written when it is
-    due, unless too many are remembered already: then `seen_at` is a minute old at worst. The use of a session whose
-    idle time is half over is urgent: another worker might refuse the next one.
+    A session is written at most once a minute, whichever worker sees it, because the session contains when it was last
+    written; one with an idle timeout, four times within that. A use in between is written when it is due, unless too
+    many are in memory: then `seen_at` is at worst a minute old. The use of a session whose idle time is half over is
+    urgent, because another worker might reject the next one.
     """
 
     def __init__(self, accounts: AccountStore, sessions: SessionStore, keys: ApiKeyStore, clock: Clock) -> None:
-        """Start with nobody seen."""
+        """Start without any recorded use."""
         self._accounts = accounts
         self._sessions = sessions
         self._keys = keys
@@ -31,10 +31,10 @@ class ActivityRecorder:
         self._urgent = asyncio.Event()
 
     def record(self, session: Session) -> None:
-        """Remember that the session was used now."""
+        """Record a use of the session now."""
         now = self._clock()
         if session.id in self._writing:
-            # The store says so only when it is written.
+            # The store has this only once it is written.
             session = session._replace(seen_at=self._writing[session.id][1])
         if _is_due(session, now):
             self._due[session.id] = (session, now)
@@ -44,17 +44,17 @@ class ActivityRecorder:
             self._later[session.id] = (session, now)
 
     def last_seen(self, session_id: str) -> int:
-        """Return when the session was last used here, as far as the store may not know it yet; 0 where it was not."""
-        kept = (sightings.get(session_id) for sightings in (self._due, self._later, self._writing))
-        return max((at for _, at in filter(None, kept)), default=0)
+        """Return the last use of the session that the store may not have yet; 0 for none."""
+        uses = (recorded.get(session_id) for recorded in (self._due, self._later, self._writing))
+        return max((at for _, at in filter(None, uses)), default=0)
 
     async def flush_urgent(self) -> None:
-        """Wait until an urgent use was seen, and write what is due."""
+        """Wait for an urgent use, and write the uses that are due."""
         await self._urgent.wait()
         await self.flush()
 
     async def flush(self, *, everything: bool = False) -> None:
-        """Write what was seen and is due; on `StoreUnavailable` it stays remembered for the next time."""
+        """Write the uses that are due; after `StoreUnavailable` they stay in memory for the next time."""
         async with self._flushing:
             self._urgent.clear()
             await self._flush(everything=everything)
@@ -94,12 +94,12 @@ class ActivityRecorder:
             await self._accounts.touch_users(users, now=now)
         if keys:
             await self._keys.touch(keys, now=now)
-        # Last, since a session that says it was seen just now is not written again for a while.
+        # Last: a session with a recent `seen_at` is not written again for a while.
         await self._sessions.touch(seen, now=now)
 
 
 def _is_due(session: Session, now: int) -> bool:
     if session.seen_at > now + MAX_CLOCK_SKEW:
-        # Last seen before the clock was set back: until that is put right, the session is never idle.
+        # Last used before the clock was set back: until this is written, the session is never idle.
         return True
     return now - session.seen_at >= (_MIN_INTERVAL if session.idle is None else min(_MIN_INTERVAL, session.idle // 4))
