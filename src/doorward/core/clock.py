@@ -1,4 +1,4 @@
-"""The only place where the service learns what time it is."""
+"""The clocks of the machine, and the detection of clock steps. Only this module reads the system time."""
 
 import time
 from collections.abc import Callable
@@ -10,20 +10,20 @@ _READ = 100
 
 
 def system_clock() -> int:
-    """Return the time of the machine, in milliseconds since the Unix epoch (UTC). It may be set, back as well."""
+    """Return the time of the machine, in milliseconds since the Unix epoch (UTC). Operators may set it, also back."""
     return time.time_ns() // 1_000_000
 
 
 def monotonic_clock() -> int:
-    """Return milliseconds since an unknown moment; they only grow, whatever the clock is set to."""
+    """Return milliseconds since an unknown start; they only grow, whatever the system time is set to."""
     return time.monotonic_ns() // 1_000_000
 
 
 class ClockStepDetector:
-    """Notices when the clock is set, by comparing it with one that only runs forward. All times in milliseconds."""
+    """Detects steps of a clock by comparing it with a monotonic one. All times in milliseconds."""
 
     def __init__(self, clock: Callable[[], int], monotonic: Callable[[], int], moved: Callable[[int], object]) -> None:
-        """Watch `clock` from now on; `moved` is called with how far it was set, back or far forward, once each time."""
+        """Observe `clock` from now on; call `moved` once per step, back or far forward, with its size."""
         self._clock = clock
         self._monotonic = monotonic
         self._moved = moved
@@ -32,12 +32,12 @@ class ClockStepDetector:
         self._jumped: int | None = None
 
     def check(self) -> None:
-        """Compare the clocks; often enough that what they drift apart in between is no step."""
+        """Compare the clocks; to be called so often that their drift in between is no step."""
         began = self._monotonic()
         now = self._clock()
         offset, late = now - began, self._monotonic() - began
         if late > _READ:
-            # The process was held up between the two readings, which say nothing then.
+            # The process was delayed between the two readings, so they are not comparable.
             return
         moved, self._offset = offset - self._offset, offset
         if moved <= -_STEP:
@@ -48,11 +48,11 @@ class ClockStepDetector:
             self._moved(moved)
 
     def since(self) -> int:
-        """Return since when the clock, as it is now, has not been set back: at the earliest since this was made."""
+        """Return since when the clock has not been set back: at the earliest since this detector was created."""
         self.check()
         return self._since
 
     def is_settled(self) -> bool:
-        """Tell whether the clock was not set far forward within the last hour: then what is over may be removed."""
+        """Return whether the clock was not set far forward within the last hour: then expired rows may be removed."""
         self.check()
         return self._jumped is None or self._monotonic() - self._jumped >= _SETTLED

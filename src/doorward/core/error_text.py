@@ -1,4 +1,4 @@
-"""Reasons of failures in plain words, for operators, without anything that a server or a file said."""
+"""Reasons of errors in plain words, for operators, without text of a server or file."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _NO_CONNECTION = "the connection failed"
 
 
 def describe_error(error: BaseException) -> str:
-    """Return why something failed, in a few words; only the kind of the error counts, never its message."""
+    """Return the reason of an error in a few words; only the kind of the error counts, never its message."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     for kind, reason in _REASONS:

@@ -1,6 +1,6 @@
-"""Every refusal of the service: a class, its stable code, its sentence.
+"""Every error of the service: a class, its stable code, its sentence.
 
-Which HTTP status each one becomes is decided in one table, `doorward.http.errors`.
+`doorward.http.errors` has the HTTP status of each in one table.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,19 +8,19 @@ from typing import ClassVar, NamedTuple
 
 
 class CannotStart(Exception):
-    """The service must not start like this. The message is one sentence that names what to change, never a secret."""
+    """The service must not start like this. The message is one sentence that names what to change, and no secret."""
 
 
 class Refusal(Exception):
-    """Base of everything the service says no with."""
+    """Base of all errors that the service answers requests with."""
 
     code: ClassVar[str]
     sentence: ClassVar[str]
 
     def __init__(self, *, retry_after: int | None = None, caller: object = None) -> None:
-        """Refuse; `retry_after` is the number of whole seconds after which trying again makes sense.
+        """Create the error; `retry_after` is the number of whole seconds after which a retry can succeed.
 
-        `caller` is the session of the authenticated caller, where it is known only where the error is raised.
+        `caller` is the session of the authenticated caller, where only the code that raises the error knows it.
         """
         super().__init__(self.code)
         self.retry_after = retry_after
@@ -28,63 +28,63 @@ class Refusal(Exception):
 
 
 class NotAuthorized(Refusal):
-    """The request proves no live tenant credential."""
+    """The request has no live credential of a tenant."""
 
     code = "not_authorized"
     sentence = "Not Authorized"
 
 
 class PermissionDenied(Refusal):
-    """The API key is live, but not allowed to do this."""
+    """The API key is live, but lacks the permission for this request."""
 
     code = "permission_denied"
     sentence = "This API key lacks the permission for this request"
 
 
 class InvalidToken(Refusal):
-    """The presented token is dead, foreign, of another kind, or no token at all; it is never said which."""
+    """The token is expired, revoked, foreign, of another kind, or malformed; the response does not say which."""
 
     code = "invalid_token"
     sentence = "invalid token"
 
 
 class TenantExists(Refusal):
-    """Another tenant already registered this e-mail address."""
+    """Another tenant has registered this e-mail address."""
 
     code = "tenant_exists"
     sentence = "This tenant's email already exists"
 
 
 class IncorrectCredentials(Refusal):
-    """A tenant's e-mail address is unknown or its password wrong; it is never said which."""
+    """A tenant's e-mail address is unknown or its password wrong; the response does not say which."""
 
     code = "incorrect_credentials"
     sentence = "Incorrect email or password"
 
 
 class LoginExists(Refusal):
-    """The tenant already has a user of this login."""
+    """The tenant already has a user with this login."""
 
     code = "login_exists"
     sentence = "This login already exists"
 
 
 class LoginNotFound(Refusal):
-    """The tenant has no user of this login to act upon."""
+    """The tenant has no user with this login or id."""
 
     code = "login_not_found"
     sentence = "Specified login does not exist or was already deleted."
 
 
 class SessionNotFound(Refusal):
-    """The user has no live session of this id."""
+    """The user has no live session with this id."""
 
     code = "session_not_found"
     sentence = "Specified session does not exist or has already ended."
 
 
 class KeyNotFound(Refusal):
-    """The tenant has no API key of this id."""
+    """The tenant has no API key with this id."""
 
     code = "key_not_found"
     sentence = "Specified API key does not exist or was already revoked."
@@ -105,35 +105,35 @@ class QuotaExceeded(Refusal):
 
 
 class InvalidRefreshToken(Refusal):
-    """The refresh token is spent, dead, foreign, or none at all; a spent one has just ended its session."""
+    """The refresh token is used, expired, revoked, foreign, or malformed; a reused one has just revoked its session."""
 
     code = "invalid_refresh_token"
     sentence = "invalid refresh token"
 
 
 class InvalidResetCode(Refusal):
-    """The code is used, expired, replaced, foreign, or none at all; it is never said which."""
+    """The code is used, expired, replaced, foreign, or malformed; the response does not say which."""
 
     code = "invalid_reset_code"
     sentence = "invalid reset code"
 
 
 class Conflict(Refusal):
-    """Somebody else changed the same thing at the same moment, again and again."""
+    """Concurrent changes of the same account kept interfering."""
 
     code = "conflict"
     sentence = "This was changed by somebody else at the same moment, try again"
 
 
 class UserNotFound(Refusal):
-    """Somebody tried to log in as a user the tenant does not have."""
+    """A login named a user that the tenant does not have."""
 
     code = "user_not_found"
     sentence = "User does not exist"
 
 
 class IncorrectPassword(Refusal):
-    """Somebody tried to log in with a wrong password."""
+    """A login had a wrong password."""
 
     code = "incorrect_password"
     sentence = "Incorrect password"
@@ -147,33 +147,33 @@ class UserDisabled(Refusal):
 
 
 class LoginRefused(Refusal):
-    """A login failed, and `LOGIN_ERRORS=uniform` keeps the reason to itself."""
+    """A login failed, and `LOGIN_ERRORS=uniform` hides the reason."""
 
     code = "login_refused"
     sentence = "Incorrect login or password"
 
 
 class TooManyRequests(Refusal):
-    """A budget of requests is used up for the moment. `budget` is its name, one of `throttle.BUDGETS`."""
+    """A rate limit is exhausted for the moment. `budget` is its name, one of `rate_limits.limiter.BUDGETS`."""
 
     code = "too_many_requests"
     sentence = "Too many requests, slow down"
 
     def __init__(self, budget: str = "address", *, retry_after: int | None = None, caller: object = None) -> None:
-        """Refuse; see `Refusal`."""
+        """Create the error; see `Refusal`."""
         super().__init__(retry_after=retry_after, caller=caller)
         self.budget = budget
 
 
 class TooManyAttempts(Refusal):
-    """Too many wrong passwords for one identity; even the right one has to wait."""
+    """Too many wrong passwords for one identity; also the right one has to wait."""
 
     code = "too_many_attempts"
     sentence = "Too many failed attempts, wait before the next one"
 
 
 class AccountLocked(Refusal):
-    """As many failed attempts in a row as there may be; no wait helps, only a new password or cleared failures."""
+    """Too many failed attempts in a row; no wait helps, only a new password or a reset of the failures."""
 
     code = "account_locked"
     sentence = "Locked after too many failed attempts: set a new password, or have the failures cleared"
@@ -187,19 +187,22 @@ class Overloaded(Refusal):
 
 
 class StoreUnavailable(Refusal):
-    """A store did not answer, so nothing can be said about the question."""
+    """A store did not respond, so the result of the request is unknown."""
 
     code = "store_unavailable"
     sentence = "The service cannot reach its storage, try again shortly"
 
     def __init__(self, *, retry_after: int | None = None, full: str = "") -> None:
-        """Refuse; `full` names the part without room where that is the cause, such as the disk of the database."""
+        """Create the error.
+
+        `full` names the part without room where that is the cause, such as the disk of the database.
+        """
         super().__init__(retry_after=retry_after)
         self.full = full
 
 
 class FieldError(NamedTuple):
-    """One thing that is wrong with a body: which field, which rule, and a sentence that repeats no value."""
+    """One error in a body: the path of the field, the rule, and a sentence that repeats no value."""
 
     path: Sequence[str]
     rule: str
@@ -208,7 +211,7 @@ class FieldError(NamedTuple):
 
 
 class RuleViolation(NamedTuple):
-    """A rule that a value does not meet: its name, the sentence without the field's name, and its limit."""
+    """A rule that a value violates: its name, the sentence without the field's name, and its limit."""
 
     rule: str
     text: str
@@ -216,19 +219,19 @@ class RuleViolation(NamedTuple):
 
 
 class ValidationFailed(Refusal):
-    """A body or a query is not what the endpoint takes; all that is wrong is listed, in field order."""
+    """A body or a query does not match its schema; every error is listed, in field order."""
 
     code = "validation_error"
     sentence = "Validation error"
 
     def __init__(self, faults: Sequence[FieldError]) -> None:
-        """Refuse with every fault found."""
+        """Create the error with every field error."""
         super().__init__()
         self.field_errors = tuple(faults)
 
 
 class TokenMissing(ValidationFailed):
-    """A body that has to carry a token carries none."""
+    """A body that needs a token has none."""
 
     code = "token_missing"
     sentence = "Token is missing"
@@ -236,12 +239,12 @@ class TokenMissing(ValidationFailed):
     def __init__(
         self, faults: Sequence[FieldError] = (FieldError(["token"], "any.required", '"token" is required'),)
     ) -> None:
-        """Refuse with what is wrong with the token."""
+        """Create the error with the field errors of the token."""
         super().__init__(faults)
 
 
 def require(shortcomings: Iterable[RuleViolation], field: str) -> None:
-    """Raise ValidationFailed for `field` where there are shortcomings."""
+    """Raise ValidationFailed for `field` where there are violations."""
     faults = [FieldError([field], rule, f'"{field}" {text}', limit) for rule, text, limit in shortcomings]
     if faults:
         raise ValidationFailed(faults)

@@ -1,9 +1,9 @@
 """A few slots for CPU-bound work, shared between groups in CPU seconds: start-time fair queueing.
 
-Each group has a virtual time, the CPU seconds that its work has taken. A free slot goes to the group with the least.
-A group that starts to wait gets the virtual time of the work that runs now, so unused time is not saved up; and a group
-that had more than others keeps that debt although its queue is empty, which round robin with deficits would forget. See
-P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996.
+Each group has a virtual time, the CPU seconds that its work has taken. A free slot goes to the group with the least. A
+group that starts to wait gets the virtual time of the work that runs now, so unused time is not saved up; and a group
+that had more than others keeps that debt although its queue is empty, which deficit round robin would forget. See P.
+Goyal, H. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from doorward.core.errors import Overloaded
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """Work of one group, as far as the queue has to know it.
+    """Work of one group.
 
-    `cost` is its expected CPU time in seconds, `memory` the bytes it holds while it runs. `spent` is set to the CPU
-    seconds that it took.
+    `cost` is its expected CPU time in seconds, `memory` the bytes that it holds while it runs. `spent` is set to the
+    CPU seconds that it took.
     """
 
     group: str
@@ -33,9 +33,9 @@ class Job:
 
 
 class MemoryBudget:
-    """Bytes that running jobs may hold together. A job that is larger than all of it runs when no other holds any.
+    """Bytes that running jobs may hold together. A job larger than the budget runs when no other job holds any.
 
-    The first job that does not fit gets what becomes free before any other does, so smaller ones cannot starve it.
+    The first job that does not fit gets freed memory before any other, so smaller ones cannot starve it.
     """
 
     def __init__(self, size: int) -> None:
@@ -46,7 +46,7 @@ class MemoryBudget:
         self.held = 0
 
     def on_release(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever a job that waits for memory may fit by now."""
+        """Call `listener` whenever a job that waits for memory may fit."""
         self._listeners.append(listener)
 
     def take(self, job: Job) -> bool:
@@ -70,7 +70,7 @@ class MemoryBudget:
             self._notify()
 
     def withdraw(self, job: Job) -> None:
-        """Forget a job that waits no more."""
+        """Remove a job that no longer waits."""
         if self._first is job:
             self._first = None
             self._notify()
@@ -82,7 +82,7 @@ class MemoryBudget:
 
 @dataclass(slots=True)
 class _Flow:
-    """Jobs of one group. `used` is its virtual time, `backlog` the cost of what waits."""
+    """Jobs of one group. `used` is its virtual time, `backlog` the cost of its waiting jobs."""
 
     used: float
     waiting: deque[Job] = field(default_factory=deque)
@@ -108,7 +108,7 @@ class FairQueue:
         return len(self._running)
 
     def add(self, job: Job) -> None:
-        """Queue a job behind the others of its group."""
+        """Queue a job after the others of its group."""
         flow = self._flows.get(job.group)
         if flow is None:
             flow = self._flows[job.group] = _Flow(self._now)
@@ -119,7 +119,7 @@ class FairQueue:
         self.waiting += 1
 
     def start(self, at: float) -> Job | None:
-        """Take the job that is next, with its memory, and mark it as running since `at`; None where none can run."""
+        """Return the next job, with its memory reserved, and mark it as running since `at`; None where none can run."""
         if self.running >= self._slots:
             return None
         for flow in sorted((flow for flow in self._flows.values() if flow.waiting), key=lambda flow: flow.used):
@@ -136,7 +136,7 @@ class FairQueue:
         return None
 
     def finish(self, job: Job) -> None:
-        """Free the slot and the memory of a running job, and charge its group what it really took."""
+        """Free the slot and the memory of a running job, and charge its group the time that it took."""
         flow = self._flows[job.group]
         if job.spent is not None:
             flow.used += job.spent - job.cost
@@ -146,15 +146,15 @@ class FairQueue:
         self._memory.release(job)
 
     def withdraw(self, job: Job) -> None:
-        """Remove a job that waits."""
+        """Remove a waiting job."""
         self._leave(self._flows[job.group], job)
         self._forget()
         self._memory.withdraw(job)
 
     def work_ahead(self, group: str, at: float) -> float:
-        """Return the CPU seconds per slot that would be spent before a new job of the group could start.
+        """Return the CPU seconds per slot until a new job of the group could start.
 
-        Counted are what runs, the group's own queue, and of the queues of others only what comes before.
+        Counts running jobs, the group's own queue, and those jobs of other groups that come first.
         """
         if self.running < self._slots:
             return 0.0
@@ -173,7 +173,7 @@ class FairQueue:
         self.waiting -= 1
 
     def _forget(self) -> None:
-        """Forget groups without work and without debt; all of them when nothing is left to do."""
+        """Remove groups without work and without debt; all of them when nothing is left to do."""
         if not self.waiting and not self._running:
             self._flows.clear()
             self._now = 0.0
@@ -190,9 +190,8 @@ class FairQueue:
 class FairSemaphore:
     """Admits jobs to `slots` slots in the order of a `FairQueue`.
 
-    A job with more than `patience` CPU seconds of work ahead of it is refused with `Overloaded` at once, and one that
-    has waited `patience` seconds all the same when they are over. A group with an empty queue is admitted while the
-    queue of another group is full.
+    A job with more than `max_wait` CPU seconds of work ahead is rejected with `Overloaded` at once, and one that has
+    waited `max_wait` seconds then. A group with an empty queue is admitted while the queue of another group is full.
     """
 
     def __init__(
@@ -203,7 +202,7 @@ class FairSemaphore:
         memory: MemoryBudget | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Start with every slot free; `clock` tells seconds."""
+        """Start with every slot free; `clock` returns seconds."""
         self._queue = FairQueue(slots, memory)
         self._patience = max_wait
         self._clock = clock
@@ -221,14 +220,14 @@ class FairSemaphore:
         return self._queue.running
 
     def check_capacity(self, group: str) -> None:
-        """Raise Overloaded where a new job of the group would be refused now; reserve nothing."""
+        """Raise Overloaded where a new job of the group would be rejected now; reserve nothing."""
         ahead = self._queue.work_ahead(group, self._clock())
         if ahead > self._patience:
             raise Overloaded(retry_after=max(1, round(ahead)))
 
     @asynccontextmanager
     async def acquire(self, group: str, cost: float, memory: int = 0) -> AsyncIterator[Job]:
-        """Wait for a slot, and hold it while the context is open; Overloaded where the wait would be too long."""
+        """Wait for a slot, and hold it while the context is open; raises Overloaded where the wait would be too long."""
         self.check_capacity(group)
         job = Job(group, cost, memory)
         self._queue.add(job)

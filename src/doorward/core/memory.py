@@ -1,6 +1,6 @@
-"""The memory of this process: looked through less often, and given back. measurements/0061 has the figures.
+"""Memory of the process: fewer garbage collections, and the return of free memory. measurements/0061 has the figures.
 
-What is asked of glibc's allocator is asked of no other one (musl, macOS): there it stays undone, and nothing fails.
+Only glibc's allocator is configured; with others (musl, macOS) nothing happens and nothing fails.
 """
 
 import ctypes
@@ -9,22 +9,22 @@ import gc
 _ARENA_MAX = -8
 """M_ARENA_MAX of mallopt(3)."""
 _YOUNG, _MIDDLE, _OLD = 700, 10, 100
-"""Python's own thresholds, but for the last, which is 10: how many collections come before one of everything."""
+"""Python's own thresholds, except for the last, which is 10: collections of younger objects before a full one."""
 
 
 def prepare_to_serve() -> None:
-    """Set this process up for a long life with many connections, before it has threads.
+    """Prepare this process for a long life with many connections, before it has threads.
 
-    All threads allocate in one place: only there does `give_back` find what lies at the end, and the block of a hash
-    lies at the end. And Python looks for cycles among everything ten times less often: ten thousand connections make
-    that a stop of a fifth of a second, again and again while they come.
+    All threads allocate in one arena: only there does `release_memory` find free memory at the end, and the block of a
+    hash is at the end. Full garbage collections run ten times less often: with ten thousand connections one of them is
+    a pause of a fifth of a second.
     """
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
     _call("mallopt", _ARENA_MAX, 1)
 
 
 def release_memory() -> None:
-    """Give memory that is allocated and not used back to the system. Takes a millisecond or two: not for the loop."""
+    """Return free memory to the system. Takes a millisecond or two: not for the event loop."""
     _call("malloc_trim", 0)
 
 

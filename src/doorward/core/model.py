@@ -1,19 +1,24 @@
-"""The nouns of the service, as plain frozen values. All times are milliseconds since the Unix epoch."""
+"""The domain values: tenants, users, sessions, callers, events.
+
+Frozen; all times are milliseconds since the Unix epoch.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Self
 
 MAX_CLOCK_SKEW = 30_000
-"""How many milliseconds a stored time may lie ahead of the clock, since machines differ. One further ahead was stored
-before the clock was set back."""
+"""Milliseconds that a stored time may lie ahead of the clock, since machines differ.
+
+A time further ahead was stored before the clock was set back.
+"""
 
 
 class SessionKind(StrEnum):
-    """Whom a session stands for. A key is an API key: it stands for its tenant, with some of its permissions.
+    """The kind of a session's owner. KEY is an API key, which acts for its tenant with some of its permissions.
 
-    Sessions of the predecessor's are of kinds of their own, because their tokens are signed by its rules: no token of
-    one kind is ever held against a session of the other.
+    Imported sessions have kinds of their own, because their tokens are signed by the rules of the predecessor: a token
+    of one kind is never verified with a session of the other.
     """
 
     TENANT = "tenant"
@@ -30,11 +35,12 @@ OWNERS = {
     SessionKind.IMPORTED_TENANT: SessionKind.TENANT,
     SessionKind.IMPORTED_USER: SessionKind.USER,
 }
-"""With which kind's sessions a session is kept, listed, counted and ended: imported ones go with the native ones."""
+"""The kind under which sessions of a kind are stored, listed, counted and revoked: imported ones with the native ones.
+"""
 
 
 class Permission(StrEnum):
-    """What a tenant may do, and what an API key may be allowed of it. A tenant's own token may do everything."""
+    """A permission of an API key. A tenant's own token has all of them."""
 
     VERIFY = "verify"
     USERS_READ = "users:read"
@@ -45,10 +51,9 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An owner of users. `email` is kept as given; `credentials` counts changes of the password.
+    """An owner of users. `email` is stored as given; `credentials` counts changes of the password and of `disabled`.
 
-    `version` counts every change. `settings` is JSON text: what the tenant has chosen for itself
-    (`core/tenants/settings.py`).
+    `version` counts every change. `settings` is JSON text: the choices of the tenant (`core/tenants/settings.py`).
     """
 
     id: str
@@ -62,7 +67,7 @@ class Tenant:
 
     @property
     def login(self) -> str:
-        """The name a tenant token carries."""
+        """The login in a tenant's token."""
         return f"tenant:{self.email}"
 
 
@@ -70,11 +75,10 @@ class Tenant:
 class User:
     """A person or machine that belongs to exactly one tenant.
 
-    `scope` is JSON text in the one spelling tokens use, or None where it was never given; `null` is a scope too.
-    `metadata` is likewise, but never in a token. A user without a password has an empty `password_hash`.
-    `credentials` counts changes of the password and of `disabled`, so that a login in flight can tell that it was
-    overtaken; `version` counts every change. `email_verified_at` is the time at which `email` was verified, None where
-    it was not or that is not known.
+    `scope` is JSON text in the one spelling that tokens use, or None where none was given; `null` is a scope too.
+    `metadata` likewise, but it is in no token. A user without a password has an empty `password_hash`. `credentials`
+    counts changes of the password and of `disabled`, so that a concurrent login notices them; `version` counts every
+    change. `email_verified_at` is the time at which `email` was verified, None for unverified or unknown.
     """
 
     id: str
@@ -97,14 +101,12 @@ class User:
 class Session(NamedTuple):
     """One login of a tenant, or of a user on a device; or an API key.
 
-    A tuple rather than a dataclass because verification makes two of these per request.
-    `key` never leaves the store and this process: the session's half of the signing key, or an API key's SHA-256.
-    An imported session has the predecessor's id and key, the key as UTF-8. One of a user whose tenant is not known yet
-    has an empty `tenant_id`.
-    `seen_at` is written down now and then, so it may lag behind by a minute, or by a quarter of `idle`.
-    `generation` counts the refresh tokens handed out, from 1, the last one at `refreshed_at`; 0: it has none.
-    `permissions` are an API key's, separated by spaces.
-    `idle` and `lifetime` are what the tenant demands of its users' sessions right now, in milliseconds.
+    A tuple rather than a dataclass because verification makes two of these per request. `key` never leaves the store
+    and this process: the session key, or the SHA-256 of an API key. An imported session has the predecessor's id and
+    key, the key as UTF-8; one of a user without a known tenant has an empty `tenant_id`. `seen_at` may lag behind by a
+    minute, or by a quarter of `idle`. `generation` counts the refresh tokens that were issued, from 1, the last one at
+    `refreshed_at`; 0 for none. `permissions` are those of an API key, separated by spaces. `idle` and `lifetime` are
+    the tenant's current policy for its users' sessions, in milliseconds.
     """
 
     id: str
@@ -123,7 +125,7 @@ class Session(NamedTuple):
     lifetime: int | None = None
 
     def is_expired(self, now: int) -> bool:
-        """Tell whether the session's time is up: its end, its tenant's limit on lifetimes, or on idleness."""
+        """Return whether the session has expired: by its own end, or by its tenant's lifetime or idle timeout."""
         return (
             (self.expires_at is not None and now >= self.expires_at)
             or (self.idle is not None and now - self.seen_at >= self.idle)
@@ -131,14 +133,14 @@ class Session(NamedTuple):
         )
 
     def permits(self, permission: Permission) -> bool:
-        """Return whether a tenant's session or an API key may act under a permission; a tenant's own may do all."""
+        """Return whether a tenant's session or an API key has a permission; a tenant's own session has all."""
         return self.kind != SessionKind.KEY or permission in (self.permissions or "").split()
 
     def counted_from(self, since: int, now: int) -> Self:
-        """Return the session with the times that lie ahead of `now` moved to `since`, when the clock was set back.
+        """Return the session with times that lie ahead of `now` moved to `since`, when the clock was set back.
 
-        It was opened, or seen, before that. So it lives no longer from then on than it would have lived at first. The
-        end of an API key is the tenant's choice and stays.
+        The session was opened, or used, before that. So from then on it lives no longer than its full lifetime. The
+        expiry of an API key is the tenant's choice and stays.
         """
         latest, found = now + MAX_CLOCK_SKEW, self
         if self.created_at > latest and self.kind != SessionKind.KEY:
@@ -148,23 +150,23 @@ class Session(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a login came from, as far as the tenant says. Kept with the session, shown in lists, never believed."""
+    """The origin of a login, as the tenant reports it. Stored with the session, shown in lists, never trusted."""
 
     ip: str | None = None
     user_agent: str | None = None
 
 
 class SessionInfo(NamedTuple):
-    """A session as lists show it: with where it came from."""
+    """A session with its origin, for lists."""
 
     session: Session
     origin: Origin
 
 
 class Caller(NamedTuple):
-    """Who asks for a change, proven; and what the audit log wants to know of the request.
+    """The authenticated caller of a change, with what the audit log records of the request.
 
-    `actor` is "tenant", "key:<id>" or "operator". `address` is the client's, `request_id` the answer's.
+    `actor` is "tenant", "key:<id>" or "operator". `address` is the client's address, `request_id` that of the response.
     """
 
     tenant_id: str
@@ -174,11 +176,11 @@ class Caller(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that happened and that the audit log keeps (OWASP Logging). Holds no secret, and no name in clear.
+    """An event of the audit log (OWASP Logging). Contains no secret, and no name in clear.
 
-    `subject` is the id of whom or what it happened to; `session` a fingerprint of the session's id; `outcome` is
-    "success" or "failure", `reason` the code of the refusal, if there was one. `detail` is "hash" where a password hash
-    was given instead of a password.
+    `subject` is the id of the affected user, key or tenant; `session` a fingerprint of the session id; `outcome` is
+    "success" or "failure", `reason` the code of the error, if any. `detail` is "hash" where a password hash was given
+    instead of a password.
     """
 
     at: int
@@ -195,5 +197,5 @@ class Event(NamedTuple):
 
     @property
     def is_failed_login(self) -> bool:
-        """Whether this is a failed login, which clients can cause without any credential."""
+        """Whether this is a failed login, which clients can cause without a credential."""
         return self.outcome == "failure" and self.action.endswith(".login")

@@ -1,4 +1,4 @@
-"""Equal time for refused logins, with any stored hash and without a user."""
+"""Equal time for rejected logins, with any stored hash and without a user."""
 
 import asyncio
 import secrets
@@ -23,7 +23,7 @@ _REMEMBERED = 10_000
 
 @dataclass(slots=True)
 class _CostliestHash:
-    """The hash of a realm that costs most, and when it was last seen; when a sample was last taken."""
+    """The costliest hash of a realm, when it was last seen, and when the last sample was taken."""
 
     cost: HashCost | None = None
     seen_at: int = 0
@@ -32,14 +32,14 @@ class _CostliestHash:
 
 @dataclass(frozen=True, slots=True)
 class LoginTiming:
-    """Delays refused logins until as much time has passed as the costliest stored hash of the tenant takes, at least.
+    """Delays rejected logins until at least the time of the tenant's costliest stored hash has passed.
 
-    A comparison with an imported hash can take many times as long as the decoy of a user that does not exist. Which
-    hash of a tenant costs most is remembered from its logins, and from a random sample of its users, which a refused
-    login takes when the last one is more than a minute old; a login that succeeds reads nothing. A costly hash is
-    forgotten an hour after it was last seen.
+    A comparison with an imported hash can take many times as long as the decoy of a user that does not exist. The
+    costliest hash of a tenant is known from its logins, and from a random sample of its users, which a rejected login
+    takes when the last one is more than a minute old; a login that succeeds reads nothing. A costly hash is forgotten
+    an hour after it was last seen.
 
-    `least` is how many seconds a refused login takes in any case.
+    `least` is the minimum time of a rejected login in seconds.
     """
 
     accounts: AccountStore
@@ -49,18 +49,18 @@ class LoginTiming:
     _known: dict[str, _CostliestHash] = field(default_factory=dict)
 
     def record_cost(self, realm: str, cost: HashCost) -> None:
-        """Remember that a hash of this cost is stored for an account of a realm (a tenant's id, or TENANTS)."""
+        """Record that an account of a realm (a tenant id, or TENANTS) has a stored hash of this cost."""
         known, now = self._costliest_of(realm), self.clock()
         if known.cost is None or cost.seconds >= known.cost.seconds or now - known.seen_at > _REMEMBERED_FOR:
             known.cost, known.seen_at = cost, now
 
     async def delay(self, realm: str, started: float) -> None:
-        """Return when a refused login of the realm that began at `started` (`time.monotonic`) has taken its time."""
+        """Wait until a rejected login of the realm that began at `started` (`time.monotonic`) has taken its time."""
         takes = await self.duration(realm)
         await asyncio.sleep(takes - (monotonic() - started))
 
     async def duration(self, realm: str) -> float:
-        """Return how many seconds a refused login of the realm has to take now."""
+        """Return the seconds that a rejected login of the realm has to take now."""
         known, now = self._costliest_of(realm), self.clock()
         if known.sampled_at is None or now - known.sampled_at > _SAMPLED_EVERY:
             known.sampled_at = now
@@ -77,7 +77,7 @@ class LoginTiming:
             if len(found) < _SAMPLE:
                 found += await self._hashes(realm, "", _SAMPLE - len(found))
         except Refusal:
-            # The login was refused already; what is known of other hashes has to do.
+            # The login was rejected already; the costs known so far have to suffice.
             return
         for number, stored in enumerate(found):
             self.record_cost(realm, self.passwords.cost(stored))

@@ -44,7 +44,10 @@ class AccountStore(Protocol):
         ...
 
     async def set_tenant_hash(self, tenant: Tenant, password_hash: str) -> bool:
-        """Replace the stored hash of an unchanged password; False where the password has changed meanwhile."""
+        """Replace the stored hash of an unchanged password.
+
+        Returns False where the password was changed in the meantime.
+        """
         ...
 
     async def change_tenant(
@@ -173,7 +176,10 @@ class AccountStore(Protocol):
         ...
 
     async def set_user_hash(self, user: User, password_hash: str) -> bool:
-        """Replace the stored hash of an unchanged password; False where the password has changed meanwhile."""
+        """Replace the stored hash of an unchanged password.
+
+        Returns False where the password was changed in the meantime.
+        """
         ...
 
     async def delete_user(self, tenant_id: str, user_id: str, *, events: Events = ()) -> bool:
@@ -184,8 +190,8 @@ class AccountStore(Protocol):
         ...
 
     async def touch_users(self, seen: Mapping[str, int], *, now: int) -> None:
-        """Move `last_activity` of these user ids forward; back only where it lies further ahead of `now` than `AHEAD`.
+        """Move `last_activity` of these user ids forward.
 
-        Users that are gone stay gone.
+        It moves back only where it is more than `MAX_CLOCK_SKEW` ahead of `now`. Deleted users stay deleted.
         """
         ...

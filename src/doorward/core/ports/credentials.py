@@ -1,4 +1,4 @@
-"""What proves who somebody is, beside passwords and sessions: API keys and reset codes."""
+"""Stores of API keys and reset codes."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
@@ -8,7 +8,7 @@ from doorward.core.ports.audit import Events
 
 
 class ApiKey(NamedTuple):
-    """A tenant's long-lived credential, as lists show it; the secret itself is known to its session only, hashed."""
+    """An API key without its secret, which is only in its session, as a digest."""
 
     id: str
     tenant_id: str
@@ -21,7 +21,7 @@ class ApiKey(NamedTuple):
 
     @property
     def session(self) -> Session:
-        """The session that makes it live."""
+        """The session that makes the key valid."""
         return Session(
             id=self.id,
             kind=SessionKind.KEY,
@@ -37,10 +37,10 @@ class ApiKey(NamedTuple):
 
 
 class ApiKeyStore(Protocol):
-    """API keys, durable. What makes one live is its session; this is what it is restored and listed from."""
+    """API keys; durable. A key is valid through its session; this list is what sessions are restored from."""
 
     async def add(self, key: ApiKey, *, cap: int, events: Events = ()) -> bool:
-        """Keep a new key; False, and nothing kept, where the tenant has `cap` keys already."""
+        """Store a new key; return False, and store nothing, where the tenant has `cap` keys already."""
         ...
 
     async def list_of_tenant(self, tenant_id: str) -> list[ApiKey]:
@@ -48,20 +48,23 @@ class ApiKeyStore(Protocol):
         ...
 
     async def find(self, tenant_id: str, key_id: str) -> ApiKey | None:
-        """Return one of the tenant's keys, unless the tenant is disabled or gone."""
+        """Return one of the tenant's keys, unless the tenant is disabled or deleted."""
         ...
 
     async def delete(self, tenant_id: str, key_id: str, *, events: Events = ()) -> bool:
-        """Forget a key; False where the tenant has none of this id."""
+        """Delete a key; return False where the tenant has none with this id."""
         ...
 
     async def touch(self, seen: Mapping[str, int], *, now: int) -> None:
-        """Move `last_used` of these key ids forward; back only where it lies further ahead of `now` than `AHEAD`."""
+        """Move `last_used` of these key ids forward.
+
+        It moves back only where it is more than `MAX_CLOCK_SKEW` ahead of `now`.
+        """
         ...
 
 
 class ResetCode(NamedTuple):
-    """A code that may set a user's password once, known by its digest, good for the credentials it was made for."""
+    """A single-use code that sets a user's password, stored as a digest; valid for the credentials it was issued for."""
 
     digest: bytes
     tenant_id: str
@@ -71,20 +74,20 @@ class ResetCode(NamedTuple):
 
 
 class ResetCodeStore(Protocol):
-    """Codes for setting a password, durable."""
+    """Reset codes; durable."""
 
     async def add(self, code: ResetCode, *, events: Events = ()) -> None:
-        """Keep a code; an earlier one of the same user is forgotten."""
+        """Store a code and remove an earlier one of the same user."""
         ...
 
     async def consume(self, tenant_id: str, digest: bytes) -> ResetCode | None:
-        """Return a code of the tenant, which is good no more. Of two callers at once, one gets it."""
+        """Return a code of the tenant and invalidate it. Of two concurrent callers, one gets it."""
         ...
 
     async def restore(self, code: ResetCode) -> None:
-        """Make a code that was taken good again, unless a newer one of the same user was added meanwhile."""
+        """Make a consumed code valid again, unless a newer one of the same user was added in the meantime."""
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """Remove up to `limit` expired codes; return how many were removed."""
+        """Remove up to `limit` expired codes; return the number."""
         ...

@@ -4,12 +4,12 @@ from typing import Protocol
 
 
 class ImportStore(Protocol):
-    """When each source was last brought in completely; durable."""
+    """The start of the last complete import of each source; durable."""
 
     async def last(self, source: str) -> int | None:
-        """Return when the last complete run from a source began, None if there was none."""
+        """Return when the last complete import of a source started, None if there was none."""
         ...
 
     async def record(self, source: str, begun_at: int) -> None:
-        """Remember when a complete run began; an older one than is known changes nothing."""
+        """Store when a complete import started; an older time than the stored one changes nothing."""
         ...

@@ -76,7 +76,10 @@ class SessionStore(Protocol):
         ...
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
-        """Keep sessions, each as `open` does without a cap, in few trips; on a fault any part of them may be kept."""
+        """Store sessions in few trips, each as `open` does without a cap.
+
+        After an error, any part of them may be stored.
+        """
         ...
 
     async def claim(self, session: Session, tenant_id: str) -> Session | None:
@@ -103,7 +106,10 @@ class SessionStore(Protocol):
         ...
 
     async def rotate(self, session: Session, now: int) -> Session | None:
-        """Count the session's generation up by one, at `now`; None where it is not that of `session` any more."""
+        """Increment the session's generation, at `now`.
+
+        Returns None where the stored generation differs from that of `session`.
+        """
         ...
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:

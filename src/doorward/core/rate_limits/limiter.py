@@ -1,7 +1,7 @@
-"""Budgets of requests, and the back-off after wrong passwords.
+"""Rate limits, and waits after failed attempts.
 
-Names never reach a counter in clear: they are keyed by HMAC, so the counters of unknown logins tell nobody who tried
-what.
+Counters never contain a name in clear: names are hidden by an HMAC, so counters of unknown logins do not reveal who
+tried what.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from doorward.core.normalization import canonical
 from doorward.core.ports import Backoff, Clock, CounterStore, Failures
 
 TENANTS = "tenants"
-"""The realm in which the attempts at tenants' own passwords are counted; a user's realm is its tenant's id."""
+"""The realm of attempts at tenants' own passwords; the realm of a user is its tenant's id."""
 
 BUDGETS = ("address", "spacing", "verify", "body", "refused_verify", "refused", "write", "bulk", "login")
-"""Published names of the budgets. A key of a counter begins with its budget's, and a colon, except for `verify`."""
+"""Published names of the rate limits. The key of a counter begins with the name and a colon, except for `verify`."""
 
 _BULK = 10
 _KILOBYTE = 1024
@@ -33,7 +33,7 @@ _REMEMBERED_DENIALS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`burst` at once, refilled one each `period` milliseconds. A burst of 0 means no limit.
+    """A rate limit: `burst` requests at once, refilled one per `period` milliseconds. A burst of 0 means no limit.
 
     Stores count in whole milliseconds; only a budget in memory (`verify`) may have a fraction.
     """
@@ -44,7 +44,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Who may ask how often. `spacing` is the least time between two requests of one address, in milliseconds."""
+    """The rate limits of a service. `spacing` is the least time between two requests of one address, in milliseconds."""
 
     address: Budget = Budget(200, 5)
     spacing: int = 0
@@ -54,7 +54,7 @@ class Budgets:
 
 
 def alias_keys(masters: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Return the keys that names of counters are hidden with, each derived from a master key."""
+    """Return the keys of the HMAC that hides names, each derived from a master key."""
     return tuple(hmac.digest(master, b"doorward/counters", "sha256") for master in masters)
 
 
@@ -67,26 +67,27 @@ def _seconds(milliseconds: float) -> int:
 
 
 class Attempt:
-    """One attempt at a secret. Without a verdict in `right` it ends as never made.
+    """One attempt at a secret. Without a verdict in `succeeded` the attempt does not count.
 
-    `known` is False where the name belongs to no account: the counters of such names are bounded in number.
+    `known` is False where the name has no account: the number of counters of such names is bounded.
     """
 
     def __init__(self) -> None:
-        """Begin undecided."""
+        """Start without a verdict."""
         self.succeeded: bool | None = None
         self.known = True
 
 
 @dataclass(slots=True)
 class RateLimiter:
-    """Says wait, by raising. Collaborators are fields; the first of `peppers` keys the names of counters.
+    """Raises an error where a caller has to wait.
 
-    What was counted under the other ones, of former keys or of the next one, is counted on when a name is used.
+    The first of `alias_keys` hides the names of counters. Counts under the others, of former master keys or of the next
+    one, move to the first when a name is used.
 
-    `patience` is how many seconds an attempt waits for others in flight, since right passwords in parallel are no
-    attack; only then is it refused. `clock` is for what is stored, `monotonic` for waits in memory, which no change of
-    the clock may lengthen.
+    `max_wait` is how many seconds an attempt waits for concurrent ones, since right passwords in parallel are no
+    attack; then it is rejected. `clock` is for stored times, `monotonic` for waits in memory, which no change of the
+    clock may lengthen.
     """
 
     counter_store: CounterStore
@@ -100,13 +101,13 @@ class RateLimiter:
     _local: dict[str, float] = field(default_factory=dict)
 
     async def consume_address(self, address: str) -> None:
-        """Charge a request that proves no tenant credential to its address; TooManyRequests when that is empty.
+        """Charge a request without a tenant credential to its address; raises TooManyRequests.
 
-        While the counters cannot be reached, each process counts for itself: the limit holds per worker, never not.
+        While the counters are unavailable, each process counts for itself: the limit then holds per worker.
         """
         spacing = f"spacing:{address}"
         if self.budgets.spacing:
-            # Asked before the budget is charged, since a refused request must not use anything up.
+            # Checked before the budget is charged, since a rejected request must not consume anything.
             self._refuse_known(spacing)
         await self._consume_shared_or_local(f"address:{address}", self.budgets.address)
         if self.budgets.spacing:
@@ -114,34 +115,43 @@ class RateLimiter:
             self._remember(spacing, self.budgets.spacing)
 
     async def consume_write(self, tenant_id: str) -> None:
-        """Charge a change of a tenant's users to the tenant.
+        """Charge a change of a tenant's users to the tenant; raises TooManyRequests.
 
-        While the counters refuse writes, each process counts for itself: what ends sessions must not wait for them.
+        While the counters reject writes, each process counts for itself: revocations must not wait for them.
         """
         await self._consume_shared_or_local(f"write:{tenant_id}", self.budgets.write)
 
     async def consume_bulk(self, tenant_id: str) -> None:
-        """Charge an import or an export of users to the tenant: as much as ten changes, counted apart from them."""
+        """Charge an import or an export of users to the tenant; raises TooManyRequests.
+
+        It costs as much as ten changes, and is counted separately.
+        """
         budget = self.budgets.write
         await self._consume_shared(f"bulk:{tenant_id}", Budget(budget.period * _BULK, -(-budget.burst // _BULK)))
 
     async def consume_login(self, tenant_id: str) -> None:
-        """Charge a login of one of the tenant's users to the tenant."""
+        """Charge a login of one of the tenant's users to the tenant; raises TooManyRequests."""
         await self._consume_shared(f"login:{tenant_id}", self.budgets.login)
 
     def consume_verify(self, tenant_id: str, tokens: int = 1) -> None:
-        """Charge questions to the tenant: in memory, per process, because asking must not cost a write."""
+        """Charge verifications of tokens to the tenant; raises TooManyRequests.
+
+        In memory, per process, so that a verification writes nothing.
+        """
         self._consume_in_memory(tenant_id, self.budgets.verify, tokens)
 
     def consume_body(self, tenant_id: str, size: int) -> None:
-        """Charge a large body of so many bytes to the tenant, a kilobyte like a question, but counted apart."""
+        """Charge a large body of `size` bytes to the tenant; raises TooManyRequests.
+
+        A kilobyte costs one verification, counted separately.
+        """
         self._consume_in_memory(f"body:{tenant_id}", self.budgets.verify, -(-size // _KILOBYTE))
 
     def consume_refused(self, tenant_id: str, size: int, *, is_verification: bool) -> None:
-        """Charge a refused request with a body of so many bytes to the tenant, counted apart from all others.
+        """Charge a rejected request with a body of `size` bytes to the tenant, counted separately from all others.
 
-        A `question` about a token has a counter of its own: clients of a tenant's application cause such refusals with
-        made-up tokens, and must not use up what the tenant's other requests need.
+        Rejected verifications have a counter of their own: clients of an application cause them with made-up tokens,
+        and must not exhaust what the tenant's other requests need.
         """
         amount = 1 + size // _KILOBYTE
         if is_verification:
@@ -150,18 +160,21 @@ class RateLimiter:
             self._consume_in_memory(f"refused:{tenant_id}", self.budgets.verify, amount, all_that_is_left=True)
 
     def check_refused(self, tenant_id: str) -> None:
-        """Let a tenant go on, unless too many of its requests were refused: TooManyRequests, before more is done."""
+        """Raise TooManyRequests where too many of the tenant's requests were rejected, before more work is done."""
         budget = self.budgets.verify
         wait = self._local.get(f"refused:{tenant_id}", 0) + budget.period * (1 - budget.burst) - self.monotonic()
         if budget.burst and wait > 0:
             raise TooManyRequests("refused", retry_after=_seconds(wait))
 
     def _consume_in_memory(self, key: str, budget: Budget, amount: int = 1, *, all_that_is_left: bool = False) -> None:
-        """Take from a budget in memory; TooManyRequests where there is less. `all_that_is_left`: that is taken then."""
+        """Consume from a budget in memory; raises TooManyRequests where less is left.
+
+        With `all_that_is_left`, the rest is consumed in that case.
+        """
         if not budget.burst:
             return
         now = self.monotonic()
-        # What costs more than there ever is costs as much as there is.
+        # A cost above the burst counts as the burst.
         amount = min(amount, budget.burst)
         full_at = max(self._local.get(key, 0), now) + budget.period * amount
         excess = full_at - now - budget.period * budget.burst
@@ -182,7 +195,7 @@ class RateLimiter:
     async def _consume_shared(self, key: str, budget: Budget) -> None:
         if not budget.burst:
             return
-        # A refusal holds until its moment whoever asks, so until then nobody has to be asked.
+        # A denial holds until its time for every caller, so until then the store is not read.
         self._refuse_known(key)
         wait = await self.counter_store.consume(key, period=int(budget.period), burst=budget.burst, now=self.clock())
         if wait > 0:
@@ -191,11 +204,11 @@ class RateLimiter:
         self._denied.pop(key, None)
 
     def alias(self, realm: str, name: str) -> str:
-        """Return what stands for a name in a realm (a tenant's id, or TENANTS); one for all its spellings."""
+        """Return the alias of a name in a realm (a tenant id, or TENANTS); the same for all its spellings."""
         return _alias(self.alias_keys[0], realm, name)
 
     def replace_keys(self, alias_keys: Sequence[bytes]) -> None:
-        """Hide names with the first of these from now on, without forgetting what was counted before."""
+        """Hide names with the first of these keys from now on; earlier counts stay."""
         self.alias_keys = tuple(dict.fromkeys([*alias_keys, *self.alias_keys]))
 
     def _refuse_known(self, key: str) -> None:
@@ -210,7 +223,7 @@ class RateLimiter:
         self._denied[key] = now + wait
 
     def counter_key(self, realm: str, name: str, session: str = "") -> str:
-        """Return the counter of a name in a realm; with a session that was proven, the one of its attempts alone."""
+        """Return the counter of a name in a realm; with a proven session, the counter of its attempts alone."""
         return f"attempts:{self.alias(_scope(realm, session), name)}"
 
     async def _counter(self, realm: str, name: str, session: str = "") -> str:
@@ -222,11 +235,11 @@ class RateLimiter:
 
     @asynccontextmanager
     async def attempt(self, realm: str, name: str, *, session: str = "") -> AsyncIterator[Attempt]:
-        """Reserve an attempt at the secret of a name, whether or not the name exists, before the secret is looked at.
+        """Reserve an attempt at the secret of a name, known or not, before the secret is compared.
 
-        `session` is the id of a live session that the client has proven. Its attempts are counted apart, so that
-        failures from elsewhere lock no client out that is logged in. TooManyAttempts where earlier failures demand a
-        wait, AccountLocked where there were too many.
+        `session` is the id of a live session that the client has proven: its attempts are counted separately, so that
+        failures from elsewhere do not lock out a client that is logged in. Raises TooManyAttempts where earlier
+        failures require a wait, AccountLocked where there were too many.
         """
         key = await self._counter(realm, name, session)
         await self._reserve(key)
@@ -234,7 +247,7 @@ class RateLimiter:
         try:
             yield attempt
         finally:
-            # Shielded: a client that hangs up must not get its failure back.
+            # Shielded: a client that disconnects must not undo its failure.
             await asyncio.shield(self._settle(key, realm, attempt))
 
     async def _reserve(self, key: str) -> None:
@@ -261,7 +274,7 @@ class RateLimiter:
             await self.counter_store.settle(key, self.backoff, now=self.clock(), unknown_in=unknown_in)
 
     async def failures(self, realm: str, name: str) -> Failures:
-        """Return the failures of a name, changing nothing; also those counted under former keys."""
+        """Return the failures of a name, without a change; includes those under former keys."""
         found = [
             await self.counter_store.failures(f"attempts:{_alias(pepper, realm, name)}", self.backoff, now=self.clock())
             for pepper in self.alias_keys
@@ -273,19 +286,19 @@ class RateLimiter:
         )
 
     async def reset_failures(self, realm: str, name: str, sessions: Iterable[str] = ()) -> None:
-        """Forget the failures of a name, and those counted apart for these sessions of its account."""
+        """Reset the failures of a name, and those counted separately for these sessions of its account."""
         keys = [await self._counter(realm, name, session) for session in ("", *sessions)]
         await self.counter_store.clear(keys, now=self.clock())
 
     async def rename_identity(self, realm: str, name: str, other: str) -> None:
-        """Count on under another name what failed under the name of an account."""
+        """Move the failures of an account to its new name."""
         former, key = await self._counter(realm, name), await self._counter(realm, other)
         if key != former:
             await self.counter_store.transfer(key, former, now=self.clock())
 
 
 def _budget_of(key: str) -> str:
-    """Return the name of the budget that a counter is of."""
+    """Return the name of the rate limit that a counter belongs to."""
     name, colon, _ = key.partition(":")
     return name if colon else "verify"
 

@@ -1,8 +1,8 @@
-"""Refresh tokens: rotated at each use, never stored, and the end of the session when one is used twice (RFC 9700).
+"""Refresh tokens: rotated at each use, never stored; reuse revokes the session (RFC 9700).
 
-A session counts the refresh tokens it has handed out. The token of a generation is that number under a MAC whose key
-is derived from the master key and the session's key, so it can be made again: a retry within the grace gets the very
-same answer, and whoever reads the store can make none.
+A session counts the refresh tokens that were issued. The token of a generation is that number under a MAC whose key is
+derived from the master key and the session key. So it can be computed again: a retry within the grace period gets the
+same response, and a reader of the store cannot forge one.
 """
 
 import base64
@@ -20,7 +20,7 @@ from doorward.core.ports import MAX_WORKER_SKEW, AccountStore, Clock, SessionRef
 from doorward.core.sessions.service import SessionService
 
 REUSE_GRACE_SECONDS = 10_000
-"""Milliseconds in which the token before the newest one still gets the newest one's answer."""
+"""Milliseconds in which the previous refresh token gets the newest one's response."""
 _LONGEST = 512
 _PREFIX = "dr_"
 
@@ -33,7 +33,7 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class TokenPair(NamedTuple):
-    """A new access token, how many seconds it lives, and the refresh token for the next one."""
+    """A new access token, its lifetime in seconds, and the next refresh token."""
 
     access: str
     expires_in: int
@@ -42,7 +42,7 @@ class TokenPair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RefreshService:
-    """Renews sessions. `lifetime` is how many seconds an access token of a session with refresh tokens lives."""
+    """Issues and rotates refresh tokens. `lifetime` is the lifetime in seconds of access tokens of such sessions."""
 
     accounts: AccountStore
     sessions: SessionService
@@ -50,7 +50,7 @@ class RefreshService:
     lifetime: int = 900
 
     def issue(self, user: User, session: Session) -> TokenPair:
-        """Return the pair of the session's present generation; the same whenever it is asked."""
+        """Return the tokens of the session's current generation; the same for every call."""
         iat = session.refreshed_at // 1000
         end = iat + self.lifetime if session.expires_at is None else session.expires_at // 1000
         exp = min(iat + self.lifetime, end)
@@ -58,10 +58,10 @@ class RefreshService:
         return TokenPair(access, exp - iat, self._token(self.sessions.codec.signing_kid, session))
 
     async def refresh(self, caller: Caller, token: str) -> TokenPair:
-        """Return the next pair of a session of the calling tenant.
+        """Rotate a refresh token of the calling tenant and return the next tokens.
 
-        InvalidRefreshToken for anything but the newest token, or the one before it within the grace; any other one of
-        the session's own ends the session, because somebody else has it.
+        Raises InvalidRefreshToken for anything but the newest token, or the previous one within the grace period. Any
+        other token of the session also revokes the session, because another party has it.
         """
         claims = _parse(token)
         session = await self._find(claims) if claims else None
@@ -75,8 +75,8 @@ class RefreshService:
         if session is None or self.sessions.codec.is_expired(session, now):
             raise InvalidRefreshToken
         if claims.generation == session.generation - 1 and session.refreshed_at > now + MAX_WORKER_SKEW:
-            # The clock was set back since, so the age of the newest token is not known: too much to answer the one
-            # before it, too little to end the session.
+            # The clock was set back since, so the age of the newest token is unknown: not enough to accept the
+            # previous token, nor to revoke the session.
             raise InvalidRefreshToken
         if claims.generation != session.generation - 1 or now - session.refreshed_at > REUSE_GRACE_SECONDS:
             reused = event(caller, now, "session.reuse", subject=claims.user_id, session=session, refused="reuse")
@@ -88,7 +88,7 @@ class RefreshService:
         return self.issue(user, session)
 
     async def find_session(self, token: str) -> Session | None:
-        """Return the live session of a true refresh token that is its newest one, else None."""
+        """Return the live session whose newest refresh token this is, else None."""
         claims = _parse(token)
         session = await self._find(claims) if claims else None
         if claims is None or session is None or self.sessions.codec.is_expired(session, self.clock()):
@@ -103,7 +103,7 @@ class RefreshService:
             SessionRef(claims.session_id, claims.user_id, SessionKind.USER)
         )
         genuine = session and session.user_id == claims.user_id and session.generation
-        # Asked once more, since the key may have been retired meanwhile.
+        # Checked again, since the key may have been retired in the meantime.
         return session if genuine and self.sessions.codec.knows(claims.kid) else None
 
     def _token(self, kid: str, session: Session, generation: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The one place where tokens meet storage. Each door is named after who may pass; no caller has to remember a check."""
+"""Sessions: open them, sign and verify their tokens, authenticate tenants."""
 
 import hmac
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from doorward.core.tokens.signing import new_session_id, new_session_key
 
 @dataclass(frozen=True, slots=True)
 class SessionLifetimes:
-    """How long sessions live, in seconds, and how many a user may have. None: until revoked, or no limit."""
+    """Lifetimes of sessions in seconds, None for unlimited, and the number of sessions per user, None for no limit."""
 
     user: int = 604_800
     tenant: int | None = None
@@ -33,7 +33,7 @@ class SessionLifetimes:
 
 
 class IssuedToken(NamedTuple):
-    """A token just made, the session behind it, and how many seconds it lives."""
+    """A new token, its session, and its lifetime in seconds."""
 
     token: str
     session: Session
@@ -41,16 +41,16 @@ class IssuedToken(NamedTuple):
 
 
 class VerifiedToken(NamedTuple):
-    """A token that is true right now: its session, its claims as the JSON text that was signed, and who asked."""
+    """A token whose session is live. `claims` is the JSON text that was signed, `caller` the calling session."""
 
     session: Session
     claims: bytes
     caller: Session
 
     def decoded_claims(self) -> dict[str, Any]:
-        """Return the claims as every one of this service's own tokens has them: with a tenant, with times in seconds.
+        """Return the claims in the form of this service's own tokens: with a tenant, and times in seconds.
 
-        An imported token knows no tenant, may lack a login, and dates in milliseconds; its end is its session's.
+        An imported token has no tenant, may lack a login, and has times in milliseconds; it expires with its session.
         """
         claims: dict[str, Any] = msgspec.json.decode(self.claims)
         if self.session.kind == SessionKind.IMPORTED_USER:
@@ -62,9 +62,9 @@ class VerifiedToken(NamedTuple):
 
 
 class SessionOptions(NamedTuple):
-    """What a user's session is opened under: how long it may live, in seconds, how many there may be, the policy.
+    """Options of a new user session: lifetime in seconds, cap on the number of sessions, policy.
 
-    `refresh`: it hands out refresh tokens.
+    `refresh`: the session has refresh tokens.
     """
 
     lifetime: int
@@ -86,7 +86,7 @@ def _tenant_session_ref(parsed: ParsedToken[TenantClaims]) -> SessionRef:
 
 
 class _TenantCredential(NamedTuple):
-    """What a caller presents as a tenant's: a token or an API key, of which nothing is believed yet."""
+    """A tenant's token or API key as presented, not yet verified."""
 
     ref: SessionRef
     proof: ParsedToken[TenantClaims] | ParsedApiKey
@@ -94,7 +94,10 @@ class _TenantCredential(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
-    """Opens, recognises and closes sessions."""
+    """Opens sessions and verifies tokens.
+
+    Each method that lets a caller pass is named after who may pass, and does every check itself.
+    """
 
     session_store: SessionStore
     codec: Codec
@@ -104,7 +107,7 @@ class SessionService:
     async def open_tenant_session(
         self, tenant: Tenant, *, lifetime: int | None = None, events: Events = ()
     ) -> IssuedToken:
-        """Open a session of the tenant itself, for `lifetime` seconds, or as long as the service says."""
+        """Open a session of the tenant itself for `lifetime` seconds, None for the default of the service."""
         now = self.clock()
         lifetime = self.lifetimes.tenant if lifetime is None else lifetime
         iat = now // 1000
@@ -134,7 +137,7 @@ class SessionService:
         origin: Origin = UNKNOWN_ORIGIN,
         events: Events = (),
     ) -> IssuedToken:
-        """Open a session of a user on a device. A second one on the same device ends nothing."""
+        """Open a session of a user on a device. A second session on the same device revokes nothing."""
         options = options or SessionOptions(self.lifetimes.user, self.lifetimes.per_user)
         now = self.clock()
         session = Session(
@@ -171,16 +174,16 @@ class SessionService:
         return self.codec.sign(claims, session)
 
     async def authenticate_tenant(self, credential: bytes | None, needed: Permission | None) -> Session:
-        """Return the live session of a tenant, or of one of its API keys, behind a credential.
+        """Return the live session of the tenant or API key that a credential belongs to.
 
-        NotAuthorized for anything else; PermissionDenied for a live key without the permission that is needed. What
-        needs None is for the tenant itself, and for none of its keys.
+        Raises NotAuthorized for anything else, PermissionDenied for a live API key without the permission `needed`.
+        With None, the tenant itself may pass and none of its keys.
         """
         presented = self._parse_credential(credential)
         return self._check_caller(presented, await self.session_store.find(presented.ref), needed)
 
     async def verify_tenant_token(self, token: bytes) -> VerifiedToken:
-        """Return what a tenant's token says if it is true right now; InvalidToken for anything else."""
+        """Return a tenant's token if its session is live; raises InvalidToken for anything else."""
         parsed = self.codec.parse_tenant(token)
         if parsed is None:
             raise InvalidToken
@@ -192,11 +195,11 @@ class SessionService:
     async def verify_user_token(
         self, credential: bytes | None, token: bytes, needed: Permission | None = Permission.VERIFY
     ) -> VerifiedToken:
-        """Return what a user's token says if it is true right now and the caller is the user's tenant.
+        """Return a user's token if its session is live and the caller is the user's tenant.
 
-        NotAuthorized where the caller is no live tenant, PermissionDenied where it is a key that may not ask;
-        InvalidToken for any token but a live one of the tenant's own users. One trip to the store, nothing written, but
-        for the first time that somebody presents the imported token of a user whose tenant was not known.
+        Raises NotAuthorized where the caller is no live tenant, PermissionDenied where it is an API key without the
+        permission `needed`, InvalidToken for any token but a live one of the tenant's own users. One trip to the store
+        and no write, except for the first use of an imported token of a user without a tenant.
         """
         presented = self._parse_credential(credential)
         subject = self.codec.parse_user(token)
@@ -215,9 +218,9 @@ class SessionService:
     async def verify_user_tokens(
         self, credential: bytes | None, tokens: list[bytes]
     ) -> tuple[Session, list[VerifiedToken | None]]:
-        """Return who calls, and for each token what `user` would, or None where it would refuse the token.
+        """Return the caller, and for each token the result of `verify_user_token`, or None where it would be rejected.
 
-        NotAuthorized and PermissionDenied as there. One trip to the store for all of them.
+        Raises NotAuthorized and PermissionDenied likewise. One trip to the store for all tokens.
         """
         presented = self._parse_credential(credential)
         subjects = [self.codec.parse_user(token) async for token in iterate_cooperatively(tokens)]
@@ -237,7 +240,7 @@ class SessionService:
     async def _claim(
         self, subject: ParsedToken[UserClaims], session: Session | None, caller: Session
     ) -> VerifiedToken | None:
-        """Give an imported session that is of no tenant yet to the first tenant that presents its token, for good."""
+        """Assign an imported session without a tenant, for good, to the first tenant that presents its token."""
         if session is None or session.tenant_id or not self.codec.check(subject, session, self.clock()):
             return None
         adopted = await self.session_store.claim(session, caller.tenant_id)

@@ -1,4 +1,4 @@
-"""What a tenant may choose for itself, and what counts where it chose nothing."""
+"""Settings of a tenant, and their effective values with the defaults of the service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from doorward.core.ports import SessionPolicy
 from doorward.core.sessions.service import SessionLifetimes, SessionOptions
 
 MIN_IDLE_SECONDS = 5
-"""Seconds. Uses are recorded with a delay, so a session in use could not outlive a shorter idle time."""
+"""Seconds. Uses are recorded with a delay, so a session in use could not outlive a shorter idle timeout."""
 
 
 class PasswordPolicy(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What a user's new password has to satisfy. None, or False: nothing beyond not being empty."""
+    """Rules for users' new passwords. None, or False: no rule beyond not being empty."""
 
     min_length: int | None = None
     require_classes: bool = False
@@ -23,11 +23,13 @@ class PasswordPolicy(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
 
 
 NAMED_POLICIES: Mapping[str, PasswordPolicy] = {"recommended": PasswordPolicy(min_length=15, block_common=True)}
-"""Policies that have a name. `recommended`: NIST SP 800-63B-4 (3.1.1.2), for a password that is the only factor."""
+"""Policies with a name. `recommended`: NIST SP 800-63B-4 (3.1.1.2), for a password that is the only factor."""
 
 
 class TenantSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A tenant's choices, as they are kept: JSON with the published names. Times in seconds; None: the service's own.
+    """A tenant's settings as stored: JSON with the published names.
+
+    Times in seconds; None for the default of the service.
 
     `session_lifetime` and `session_idle` bound its users' sessions, `tenant_session_lifetime` its own. With
     `ready_hashes`, a bcrypt string in the password of a new user is a hash, as for the predecessor's newest version.
@@ -47,19 +49,19 @@ _read = msgspec.json.Decoder(TenantSettings).decode
 
 
 def decode_settings(tenant: Tenant) -> TenantSettings:
-    """Return what the tenant has chosen."""
+    """Return the settings that the tenant has chosen."""
     return _read(tenant.settings)
 
 
 def encode_settings(settings: TenantSettings) -> str:
-    """Return the text that is kept."""
+    """Return the settings as the text that is stored."""
     return msgspec.json.encode(settings).decode()
 
 
 def merge_settings(before: TenantSettings, changes: Mapping[str, object]) -> TenantSettings:
-    """Return settings with some changed, by their attribute names.
+    """Return settings with changes, by attribute name.
 
-    A password policy is replaced as a whole where one is given, and changed in part by a mapping.
+    A PasswordPolicy replaces the password policy as a whole, a mapping changes parts of it.
     """
     fields = dict(changes)
     policy = fields.get("password_policy")
@@ -69,7 +71,10 @@ def merge_settings(before: TenantSettings, changes: Mapping[str, object]) -> Ten
 
 
 class EffectiveSettings(NamedTuple):
-    """What counts for a tenant: its own choice, or the service's. Times in seconds; None: off, or no limit."""
+    """The settings that apply to a tenant: its own, or the defaults of the service.
+
+    Times in seconds; None: off, or no limit.
+    """
 
     session_lifetime: int
     session_idle: int | None
@@ -81,20 +86,20 @@ class EffectiveSettings(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SettingsResolver:
-    """Puts a tenant's choices and the service's own together."""
+    """Combines a tenant's settings with the defaults of the service."""
 
     lifetimes: SessionLifetimes
     ready_hashes: bool = False
 
     def session_options(self, tenant: Tenant, *, refresh: bool) -> SessionOptions:
-        """Return what a new session of one of the tenant's users is opened under."""
+        """Return the options of a new session of one of the tenant's users."""
         chosen = decode_settings(tenant)
         counts = self.effective(chosen)
         holds = session_policy(chosen, version=tenant.version)
         return SessionOptions(counts.session_lifetime, counts.sessions_per_user, holds, refresh)
 
     def effective(self, chosen: TenantSettings) -> EffectiveSettings:
-        """Return what counts for a tenant that has chosen this."""
+        """Return the effective settings for a tenant with these settings."""
         return EffectiveSettings(
             session_lifetime=chosen.session_lifetime or self.lifetimes.user,
             session_idle=_idle(chosen),
@@ -108,7 +113,7 @@ class SettingsResolver:
 def introspection_audience(chosen: TenantSettings, own: str, caller: Session) -> tuple[str, ...]:
     """Return the audiences of a token in an introspection response to `caller` (RFC 7662, section 2.2).
 
-    A resource server that checks `aud` looks for its own client id: the id of its API key, or the tenant's where the
+    A resource server that checks `aud` expects its own client id: the id of its API key, or the tenant's id where the
     tenant itself calls. `own` is the audience in the token.
     """
     if chosen.introspection_audience is not None:
@@ -117,12 +122,12 @@ def introspection_audience(chosen: TenantSettings, own: str, caller: Session) ->
 
 
 def session_policy(chosen: TenantSettings, *, version: int) -> SessionPolicy:
-    """Return what holds for the sessions that the tenant's users have already; `version` is the tenant's."""
+    """Return the policy for existing sessions of the tenant's users; `version` is the tenant's."""
     return SessionPolicy(_milliseconds(_idle(chosen)), _milliseconds(chosen.session_lifetime), version)
 
 
 def _idle(chosen: TenantSettings) -> int | None:
-    """Return the idle time that counts: one that was chosen when shorter ones could be is the shortest."""
+    """Return the effective idle timeout: a stored one below the minimum, from before there was one, is raised to it."""
     return None if chosen.session_idle is None else max(MIN_IDLE_SECONDS, chosen.session_idle)
 
 

@@ -11,7 +11,7 @@ _PAGE = 200
 
 
 class NameSurvey(NamedTuple):
-    """Existing names that no new account would be given, among the `examined`; `complete` if those are all there are.
+    """Existing names that the rules for new accounts reject, among the `examined`; `complete` if those are all names.
 
     `examples` are the first few of the `refused`: a tenant's address, and a login or None for the address itself.
     """
@@ -23,7 +23,7 @@ class NameSurvey(NamedTuple):
 
 
 async def survey_names(accounts: AccountStore, *, most: int, examples: int) -> NameSurvey:
-    """Look at tenants' addresses and users' logins, `most` of them at most.
+    """Examine tenants' addresses and users' logins, `most` of them at most.
 
     A tenant's logins come in the order of their canonical forms, in which spaces, dots and slashes are first.
     """

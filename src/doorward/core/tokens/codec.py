@@ -1,10 +1,10 @@
 """The strict HS256 codec: compact JWS (RFC 7515) of JWT claims (RFC 7519), one spelling per token.
 
-Three habits make it strict. The header has to be, to the byte, one that this service writes. The payload has to be, to
-the byte, how this service spells the claims it reads there. The signature is compared in its encoded form. So there is
-no second spelling of a token, no header field to be talked into something, and nothing to be lenient about.
+Three rules make it strict. The header must be, to the byte, one that this service writes. The payload must be, to the
+byte, the spelling that this service gives the claims in it. The signature is compared in its encoded form. So no token
+has a second spelling, and no header field can influence the verification.
 
-Pure: no I/O, no clock. Times in claims are seconds (RFC 7519, section 2, NumericDate), whole ones.
+Pure: no I/O, no clock. Times in claims are whole seconds (RFC 7519, section 2, NumericDate).
 """
 
 import hmac
@@ -19,23 +19,23 @@ from doorward.core.model import MAX_CLOCK_SKEW, Session, SessionKind
 from doorward.core.tokens.signing import decode_segment, encode_segment, mac, signing_key, spell
 
 MAX_TOKEN_BYTES = 8192
-"""Characters; a longer token is refused before anything in it is looked at."""
+"""Characters; a longer token is rejected before any part of it is read."""
 
 _MAX_REMEMBERED = 2048
-"""True tokens of each kind kept in parts: some 2.5 kB each."""
+"""Parsed tokens of each kind in the cache: about 2.5 kB each."""
 
 LEEWAY = MAX_CLOCK_SKEW // 1000
-"""Seconds that `iat` may lie ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
+"""Seconds that `iat` may be ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
 
 
 OWNER_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
-"""A tenant's or user's id, a UUID, as far as its form matters."""
+"""The form of the id of a tenant or user, a UUID."""
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 class UserClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """What a user's token says. `scope` is UNSET where the user never got one."""
+    """Claims of a user's token. `scope` is UNSET for a user without one."""
 
     id: str
     login: str
@@ -50,7 +50,7 @@ class UserClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class TenantClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """What a tenant's token says. `exp` is 0, and left out, where no lifetime is configured."""
+    """Claims of a tenant's token. `exp` is 0, and left out, without a configured lifetime."""
 
     id: str
     login: str
@@ -65,11 +65,11 @@ Claims = TypeVar("Claims", UserClaims, TenantClaims)
 
 
 class ParsedToken(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
-    """A token in the right form, of which nothing is believed yet.
+    """A token in the right form, not yet verified.
 
-    `signed` is what the MAC covers, `payload` the JSON text of the claims. `kid` is empty in an imported token.
-    `proven` is with which session key, kind and tenant the MAC was found right before: what a MAC is right with, it is
-    right with for ever.
+    `signed` is the input of the MAC, `payload` the JSON text of the claims. `kid` is empty in an imported token.
+    `proven` is the session key, kind and tenant for which the MAC was right before: a MAC that was right once stays
+    right.
     """
 
     kid: str
@@ -80,59 +80,59 @@ class ParsedToken(msgspec.Struct, Generic[Claims], frozen=True, gc=False):
     proven: tuple[bytes, str, str] | None = None
 
 
-# As far as it is the same whatever the key's number is, in whole groups of base64.
+# The part before the key id, in whole groups of base64.
 _OUR_HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT","kid":"')[:44]
 
 
 def _no_reload() -> None:
-    """Find nothing: the master keys are those that there were at the start."""
+    """Do nothing: the master keys do not change."""
 
 
 class Codec:
-    """Signs and checks the tokens of one audience under one or more master keys.
+    """Signs and verifies the tokens of one audience under one or more master keys.
 
-    `masters` maps a key id to key material; the first signs (`signing_kid`), all of them verify.
+    `masters` maps a key id to key material; the first key signs (`signing_kid`), all of them verify.
     """
 
     def __init__(self, masters: Mapping[str, bytes], audience: str) -> None:
-        """Prepare the few headers that will ever be accepted."""
+        """Prepare the accepted headers."""
         self.audience = audience
         self._look: Callable[[], object] = _no_reload
         self._since: Callable[[], int] | None = None
         self._last_seen: Callable[[str], int] | None = None
         self._users = msgspec.json.Decoder(UserClaims)
         self._tenants = msgspec.json.Decoder(TenantClaims)
-        # Tokens that were found true before, taken apart. It is arithmetic that is remembered, nothing of a session:
-        # whether there is one, with which key, and until when, is asked of the store every time.
+        # Verified tokens in parts. The cache holds results of arithmetic and no state of a session: the store is read
+        # every time for whether a session exists, with which key, and until when.
         self._known_users: dict[bytes, ParsedToken[UserClaims]] = {}
         self._known_tenants: dict[bytes, ParsedToken[TenantClaims]] = {}
         self.replace_keys(masters)
 
     def replace_keys(self, masters: Mapping[str, bytes]) -> None:
-        """Work with these master keys from now on. What was signed under one that is gone is refused at once."""
+        """Use these master keys from now on. Tokens signed under a removed key are rejected at once."""
         self._masters = dict(masters)
         self.signing_kid = next(iter(self._masters))
         self._headers = {self._header(kid): kid for kid in self._masters}
-        # A number may have got another key: nothing that was proven under the old ones is proven any more.
+        # A key id may stand for another key now, so earlier results are dropped.
         self._known_users.clear()
         self._known_tenants.clear()
 
     def on_unknown_key(self, look: Callable[[], object]) -> None:
-        """Before a token of an unknown master key is refused, call `look`, which may `adopt` it."""
+        """Call `look`, which may replace the keys, before a token of an unknown master key is rejected."""
         self._look = look
 
     def follow_clock(self, since: Callable[[], int]) -> None:
-        """Count the times of sessions that are dated ahead from `since()`, when the clock was last set back."""
+        """Count the times of sessions that lie ahead from `since()`, when the clock was last set back."""
         self._since = since
 
     def follow_activity(self, last_seen: Callable[[str], int]) -> None:
-        """Count a session as used at `last_seen(id)`, which may not be in the store yet; 0 where that is not known."""
+        """Count a session as used at `last_seen(id)`, which the store may not have yet; 0 for unknown."""
         self._last_seen = last_seen
 
     def is_expired(self, session: Session, now: int) -> bool:
-        """Tell whether the session's time is up, as `Session.is_over` does.
+        """Return whether the session has expired, as `Session.is_expired` does.
 
-        Beyond that it knows of sessions that are dated ahead, and of uses that are not in the store yet.
+        Also considers sessions dated ahead of the clock, and uses that are not in the store yet.
         """
         latest = now + MAX_CLOCK_SKEW
         if (session.created_at > latest or session.seen_at > latest) and self._since is not None:
@@ -142,7 +142,7 @@ class Codec:
         return session.is_expired(now)
 
     def knows(self, kid: str) -> bool:
-        """Tell whether a master key of this id verifies, after another look if need be."""
+        """Return whether a master key with this id verifies; an unknown id triggers a reload first."""
         if kid not in self._masters:
             self._look()
         return kid in self._masters
@@ -157,13 +157,13 @@ class Codec:
         return (signed + b"." + self._signature(self.signing_kid, session, signed)).decode()
 
     def parse_user(self, token: bytes) -> ParsedToken[UserClaims] | None:
-        """Return a user's token in its parts, or None where `token` has not the form of one."""
+        """Return a user's token in its parts, or None where `token` does not have the form of one."""
         if len(token) > MAX_TOKEN_BYTES:
             return None
         return self._known_users.get(token) or self._parse(token, self._users)
 
     def parse_tenant(self, token: bytes) -> ParsedToken[TenantClaims] | None:
-        """Return a tenant's token in its parts, or None where `token` has not the form of one."""
+        """Return a tenant's token in its parts, or None where `token` does not have the form of one."""
         if len(token) > MAX_TOKEN_BYTES:
             return None
         return self._known_tenants.get(token) or self._parse(token, self._tenants)
@@ -184,15 +184,15 @@ class Codec:
             claims = decoder.decode(text)
         except (NotBase64, ValueError, RecursionError):
             return None
-        # Before a store looks for them: nothing that is longer than a real id gets into keys and caches.
+        # Before a store reads them: nothing longer than a real id gets into keys and caches.
         if OWNER_ID.fullmatch(claims.id) is None or _SESSION_ID.fullmatch(claims.jti) is None:
             return None
         return ParsedToken(kid, claims, text, signed, signature)
 
     def check(self, parsed: ParsedToken[UserClaims] | ParsedToken[TenantClaims], session: Session, now: int) -> bool:
-        """Tell whether this is the live token of `session`: MAC, spelling, audience, kind, owner and times.
+        """Return whether this is the live token of `session`: MAC, spelling, audience, kind, owner and times.
 
-        `now` is in milliseconds. Every reason for no is the same no.
+        `now` is in milliseconds. The result does not reveal the reason for a rejection.
         """
         claims = parsed.claims
         if not parsed.kid:
@@ -207,7 +207,7 @@ class Codec:
         holds = (
             claims.aud == self.audience
             and (claims.iat <= seconds + LEEWAY or _matches_issue_time(claims.iat, session))
-            # What `is_over` comes to as a rule, since calling it costs a tenth of a check.
+            # The usual result of `is_expired`, inlined: the call costs a tenth of a check.
             and (
                 (session.seen_at <= now >= session.created_at and not session.is_expired(now))
                 or not self.is_expired(session, now)
@@ -225,7 +225,7 @@ class Codec:
     def _has_valid_signature(
         self, parsed: ParsedToken[UserClaims] | ParsedToken[TenantClaims], session: Session
     ) -> bool:
-        """Tell whether the MAC is right for this session, and the payload spelled as this service spells its claims."""
+        """Return whether the MAC is right for this session, and the payload has the spelling of this service."""
         expected = self._signature(parsed.kid, session, parsed.signed)
         return hmac.compare_digest(parsed.signature, expected) and spell(parsed.claims) == parsed.payload
 
@@ -260,15 +260,15 @@ class Codec:
 
 
 def _matches_issue_time(iat: int, session: Session) -> bool:
-    """Tell whether a token is no younger than its session says, which was opened or refreshed by this service.
+    """Return whether a token is no younger than its session, which this service opened or refreshed.
 
-    The store holds a time that lies ahead only where the clock was set back since: the token is ours, and as good as
-    its session. One that is dated later than its session has another origin (RFC 8725, section 3.8).
+    A stored time that lies ahead means that the clock was set back since: the token is valid if its session is. A token
+    dated later than its session has another origin (RFC 8725, section 3.8).
     """
     return iat * 1000 <= max(session.created_at, session.refreshed_at)
 
 
-# Looking a member up in its enumeration costs as much as comparing four fields.
+# A look-up of an enumeration member costs as much as comparing four fields.
 _USER, _TENANT = SessionKind.USER.value, SessionKind.TENANT.value
 
 

@@ -1,9 +1,9 @@
-"""Tokens of the predecessor: recognised while their imported sessions last, never signed.
+"""Tokens of the predecessor: verified while their imported sessions last, never signed.
 
-The predecessor signs with the text of its master key, a colon, and the text of the session's key. It names a session
-by owner, device and time put together, dates tokens in milliseconds, and lets none of them expire by its claims: what
-ends a token is the end of its session. A token's form is taken strictly all the same. The header has to be its one
-header, to the byte; the claims have to be spelled without white space and without a name twice.
+The predecessor signs with the text of its master key, a colon, and the text of the session key. Its session id is the
+owner, device and time put together. It dates tokens in milliseconds, and they expire with their session only. The form
+of a token is checked strictly all the same: the header must be its one header, to the byte, and the claims must be
+spelled without white space and without duplicate names.
 """
 
 import hmac
@@ -18,7 +18,7 @@ from doorward.core.tokens.codec import MAX_TOKEN_BYTES, OWNER_ID, Claims, Codec,
 from doorward.core.tokens.signing import decode_segment, encode_segment, mac
 
 KEY_PREFIXES = ("auth_", "jincor_auth_")
-"""The beginnings of the predecessor's keys in Redis: those of its newest version and those of the older ones."""
+"""Prefixes of the predecessor's keys in Redis: those of its newest version and of older ones."""
 
 _HEADER = encode_segment(b'{"alg":"HS256","typ":"JWT"}')
 
@@ -51,15 +51,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 def session_id(owner_id: str, device_id: str | None, created_at: int) -> str:
-    """Return how the predecessor names a session; `created_at` in milliseconds, no device for a tenant's own."""
+    """Return the predecessor's id of a session; `created_at` in milliseconds, no device for a tenant's own session."""
     return f"{owner_id}{device_id or ''}{created_at}"
 
 
 class LegacyTokenCodec(Codec):
-    """A codec that also knows the predecessor's tokens, under the predecessor's master key."""
+    """A codec that also verifies the predecessor's tokens, under the predecessor's master key."""
 
     def __init__(self, masters: Mapping[str, bytes], audience: str, legacy_key: str) -> None:
-        """Verify imported sessions with `legacy_key`; everything else as `Codec` does."""
+        """Verify imported sessions with `legacy_key`, all others as `Codec` does."""
         super().__init__(masters, audience)
         self._begin = f"{legacy_key}:".encode()
 

@@ -1,4 +1,4 @@
-"""What tokens are signed with and spelled in: keys, HMAC-SHA256, base64url without padding, JSON in one spelling."""
+"""Cryptographic parts of tokens: keys, HMAC-SHA256, base64url without padding, JSON in one spelling."""
 
 import secrets
 from binascii import Error as NotBase64
@@ -13,12 +13,12 @@ SESSION_KEY_BYTES = 32
 
 
 def new_session_id() -> str:
-    """Return 16 random bytes as base64url: 22 characters that say nothing."""
+    """Return 16 random bytes as base64url: 22 characters."""
     return secrets.token_urlsafe(16)
 
 
 def new_session_key() -> bytes:
-    """Return the session's half of a signing key: 32 random bytes."""
+    """Return a random session key of 32 bytes."""
     return secrets.token_bytes(SESSION_KEY_BYTES)
 
 
@@ -42,7 +42,7 @@ def mac(key: bytes, message: bytes) -> bytes:
 def signing_key(master: bytes, session: Session) -> bytes:
     """Derive a session's signing key: HKDF-SHA256 (RFC 5869) of the master key, salted with the session key.
 
-    Expanded to one block for the session's kind, tenant and id, so a key moved to another row signs nothing.
+    The expansion covers the session's kind, tenant and id, so a key that is moved to another row signs nothing.
     """
     info = f"auth/v1/{session.kind}/{session.tenant_id}/{session.id}\x01".encode()
     return mac(mac(session.key, master), info)
@@ -62,7 +62,7 @@ _LAST = (_ANY, b"", _ANY[::16], _ANY[::4])
 
 
 def decode_segment(segment: bytes) -> bytes:
-    """Return what an encoder made this of; binascii.Error for every spelling but the one it writes."""
+    """Decode base64url in its canonical spelling; raises binascii.Error for every other one."""
     if segment[-1:] not in _LAST[len(segment) & 3]:
         raise NotBase64
     return a2b_base64(segment.translate(_URL_TO_STANDARD) + _PADDING[len(segment) & 3], strict_mode=True)
@@ -72,5 +72,5 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 def spell(value: object) -> bytes:
-    """Return JSON text in the one spelling tokens use."""
+    """Return JSON text in the one spelling that tokens use."""
     return _encode_json(value)
