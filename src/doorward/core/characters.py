@@ -1,6 +1,6 @@
-"""Characters of names: which cannot be seen, which are white space, which have no settled canonical form.
+"""Properties of characters in names: invisible, white space, without a stable canonical form.
 
-All of it is decided by tables that ship with Doorward (`unicode_data`), so it is the same whatever Python runs it.
+Tables that ship with Doorward (`unicode_data`) decide, so the result does not depend on the version of Python.
 """
 
 import re
@@ -23,7 +23,7 @@ class _CodePoints:
             self._bounds.extend((int(first, 16), int(last or first, 16) + 1))
 
     def __contains__(self, character: str) -> bool:
-        # Beginnings and ends of ranges alternate, so an odd number of them lies up to what is inside a range.
+        # Starts and ends of ranges alternate, so an odd number of them precedes a code point inside a range.
         return bisect_right(self._bounds, ord(character)) % 2 == 1
 
 
@@ -50,11 +50,11 @@ def is_white_space(character: str) -> bool:
 
 
 def has_invisible(identifier: str) -> bool:
-    """Return whether an identifier holds a character that cannot be seen.
+    """Return whether an identifier contains an invisible character.
 
-    Those are control, format, private and unassigned characters, all of Default_Ignorable_Code_Point, and some that are
-    blank. A zero-width joiner or non-joiner is none where RFC 5892 (appendix A.1 and A.2) allows it, since it changes
-    how its neighbours look.
+    Those are control, format, private and unassigned characters, all of Default_Ignorable_Code_Point, and some blank
+    ones. A zero-width joiner or non-joiner is allowed where RFC 5892 (appendix A.1 and A.2) allows it, since it changes
+    the look of its neighbours.
     """
     if identifier.isascii():
         return not identifier.isprintable()
@@ -68,9 +68,9 @@ def has_invisible(identifier: str) -> bool:
 
 
 def has_invisible_in_text(text: str) -> bool:
-    """Return whether free text holds a control, format, private or unassigned character.
+    """Return whether free text contains a control, format, private or unassigned character.
 
-    A zero-width joiner or non-joiner is welcome inside a word or a sequence of emoji.
+    A zero-width joiner or non-joiner is allowed inside a word or a sequence of emoji.
     """
     if text.isascii():
         return not text.isprintable()
@@ -81,12 +81,12 @@ def has_invisible_in_text(text: str) -> bool:
 
 
 def has_unstable(name: str) -> bool:
-    """Return whether a name holds a character whose canonical form is newer than the oldest supported Python."""
+    """Return whether a name contains a character whose canonical form is newer than the oldest supported Python."""
     return not name.isascii() and any(character in _UNSTABLE for character in set(name))
 
 
 def has_stray_space(name: str) -> bool:
-    """Return whether white space begins or ends a name, is doubled in it, or is all of it."""
+    """Return whether a name begins or ends with white space, has it doubled, or consists of it."""
     return _STRAY_SPACE.search(name) is not None
 
 

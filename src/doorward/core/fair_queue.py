@@ -227,7 +227,10 @@ class FairSemaphore:
 
     @asynccontextmanager
     async def acquire(self, group: str, cost: float, memory: int = 0) -> AsyncIterator[Job]:
-        """Wait for a slot, and hold it while the context is open; raises Overloaded where the wait would be too long."""
+        """Wait for a slot, and hold it while the context is open.
+
+        Raises Overloaded where the wait would be too long.
+        """
         self.check_capacity(group)
         job = Job(group, cost, memory)
         self._queue.add(job)

@@ -197,5 +197,5 @@ class Event(NamedTuple):
 
     @property
     def is_failed_login(self) -> bool:
-        """Whether this is a failed login, which clients can cause without a credential."""
+        """A failed login, which clients can cause without a credential."""
         return self.outcome == "failure" and self.action.endswith(".login")

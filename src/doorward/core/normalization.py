@@ -1,8 +1,8 @@
-"""Names: when two spellings are one name, and which names are accepted.
+"""Names: when two spellings are the same name, and which names are valid.
 
-Identifiers (logins, e-mail addresses, device ids) are held to stricter rules than free text: two of them that look
-alike are two owners that look alike. The rules apply where a name is given. A name that exists already can be used,
-changed and removed, whatever they say.
+Identifiers (logins, e-mail addresses, device ids) have stricter rules than free text, because two identifiers that look
+alike are two owners that look alike. The rules apply to new names. An existing name can be used, changed and removed,
+whatever the rules say.
 """
 
 import re
@@ -49,30 +49,30 @@ _SLASHES = re.compile(r"[/\\]")
 
 
 def canonical(name: str) -> str:
-    """Return the form by which a login or an e-mail address is unique: NFKC, casefolded, NFKC (UAX #31, UTS #46)."""
+    """Return the form in which logins and e-mail addresses are unique: NFKC, casefolded, NFKC (UAX #31, UTS #46)."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def check_login(login: str) -> None:
-    """Return where a user may be given this login; ValidationFailed otherwise."""
+    """Return if this login is valid for a new user; raises ValidationFailed."""
     require(login_violations(login), "login")
 
 
 def check_email(address: str) -> None:
-    """Return where a tenant or a user may be given this e-mail address; ValidationFailed otherwise."""
+    """Return if this e-mail address is valid for a new tenant or user; raises ValidationFailed."""
     require(email_violations(address), "email")
 
 
 def login_violations(login: str) -> list[RuleViolation]:
-    """Return the first rule that a new login breaks, as a list of one; an empty list where it may be given."""
+    """Return the first rule that a new login violates, as a list of one; an empty list for a valid one."""
     return list(islice(_login_violations(login), 1))
 
 
 def email_violations(address: str) -> list[RuleViolation]:
-    """Return the first rule that a new e-mail address breaks, as a list of one; an empty list where it may be given.
+    """Return the first rule that a new e-mail address violates, as a list of one; an empty list for a valid one.
 
-    The shape is judged by the predecessor's lenient rule: `a@localhost`, IP literals and internationalised addresses
-    pass; `test.test.com` does not.
+    The shape follows the lenient rule of the predecessor: `a@localhost`, IP literals and internationalised addresses
+    are valid; `test.test.com` is not.
     """
     found = list(islice(_identifier_violations(address), 1))
     if found and found[0].rule in {"string.max", "any.empty"}:
@@ -81,17 +81,17 @@ def email_violations(address: str) -> list[RuleViolation]:
 
 
 def existing_email_violations(address: str) -> list[RuleViolation]:
-    """Return what excludes that any tenant has this e-mail address: rules that held before those of identifiers did."""
+    """Return violations of the older rules, which every stored e-mail address of a tenant satisfies."""
     return [_EMAIL] if has_invisible_in_text(address) or not _has_email_shape(address) else []
 
 
 def device_violations(device: str) -> list[RuleViolation]:
-    """Return the first rule that a device id breaks, as a list of one; an empty list where it may be given."""
+    """Return the first rule that a device id violates, as a list of one; an empty list for a valid one."""
     return [_INVISIBLE] if has_invisible(device) else []
 
 
 def text_violations(text: str) -> list[RuleViolation]:
-    """Return the first rule that free text breaks, as a list of one; an empty list where it may be given."""
+    """Return the first rule that free text violates, as a list of one; an empty list for valid text."""
     return [_INVISIBLE] if has_invisible_in_text(text) else []
 
 
@@ -114,16 +114,16 @@ def _identifier_violations(name: str) -> Iterator[RuleViolation]:
         yield _SPACE
     if len(name.encode()) > MAX_NAME_BYTES:
         yield _BYTES
-    # One character may become eighteen: indexes and cursors hold the canonical form, so that is what is bounded.
+    # One character may become eighteen: indexes and cursors hold the canonical form, so its size is bounded.
     if not name.isascii() and len(canonical(name).encode()) > MAX_CANONICAL_BYTES:
         yield _CANONICAL
 
 
 def _has_removed_segment(login: str) -> bool:
-    """Return whether a login, as a segment of a path, would be removed or become another one in some client or proxy.
+    """Return whether some client or proxy would remove or change a login that is a segment of a path.
 
-    URL parsers take `.` and `..` away, percent-encoded ones too (WHATWG URL, RFC 3986 section 6.2.2.3); proxies that
-    decode a path merge slashes. Doorward itself takes a path with a slash at its end for the one without.
+    URL parsers remove `.` and `..`, percent-encoded ones too (WHATWG URL, RFC 3986 section 6.2.2.3); proxies that
+    decode a path merge slashes. Doorward itself ignores a slash at the end of a path.
     """
     before, text = "", login
     while text != before:

@@ -1,6 +1,6 @@
-"""API keys as texts: `dw_`, the tenant's id, the key's own id, and 256 random bits, all base64url. Pure.
+"""The text form of API keys: `dw_`, the tenant's id, the key's id, and 256 random bits, all base64url. Pure.
 
-Only the SHA-256 of the whole text is kept: a fast hash is enough for a secret that cannot be guessed.
+Only the SHA-256 of the text is stored: a fast hash is enough for a secret that cannot be guessed.
 """
 
 import base64
@@ -16,7 +16,7 @@ _FORM = re.compile(rb"dw_([A-Za-z0-9_-]{22})([A-Za-z0-9_-]{22})[A-Za-z0-9_-]{43}
 
 
 class ParsedApiKey(NamedTuple):
-    """An API key in the right form, of which nothing is believed yet."""
+    """An API key in the right form, not yet verified."""
 
     id: str
     tenant_id: str
@@ -24,7 +24,7 @@ class ParsedApiKey(NamedTuple):
 
 
 def new_api_key(tenant_id: str) -> tuple[str, ParsedApiKey]:
-    """Return the text of a new key of the tenant, which nobody keeps, and what is known of it."""
+    """Return the text of a new API key, which is not stored, and its parts."""
     key_id = secrets.token_urlsafe(16)
     owner = base64.urlsafe_b64encode(UUID(tenant_id).bytes).decode().rstrip("=")
     text = f"dw_{owner}{key_id}{secrets.token_urlsafe(32)}"
@@ -32,7 +32,7 @@ def new_api_key(tenant_id: str) -> tuple[str, ParsedApiKey]:
 
 
 def parse_api_key(credential: bytes) -> ParsedApiKey | None:
-    """Return an API key in its parts, or None where `credential` has not the form of one."""
+    """Return an API key in its parts, or None where `credential` does not have the form of one."""
     form = _FORM.fullmatch(credential)
     if form is None:
         return None

@@ -1,4 +1,4 @@
-"""Machine credentials: made, listed, revoked."""
+"""API keys of a tenant: create, list, revoke."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from doorward.core.rate_limits.limiter import RateLimiter
 from doorward.core.sessions.service import SessionService
 
 MAX_KEYS = 100
-"""API keys that a tenant may have."""
+"""The most API keys of a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyService:
-    """A tenant's API keys."""
+    """Creates, lists and revokes API keys."""
 
     keys: ApiKeyStore
     sessions: SessionService
@@ -26,9 +26,9 @@ class ApiKeyService:
     async def create(
         self, caller: Caller, name: str, permissions: list[Permission], expires_at: int | None
     ) -> tuple[ApiKey, str]:
-        """Make a key of the calling tenant and return it with its text, which is known this once.
+        """Create an API key of the calling tenant and return it with its text, which is not stored.
 
-        TooManyKeys; ValidationFailed where `expires_at` (milliseconds) is not in the future.
+        Raises TooManyKeys, ValidationFailed where `expires_at` (milliseconds) is not in the future.
         """
         await self.rate_limits.consume_write(caller.tenant_id)
         now = self.clock()
@@ -41,7 +41,7 @@ class ApiKeyService:
             raise TooManyKeys
         await self.sessions.session_store.open(key.session, cap=None)
         if await self.keys.find(caller.tenant_id, key.id) is None:
-            # Revoked, or its tenant shut out, while it was being made.
+            # Revoked, or its tenant disabled, in the meantime.
             await self.sessions.session_store.revoke(key.session)
             raise KeyNotFound
         return key, text
@@ -52,11 +52,11 @@ class ApiKeyService:
         return await self.keys.list_of_tenant(caller.tenant_id)
 
     async def revoke(self, caller: Caller, key_id: str) -> None:
-        """Make a key worthless at once; KeyNotFound where the calling tenant has none of this id."""
+        """Revoke an API key at once; raises KeyNotFound where the calling tenant has none with this id."""
         await self.rate_limits.consume_write(caller.tenant_id)
         key = next((key for key in await self.keys.list_of_tenant(caller.tenant_id) if key.id == key_id), None)
         revoked = event(caller, self.clock(), "key.revoke", subject=key_id)
-        # The row goes first: a store of sessions that has to ask for keys must not find it again.
+        # The row is deleted first: a session store that restores sessions from keys must not find it.
         if key is None or not await self.keys.delete(caller.tenant_id, key_id, events=[revoked]):
             raise KeyNotFound
         await self.sessions.session_store.revoke(key.session)

@@ -1,4 +1,4 @@
-"""What happened, told to those whom it concerns: events for the log, and the log read and checked."""
+"""Audit events, and the audit log: pages, and verification of its hash chains."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from doorward.core.model import Caller, Event, Session
 from doorward.core.ports import AuditEntry, AuditStore
 
 SERVICE = "service"
-"""Where the log keeps what happened to the service as a whole, or to a tenant that is gone. No tenant has this id."""
+"""The chain of events of the whole service, or of a deleted tenant. No tenant has this id."""
 
 _PAGE = 500
 
 
 def fingerprint(session_id: str) -> str:
-    """Return what stands for a session in the log: enough to tell sessions apart, too little to be one."""
+    """Return the fingerprint of a session id: enough to tell sessions apart, not enough to use one."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:16]
 
 
@@ -30,7 +30,7 @@ def event(  # noqa: PLR0913 - an entry has as many fields
     refused: str = "",
     detail: str = "",
 ) -> Event:
-    """Return the event of something that `caller` did, or, with the reason of a refusal, tried in vain."""
+    """Return the event of an action of `caller`; with `refused`, the code of the error, of a rejected one."""
     return Event(
         at=at,
         tenant_id=caller.tenant_id,
@@ -53,7 +53,10 @@ def unrecorded(tenant_id: str, at: int, count: int) -> Event:
 
 
 class ChainCheck(NamedTuple):
-    """What checking a tenant's chain found: how many right entries, the newest hash, the first wrong number."""
+    """The result of verifying a tenant's chain.
+
+    `entries` is the number of valid entries, `head` the newest hash, `broken_at` the number of the first invalid entry.
+    """
 
     entries: int
     head: str
@@ -62,26 +65,25 @@ class ChainCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AuditService:
-    """Reads and checks the log."""
+    """Reads and verifies the audit log."""
 
     audit_store: AuditStore
 
     async def record(self, *events: Event) -> None:
-        """Store events that go with no change of a store, such as those of operators."""
+        """Store events that belong to no change of a store, such as those of operators."""
         await self.audit_store.record(*events)
 
     async def list_events(
         self, tenant_id: str, *, before: int | None, limit: int
     ) -> tuple[list[AuditEntry], int | None]:
-        """Return a page of the tenant's entries, newest first, and the number before which the next page ends."""
+        """Return a page of the tenant's entries, newest first, and the number before which the next page starts."""
         entries = await self.audit_store.page(tenant_id, before=before, limit=limit + 1)
         return entries[:limit], entries[limit - 1].number if len(entries) > limit else None
 
     async def verify_chain(self, tenant_id: str) -> ChainCheck:
-        """Go through a tenant's chain from its base to its head; every entry has to follow from the one before.
+        """Verify a tenant's chain from its base to its head: each entry has to follow from the previous one.
 
-        In constant memory, however long the chain is, and while it grows: what is written after this began is not
-        looked at.
+        In constant memory, however long the chain is, and while it grows: entries written after the start are not read.
         """
         newest, head = await self.audit_store.head(tenant_id)
         while True:
@@ -89,12 +91,12 @@ class AuditService:
             chain = await self._verify_from(tenant_id, ChainLink(base, hashed), ChainLink(newest, head))
             if chain.broken_at is None or (await self.audit_store.base(tenant_id))[0] == base:
                 return chain
-            # Old entries were swept from under us; what is left has another base.
+            # A concurrent sweep removed old entries; the rest has another base.
 
     async def _verify_from(self, tenant_id: str, base: "ChainLink", head: "ChainLink") -> ChainCheck:
         last, seen = base, 0
         if await self.audit_store.page(tenant_id, before=base.number + 1, limit=1):
-            # A sweep moves the base in the transaction in which it removes what lies before.
+            # A sweep moves the base in the transaction that removes the entries before it.
             return ChainCheck(seen, head.hash, base.number + 1)
         while last.number < head.number:
             page = await self.audit_store.follow(tenant_id, after=last.number, limit=_PAGE)
@@ -110,20 +112,20 @@ class AuditService:
         if last != head:
             return ChainCheck(seen, head.hash, last.number)
         beyond = await self.audit_store.follow(tenant_id, after=head.number, limit=1)
-        # An entry and its head are written together, so the head that is read after an entry is no older.
+        # An entry and its head are written together, so a head that is read after an entry is no older.
         if beyond and (await self.audit_store.head(tenant_id))[0] == head.number:
             return ChainCheck(seen, head.hash, head.number + 1)
         return ChainCheck(seen, head.hash, None)
 
 
 class ChainLink(NamedTuple):
-    """A place in a chain: an entry's number and its hash."""
+    """A position in a chain: the number of an entry and its hash."""
 
     number: int
     hash: str
 
 
 def parse_entry(entry: AuditEntry) -> dict[str, object]:
-    """Return the event of an entry by its fields' names."""
+    """Return the event of an entry by field name."""
     found: dict[str, object] = msgspec.json.decode(entry.text)
     return found

@@ -3,7 +3,7 @@
 from doorward.core.passwords.formats import HashCost
 
 _LEAST_MEASURED = 0.001
-"""Seconds; below, the overhead of a call would be taken for the cost of its algorithm."""
+"""Seconds; below, the overhead of a call would dominate the cost of the algorithm."""
 
 _WEIGHT = 1 / 8
 """Share of a new measurement: settles within some dozen hashes, and one outlier moves little."""
@@ -12,9 +12,9 @@ _WEIGHT = 1 / 8
 class CostModel:
     """Estimates of CPU seconds. `native` is the cost of the service's own hashes.
 
-    Each algorithm has a factor by which this machine takes longer than the reference of `Cost`. It starts as that of
-    the service's own hash, since a machine that computes one algorithm slowly computes the others slowly too, and
-    follows the measurements of the algorithm from then on.
+    Each algorithm has a factor by which this machine is slower than the reference of `HashCost`. It starts as that of
+    the service's own hash, since a machine that is slow at one algorithm is slow at others too, and then follows
+    measurements of the algorithm.
     """
 
     def __init__(self, native: HashCost, seconds: float) -> None:
@@ -23,7 +23,7 @@ class CostModel:
         self._factors: dict[str, tuple[float, int]] = {native.algorithm: (seconds / native.seconds, 1)}
 
     def estimate(self, cost: HashCost) -> float:
-        """Return the CPU seconds that a comparison of this cost is expected to take."""
+        """Return the expected CPU seconds of a comparison of this cost."""
         factor, _ = self._factors.get(cost.algorithm) or self._factors[self.native.algorithm]
         return cost.seconds * factor
 

@@ -1,7 +1,7 @@
-"""Password hashes in the formats of other systems: strict parsing, cost bounds, comparison.
+"""Password hashes in the formats of other systems: strict parsing, cost limits, comparison.
 
-Parsing costs microseconds. A comparison costs what the maker of the hash chose, up to the bounds below; `Cost` is the
-estimate of it.
+Parsing costs microseconds. The cost of a comparison depends on the hash, up to the limits below; `HashCost` is the
+estimate.
 """
 
 import base64
@@ -18,11 +18,11 @@ from argon2.exceptions import HashingError
 from argon2.low_level import Type, core, error_to_str, ffi
 
 MAX_HASH_LENGTH = 1024
-"""The most characters a hash may have."""
+"""The most characters of a hash."""
 
 
 class HashLimits(NamedTuple):
-    """Largest cost of a hash that is accepted.
+    """The largest accepted cost of a hash.
 
     `memory` is in bytes, for argon2 and scrypt. `argon2` counts passes times KiB, `scrypt` N·r·p, `pbkdf2` iterations.
     `bcrypt` and `phpass` are the logarithm of the rounds. The lanes of argon2 are bounded by the memory alone, since
@@ -38,13 +38,13 @@ class HashLimits(NamedTuple):
 
 
 STANDARD = HashLimits(memory=1 << 27, argon2=1 << 20, scrypt=1 << 20, pbkdf2=2_000_000, bcrypt=14, phpass=15)
-"""Bounds of the API. What the service's own settings allow lies within them."""
+"""Limits of the API. The parameters that the service's own settings allow are within them."""
 
 RAISED = HashLimits(memory=1 << 30, argon2=1 << 22, scrypt=1 << 23, pbkdf2=10_000_000, bcrypt=16, phpass=18)
-"""Bounds that an operator may choose for an import. A stored hash beyond them matches no password."""
+"""Limits that an operator may choose for an import. A stored hash beyond them matches no password."""
 
 LEGACY = "$backend-auth"
-"""What stands before a bcrypt string that the predecessor made."""
+"""The prefix of the predecessor's bcrypt strings."""
 
 BCRYPT_MIN_COST = 4
 BCRYPT_MAX_COST = STANDARD.bcrypt
@@ -54,12 +54,12 @@ _SALTS = range(1, 129)
 _DIGESTS = range(16, 129)
 _MAX_LN = 31
 _SCRYPT_BLOCKS = 1 << 20
-"""Bytes that scrypt may use beside its table, so that a table as large as the bound is within it."""
+"""Bytes that scrypt may use in addition to its table, so that the largest table is within the limit."""
 _ITOA64 = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLAIN = str.maketrans("-_.", "+/+")
 
 CompareFunction = Callable[[bytes], bool]
-"""Tells whether the bytes of a password are right; computes exactly one hash, in the calling thread alone."""
+"""Returns whether the bytes of a password match; computes exactly one hash, in the calling thread alone."""
 
 
 class HashCost(NamedTuple):
@@ -76,7 +76,7 @@ class HashCost(NamedTuple):
 
 
 class StoredHash(NamedTuple):
-    """A parsed password hash. `prefix` is how many bytes of a password it covers, where it does not cover all."""
+    """A parsed password hash. `prefix` is the number of bytes of a password that it covers, if it does not cover all."""
 
     compare: CompareFunction
     cost: HashCost
@@ -84,7 +84,7 @@ class StoredHash(NamedTuple):
 
 
 class UnsupportedHash(Exception):
-    """A text that cannot be kept as a password hash. It is not said again in `sentence`.
+    """A text that cannot be stored as a password hash. `sentence` does not repeat it.
 
     `rule` is the sentence without its subject.
     """
@@ -95,7 +95,7 @@ class UnsupportedHash(Exception):
 
 
 class HashTooCostly(UnsupportedHash):
-    """A well-formed hash that would take too much memory or time to compare with."""
+    """A well-formed hash whose comparison would take too much memory or time."""
 
     code = "hash_too_costly"
     rule = "demands more memory or time than is allowed"
@@ -103,7 +103,10 @@ class HashTooCostly(UnsupportedHash):
 
 
 def parse_hash(text: str, bounds: HashLimits = STANDARD) -> StoredHash:
-    """Parse a password hash; UnfitHash for an unknown or malformed one, CostlyHash for one beyond `bounds`."""
+    """Parse a password hash.
+
+    Raises UnsupportedHash for an unknown or malformed one, HashTooCostly for one beyond `bounds`.
+    """
     if len(text) > MAX_HASH_LENGTH or not text.isascii():
         raise UnsupportedHash
     for form, reader in _FORMS:
@@ -129,7 +132,7 @@ def _argon2(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     kind, version = Type[found["kind"].upper()], int(found["version"] or 16)
 
     def compare(secret: bytes) -> bool:
-        # The context only points at these three; they live as long as this call.
+        # The context has pointers to these three; they live as long as this call.
         out = ffi.new("uint8_t[]", len(digest))
         given = ffi.new("uint8_t[]", secret)
         salted = ffi.new("uint8_t[]", salt)
@@ -162,8 +165,8 @@ def _bcrypt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
         raise HashTooCostly
 
     def compare(secret: bytes) -> bool:
-        # Systems that hash a longer password as it is have cut it, so its first 72 bytes are the password until the
-        # hash is renewed. bcrypt itself sees no more.
+        # Systems that hash longer passwords directly truncate them, so the first 72 bytes are the password until the
+        # hash is renewed. bcrypt itself reads no more.
         given = prepare(secret) if prepare else secret
         try:
             return bcrypt.checkpw(given[:BCRYPT_MAX_BYTES], text.encode())
@@ -177,7 +180,7 @@ _PREPARED: Mapping[str | None, Callable[[bytes], bytes]] = {
     "bcrypt_sha256$": lambda secret: hashlib.sha256(secret).hexdigest().encode(),
     "$wp": lambda secret: base64.b64encode(hmac.digest(b"wp-sha384", secret, "sha384")),
 }
-"""Digests of a password that a system hashes with bcrypt in its place: Django, WordPress from 6.8 on."""
+"""Digests of a password that a system hashes with bcrypt instead: Django, WordPress from 6.8 on."""
 
 
 def _phpass(found: re.Match[str], bounds: HashLimits) -> StoredHash:
@@ -237,7 +240,7 @@ def _little_endian(text: str) -> int:
 
 
 def _from_itoa64(text: str) -> bytes:
-    """Return the bytes that crypt(3) and phpass spell in groups of four characters, least significant first."""
+    """Decode the base64 of crypt(3) and phpass: groups of four characters, least significant first."""
     found = b""
     for start in range(0, len(text), 4):
         group = text[start : start + 4]
@@ -254,7 +257,7 @@ def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes, bo
 def _derive_scrypt(
     count: int, block: int, lanes: int, salt: bytes, size: int, bounds: HashLimits
 ) -> tuple[Callable[[bytes], bytes], HashCost]:
-    # OpenSSL counts the blocks of all lanes and two more beside the N of the table.
+    # OpenSSL counts the blocks of all lanes and two more in addition to the N of the table.
     memory = 128 * block * (count + lanes + 2)
     if memory > bounds.memory + _SCRYPT_BLOCKS or count * block * lanes > bounds.scrypt:
         raise HashTooCostly
@@ -267,19 +270,19 @@ def _derive_scrypt(
     def derive(secret: bytes) -> bytes:
         return hashlib.scrypt(secret, salt=salt, n=count, r=block, p=lanes, maxmem=memory + (1 << 20), dklen=size)
 
-    # The blocks are made by PBKDF2, which is most of it where N is small.
+    # PBKDF2 computes the blocks, which dominates where N is small.
     return derive, HashCost(_sized("scrypt", memory), (3e-7 * count + 3e-6) * block * lanes, memory)
 
 
 def _firebase(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     salt = _bytes(found["salt"], _SALTS) + _bytes(found["separator"] or "", range(65))
     signer, digest = _bytes(found["signer"], _DIGESTS), _bytes(found["hash"], _DIGESTS)
-    # A shift by a hostile number would be the attack itself.
+    # A shift by an attacker's number would be the attack.
     count = 1 << min(int(found["ln"]), _MAX_LN)
     derive, cost = _derive_scrypt(count, int(found["r"]), int(found.groupdict().get("p", 1)), salt, 32, bounds)
 
     def compare(secret: bytes) -> bool:
-        # Only users that come from Firebase need AES, so only the first of them loads it.
+        # Only users from Firebase need AES, so the first of them loads it.
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415 - see above
 
         cipher = Cipher(algorithms.AES(derive(secret)), modes.CTR(bytes(16)))
@@ -316,8 +319,8 @@ def _derived(name: str, iterations: int, salt: bytes, digest: bytes, bounds: Has
         raise HashTooCostly
     if not iterations or len(salt) not in _SALTS:
         raise UnsupportedHash
-    # The blocks of a derived key are computed each for itself. The first one has 20 to 64 bytes, which is enough to
-    # compare, and Keycloak's four of SHA-1 would take four times as long.
+    # The blocks of a derived key are independent. The first one has 20 to 64 bytes, which is enough to compare;
+    # Keycloak's four blocks of SHA-1 would take four times as long.
     first = digest[: hashlib.new(name).digest_size]
     seconds = (6e-7 if name in {"sha384", "sha512"} else 2.5e-7) * iterations
 
@@ -356,7 +359,7 @@ def _digest_kratos(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
     template, salt = _bytes(found["pf"] or "", range(257)) or b"{PASSWORD}", _bytes(found["salt"] or "", range(129))
     digest = _bytes(found["hash"], range(hashlib.new(name).digest_size, hashlib.new(name).digest_size + 1))
     if b"{PASSWORD}" not in template:
-        # Every password would be right.
+        # Every password would match.
         raise UnsupportedHash
 
     def make(secret: bytes) -> bytes:
@@ -376,7 +379,7 @@ def _hmac_kratos(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
 
 
 def _hexadecimal(text: str, name: str) -> bytes:
-    """Return the digest of this algorithm that a text has in hexadecimal."""
+    """Decode the digest of this algorithm from hexadecimal."""
     try:
         digest = bytes.fromhex(text)
     except ValueError:
@@ -391,7 +394,7 @@ def _digested(make: Callable[[bytes], bytes], digest: bytes) -> StoredHash:
 
 
 def _bytes(text: str, sizes: range) -> bytes:
-    """Return the bytes of any spelling of base64 that is in use for hashes; UnfitHash for other text, or sizes."""
+    """Decode any spelling of base64 that systems use for hashes; raises UnsupportedHash for other text, or sizes."""
     plain = text.rstrip("=").translate(_PLAIN)
     try:
         found = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

@@ -1,7 +1,7 @@
-"""Hash, match, upgrade: argon2id off the event loop, in a bounded pool whose threads give way to everything else.
+"""Password hashing: argon2id off the event loop, in bounded pools of threads with lower priority.
 
 A password is text. It is hashed in its NFC form (NIST SP 800-63B, section 3.1.1.2; RFC 8265), every byte of it, so the
-same characters typed on another keyboard match; beyond that nothing is changed and nothing is cut.
+same characters typed on another keyboard match. Nothing else is changed and nothing is truncated.
 """
 
 import asyncio
@@ -36,23 +36,23 @@ _NICE = 10
 _NICE_COSTLY = 15
 
 _COSTLY = 5
-"""A hash that takes more CPU time than so many of the service's own runs on the extra thread."""
+"""Hashes that take more CPU time than this number of the service's own run on the extra thread."""
 
 _SHARED_MEMORY = 128 << 20
-"""Bytes that the hashes in flight may hold together beyond what as many of the service's own would hold."""
+"""Bytes that concurrent hashes may hold together beyond those of the same number of the service's own."""
 
 _LEAST_COST = 0.005
-"""CPU seconds that a hash counts as at least while it waits, which bounds how many wait, and so their memory."""
+"""The least CPU seconds that a waiting hash counts as, which bounds the number of waiting ones and their memory."""
 
 _LATEST = 1 / 8
-"""Weight of a new measurement of how much longer than its CPU time a hash takes."""
+"""The weight of a new measurement of the ratio of wall time to CPU time of a hash."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Argon2Parameters:
-    """Cost of a hash: memory in KiB, passes, lanes (RFC 9106). The defaults are the floor that OWASP sets."""
+    """The cost of a hash: memory in KiB, passes, lanes (RFC 9106). The defaults are the minimum that OWASP recommends."""
 
     memory: int = 19_456
     passes: int = 2
@@ -60,14 +60,14 @@ class Argon2Parameters:
 
 
 class PasswordMatch(NamedTuple):
-    """Whether the password was right, and whether its hash should be made anew with today's parameters."""
+    """The result of a comparison: a right password, and a hash that is outdated."""
 
     right: bool
     outdated: bool = False
 
 
 class PasswordProof(NamedTuple):
-    """What a password proved, and the hash that should be kept instead of the outdated one, if that could be made.
+    """The result of a verification, and the hash that should replace an outdated one, if it could be computed.
 
     `cost` is that of the stored hash, or of the decoy.
     """
@@ -80,7 +80,7 @@ class PasswordProof(NamedTuple):
 class HashComparison(NamedTuple):
     """A parsed stored hash. `stored` is None for the decoy, which matches no password.
 
-    `prefix` is how many bytes of a password the hash covers, where it does not cover all.
+    `prefix` is the number of bytes of a password that the hash covers, where it does not cover all.
     """
 
     stored: str | None
@@ -90,19 +90,19 @@ class HashComparison(NamedTuple):
 
 
 class Hasher:
-    """Computes and checks hashes, in the calling thread. Slow on purpose.
+    """Computes and compares hashes in the calling thread.
 
     `costs` estimates their CPU time, as `timer` measures it.
     """
 
     def __init__(self, parameters: Argon2Parameters) -> None:
-        """Hash with `parameters`; the decoy for users that do not exist is made with them too."""
+        """Hash with `parameters`, also the decoy for users that do not exist."""
         self._argon2 = argon2.PasswordHasher(
             time_cost=parameters.passes, memory_cost=parameters.memory, parallelism=parameters.lanes
         )
         self._parallel = parameters.lanes > 1
         self._own = f"$argon2id$v=19$m={parameters.memory},t={parameters.passes},p={parameters.lanes}$"
-        # More than one lane is computed by threads that no clock of this thread sees: then wall time has to do.
+        # Several lanes run on threads that the clock of this thread does not count: wall time is the substitute.
         self.timer = perf_counter if self._parallel else thread_time
         began = self.timer()
         decoy = self._argon2.hash(secrets.token_urlsafe())
@@ -119,7 +119,7 @@ class Hasher:
         return self.compare(password, self.parse(stored))
 
     def parse(self, stored: str | None) -> HashComparison:
-        """Parse a stored hash; return the decoy where it is missing, unreadable or beyond the bounds."""
+        """Parse a stored hash; return the decoy where it is missing, malformed or beyond the limits."""
         try:
             compare, cost, prefix = formats.parse_hash(stored or "", formats.RAISED)
         except UnsupportedHash:
@@ -129,20 +129,21 @@ class Hasher:
         return HashComparison(stored, compare, cost, prefix)
 
     def cost(self, stored: str | None) -> HashCost:
-        """Return what a comparison with a stored hash costs, or with the decoy in its place."""
+        """Return the cost of a comparison with a stored hash, or with the decoy in its place."""
         if stored and stored.startswith(self._own):
             return self.costs.native
         return self.parse(stored).cost
 
     def compare(self, password: str, against: HashComparison) -> PasswordMatch:
-        """Compare a password with a parsed hash; always exactly one hash is computed, the decoy's included.
+        """Compare a password with a parsed hash; always computes exactly one hash, also for the decoy.
 
-        Right for a hash of another format, or of other parameters, is outdated. A comparison that fails for a reason of
-        its own matches nothing. A password of which the hash covers only the beginning is right by that, and logged.
+        A match with a hash of another format, or of other parameters, is outdated. A comparison that fails with an
+        error matches nothing. A password of which the hash covers only the beginning matches by that, and a line is
+        logged.
         """
         stored = against.stored
-        # Over a hash that was made elsewhere the exact bytes count: its maker knew nothing of our normal form. Of an
-        # argon2id hash nobody can tell who made it.
+        # For a hash from another system the exact bytes count: that system does not apply NFC. The origin of an
+        # argon2id hash is unknown.
         ours = stored is None or stored.startswith("$argon2id$")
         try:
             secret = (unicodedata.normalize("NFC", password) if ours else password).encode()
@@ -174,44 +175,44 @@ class Hasher:
 
 
 def lower_priority(nicer: int = _NICE) -> None:
-    """Make the calling thread nicer than the process it is in."""
-    # Linux schedules threads, and niceness is per thread there: hashing must never keep the event loop waiting.
+    """Make the calling thread nicer than its process."""
+    # On Linux niceness is per thread: hashing must not delay the event loop.
     thread = threading.get_native_id()
     os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + nicer)
 
 
 class _Pool:
-    """Threads of one niceness, and the fair queue before them."""
+    """Threads of one niceness, with the fair queue in front of them."""
 
     def __init__(self, name: str, threads: int, nicer: int, *, max_wait: float, memory: MemoryBudget) -> None:
         self.threads = ThreadPoolExecutor(
             threads, thread_name_prefix=name, initializer=lower_priority, initargs=(nicer,)
         )
         self.slots = FairSemaphore(threads, max_wait=max_wait, memory=memory)
-        # Wall time of its hashes, by their CPU time: how busy the machine is.
+        # The ratio of wall time to CPU time of its hashes: the load of the machine.
         self.slowdown = 1.0
 
     def measured(self, wall: float, spent: float) -> None:
-        """Take note of what a hash took, in seconds of wall and of CPU time."""
+        """Record the wall and CPU time of a hash, in seconds."""
         if spent > _LEAST_COST:
             self.slowdown += (max(1.0, wall / spent) - self.slowdown) * _LATEST
 
 
 class PasswordHasherPool:
-    """Hashes off the event loop, in bounded pools of threads that groups share fairly in CPU seconds.
+    """Computes hashes off the event loop, in bounded pools of threads that groups share fairly in CPU seconds.
 
     `threads` threads compute the service's own hashes and those that cost little more. Hashes of other systems that
     cost more than five of them run one at a time on an extra thread of lower priority, so that no login waits for the
-    slot of such a hash. Within either pool each group has its share (`core/fair_queue.py`).
+    slot of such a hash. In each pool every group has its share (`core/fair_queue.py`).
 
     The memory of hashes larger than the service's own is bounded for both pools together.
 
-    `patience` is how much work, in CPU seconds per thread, may be ahead of a hash, and how many seconds it may wait;
-    beyond it `Overloaded` is raised unhashed. `hashed` counts the hashes, `waits` how long they waited for a thread.
+    `max_wait` is how much work, in CPU seconds per thread, may be ahead of a hash, and how many seconds it may wait;
+    beyond it `Overloaded` is raised. `hashed` counts the hashes, `waits` their waits for a thread.
     """
 
     def __init__(self, hasher: Hasher, *, threads: int, max_wait: float = 5.0) -> None:
-        """Start threads when they are first needed."""
+        """Create the pools; threads start when they are first needed."""
         self._hasher = hasher
         memory = MemoryBudget(_SHARED_MEMORY)
         self._ordinary = _Pool("hash", threads, _NICE, max_wait=max_wait, memory=memory)
@@ -221,7 +222,7 @@ class PasswordHasherPool:
         self._hashed_before = self._given_back = 0
 
     async def hash(self, password: str, *, group: str) -> str:
-        """Return the hash to store for a password. `group` names whose share of the threads is used."""
+        """Return the hash to store for a password, computed in the share of `group`."""
         return await self._run(group, self._hasher.costs.native, lambda: self._hash(password))
 
     async def matches(self, password: str, stored: str | None, *, group: str) -> PasswordMatch:
@@ -230,7 +231,7 @@ class PasswordHasherPool:
         return await self._run(group, against.cost, lambda: self._compare(password, against))
 
     async def verify(self, password: str, stored: str | None, *, group: str) -> PasswordProof:
-        """Compare as `match` does, and renew an outdated hash in the same turn, so that no login waits twice."""
+        """Compare as `matches` does, and renew an outdated hash in the same turn, so that no login waits twice."""
         against = self._hasher.parse(stored)
         return await self._run(group, against.cost, lambda: self._prove(password, against))
 
@@ -253,29 +254,29 @@ class PasswordHasherPool:
         try:
             return PasswordProof(match, against.cost, self._hash(password))
         except (MemoryError, argon2.exceptions.HashingError):
-            # The password was right; a hash that could not be renewed today is renewed at the next login.
+            # The password was right; the next login renews the hash.
             return PasswordProof(match, against.cost)
 
     @property
     def waiting(self) -> int:
-        """How many are waiting for a thread."""
+        """The number of hashes that wait for a thread."""
         return self._ordinary.slots.waiting + self._costly.slots.waiting
 
     @property
     def busy_slots(self) -> int:
-        """How many threads are hashing."""
+        """The number of threads that compute a hash."""
         return self._ordinary.slots.running + self._costly.slots.running
 
     def check_capacity(self, group: str) -> None:
-        """Raise Overloaded where one of the service's own hashes would have too much work ahead; reserve nothing."""
+        """Raise Overloaded where too much work is ahead of one of the service's own hashes; reserve nothing."""
         self._ordinary.slots.check_capacity(group)
 
     def cost(self, stored: str | None) -> HashCost:
-        """Return what a comparison with a stored hash costs, or with the decoy in its place."""
+        """Return the cost of a comparison with a stored hash, or with the decoy in its place."""
         return self._hasher.cost(stored)
 
     def duration(self, cost: HashCost) -> float:
-        """Return how many seconds a comparison of this cost takes once it has a thread, on a machine as busy as now."""
+        """Return the seconds that a comparison of this cost takes once it has a thread, at the current load."""
         return self._hasher.costs.estimate(cost) * self._pool(cost).slowdown
 
     def _pool(self, cost: HashCost) -> _Pool:
@@ -288,7 +289,7 @@ class PasswordHasherPool:
         async with pool.slots.acquire(group, max(_LEAST_COST, costs.estimate(cost)), more_memory) as job:
             self.waits.add(perf_counter() - asked)
             self.hashed += 1
-            # Shielded: a caller that goes away gives up the answer, but the slot only when the thread is free again.
+            # Shielded: a cancelled caller loses the result, but its slot stays taken until the thread is free.
             running = asyncio.ensure_future(
                 asyncio.get_running_loop().run_in_executor(pool.threads, self._timed, pool, job, work)
             )
@@ -309,13 +310,13 @@ class PasswordHasherPool:
             pool.measured(perf_counter() - began, job.spent)
 
     async def release_memory(self) -> None:
-        """Give the memory of past hashes back to the system, unless one was asked for since this was called before."""
+        """Return the memory of past hashes to the system, unless a hash was computed since the last call."""
         before, self._hashed_before = self._hashed_before, self.hashed
         if self.hashed == before and self.hashed != self._given_back:
             self._given_back = self.hashed
             await asyncio.get_running_loop().run_in_executor(self._ordinary.threads, release_memory)
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         for pool in (self._ordinary, self._costly):
             pool.threads.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,7 @@
-"""Rules for new passwords: the bounds of all, the published rule for tenants, the policy of a tenant for its users.
+"""Rules for new passwords: general bounds, the published rule for tenants, the policy of a tenant for its users.
 
-NIST SP 800-63B (section 3.1.1.2) asks for length and a blocklist and against classes; a tenant chooses.
+NIST SP 800-63B (section 3.1.1.2) requires length and a blocklist and advises against character classes; the tenant
+chooses.
 """
 
 import re
@@ -27,7 +28,7 @@ _LEET = str.maketrans("@4310$57", "aaeiosst")
 
 
 def tenant_password_violations(password: str) -> list[RuleViolation]:
-    """Return which parts of the published rule for tenants' passwords one does not meet."""
+    """Return the violations of the published rule for tenants' passwords."""
     found: list[RuleViolation] = []
     if len(password) < MIN_TENANT_PASSWORD_LENGTH:
         text = f"length must be at least {MIN_TENANT_PASSWORD_LENGTH} characters long"
@@ -38,9 +39,9 @@ def tenant_password_violations(password: str) -> list[RuleViolation]:
 
 
 def user_password_violations(policy: PasswordPolicy, password: str, context: Iterable[str]) -> list[RuleViolation]:
-    """Return which parts of a tenant's policy a password of one of its users does not meet.
+    """Return the violations of a tenant's policy by a password of one of its users.
 
-    `context` is what an attacker who guesses knows: login, e-mail address, tenant.
+    `context` is what an attacker knows: login, e-mail address, tenant.
     """
     found = _oversize(password)
     if found:
@@ -57,7 +58,7 @@ def user_password_violations(policy: PasswordPolicy, password: str, context: Ite
 
 
 def hash_violations(text: str) -> list[RuleViolation]:
-    """Return why a text cannot be stored as a password hash that was made elsewhere."""
+    """Return the reason why a text cannot be stored as a password hash from another system."""
     try:
         parse_hash(text)
     except UnsupportedHash as unfit:
@@ -66,7 +67,7 @@ def hash_violations(text: str) -> list[RuleViolation]:
 
 
 def has_classes(password: str) -> bool:
-    """Tell whether there is a lowercase letter, an uppercase letter and a digit in it: the published rule."""
+    """Return whether a password has a lowercase letter, an uppercase letter and a digit: the published rule."""
     return (
         any(c.islower() for c in password)
         and any(c.isupper() for c in password)
@@ -75,7 +76,7 @@ def has_classes(password: str) -> bool:
 
 
 def guessable(password: str, context: Iterable[str]) -> str:
-    """Return why a password is among the first that are tried, as the rest of a sentence; "" if it is not."""
+    """Return why a password is among the first that attackers try, as the rest of a sentence; "" if it is not."""
     plain = canonical(password)
     stem = _EDGES.sub("", plain)
     if _is_common(plain) or (len(stem) >= _MIN_WORD_LENGTH and _is_common(stem)) or _is_common(plain.translate(_LEET)):
@@ -114,7 +115,7 @@ def _repeats(text: str) -> bool:
 
 
 def _walks(text: str, row: str) -> bool:
-    # Alphabet and rows of keys, forwards or backwards, once or again and again.
+    # Alphabet and rows of keys, forwards or backwards, once or repeated.
     return len(text) >= _MIN_WORD_LENGTH and any(
         text in line * (len(text) // len(line) + 2) for line in (row, row[::-1])
     )

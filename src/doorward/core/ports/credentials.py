@@ -64,7 +64,10 @@ class ApiKeyStore(Protocol):
 
 
 class ResetCode(NamedTuple):
-    """A single-use code that sets a user's password, stored as a digest; valid for the credentials it was issued for."""
+    """A single-use code that sets a user's password, stored as a digest.
+
+    It is valid for the credentials of the user that it was issued for.
+    """
 
     digest: bytes
     tenant_id: str

@@ -44,7 +44,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The rate limits of a service. `spacing` is the least time between two requests of one address, in milliseconds."""
+    """The rate limits of a service.
+
+    `spacing` is the least time between two requests of one address, in milliseconds.
+    """
 
     address: Budget = Budget(200, 5)
     spacing: int = 0

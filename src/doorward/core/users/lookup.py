@@ -18,7 +18,7 @@ class UserRef(NamedTuple):
 
 
 async def find_user(accounts: AccountStore, tenant_id: str, ref: UserRef) -> User:
-    """Return the user of a tenant that a reference names; LoginNotFound where there is none."""
+    """Return the user of a tenant that a reference names; raises LoginNotFound."""
     if ref.id:
         # Ids are UUIDs, whose digits some systems write in upper case (RFC 9562, section 4).
         user_id = ref.id.lower() if _UUID.fullmatch(ref.id) else ref.id

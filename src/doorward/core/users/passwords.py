@@ -1,4 +1,4 @@
-"""How a user's password is changed by who knows it, and set by who was sent a code; and how failures are cleared."""
+"""Passwords of users: change with the current one, reset by code; and unlocking."""
 
 import hashlib
 import secrets
@@ -35,21 +35,21 @@ _MAX_SESSIONS = 1_000_000
 
 
 class PasswordChange(NamedTuple):
-    """From the current password to a new one."""
+    """The current password and the new one."""
 
     current: str
     password: str
 
 
 class KeepSession(NamedTuple):
-    """A user's token whose session is to go on, if any, and the credential of the tenant that may say so."""
+    """A user's token whose session stays valid, if any, and the tenant credential that verifies it."""
 
     credential: bytes | None
     token: bytes | None
 
 
 class IssuedResetCode(NamedTuple):
-    """A code to deliver to a user, and how many seconds it is good for."""
+    """A new reset code and its lifetime in seconds."""
 
     code: str
     expires_in: int
@@ -69,9 +69,9 @@ class UserPasswordService:
     audit: AuditStore
 
     async def change_password(self, caller: Caller, ref: UserRef, change: PasswordChange, keep: KeepSession) -> None:
-        """Set a new password for a user that proves the current one; all sessions end but that of the token to keep.
+        """Set a new password for a user with the current one; revoke all sessions except that of the token to keep.
 
-        A wrong current password counts as a failed login, with `keep` as one of that session. LoginNotFound,
+        A wrong current password counts as a failed login, with `keep` as one of that session. Raises LoginNotFound,
         IncorrectPassword, UserDisabled, InvalidToken where `keep` is no live token of this user, ValidationFailed by
         the tenant's policy, TooManyAttempts, AccountLocked, Overloaded.
         """
@@ -92,9 +92,9 @@ class UserPasswordService:
         return session
 
     async def create_reset_code(self, caller: Caller, ref: UserRef) -> IssuedResetCode:
-        """Return a code that sets this user's password once, within ten minutes; an earlier one is void from now on.
+        """Return a single-use code that sets this user's password within ten minutes; an earlier code becomes void.
 
-        LoginNotFound where there is no such user.
+        Raises LoginNotFound.
         """
         await self.rate_limits.consume_write(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
@@ -105,18 +105,17 @@ class UserPasswordService:
         return IssuedResetCode(code, CODE_LIFETIME_SECONDS)
 
     async def redeem_reset_code(self, caller: Caller, code: str, password: str) -> None:
-        """Set a user's password by a code, and end all of its sessions.
+        """Set a user's password with a code, and revoke all of its sessions.
 
-        A code has 192 random bits, so guesses at it are budgeted but not counted.
-
-        InvalidResetCode for a code that is used, old, void or none; a password that the tenant's policy refuses
-        (ValidationFailed) leaves the code good.
+        A code has 192 random bits, so guesses are rate-limited but not counted. Raises InvalidResetCode for a code that
+        is used, expired, void or unknown, ValidationFailed for a password that the tenant's policy rejects, which
+        leaves the code valid.
         """
         await self.rate_limits.consume_login(caller.tenant_id)
         found = await self.reset_code_store.consume(caller.tenant_id, _digest(code))
         user = await self.accounts.user_by_id(caller.tenant_id, found.user_id) if found else None
         now = self.clock()
-        # Further ahead than a code ever lives: the clock was set back, and nobody knows how old it is.
+        # Further ahead than the lifetime of a code: the clock was set back, and the age of the code is unknown.
         is_live = found is not None and now < found.expires_at <= now + CODE_LIFETIME_SECONDS * 1000 + MAX_WORKER_SKEW
         if found is None or not is_live or user is None or found.credentials != user.credentials:
             raise InvalidResetCode
@@ -128,13 +127,13 @@ class UserPasswordService:
             raise
 
     async def unlock(self, caller: Caller, ref: UserRef) -> None:
-        """Clear the failed attempts counted for a user of the calling tenant, those of its live sessions included.
+        """Reset the failed attempts counted for a user of the calling tenant, including those of its live sessions.
 
-        LoginNotFound where there is no such user.
+        Raises LoginNotFound.
         """
         await self.rate_limits.consume_write(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
-        # The entry first, since counters may be in another store: no change without its entry.
+        # The event first, since counters may be in another store: no change without its event.
         await self.audit.record(event(caller, self.clock(), "user.unlock", subject=user.id))
         devices = await self.sessions.session_store.list_user(caller.tenant_id, user.id, limit=_MAX_SESSIONS)
         await self.rate_limits.reset_failures(caller.tenant_id, user.login, [device.session.id for device in devices])

@@ -1,4 +1,4 @@
-"""A tenant's users: created, shown, listed, changed, removed."""
+"""Users of a tenant: create, get, list and search, update, delete."""
 
 import base64
 from binascii import Error as NotBase64
@@ -21,7 +21,7 @@ from doorward.core.tenants.settings import PasswordPolicy, SettingsResolver, dec
 from doorward.core.users.lookup import UserRef, find_user
 
 LAST_CURSOR = "0"
-"""The cursor that ends a list, and that may begin one: as the predecessor's."""
+"""The cursor after the last page; as the first one it starts a list, as with the predecessor."""
 
 _MIN_SEARCH_LENGTH = 3
 _TRIES = 5
@@ -29,7 +29,7 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class PasswordHash:
-    """A hash of a user's password that was made elsewhere, in a form that `hash_formats` reads."""
+    """A hash of a user's password from another system, in a form that `passwords.formats` parses."""
 
     text: str
 
@@ -42,15 +42,15 @@ class HashToStore(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """What the audit log says of it."""
+        """The `detail` of the audit event."""
         return "hash" if self.given else ""
 
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What a tenant says of a user. `scope` and `metadata` are JSON text, or None where none was given.
+    """A user to create. `scope` and `metadata` are JSON text, or None where none was given.
 
-    `email_verified` is whether the tenant vouches for the e-mail address; None where it does not say.
+    `email_verified` is whether the tenant has verified the e-mail address; None where it does not say.
     """
 
     login: str
@@ -64,10 +64,10 @@ class NewUser:
 
 
 class UserChanges(TypedDict, total=False):
-    """What of a user is to be changed; what is absent stays, except that another `email` is not verified.
+    """Changes of a user. Absent fields stay, except that another `email` is not verified.
 
-    A new `login` ends the sessions, since their tokens have the former one. `email_verified` is whether the tenant
-    vouches for the e-mail address; None where it does not say.
+    A new `login` revokes the sessions, since their tokens contain the former one. `email_verified` is whether the
+    tenant has verified the e-mail address; None where it does not say.
     """
 
     login: str
@@ -82,7 +82,7 @@ class UserChanges(TypedDict, total=False):
 
 
 class SearchField(StrEnum):
-    """Field by which users are found, as the API names it: part of the login, or all of another field.
+    """A field that users are searched by, as the API names it: part of the login, or all of another field.
 
     E-mail addresses match in any spelling of the same canonical form, `sub` and `id` to the letter.
     """
@@ -94,14 +94,14 @@ class SearchField(StrEnum):
 
 
 class SearchCriterion(NamedTuple):
-    """Criterion of a search for users."""
+    """A criterion of a search for users."""
 
     field: SearchField
     text: str
 
 
 class PutResult(NamedTuple):
-    """A user as it is kept now, and whether it is new."""
+    """A user as stored, and whether it was created."""
 
     user: User
     created: bool
@@ -109,7 +109,7 @@ class PutResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UserService:
-    """Keeps users. `replace_existing` lets a second creation of a login replace the user instead of being refused."""
+    """Creates, changes and deletes users. With `replace_existing`, creating an existing login replaces the user."""
 
     accounts: AccountStore
     sessions: SessionService
@@ -123,9 +123,9 @@ class UserService:
         """Create a user of the calling tenant.
 
         Raises LoginExists where the login is taken; with `replace_existing` the user keeps its id, gets the new
-        password and attributes, and all of its sessions end before this returns. ValidationFailed for a login or an
-        e-mail address that no user may be given, a password that the tenant's policy refuses, or a hash that is
-        unreadable or too costly. QuotaExceeded where the tenant has no room for another user.
+        password and attributes, and all of its sessions are revoked before this returns. Raises ValidationFailed for a
+        login or an e-mail address that the rules reject, a password that the tenant's policy rejects, or a hash that is
+        malformed or too costly; QuotaExceeded.
 
         With `as_predecessor`, a password that is a well-formed bcrypt string is a hash where the settings of the tenant
         or of the service say so.
@@ -149,11 +149,11 @@ class UserService:
         return await self._replace(caller, user, new, secret)
 
     async def put(self, caller: Caller, new: NewUser) -> PutResult:
-        """Create a user, or replace what is known of it; id, dates, and whether it is disabled stay.
+        """Create or replace a user; an existing one keeps id, dates and `disabled`.
 
-        Its sessions end where the password is another one than before; otherwise they go on. A verified e-mail address
-        stays verified unless it changes or `email_verified` is False. ValidationFailed as for `create`, but for the
-        login of a user that exists; QuotaExceeded where the user is new.
+        Its sessions are revoked where the password changes; otherwise they stay valid. A verified e-mail address stays
+        verified unless it changes or `email_verified` is False. Raises ValidationFailed as `create` does, except for
+        the login of an existing user; QuotaExceeded for a new user.
         """
         tenant_id = caller.tenant_id
         check_email(new.email)
@@ -163,7 +163,7 @@ class UserService:
             try:
                 return PutResult(await self._replace_as_predecessor(caller, before, new), created=False)
             except LoginNotFound:
-                # Another request deleted it meanwhile.
+                # A concurrent request deleted it.
                 before = None
         if before is None:
             check_login(new.login)
@@ -176,7 +176,7 @@ class UserService:
         return PutResult(await self._replace(caller, user, new, secret), created=False)
 
     async def _check_quota(self, tenant_id: str) -> None:
-        """Refuse a creation before its password is hashed; the store's count decides. QuotaExceeded."""
+        """Raise QuotaExceeded before a password is hashed for nothing; the store's count decides."""
         if await self.accounts.room_for_users(tenant_id) == 0:
             raise QuotaExceeded
 
@@ -208,16 +208,16 @@ class UserService:
         return kept
 
     async def get(self, caller: Caller, ref: UserRef) -> User:
-        """Return a user of the calling tenant; LoginNotFound where there is none."""
+        """Return a user of the calling tenant; raises LoginNotFound."""
         self.rate_limits.consume_verify(caller.tenant_id)
         return await find_user(self.accounts, caller.tenant_id, ref)
 
     async def update(self, caller: Caller, ref: UserRef, **changes: Unpack[UserChanges]) -> User:
-        """Change some of what is known of a user; LoginNotFound where there is none.
+        """Update fields of a user; raises LoginNotFound.
 
-        A new password or login, or `disabled`, ends all of its sessions before this returns, and voids its reset codes.
-        Failures that are counted for the login are counted on for a new one. LoginExists where another user has the new
-        login. ValidationFailed as for `create`.
+        A new password or login, or `disabled`, revokes all of its sessions before this returns, and voids its reset
+        codes. Failures that are counted for the login move to a new one. Raises LoginExists where another user has the
+        new login, ValidationFailed as `create` does.
         """
         if "login" in changes:
             check_login(changes["login"])
@@ -270,12 +270,11 @@ class UserService:
     async def list_users(
         self, tenant_id: str, *, after: str, limit: int, matching: SearchCriterion | None = None
     ) -> tuple[list[User], str]:
-        """Return a page of the tenant's users, by canonical login, and the cursor of the next one.
+        """Return a page of the tenant's users, by canonical login, and the cursor of the next page.
 
-        A part of a login selects the logins that contain it, or begin with it where its canonical form has less than
-        three characters: most logins contain some text as short. `after` is what `read_cursor` read from the page
-        before's, "" for the first page. A page of a search may be short though it is not the last, so that none takes
-        long.
+        A part of a login selects the logins that contain it; one whose canonical form has less than three characters,
+        the logins that begin with it. `after` is the result of `decode_cursor`, "" for the first page. A page of a
+        search may be short without being the last, so that each is fast.
         """
         users, reached = await self._list(tenant_id, matching, after, limit + 1)
         if len(users) > limit:
@@ -301,11 +300,10 @@ class UserService:
                 return UserMatches(await self.accounts.list_users(tenant_id, after=after, limit=limit))
 
     async def delete(self, caller: Caller, ref: UserRef) -> None:
-        """Remove a user of the calling tenant for good and end all of its sessions on every worker.
+        """Delete a user of the calling tenant and revoke all of its sessions on every worker; raises LoginNotFound.
 
-        LoginNotFound where there is none.
-        Sessions end first, so a crash in between leaves a user without sessions and never sessions without a user; and
-        once more after, for a login that passed the check in between.
+        The sessions are revoked first, so a crash in between leaves a user without sessions and never sessions without
+        a user. They are revoked again afterwards, for a login that passed its check in between.
         """
         tenant_id = caller.tenant_id
         await self.rate_limits.consume_write(tenant_id)
@@ -318,9 +316,9 @@ class UserService:
         await self.sessions.session_store.erase_users([user.id])
 
     async def hash_password(self, tenant_id: str, password: str | PasswordHash, *context: str) -> HashToStore:
-        """Return the hash to store for a new password, or a given hash, after the rules for either.
+        """Return the hash to store for a new password, or a given hash, after checking the rules for either.
 
-        `context` is what an attacker who guesses knows of the user. ValidationFailed.
+        `context` is what an attacker knows of the user. Raises ValidationFailed.
         """
         if isinstance(password, PasswordHash):
             require(hash_violations(password.text), "passwordHash")
@@ -370,8 +368,8 @@ def _actions(before: User, after: User, secret: HashToStore | None) -> list[str]
 
 
 def _verified_at(before: User, email: str, now: int, *, verified: bool | None) -> int | None:
-    """Return the time at which `email`, the address a user has from now on, was verified."""
-    # Compared to the letter: an address that only looks the same may be somebody else's mailbox.
+    """Return the time at which `email`, the user's address from now on, was verified."""
+    # Compared to the letter: an address that only looks the same may be another person's mailbox.
     kept = before.email_verified_at if email == before.email and verified is not False else None
     return now if verified and kept is None else kept
 
@@ -385,11 +383,11 @@ def _encode_cursor(last: str) -> str:
 
 
 def decode_cursor(cursor: str) -> str | None:
-    """Return where the page of a cursor begins, None where it is not one of ours."""
+    """Return the position of a cursor, None where it is not one of this service."""
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         after = raw.decode()
     except (NotBase64, ValueError):
         return None
-    # No login holds a NUL, and not every database can even compare with one.
+    # No login contains a NUL, and not every database can compare with one.
     return after if after and "\0" not in after and _encode_cursor(after) == cursor else None

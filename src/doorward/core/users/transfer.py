@@ -1,4 +1,4 @@
-"""Many users at once: taken over from another system, and handed out again."""
+"""Import and export of many users."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
@@ -19,7 +19,7 @@ from doorward.core.passwords.formats import STANDARD, HashLimits, UnsupportedHas
 from doorward.core.ports import AccountStore, AuditStore, Clock
 
 MAX_ROWS = 1000
-"""The most users of one import: what a store keeps in one transaction without keeping others waiting for long."""
+"""The most users of one import: one transaction of a store that does not delay others for long."""
 
 _PAGE = 250
 _AT_ONCE = 8
@@ -28,7 +28,7 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """A user of another system. `scope` and `metadata` are JSON text; a `password_hash` of "" lets nobody log in.
+    """A user of another system. `scope` and `metadata` are JSON text; with a `password_hash` of "" no login succeeds.
 
     `email_verified` is whether that system has verified the e-mail address; None where it does not say.
     """
@@ -45,7 +45,7 @@ class UserRow:
 
 
 class UnverifiedTreatment(StrEnum):
-    """Treatment of new users whose e-mail address their system never verified, by its own account."""
+    """The treatment of new users whose e-mail address is unverified according to their system."""
 
     ADMIT = "admit"
     DISABLE = "disable"
@@ -53,9 +53,9 @@ class UnverifiedTreatment(StrEnum):
 
 
 class RejectedRow(NamedTuple):
-    """A row that is no user. `sentence` repeats nothing of it; `login` is what it calls itself, if that is a login.
+    """A row that is no valid user. `sentence` repeats no value; `login` is the login in the row, if it is one.
 
-    `taken_by` is the login that is in the way, as its user spells it.
+    `taken_by` is the conflicting login, as its user spells it.
     """
 
     code: str
@@ -65,18 +65,18 @@ class RejectedRow(NamedTuple):
 
 
 LOGIN_TAKEN = "login_taken"
-"""Code of a row whose login, in this or another spelling, is that of a user with another `sub`."""
+"""The code of a row whose login, in this or another spelling, belongs to a user with another `sub`."""
 
 
 class LoginOwner(NamedTuple):
-    """User that has a login: how it is spelled, and the `sub`."""
+    """The user with a login: its spelling, and its `sub`."""
 
     login: str
     sub: str
 
 
 class RowStatus(StrEnum):
-    """What became of a row."""
+    """The result of a row."""
 
     CREATED = "created"
     EXISTS = "exists"
@@ -85,7 +85,7 @@ class RowStatus(StrEnum):
 
 
 class RowResult(NamedTuple):
-    """What became of a row, and why it was refused, if it was.
+    """The result of a row, and the reason of a rejection.
 
     `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified,
     `without_password` one that was created without a password hash.
@@ -100,7 +100,7 @@ class RowResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UserTransferService:
-    """Takes users in and hands them out, without a single hash computed."""
+    """Imports and exports users, without computing a hash."""
 
     account_store: AccountStore
     audit_store: AuditStore
@@ -116,18 +116,18 @@ class UserTransferService:
         dry_run: bool = False,
         rehearsed: MutableMapping[str, LoginOwner] | None = None,
     ) -> list[RowResult]:
-        """Keep new users of the calling tenant in one transaction; return what became of each row, in their order.
+        """Import new users of the calling tenant in one transaction; return the result of each row, in their order.
 
-        A login that a user of the same `sub` has, in the store or in an earlier row, exists already: that user is left
-        as it is, so the same rows may be given again. A login that a user of another `sub` has is refused as
-        `login_taken`. Logins are compared in their canonical form. A hash of no known format, or of a cost beyond
-        `bounds`, refuses its row and no other. So does a quota of users that has no room for the row; earlier rows come
-        first. Conflict where other requests take its places again and again.
+        A login that a user with the same `sub` has, in the store or in an earlier row, exists already: that user stays
+        as it is, so the same rows may be imported again. A login of a user with another `sub` is rejected as
+        `login_taken`. Logins are compared in their canonical form. A hash of an unknown format, or of a cost beyond
+        `bounds`, rejects its row only; so does an exhausted quota, with earlier rows first. Raises Conflict where
+        concurrent requests keep taking the rest of the quota.
 
-        With `dry_run` nothing is kept, and the outcomes are what they would be; `rehearsed` then carries the logins of
-        earlier calls from one call to the next.
+        With `dry_run` nothing is stored, and the results are those of a real import; `rehearsed` then holds the logins
+        of earlier calls for the next one.
 
-        `unconfirmed` decides on users whose `email_verified` is False: they are disabled unless it says otherwise.
+        `unconfirmed` decides on users whose `email_verified` is False: they are disabled by default.
         """
         judged = [_check_row(row, bounds) async for row in iterate_cooperatively(rows)]
         first: dict[str, UserRow] = {}
@@ -137,7 +137,7 @@ class UserTransferService:
         earlier = rehearsed if rehearsed is not None else {}
         for _ in range(_TRIES):
             room = await self._room(caller.tenant_id, len(earlier) if dry_run else 0)
-            # After the room: a login that is free now was free when there was no room for it.
+            # Read after the quota: a login that is free now was free when the quota was exhausted.
             holders = await self._login_owners(caller.tenant_id, first)
             holders |= {login: earlier[login] for login in first if login in earlier}
             new = {login: row for login, row in first.items() if login not in holders}
@@ -145,7 +145,7 @@ class UserTransferService:
             try:
                 created = fitting if dry_run or not fitting else await self._add_users(caller, fitting, unconfirmed)
             except QuotaExceeded:
-                # Another request took the room meanwhile.
+                # A concurrent request took the rest of the quota.
                 continue
             if lost := fitting.keys() - created.keys():
                 holders |= await self._login_owners(caller.tenant_id, {login: fitting[login] for login in lost})
@@ -157,14 +157,14 @@ class UserTransferService:
         raise Conflict
 
     async def _room(self, tenant_id: str, rehearsed: int) -> int | None:
-        """Return the number of users that the quota has room for, with so many more than there are; None for any."""
+        """Return the number of users that the quota admits after the rehearsed ones; None for any number."""
         room = await self.account_store.room_for_users(tenant_id)
         return None if room is None else max(0, room - rehearsed)
 
     async def _add_users(
         self, caller: Caller, new: Mapping[str, UserRow], unconfirmed: UnverifiedTreatment
     ) -> dict[str, UserRow]:
-        """Keep new users and return them, without those whose login another request took meanwhile. QuotaExceeded."""
+        """Store new users and return them, without those whose login was taken concurrently; raises QuotaExceeded."""
         detail = "hash" if any(row.password_hash for row in new.values()) else ""
         imported = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
         users = [self._user(caller.tenant_id, row, unconfirmed) async for row in iterate_cooperatively(new.values())]
@@ -172,10 +172,10 @@ class UserTransferService:
         return {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}
 
     async def export_users(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
-        """Yield all users of the calling tenant, some at a time, by canonical login; the log says that it happened.
+        """Yield all users of the calling tenant in batches, by canonical login; the audit log records the export.
 
-        Without `hashes` they come without their password hashes. Who is created or removed meanwhile may or may not be
-        among them; everybody else is, once.
+        Without `hashes` they have no password hashes. Users that are created or deleted meanwhile may be included or
+        not; all others are included once.
         """
         subject = "with hashes" if hashes else ""
         await self.audit_store.record(event(caller, self.clock(), "users.export", subject=subject))
@@ -185,7 +185,7 @@ class UserTransferService:
             after = canonical(users[-1].login)
 
     async def _login_owners(self, tenant_id: str, rows: Mapping[str, UserRow]) -> dict[str, LoginOwner]:
-        """Return the users that have the logins of rows, by canonical login."""
+        """Return the owners of the logins of rows, by canonical login."""
         pairs = list(rows.items())
         found: dict[str, LoginOwner] = {}
         for start in range(0, len(pairs), _AT_ONCE):
@@ -196,7 +196,7 @@ class UserTransferService:
                 for (login, _), user in zip(asked, users, strict=True)
                 if user is not None
             }
-            # A store that answers at once gives nobody else a turn.
+            # A store that returns at once lets no other task run.
             await asyncio.sleep(0)
         return found
 
