@@ -76,7 +76,10 @@ class HashCost(NamedTuple):
 
 
 class StoredHash(NamedTuple):
-    """A parsed password hash. `prefix` is the number of bytes of a password that it covers, if it does not cover all."""
+    """A parsed password hash.
+
+    `prefix` is the number of bytes of a password that the hash covers, if it does not cover all.
+    """
 
     compare: CompareFunction
     cost: HashCost

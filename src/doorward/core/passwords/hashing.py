@@ -52,7 +52,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Argon2Parameters:
-    """The cost of a hash: memory in KiB, passes, lanes (RFC 9106). The defaults are the minimum that OWASP recommends."""
+    """The cost of a hash: memory in KiB, passes, lanes (RFC 9106).
+
+    The defaults are the minimum that OWASP recommends.
+    """
 
     memory: int = 19_456
     passes: int = 2
