@@ -83,16 +83,16 @@ HOLES: list[tuple[str, str, Callable[[], Hole]]] = [
         holes.remembering(lambda asked: asked.method == "GET" and asked.path == "/user", lambda asked: asked.path),
     ),
     ("TI1", "API key without the permission", holes.promoting_keys),
-    ("TI1", "refused without a live credential", holes.lending_credentials),
+    ("TI1", "rejected without a valid credential", holes.lending_credentials),
     (
         "TI1",
-        "Every route that is served",
+        "served routes match",
         holes.answering(lambda asked: asked.path == "/openapi.json", holes.with_a_route),
     ),
-    ("TI2", "neither recognised nor logged out", holes.ending_for_anybody),
+    ("TI2", "neither verified nor logged out", holes.ending_for_anybody),
     (
         "TI2",
-        "neither recognised nor logged out",
+        "neither verified nor logged out",
         holes.confusing_tenants(lambda asked: asked.path == "/auth/verify"),
     ),
     (
@@ -104,7 +104,7 @@ HOLES: list[tuple[str, str, Callable[[], Hole]]] = [
     ),
     (
         "TI4",
-        "like patterns",
+        "look like patterns",
         holes.answering(lambda asked: "q=%25" in asked.target, holes.saying({"users": [{"login": "bob"}]})),
     ),
     ("TI5", "named in headers", holes.believing_names()),
@@ -117,19 +117,19 @@ HOLES: list[tuple[str, str, Callable[[], Hole]]] = [
     ),
     (
         "TI6",
-        "not published",
+        "Undocumented fields",
         holes.answering(lambda asked: (asked.method, asked.path) == ("POST", "/user"), holes.merged),
     ),
     (
         "TI9",
-        "Another's ids",
+        "Another tenant's ids",
         holes.answering(
             lambda asked: asked.path.count("-") == 4 and asked.method == "GET", holes.holding("somebody", 200)
         ),
     ),
     (
         "TI9",
-        "Another's cursor",
+        "Another tenant's cursor",
         holes.answering(
             lambda asked: re.search("cursor=[^0]", asked.target) is not None,
             holes.saying({"users": [{"login": "bob"}]}),
@@ -137,16 +137,20 @@ HOLES: list[tuple[str, str, Callable[[], Hole]]] = [
     ),
     (
         "EN4",
-        "taken address",
+        "registered e-mail address",
         holes.answering(lambda asked: b"Mallorys-Own-1" in asked.body, holes.saying({"id": "x", "token": "y"})),
     ),
-    ("TK7", "says truly", holes.answering(lambda asked: asked.path == "/auth/verify", holes.later)),
-    ("TK9", "too long", holes.answering(lambda asked: b"AAAAAAAA" * 99 in asked.body, holes.saying({"decoded": {}}))),
-    ("TK1", "A user's token .* another algorithm", holes.believing_claims),
-    ("TK1", "A tenant's token .* another algorithm", holes.believing_claims),
-    ("TK3", "names or carries a key", holes.believing_claims),
-    ("TK4", "A user's token .* spelled otherwise", holes.changing(holes.unpadded)),
-    ("TK5", "A user's token .* signed by somebody else", holes.believing_claims),
+    ("TK7", "Issue and expiry times", holes.answering(lambda asked: asked.path == "/auth/verify", holes.later)),
+    (
+        "TK9",
+        "oversized token",
+        holes.answering(lambda asked: b"AAAAAAAA" * 99 in asked.body, holes.saying({"decoded": {}})),
+    ),
+    ("TK1", "A user token .* another algorithm", holes.believing_claims),
+    ("TK1", "A tenant token .* another algorithm", holes.believing_claims),
+    ("TK3", "names or contains a key", holes.believing_claims),
+    ("TK4", "A user token .* encoded differently", holes.changing(holes.unpadded)),
+    ("TK5", "A user token .* another token's signature", holes.believing_claims),
     (
         "TK6",
         "one kind",
@@ -159,48 +163,52 @@ HOLES: list[tuple[str, str, Callable[[], Hole]]] = [
     ),
     ("TK13", "After a logout", holes.swallowing("POST", "/auth/logout")),
     ("TK13", "After a revocation", holes.swallowing("POST", "/oauth/revoke")),
-    ("TK13", "A tenant that logged out", holes.swallowing("POST", "/tenant/logout")),
+    ("TK13", "A tenant's token is rejected after its logout", holes.swallowing("POST", "/tenant/logout")),
     (
         "TK14",
         "disabling the user",
         holes.remembering(lambda asked: asked.path == "/forward-auth", lambda asked: asked.bearer),
     ),
     ("TK14", "disabling the user", holes.swallowing("PATCH", "", b'"disabled": true')),
-    ("TK14", "new password by its tenant", holes.swallowing("PATCH", "", b'"password"')),
-    ("TK14", "end of all the user's", holes.swallowing("DELETE", "/sessions")),
-    ("TK14", "A tenant's new password", holes.swallowing("POST", "/tenant/password")),
+    ("TK14", "new password set by the tenant", holes.swallowing("PATCH", "", b'"password"')),
+    ("TK14", "revoking all of the user's", holes.swallowing("DELETE", "/sessions")),
+    ("TK14", "A tenant's password change", holes.swallowing("POST", "/tenant/password")),
     ("PW9", "reset of the password", holes.swallowing("POST", "/auth/reset", b'"another"')),
-    ("TK18", "used twice", holes.remembering(lambda asked: asked.path == "/auth/refresh", lambda asked: asked.body)),
+    (
+        "TK18",
+        "Reuse of a refresh token",
+        holes.remembering(lambda asked: asked.path == "/auth/refresh", lambda asked: asked.body),
+    ),
     ("DU5", "revoked API key", holes.swallowing("DELETE", "", b"")),
     (
         "BF5",
-        "Guessing",
+        "Password guessing",
         holes.answering(
             lambda asked: asked.path == "/auth",
             lambda _, said: Said(403, said.headers, b'{"code":"incorrect_password"}') if said.status == 429 else said,
         ),
     ),
-    ("IN2", "POST /auth/verify: a name that is there twice", holes.changing(holes.spelled_anew)),
-    ("IN3", "told by its name", holes.answering(lambda asked: asked.path == "/user", holes.repeating)),
-    ("IN4", "POST /user: only its own type", holes.changing(holes.typed)),
+    ("IN2", "POST /auth/verify: duplicate JSON names", holes.changing(holes.spelled_anew)),
+    ("IN3", "Validation errors name", holes.answering(lambda asked: asked.path == "/user", holes.repeating)),
+    ("IN4", "POST /user: other content types", holes.changing(holes.typed)),
     (
         "IN1",
-        "PATCH /tenant: a body that is too large",
+        "PATCH /tenant: an oversized body",
         holes.changing(lambda asked: Asked(asked.method, asked.target, asked.headers, asked.body[:1000])),
     ),
     (
         "IN10",
-        "given twice",
+        "repeated query parameter",
         holes.changing(lambda asked: Asked(asked.method, asked.target.partition("&")[0], asked.headers, asked.body)),
     ),
     (
         "IN11",
-        "(^PATCH /tenant: another|answered with a fault)",
+        "(^PATCH /tenant: another|a server error)",
         holes.answering(lambda asked: asked.method == "PATCH", holes.holding("Traceback (most recent call last)", 500)),
     ),
     (
         "PW10",
-        "(^GET /users/export: another|hash of a password)",
+        "(^GET /users/export: another|a password hash)",
         holes.answering(
             lambda asked: asked.path == "/users/export", holes.holding("$argon2id$v=19$m=19456,t=2,p=1$c2")
         ),
@@ -235,7 +243,7 @@ def test_TI1_TK14_a_hole_is_found(service: Service, promise: str, pattern: str, 
 
 def test_TI1_a_service_that_confuses_tenants_fails_at_every_route_that_names_an_object(service: Service) -> None:
     with relaying(service.port, holes.confusing_tenants(EVERYTHING)()) as url:
-        found = failed(tried(url, matching("another tenant's objects are answered like none")))
+        found = failed(tried(url, matching("another tenant's objects look like missing ones")))
     naming = {named(it) for it in ENDPOINTS if "{" in it.path and it.path != "/user/{login}" and it.method != "PUT"}
     # A key's id, a session's, and a login: what is another's is told, changed or ended here.
     assert naming <= {name.partition(":")[0] for name in found}
@@ -245,7 +253,7 @@ def test_the_hole_is_what_fails_and_nothing_else(service: Service) -> None:
     dropping = holes.answering(lambda asked: asked.path == "/auth", holes.without("x-frame-options"))()
     with relaying(service.port, dropping) as url:
         findings = tried(url)
-    assert failed(findings) == {"Every answer had the security headers and a request id"}
+    assert failed(findings) == {"Every response had the security headers and a request id"}
     [why] = [finding.why for finding in findings.values() if finding.why]
     assert "x-frame-options of POST /auth" in why
 
@@ -257,7 +265,7 @@ def test_a_request_without_an_answer_is_a_finding_and_the_rest_goes_on(service: 
     with relaying(service.port, hole) as url:
         findings = tried(url, matching("^(POST /auth/refresh|GET /user): another"))
     assert [finding.state for finding in findings.values()] == [State.PASSED, State.FAILED, State.PASSED]
-    assert any("There was no answer" in finding.why for finding in findings.values())
+    assert any("There was no response" in finding.why for finding in findings.values())
 
 
 def test_what_a_budget_holds_up_is_not_tried_and_says_so(service: Service) -> None:
@@ -268,9 +276,9 @@ def test_what_a_budget_holds_up_is_not_tried_and_says_so(service: Service) -> No
         return Said(429, (*said.headers, ("retry-after", "3600")), b'{"code":"too_many_requests"}')
 
     with relaying(service.port, hole) as url:
-        findings = tried(url, matching("used twice"))
+        findings = tried(url, matching("Reuse of a refresh token"))
     assert [finding.state for finding in findings.values()] == [State.NOT_TRIED, State.PASSED]
-    assert "A budget was empty" in findings["A refresh token that is used twice ends its session"].why
+    assert "A rate limit was exhausted" in findings["Reuse of a refresh token revokes its session"].why
 
 
 def test_a_wait_that_is_asked_for_is_waited(service: Service) -> None:
@@ -283,7 +291,7 @@ def test_a_wait_that_is_asked_for_is_waited(service: Service) -> None:
         return forward(asked)
 
     with relaying(service.port, hole) as url:
-        findings = tried(url, matching("used twice"))
+        findings = tried(url, matching("Reuse of a refresh token"))
     assert told
     assert failed(findings) == set()
 
@@ -296,8 +304,8 @@ def test_a_service_that_goes_away_ends_the_self_test(service: Service) -> None:
             gone.append(asked.path)
         return None if gone else forward(asked)
 
-    with relaying(service.port, hole) as url, pytest.raises(CannotRun, match="went away"):
-        tried(url, matching("used twice"), patience=1)
+    with relaying(service.port, hole) as url, pytest.raises(CannotRun, match="stopped responding"):
+        tried(url, matching("Reuse of a refresh token"), patience=1)
 
 
 def test_PR2_tenants_are_removed_whatever_happens_and_a_lost_answer_leaves_none(service: Service) -> None:
@@ -339,7 +347,7 @@ def test_TI1_every_route_is_attacked_and_one_that_cannot_be_is_a_failed_check(se
         kinds = [name for name in names if name.startswith(f"{named(endpoint)}: ")]
         assert kinds, named(endpoint)
         if endpoint.auth is Auth.TENANT:
-            assert any("refused without a live credential" in name for name in kinds)
+            assert any("rejected without a valid credential" in name for name in kinds)
             assert any("API key without the permission" in name for name in kinds)
     planets = (
         Endpoint(
@@ -377,29 +385,29 @@ def test_TI8_beside_noisy_neighbours_a_sound_service_answers_and_says_how_fast(s
         finding.check: (finding.state, finding.why) for finding in findings.values() if finding.check != LAST.name
     }
     untried = [name for name, (state, _) in by_state.items() if state is State.NOT_TRIED]
-    assert untried == ["Requests go on beside a neighbour that holds TLS connections without a handshake"]
+    assert untried == ["Other tenants are served while a client holds TLS connections without a handshake"]
     for name, (state, why) in by_state.items():
         if name not in untried:
             assert state is State.PASSED, why
-            assert re.fullmatch(r"Alone verify [\d.]+ ms, login [\d.]+ ms; beside the attack verify .* ms.", why)
+            assert re.fullmatch(r"Alone: verify [\d.]+ ms, login [\d.]+ ms; under attack: verify .* ms.", why)
 
 
 @pytest.mark.parametrize(
     ("neighbour", "hole"),
     [
-        ("expensive", holes.one_at_a_time(lambda asked: b'"dear-' in asked.body and asked.path == "/auth")),
-        ("are refused", holes.one_at_a_time(lambda asked: len(asked.body) > 1_000_000)),
+        ("expensive", holes.one_at_a_time(lambda asked: b'"costly-' in asked.body and asked.path == "/auth")),
+        ("are rejected", holes.one_at_a_time(lambda asked: len(asked.body) > 1_000_000)),
         ("do not exist", holes.one_at_a_time(lambda asked: asked.path == "/tenant/login")),
-        ("expensive", holes.refusing_beside(lambda asked: b'"dear-' in asked.body and asked.path == "/auth")),
+        ("expensive", holes.refusing_beside(lambda asked: b'"costly-' in asked.body and asked.path == "/auth")),
     ],
 )
 def test_TI8_a_service_in_which_a_neighbour_holds_up_the_others_fails(
     service: Service, neighbour: str, hole: Callable[[], Hole]
 ) -> None:
     with relaying(service.port, hole()) as url:
-        findings = tried(url, matching(f"beside a neighbour that .*{neighbour}"))
+        findings = tried(url, matching(f"served while a client .*{neighbour}"))
     [name] = failed(findings)
-    assert re.search(r"waits too long|of another tenant was answered 503", findings[name].why)
+    assert re.search(r"waits too long|of another tenant returned 503", findings[name].why)
 
 
 @pytest.mark.skipif(not TORTURE, reason="long: the check waits for answers that never come")
@@ -409,7 +417,7 @@ def test_TI8_a_service_that_reads_bodies_before_credentials_one_by_one_fails(ser
         stand = Fixture(client(url, timeout=2))
         run_checks(stand, lambda finding: findings.update({finding.check: finding}), matching("half sent"))
     [name] = failed(findings)
-    assert re.search(r"There was no answer|waits too long", findings[name].why)
+    assert re.search(r"There was no response|waits too long", findings[name].why)
 
 
 def test_TI1_nobody_elses_tenant_is_touched(tmp_path: Path) -> None:
@@ -447,7 +455,7 @@ def test_TI1_also_where_tenants_are_not_apart_nobody_elses_user_is_removed(servi
         findings = tried(url)
     assert len(failed(findings)) > 10
     untried = {name for name, finding in findings.items() if finding.state is State.NOT_TRIED}
-    assert "After the end of all the tenant's users' sessions every token is dead at every door" in untried
-    assert "DELETE /tenant/sessions: refused without a live credential" in untried
+    assert "After revoking the sessions of all users every token is rejected at every endpoint" in untried
+    assert "DELETE /tenant/sessions: rejected without a valid credential" in untried
     assert users() == before
     assert bystander.verify(token).status_code == 200

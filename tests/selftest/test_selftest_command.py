@@ -81,7 +81,7 @@ def test_TI2_TR5_a_hole_is_told_under_its_promise_and_ends_with_3(service: Servi
     assert result.exit_code == 3
     first, _, second = result.stdout.partition("TI2 ")
     assert re.search(r"\n     failed +POST /auth/logout: another .* changed: .*user's token", first)
-    assert re.match(r" +0 of 1 .*\n     failed +Another's user is neither .*\n", second)
+    assert re.match(r" +0 of 1 .*\n     failed +Another tenant's user is neither .*\n", second)
     assert tenants_of(service) == []
 
 
@@ -105,13 +105,13 @@ def test_a_service_that_is_away_is_told_from_one_that_fails() -> None:
         result = run(f"http://127.0.0.1:{taken.getsockname()[1]}")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "cannot be asked: connection refused; look at the host and the port in --url" in result.stderr
+    assert "cannot be reached: connection refused; check the host and the port in --url" in result.stderr
 
 
 def test_a_wrong_url_says_which_part_may_be_wrong(service: Service, tmp_path: Path) -> None:
     said = run(f"https://127.0.0.1:{service.port}")
-    assert (said.exit_code, "is it https at this port?" in said.stderr) == (1, True), said.stderr
-    assert "look at the host in --url" in run("http://nowhere.invalid").stderr
+    assert (said.exit_code, "check whether this port serves https" in said.stderr) == (1, True), said.stderr
+    assert "check the host in --url" in run("http://nowhere.invalid").stderr
     said = run("https://127.0.0.1:1", "--ca", str(tmp_path / "missing.pem"))
     assert said.stderr == "--ca, --cert or --key cannot be read (no such file or directory).\n"
 
@@ -120,7 +120,7 @@ def test_what_is_no_doorward_is_told_so(service: Service) -> None:
     with relaying(service.port, lambda *_: Said(200, (), b'{"hello": "world"}')) as url:
         result = run(url)
     assert result.exit_code == 1
-    assert "does not answer as Doorward does" in result.stderr
+    assert "are not those of Doorward" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_TI1_a_tenant_that_may_be_somebodys_is_not_taken_and_not_removed(service
         result = run(service.url, "--tenants", "-", typed="\n".join(prepared))
         assert result.exit_code == 1
         assert "full@example.org has users or API keys" in result.stderr
-    assert "one and the same" in run(service.url, "--tenants", "-", typed=f"{lines[0]}\n{lines[0]}").stderr
+    assert "are the same one" in run(service.url, "--tenants", "-", typed=f"{lines[0]}\n{lines[0]}").stderr
     for tenant in (full, empty):
         assert tenant.get("/tenant").status_code == 200
         tenant.http.request("DELETE", "/tenant", json={"password": tenant.password}, headers=tenant.headers)
@@ -216,7 +216,7 @@ def test_PR2_N9_whoever_stops_it_gets_the_tenants_removed(service: Service, name
             time.sleep(0.1)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
-    assert "The self test was interrupted." in err
+    assert "The self-test was interrupted." in err
     assert re.search(r"^PR2 +1 of 1 ", out, re.MULTILINE)
     assert tenants_of(service) == []
 
@@ -260,7 +260,7 @@ def test_TR5_over_tls_with_an_authority_and_at_the_maintenance_listener(tmp_path
         result = run(url, *shown)
         assert result.exit_code == 0, result.output
         beside = _beside_silent_handshakes(url, authority.file, operator)
-        assert (beside.state, beside.why.startswith("Alone verify")) == (State.PASSED, True), beside.why
+        assert (beside.state, beside.why.startswith("Alone: verify")) == (State.PASSED, True), beside.why
         strange = run(url, "--cert", operator.certificate, "--key", operator.key)
         assert (strange.exit_code, "certificate is not trusted" in strange.stderr) == (1, True)
         unknown = run(url, "--ca", authority.file)
@@ -292,7 +292,7 @@ def test_a_service_below_a_path_is_reached_there(service: Service) -> None:
 
 def test_the_page_names_every_option_and_exit_code() -> None:
     page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
-    told = page.partition("## The self test")[2]
+    told = page.partition("## Self-test")[2]
     for option in main.commands["selftest"].params:
         assert f"`{option.opts[-1]}" in page or f"{option.opts[-1]} " in page, option.name
     assert "selftest-...@selftest.invalid" in told

@@ -1,4 +1,4 @@
-"""`doorward selftest`: a running installation attacks itself, and says what came of it."""
+"""`doorward selftest`: attacks a running installation and reports the findings."""
 
 import json
 import signal
@@ -42,60 +42,75 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str) -> st
         "doorward selftest --url https://auth.example.org:3444 --ca ca.pem --cert me.pem --key me.key"
     )
 )
-@click.option("--url", required=True, callback=_url, help="Where the service is reached.")
-@click.option("--ca", metavar="FILE", help="Authority (PEM) that the service's certificate comes from.")
-@click.option("--cert", metavar="FILE", help="Certificate (PEM) to show, as the maintenance listener wants.")
-@click.option("--key", metavar="FILE", help="Key (PEM) of that certificate. Default: it is in the same file.")
+@click.option("--url", required=True, callback=_url, help="URL of the service.")
+@click.option("--ca", metavar="FILE", help="Certificate authority (PEM) of the service's certificate.")
+@click.option("--cert", metavar="FILE", help="Client certificate (PEM), which the maintenance listener requires.")
+@click.option("--key", metavar="FILE", help="Private key (PEM) of the client certificate. Default: the file of --cert.")
 @click.option(
     "--tenants",
     type=click.File(encoding="utf-8-sig"),
-    help='File of two empty tenants to use and remove: a line {"email": ..., "password": ...} each; - is standard '
-    "input. Default: two are registered.",
+    help='File of two empty tenants to use and remove, one line {"email": ..., "password": ...} each; - for standard '
+    "input. Default: register two.",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="Seconds to wait for an answer."
+    "--timeout",
+    type=click.FloatRange(0.1, 600),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for a response.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(0, 100_000),
     default=4.0,
     show_default=True,
-    help="Requests a second that prove no tenant; the default stays below THROTTLER_MAX. 0: as many as it can.",
+    help="Requests a second without a tenant credential; the default stays below THROTTLER_MAX. 0: no limit.",
 )
 @click.option(
     "--no-load",
     is_flag=True,
-    help="Leave out the checks that load the service for some seconds, as a noisy neighbour would.",
+    help="Skip the checks that load the service for some seconds, as a noisy neighbour would.",
 )
-@click.option("--verbose", is_flag=True, help="List also what passed.")
+@click.option("--verbose", is_flag=True, help="Also list the checks that passed.")
 @as_json
 def selftest(
-    *, url: str, tenants: Iterable[str] | None, no_load: bool, verbose: bool, as_json: bool, **how: str | float | None
+    *,
+    url: str,
+    tenants: Iterable[str] | None,
+    no_load: bool,
+    verbose: bool,
+    as_json: bool,
+    **options: str | float | None,
 ) -> None:
-    """Attack a running installation with two throw-away tenants, and tell what it withstood.
+    """Attack a running installation with two temporary tenants, and report the findings.
 
-    The tenants are made through the API and removed at the end, whatever happens; nobody else's data is touched. Run
-    it after each upgrade. It exits with 3 where something failed, and with 1 where it could not be run.
+    The tenants are created through the API and removed at the end, also after an interruption. Data of other tenants is
+    not touched. Run it after each upgrade. Exit code 3: a check failed; 1: the self-test could not run.
     """
-    place = _place(url, how)
-    ledger = ResponseInvariants(tls=place.tls is not None)
-    client = Client(place, timeout=float(how["timeout"] or 0), rate=float(how["rate"] or 0), invariants=ledger)
+    address = _service_address(url, options)
+    invariants = ResponseInvariants(tls=address.tls is not None)
+    client = Client(
+        address,
+        timeout=float(options["timeout"] or 0),
+        rate=float(options["rate"] or 0),
+        invariants=invariants,
+    )
     fixture = Fixture(client, _read(tenants) if tenants else ())
     catalogue = [check for check in CATALOGUE if not (no_load and check.load)]
     with _interrupted_once():
-        findings, stopped = _run(fixture, catalogue, as_json=as_json)
+        findings, stop_reason = _run(fixture, catalogue, as_json=as_json)
         if not as_json:
             _print(findings, verbose=verbose)
-        _end(findings, stopped)
+        _exit(findings, stop_reason)
 
 
 def _run(fixture: Fixture, catalogue: Sequence[Check], *, as_json: bool) -> tuple[Sequence[Finding], str]:
-    """Try everything; return what was found, and why it was stopped, if it was."""
+    """Run the checks; return the findings, and the reason if it stop_reason early."""
     findings: list[Finding] = []
     bar = click.progressbar(length=len(catalogue) + 1, label="Attacking", file=sys.stderr)
     with bar if sys.stderr.isatty() and not as_json else nullcontext() as progress:
 
-        def tell(finding: Finding) -> None:
+        def report(finding: Finding) -> None:
             findings.append(finding)
             if as_json:
                 click.echo(json.dumps(finding._asdict()))
@@ -103,19 +118,20 @@ def _run(fixture: Fixture, catalogue: Sequence[Check], *, as_json: bool) -> tupl
                 progress.update(1)
 
         try:
-            run_checks(fixture, tell, catalogue)
+            run_checks(fixture, report, catalogue)
         except CannotRun as reason:
-            return findings, f"The self test cannot be run. {reason}"
+            return findings, f"The self-test cannot run. {reason}"
         except KeyboardInterrupt:
-            return findings, "The self test was interrupted."
+            return findings, "The self-test was interrupted."
     return findings, ""
 
 
 @contextmanager
 def _interrupted_once() -> Iterator[None]:
-    """Let the first signal that would end the process interrupt the block, and no other: its tenants are to be removed.
+    """Interrupt the block on the first terminating signal and ignore later ones, so that the tenants are removed.
 
-    A signal that is ignored stays so, as under nohup; after an interruption all of them, until the process ends.
+    Signals that were ignored before, as under nohup, stay ignored. After an interruption all of them are ignored until
+    the process exits.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
@@ -137,15 +153,15 @@ def _interrupted_once() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _place(url: str, how: dict[str, str | float | None]) -> ServiceAddress:
+def _service_address(url: str, options: dict[str, str | float | None]) -> ServiceAddress:
     parts = urlsplit(url)
     host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
     if parts.scheme == "http":
         return ServiceAddress(host, port, parts.path.rstrip("/"))
     try:
-        context = ssl.create_default_context(cafile=_text(how["ca"]))
-        if how["cert"]:
-            context.load_cert_chain(str(how["cert"]), _text(how["key"]))
+        context = ssl.create_default_context(cafile=_text(options["ca"]))
+        if options["cert"]:
+            context.load_cert_chain(str(options["cert"]), _text(options["key"]))
     except (OSError, ssl.SSLError) as error:
         exit_with_error(f"--ca, --cert or --key cannot be read ({describe_error(error)}).")
     return ServiceAddress(host, port, parts.path.rstrip("/"), context)
@@ -157,8 +173,8 @@ def _text(value: str | float | None) -> str | None:
 
 def _read(lines: Iterable[str]) -> Sequence[tuple[str, str]]:
     try:
-        found = [json.loads(line) for line in lines if line.strip()]
-        pairs = [(one["email"], one["password"]) for one in found]
+        tenants = [json.loads(line) for line in lines if line.strip()]
+        pairs = [(tenant["email"], tenant["password"]) for tenant in tenants]
     except UnicodeDecodeError:
         exit_with_error("The file of --tenants is not UTF-8 text.")
     except (ValueError, KeyError, TypeError):
@@ -169,7 +185,7 @@ def _read(lines: Iterable[str]) -> Sequence[tuple[str, str]]:
 
 
 def _print(findings: Sequence[Finding], *, verbose: bool) -> None:
-    """Print what was found under the promise that it shows most of."""
+    """Print the findings, grouped by their main promise."""
     for promise, says in PROMISES.items():
         group = [finding for finding in findings if finding.promises[0] == promise]
         if not group:
@@ -190,12 +206,12 @@ def _worst(group: Sequence[Finding]) -> State:
     return next(state for state in (State.FAILED, State.NOT_TRIED, State.PASSED) if state in states)
 
 
-def _end(findings: Sequence[Finding], stopped: str) -> None:
+def _exit(findings: Sequence[Finding], stop_reason: str) -> None:
     count = {state: sum(finding.state is state for finding in findings) for state in State}
     if findings:
-        told = ", ".join(f"{number} {state}" for state, number in count.items())
-        print_done(f"{len(findings)} checks: {told}.")
-    if stopped:
-        exit_with_error(stopped)
+        totals = ", ".join(f"{number} {state}" for state, number in count.items())
+        print_done(f"{len(findings)} checks: {totals}.")
+    if stop_reason:
+        exit_with_error(stop_reason)
     if count[State.FAILED]:
         sys.exit(PROBLEM_FOUND)

@@ -1,1 +1,1 @@
-"""An installation attacks itself: two throw-away tenants, over HTTP alone, at every endpoint of the one table."""
+"""Self-test: attacks a running installation over HTTP, at every endpoint, with two temporary tenants."""

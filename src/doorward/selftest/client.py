@@ -1,6 +1,6 @@
-"""A client that is a little suspicious: it keeps within budgets, waits when it is told to, and remembers oddities.
+"""HTTP client of the self-test: stays within rate limits, honours Retry-After, and records every response.
 
-Plain `http.client`: the service needs no HTTP client of its own, and the image stays without one.
+It uses `http.client`, so the service and its image need no HTTP client library.
 """
 
 import http.client
@@ -17,22 +17,22 @@ from urllib.parse import urlencode
 from doorward.core.error_text import describe_error
 from doorward.selftest.invariants import ResponseInvariants
 
-_LARGEST = 1 << 24
-_WAITING = {429, 503}
+_MAX_BODY_BYTES = 1 << 24
+_RETRIED_STATUSES = {429, 503}
 _TRIES = 6
-_LONGEST_WORD = 20
+_LONGEST_NAME = 20
 
 
 class Unreachable(Exception):
-    """The service does not answer. The message says how."""
+    """The service did not respond. The message gives the cause."""
 
 
 class RateLimited(Exception):
-    """A budget of the service would have to be waited for too long."""
+    """The client would have to wait too long for a rate limit."""
 
 
 class ServiceAddress(NamedTuple):
-    """Where the service is: `tls` is None for plain HTTP, `prefix` what stands before every path."""
+    """Address of the service: `tls` is None for plain HTTP, `prefix` is prepended to every path."""
 
     host: str
     port: int
@@ -41,7 +41,7 @@ class ServiceAddress(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What came back. Header names are in lower case."""
+    """A response. Header names are in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -49,12 +49,12 @@ class Response(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The body as text, whatever it is."""
+        """The body as text; bytes that are not UTF-8 are replaced."""
         return self.body.decode("utf-8", errors="replace")
 
     @property
     def json(self) -> Any:
-        """The body as a JSON value; an empty object where it is none."""
+        """The body as a JSON value, or an empty object if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -62,27 +62,31 @@ class Response(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The stable code of a refusal, or "" where there is none."""
-        found = self.json
-        code = found.get("code", found.get("error")) if isinstance(found, dict) else ""
+        """The stable error code, or "" if the response has none."""
+        body = self.json
+        code = body.get("code", body.get("error")) if isinstance(body, dict) else ""
         return code if isinstance(code, str) else ""
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header, the last one where there are several."""
+        """Return the value of a header; of several, the last."""
         return dict(self.headers).get(name)
 
     def __str__(self) -> str:
-        """Say what it was in a word or two, without anything of what it held."""
+        """Return the status and the error code, and nothing of the body."""
         return f"{self.status} {self.code}".rstrip()
 
 
 @dataclass
 class Client:
-    """Asks a service, one request after the other.
+    """Sends requests to a service, one after the other. Not thread-safe.
 
-    `timeout` is in seconds and for each request. `rate` is how many requests a second prove no tenant: those are
-    charged to this machine's address, which it shares with others (0: as fast as it goes). `patience` is how many
-    seconds one request may be put off by the service's budgets. Not thread-safe.
+    Attributes:
+        address: The service.
+        timeout: Seconds to wait for each response.
+        rate: Requests a second without a tenant credential, which count against the rate limit of this machine's
+            address; 0 for no limit.
+        max_wait: Seconds that one request may be delayed by the service's rate limits.
+        invariants: The record of all responses.
     """
 
     address: ServiceAddress
@@ -102,10 +106,21 @@ class Client:
         query: Mapping[str, str] | None = None,
         **how: bool,
     ) -> Response:
-        """Send a request and return its answer; Away without one, Held where a budget is not to be waited for.
+        """Send a request and return the response.
 
-        `body` is sent as JSON, unless it is bytes. `how`: `charged` says that it proves no tenant, `fresh` that it goes
-        over a connection of its own, which another worker may take, `patient=False` that it is not put off.
+        Args:
+            method: The HTTP method.
+            path: The path, without the prefix of the service.
+            body: The body, sent as JSON unless it is bytes.
+            headers: Headers of the request.
+            query: Parameters of the query.
+            how: `charged`: the request has no tenant credential and counts against the address's rate limit.
+                `fresh`: use a new connection, which another worker may accept. `patient=False`: do not retry after
+                429 or 503.
+
+        Raises:
+            Unreachable: There was no response.
+            RateLimited: The rate limit would delay the request for more than `max_wait`.
         """
         given = {"Accept": "*/*", **(headers or {})}
         content = body if isinstance(body, bytes) else None
@@ -119,17 +134,17 @@ class Client:
                 self._pace()
             response = self._send(method, target, content, given, fresh=how.get("fresh", False))
             self.invariants.record(f"{method} {plain(path)}", response)
-            wait = response.header("retry-after") if response.status in _WAITING else None
+            wait = response.header("retry-after") if response.status in _RETRIED_STATUSES else None
             if wait is None or not how.get("patient", True):
                 return response
             seconds = float(wait) if wait.isdecimal() else 1.0
             if time.monotonic() + seconds > deadline:
                 break
             time.sleep(seconds)
-        raise RateLimited(f"{method} was put off for too long: {response}")
+        raise RateLimited(f"{method} was delayed for too long: {response}")
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the connection."""
         if self._connection:
             self._connection.close()
         self._connection = None
@@ -140,7 +155,7 @@ class Client:
             self._next = time.monotonic() + 1 / self.rate
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection of its own, which opens with its first request."""
+        """Return a new connection, which opens with its first request."""
         if self.address.tls:
             return http.client.HTTPSConnection(
                 self.address.host, self.address.port, timeout=self.timeout, context=self.address.tls
@@ -153,28 +168,28 @@ class Client:
         if fresh:
             connection = self.connect()
             try:
-                return self._once(connection, method, target, content, headers)
+                return self._exchange(connection, method, target, content, headers)
             except (OSError, http.client.HTTPException) as error:
-                raise Unreachable(_how(error)) from None
+                raise Unreachable(_explain(error)) from None
             finally:
                 connection.close()
         used = self._connection is not None
         self._connection = self._connection or self.connect()
         try:
-            return self._once(self._connection, method, target, content, headers)
+            return self._exchange(self._connection, method, target, content, headers)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if used and isinstance(error, ConnectionError):
-                # It was closed while it was idle, which is the service's right (RFC 9112, section 9.5).
+                # A server may close an idle connection at any time (RFC 9112, section 9.5).
                 return self._send(method, target, content, headers, fresh=False)
-            raise Unreachable(_how(error)) from None
+            raise Unreachable(_explain(error)) from None
         except KeyboardInterrupt:
-            # Its answer may still come, and would be taken for that of the next request.
+            # The response may still arrive, and must not be read as that of the next request.
             self.close()
             raise
 
     @staticmethod
-    def _once(
+    def _exchange(
         connection: http.client.HTTPConnection,
         method: str,
         target: str,
@@ -183,28 +198,31 @@ class Client:
     ) -> Response:
         connection.request(method, target, body=content, headers=dict(headers))
         response = connection.getresponse()
-        found = tuple((name.lower(), value) for name, value in response.getheaders())
-        return Response(response.status, found, response.read(_LARGEST))
+        lowered = tuple((name.lower(), value) for name, value in response.getheaders())
+        return Response(response.status, lowered, response.read(_MAX_BODY_BYTES))
 
 
 def plain(path: str) -> str:
-    """Return a path without its query, and without names that say nothing to a reader."""
+    """Return a path without its query, and with "…" for random names."""
     parts = path.partition("?")[0].split("/")
-    return "/".join("…" if len(part) > _LONGEST_WORD and not part.startswith("oauth-") else part for part in parts)
+    return "/".join("…" if len(part) > _LONGEST_NAME and not part.startswith("oauth-") else part for part in parts)
 
 
 _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
-    (ssl.SSLCertVerificationError, "give its authority with --ca, or look at the host in --url"),
-    (ssl.SSLError, "is it https at this port? Give --ca for its authority, --cert where it wants one"),
-    (socket.gaierror, "look at the host in --url"),
-    (ConnectionRefusedError, "look at the host and the port in --url"),
-    (TimeoutError, "look at the host and the port in --url, or give it more time with --timeout"),
-    (ConnectionError, "is it http or https at this port?"),
-    (http.client.HTTPException, "is it http or https at this port?"),
+    (ssl.SSLCertVerificationError, "name its certificate authority with --ca, or check the host in --url"),
+    (
+        ssl.SSLError,
+        "check whether this port serves https; name its authority with --ca, and a client certificate with --cert",
+    ),
+    (socket.gaierror, "check the host in --url"),
+    (ConnectionRefusedError, "check the host and the port in --url"),
+    (TimeoutError, "check the host and the port in --url, or raise --timeout"),
+    (ConnectionError, "check whether this port serves http or https"),
+    (http.client.HTTPException, "check whether this port serves http or https"),
 )
 
 
-def _how(error: Exception) -> str:
-    """Return why there was no answer, and which part of the URL or which option may be wrong."""
+def _explain(error: Exception) -> str:
+    """Return the reason why there was no response, and the part of the URL or the option to check."""
     remedies = (remedy for kind, remedy in _REMEDIES if isinstance(error, kind))
     return "; ".join([describe_error(error), *islice(remedies, 1)])

@@ -1,4 +1,4 @@
-"""What a check is, how it ends, and which promise it shows."""
+"""Checks and findings of the self-test, and the promises that they cover."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,11 +46,11 @@ PROMISES: Mapping[str, str] = {
     "DU5": "Once a revocation was acknowledged, or anybody heard no, no worker says yes to a later question.",
     "PR2": "Nothing of a deleted tenant is left, save that one of its id was deleted.",
 }
-"""The promises that a self test shows something of, as they are written down."""
+"""The promises that the self-test covers, with the text of the published page."""
 
 
 class State(StrEnum):
-    """How a check ended."""
+    """Result of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -58,7 +58,7 @@ class State(StrEnum):
 
 
 class Finding(NamedTuple):
-    """How a check ended, and why where it did not pass, or what it measured where it did."""
+    """Result of a check, with the reason if it did not pass, or the figures that it measured if it did."""
 
     check: str
     promises: tuple[str, ...]
@@ -68,10 +68,10 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to look at: `run` raises Failed or NotTried, or returns figures. The first promise is the main one.
+    """One check: `run` raises Failed or NotRun, or returns figures. The first promise is the main one.
 
-    `harmless` ones only read, so they come first; where one of them fails, tenants may not be apart. `load` ones load
-    the service for a second or two.
+    `harmless` checks only read and run first; if one of them fails, the isolation of tenants is in doubt. `load` checks
+    load the service for a second or two.
     """
 
     name: str

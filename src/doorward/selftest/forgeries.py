@@ -1,4 +1,4 @@
-"""Tokens that are nearly good: what becomes of a true one in the hands of somebody who has no key."""
+"""Forged tokens: alterations of a valid token that an attacker can make without its signing key."""
 
 import base64
 import hmac
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_GUESSES = ("", "secret", "null", "undefined", "changeme", "doorward")
-_FAR = 4_000_000_000
+_GUESSABLE_KEYS = ("", "secret", "null", "undefined", "changeme", "doorward")
+_FAR_FUTURE = 4_000_000_000
 
 
 def _encoded(value: Any) -> str:
@@ -25,33 +25,33 @@ def _signed(header: str, payload: str, key: str) -> str:
 
 
 def claims(token: str) -> dict[str, Any]:
-    """Return what a token says, unchecked."""
-    found = json.loads(_bytes(token.split(".")[1]))
-    return found if isinstance(found, dict) else {}
+    """Return the claims of a token without verifying it."""
+    payload = json.loads(_bytes(token.split(".")[1]))
+    return payload if isinstance(payload, dict) else {}
 
 
 def _flipped(segment: str) -> str:
-    """Return another spelling of the same bytes: the bits of the last letter that count for nothing are set."""
+    """Return another encoding of the same bytes: an unused bit of the last character is flipped."""
     return segment[:-1] + _LETTERS[_LETTERS.index(segment[-1]) ^ 1]
 
 
 def algorithms(token: str) -> Iterator[tuple[str, str]]:
-    """Yield the token asking for another algorithm, or none (TK1), by what was done to it."""
+    """Yield the token with another algorithm or none (TK1), each with a description of the change."""
     header, payload, signature = token.split(".")
-    told = json.loads(_bytes(header))
+    fields = json.loads(_bytes(header))
     for name in ("none", "None", "NONE", "nOnE", "HS384", "HS512", "RS256", "hs256", ["HS256"], None):
-        altered = _encoded({**told, "alg": name})
+        altered = _encoded({**fields, "alg": name})
         yield f"with alg {name}", f"{altered}.{payload}.{signature}"
         if str(name).lower() == "none":
             yield f"with alg {name} and no signature", f"{altered}.{payload}."
-    altered = _encoded({name: value for name, value in told.items() if name != "alg"})
+    altered = _encoded({name: value for name, value in fields.items() if name != "alg"})
     yield "without alg", f"{altered}.{payload}.{signature}"
 
 
 def keys(token: str) -> Iterator[tuple[str, str]]:
-    """Yield the token naming or carrying a key of its own choice, and signed with it (TK3)."""
+    """Yield the token with a key in its header that the attacker chose, signed with it (TK3)."""
     header, payload, _ = token.split(".")
-    told = json.loads(_bytes(header))
+    fields = json.loads(_bytes(header))
     key = base64.urlsafe_b64encode(b"0" * 32).decode().rstrip("=")
     for more in (
         {"jwk": {"kty": "oct", "k": key}},
@@ -62,14 +62,14 @@ def keys(token: str) -> Iterator[tuple[str, str]]:
         {"kid": "' UNION SELECT '0'; --"},
     ):
         named = next(iter(more))
-        yield f"with {named} {str(more[named])[:12]!r}", _signed(_encoded({**told, **more}), payload, "0" * 32)
-        yield f"with {named} and an empty key", _signed(_encoded({**told, **more}), payload, "")
-    for guess in _GUESSES:
+        yield f"with {named} {str(more[named])[:12]!r}", _signed(_encoded({**fields, **more}), payload, "0" * 32)
+        yield f"with {named} and an empty key", _signed(_encoded({**fields, **more}), payload, "")
+    for guess in _GUESSABLE_KEYS:
         yield f"signed with the key {guess!r}", _signed(header, payload, guess)
 
 
 def spellings(token: str) -> Iterator[tuple[str, str]]:
-    """Yield other ways to write the same token (TK4). They have no spaces at the ends, which a header would lose."""
+    """Yield other encodings of the same token (TK4), without spaces at the ends, which a header would lose."""
     header, payload, signature = token.split(".")
     yield "with padding", f"{token}="
     yield "with padding in the middle", f"{header}=.{payload}.{signature}"
@@ -79,14 +79,14 @@ def spellings(token: str) -> Iterator[tuple[str, str]]:
     yield "with a space inside", f"{header}. {payload}.{signature}"
     yield "with a character of another alphabet", f"{header}.{payload}.{signature[:-1]}+"
     spaced = base64.urlsafe_b64encode(json.dumps(claims(token)).encode()).decode().rstrip("=")
-    yield "with its claims spelled anew", f"{header}.{spaced}.{signature}"
+    yield "with its claims encoded with spaces", f"{header}.{spaced}.{signature}"
 
 
 def alterations(token: str, other: str) -> Iterator[tuple[str, str]]:
-    """Yield the token saying something else, or signed by somebody else (TK5); `other` is another true token."""
+    """Yield the token with altered claims or signature (TK5); `other` is another valid token."""
     header, payload, signature = token.split(".")
     _, others, foreign = other.split(".")
-    said, wanted = claims(token), claims(other)
+    own_claims, other_claims = claims(token), claims(other)
     yield "with another's signature", f"{header}.{payload}.{foreign}"
     yield "with another's claims", f"{header}.{others}.{signature}"
     yield "without its signature", f"{header}.{payload}."
@@ -95,19 +95,19 @@ def alterations(token: str, other: str) -> Iterator[tuple[str, str]]:
     swapped = "B" if signature[0] == "A" else "A"
     yield "with one letter of its signature changed", f"{header}.{payload}.{swapped}{signature[1:]}"
     for name in ("id", "tenant", "jti"):
-        if name in said and name in wanted:
-            yield f"with another's {name}", f"{header}.{_encoded({**said, name: wanted[name]})}.{signature}"
-    yield "living longer", f"{header}.{_encoded({**said, 'exp': _FAR})}.{signature}"
-    if "isTenant" not in said:
-        yield "saying that it is a tenant's", f"{header}.{_encoded({**said, 'isTenant': True})}.{signature}"
+        if name in own_claims and name in other_claims:
+            yield f"with another's {name}", f"{header}.{_encoded({**own_claims, name: other_claims[name]})}.{signature}"
+    yield "with a later expiry", f"{header}.{_encoded({**own_claims, 'exp': _FAR_FUTURE})}.{signature}"
+    if "isTenant" not in own_claims:
+        yield "with the claim of a tenant token", f"{header}.{_encoded({**own_claims, 'isTenant': True})}.{signature}"
 
 
 def bearers(token: str, other: str) -> Iterator[tuple[str, str]]:
-    """Yield one or two of each kind, for where every request is charged."""
+    """Yield two forgeries of each kind and one more, for endpoints where every request counts against a rate limit."""
     for kind in (algorithms(token), keys(token), spellings(token), alterations(token, other)):
-        found = list(kind)
-        yield found[0]
-        yield found[1]
+        forged = list(kind)
+        yield forged[0]
+        yield forged[1]
     header, _, signature = token.split(".")
     tenant = {**claims(token), "id": claims(other).get("id")}
     yield "with another's id", f"{header}.{_encoded(tenant)}.{signature}"

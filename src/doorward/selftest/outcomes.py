@@ -1,15 +1,15 @@
-"""The two ways in which a check may end other than well."""
+"""Exceptions with which a check of the self-test ends early."""
 
 
 class Failed(Exception):
-    """It is not as was promised. The message says how, and holds no secret."""
+    """The service broke a promise. The message says how and contains no secret."""
 
 
 class NotRun(Exception):
-    """It could not be tried. The message says why."""
+    """The check could not run. The message says why."""
 
 
 def require(holds: object, sentence: str) -> None:
-    """Go on only if it holds; Failed, with the sentence, if it does not."""
+    """Raise Failed with the sentence unless the condition holds."""
     if not holds:
         raise Failed(sentence)

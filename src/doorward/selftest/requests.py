@@ -1,6 +1,6 @@
-"""How requests are filled with the names of somebody else's objects, for every endpoint that there is.
+"""Requests to any endpoint, filled with the names of given objects.
 
-The self test and the tests of isolation attack with the same requests: they are put together here.
+The self-test and the tests of isolation send the same attacks, which are built here.
 """
 
 import json
@@ -37,7 +37,7 @@ NEUTRAL: Mapping[str, Any] = {
     "permissions": ["verify"],
     "expiresAt": None,
     "token_type_hint": "access_token",
-    # Without a value they count as omitted: the client authenticates with a header.
+    # Empty values count as omitted: the client authenticates with a header.
     "client_id": "",
     "client_secret": "",
     "users": [{"login": "eve", "email": "eve@example.org", "sub": "sub-e"}],
@@ -45,10 +45,10 @@ NEUTRAL: Mapping[str, Any] = {
     "unconfirmed": "disable",
     "hashes": "false",
 }
-"""Fields that name nobody: the same for both arms of a comparison. The passwords are nobody's."""
+"""Values of fields that name no object: equal in both requests of a comparison. No user has these passwords."""
 
 BODILESS = {"/user/{login}/password/reset", "/users/{userId}/password/reset"}
-"""Where a POST needs to say nothing."""
+"""Paths whose POST takes no body."""
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -61,36 +61,36 @@ _MILLISECONDS = re.compile(r"\b1[0-9]{12}\b")
 
 
 class CannotFillRequest(Exception):
-    """An endpoint takes what nobody has said how to fill. The message says what to add, and where."""
+    """An endpoint has a field without a known value. The message says what to add, and where."""
 
 
 def named(endpoint: Endpoint) -> str:
-    """Return what an endpoint is called."""
+    """Return the method and the path of an endpoint."""
     return f"{endpoint.method} {endpoint.path}"
 
 
 def media(endpoint: Endpoint) -> str:
-    """Return the type of the body that an endpoint takes."""
+    """Return the content type of an endpoint's request body."""
     return "application/x-www-form-urlencoded" if endpoint.is_form else "application/json"
 
 
 def encode(endpoint: Endpoint, body: Any) -> bytes:
-    """Return a body as an endpoint takes it: a form, or JSON."""
+    """Encode a request body for an endpoint, as a form or as JSON."""
     return urlencode(body).encode() if endpoint.is_form else json.dumps(body).encode()
 
 
 def authorization(endpoint: Endpoint, credential: str | None) -> dict[str, str]:
-    """Return the headers that present a tenant's credential, given as an Authorization header, to an endpoint."""
+    """Return the headers that authenticate a tenant at an endpoint; `credential` is an Authorization header's value."""
     if credential is None:
         return {}
     if endpoint.match_subpaths:
-        # There, Authorization is the user's.
+        # At /forward-auth, Authorization has the user's token.
         return {"X-Doorward-Key": credential.removeprefix("Bearer ")}
     return {"Authorization": credential}
 
 
 def unowned_names() -> dict[str, str]:
-    """Return a value for every field that names an object; these name nothing anywhere."""
+    """Return a value for every field that names an object; no tenant has objects with these names."""
     login = f"bob-{uuid4().hex}"
     return {
         "login": login,
@@ -108,7 +108,7 @@ def unowned_names() -> dict[str, str]:
 def fill_request(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dict[str, Any] | None, dict[str, str]]:
     """Return path, body and query of a request to `endpoint` for the objects that `names` names.
 
-    CannotAim where the endpoint takes something that is neither in `names` nor neutral.
+    CannotFillRequest if the endpoint has a field that is neither in `names` nor in NEUTRAL.
     """
     own_id = names.get("key id" if endpoint.path.startswith("/tenant/key/") else "session id", "")
     fill = {**NEUTRAL, "id": own_id, "tokens": [names["token"]], "keepToken": names["token"], **names}
@@ -116,42 +116,42 @@ def fill_request(endpoint: Endpoint, names: Mapping[str, str]) -> tuple[str, dic
     def value(kind: str, name: str) -> Any:
         if name not in fill:
             raise CannotFillRequest(
-                f"{named(endpoint)} takes the {kind} {name!r}, which the self test cannot fill: add it to NEUTRAL in "
-                f"doorward/selftest/requests.py or, if it names an object, to nobodys() there and wherever a tenant "
-                f"gives its own names."
+                f"{named(endpoint)} takes the {kind} {name!r}, which the self-test cannot fill: add it to NEUTRAL in "
+                f"doorward/selftest/requests.py or, if it names an object, to unowned_names() there and to names() in "
+                f"doorward/selftest/tenants.py."
             )
         return fill[name]
 
     path = re.sub(r"\{(\w+)[^}]*\}", lambda match: quote(value("path segment", match[1]), safe=""), endpoint.path)
     if endpoint.method in {"POST", "PUT", "PATCH"} and endpoint.request_body is None and endpoint.path not in BODILESS:
-        raise CannotFillRequest(f"{named(endpoint)} does not say what it takes: give it `takes` in ENDPOINTS.")
+        raise CannotFillRequest(f"{named(endpoint)} has no request body: set its `request_body` in ENDPOINTS.")
     body = None
     if endpoint.request_body is not None:
         either = alternatives(endpoint.request_body)
         fields = [field.encode_name for field in msgspec.structs.fields(endpoint.request_body)]
         body = {name: value("field", name) for name in fields if either is None or name != either.second}
-    # Of parameters that exclude one another, the first.
+    # Only the first of parameters that exclude each other.
     query = [name for name in endpoint.query if name not in endpoint.alternatives[1:]]
     return path, body, {str(name): value("query parameter", name) for name in query}
 
 
 def mentions(endpoint: Endpoint, names: Mapping[str, str], text: str) -> bool:
-    """Tell whether a request to `endpoint` for the objects that `names` names has a text in it."""
+    """Return whether a request to `endpoint` for the objects that `names` names contains a text."""
     path, body, query = fill_request(endpoint, names)
     return text in json.dumps([path, body, query])
 
 
 def is_safe_for_others(endpoint: Endpoint) -> bool:
-    """Tell whether a request to `endpoint` can change nothing but what it names, or nothing at all."""
+    """Return whether a request to `endpoint` can change only the object that it names, or nothing."""
     if endpoint.method == "GET":
         return True
     return fill_request(endpoint, unowned_names()) != fill_request(endpoint, unowned_names())
 
 
 def masked(text: str, names: Mapping[str, str], caller: Mapping[str, str]) -> str:
-    """Return a body without what differs between two requests anyway: ids, times, the caller's own words.
+    """Return a body with placeholders for all that differs between two equal requests: ids, times, given names.
 
-    `caller` has what stands for itself, by what it is called.
+    `caller` has the caller's own values, by their placeholders.
     """
     for name, value in names.items():
         text = text.replace(value, f"<{name}>")

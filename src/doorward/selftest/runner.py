@@ -1,4 +1,4 @@
-"""One self test from beginning to end: the tenants come, everything is tried, the tenants go."""
+"""Run of the self-test: creates the tenants, runs every check, removes the tenants."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,61 +24,62 @@ _ALL = (
 )
 
 CATALOGUE: Sequence[Check] = sorted(_ALL, key=lambda check: not check.harmless)
-"""Everything that is tried, in this order. What stands for an endpoint comes from the table of endpoints."""
+"""Every check, in the order in which they run. The checks of endpoints are made from the endpoint table."""
 
-LAST = Check("Both tenants were removed, and nothing of them is alive", ("PR2", "TK14"), lambda _: None)
-"""What is looked at in any case, also after a failure or an interruption."""
+LAST = Check("Both tenants were removed, and their credentials are rejected", ("PR2", "TK14"), lambda _: None)
+"""The check that always runs last, also after a failure or an interruption."""
 
 
-def run_checks(fixture: Fixture, tell: ReportFinding, catalogue: Sequence[Check] = CATALOGUE) -> None:
-    """Try everything, telling of each check as it ends, and remove the tenants whatever happens.
+def run_checks(fixture: Fixture, report: ReportFinding, catalogue: Sequence[Check] = CATALOGUE) -> None:
+    """Run the checks, report each finding, and remove the tenants in any case.
 
-    CannotRun where there is nothing to run on, or not any more.
+    Raises:
+        CannotRun: The service cannot be reached, or the tenants cannot be created.
     """
     try:
         fixture.build()
         for check in catalogue:
             finding = _run_check(check, fixture)
             fixture.doubtful |= check.harmless and finding.state is State.FAILED
-            tell(finding)
+            report(finding)
     finally:
         try:
-            _end(fixture, tell)
+            _remove_tenants(fixture, report)
         except KeyboardInterrupt:
-            # It came too late to stop anything: what is left is removed all the same.
-            _end(fixture, tell)
+            # The second attempt removes the tenants that the interrupted one left.
+            _remove_tenants(fixture, report)
             raise
         finally:
             fixture.client.close()
 
 
-def _end(fixture: Fixture, tell: ReportFinding) -> None:
+def _remove_tenants(fixture: Fixture, report: ReportFinding) -> None:
     tenants = fixture.tenants
     if tenants:
-        tell(_run_check(Check(LAST.name, LAST.promises, partial(_remove, tenants)), fixture))
+        report(_run_check(Check(LAST.name, LAST.promises, partial(_require_removed, tenants)), fixture))
 
 
 def _run_check(check: Check, fixture: Fixture) -> Finding:
     try:
-        measured = check.run(fixture)
+        figures = check.run(fixture)
     except Failed as reason:
         return Finding(check.name, check.promises, State.FAILED, _sentence(reason))
     except NotRun as reason:
         return Finding(check.name, check.promises, State.NOT_TRIED, _sentence(reason))
     except RateLimited as reason:
-        return Finding(check.name, check.promises, State.NOT_TRIED, f"A budget was empty. {_sentence(reason)}")
+        return Finding(check.name, check.promises, State.NOT_TRIED, f"A rate limit was exhausted. {_sentence(reason)}")
     except Unreachable as reason:
-        if not _answers(fixture):
-            raise CannotRun(f"The service went away: {reason}.") from None
-        return Finding(check.name, check.promises, State.FAILED, f"There was no answer: {reason}.")
+        if not _is_reachable(fixture):
+            raise CannotRun(f"The service stopped responding: {reason}.") from None
+        return Finding(check.name, check.promises, State.FAILED, f"There was no response: {reason}.")
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        # An answer of another shape than the published one is a finding like any other.
-        said = f"An answer has another shape than the published one ({type(error).__name__})."
-        return Finding(check.name, check.promises, State.FAILED, said)
-    return Finding(check.name, check.promises, State.PASSED, measured or "")
+        # A response that differs from the published schema makes the check fail.
+        why = f"A response does not match the published schema ({type(error).__name__})."
+        return Finding(check.name, check.promises, State.FAILED, why)
+    return Finding(check.name, check.promises, State.PASSED, figures or "")
 
 
-def _answers(fixture: Fixture) -> bool:
+def _is_reachable(fixture: Fixture) -> bool:
     try:
         fixture.client.request("GET", "/health/live", fresh=True)
     except (Unreachable, RateLimited):
@@ -90,7 +91,7 @@ def _sentence(reason: Exception) -> str:
     return f"{str(reason).rstrip('.')}."
 
 
-def _remove(tenants: Sequence[Tenant], fixture: Fixture) -> None:
+def _require_removed(tenants: Sequence[Tenant], fixture: Fixture) -> None:
     left = fixture.remove()
-    require(not left, f"Still there: {', '.join(left)}. Remove them with doorward tenant delete")
+    require(not left, f"Not removed: {', '.join(left)}. Remove them with doorward tenant delete")
     fixture.verify_removed(tenants)

@@ -1,4 +1,4 @@
-"""The throw-away tenants: one that attacks, one that has something to lose."""
+"""Temporary tenants of the self-test: an attacker with every kind of credential, and a victim with objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,23 @@ from doorward.core.model import Permission
 from doorward.selftest.client import Client, Response, plain
 from doorward.selftest.outcomes import Failed
 
-PASSWORD = "Correct-Horse-9"  # noqa: S105 - what follows it is random
-_GOOD = 300
+PASSWORD = "Correct-Horse-9"  # noqa: S105 - a random suffix is added
+_SUCCESS_BELOW = 300
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @dataclass
 class Tenant:
-    """A tenant of the service, and the way to ask as it.
+    """A tenant of the service, which sends requests with its own credential.
 
-    `password` is the one that counts as far as is known; `passwords` may count as well, where an answer was lost.
-    `made` are the logins that it may have created.
+    Attributes:
+        client: The client of the service.
+        email: The e-mail address.
+        password: The current password, as far as is known.
+        id: The id of the tenant.
+        token: The tenant token.
+        passwords: Other passwords that may be current, if a response was lost.
+        created: Logins of users that it may have created.
     """
 
     client: Client
@@ -29,66 +35,67 @@ class Tenant:
     id: str = ""
     token: str = ""
     passwords: list[str] = field(default_factory=list)
-    made: set[str] = field(default_factory=set)
+    created: set[str] = field(default_factory=set)
 
     @property
     def bearer(self) -> dict[str, str]:
-        """The header that proves it."""
+        """The header that authenticates the tenant."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def request(self, method: str, path: str, body: Any = None, **how: Any) -> Response:
-        """Ask as this tenant, with its own token unless `headers` say otherwise."""
+        """Send a request as this tenant, with its own token unless `headers` has another one."""
         return self.client.request(method, path, body, {**self.bearer, **how.pop("headers", {})}, **how)
 
     def require(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
-        """Ask for what has to be granted, and return the JSON of it; Failed where it is not."""
+        """Send a request that has to succeed, and return the JSON of the response; Failed if it does not succeed."""
         response = self.request(method, path, body, **how)
-        if response.status >= _GOOD:
-            raise Failed(f"{method} {plain(path)} by its own tenant was answered {response}")
+        if response.status >= _SUCCESS_BELOW:
+            raise Failed(f"{method} {plain(path)} by its own tenant returned {response}")
         return response.json
 
     def log_in(self) -> str:
-        """Open one more session of the tenant itself, and return its token."""
+        """Open another session of the tenant itself, and return its token."""
         response = self.client.request(
             "POST", "/tenant/login", {"email": self.email, "password": self.password}, charged=True
         )
-        if response.status >= _GOOD:
-            raise Failed(f"POST /tenant/login with the right password was answered {response}")
+        if response.status >= _SUCCESS_BELOW:
+            raise Failed(f"POST /tenant/login with the right password returned {response}")
         return str(response.json.get("token"))
 
     def create(self, login: str, password: str, **more: Any) -> Mapping[str, Any]:
         """Create a user."""
-        self.made.add(login)
+        self.created.add(login)
         body = {"login": login, "email": "user@selftest.invalid", "password": password, "sub": "selftest", **more}
         created: Mapping[str, Any] = self.require("POST", "/user", body)
         return created
 
     def session(self, login: str, password: str, device: str = "laptop", **more: Any) -> Mapping[str, Any]:
-        """Log a user in, and return what was handed out."""
+        """Log a user in, and return the response with its tokens."""
         body = {"login": login, "password": password, "deviceId": device, **more}
-        given: Mapping[str, Any] = self.require("POST", "/auth", body)
-        return given
+        tokens: Mapping[str, Any] = self.require("POST", "/auth", body)
+        return tokens
 
     def logins(self) -> list[str]:
-        """Return the logins of all users, of which a throw-away tenant has few."""
+        """Return the logins of all users; a temporary tenant's fit on one page."""
         return [
             str(user.get("login")) for user in self.require("GET", "/user", query={"limit": "500"}).get("users", [])
         ]
 
     def key(self, name: str, *permissions: str) -> Mapping[str, Any]:
-        """Make an API key."""
-        made: Mapping[str, Any] = self.require("POST", "/tenant/key", {"name": name, "permissions": list(permissions)})
-        return made
+        """Create an API key."""
+        body = {"name": name, "permissions": list(permissions)}
+        created: Mapping[str, Any] = self.require("POST", "/tenant/key", body)
+        return created
 
     def introspect(self, token: str) -> bool:
-        """Tell whether a token is active for this tenant, as RFC 7662 says it."""
+        """Return whether a token is active for this tenant (RFC 7662)."""
         response = self.require("POST", "/oauth/introspect", f"token={token}".encode(), headers=_FORM)
         return bool(response.get("active"))
 
 
 @dataclass
 class Victim:
-    """A tenant that minds its own business, and all that it could lose."""
+    """The attacked tenant, with a user, a session and one of each credential."""
 
     tenant: Tenant
     login: str
@@ -103,7 +110,7 @@ class Victim:
 
     @classmethod
     def of(cls, tenant: Tenant) -> "Victim":
-        """Give a tenant something to lose."""
+        """Create the objects of a victim."""
         login = f"bob-{uuid4().hex}"
         password = f"bobs-own-{uuid4().hex}"
         device, sub = f"bobs-device-{uuid4().hex}", f"bobs-sub-{uuid4().hex}"
@@ -140,7 +147,7 @@ class Victim:
         }
 
     def secrets(self) -> dict[str, str]:
-        """Return what nobody else may be told, by what it is called."""
+        """Return the values that no other tenant may see, by their descriptions."""
         return {
             "tenant id": self.tenant.id,
             "tenant token": self.tenant.token,
@@ -159,20 +166,23 @@ class Victim:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return everything as its owner sees it, but for when things were used.
+        """Return everything as its owner sees it, without times of last use.
 
-        Who fails to log in as the tenant itself is the tenant's business, so that may have been written down.
+        Failed logins as the tenant itself are left out of the audit log: an attack may have caused them.
         """
         tenant = self.tenant
         events = tenant.require("GET", "/tenant/audit", query={"limit": "500"})["events"]
         return {
             "users": [{**user, "lastActivity": 0} for user in tenant.require("GET", "/user")["users"]],
             "sessions": [
-                {**one, "lastActivity": 0} for one in tenant.require("GET", f"/user/{self.login}/sessions")["sessions"]
+                {**session, "lastActivity": 0}
+                for session in tenant.require("GET", f"/user/{self.login}/sessions")["sessions"]
             ],
             "settings": tenant.require("GET", "/tenant"),
             "API keys": [{**key, "lastUsed": 0} for key in tenant.require("GET", "/tenant/key")["keys"]],
-            "audit trail": [one for one in events if (one["action"], one["outcome"]) != ("tenant.login", "failure")],
+            "audit log": [
+                event for event in events if (event["action"], event["outcome"]) != ("tenant.login", "failure")
+            ],
             "user's token": tenant.request("POST", "/auth/verify", {"token": self.token}).status,
             "refresh token": tenant.introspect(self.refresh_token),
             "API key": self._with_key(),
@@ -184,7 +194,7 @@ class Victim:
         ).status
 
     def find_damage(self) -> str:
-        """Say in a few words what is other than it was when this was last asked; "" where nothing is."""
+        """Return the names of what has changed since the last call; "" if nothing has."""
         now = self.state()
         changed = [name for name, value in now.items() if value != self.known[name]]
         self.known = now
@@ -193,12 +203,12 @@ class Victim:
 
 @dataclass
 class Attacker:
-    """Another tenant of the service, with every kind of credential that somebody could try."""
+    """The attacking tenant, with every kind of credential."""
 
     tenant: Tenant
     password: str
     token: str
-    dead_token: str
+    revoked_token: str
     key: str
     limited_key: Mapping[str, str]
     revoked_key: str
@@ -207,37 +217,40 @@ class Attacker:
 
     @classmethod
     def of(cls, tenant: Tenant) -> "Attacker":
-        """Give a tenant every kind of credential, also some that are worth nothing any more."""
+        """Create every kind of credential of an attacker, revoked ones included."""
         password = f"mallorys-own-{uuid4().hex}"
         tenant.create(cls.LOGIN, password)
-        dead = tenant.log_in()
-        tenant.client.request("POST", "/tenant/logout", {"token": dead})
-        gone = tenant.key("gone", *Permission)
-        tenant.require("DELETE", f"/tenant/key/{gone['id']}")
-        whole = tenant.key("all", *Permission)
-        lesser = {str(one): tenant.key(one, one) for one in (Permission.VERIFY, Permission.USERS_READ)}
+        revoked_token = tenant.log_in()
+        tenant.client.request("POST", "/tenant/logout", {"token": revoked_token})
+        revoked_key = tenant.key("revoked", *Permission)
+        tenant.require("DELETE", f"/tenant/key/{revoked_key['id']}")
+        full_key = tenant.key("all", *Permission)
+        limited_keys = {
+            str(permission): tenant.key(permission, permission)
+            for permission in (Permission.VERIFY, Permission.USERS_READ)
+        }
         return cls(
             tenant,
             password,
             tenant.session(cls.LOGIN, password)["accessToken"],
-            dead,
-            whole["key"],
-            {name: made["key"] for name, made in lesser.items()},
-            gone["key"],
+            revoked_token,
+            full_key["key"],
+            {permission: key["key"] for permission, key in limited_keys.items()},
+            revoked_key["key"],
             tenant.session(cls.LOGIN, password, "phone", refresh=True)["refreshToken"],
         )
 
     def names(self) -> dict[str, str]:
-        """Return what stands for itself, by what it is called."""
+        """Return its own values, by their placeholders (see `requests.masked`)."""
         return {"caller": self.tenant.id, "caller's email": self.tenant.email}
 
     def clean_up(self) -> None:
-        """Remove the users that an attack made, and log in again where it ended something.
+        """Remove the users that an attack created, and log in again if it revoked the session.
 
-        Only those: where tenants are not apart, what is listed may be somebody's, and must not be removed.
+        Other users are never removed: if isolation fails, the list may have users of other tenants.
         """
         tenant = self.tenant
-        for login in set(tenant.logins()) & tenant.made:
+        for login in set(tenant.logins()) & tenant.created:
             if login != self.LOGIN:
                 tenant.request("DELETE", f"/user/{quote(login, safe='')}")
         if not tenant.introspect(self.token):

@@ -1,1 +1,1 @@
-"""What is tried, by subject."""
+"""Checks of the self-test, one module per subject."""

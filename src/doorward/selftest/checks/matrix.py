@@ -1,4 +1,4 @@
-"""Tenants are none of each other's business, at every endpoint: the matrix, and whether the table is whole."""
+"""Checks of tenant isolation at every endpoint, and of the endpoint table's completeness."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -24,11 +24,11 @@ from doorward.selftest.requests import (
 )
 
 REGISTRATION = ("POST", "/tenant")
-"""The one place that says whether an address is taken: to whom the operator lets register tenants."""
+"""The only endpoint that reveals registered addresses, to clients that may register tenants."""
 
-_FAULT = 500
+_SERVER_ERROR = 500
 _METHODS = {"get", "put", "post", "delete", "patch", "head", "options", "trace"}
-_OURS = {"content-type", "www-authenticate", "allow", "location", "set-cookie"}
+_COMPARED_HEADERS = {"content-type", "www-authenticate", "allow", "location", "set-cookie"}
 
 
 def attack(
@@ -36,7 +36,7 @@ def attack(
 ) -> Response:
     """Send the request of an endpoint for the objects that `names` names.
 
-    Failed where nobody knows how; NotTried where it might happen to somebody else.
+    Failed if a field cannot be filled; NotRun if the request might change other tenants.
     """
     try:
         path, body, query = fill_request(endpoint, names)
@@ -44,7 +44,7 @@ def attack(
             fixture.protect_others()
     except CannotFillRequest as reason:
         raise Failed(str(reason)) from None
-    # What asks for a gateway has the user's token where others have the tenant's.
+    # At /forward-auth, Authorization has the user's token.
     headers = {"Authorization": f"Bearer {names['token']}"} if endpoint.match_subpaths else {}
     headers |= authorization(endpoint, credential)
     content = None
@@ -55,69 +55,74 @@ def attack(
 
 
 def checks(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Iterator[Check]:
-    """Yield the matrix of these endpoints."""
-    yield Check("Every route that is served is one that this self test knows", ("TI1",), _known_routes)
+    """Yield the checks of each of these endpoints."""
+    yield Check("The served routes match the endpoint table", ("TI1",), _known_routes)
     for endpoint in endpoints:
         name = named(endpoint)
         if (endpoint.method, endpoint.path) == REGISTRATION:
-            yield Check(f"{name}: a taken address is refused, and nothing taken over", ("EN4",), _registration)
+            yield Check(
+                f"{name}: a registered e-mail address is rejected and its tenant unchanged", ("EN4",), _registration
+            )
             continue
         harmless = endpoint.method == "GET"
-        run = partial(_another, endpoint)
-        yield Check(f"{name}: another tenant's objects are answered like none", ("TI1",), run, harmless)
+        run = partial(_foreign_objects, endpoint)
+        yield Check(f"{name}: another tenant's objects look like missing ones", ("TI1",), run, harmless)
         if endpoint.auth is Auth.TENANT:
             run = partial(_limited_key, endpoint)
-            yield Check(f"{name}: an API key without the permission is refused", ("TI1",), run, harmless)
+            yield Check(f"{name}: an API key without the permission is rejected", ("TI1",), run, harmless)
 
 
-def _another(endpoint: Endpoint, fixture: Fixture) -> None:
+def _foreign_objects(endpoint: Endpoint, fixture: Fixture) -> None:
     attacker, victim = fixture.attacker, fixture.victim
-    proven = endpoint.auth is Auth.TENANT
-    wanted, unwanted = victim.names(), unowned_names()
+    authenticated = endpoint.auth is Auth.TENANT
+    foreign, missing = victim.names(), unowned_names()
     for kind, credential in (("its token", attacker.tenant.token), ("an API key", attacker.key)):
-        told = []
-        for names in (wanted, unwanted):
-            attacker.tenant.made.add(names["login"])
+        answers = []
+        for names in (foreign, missing):
+            attacker.tenant.created.add(names["login"])
             charged = endpoint.auth in {Auth.NONE, Auth.TOKEN}
-            response = attack(fixture, endpoint, names, f"Bearer {credential}" if proven else None, charged=charged)
-            require(response.status < _FAULT, f"With {kind} it was answered {response}")
-            spoken = f"{response.text}\n{response.headers}"
-            for what, secret in victim.secrets().items():
+            response = attack(
+                fixture, endpoint, names, f"Bearer {credential}" if authenticated else None, charged=charged
+            )
+            require(response.status < _SERVER_ERROR, f"With {kind} the response was {response}")
+            text = f"{response.text}\n{response.headers}"
+            for description, secret in victim.secrets().items():
                 require(
-                    mentions(endpoint, names, secret) or secret not in spoken,
-                    f"With {kind} it was answered {response.status} with the other tenant's {what}",
+                    mentions(endpoint, names, secret) or secret not in text,
+                    f"With {kind} the response {response.status} contained the other tenant's {description}",
                 )
-            told.append(_comparable(response, names, attacker.names()))
+            answers.append(_comparable(response, names, attacker.names()))
             attacker.clean_up()
-        if fill_request(endpoint, wanted) != fill_request(endpoint, unwanted):
-            _require_equal(kind, told[0], told[1])
-        if not proven:
+        if fill_request(endpoint, foreign) != fill_request(endpoint, missing):
+            _require_equal(kind, answers[0], answers[1])
+        if not authenticated:
             break
     require_unharmed(fixture)
 
 
 def _comparable(
-    response: Response, names: Mapping[str, str], own: Mapping[str, str]
+    response: Response, names: Mapping[str, str], own_names: Mapping[str, str]
 ) -> tuple[str, list[tuple[str, str]], str]:
-    # Proxies add what differs with each answer; what the service says is among these.
-    headers = sorted(pair for pair in response.headers if pair[0] in _OURS or pair[0].startswith("x-auth-"))
-    return str(response), headers, masked(response.text, names, own)
+    # Only the service's own headers: proxies add some that differ in each response.
+    headers = sorted(pair for pair in response.headers if pair[0] in _COMPARED_HEADERS or pair[0].startswith("x-auth-"))
+    return str(response), headers, masked(response.text, names, own_names)
 
 
 def _require_equal(
-    kind: str, theirs: tuple[str, list[tuple[str, str]], str], nobodys_own: tuple[str, list[tuple[str, str]], str]
+    kind: str, foreign: tuple[str, list[tuple[str, str]], str], missing: tuple[str, list[tuple[str, str]], str]
 ) -> None:
     require(
-        theirs[0] == nobodys_own[0],
-        f"With {kind}, another's object was answered {theirs[0]} and one that nobody has {nobodys_own[0]}",
+        foreign[0] == missing[0],
+        f"With {kind}, the response was {foreign[0]} for another tenant's object and {missing[0]} for a missing one",
     )
     require(
-        theirs == nobodys_own, f"With {kind}, another's object and nobody's were answered {theirs[0]} in other words"
+        foreign == missing,
+        f"With {kind}, the responses {foreign[0]} for another tenant's object and for a missing one differ",
     )
 
 
 def require_unharmed(fixture: Fixture) -> None:
-    """Demand that the other tenant is as it was, as far as it can see."""
+    """Require that the victim's objects are unchanged."""
     damage = fixture.victim.find_damage()
     require(not damage, f"The other tenant was changed: {damage}")
 
@@ -130,20 +135,20 @@ def _limited_key(endpoint: Endpoint, fixture: Fixture) -> None:
         key = attacker.limited_key[other]
     response = attack(fixture, endpoint, unowned_names(), f"Bearer {key}")
     wanted = "unauthorized_client" if endpoint.is_form else "permission_denied"
-    require(response.code == wanted, f"It was answered {response}")
+    require(response.code == wanted, f"The response was {response}")
 
 
 def _known_routes(fixture: Fixture) -> None:
     response = fixture.client.request("GET", "/openapi.json")
     paths = response.json.get("paths") if isinstance(response.json, dict) else None
     if not isinstance(paths, dict):
-        raise NotRun(f"The installation does not describe itself (DOCS): GET /openapi.json was answered {response}.")
-    served = {f"{method.upper()} {path}" for path, what in paths.items() for method in _METHODS & what.keys()}
+        raise NotRun(f"The OpenAPI document is not served (DOCS): GET /openapi.json returned {response}.")
+    served = {f"{method.upper()} {path}" for path, item in paths.items() for method in _METHODS & item.keys()}
     known = {named(endpoint) for endpoint in ENDPOINTS}
     require(
         served == known,
-        f"The installation and this program are not of one version: {', '.join(sorted(served ^ known))}. Run the self "
-        f"test of the version that is installed",
+        f"The installation and this program differ in version: {', '.join(sorted(served ^ known))}. Run the self-test "
+        f"of the installed version",
     )
 
 
@@ -152,6 +157,6 @@ def _registration(fixture: Fixture) -> None:
         "POST", "/tenant", {"email": fixture.victim.tenant.email, "password": "Mallorys-Own-1"}, charged=True
     )
     if response.code == "forbidden":
-        raise NotRun("This address may not register tenants, so nothing is told to it.")
-    require(response.code == "tenant_exists", f"It was answered {response}")
+        raise NotRun("This address may not register tenants, so the service reveals no e-mail address to it.")
+    require(response.code == "tenant_exists", f"The response was {response}")
     require_unharmed(fixture)
