@@ -1,6 +1,6 @@
-"""Which stores the settings ask for. The only place that picks one, and that imports it.
+"""Selects and opens the stores that the settings name.
 
-PostgreSQL and Redis bring drivers along that take megabytes: they are imported where they are chosen.
+The drivers of PostgreSQL and Redis take megabytes of memory, so they are imported only if they are selected.
 """
 
 import asyncio
@@ -60,15 +60,15 @@ _BACKOFF = Backoff()
 _INDEX_BATCH = 20
 _PAUSE = 0.01
 _REDIS_SECONDS = 10.0
-# The group's and everybody's, as of the master key's file.
+# Permission bits of the group and of all other users.
 _OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The ports, and the life of what is behind them.
+    """The store of each port, with methods to open, sweep and close them together.
 
-    `checks` see whether each store takes writes; `traffic` counts what goes on in them.
+    `checks` test whether each store accepts writes; `metrics` counts the operations of the stores.
     """
 
     accounts: AccountStore
@@ -86,13 +86,13 @@ class Stores:
     redis: "Redis | None" = None
 
     async def open(self) -> None:
-        """Open every store, inside the event loop that will use it; CannotStart where that is impossible."""
+        """Open every store in the running event loop, which will use it; CannotStart if that is not possible."""
         await self.database.open()
         if self.redis is not None:
             await self.redis.open()
 
     async def sweep(self, clock: Clock, *, audit_retention: int) -> None:
-        """Remove what says nothing any more, in small batches; `audit_retention` is in seconds."""
+        """Remove expired rows in small batches; `audit_retention` is in seconds."""
         now, old = clock(), clock() - audit_retention * 1000
         await self.probes.write(now)
         batches: tuple[Callable[[], Awaitable[int]], ...] = (
@@ -110,11 +110,11 @@ class Stores:
         await repeat_until_done(partial(self.accounts.purge, limit=_SWEEP_BATCH, forget=self.sessions.erase_users))
 
     async def index_logins(self) -> None:
-        """Bring new logins into what searches look at, in small batches."""
+        """Add new logins to the search index, in small batches."""
         await repeat_until_done(partial(self.accounts.index_logins, limit=_INDEX_BATCH))
 
     async def close(self) -> None:
-        """Finish what is under way and close every store."""
+        """Finish running operations and close every store."""
         if self.redis is not None:
             await self.redis.close()
         await self.database.close()
@@ -125,17 +125,17 @@ async def _is_full(batch: Callable[[], Awaitable[int]]) -> bool:
 
 
 async def repeat_until_done(batch: Callable[[], Awaitable[object]]) -> None:
-    """Do a batch again and again while it says that there is more. After each, others have as long as it took."""
+    """Repeat a batch while it returns that there is more. After each, pause for as long as it took."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     while await batch():
-        # Who waits for SQLite's lock asks for it now and then, and would hardly ever meet a short gap.
+        # Writers poll for SQLite's lock at intervals, and would rarely get it in a short pause.
         await asyncio.sleep(max(_PAUSE, loop.time() - began))
         began = loop.time()
 
 
 def select_stores(settings: Settings, clock: Clock = system_clock, span: Span | None = None) -> Stores:
-    """Return the stores that the settings name, not opened yet. `span` surrounds what is done in them."""
+    """Return the stores that the settings name, not yet opened. Their operations run inside a `span`."""
     bare: Database
     if settings.on_postgresql:
         from doorward.storage.postgres.database import PostgresDatabase  # noqa: PLC0415 - see above
@@ -168,7 +168,7 @@ def select_stores(settings: Settings, clock: Clock = system_clock, span: Span | 
 
 @asynccontextmanager
 async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
-    """Open the stores that the settings name, and close them at the end; raises what `Stores.open` raises."""
+    """Open the stores that the settings name, and close them at the end; CannotStart if that is not possible."""
     stores = select_stores(settings)
     await stores.open()
     try:
@@ -178,7 +178,7 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
 
 
 async def _check_write(probes: Probes, database: InstrumentedDatabase, clock: Clock) -> None:
-    """Write a little; StoreUnavailable where the database refuses that, or has just refused something larger."""
+    """Write a probe; StoreUnavailable if the database rejects it, or has just rejected another write."""
     await probes.check(clock())
     if database.refuses_writes:
         raise StoreUnavailable(retry_after=1)
@@ -208,26 +208,27 @@ def _with_redis_stores(
 
 
 def database_of(settings: Settings) -> Path | PostgresAddress:
-    """Return where the tables are."""
+    """Return the file or the address of the database."""
     return PostgresAddress.read(settings.database_url) if settings.on_postgresql else settings.database_path
 
 
 async def servers(settings: Settings) -> dict[str, ServerInfo]:
-    """Return what the stores say of themselves, under the names of `Stores.checks`; CannotStart where one does not."""
-    found = {"database": await server_of(database_of(settings))}
+    """Return the version and settings of each server, by the names of `Stores.checks`; CannotStart if one fails."""
+    infos = {"database": await server_of(database_of(settings))}
     if settings.redis_url:
         from doorward.storage.redis import startup  # noqa: PLC0415 - see above
 
-        found["sessions"] = await startup.check_server(RedisAddress.read(settings.redis_url))
-    return found
+        infos["sessions"] = await startup.check_server(RedisAddress.read(settings.redis_url))
+    return infos
 
 
 def migrate(settings: Settings, *, create: bool = True) -> int:
-    """Bring the database to the newest schema before anything is served, and return its version.
+    """Migrate the database to the newest schema, and return its version.
 
-    CannotStart where that is impossible, and, unless it may be created, where there is no database yet.
+    A Redis server is only checked: it has to be reachable and its configuration suitable for sessions.
 
-    A Redis is only looked at: whether it can be reached, and is fit to keep sessions.
+    Raises:
+        CannotStart: The migration or the check failed, or there is no database and `create` is not set.
     """
     if settings.on_postgresql:
         from doorward.storage.postgres import schema  # noqa: PLC0415 - see above
@@ -244,9 +245,9 @@ def migrate(settings: Settings, *, create: bool = True) -> int:
 
 
 def schema_of(settings: Settings) -> tuple[int, int]:
-    """Return the version of the schema, and the newest one that this program knows, changing nothing.
+    """Return the version of the schema and the newest version that this program knows, without changes.
 
-    CannotStart where there is no database, or it must not be used as it is.
+    CannotStart if there is no database, or it must not be used.
     """
     if settings.on_postgresql:
         from doorward.storage.postgres import schema  # noqa: PLC0415 - see above
@@ -259,7 +260,7 @@ def schema_of(settings: Settings) -> tuple[int, int]:
 
 @asynccontextmanager
 async def read_only_database(settings: Settings) -> AsyncIterator[AccountStore]:
-    """Open the accounts for reading alone, of the newest schema already; nothing is written. CannotStart."""
+    """Open the accounts read-only; CannotStart if that is not possible. The schema has to be the newest."""
     database: Database
     if settings.on_postgresql:
         from doorward.storage.postgres.database import PostgresDatabase  # noqa: PLC0415 - see above

@@ -13,7 +13,7 @@ from doorward.http.client_address import (
     in_networks,
     parse_address,
 )
-from doorward.settings.values import ANYONE, networks
+from doorward.settings.values import EVERY_ADDRESS, networks
 
 TRUSTED = Proxies(
     (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"), ipaddress.ip_network("192.0.2.1"))
@@ -149,7 +149,7 @@ def test_BF7_S10_the_operator_is_warned_once_of_each_kind(caplog: pytest.LogCapt
 
 
 def test_S10_where_every_address_is_a_trusted_proxy_the_warning_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    proxies = Proxies(ANYONE)
+    proxies = Proxies(EVERY_ADDRESS)
     for hops in (None, "203.0.113.9"):
         assert proxies.client("192.0.2.7", forwarded(hops)).text == UNKNOWN
     [warning] = caplog.records

@@ -74,7 +74,7 @@ def test_F4_a_line_that_assigns_nothing_is_named_by_its_number(tmp_path: Path, n
 @pytest.mark.parametrize("second", ["PORT=2", "export PORT=1", "PORT="])
 def test_F4_a_setting_that_is_assigned_twice_is_refused(tmp_path: Path, second: str) -> None:
     said = refusal(tmp_path, f"PORT=1\n\n# again\n{second}\n")
-    assert said == "PORT is in .env twice, on lines 1 and 4; keep one."
+    assert said == "PORT is in .env twice, on lines 1 and 4; remove one."
 
 
 WELL_FORMED = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from doorward.core.errors import CannotStart
 from doorward.services import _budgets as budgets
 from doorward.settings import Settings, describe
-from doorward.settings.values import ANYONE, LOOPBACK
+from doorward.settings.values import EVERY_ADDRESS, LOOPBACK
 from harness import KEY
 
 CANARY = "CANARY7f3a9c"
@@ -142,7 +142,7 @@ def test_CF1_a_key_that_can_be_guessed_is_refused_without_being_repeated(tmp_pat
 @pytest.mark.parametrize("blank", [" " * 48, "\t" * 32, "\n \n", "\u00a0" * 40])
 def test_S9_CF1_a_key_of_blanks_is_given_and_refused(tmp_path: Path, blank: str) -> None:
     for name in ("JWT_KEY", "LEGACY_JWT_KEY", "DATABASE_URL", "REDIS_URL"):
-        assert refusal(tmp_path, {name: blank}) == f"{name} is blank; leave it out, or give it a value."
+        assert refusal(tmp_path, {name: blank}) == f"{name} is blank; remove it, or give it a value."
     (tmp_path / ".env").write_text(f'JWT_KEY="{" " * 48}"\n')
     (tmp_path / ".env").chmod(0o600)
     assert "JWT_KEY is blank" in refusal(tmp_path, {})
@@ -448,7 +448,7 @@ def test_values_are_read_as_they_are_meant(tmp_path: Path) -> None:
     )
     assert (given.port, given.jwt_key_exp, given.tenant_jwt_exp) == (0, 43_200, 2_592_000)
     assert [str(network) for network in given.tenant_white_list] == ["10.0.0.0/8", "::1/128", "192.0.2.1/32"]
-    assert given.throttler_white_list == ANYONE
+    assert given.throttler_white_list == EVERY_ADDRESS
     assert [str(network) for network in given.trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32"]
     assert given.cors_origins == ("https://app.example.org", "http://localhost:3000", "http://[::1]")
     assert given.allowed_hosts == ("auth.example.org", "localhost:3000")
@@ -471,8 +471,8 @@ def test_a_host_with_a_prefix_is_a_network_and_a_warning_names_it(tmp_path: Path
     assert [str(network) for network in given.tenant_white_list] == ["::1/128", "10.0.0.0/24"]
     tail = "write that, or the address without a prefix."
     assert set(given.warnings) == {
-        f"TENANT_WHITE_LIST, item 2, has more bits than its prefix and counts as the network 10.0.0.0/24: {tail}",
-        f"TRUSTED_PROXIES, item 1, has more bits than its prefix and counts as the network 2001:db8::/32: {tail}",
+        f"TENANT_WHITE_LIST, item 2, has address bits beyond its prefix and is read as the network 10.0.0.0/24: {tail}",
+        f"TRUSTED_PROXIES, item 1, has address bits beyond its prefix and is read as the network 2001:db8::/32: {tail}",
     }
 
 
@@ -539,7 +539,8 @@ def test_CF5_an_empty_secret_file_does_not_count_as_no_secret(tmp_path: Path, co
 def test_CF5_a_value_and_a_file_together_are_refused(tmp_path: Path) -> None:
     path = secret_file(tmp_path, KEY)
     assert (
-        refusal(tmp_path, {"JWT_KEY": KEY, "JWT_KEY_FILE": path}) == "JWT_KEY and JWT_KEY_FILE are both set; keep one."
+        refusal(tmp_path, {"JWT_KEY": KEY, "JWT_KEY_FILE": path})
+        == "JWT_KEY and JWT_KEY_FILE are both set; remove one."
     )
     (tmp_path / ".env").write_text(f"JWT_KEY={KEY}\n")
     (tmp_path / ".env").chmod(0o600)
@@ -572,16 +573,14 @@ def test_F28_the_kept_key_may_have_a_byte_order_mark(tmp_path: Path) -> None:
 @pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x85", "\ufeff"])
 def test_F28_other_control_characters_are_refused(tmp_path: Path, character: str) -> None:
     text = KEY[:20] + character + KEY[20:]
-    said = "{} has a control character in it, or is not UTF-8 text."
+    said = "{} contains a control character, or is not UTF-8 text."
     assert refusal(tmp_path, {"JWT_KEY_FILE": secret_file(tmp_path, text)}) == said.format("JWT_KEY")
     assert refusal(tmp_path, {"JWT_AUDIENCE": f"a{character}b"}) == said.format("JWT_AUDIENCE")
 
 
 def test_F28_a_variable_that_is_not_UTF_8_is_refused(tmp_path: Path) -> None:
     value = b"caf\xe9".decode(errors="surrogateescape")
-    assert refusal(tmp_path, {"JWT_AUDIENCE": value}).startswith(
-        "JWT_AUDIENCE has a control character in it, or is not"
-    )
+    assert refusal(tmp_path, {"JWT_AUDIENCE": value}).startswith("JWT_AUDIENCE contains a control character, or is not")
 
 
 def test_CF5_a_bad_value_out_of_a_file_is_not_repeated(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Every setting: name, type, default, why. Read once, here, and handed on as values.
+"""Settings of the service: name, type, default and meaning of each, read once at start.
 
-Settings come from the environment and from a `.env` file in the working directory; the environment wins. Each can also
-be given as `<NAME>_FILE`, the path of a file that holds it, which is how secrets should come. An empty value counts as
-not given.
+Settings come from the environment and from a `.env` file in the working directory; the environment takes precedence.
+Each can also be given as `<NAME>_FILE`, the path of a file with the value, which is the recommended way for secrets. An
+empty value counts as not given.
 """
 
 import re
@@ -19,7 +19,7 @@ from doorward.settings.values import POSTGRESQL, Network
 
 _GUESSABLE_LEGACY_KEY = (
     "LEGACY_JWT_KEY was published or can be guessed: a copy of the predecessor's Redis is enough to forge tokens of "
-    "the sessions imported from it. Remove it when they have expired."
+    "the imported sessions. Remove the setting when these sessions have expired."
 )
 
 _EVERY_PROXY_TRUSTED = (
@@ -34,100 +34,94 @@ def _setting(read: Callable[[str], Any], default: str, why: str, *, secret: bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the service was told. `Settings.read()` is how to get one."""
+    """The settings of the service, as returned by `Settings.read()`."""
 
     host: str = _setting(values.host, "127.0.0.1", "Address to listen on. 0.0.0.0 for all, as in a container.")
     port: int = _setting(values.whole(0, 65535), "3000", "Port to listen on. 0 for any free one.")
-    http_server: str = _setting(
-        values.switch, "on", "Speak plain HTTP on PORT. off: only the listeners that speak TLS."
-    )
-    https_server: str = _setting(values.switch, "off", "Speak HTTPS on HTTPS_PORT.")
+    http_server: str = _setting(values.switch, "on", "Serve plain HTTP on PORT. off: only the TLS listeners.")
+    https_server: str = _setting(values.switch, "off", "Serve HTTPS on HTTPS_PORT.")
     https_port: int = _setting(values.whole(0, 65535), "3443", "Port for HTTPS. 0 for any free one.")
     https_cert: str = _setting(
         values.text,
         "",
-        "File with the certificate of HTTPS and those that lead to its authority (PEM). SIGHUP reads it anew.",
+        "File with the HTTPS certificate and its chain (PEM). SIGHUP reloads it.",
     )
     https_key: str = _setting(
-        values.text, "", "File with the key of that certificate (PEM). Default: it is in the same file."
+        values.text, "", "File with the private key of HTTPS_CERT (PEM). Default: the file of HTTPS_CERT."
     )
     maintain_tls_port: int | None = _setting(
         values.optional_port,
         "off",
-        "Port for maintenance, where clients show a certificate; there tenants are registered from "
-        "any address. off, or 0 for any free one.",
+        "Port of the maintenance listener, which requires a client certificate and registers tenants from any address. "
+        "off, or 0 for any free one.",
     )
     maintain_tls_pem: str = _setting(
         values.text,
         "",
-        "File with the key and the certificate (PEM) of the maintenance listener. SIGHUP reads it anew.",
+        "File with the private key and the certificate (PEM) of the maintenance listener. SIGHUP reloads it.",
     )
     maintain_tls_ca: str = _setting(
-        values.text, "", "File with the authority (PEM) whose certificates the maintenance listener accepts."
+        values.text, "", "File with the certificate authority (PEM) of the clients of the maintenance listener."
     )
     maintain_tls_ca_cn: tuple[str, ...] = _setting(
-        values.names, "", "Common names of the clients that the maintenance listener accepts, separated by commas."
+        values.names, "", "Common names of the clients of the maintenance listener, separated by commas."
     )
     metrics_port: int | None = _setting(
-        values.optional_port, "off", "Port for GET /metrics (Prometheus), and nothing else. off, or 0 for any free one."
+        values.optional_port, "off", "Port that serves only GET /metrics (Prometheus). off, or 0 for any free one."
     )
     metrics_white_list: tuple[Network, ...] = _setting(
         values.networks,
         "",
-        "Addresses that may GET /metrics on the other listeners, as addresses or CIDR; directly, not through a proxy. "
+        "Addresses or networks (CIDR) that may GET /metrics on the other listeners, directly and not through a proxy. "
         "Default: none.",
     )
     workers: int = _setting(
         values.whole(1, 64),
         "1",
-        "Processes that share the port and the database; about one for each core is a good start.",
+        "Worker processes, which share the port and the stores; start with about one per CPU core.",
     )
     worker_start_timeout: int = _setting(
         values.whole(1, 3600),
         "60",
-        "Seconds that one of several workers may take until it serves, besides DATABASE_WAIT. A later one is ended and "
-        "tried again.",
+        "Seconds in which each of several workers has to start, in addition to DATABASE_WAIT. A slower worker is "
+        "stopped and restarted.",
     )
-    data_dir: str = _setting(
-        values.text, "./data", "Folder of the embedded database and of the master key made for it."
-    )
+    data_dir: str = _setting(values.text, "./data", "Folder of the embedded database and of its generated master key.")
     database_url: str = _setting(
         values.database,
         "",
-        "Where accounts are kept: sqlite:///path, or postgresql://user:password@host:port/database. A server on "
-        "another machine has to prove itself by TLS unless ?sslmode= says otherwise. Default: doorward.db under "
-        "DATA_DIR.",
+        "Database of accounts: sqlite:///path, or postgresql://user:password@host:port/database. A server on another "
+        "machine is verified by TLS unless ?sslmode= says otherwise. Default: doorward.db in DATA_DIR.",
         secret=True,
     )
     database_pool: int = _setting(values.whole(2, 100), "8", "Connections to PostgreSQL per worker.")
     database_wait: int = _setting(
-        values.whole(0, 600), "10", "Seconds to wait at start for a PostgreSQL that cannot be reached yet."
+        values.whole(0, 600), "10", "Seconds to wait at start for a PostgreSQL server that is unreachable."
     )
     redis_url: str = _setting(
         values.redis,
         "",
-        "Where sessions and counters are kept, if not in the database: redis://user:password@host:port, or rediss:// "
-        "for TLS (?ca=, ?cert= and ?key= name files). Several hosts separated by commas, or ?cluster=true, are a "
-        "Cluster. A server on another machine needs TLS and a password, unless ?insecure=true.",
+        "Store of sessions and counters, if not the database: redis://user:password@host:port, or rediss:// for TLS "
+        "(?ca=, ?cert= and ?key= name files). Several hosts separated by commas, or ?cluster=true, are a Cluster. A "
+        "server on another machine needs TLS and a password, unless ?insecure=true.",
         secret=True,
     )
     jwt_key: tuple[tuple[str, str], ...] = _setting(
         master_keys,
         "",
-        "Master key: half of every signing key; 32 random bytes or more, as text. Several as <number>:<key> separated "
-        "by commas: the first signs, all verify. Default on the embedded database: made once, kept under DATA_DIR.",
+        "Master key, half of every signing key: 32 random bytes or more, as text. Several as <number>:<key> separated "
+        "by commas: the first signs, all verify. Default with the embedded database: generated once, in DATA_DIR.",
         secret=True,
     )
     legacy_jwt_key: str = _setting(
         values.text,
         "",
-        "JWT_KEY of the predecessor (backend-auth), for sessions that were imported from it. It verifies those and "
-        "signs nothing.",
+        "JWT_KEY of the predecessor (backend-auth), which verifies tokens of imported sessions and signs none.",
         secret=True,
     )
     jwt_key_exp: int = _setting(values.lifetime, "604800", "Lifetime of user tokens, in seconds or as 12h, 7d.")
     jwt_access_exp: int = _setting(
-        values.lifetime, "900", "Lifetime of user tokens that come with a refresh token, in seconds or as 15m."
+        values.lifetime, "900", "Lifetime of user tokens issued with a refresh token, in seconds or as 15m."
     )
     tenant_jwt_exp: int | None = _setting(
         values.optional_lifetime,
@@ -137,96 +131,98 @@ class Settings:
     jwt_audience: str = _setting(
         values.text,
         "doorward",
-        "The aud claim of every token. A token with another one is refused, so a change ends them all.",
+        "The aud claim of every token. Tokens with another one are rejected, so a change invalidates all tokens.",
     )
     sessions_per_user: int = _setting(
-        values.whole(1, 100_000), "100", "Sessions a user may have at once; one more ends the oldest."
+        values.whole(1, 100_000), "100", "Open sessions per user; one more revokes the oldest."
     )
     tenant_white_list: tuple[Network, ...] = _setting(
         values.networks,
         "127.0.0.0/8,::1",
-        "Addresses that may register tenants, as addresses or CIDR; * opens it to all, none closes it.",
+        "Addresses or networks (CIDR) that may register tenants; * for any, none for no address.",
     )
     existing_login: str = _setting(
         values.choice("reject", "replace"),
         "reject",
-        "What POST /user does with a login that exists: reject it (409), or replace the user's password and attributes "
-        "and end its sessions.",
+        "POST /user with an existing login: reject the request (409), or replace the user's password and attributes "
+        "and revoke its sessions.",
     )
     legacy_ready_hashes: str = _setting(
         values.choice("on", "off"),
         "off",
-        "Take a bcrypt string in the password of POST /user for a hash, as the predecessor's newest version did; "
-        "tenants may choose otherwise.",
+        "Accept a bcrypt string in the password of POST /user as a hash, as the predecessor's newest version did; "
+        "a tenant setting overrides it.",
     )
     login_errors: str = _setting(
         values.choice("distinct", "uniform"),
         "distinct",
-        "POST /auth tells an unknown user (404) from a wrong password (403), or gives one 401 for both.",
+        "Errors of POST /auth: 404 for an unknown user and 403 for a wrong password, or 401 for both.",
     )
     login_failure_time: int = _setting(
         values.whole(0, 5000),
         "200",
-        "Milliseconds a refused login takes at least, so that its reason cannot be measured.",
+        "Minimum time of a rejected login in milliseconds, so that its cause cannot be measured.",
     )
     throttler_white_list: tuple[Network, ...] = _setting(
-        values.networks, "", "Addresses that are never throttled, as addresses or CIDR."
+        values.networks, "", "Addresses or networks (CIDR) that are exempt from the rate limit of addresses."
     )
     throttler_interval: int = _setting(
         values.whole(1, 86_400_000),
         "1000",
-        "Milliseconds in which one address may send THROTTLER_MAX requests without proof.",
+        "Milliseconds in which one address may send THROTTLER_MAX unauthenticated requests.",
     )
     throttler_max: int = _setting(
         values.whole(0, 1_000_000),
         "5",
-        "Requests that one address may send in THROTTLER_INTERVAL unless they prove a tenant credential. 0: no limit.",
+        "Requests without a valid tenant credential that one address may send in THROTTLER_INTERVAL. 0: no limit.",
     )
     throttler_min_diff: int = _setting(
-        values.whole(0, 86_400_000), "0", "Least milliseconds between two such requests of one address. 0: any."
+        values.whole(0, 86_400_000),
+        "0",
+        "Minimum interval between two such requests of one address, in milliseconds. 0: none.",
     )
     budget_verify: tuple[int, int] = _setting(
-        values.budget(100_000), "1000:2000", "Questions a tenant may ask a second, and at once, per worker; or off."
+        values.budget(100_000), "1000:2000", "Verifications per second and burst of a tenant, per worker; or off."
     )
     budget_write: tuple[int, int] = _setting(
-        values.budget(1_000), "50:100", "Changes to its users a tenant may make a second, and at once; or off."
+        values.budget(1_000), "50:100", "Changes of users per second and burst of a tenant; or off."
     )
     budget_login: tuple[int, int] = _setting(
-        values.budget(1_000), "10:30", "Logins of its users a tenant may send a second, and at once; or off."
+        values.budget(1_000), "10:30", "Logins of users per second and burst of a tenant; or off."
     )
     public_url: str = _setting(
-        values.url, "", "Where clients find the service, such as https://auth.example.org. Default: HOST and PORT."
+        values.url, "", "URL of the service for its clients, such as https://auth.example.org. Default: HOST and PORT."
     )
     forward_auth_cookie: str = _setting(
         values.cookie_name,
         "",
-        "Cookie in which /forward-auth looks for a user token if there is no Authorization header.",
+        "Cookie from which /forward-auth reads the user token if there is no Authorization header.",
     )
     audit_retention: int = _setting(
-        values.lifetime, "90d", "How long the audit log is kept, in seconds or as 90d. Older entries are removed."
+        values.lifetime, "90d", "Retention of the audit log, in seconds or as 90d. Older entries are removed."
     )
     max_audit_bytes_per_tenant: int = _setting(
         values.whole(0, 999_999_999_999),
         "0",
-        "Bytes of audit entries that each tenant may have; beyond that the oldest are removed. 0: no quota.",
+        "Bytes of audit entries per tenant; beyond that the oldest are removed. 0: no quota.",
     )
-    max_users_per_tenant: int = _setting(
-        values.whole(0, 1_000_000_000), "0", "Users that each tenant may have. 0: no quota."
-    )
+    max_users_per_tenant: int = _setting(values.whole(0, 1_000_000_000), "0", "Users per tenant. 0: no quota.")
     trusted_proxies: tuple[Network, ...] = _setting(
-        values.networks, "", "Proxies whose X-Forwarded-For names the client, as addresses or CIDR. Default: none."
+        values.networks, "", "Addresses or networks (CIDR) of proxies whose X-Forwarded-For is trusted. Default: none."
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        values.hosts, "", "Host names that requests may be addressed to, separated by commas. Default: any."
+        values.hosts, "", "Host names that requests may have in Host, separated by commas. Default: any."
     )
     cors_origins: tuple[str, ...] = _setting(
-        values.origins, "", "Origins whose browsers may call, separated by commas. Default: none but our own."
+        values.origins,
+        "",
+        "Origins whose pages may send requests, separated by commas. Default: only the service's own.",
     )
     docs: str = _setting(values.switch, "on", "Serve /docs and /openapi.json.")
     max_connections: int = _setting(
         values.whole(1, 1_000_000),
         "10000",
-        "Open connections per worker. One more closes the connection that has been idle for the longest time.",
+        "Open connections per worker. One more closes the connection that has been idle the longest.",
     )
     max_connections_per_address: int = _setting(
         values.whole(0, 1_000_000),
@@ -236,51 +232,51 @@ class Settings:
     hash_memory: int = _setting(
         values.whole(19_456, 65_536),
         "19456",
-        "KiB of memory per argon2id hash; the default is the least that is allowed.",
+        "KiB of memory per argon2id hash; the default is the minimum.",
     )
     hash_passes: int = _setting(values.whole(2, 10), "2", "Passes per argon2id hash.")
     hash_lanes: int = _setting(values.whole(1, 4), "1", "Lanes per argon2id hash.")
     hash_threads: int = _setting(
         values.whole(0, 64),
         "0",
-        "Threads per worker that hash passwords. 0: one for each core but one, shared by the workers; a container's "
-        "limit counts.",
+        "Threads per worker that hash passwords. 0: all CPU cores but one, divided among the workers, within a "
+        "container's CPU limit.",
     )
     hash_queue_timeout: int = _setting(
         values.whole(100, 20_000),
         "5000",
-        "Milliseconds that a password may wait for a thread, and milliseconds of CPU time that may be ahead of it on "
-        "each thread; a request beyond that is answered 503.",
+        "Milliseconds that a password may wait for a thread, and of CPU time that may be queued ahead of it on each "
+        "thread; beyond that the response is 503.",
     )
     access_log: str = _setting(
         values.choice("on", "errors", "off"),
         "errors",
-        "A line for each request: on, or errors (answers of 500 and above, at most 50 a second), or off.",
+        "Access log: on for every request, errors for responses of 500 and above (at most 50 a second), or off.",
     )
-    log_level: str = _setting(
-        values.choice("debug", "info", "warning", "error"), "info", "The least severe log line written."
-    )
+    log_level: str = _setting(values.choice("debug", "info", "warning", "error"), "info", "Minimum level of log lines.")
     log_format: str = _setting(
         values.choice("auto", "json", "text"), "auto", "Log lines as JSON or as text. auto: text on a terminal."
     )
 
     given_keys: Path | None = None
-    """The file that JWT_KEY_FILE names: no setting of its own, since what is in it is `jwt_key`."""
+    """The file that JWT_KEY_FILE names. Not a setting: its content is `jwt_key`."""
 
     warnings: tuple[str, ...] = field(default=(), compare=False)
-    """Sentences on what was given, for the log of the start."""
+    """Warnings about the given settings, logged at start."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":
-        """Return the settings of this process; CannotStart, naming the setting and never its value, if one is wrong."""
+        """Return the settings of this process; CannotStart, with the setting and never its value, if one is invalid."""
         found = find(_secrecy(), environment, folder)
         settings = cls(
             **{item.name: _parse(item, found.given.get(item.name.upper())) for item in _settings()},
             given_keys=found.files.get("JWT_KEY"),
             warnings=found.warnings,
         )
-        settings._refuse_contradictions()
-        return replace(settings, warnings=(*settings.warnings, *_loose_networks(found.given), *settings._warnings_of()))
+        settings._check_combinations()
+        return replace(
+            settings, warnings=(*settings.warnings, *_warn_of_loose_networks(found.given), *settings._warnings_of())
+        )
 
     def _warnings_of(self) -> Iterator[str]:
         if self.legacy_jwt_key and is_guessable(self.legacy_jwt_key):
@@ -288,7 +284,7 @@ class Settings:
         if values.has_every_address(self.trusted_proxies):
             yield _EVERY_PROXY_TRUSTED
 
-    def _refuse_contradictions(self) -> None:
+    def _check_combinations(self) -> None:
         if self.https_server == "on" and not self.https_cert:
             raise CannotStart("HTTPS_CERT is missing: HTTPS_SERVER is on.")
         if self.maintain_tls_port is not None:
@@ -296,7 +292,7 @@ class Settings:
                 if not getattr(self, name):
                     raise CannotStart(f"{name.upper()} is missing: MAINTAIN_TLS_PORT is set.")
         if self.http_server == "off" and self.https_server == "off":
-            raise CannotStart("HTTP_SERVER and HTTPS_SERVER are both off: nobody could reach the service.")
+            raise CannotStart("HTTP_SERVER and HTTPS_SERVER are both off; turn one on.")
 
     @property
     def database_path(self) -> Path:
@@ -307,32 +303,32 @@ class Settings:
 
     @property
     def database_place(self) -> str:
-        """Where accounts are kept, in words that may be shown to anybody."""
+        """The database of accounts, without credentials."""
         if self.on_postgresql:
             return f"PostgreSQL at {re.split('[?#]', self.database_url.rpartition('@')[2].rpartition('://')[2])[0]}"
         return str(self.database_path)
 
     @property
     def on_postgresql(self) -> bool:
-        """Whether accounts are kept in PostgreSQL."""
+        """True if the accounts are in PostgreSQL."""
         return self.database_url.startswith(POSTGRESQL)
 
     @property
     def kept_key(self) -> Path:
-        """The file of the master keys that the service makes for itself."""
+        """The file of the master keys that the service generates."""
         return Path(self.data_dir) / "master.key"
 
     def with_master_key(self, *, create: bool = True) -> Keys:
-        """Return the master keys; on the embedded database one is made, once, if none was given and it may be.
+        """Return the master keys. On the embedded database one is generated if none was given and `create` is set.
 
-        CannotStart where there is none.
+        CannotStart if there is none.
         """
         if self.jwt_key:
             return self.jwt_key
         if self.on_postgresql or self.redis_url:
             store = "PostgreSQL" if self.on_postgresql else "Redis"
             raise CannotStart(
-                f"JWT_KEY is missing: services that share a {store} share the key too; make one with: "
+                f"JWT_KEY is missing: services that share a {store} also share the key; generate one with: "
                 "openssl rand -base64 32."
             )
         return stored_keys(self.kept_key, create=create)
@@ -346,19 +342,19 @@ def _secrecy() -> dict[str, bool]:
     return {item.name.upper(): bool(item.metadata["secret"]) for item in _settings()}
 
 
-def _loose_networks(given: Mapping[str, GivenSetting]) -> Iterator[str]:
+def _warn_of_loose_networks(given: Mapping[str, GivenSetting]) -> Iterator[str]:
     for item in _settings():
         name = item.name.upper()
         if item.metadata["read"] is values.networks and name in given:
             for number, network in values.loose_networks(given[name].text):
                 yield (
-                    f"{name}, item {number}, has more bits than its prefix and counts as the network {network}: write "
-                    "that, or the address without a prefix."
+                    f"{name}, item {number}, has address bits beyond its prefix and is read as the network {network}: "
+                    "write that, or the address without a prefix."
                 )
 
 
 def _parse(item: "Field[Any]", given: GivenSetting | None) -> Any:
-    """Return the value of a setting, given or by default; CannotStart where it is wrong."""
+    """Return the given or default value of a setting; CannotStart if it is invalid."""
     try:
         return item.metadata["read"](item.metadata["default"] if given is None else given.text)
     except ValueError as error:
@@ -374,7 +370,7 @@ def describe() -> list[dict[str, str]]:
 
 
 class EffectiveSetting(NamedTuple):
-    """A setting as it is in effect. Of a secret, `value` is `set` or `not set`; `source` may be `default`."""
+    """A setting in effect. The `value` of a secret is `set` or `not set`; `source` may be `default`."""
 
     name: str
     value: str
@@ -386,18 +382,18 @@ class EffectiveSetting(NamedTuple):
 def effective_settings(
     environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> tuple[list[EffectiveSetting], str | None]:
-    """Return every setting as it is in effect, in order, and the sentence that a start would end with, if it would.
+    """Return every setting in effect, in order, and the error with which a start would fail, if any.
 
-    A value that is refused is shown as `invalid`. Where a source cannot be read at all, every setting has its default.
+    An invalid value is shown as `invalid`. If a source cannot be read, every setting has its default.
     """
     given: Mapping[str, GivenSetting] = {}
-    refusal: str | None = None
+    error: str | None = None
     try:
         given = find(_secrecy(), environment, folder).given
         Settings.read(environment, folder)
     except CannotStart as reason:
-        refusal = str(reason)
-    return [_effective(item, given.get(item.name.upper())) for item in _settings()], refusal
+        error = str(reason)
+    return [_effective(item, given.get(item.name.upper())) for item in _settings()], error
 
 
 def _effective(item: "Field[Any]", given: GivenSetting | None) -> EffectiveSetting:

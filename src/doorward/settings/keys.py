@@ -1,4 +1,4 @@
-"""Master keys as texts: which are refused, and the file in which the service keeps those it has made for itself."""
+"""Master keys: validation, rejection of guessable keys, and the file of generated keys."""
 
 import base64
 import os
@@ -13,7 +13,7 @@ from doorward.settings.secret_files import mode_of, refuse_open_to_others
 from doorward.settings.sources import environ, read_setting_file
 
 Keys = tuple[tuple[str, str], ...]
-"""Number and key of each; the first signs, all verify."""
+"""Master keys with their numbers; the first signs, all verify."""
 
 _MIN_KEY_BYTES = 32
 _MIN_KEY_VARIETY = 10
@@ -38,7 +38,7 @@ def new_key() -> str:
 
 
 def master_keys(value: str) -> Keys:
-    """Read one key, or several with their numbers, the signing one first; ValueError for one that can be guessed."""
+    """Parse one key, or several with their numbers, the signing key first; ValueError if a key can be guessed."""
     keys: list[tuple[str, str]] = []
     items = [part.strip() for part in re.split(r"[,\n]", value) if part.strip()]
     for item in items:
@@ -48,28 +48,28 @@ def master_keys(value: str) -> Keys:
             raise ValueError("one key, or several as <number>:<key> separated by commas, the signing one first")
         if any(kid == known for known, _ in keys):
             raise ValueError("keys with different numbers")
-        _refuse_weak(key)
+        _reject_weak(key)
         keys.append((kid, key))
     if value and not keys:
         raise ValueError("one key or more")
     return tuple(keys)
 
 
-def _refuse_weak(key: str) -> None:
+def _reject_weak(key: str) -> None:
     if len(key.encode()) < _MIN_KEY_BYTES:
-        raise ValueError("at least 32 bytes; make one with: openssl rand -base64 32")
+        raise ValueError("at least 32 bytes; generate one with: openssl rand -base64 32")
     if is_guessable(key):
-        raise ValueError("random, this one can be guessed; make one with: openssl rand -base64 32")
+        raise ValueError("random, this one can be guessed; generate one with: openssl rand -base64 32")
 
 
 def is_guessable(key: str) -> bool:
-    """Tell whether a key, of any length, was published, is made of known words, or hardly varies."""
+    """Return whether a key of any length was published, contains known words, or has little variety."""
     plain = _plain(key)
-    # Of a key that is mostly punctuation, what is left tells nothing.
-    telling = [key, plain] if len(plain) * 2 > len(key) else [key]
+    # Without its punctuation, a key that is mostly punctuation is too short to judge.
+    candidates = [key, plain] if len(plain) * 2 > len(key) else [key]
     return (
         len(set(key)) < _MIN_KEY_VARIETY
-        or any(map(_repeats, telling))
+        or any(map(_repeats, candidates))
         or _PUBLISHED.search(plain) is not None
         or any(_KNOWN_WORDS.search(_plain(text)) for text in (key, *_decoded(key)))
     )
@@ -80,21 +80,21 @@ def _plain(text: str) -> str:
 
 
 def _repeats(text: str) -> bool:
-    """Tell whether a text repeats a part of itself, or is one character for the most part."""
+    """Return whether a text repeats a part of itself, or consists mostly of one character."""
     if max(map(text.count, set(text))) * 2 >= len(text):
         return True
     return any(text[period:] == text[:-period] for period in range(1, len(text) // 2 + 1))
 
 
 def _decoded(key: str) -> Iterator[str]:
-    """Yield the words that a key may be an encoding of: base64 and hexadecimal do not make them harder to guess."""
+    """Yield the text that a key encodes in base64 or hexadecimal: an encoded word is as easy to guess."""
     for decode in (base64.b64decode, base64.urlsafe_b64decode, bytes.fromhex):
         with suppress(ValueError):
             yield decode(key).decode("ascii")
 
 
 def stored_keys(path: Path, *, create: bool = True) -> Keys:
-    """Return the master keys of a file, which is made, with one key, where there is none and it may be; CannotStart."""
+    """Return the master keys of a file, created with one key if it is missing and `create` is set; else CannotStart."""
     if path.parent.exists() and not path.parent.is_dir():
         raise CannotStart(f"DATA_DIR: {path.absolute().parent} is not a folder.")
     try:
@@ -103,35 +103,35 @@ def stored_keys(path: Path, *, create: bool = True) -> Keys:
         if not path.exists():
             if not create:
                 raise CannotStart(
-                    f"JWT_KEY is missing, and {path.absolute().parent} has no {path.name}: DATA_DIR names another "
-                    "place, or the service runs with a JWT_KEY that was not given here."
+                    f"JWT_KEY is missing, and {path.absolute().parent} has no {path.name}: set DATA_DIR to the folder "
+                    "of the service, or give the JWT_KEY that the service runs with."
                 )
-            _make_key(path)
+            _create_key(path)
     except OSError as error:
-        raise CannotStart(f"DATA_DIR: {path} cannot be made or read ({error.strerror}).") from error
+        raise CannotStart(f"DATA_DIR: {path} cannot be created or read ({error.strerror}).") from error
     return read_keys(path)
 
 
 def read_keys(path: Path) -> Keys:
-    """Return the master keys of a file that the service keeps; CannotStart where it cannot be used."""
+    """Return the master keys of the generated file; CannotStart if it is unusable."""
     try:
         if mode_of(path) & 0o077:
             raise CannotStart(f"JWT_KEY: {path} can be read by others; chmod 600 it.")
         content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise CannotStart(f"DATA_DIR: {path} cannot be made or read ({error.strerror}).") from error
+        raise CannotStart(f"DATA_DIR: {path} cannot be created or read ({error.strerror}).") from error
     except UnicodeDecodeError:
-        raise CannotStart(f"JWT_KEY: {path} does not hold a key, it is not UTF-8 text.") from None
+        raise CannotStart(f"JWT_KEY: {path} is not UTF-8 text.") from None
     if not content.strip():
         raise CannotStart(f"JWT_KEY: {path} is empty.")
     try:
         return master_keys(content.strip())
     except ValueError as error:
-        raise CannotStart(f"JWT_KEY: {path} does not hold a key, it has to be {error}.") from None
+        raise CannotStart(f"JWT_KEY: {path} does not contain a valid key, which has to be {error}.") from None
 
 
 def keys_from_file(path: Path) -> Keys:
-    """Return the master keys of the file that JWT_KEY_FILE names; CannotStart where it cannot be used."""
+    """Return the master keys of the file that JWT_KEY_FILE names; CannotStart if it is unusable."""
     refuse_open_to_others("JWT_KEY_FILE", path, environ(None))
     try:
         return master_keys(read_setting_file("JWT_KEY", path, secret=True).strip())
@@ -139,16 +139,16 @@ def keys_from_file(path: Path) -> Keys:
         raise CannotStart(f"JWT_KEY has to be {error}.") from None
 
 
-def _make_key(path: Path) -> None:
-    # Written in full under another name and then linked: who starts at the same moment sees no key or a whole one.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+def _create_key(path: Path) -> None:
+    # Written under a temporary name and then linked, so that a process that starts meanwhile never reads a partial key.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
         file.write(f"1:{new_key()}\n")
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(draft, path)
+        os.link(temporary, path)
     except FileExistsError:
         return
     finally:
-        draft.unlink()
+        temporary.unlink()

@@ -1,4 +1,4 @@
-"""Modes of the files that hold secrets, and what to do about one that others can read."""
+"""Permissions of files with secrets: rejects files that other users can read."""
 
 import os
 import stat
@@ -11,8 +11,8 @@ OTHERS_BITS = 0o007
 """The permission bits of users who are neither the owner nor in the group."""
 
 _ROOT = Path("/")
-# By Docker, Podman, and, in the environment, by Kubernetes and systemd-nspawn.
-_MARKS = (".dockerenv", "run/.containerenv")
+# Files created by Docker and Podman, and variables set by Kubernetes and systemd-nspawn.
+_MARKER_FILES = (".dockerenv", "run/.containerenv")
 _VARIABLES = ("KUBERNETES_SERVICE_HOST", "container")
 
 
@@ -22,10 +22,10 @@ def mode_of(path: Path) -> int:
 
 
 def refuse_open_to_others(name: str, path: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Refuse (CannotStart) a file with a secret that other users can read or write; otherwise return warnings.
+    """Raise CannotStart for a file with a secret that other users can read or write; else return warnings.
 
-    A file on a read-only mount, such as a secret of a container engine, cannot be changed from inside. Where no other
-    user runs in the container, no one could read it, and it causes a warning. A missing file is left to its reader.
+    The mode of a file on a read-only mount, such as a secret of a container engine, cannot be changed inside the
+    container. If no other user runs in the container, such a file only causes a warning. A missing file is ignored.
     """
     try:
         if not mode_of(path) & OTHERS_BITS:
@@ -35,15 +35,19 @@ def refuse_open_to_others(name: str, path: Path, environment: Mapping[str, str])
         return ()
     if not mounted:
         raise CannotStart(f"{name} can be read by every user of this machine; chmod 600 it.")
-    todo = "set `mode: 0400` on the mounted secret (Kubernetes: `defaultMode: 0440`), or chmod 600 the file it is from"
+    remedy = (
+        "set `mode: 0400` on the mounted secret (Kubernetes: `defaultMode: 0440`), or chmod 600 the file it is from"
+    )
     if is_alone_in_container(environment):
-        return (f"{name} can be read by every user in this container; {todo}.",)
-    raise CannotStart(f"{name} can be read by every user of this machine and is mounted read-only; {todo}.")
+        return (f"{name} can be read by every user in this container; {remedy}.",)
+    raise CannotStart(f"{name} can be read by every user of this machine and is mounted read-only; {remedy}.")
 
 
 def is_alone_in_container(environment: Mapping[str, str], root: Path = _ROOT) -> bool:
-    """Tell whether this is a container in which no process runs as another user, root excepted."""
-    if not any(name in environment for name in _VARIABLES) and not any((root / mark).exists() for mark in _MARKS):
+    """Return whether this is a container in which no process runs as another user, root excepted."""
+    if not any(name in environment for name in _VARIABLES) and not any(
+        (root / file).exists() for file in _MARKER_FILES
+    ):
         return False
     own = {0, os.geteuid()}
     try:
@@ -56,4 +60,4 @@ def _owner(process: Path) -> int:
     try:
         return process.stat().st_uid
     except FileNotFoundError:
-        return 0  # it has ended meanwhile
+        return 0  # the process has exited meanwhile

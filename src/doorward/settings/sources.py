@@ -14,22 +14,22 @@ from doorward.core.error_text import describe_error
 from doorward.core.errors import CannotStart
 from doorward.settings.secret_files import refuse_open_to_others
 
-# The variables of OpenTelemetry's library are its own to understand.
+# Prefix of the variables that OpenTelemetry's library reads itself.
 _TELEMETRY = "OTEL_"
-# A variable of backend-auth, the predecessor, that it documents beside those which are settings here.
+# A documented variable of backend-auth, the predecessor, without an equivalent here.
 _FORCE_HTTPS = "FORCE_HTTPS"
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
-# Kubernetes and Docker describe every service on the network to every container in variables named after it.
+# Kubernetes and Docker set variables like these in every container, named after each service on the network.
 _SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?|ENV_\w+|NAME)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 # Common variables of other programs that are one letter away from a setting.
 _FOREIGN = {"DATADIR", "HTTP_PORT", "LOGLEVEL"}
-# Names in the environment that are a typo of these or another program's: only a warning names the setting.
+# Names in the environment that may be a typo of a setting or another program's variable: they cause a warning only.
 _PERHAPS_FOREIGN = {"DATADIR": "DATA_DIR"}
-# Words of their own, a typo away from a setting of one word.
+# Words that are one typo away from a one-word setting.
 _WORDS = {"DOC", "DOS", "HOSTS", "HOT", "POT"}
 _SIMILAR = 0.85
-# Line ends and tabs may separate the items of a list in a file. A byte order mark inside a text is one too many.
+# Control characters except line ends and tabs, which may separate items of a list in a file. Includes byte order marks.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
 
 
@@ -41,7 +41,7 @@ class GivenSetting(NamedTuple):
 
 
 class FoundSettings(NamedTuple):
-    """Every setting that was given, by name; the files that `<NAME>_FILE` names; sentences worth a line in the log."""
+    """Every given setting by name, the files that `<NAME>_FILE` names, and warnings for the log."""
 
     given: Mapping[str, GivenSetting]
     files: Mapping[str, Path]
@@ -49,8 +49,8 @@ class FoundSettings(NamedTuple):
 
 
 def environ(given: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the environment of this process, unless another one is given."""
-    return dict(os.environ if given is None else given)  # noqa: TID251 - this is its one home
+    """Return a copy of the given environment, by default that of this process."""
+    return dict(os.environ if given is None else given)  # noqa: TID251 - the only use
 
 
 def telemetry(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> dict[str, str]:
@@ -60,15 +60,15 @@ def telemetry(environment: Mapping[str, str] | None = None, folder: Path | None 
 
 
 def find(known: Mapping[str, bool], environment: Mapping[str, str] | None, folder: Path | None) -> FoundSettings:
-    """Return what the environment, a .env file and the files they name give of the `known` settings.
+    """Return the `known` settings given in the environment, a .env file and the files that these name.
 
-    `known` tells of each name whether its value is a secret. The environment wins over .env. An empty value counts as
-    not given. CannotStart, naming the setting or the line and never a value, for a source that cannot be used.
+    `known` has for each name whether its value is a secret. The environment takes precedence over .env. An empty value
+    counts as not given. CannotStart, with the setting or the line and never a value, if a source is unusable.
     """
     environment = environ(environment)
     from_env_file = read_env_file(folder)
     names = [*known, *(f"{name}_FILE" for name in known)]
-    warnings = [*_check_written(names, from_env_file), *_check_environment(names, environment)]
+    warnings = [*_check_env_file(names, from_env_file), *_check_environment(names, environment)]
     inherited = {name: value for name, value in environment.items() if not _is_service_port(name, value)}
     if any(from_env_file.get(name) for name, secret in known.items() if secret):
         warnings += refuse_open_to_others(".env", _env_file(folder), environment)
@@ -81,7 +81,7 @@ def find(known: Mapping[str, bool], environment: Mapping[str, str] | None, folde
     for name, secret in known.items():
         value, file = merged.get(name), merged.get(f"{name}_FILE")
         if value is not None and file is not None:
-            raise CannotStart(f"{name} and {name}_FILE are both set; keep one.")
+            raise CannotStart(f"{name} and {name}_FILE are both set; remove one.")
         if file is not None:
             files[name] = Path(file.text)
             if secret:
@@ -93,7 +93,7 @@ def find(known: Mapping[str, bool], environment: Mapping[str, str] | None, folde
 
 
 def read_setting_file(name: str, path: Path, *, secret: bool) -> str:
-    """Return what is in the file of a setting; CannotStart where it cannot be read, or a secret is empty."""
+    """Return the content of a setting's file; CannotStart if it cannot be read, or a secret is empty."""
     try:
         content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -104,12 +104,12 @@ def read_setting_file(name: str, path: Path, *, secret: bool) -> str:
 
 
 def _plain(name: str, text: str, *, secret: bool) -> str:
-    """Return the text without space at its ends; CannotStart for a blank secret and for characters no text has."""
+    """Return the text without surrounding spaces; CannotStart for a blank secret and for control characters."""
     plain = text.strip()
     if secret and not plain:
-        raise CannotStart(f"{name} is blank; leave it out, or give it a value.")
+        raise CannotStart(f"{name} is blank; remove it, or give it a value.")
     if _CONTROL.search(plain):
-        raise CannotStart(f"{name} has a control character in it, or is not UTF-8 text.")
+        raise CannotStart(f"{name} contains a control character, or is not UTF-8 text.")
     return plain
 
 
@@ -118,9 +118,9 @@ def _env_file(folder: Path | None) -> Path:
 
 
 def read_env_file(folder: Path | None) -> dict[str, str]:
-    """Return the assignments of the .env file of a folder; CannotStart, with the line, for anything else in it."""
+    """Return the assignments in the .env file of a folder; CannotStart, with the line, for anything else."""
     file = _env_file(folder)
-    # A folder of this name is a virtual environment, or what Docker makes of a mount without a source.
+    # A folder of this name is a virtual environment, or was created by Docker for a mount without a source.
     if not file.exists() or file.is_dir():
         return {}
     try:
@@ -129,7 +129,7 @@ def read_env_file(folder: Path | None) -> dict[str, str]:
         raise CannotStart(f".env cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError:
         raise CannotStart(".env is not UTF-8 text.") from None
-    found: dict[str, str] = {}
+    assignments: dict[str, str] = {}
     lines: dict[str, int] = {}
     for binding in parse_stream(io.StringIO(text, newline="")):
         line = _line(binding)
@@ -140,25 +140,25 @@ def read_env_file(folder: Path | None) -> dict[str, str]:
                 f".env, line {line}, is neither NAME=value nor a comment nor blank; a quote has to end on its line."
             )
         if binding.key in lines:
-            raise CannotStart(f"{binding.key} is in .env twice, on lines {lines[binding.key]} and {line}; keep one.")
-        found[binding.key], lines[binding.key] = binding.value, line
-    return found
+            raise CannotStart(f"{binding.key} is in .env twice, on lines {lines[binding.key]} and {line}; remove one.")
+        assignments[binding.key], lines[binding.key] = binding.value, line
+    return assignments
 
 
 def _line(binding: Binding) -> int:
-    # The parser counts from the blank lines before.
+    # The parser's line number is that of the first blank line before the assignment.
     before = re.match(r"\s*", binding.original.string)
     return binding.original.line + len(re.findall(r"\r\n|\r|\n", before[0] if before else ""))
 
 
 def _is_continued(binding: Binding) -> bool:
-    # The next quote in the file closes a forgotten one, and all settings in between become a part of the value.
+    # A missing quote is closed by the next one in the file, and all settings in between become part of the value.
     return len(re.split(r"[\r\n]", binding.original.string.strip())) > 1
 
 
-def _check_written(names: Iterable[str], found: Mapping[str, str]) -> Iterable[str]:
-    """Refuse (CannotStart) a name in .env that is not a setting; yield warnings."""
-    for name, value in found.items():
+def _check_env_file(names: Iterable[str], assignments: Mapping[str, str]) -> Iterable[str]:
+    """Raise CannotStart for a name in .env that is not a setting; yield warnings."""
+    for name, value in assignments.items():
         if name == _FORCE_HTTPS:
             yield from _force_https(value)
         elif name not in names and not name.startswith(_TELEMETRY):
@@ -166,13 +166,14 @@ def _check_written(names: Iterable[str], found: Mapping[str, str]) -> Iterable[s
 
 
 def _check_environment(names: Iterable[str], environment: Mapping[str, str]) -> Iterable[str]:
-    """Refuse (CannotStart) a misspelling of a setting; yield warnings.
+    """Raise CannotStart for a misspelt setting; yield warnings.
 
-    The environment is full of other programs' variables, and platforms add more. A name is taken for a misspelling only
-    where it is one setting but for one typo (a letter missing, added, wrong, or two swapped), underscores or a plural,
-    and no platform or common program is known to use it. A longer form of a setting (JWT_KEY_EXPIRY) gets a warning.
+    The environment also has the variables of other programs and of the platform. A name counts as misspelt only if it
+    differs from exactly one setting by one typo (a letter missing, added, wrong, or two swapped), underscores or a
+    plural, and no platform or common program is known to use it. A longer form of a setting (JWT_KEY_EXPIRY) causes a
+    warning.
     """
-    # Names of one word are too common to guess at.
+    # Names of one word are too common to be rejected.
     short = [known for known in names if "_" not in known]
     long = {known: (known.replace("_", ""), _letters(known)) for known in names if "_" in known.removesuffix("_FILE")}
     for name, value in environment.items():
@@ -199,9 +200,9 @@ def _without_effect(name: str, likely: str) -> str:
 
 
 def _likely_typo(name: str, settings: Iterable[str]) -> str | None:
-    """Return the setting of one word that a name is a slip of: a letter left out or doubled, a plural, two swapped.
+    """Return the one-word setting that a name misspells: a letter left out or doubled, a plural, or two swapped.
 
-    Another letter, as in SORT for PORT, makes too many words of other programs.
+    A different letter, as in SORT for PORT, is not considered: too many such words are variables of other programs.
     """
     if name in _WORDS:
         return None
@@ -213,8 +214,10 @@ def _is_typo(name: str, known: str) -> bool:
     if len(name) == len(known):
         return name != known and _is_one_typo(name, known) and sorted(name) == sorted(known)
     if len(name) < len(known):
-        return any(known[:place] + known[place + 1 :] == name for place in range(len(known)))
-    return name == f"{known}S" or any(known[:place] + known[place - 1 :] == name for place in range(1, len(known) + 1))
+        return any(known[:position] + known[position + 1 :] == name for position in range(len(known)))
+    return name == f"{known}S" or any(
+        known[:position] + known[position - 1 :] == name for position in range(1, len(known) + 1)
+    )
 
 
 def _force_https(value: str) -> Iterable[str]:
@@ -225,7 +228,7 @@ def _force_https(value: str) -> Iterable[str]:
 def _is_foreign(name: str, value: str) -> bool:
     return (
         name in _FOREIGN
-        or name[-1].isdigit()  # REDIS_URL_2 is a name of its own
+        or name[-1].isdigit()  # such as REDIS_URL_2
         or name.startswith(_TELEMETRY)
         or _SERVICE_LINK.fullmatch(name) is not None
         or _SERVICE_ADDRESS.fullmatch(value) is not None
@@ -233,7 +236,7 @@ def _is_foreign(name: str, value: str) -> bool:
 
 
 def _is_service_port(name: str, value: str) -> bool:
-    """Tell whether a variable is not a setting, but the address of a Kubernetes service called `metrics` or `https`."""
+    """Return whether a variable is not a setting but the address of a Kubernetes service such as `metrics`."""
     return name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value) is not None
 
 

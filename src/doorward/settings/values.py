@@ -1,4 +1,4 @@
-"""How settings are spelled: each function reads a text, and says in a ValueError what it would have taken."""
+"""Parsers of setting values: each raises ValueError with a description of valid values."""
 
 import ipaddress
 import re
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-ANYONE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+EVERY_ADDRESS = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 POSTGRESQL = ("postgresql://", "postgres://")
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -16,26 +16,26 @@ _MAPPED_BITS = 96
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-# SQLite's names for a database that lives as long as one connection.
+# SQLite's names for a temporary or in-memory database, which exists for one connection only.
 _NO_FILE = {"sqlite:///", "sqlite:///:memory:"}
 # The words of backend-auth for a switch.
 _SWITCH = {"enabled": "on", "disabled": "off"}
 
 
 def text(value: str) -> str:
-    """Take it as it is."""
+    """Return the text unchanged."""
     return value
 
 
 def host(value: str) -> str:
-    """Read an address to listen on; `*` is refused, since libraries differ in what it means."""
+    """Parse an address to listen on; `*` is rejected, since its meaning differs between libraries."""
     if not re.fullmatch(r"[A-Za-z0-9._:%-]+", value):
         raise ValueError("an address or a host name; 0.0.0.0 is every IPv4 address, :: every IPv6 address")
     return value
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """Return what reads a whole number within these bounds."""
+    """Return a parser of whole numbers within these bounds."""
 
     def read(value: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,12}", value) or not low <= int(value) <= high:
@@ -46,7 +46,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def optional_port(value: str) -> int | None:
-    """Read a port, or None for none."""
+    """Parse a port; None for `off`."""
     if value.lower() in {"", "off"}:
         return None
     try:
@@ -56,7 +56,7 @@ def optional_port(value: str) -> int | None:
 
 
 def lifetime(value: str) -> int:
-    """Read seconds."""
+    """Parse a duration into seconds."""
     match = re.fullmatch(r"([0-9]{1,10})([smhd]?)", value)
     seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else 0
     if not 0 < seconds <= 3650 * _UNITS["d"]:
@@ -65,12 +65,12 @@ def lifetime(value: str) -> int:
 
 
 def optional_lifetime(value: str) -> int | None:
-    """Read seconds, or None for no end."""
+    """Parse a duration into seconds; None for no limit."""
     return None if value.lower() in {"", "0", "off", "none"} else lifetime(value)
 
 
 def choice(*options: str) -> Callable[[str], str]:
-    """Return what reads one of these words, in any case."""
+    """Return a parser of these words, in any case."""
 
     def read(value: str) -> str:
         word = value.lower()
@@ -82,7 +82,7 @@ def choice(*options: str) -> Callable[[str], str]:
 
 
 def switch(value: str) -> str:
-    """Read `on` or `off`, or `enabled` or `disabled` as backend-auth spells them."""
+    """Parse `on` or `off`, or `enabled` or `disabled` as in backend-auth."""
     return choice("on", "off")(_SWITCH.get(value.lower(), value))
 
 
@@ -96,18 +96,18 @@ def _items(value: str) -> list[str]:
 
 
 def names(value: str) -> tuple[str, ...]:
-    """Read names separated by commas."""
+    """Parse names separated by commas."""
     return tuple(_items(value))
 
 
 def networks(value: str) -> tuple[Network, ...]:
-    """Read addresses and networks; `none` is the empty list, since an empty setting is its default."""
+    """Parse addresses and networks; `none` is the empty list, since an empty setting means its default."""
     if value.lower() == "none":
         return ()
     found: list[Network] = []
     for number, item in enumerate(_items(value), 1):
         if item == "*":
-            found += ANYONE
+            found += EVERY_ADDRESS
             continue
         try:
             found.append(_unmapped(ipaddress.ip_network(item, strict=False)))
@@ -119,7 +119,7 @@ def networks(value: str) -> tuple[Network, ...]:
 
 
 def loose_networks(value: str) -> Iterator[tuple[int, Network]]:
-    """Yield number and meaning of items that name a host and a prefix, as 10.0.0.5/24 does, in a text of `networks`."""
+    """Yield the number and the network of items in a text of `networks` with address bits beyond the prefix."""
     for number, item in enumerate(_items(value), 1):
         try:
             ipaddress.ip_network(item)
@@ -159,35 +159,36 @@ def origin_of(url: str) -> str:
 
 
 def url(value: str) -> str:
-    """Read a URL of our own, without a slash at its end."""
+    """Parse the URL of the service, and remove a slash at its end."""
     if value and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?", value):
         raise ValueError("a URL such as https://auth.example.org")
     return value.rstrip("/")
 
 
 def cookie_name(value: str) -> str:
-    """Read a cookie's name."""
+    """Parse the name of a cookie."""
     if value and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
         raise ValueError("a cookie's name: letters, digits, - and _")
     return value
 
 
 def hosts(value: str) -> tuple[str, ...]:
-    """Read host names, in lower case."""
+    """Parse host names, in lower case."""
     return tuple(item.lower() for item in _items(value))
 
 
-def budget(fastest: int) -> Callable[[str], tuple[int, int]]:
-    """Return what reads a rate of up to `fastest` a second and a burst; 0 and 0 for none."""
+def budget(max_rate: int) -> Callable[[str], tuple[int, int]]:
+    """Return a parser of a rate of up to `max_rate` per second and a burst; 0 and 0 for `off`."""
 
     def read(value: str) -> tuple[int, int]:
         if value.lower() == "off":
             return 0, 0
         match = re.fullmatch(r"([0-9]{1,6})(?::([0-9]{1,7}))?", value)
         rate, burst = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 0 < rate <= fastest or not burst:
+        if not 0 < rate <= max_rate or not burst:
             raise ValueError(
-                f"rate:burst, a rate from 1 to {fastest} a second and a burst from 1 to 9999999, such as 50:100, or off"
+                f"rate:burst, a rate from 1 to {max_rate} a second and a burst from 1 to 9999999, such as 50:100, "
+                "or off"
             )
         return rate, burst
 
@@ -195,14 +196,14 @@ def budget(fastest: int) -> Callable[[str], tuple[int, int]]:
 
 
 def database(value: str) -> str:
-    """Read where accounts are kept."""
+    """Parse the URL of the database."""
     if value and (not value.startswith(("sqlite:///", *POSTGRESQL)) or value in _NO_FILE):
         raise ValueError("sqlite:///path/to/file.db or postgresql://user:password@host:port/database")
     return value
 
 
 def redis(value: str) -> str:
-    """Read where sessions are kept."""
+    """Parse the URL of the session store."""
     if value and not value.startswith(("redis://", "rediss://")):
         raise ValueError("redis://user:password@host:port, or rediss://… for TLS")
     return value
