@@ -1,1 +1,1 @@
-"""Talks to the outside: reads a request, asks core, writes the answer."""
+"""HTTP: connections, middleware, and the JSON API."""

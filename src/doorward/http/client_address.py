@@ -1,7 +1,6 @@
 """Client addresses: forwarding headers of trusted proxies, membership in address lists, rate-limit keys.
 
-An address that cannot be determined gets the less trusted answer: it is in no address list, and it is never the
-address of the proxy.
+An unknown address gets the less trusted result: it is in no address list, and it is never the address of the proxy.
 """
 
 import ipaddress
@@ -70,7 +69,7 @@ FORWARDING_HEADERS = frozenset(
 ones). None of them is sent by an ordinary client, so each of them reveals a proxy."""
 
 _FORWARDED_FOR = b"x-forwarded-for"
-# "[" + the longest IPv6 address (45 characters) + "]:65535" in quotes, with room to spare.
+# "[" + the longest IPv6 address (45 characters) + "]:65535" in quotes, with some margin.
 _LONGEST_HOP = 64
 _PORT = re.compile(r"[0-9]{1,5}")
 _HIGHEST_PORT = 65535

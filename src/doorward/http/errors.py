@@ -1,4 +1,4 @@
-"""Refusal to status, in one table; and the one shape of every error."""
+"""Errors of HTTP, the status of every error in one table, and the bodies of error responses."""
 
 from http import HTTPStatus
 from typing import ClassVar
@@ -20,7 +20,7 @@ class HttpRefusal(Refusal):
     closes_connection: ClassVar[bool] = False
 
     def __init__(self, text: str = "", *, retry_after: int | None = None, caller: object = None) -> None:
-        """Refuse; see `Refusal`."""
+        """Create the error; see `Refusal`."""
         super().__init__(retry_after=retry_after, caller=caller)
         self.text = text or self.sentence
 
@@ -63,14 +63,14 @@ class MultipleAuthenticationMethods(HttpRefusal):
 
 
 class TokenInUrl(HttpRefusal):
-    """A token or client secret came in the URL, where logs keep it (RFC 6750, section 5.3; RFC 6749, section 2.3.1)."""
+    """A token or client secret is in the URL, which logs contain (RFC 6750, section 5.3; RFC 6749, section 2.3.1)."""
 
     code = "token_in_url"
     sentence = "Tokens are not accepted in the URL, send them in the body or the Authorization header"
 
 
 class NotAuthenticated(HttpRefusal):
-    """The gateway is known, but the request it asks about carries no live token of a user."""
+    """The gateway is authenticated, but its request has no live token of a user."""
 
     code = "not_authenticated"
     sentence = "Not Authorized"
@@ -91,25 +91,25 @@ class OriginNotAllowed(HttpRefusal):
 
 
 class NotFound(HttpRefusal):
-    """There is nothing at this path."""
+    """No resource has this path."""
 
     code = "not_found"
     sentence = "Cannot find this path"
 
     def __init__(self, method: str = "", path: str = "") -> None:
-        """Refuse; method and path are said again, as the predecessor does, where they are harmless to repeat."""
+        """Create the error; it repeats method and path, as the predecessor does, where they are harmless."""
         harmless = path.isascii() and all(c.isalnum() or c in "/_.-" for c in path) and len(path) <= _LONGEST_ECHO
         super().__init__(f"Cannot {method} {path}" if method and harmless else "")
 
 
 class MethodNotAllowed(HttpRefusal):
-    """The path exists, this method on it does not; `Allow` lists those that do."""
+    """The path exists, but not with this method; `Allow` lists the methods."""
 
     code = "method_not_allowed"
     sentence = "This method is not allowed here"
 
     def __init__(self, allow: str = "") -> None:
-        """Refuse; `allow` is the value of the `Allow` header."""
+        """Create the error; `allow` is the value of the `Allow` header."""
         super().__init__()
         self.allow = allow
 
@@ -121,7 +121,7 @@ class NotAcceptable(HttpRefusal):
     sentence = "Only application/json can be given"
 
     def __init__(self, media: str = "application/json") -> None:
-        """Refuse; `media` is the type of the endpoint's response."""
+        """Create the error; `media` is the type of the endpoint's response."""
         super().__init__(f"Only {media} can be given")
 
 
@@ -134,14 +134,14 @@ class RequestTimeout(HttpRefusal):
 
 
 class PayloadTooLarge(HttpRefusal):
-    """The body is larger than this path takes."""
+    """The body is larger than this path accepts."""
 
     code = "payload_too_large"
     sentence = "The body is too large"
     closes_connection = True
 
     def __init__(self, *, many: bool = False) -> None:
-        """Refuse; `many` says that the path takes many users or tokens at once, so that fewer help."""
+        """Create the error; `many`: the path takes many users or tokens at once, so that fewer help."""
         super().__init__(f"{self.sentence}, send fewer rows in each request" if many else "")
 
 
@@ -154,13 +154,13 @@ class UriTooLong(HttpRefusal):
 
 
 class UnsupportedMediaType(HttpRefusal):
-    """The body is not declared as the media type that the endpoint takes, or it is compressed."""
+    """The body is not declared as the media type of the endpoint, or it is compressed."""
 
     code = "unsupported_media_type"
     sentence = "The body has to be application/json in UTF-8, not compressed"
 
     def __init__(self, wanted: str = "application/json in UTF-8") -> None:
-        """Refuse; `wanted` names the body that the endpoint takes."""
+        """Create the error; `wanted` names the body that the endpoint takes."""
         super().__init__(f"The body has to be {wanted}, not compressed")
 
 
@@ -173,14 +173,14 @@ class HeadersTooLarge(HttpRefusal):
 
 
 class InternalError(HttpRefusal):
-    """A fault of ours. The log has it under the request's id."""
+    """An error of the service. The log has it under the id of the request."""
 
     code = "internal_error"
     sentence = "Something went wrong on our side"
 
 
 class NotImplementedHere(HttpRefusal):
-    """The request demands a tunnel (`CONNECT`), which is not provided."""
+    """The request asks for a tunnel (`CONNECT`), which the service does not provide."""
 
     code = "not_implemented"
     sentence = "This protocol feature is not supported"
@@ -188,7 +188,7 @@ class NotImplementedHere(HttpRefusal):
 
 
 class TooManyConnections(HttpRefusal):
-    """All connections that may be open are busy, or the client's address holds its share of them."""
+    """All allowed connections are busy, or the address of the client holds its share of them."""
 
     code = "too_many_connections"
     sentence = "Too many open connections, try again shortly"
@@ -196,21 +196,21 @@ class TooManyConnections(HttpRefusal):
 
 
 class DeadlineExceeded(HttpRefusal):
-    """The answer could not be found in time."""
+    """The request took longer than its deadline."""
 
     code = "deadline_exceeded"
     sentence = "The request took too long to answer, try again shortly"
 
 
 class TooManyLargeBodies(HttpRefusal):
-    """Bodies above 16 kB, in flight at the same time, take all the memory that one process has for them."""
+    """Concurrent bodies above 16 kB take all the memory that one process has for them."""
 
     code = "too_many_large_bodies"
     sentence = "Too many large requests at once, try again shortly"
 
 
 class HttpVersionNotSupported(HttpRefusal):
-    """The request is of another HTTP version than 1.0 or 1.1."""
+    """The request has another HTTP version than 1.0 or 1.1."""
 
     code = "http_version_not_supported"
     sentence = "Only HTTP/1.1 and HTTP/1.0 are spoken here"
@@ -267,18 +267,18 @@ STATUS_OF: dict[type[Refusal], HTTPStatus] = {
     TooManyLargeBodies: HTTPStatus.SERVICE_UNAVAILABLE,
     HttpVersionNotSupported: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
 }
-"""Total over every refusal that exists; a test demands it."""
+"""The status of every error; a test checks that none is missing."""
 
 
 _STAYS = frozenset({core.AccountLocked})
-"""Refusals with a status that says when to try again, although no wait helps."""
+"""Errors with a status that implies a retry, although no wait helps."""
 
 
 def error_body(refusal: Refusal) -> bytes:
-    """Return the JSON text of a refusal (API.md, section 0)."""
+    """Return the JSON body of an error."""
     status = STATUS_OF[type(refusal)]
     if isinstance(refusal, ValidationFailed):
-        # In the shape that the predecessor has from Joi, a missing token too.
+        # In the shape of the predecessor, which uses Joi; also for a missing token.
         details = [_detail(fault) for fault in refusal.field_errors]
         error: object = {"name": "ValidationError", "details": details}
         return msgspec.json.encode(
@@ -290,7 +290,7 @@ def error_body(refusal: Refusal) -> bytes:
 
 
 def _extra_fields(refusal: Refusal) -> dict[str, object]:
-    """Return the fields of a refusal's body that only its kind has."""
+    """Return the fields that only errors of this class have."""
     return {"budget": refusal.budget} if isinstance(refusal, core.TooManyRequests) else {}
 
 
@@ -308,7 +308,7 @@ _OAUTH: dict[type[Refusal], tuple[str, HTTPStatus]] = {
 
 
 def oauth_error_body(refusal: Refusal) -> tuple[bytes, HTTPStatus]:
-    """Return body and status of a refusal as RFC 6749, section 5.2, has them; its own code where that knows none."""
+    """Return body and status of an error as RFC 6749, section 5.2; with its own code where that has none."""
     error, status = _OAUTH.get(type(refusal), (refusal.code, STATUS_OF[type(refusal)]))
     return msgspec.json.encode({"error": error, "error_description": _text(refusal), **_extra_fields(refusal)}), status
 
@@ -320,7 +320,7 @@ def _detail(fault: FieldError) -> dict[str, object]:
 
 
 def error_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
-    """Return the headers that belong to a refusal beside those of every answer."""
+    """Return the headers of an error response, without those of every response."""
     found: list[tuple[bytes, bytes]] = []
     status = STATUS_OF[type(refusal)]
     if status == HTTPStatus.UNAUTHORIZED:

@@ -1,4 +1,4 @@
-"""Strict JSON: what two parsers could understand differently is refused (RFC 8259, RFC 8725 section 3.7)."""
+"""Strict JSON: rejects what two parsers could understand differently (RFC 8259, RFC 8725 section 3.7)."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from doorward.http.validation import list_rule, validate
 Item = TypeVar("Item")
 
 MAX_ITEM_BYTES: Final = 16_384
-"""Characters that an item of a large body may have: as many as a body of its own."""
+"""The most characters of an item of a large body: as many as of a body of its own."""
 TOO_LARGE: Final = object()
-"""Stands for an item that has more of them."""
+"""Stands for a larger item."""
 
 _MAX_FIELDS = 100
 _SLICE = 16_384
@@ -27,7 +27,7 @@ _WEIGHT = 400
 _STEPS, _MAX_STEPS = 2000, 50_000
 _MAX_DEPTH = 1000
 _SPACE = re.compile(r"[ \t\n\r]*")
-# Each match is bounded, so that no text keeps the event loop busy for long.
+# Each match is bounded, so that no text blocks the event loop for long.
 _OUTSIDE_TEXT = re.compile(r'[^"\[\]{}]{0,16384}+(["\[\]{}]?)')
 _INSIDE_TEXT = re.compile(r'(?:[^"\\]{1,16384}+|\\.){0,500}+("?)', re.DOTALL)
 
@@ -54,10 +54,10 @@ _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, pars
 
 
 def parse(body: bytes) -> Any:
-    """Return the value of a JSON text; an empty body is an empty object, as the predecessor reads it.
+    """Return the value of a JSON text; an empty body is an empty object, as for the predecessor.
 
-    MalformedJson for anything that is not exactly one JSON text in UTF-8: duplicate names, NaN, numbers out of range, a
-    byte order mark, lone surrogates, bottomless nesting, trailing bytes.
+    Raises MalformedJson for anything but exactly one JSON text in UTF-8: duplicate names, NaN, numbers out of range, a
+    byte order mark, lone surrogates, unbounded nesting, trailing bytes.
     """
     if not body:
         return {}
@@ -71,10 +71,10 @@ def parse(body: bytes) -> Any:
 
 
 async def parse_list(body: bytes, schema: type[msgspec.Struct], take: Callable[[Any], Item]) -> list[Item]:
-    """Return what `take` makes of each item of the list that is the only field of `schema`, for bodies of any size.
+    """Return the result of `take` for each item of the list that is the only field of `schema`, for bodies of any size.
 
-    The body is read a little at a time, and other tasks have a turn in between. The length of the list is validated,
-    its items are not. An item with more than LARGEST_ITEM characters is given to `take` as TOO_LARGE, unread. Raises as
+    The body is parsed in small steps, and other tasks run in between. The length of the list is validated, its items
+    are not. An item with more than MAX_ITEM_BYTES characters is passed to `take` as TOO_LARGE, unparsed. Raises as
     `parse` and `validate` do.
     """
     reading = _read_list(body, schema, take)
@@ -92,7 +92,7 @@ async def parse_list(body: bytes, schema: type[msgspec.Struct], take: Callable[[
 def _read_list(
     body: bytes, schema: type[msgspec.Struct], take: Callable[[Any], Item]
 ) -> Generator[None, None, list[Item]]:
-    """Read the body; each `yield` is a turn for other tasks. ValueError or RecursionError for malformed JSON."""
+    """Parse the body; each `yield` lets other tasks run. Raises ValueError or RecursionError for malformed JSON."""
     name, rule = list_rule(schema)
     reader = _Reader(body.decode() or "{}", _may_have_surrogates(body))
     if reader.peek() != "{":
@@ -135,7 +135,7 @@ def _refuse_surrogates(value: Any) -> None:
 
 @dataclass(slots=True)
 class _Reader:
-    """A position in a JSON text. Everything raises ValueError where the text is malformed."""
+    """A position in a JSON text. Every method raises ValueError where the text is malformed."""
 
     text: str
     may_have_surrogates: bool
@@ -144,7 +144,7 @@ class _Reader:
     steps: int = 0
 
     def peek(self) -> str:
-        """Return the next character that is no white space, "" at the end."""
+        """Return the next character that is not white space, "" at the end."""
         self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
         return self.text[self.at : self.at + 1]
 
@@ -154,7 +154,7 @@ class _Reader:
             raise ValueError("trailing characters")
 
     def members(self, opening: str, closing: str) -> Generator[None, None, None]:
-        """Yield where each member of an object or an array begins; the caller reads it."""
+        """Yield at the start of each member of an object or an array; the caller parses it."""
         self._read(opening)
         if self.peek() == closing:
             self.at += 1
@@ -167,7 +167,7 @@ class _Reader:
             self.at += 1
 
     def names(self) -> Generator[str, None, None]:
-        """Yield the name of each member of an object; the caller reads its value."""
+        """Yield the name of each member of an object; the caller parses its value."""
         for _ in self.members("{", "}"):
             if self.peek() != '"':
                 raise ValueError("a name is missing")
@@ -176,7 +176,7 @@ class _Reader:
             yield name
 
     def value(self) -> Generator[None, None, Any]:
-        """Read a value and return it, or TOO_LARGE. Each `yield` is a turn for other tasks."""
+        """Parse a value and return it, or TOO_LARGE. Each `yield` lets other tasks run."""
         self.peek()
         begin = self.at
         try:
@@ -194,7 +194,7 @@ class _Reader:
         return value
 
     def _decode(self) -> Any:
-        """Read a value that is not too large and return it."""
+        """Parse a value that is not too large and return it."""
         value, size = _decoder.raw_decode(self.text[self.at : self.at + MAX_ITEM_BYTES])
         if self.may_have_surrogates:
             _refuse_surrogates(value)
@@ -207,7 +207,7 @@ class _Reader:
         self.at += 1
 
     def _end_of_value(self) -> Generator[None, None, int]:
-        """Return where the text, object or array that begins here ends, without a look at what is in it."""
+        """Return the end of the text, object or array that starts here, without parsing its content."""
         if self.peek() not in {'"', "[", "{"}:
             raise ValueError("not a value")
         at, depth, in_text = self.at, 0, False

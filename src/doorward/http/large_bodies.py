@@ -17,9 +17,9 @@ from doorward.http.response import Response
 
 @dataclass(slots=True)
 class BodyMemory:
-    """Memory of one process for large bodies: at most `limit` bytes of them are in flight at any time.
+    """Memory of one process for large bodies: at most `limit` bytes at any time.
 
-    A tenant may hold as much as stays free for others: half of the memory at most, and less while others hold some.
+    A tenant may hold as much as stays free for others: at most half of the memory, and less while others hold some.
     """
 
     limit: int = 16 << 20
@@ -31,8 +31,8 @@ class BodyMemory:
 
     @contextmanager
     def reserve(self, size: int, tenant_id: str) -> Iterator[None]:
-        """Hold so many bytes for a tenant for a while; TooManyLargeBodies where they are not left for it."""
-        # The first body of a tenant may take all that is left.
+        """Reserve memory for a body of a tenant; raises TooManyLargeBodies where its share is exhausted."""
+        # The first body of a tenant may take the rest.
         if self.in_use + self._held.get(tenant_id, 0) + size > self.limit:
             raise TooManyLargeBodies(retry_after=1)
         self._hold(tenant_id, size)
@@ -57,9 +57,10 @@ class BodyMemory:
 
 
 def authenticate_and_read(endpoint: Endpoint, incoming: IncomingBody, memory: BodyMemory) -> Handler:
-    """Return a handler that authenticates the caller, charges it for its body, reads that, and then does as `endpoint`.
+    """Return a handler that authenticates the caller and charges it before it reads the body.
 
-    The handler of `endpoint` authenticates once more: the session may have ended while the body arrived.
+    It then calls the handler of `endpoint`, which authenticates again: the session may have been revoked while the body
+    arrived.
     """
 
     async def handle(services: Services, request: Request) -> Response:

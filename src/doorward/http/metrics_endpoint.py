@@ -14,7 +14,7 @@ PATH = "/metrics"
 
 
 class MetricsEndpoint:
-    """Answers /metrics to who comes over the listener for it, or from a listed address; for others it is not there."""
+    """Serves /metrics on its own listener and to listed addresses; for all other clients it does not exist."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class MetricsEndpoint:
         white_list: Sequence[Network],
         proxies: Proxies,
     ) -> None:
-        """Stand before `app`; `listeners` are the doors behind which there is nothing else."""
+        """Wrap `app`; `listeners` are the registries of listeners that serve metrics only."""
         self._app = app
         self._metrics = metrics
         self._listeners = listeners
@@ -36,15 +36,15 @@ class MetricsEndpoint:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        apart = any(scope["state"]["connections"] is registry for registry in self._listeners)
-        asked = scope["method"] == "GET" and scope["path"] == PATH
-        if asked and (apart or self._is_listed(scope)):
+        own_listener = any(scope["state"]["connections"] is registry for registry in self._listeners)
+        is_metrics = scope["method"] == "GET" and scope["path"] == PATH
+        if is_metrics and (own_listener or self._is_listed(scope)):
             scope["template"] = PATH
             body = self._metrics.text()
             headers = [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
-        elif apart:
+        elif own_listener:
             raise NotFound(scope["method"], scope["path"])
         else:
             await self._app(scope, receive, send)
@@ -54,5 +54,5 @@ class MetricsEndpoint:
             return True
         peer = scope["client"][0] if scope["client"] else ""
         client = self._proxies.client(peer, scope[HEADERS_BY_NAME])
-        # What a proxy forwards is refused, whatever it says of its client: monitoring connects directly.
+        # Forwarded requests are rejected, whatever client they name: monitoring connects directly.
         return client.listable == parse_address(peer) and in_networks(client, self._white_list)

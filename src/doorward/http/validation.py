@@ -1,4 +1,4 @@
-"""Holds a body against its schema and names every fault in field order, in the published sentences, without values."""
+"""Validation of bodies: every field error in field order, in the published sentences, without values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ MAX_FIELD_ERRORS = 100
 
 @dataclass(frozen=True, slots=True)
 class TextRule:
-    """Rules of a text field, for use in `Annotated`. `faults` yields (rule, rest of the sentence, limit) for a value.
+    """Rules of a text field, for use in `Annotated`. `violations` yields violations of a value.
 
-    `longest` counts characters; `heaviest` is the most bytes its JSON spelling may have, quotes not counted.
+    `max_length` counts characters; `max_bytes` is the size of its JSON spelling without quotes.
     """
 
     max_length: int
@@ -30,7 +30,7 @@ class TextRule:
 
 @dataclass(frozen=True, slots=True)
 class JsonRule:
-    """Rules of a field that takes any JSON value: how deep it may nest, and how many bytes it may take."""
+    """Rules of a field with any JSON value: the depth of its nesting, and its size in bytes."""
 
     max_depth: int
     max_bytes: int
@@ -38,7 +38,7 @@ class JsonRule:
 
 @dataclass(frozen=True, slots=True)
 class IntegerRule:
-    """Rules of a field that takes a whole number."""
+    """Rules of an integer field."""
 
     minimum: int
     maximum: int
@@ -46,12 +46,12 @@ class IntegerRule:
 
 @dataclass(frozen=True, slots=True)
 class BooleanRule:
-    """A field that is true or false."""
+    """A boolean field."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListRule:
-    """Rules of a field that takes a list: of how many, at least and at most, and of what."""
+    """Rules of a list field: the number of items, and the rule of each item."""
 
     min_items: int
     max_items: int
@@ -60,14 +60,14 @@ class ListRule:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRule:
-    """Rules of a text field with few possible values."""
+    """Rules of a text field with a fixed set of values."""
 
     options: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectRule:
-    """A field that takes an object of its own. In a `strict` one, names that the schema does not know are faults."""
+    """A field with an object. In a `strict` one, names that the schema does not have are errors."""
 
     schema: type[msgspec.Struct]
     strict: bool = True
@@ -75,7 +75,7 @@ class ObjectRule:
 
 @dataclass(frozen=True, slots=True)
 class NamedObjectRule:
-    """A field that takes an object of its own, or one of a few words that each stand for such an object."""
+    """A field with an object, or with a name that stands for one."""
 
     names: tuple[str, ...]
     fields: ObjectRule
@@ -85,7 +85,7 @@ class NamedObjectRule:
 class ExclusiveFields:
     """Two optional fields of a schema, as its `ALTERNATIVES`: a body has one of them, never both.
 
-    Unless `required`, it may have neither. What is missing is reported as `first`.
+    Unless `required`, it may have neither. A missing field is reported as `first`.
     """
 
     first: str
@@ -94,7 +94,7 @@ class ExclusiveFields:
 
 
 Variants = Mapping[str, tuple[type[msgspec.Struct], ...]]
-"""Lists of a response whose items are one of several structs, by the name of the field, as its `VARIANTS`."""
+"""Lists of a response whose items are one of several structs, by field name, as its `VARIANTS`."""
 
 Rule = TextRule | JsonRule | IntegerRule | BooleanRule | ListRule | ChoiceRule | ObjectRule | NamedObjectRule
 _Faults = Iterator[FieldError]
@@ -143,9 +143,9 @@ def list_rule(schema: type[msgspec.Struct]) -> tuple[str, ListRule]:
 
 
 def validate(body: Any, schema: type[Schema]) -> Schema:
-    """Return `body` as a `schema`; ValidationFailed with its faults, MOST_FAULTS of them at most.
+    """Return `body` as a `schema`; raises ValidationFailed with at most MAX_FIELD_ERRORS errors.
 
-    Fields the schema does not know are ignored, unless it forbids them.
+    Fields that the schema does not have are ignored, unless it forbids them.
     """
     faults: list[FieldError] = []
     strict = schema.__struct_config__.forbid_unknown_fields
@@ -156,7 +156,7 @@ def validate(body: Any, schema: type[Schema]) -> Schema:
 
 
 def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[FieldError]) -> Any:
-    """Return the value as the schema has it, adding what is wrong with it to `faults`."""
+    """Return the value in the type of the schema, and add its errors to `faults`."""
     if isinstance(rule, NamedObjectRule):
         return _read_named(value, rule, path, faults)
     if isinstance(rule, ObjectRule):
@@ -169,7 +169,7 @@ def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[FieldError])
 
 
 def known_names(names: Sequence[str]) -> str:
-    """Return the part of a message that lists the names that are allowed."""
+    """Return the part of a message that lists the allowed names."""
     return "allowed: " + ", ".join(f'"{name}"' for name in names) if names else "none is allowed here"
 
 
@@ -205,7 +205,7 @@ def _read_fields(value: Any, rule: ObjectRule, path: Sequence[str], faults: list
         else:
             found[attribute] = _read(value[name], inner, [*path, name], faults)
     if rule.strict and not known.issuperset(value):
-        # The name is the caller's own text, so it is not said again.
+        # The name is text of the client, so the response does not repeat it.
         names = [name for _, name, *_ in _fields(rule.schema)]
         faults.append(
             FieldError([*path], "object.allowUnknown", f"an unknown field is not allowed; {known_names(names)}")

@@ -559,12 +559,12 @@ class _Page(HTMLParser):
     ("operation", "said"),
     [
         ("getUser", "or an API key with the permission <code>users:read</code>"),
-        ("createApiKey", "No API key may do this."),
-        ("introspectToken", "with the permission <code>verify</code>, which HTTP Basic carries as well"),
+        ("createApiKey", "API keys are not accepted."),
+        ("introspectToken", "with the permission <code>verify</code>, also with HTTP Basic"),
         ("introspectToken", "<code>unauthorized_client</code>"),
         ("forwardAuth", "<code>X-Auth-User-Id</code>"),
         ("forwardAuth", "X-Doorward-Key: $KEY"),
-        ("getLiveness", "Needs no credential."),
+        ("getLiveness", "No authentication."),
         ("putUser", "Answer 201"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Bodies to show: one for every endpoint that takes one, and an answer that has a status of its own."""
+"""Example bodies: one per endpoint that takes a body, and one response with a status of its own."""
 
 from doorward.http.api.schemas import UserResponse
 

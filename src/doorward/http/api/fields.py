@@ -1,4 +1,4 @@
-"""The types of the fields that come in and go out, each with its rules and its words."""
+"""Types of the fields of requests and responses, each with its rules and its description."""
 
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ MAX_PAGE_SIZE = 500
 MIN_SEARCH_LENGTH = 1
 MAX_SEARCH_LENGTH = 120
 
-# The JSON spelling of a password may be six times its bytes; its own limit is the rule.
+# The JSON spelling of a password may be six times its bytes; the limit on the password itself applies.
 _HEAVY = 6 * MAX_PASSWORD_BYTES
 
 _NAME = Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)
@@ -37,11 +37,11 @@ Email = Annotated[
     TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, email_violations),
     _NAME,
     Meta(
-        description="Need not be unique among users. An address without a dot, such as a@localhost, is one.",
+        description="Need not be unique among users. An address without a dot, such as a@localhost, is valid.",
         examples=["alice@example.org"],
     ),
 ]
-_TENANT_EMAIL = Meta(description="Unique among tenants, whatever its case.", examples=["shop@example.org"])
+_TENANT_EMAIL = Meta(description="Unique among tenants, case-insensitively.", examples=["shop@example.org"])
 TenantEmail = Annotated[Email, _TENANT_EMAIL]
 ExistingTenantEmail = Annotated[
     str, TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, existing_email_violations), _NAME, _TENANT_EMAIL
@@ -66,24 +66,23 @@ DeviceId = Annotated[
     str,
     TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, device_violations),
     _NAME,
-    Meta(description="Any name for the device, without invisible characters; need not be unique.", examples=["laptop"]),
+    Meta(description="Any name of the device, without invisible characters; need not be unique.", examples=["laptop"]),
 ]
 Line = Annotated[str, TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations), _NAME]
-Sub = Annotated[Line, Meta(description="Your own name for the user.", examples=["customer-17"])]
-Company = Annotated[
-    Line, Meta(description="Whom the user works for, or whatever you keep there.", examples=["Example Ltd"])
-]
+Sub = Annotated[Line, Meta(description="Your own identifier of the user.", examples=["customer-17"])]
+Company = Annotated[Line, Meta(description="The company of the user, or any other text.", examples=["Example Ltd"])]
 Ip = Annotated[
-    Line, Meta(description="The user's address, as you know it. It is shown, never believed.", examples=["192.0.2.7"])
+    Line,
+    Meta(description="The user's address, as you report it. Shown in lists, never trusted.", examples=["192.0.2.7"]),
 ]
-KeyName = Annotated[Line, Meta(description="What the key is for.", examples=["gateway"])]
+KeyName = Annotated[Line, Meta(description="The purpose of the key.", examples=["gateway"])]
 Password = Annotated[
     str,
     TextRule(MAX_PASSWORD_CHARACTERS, _HEAVY),
     Meta(
         min_length=1,
         max_length=MAX_PASSWORD_CHARACTERS,
-        description="A password, all of it; none is ever cut.",
+        description="A password. Every character counts; none is truncated.",
         extra_json_schema={"format": "password"},
     ),
 ]
@@ -93,7 +92,7 @@ PasswordHash = Annotated[
     Meta(
         min_length=1,
         max_length=LONGEST_HASH,
-        description="A hash that another system made of a password, as that system spells it: see the guide to "
+        description="A password hash of another system, in the spelling of that system: see the guide to "
         "importing users. No password policy can judge it.",
         examples=["$2b$12$ZxV8bqN1uYtR5cO7dE9fGeWm3kPqLsJhTgUiYbNaXoVrCzKdMwEf2"],
     ),
@@ -118,32 +117,28 @@ Scope = Annotated[
 ]
 MAX_AUDIENCES = 10
 AUDIENCE = TextRule(MAX_NAME_CHARACTERS, MAX_NAME_BYTES, text_violations)
-# A token of any length is a question that can be answered; the body's limit bounds it.
+# A token of any length is valid input; the limit of the body bounds it.
 TOKEN = TextRule(1_000_000, 6_000_000)
 Token = Annotated[
     str,
     TOKEN,
     Meta(
-        description="A token, exactly as it was given.",
+        description="A token, exactly as issued.",
         examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"],
     ),
 ]
 Milliseconds = Annotated[int, Meta(description="Milliseconds since the Unix epoch.", examples=[1_767_225_600_000])]
 IssuedAt = Annotated[int, Meta(description="Seconds since the Unix epoch.", examples=[1_767_225_600])]
 Expiry = Annotated[int, Meta(description="Seconds since the Unix epoch.", examples=[1_767_830_400])]
-UserId = Annotated[
-    str, Meta(description="Never changes, never given twice.", examples=["7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4"])
-]
-TenantId = Annotated[
-    str, Meta(description="Never changes, never given twice.", examples=["0b9d3f0e-6a53-4c1e-8d0e-2f6f4c0f7a11"])
-]
+UserId = Annotated[str, Meta(description="Immutable and unique.", examples=["7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4"])]
+TenantId = Annotated[str, Meta(description="Immutable and unique.", examples=["0b9d3f0e-6a53-4c1e-8d0e-2f6f4c0f7a11"])]
 SessionId = Annotated[str, Meta(description="The session's id.", examples=["q0rX3mJ1S5uWc2yVb8Kd9A"])]
 Audience = Annotated[str, Meta(description="The setting JWT_AUDIENCE.", examples=["doorward"])]
 Boolean = Annotated[bool, BooleanRule()]
 EmailVerified = Annotated[
     Boolean,
     Meta(
-        description="Whether you vouch for the e-mail address. Without it, another address counts as not verified.",
+        description="The e-mail address is verified. Without it, a changed address is unverified.",
         examples=[True],
     ),
 ]
@@ -161,19 +156,19 @@ Code = Annotated[
     Meta(
         min_length=1,
         max_length=200,
-        description="A code, exactly as it was given.",
+        description="A code, exactly as issued.",
         examples=["gqYc0vwfcz2-1nFpV0yZNVYDkq4k1y6S"],
     ),
 ]
 Hint = Annotated[
     str,
     TextRule(200, 800),
-    Meta(max_length=200, description="Taken and not needed: tokens say what they are.", examples=["access_token"]),
+    Meta(max_length=200, description="Accepted and ignored: tokens contain their kind.", examples=["access_token"]),
 ]
 RefreshToken = Annotated[
     str,
     TOKEN,
-    Meta(description="A refresh token, exactly as it was given. Good for one use.", examples=["dr_WyIxIl0.c2ln"]),
+    Meta(description="A refresh token, exactly as issued. Valid for one use.", examples=["dr_WyIxIl0.c2ln"]),
 ]
 Metadata = Annotated[
     Any,
@@ -189,7 +184,7 @@ UserAgent = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_NAME_CHARACTERS * 4,
-        description="The user's `User-Agent`, as you know it.",
+        description="The user's `User-Agent`, as you report it.",
         examples=["Mozilla/5.0 (X11; Linux x86_64)"],
     ),
 ]
@@ -198,7 +193,7 @@ ClientId = Annotated[
     TextRule(200, 800),
     Meta(
         max_length=200,
-        description="The id of an API key, beside `client_secret`.",
+        description="The id of an API key, together with `client_secret`.",
         examples=["Jm1n7Zc0QxWv3bTfY5uKpA"],
     ),
 ]
@@ -211,16 +206,14 @@ ClientSecret = Annotated[
         extra_json_schema={"format": "password"},
     ),
 ]
-KeyId = Annotated[str, Meta(description="The key's id, which is no secret.", examples=["Jm1n7Zc0QxWv3bTfY5uKpA"])]
-LoginOut = Annotated[str, Meta(description="As it was given.", examples=["alice"])]
-EmailOut = Annotated[str, Meta(description="As it was given.", examples=["alice@example.org"])]
+KeyId = Annotated[str, Meta(description="The id of the key, which is not secret.", examples=["Jm1n7Zc0QxWv3bTfY5uKpA"])]
+LoginOut = Annotated[str, Meta(description="As it was set.", examples=["alice"])]
+EmailOut = Annotated[str, Meta(description="As it was set.", examples=["alice@example.org"])]
 TenantLoginOut = Annotated[
     str, Meta(description="`tenant:` and the e-mail address.", examples=["tenant:shop@example.org"])
 ]
-TenantEmailOut = Annotated[str, Meta(description="As it was given.", examples=["shop@example.org"])]
-SubOut = Annotated[str, Meta(description="Your own name for the user.", examples=["customer-17"])]
-DeviceIdOut = Annotated[str, Meta(description="The device's name, as it was given.", examples=["laptop"])]
-NextCursor = Annotated[
-    str, Meta(description='What to send as `cursor` for the next page; "0" on the last.', examples=["0"])
-]
-ExpiresIn = Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[604_800])]
+TenantEmailOut = Annotated[str, Meta(description="As it was set.", examples=["shop@example.org"])]
+SubOut = Annotated[str, Meta(description="Your own identifier of the user.", examples=["customer-17"])]
+DeviceIdOut = Annotated[str, Meta(description="The device's name, as it was set.", examples=["laptop"])]
+NextCursor = Annotated[str, Meta(description='The `cursor` of the next page; "0" on the last.', examples=["0"])]
+ExpiresIn = Annotated[int, Meta(description="Lifetime in seconds.", examples=[604_800])]

@@ -1,4 +1,4 @@
-"""Lists in pages: `limit` and an opaque `cursor`."""
+"""Pagination of lists: `limit` and an opaque `cursor`."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -16,9 +16,9 @@ _LONGEST_CURSOR = 2048
 def read_page(
     request: Request, read: Callable[[str], Place | None], faults: Sequence[FieldError] = ()
 ) -> tuple[Place | None, int]:
-    """Return where the page that is asked for begins, None for the first, and how long it may be.
+    """Return the position of the requested page, None for the first, and its size.
 
-    `read` understands a cursor, or returns None. ValidationFailed with `faults` and what is wrong with both.
+    `read` decodes a cursor, or returns None. Raises ValidationFailed with `faults` and the errors of both parameters.
     """
     found = list(faults)
     cursor = request.query.get("cursor", LAST_CURSOR)

@@ -1,4 +1,4 @@
-"""Permission to register tenants: by the client's address, and safe from DNS rebinding."""
+"""Registration of tenants: permission by client address, with protection against DNS rebinding."""
 
 import logging
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ _LOCALHOST = "localhost"
 class RegistrationPolicy:
     """Clients that may register tenants: those in `networks`, and all of the maintenance listener.
 
-    `any_host` says that `ALLOWED_HOSTS` is unset. Then a web page could resolve its own name to this machine and let a
-    visitor's browser register a tenant from an address in the list. The `Host` header tells: it names the page's host.
+    `any_host`: `ALLOWED_HOSTS` is unset. Then a web page could resolve its own name to this machine and let a visitor's
+    browser register a tenant from an address in the list. The `Host` header reveals that: it names the page's host.
     """
 
     networks: tuple[Network, ...]
@@ -28,7 +28,7 @@ class RegistrationPolicy:
     log_limit: LogLimit = field(default_factory=LogLimit)
 
     def check(self, request: Request) -> None:
-        """Return where the client may register a tenant; otherwise raise Forbidden and log why, rarely."""
+        """Return if the client may register a tenant; otherwise raise Forbidden and log the reason, rarely."""
         if request.is_maintenance or open_to_all(self.networks):
             return
         client = request.client_address
@@ -56,7 +56,7 @@ class RegistrationPolicy:
 
 
 def _is_own_host(headers: Mapping[bytes, bytes], client: Address) -> bool:
-    """Return whether a request from this address, of a browser or not, is addressed to a host that no page can claim.
+    """Return whether a request from this address is addressed to a host that no web page can claim.
 
     From loopback, that is loopback. From elsewhere it is any IP address; programs other than browsers, which send no
     `Origin` of the same host, may use names.

@@ -1,4 +1,4 @@
-"""Users as rows: shown to their tenant, taken from an import, written to an export."""
+"""Users as rows: in responses, imports and exports."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ _lines = msgspec.json.Encoder()
 
 
 def json_text(value: object) -> str:
-    """Return the JSON text by which a scope or metadata is kept."""
+    """Return the JSON text in which a scope or metadata is stored."""
     return spell(value).decode()
 
 
 def user_response(user: User) -> UserResponse:
-    """Return a user as its tenant sees it."""
+    """Return a user as the API shows it."""
     return UserResponse(
         id=user.id,
         login=user.login,
@@ -49,12 +49,12 @@ def user_response(user: User) -> UserResponse:
 
 
 def password_of_body(body: CreateUserRequest | PutUserRequest | UpdateUserRequest) -> str | PasswordHash | UnsetType:
-    """Return the password of a body, or the hash that it gives instead."""
+    """Return the password of a body, or its password hash."""
     return body.password if body.passwordHash is UNSET else PasswordHash(body.passwordHash)
 
 
 def new_user(login: str, body: CreateUserRequest | PutUserRequest) -> NewUser:
-    """Return what a body says of a user to be."""
+    """Return the user to create that a body describes."""
     password = password_of_body(body)
     assert password is not UNSET  # noqa: S101 - the schema requires one of the two
     return NewUser(
@@ -70,12 +70,12 @@ def new_user(login: str, body: CreateUserRequest | PutUserRequest) -> NewUser:
 
 
 def write_lines(users: list[User], *, hashes: bool) -> bytes:
-    """Return users as lines of JSON, which can be imported again; without `hashes`, nobody can log in with them."""
+    """Return users as lines of JSON, which can be imported again; without `hashes`, they cannot log in afterwards."""
     return _lines.encode_lines([_exported(user, hashes=hashes) for user in users])
 
 
 def read_row(row: Any) -> UserRow | RejectedRow:
-    """Return what a row says of a user, or what is wrong with it, by the rules of a user to be."""
+    """Return the user that a row describes, or its errors by the rules for new users."""
     if row is TOO_LARGE:
         return RejectedRow(ValidationFailed.code, f"a row must not take more than {MAX_ITEM_BYTES} characters")
     try:

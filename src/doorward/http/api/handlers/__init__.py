@@ -1,1 +1,1 @@
-"""Read a request, ask core, reply: the handlers, by noun."""
+"""Request handlers, one module per part of the URL tree: read a request, call one service, respond."""

@@ -1,4 +1,4 @@
-"""A tenant makes, lists and revokes its API keys."""
+"""Handlers of API keys: create, list, revoke."""
 
 from http import HTTPStatus
 

@@ -1,11 +1,23 @@
-"""Users log in, are recognised, log out."""
+"""Handlers of user sessions: log in, verify, refresh, reset a password, log out."""
 
+import msgspec
 from msgspec import UNSET
 
+from doorward.core.cooperative import iterate_cooperatively
 from doorward.core.errors import InvalidToken, ValidationFailed
 from doorward.core.login.password import PasswordCredentials
 from doorward.core.model import Origin, Session, SessionKind
-from doorward.http.api.schemas import LoginRequest, ResultResponse, TokenResponse
+from doorward.http.api.schemas import (
+    ActiveToken,
+    BatchVerifyRequest,
+    BatchVerifyResponse,
+    InactiveToken,
+    LoginRequest,
+    RefreshRequest,
+    ResetPasswordRequest,
+    ResultResponse,
+    TokenResponse,
+)
 from doorward.http.api.services import Services
 from doorward.http.errors import MalformedJson
 from doorward.http.request import Request, token_of_plain_body
@@ -14,7 +26,7 @@ from doorward.http.response import Response, decoded_response, json_response
 _SMALL = 2048
 
 
-async def login(services: Services, request: Request) -> Response:
+async def login_user(services: Services, request: Request) -> Response:
     """Log in a user on a device."""
     caller = await services.authenticate_caller(request)
     body = request.read_body(LoginRequest)
@@ -29,7 +41,7 @@ async def login(services: Services, request: Request) -> Response:
     return json_response(TokenResponse(result.access_token, result.expires_in, result.refresh_token or UNSET))
 
 
-async def verify(services: Services, request: Request) -> Response:
+async def verify_user_token(services: Services, request: Request) -> Response:
     """Verify a user's token and return its claims."""
     verified = await services.sessions.verify_user_token(
         request.credential, await _token_to_verify(services, request), request.required_permission
@@ -42,7 +54,35 @@ async def verify(services: Services, request: Request) -> Response:
     return decoded_response(verified.claims)
 
 
-async def logout(services: Services, request: Request) -> Response:
+async def verify_user_tokens(services: Services, request: Request) -> Response:
+    """Verify many users' tokens in one request."""
+    caller = await services.authenticate_caller(request)
+    tokens = await request.read_list(BatchVerifyRequest, _token)
+    services.rate_limits.consume_verify(caller.tenant_id, len(tokens))
+    _, verified = await services.sessions.verify_user_tokens(request.credential, tokens)
+    async for item in iterate_cooperatively(verified):
+        if item:
+            services.activity.record(item.session)
+    results = [ActiveToken(decoded=msgspec.Raw(item.claims)) if item else InactiveToken() for item in verified]
+    return json_response(BatchVerifyResponse(results))
+
+
+async def refresh_tokens(services: Services, request: Request) -> Response:
+    """Exchange a refresh token for new tokens."""
+    caller = await services.authenticate_caller(request)
+    tokens = await services.refresh_service.refresh(caller, request.read_body(RefreshRequest).refreshToken)
+    return json_response(TokenResponse(tokens.access, tokens.expires_in, tokens.refresh))
+
+
+async def reset_password(services: Services, request: Request) -> Response:
+    """Set a user's password with a reset code and revoke its sessions."""
+    caller = await services.authenticate_caller(request)
+    body = request.read_body(ResetPasswordRequest)
+    await services.user_passwords.redeem_reset_code(caller, body.code, body.password)
+    return json_response(ResultResponse())
+
+
+async def logout_user(services: Services, request: Request) -> Response:
     """Revoke the session of a user's token."""
     verified = await services.sessions.verify_user_token(
         request.credential, await _token_to_verify(services, request), request.required_permission
@@ -68,11 +108,16 @@ async def _token_to_verify(services: Services, request: Request) -> bytes:
     if token:
         return token
     if len(request.body) > _SMALL:
-        # What takes time to be read is read for authenticated callers only.
+        # Large bodies are parsed for authenticated callers only.
         await services.authenticate_caller(request)
     try:
         return request.token()
     except (MalformedJson, ValidationFailed):
-        # Who proves nothing learns nothing, not even what is wrong with the body.
+        # An unauthenticated caller does not learn the errors of its body.
         await services.authenticate_caller(request)
         raise
+
+
+def _token(item: object) -> bytes:
+    """Return an item of a batch as a token; any item that is no text is an invalid token."""
+    return item.encode(errors="replace") if isinstance(item, str) else b""

@@ -1,4 +1,4 @@
-"""What gateways ask about each request before they let it through."""
+"""Handler of forward authentication for gateways."""
 
 import json
 from urllib.parse import quote
@@ -18,7 +18,7 @@ _VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
 
 class _Claims(msgspec.Struct):
-    """The claims of a user that a gateway receives. Imported tokens may lack a login and a sub."""
+    """Claims of a user for a gateway. Imported tokens may lack a login and a sub."""
 
     id: str
     login: str = ""
@@ -32,7 +32,7 @@ async def forward_auth(services: Services, request: Request) -> Response:
     key = request.headers.get(b"x-doorward-key")
     token = bearer_credential(request.headers.get(b"authorization")) or _cookie(request, services.forward_auth_cookie)
     if token is None:
-        # The gateway proves itself all the same: only who does not is charged to its address.
+        # The gateway is authenticated all the same: only unauthenticated requests are charged to their address.
         raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, request.required_permission))
     try:
         verified = await services.sessions.verify_user_token(key, token, request.required_permission)
@@ -47,9 +47,9 @@ async def forward_auth(services: Services, request: Request) -> Response:
 
 
 def _cookie(request: Request, name: str) -> bytes | None:
-    """Return the value of a cookie, of the first one where there are several, and None where it is not there or empty.
+    """Return the value of a cookie, the first one of several; None where it is missing or empty.
 
-    The other cookies are the application's and may look like anything; they hide nothing.
+    Other cookies belong to the application and may be malformed; they hide nothing.
     """
     header = request.headers.get(b"cookie") if name else None
     if header is None:
@@ -76,9 +76,9 @@ def _identity_headers(verified: VerifiedToken) -> Headers:
 
 
 def _text(value: str) -> bytes:
-    """Return a text as a header can carry it: what is not visible ASCII, and %, percent-encoded as UTF-8.
+    """Encode a text for a header: characters that are not visible ASCII, and `%`, as percent-encoded UTF-8.
 
-    Spaces stay as they are, except at the ends, where whoever reads a header cuts them off.
+    Spaces stay as they are, except at the ends, where readers of headers remove them.
     """
     if value.isascii() and value.isprintable() and "%" not in value and value == value.strip():
         return value.encode()
@@ -88,7 +88,7 @@ def _text(value: str) -> bytes:
 
 
 def _json(text: msgspec.Raw) -> bytes:
-    """Return JSON as a header can carry it: on one line, in ASCII."""
+    """Encode JSON for a header: on one line, in ASCII."""
     raw = bytes(text)
     if raw.isascii() and raw.decode().isprintable():
         return raw

@@ -1,4 +1,4 @@
-"""Token introspection (RFC 7662) and revocation (RFC 7009), with their metadata (RFC 8414)."""
+"""Handlers of OAuth 2.0: introspection (RFC 7662), revocation (RFC 7009), server metadata (RFC 8414)."""
 
 import base64
 import re
@@ -71,10 +71,10 @@ async def get_server_metadata(services: Services, _call: Request) -> Response:
 
 
 def client_credential(request: Request) -> bytes | None:
-    """Return the credential with which an OAuth client authenticates; None where there is none, or its form is wrong.
+    """Return the credential of an OAuth client; None without one, or with a malformed one.
 
-    It is a bearer token, or an API key's id and the key, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
-    MultipleAuthenticationMethods for more than one of them.
+    It is a bearer token, or the id of an API key and the key, by HTTP Basic or in the form (RFC 6749, section 2.3.1).
+    Raises MultipleAuthenticationMethods for more than one of them.
     """
     return _credential(request, _pairs(request.body) or [])
 
@@ -82,7 +82,7 @@ def client_credential(request: Request) -> bytes | None:
 async def _authenticated_form(services: Services, request: Request) -> tuple[bytes, bytes]:
     """Return the client's credential, not yet verified, and the token of the form.
 
-    A fault of the form is reported to authenticated clients only: NotAuthorized or PermissionDenied for others.
+    Errors of the form are reported to authenticated clients only; others get NotAuthorized or PermissionDenied.
     """
     pairs = _pairs(request.body)
     credential = _credential(request, pairs or [])
@@ -134,7 +134,7 @@ def _key(key_id: str, secret: str) -> bytes | None:
 
 
 def _pairs(body: bytes) -> list[tuple[str, str]] | None:
-    """Return the parameters of a form in their order; None for what is no form."""
+    """Return the parameters of a form in their order; None for a malformed form."""
     try:
         return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError:
@@ -155,7 +155,7 @@ def _token(pairs: Sequence[tuple[str, str]] | None) -> bytes:
 async def _refresh_token(services: Services, credential: bytes | None, token: bytes, request: Request) -> Response:
     """Describe a refresh token to callers that may revoke it; it is inactive for others (RFC 7662, section 2.2).
 
-    A resource server that does not look at `token_type` would accept it as an access token.
+    A resource server that ignores `token_type` would accept it as an access token.
     """
     session = await services.refresh_service.find_session(token.decode("latin-1"))
     caller = await services.sessions.authenticate_tenant(credential, request.required_permission)
@@ -187,7 +187,7 @@ def _introspection_response(verified: VerifiedToken, settings: TenantSettings) -
     }
     if "scope" in claims:
         scope = claims["scope"]
-        # RFC 7662 knows scopes as text only; other JSON goes by another name.
+        # A scope of RFC 7662 is text; other JSON has another name.
         found["scope" if isinstance(scope, str) else "scope_data"] = scope
         if _is_list_of_scope_tokens(scope):
             found["scope"] = " ".join(scope)
@@ -195,7 +195,10 @@ def _introspection_response(verified: VerifiedToken, settings: TenantSettings) -
 
 
 def _is_list_of_scope_tokens(scope: object) -> bool:
-    """Tell whether a scope is a list that RFC 6749, section 3.3, can spell; an item with a space would become two."""
+    """Return whether a scope is a list of scope-tokens (RFC 6749, section 3.3).
+
+    An item with a space would become two.
+    """
     return (
         isinstance(scope, list)
         and scope != []

@@ -1,4 +1,4 @@
-"""What operators and their machines ask."""
+"""Handlers for operators: health checks and the descriptions of the API."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Tenants register, log in, are recognised, log out."""
+"""Handlers of tenants: register, log in, verify, settings, password, delete, audit log."""
 
 import re
 from typing import Any
@@ -110,7 +110,7 @@ async def list_audit_events(services: Services, request: Request) -> Response:
 
 
 def _settings_changes(body: TenantSettingsInput) -> dict[str, object]:
-    """Return the settings of a body by their attribute names."""
+    """Return the settings of a body by attribute name."""
     audiences = body.introspectionAudience
     chosen = _accepted(
         session_lifetime=body.sessionLifetime,

@@ -1,4 +1,4 @@
-"""A tenant moves in or out: many users at once."""
+"""Handlers of user import and export."""
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -45,7 +45,7 @@ async def export_users(services: Services, request: Request) -> Response:
     caller = await services.authenticate_caller(request)
     hashes = request.flag("hashes")
     if hashes:
-        # Hashes can be attacked at leisure: a key that only reads users is not given them.
+        # Hashes allow offline attacks: a key that only reads users does not get them.
         await services.sessions.authenticate_tenant(request.credential, Permission.USERS_WRITE)
     await services.rate_limits.consume_bulk(caller.tenant_id)
     return Response(b"", HTTPStatus.OK, ((b"content-type", NDJSON),), _export_chunks(services, caller, hashes=hashes))

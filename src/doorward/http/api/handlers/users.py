@@ -1,4 +1,4 @@
-"""A tenant keeps its users."""
+"""Handlers of users: create, list, get, update, delete, passwords."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,7 +16,6 @@ from doorward.http.api.schemas import (
     CreateUserRequest,
     PutUserRequest,
     ResetCodeResponse,
-    ResetPasswordRequest,
     ResultResponse,
     UpdateUserRequest,
     UserPage,
@@ -49,7 +48,7 @@ async def list_users(services: Services, request: Request) -> Response:
 
 
 def _criterion(query: Mapping[str, str]) -> tuple[SearchCriterion | None, list[FieldError]]:
-    """Return what a query searches for, of which the endpoint admits one field, and what is wrong with it."""
+    """Return the search criterion of a query, which has at most one, and its field errors."""
     for field in SearchField:
         if field in query:
             shortest, longest = (
@@ -120,14 +119,6 @@ async def create_reset_code(services: Services, request: Request) -> Response:
         await services.authenticate_caller(request), request.user_ref
     )
     return json_response(ResetCodeResponse(code, lifetime))
-
-
-async def reset_password(services: Services, request: Request) -> Response:
-    """Set a user's password with a reset code and revoke its sessions."""
-    caller = await services.authenticate_caller(request)
-    body = request.read_body(ResetPasswordRequest)
-    await services.user_passwords.redeem_reset_code(caller, body.code, body.password)
-    return json_response(ResultResponse())
 
 
 async def delete_user(services: Services, request: Request) -> Response:

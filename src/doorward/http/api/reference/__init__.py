@@ -1,1 +1,1 @@
-"""Describes the API: as an OpenAPI document, and as a page for people."""
+"""The descriptions of the API: the OpenAPI document, and a page for readers."""

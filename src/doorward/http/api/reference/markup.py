@@ -1,4 +1,4 @@
-"""The pieces of HTML that the page about the API is made of."""
+"""HTML helpers of the API reference page."""
 
 import json
 import re
@@ -16,13 +16,13 @@ _CLASSES = {"key": "k", "text": "s", "number": "n"}
 
 
 def table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    """Return a table of ready rows."""
+    """Return a table of these rows."""
     head = "".join(f"<th>{title}</th>" for title in heads)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def row(name: str, schema: Json, meaning: str, *, required: bool) -> str:
-    """Return the row of a field or parameter: name, type, what it is."""
+    """Return the row of a field or parameter: name, type, meaning."""
     mark = "" if required else '<span class="optional"> optional</span>'
     limits = _limits(schema)
     return (
@@ -80,10 +80,10 @@ def _coloured(match: "re.Match[str]") -> str:
 
 
 def pre(source: str) -> str:
-    """Return text as it is, to be copied."""
+    """Return preformatted text, for copying."""
     return f'<pre tabindex="0"><code>{escape(source, quote=False)}</code></pre>'
 
 
 def text(prose: str) -> str:
-    """Return prose, with what stands between backticks as code."""
+    """Return prose, with text between backticks as code."""
     return _CODE.sub(r"<code>\1</code>", escape(prose, quote=False))

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: from routes, schemas and the table of refusals, so that it says what they say."""
+"""The OpenAPI 3.1 document, generated from the endpoint table, the schemas and the errors."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -102,8 +102,8 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
     requests = {schema_name(kind) for kind in taken}
     for name, schema in found.items():
         for part, inner in schema.get("properties", {}).items():
-            # A field with a default is optional in a request and always there in a response. The keyword itself makes
-            # code generators take the field of a request for one that has to be given.
+            # A field with a default is optional in a request and always present in a response. The keyword itself makes
+            # code generators require the field in requests.
             if inner.pop("default", msgspec.UNSET) is not msgspec.UNSET and name not in requests:
                 schema["required"].append(part)
     faults = {schema["title"]: schema for schema in FAULTS.values()}
@@ -151,7 +151,7 @@ def _with_published_names(schemas: Mapping[str, Json], names: Mapping[str, str])
 
 
 def _exclusive(either: ExclusiveFields) -> Json:
-    # Not `oneOf`: code generators take the whole object for a union then, and lose its type.
+    # Not `oneOf`: code generators would treat the whole object as a union, and lose its type.
     neither_both = {"not": {"required": [either.first, either.second]}}
     if not either.required:
         return neither_both
@@ -184,7 +184,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
 
 
 def _security(endpoint: Endpoint) -> list[Json]:
-    """Return what a caller has to prove: one of these. The role is the permission that an API key needs."""
+    """Return the alternatives of authentication. The role is the permission that an API key needs."""
     if endpoint.auth is not Auth.TENANT:
         return []
     if endpoint.permission is None:

@@ -1,4 +1,4 @@
-"""The page about the API: the OpenAPI document as HTML, whole without scripts and without anything from elsewhere."""
+"""The API reference page: the OpenAPI document as HTML, without scripts and without external resources."""
 
 import json
 import re
@@ -27,8 +27,8 @@ class _Refusal:
 
 
 def render(document: Json, conventions: Iterable[str]) -> str:
-    """Return the page of an OpenAPI document as `openapi.build` makes it; `conventions` open it, a paragraph each."""
-    book = _Book(document)
+    """Return the page of an OpenAPI document; `conventions` are the paragraphs at its start."""
+    book = _Document(document)
     style = resources.files("doorward.http.api.reference").joinpath("page.css").read_text(encoding="utf-8")
     info = document["info"]
     title = f"{info['title']} {info['version']}"
@@ -50,8 +50,8 @@ def render(document: Json, conventions: Iterable[str]) -> str:
     )
 
 
-class _Book:
-    """The document, and what is looked up in it."""
+class _Document:
+    """The document, with look-ups for the page."""
 
     def __init__(self, document: Json) -> None:
         self._document = document
@@ -109,9 +109,10 @@ class _Book:
         return (
             f'<section class="endpoint" id="{key}"><h3><span class="method {method}">{method.upper()}</span>'
             f'<a href="#{key}"><code>{escape(path)}</code></a></h3><p>{markup.text(operation["summary"])}.</p>{more}'
-            f'<p class="who">{markup.text(_who(operation))}</p>{self._parameters(operation)}{self._body(operation)}'
+            f'<p class="who">{markup.text(_authentication(operation))}</p>'
+            f"{self._parameters(operation)}{self._body(operation)}"
             f"<h4>Try it</h4>{markup.pre(_curl(method, path, operation))}{self._answers(operation)}"
-            f"{self._refused(operation)}</section>"
+            f"{self._errors(operation)}</section>"
         )
 
     def _parameters(self, operation: Json) -> str:
@@ -138,7 +139,7 @@ class _Book:
             if "$ref" in response:
                 continue
             if "content" not in response:
-                parts.append(f"<h4>Answer {status}</h4><p>Without a body.</p>{self._told(response)}")
+                parts.append(f"<h4>Answer {status}</h4><p>Without a body.</p>{self._response_headers(response)}")
                 continue
             ((media, content),) = response["content"].items()
             example = content.get("example", content.get("examples", {}).get("answer", {}).get("value"))
@@ -154,13 +155,13 @@ class _Book:
                 parts.append(f"<details><summary>Its fields</summary>{self._fields(content['schema'])}</details>")
         return "".join(parts)
 
-    def _told(self, response: Json) -> str:
+    def _response_headers(self, response: Json) -> str:
         headers = [(name, self._components["headers"][name]) for name in response["headers"] if name != "X-Request-Id"]
         rows = [markup.row(name, found["schema"], found["description"], required=True) for name, found in headers]
-        return markup.table(("Header", "Type", "What it is"), rows) if rows else ""
+        return markup.table(("Header", "Type", "Meaning"), rows) if rows else ""
 
     def _fields(self, schema: Json) -> str:
-        return markup.table(("Field", "Type", "What it is"), list(self._rows(schema, "")))
+        return markup.table(("Field", "Type", "Meaning"), list(self._rows(schema, "")))
 
     def _rows(self, schema: Json, before: str) -> Iterator[str]:
         found = self._schema(schema)
@@ -181,7 +182,7 @@ class _Book:
         found: Json = self._components["schemas"][schema["$ref"].rpartition("/")[2]]
         return found
 
-    def _refused(self, operation: Json) -> str:
+    def _errors(self, operation: Json) -> str:
         rows = []
         for status, response in operation["responses"].items():
             if "content" not in response:
@@ -197,10 +198,7 @@ class _Book:
         if all(row.code in self._general for row in rows):
             return ""
         table = self._refusals(rows)
-        return (
-            f"<h4>Refusals</h4>{table}"
-            '<p class="small">Beside these, <a href="#errors">what any request may be refused with</a>.</p>'
-        )
+        return f'<h4>Errors</h4>{table}<p class="small">Also <a href="#errors">the errors of every request</a>.</p>'
 
     def _refusals(self, rows: Iterable[_Refusal], *, anchored: bool = False) -> str:
         cells = []
@@ -216,7 +214,7 @@ class _Book:
             note = f'<span class="note">{markup.text(row.meaning)}</span>'
             cells.append(f"{first}<td>{escape(row.sentence)}{note}</td></tr>")
         return (
-            '<table class="errors"><thead><tr><th>Status</th><th>Code</th><th>Sentence, and what it means</th></tr>'
+            '<table class="errors"><thead><tr><th>Status</th><th>Code</th><th>Sentence and meaning</th></tr>'
             f"</thead><tbody>{''.join(cells)}</tbody></table>"
         )
 
@@ -232,19 +230,19 @@ def _content(response: Json) -> Json:
     return found
 
 
-def _who(operation: Json) -> str:
+def _authentication(operation: Json) -> str:
     roles = {name: role for way in operation["security"] for name, role in way.items()}
     if not roles:
-        return "Needs no credential."
+        return "No authentication."
     if "gateway" in roles:
         return (
-            f"Asked by a gateway: `X-Doorward-Key` and an API key with the permission `{roles['gateway'][0]}`; and "
-            "`Authorization: Bearer` and the user's token."
+            f"Authentication: `X-Doorward-Key` with an API key of the permission `{roles['gateway'][0]}`, and "
+            "`Authorization: Bearer` with the user's token."
         )
-    tenant = "Asked by a tenant: `Authorization: Bearer` and the tenant's token"
+    tenant = "Authentication: `Authorization: Bearer` with the tenant's token"
     if "key" not in roles:
-        return f"{tenant}. No API key may do this."
-    basic = ", which HTTP Basic carries as well" if "basic" in roles else ""
+        return f"{tenant}. API keys are not accepted."
+    basic = ", also with HTTP Basic" if "basic" in roles else ""
     return f"{tenant}, or an API key with the permission `{roles['key'][0]}`{basic}."
 
 

@@ -1,4 +1,4 @@
-"""What the description of the API says in words, and the shapes that are no struct: headers, parameters, errors."""
+"""Texts of the OpenAPI document, and schemas that are no structs: headers, parameters, errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,36 +14,36 @@ from doorward.http.errors import STATUS_OF
 Json = dict[str, Any]
 
 CONVENTIONS = (
-    """A body is JSON in UTF-8, declared as `application/json`, at most 16 kB (`/auth/verify/batch` and
-`/users/import`: 1 MB); fields not described here are ignored, except in bodies of `PATCH` and in `settings`, where
-they are faults. The bodies at `/oauth` are forms. A query parameter that is not described here is a fault, except at
-the endpoints of standards and operations, which ignore it.""",
-    """A tenant proves itself with `Authorization: Bearer` and its token, which may do everything, or with an API key,
-which may do what its permissions say: each endpoint names the one it needs. What the tenant's token alone may do says
-so.""",
-    """A path may end with a slash. A path not described here is answered 404, a method not described here 405 with
-`Allow`; `OPTIONS` is answered 204 with `Allow`, and `HEAD` like `GET` without the body.""",
-    """Every error has one shape: `error`, a sentence; `code`, which does not change between versions; `status`. A body
-that does not hold what it has to is answered 422 with all of its faults in field order. No error repeats a value. At
-`/oauth`, what the endpoint itself refuses looks as RFC 6749 has it: `error` and `error_description`.""",
-    "Every answer carries `X-Request-Id`: yours, if it is 1 to 64 letters, digits and hyphens, or a fresh one.",
+    """Request bodies are JSON in UTF-8 with `Content-Type: application/json`, at most 16 kB (`/auth/verify/batch` and
+`/users/import`: 1 MB). Fields that are not described here are ignored, except in bodies of `PATCH` and in `settings`,
+where they are rejected. Bodies at `/oauth` are forms. Query parameters that are not described here are rejected, except
+at the endpoints of standards and operations, which ignore them.""",
+    """A tenant authenticates with `Authorization: Bearer` and its token, which has all permissions, or with an API key,
+which has the permissions it was created with: each endpoint names the one it needs. Endpoints for the tenant's token
+alone say so.""",
+    """A path may end with a slash. An unknown path is answered with 404, an unknown method with 405 and `Allow`.
+`OPTIONS` is answered with 204 and `Allow`, `HEAD` like `GET` without the body.""",
+    """All errors have one shape: `error`, a sentence; `code`, which does not change between versions; `status`. A body
+that does not match its schema is answered with 422 and all field errors in field order. No error repeats a value. At
+`/oauth`, errors of the endpoint follow RFC 6749: `error` and `error_description`.""",
+    "Every response has `X-Request-Id`: that of the request, if 1 to 64 letters, digits and hyphens, or a new one.",
     "Times are milliseconds since the Unix epoch, in claims and at `/oauth` seconds (RFC 7519); durations are seconds.",
-    'Lists come in pages: `nextCursor` goes into `cursor` for the next one, and is `"0"` on the last.',
-    "`Retry-After` is the number of seconds after which trying again makes sense.",
+    'Lists are paginated: send `nextCursor` as `cursor` for the next page; it is `"0"` on the last.',
+    "`Retry-After` is the number of seconds after which a retry can succeed.",
 )
-"""What holds for every endpoint, a paragraph each."""
+"""Conventions of every endpoint, one per paragraph."""
 
 TAGS: Mapping[str, str] = {
-    "Tenants": "A tenant is an application that keeps users here. It registers once and has a token of its own.",
-    "Users": "A user belongs to exactly one tenant, and only that tenant sees it.",
-    "Sessions": "A user logs in on a device and gets a token; the tenant asks about it until the session ends.",
-    "API keys": "Credentials for machines: each may do what its permissions say, and is revoked by itself.",
-    "Standards": """The questions above as OAuth 2.0 asks them, for clients that are there already, and as gateways ask
-them. Clients may authenticate with the id of an API key and the key: with HTTP Basic, or as `client_id` and
-`client_secret` in the form. They use one way, not several.""",
-    "Operations": "What operators and their machines ask. Nothing here needs a credential.",
+    "Tenants": "A tenant is an application with its own users. It registers once and has a token of its own.",
+    "Users": "A user belongs to exactly one tenant, and only that tenant has access to it.",
+    "Sessions": "A user logs in on a device and gets a token; the tenant verifies it until the session is revoked.",
+    "API keys": "Credentials with limited permissions, each of which can be revoked separately.",
+    "Standards": """Verification and revocation in the form of OAuth 2.0, for existing clients, and forward
+authentication for gateways. Clients may authenticate with the id of an API key and the key: with HTTP Basic, or as
+`client_id` and `client_secret` in the form. They use one method, not several.""",
+    "Operations": "Health checks and the descriptions of the API, without authentication.",
 }
-"""What an endpoint of this tag is about."""
+"""Descriptions of the tags."""
 
 PARAMETERS: Mapping[str, tuple[str, Json]] = {
     "login": (
@@ -60,27 +60,27 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
         {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS, "examples": ["alice@example.org"]},
     ),
     "sub": (
-        "Your own name for the user, to the letter.",
+        "Your own identifier of the user, to the letter.",
         {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS, "examples": ["customer-17"]},
     ),
     "query id": ("The user's id.", {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS}),
-    "id": ("As the list gives it.", {"type": "string", "examples": ["q0rX3mJ1S5uWc2yVb8Kd9A"]}),
-    "deviceId": ("End those of this device only.", {"type": "string", "examples": ["laptop"]}),
-    "tenant": ("End the tenant's own sessions too.", {"type": "boolean", "default": False}),
+    "id": ("The id, as in the list.", {"type": "string", "examples": ["q0rX3mJ1S5uWc2yVb8Kd9A"]}),
+    "deviceId": ("Revoke the sessions of this device only.", {"type": "string", "examples": ["laptop"]}),
+    "tenant": ("Revoke the tenant's own sessions too.", {"type": "boolean", "default": False}),
     "dryRun": (
-        "Only tell what would happen.",
+        "Report the results and store nothing.",
         {"type": "string", "enum": ["true", "false"], "default": "false"},
     ),
     "unconfirmed": (
-        "New users with `emailVerified: false`: let them in, disable them, or leave them out.",
+        "New users with `emailVerified: false`: enable, disable or skip them.",
         {"type": "string", "enum": list(UnverifiedTreatment), "default": UnverifiedTreatment.DISABLE},
     ),
     "hashes": (
-        "With the hashes of the passwords.",
+        "Include the password hashes.",
         {"type": "string", "enum": ["true", "false"], "default": "false"},
     ),
     "cursor": (
-        "`nextCursor` of the page before.",
+        "`nextCursor` of the previous page.",
         {"type": "string", "minLength": 1, "maxLength": 2048, "default": LAST_CURSOR},
     ),
     "limit": (
@@ -92,29 +92,29 @@ PARAMETERS: Mapping[str, tuple[str, Json]] = {
 
 HEADERS: Mapping[str, Json] = {
     "X-Request-Id": {
-        "description": "Names this answer in the service's log.",
+        "description": "The id of this request in the log of the service.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"},
     },
     "Retry-After": {
-        "description": "Seconds after which trying again makes sense.",
+        "description": "Seconds after which a retry can succeed.",
         "schema": {"type": "integer", "minimum": 1},
     },
     "WWW-Authenticate": {
-        "description": "How to authenticate (RFC 6750); at `/oauth`, HTTP Basic (RFC 7617) stands beside it.",
+        "description": "Authentication schemes (RFC 6750); at `/oauth` also HTTP Basic (RFC 7617).",
         "schema": {"type": "string", "examples": ["Bearer"]},
     },
     "X-Auth-User-Id": {"description": "The user's id.", "schema": {"type": "string"}},
     "X-Auth-Login": {
-        "description": "The user's login. What is not visible ASCII, and `%`, is percent-encoded UTF-8.",
+        "description": "The user's login. Characters that are not visible ASCII, and `%`, are percent-encoded UTF-8.",
         "schema": {"type": "string", "examples": ["alice"]},
     },
     "X-Auth-Sub": {
-        "description": "The user's `sub`, percent-encoded like the login; empty where there is none.",
+        "description": "The user's `sub`, percent-encoded like the login; empty without one.",
         "schema": {"type": "string", "examples": ["customer-17"]},
     },
     "X-Auth-Tenant": {"description": "The tenant's id.", "schema": {"type": "string"}},
     "X-Auth-Scope": {
-        "description": "The user's scope, as JSON in ASCII; empty where there is none.",
+        "description": "The user's scope, as JSON in ASCII; empty without one.",
         "schema": {"type": "string", "examples": ['["orders:read"]']},
     },
     "X-Auth-Device": {
@@ -126,38 +126,38 @@ HEADERS: Mapping[str, Json] = {
 
 BUDGET: Json = {
     "type": "string",
-    "description": "The budget that is used up, with `too_many_requests`.",
+    "description": "The exhausted rate limit, with `too_many_requests`.",
     "enum": list(BUDGETS),
 }
 ERROR: Json = {
     "title": "Error",
-    "description": "Why the answer is no.",
+    "description": "The reason of an error response.",
     "type": "object",
     "properties": {
         "error": {"type": "string", "description": "A sentence for people."},
-        "code": {"type": "string", "description": "A name for programs. It does not change between versions."},
-        "status": {"type": "integer", "description": "The status of this answer, once more."},
+        "code": {"type": "string", "description": "A code for programs. It does not change between versions."},
+        "status": {"type": "integer", "description": "The status of this response."},
         "budget": BUDGET,
     },
     "required": ["error", "code", "status"],
 }
 OAUTH_ERROR: Json = {
     "title": "OAuthError",
-    "description": "Why the answer is no, as RFC 6749, section 5.2, has it.",
+    "description": "The reason of an error response (RFC 6749, section 5.2).",
     "type": "object",
     "properties": {
-        "error": {"type": "string", "description": "A name for programs."},
+        "error": {"type": "string", "description": "A code for programs."},
         "error_description": {"type": "string", "description": "A sentence for people."},
         "budget": BUDGET,
     },
     "required": ["error", "error_description"],
 }
 SCHEMES: Mapping[str, Json] = {
-    "tenant": {"type": "http", "scheme": "bearer", "description": "A tenant's token. It may do everything."},
+    "tenant": {"type": "http", "scheme": "bearer", "description": "A tenant's token. It has all permissions."},
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A tenant's API key (`dw_...`). It has to have the permission that is named as a role.",
+        "description": "A tenant's API key (`dw_...`). It needs the permission that is named as a role.",
     },
     "basic": {
         "type": "http",
@@ -173,23 +173,23 @@ SCHEMES: Mapping[str, Json] = {
     "user": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A user's token. The cookie that `FORWARD_AUTH_COOKIE` names will do as well.",
+        "description": "A user's token. The cookie that `FORWARD_AUTH_COOKIE` names is accepted too.",
     },
 }
-"""How callers prove who they are."""
+"""Authentication schemes."""
 
 _FAULT: Json = {
     "type": "object",
     "properties": {
         "message": {"type": "string", "description": "A sentence that names the field and repeats no value."},
-        "path": {"type": "array", "items": {"type": "string"}, "description": "Where the fault is."},
-        "type": {"type": "string", "description": "The rule that is broken."},
+        "path": {"type": "array", "items": {"type": "string"}, "description": "The path of the field."},
+        "type": {"type": "string", "description": "The violated rule."},
         "context": {
             "type": "object",
-            "description": "The field, and the limit where the rule has one.",
+            "description": "The field, and the limit of the rule, if any.",
             "properties": {
                 "key": {"type": "string", "description": "The field: the last part of the path, or `value`."},
-                "limit": {"type": "integer", "description": "The limit, where the rule has one."},
+                "limit": {"type": "integer", "description": "The limit of the rule, if any."},
             },
             "required": ["key"],
         },
@@ -221,9 +221,7 @@ def _faults(title: str, description: str, kind: type[ValidationFailed]) -> Json:
 
 
 FAULTS: dict[type[Refusal], Json] = {
-    ValidationFailed: _faults(
-        "ValidationError", "All that is wrong with a body or a query, in field order.", ValidationFailed
-    ),
-    TokenMissing: _faults("TokenMissingError", "The body has to carry a token and has none.", TokenMissing),
+    ValidationFailed: _faults("ValidationError", "Every error in a body or a query, in field order.", ValidationFailed),
+    TokenMissing: _faults("TokenMissingError", "The body needs a token and has none.", TokenMissing),
 }
-"""The schemas of the refusals that list what is wrong."""
+"""Schemas of the errors that list field errors."""

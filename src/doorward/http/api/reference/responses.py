@@ -1,4 +1,4 @@
-"""The answers in the OpenAPI document: what an endpoint gives, and every way in which it says no."""
+"""Responses in the OpenAPI document: successes and errors of each endpoint."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,22 +28,22 @@ from doorward.http.validation import validate
 SCHEMA = "#/components/schemas/"
 JSON = "application/json"
 _AT_THE_PLACE = (NotAcceptable, UnsupportedMediaType, StoreUnavailable)
-"""What of the general refusals is said where the path is known."""
+"""Errors of every endpoint whose description needs the path."""
 
 
 def shared_examples() -> Json:
-    """Return an example of every refusal there is, by its code."""
+    """Return an example of every error, by code."""
     refusals = sorted(STATUS_OF, key=lambda kind: (STATUS_OF[kind], kind.code))
     return {kind.code: {"summary": _first_line(kind), "value": _example_of_refusal(kind)} for kind in refusals}
 
 
 def shared_responses() -> Json:
-    """Return the answers that every endpoint may give, by `Refused` and their status."""
+    """Return the responses that every endpoint may give, by `Refused` and status."""
     return {f"Refused{status.value}": _General(status, kinds).response() for status, kinds in _by_status().items()}
 
 
 def error_schemas(endpoints: Iterable[Endpoint]) -> Json:
-    """Return a schema for every set of error codes that share a response, by a name that says which they are."""
+    """Return a schema for every set of error codes that share a response, by name."""
     found: Json = {}
     for status, kinds in _by_status().items():
         found |= _General(status, kinds).errors()
@@ -54,7 +54,7 @@ def error_schemas(endpoints: Iterable[Endpoint]) -> Json:
 
 
 def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
-    """Return the answers of an endpoint by their status, its own and those it shares with every other."""
+    """Return the responses of an endpoint by status, its own and the shared ones."""
     found: Json = {str(endpoint.success_status.value): _success(endpoint, schemas)}
     for refused in _refused(endpoint):
         name = str(refused.status.value)
@@ -66,7 +66,7 @@ def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
 
 
 def _refused(endpoint: Endpoint) -> "Iterator[_Refused]":
-    """Yield the refusals of an endpoint, one response for each status."""
+    """Yield the errors of an endpoint, one response per status."""
     kinds_by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
     for kind in endpoint.all_errors:
         status = errors.oauth_error_body(kind())[1] if _by_standard(endpoint, kind) else STATUS_OF[kind]
@@ -76,7 +76,7 @@ def _refused(endpoint: Endpoint) -> "Iterator[_Refused]":
 
 
 def _by_standard(endpoint: Endpoint, kind: type[Refusal]) -> bool:
-    """Tell whether the endpoint refuses so in the words of RFC 6749: all but what is said before it is reached."""
+    """Return whether an error of the endpoint has the form of RFC 6749: all but those raised before the handler."""
     return endpoint.is_form and kind in {*endpoint.errors, *_AT_THE_PLACE} - {ValidationFailed}
 
 
@@ -109,7 +109,7 @@ def _headers(names: Iterable[str]) -> Json:
 
 @dataclass(frozen=True)
 class _General:
-    """A response that says no, for one or more reasons that share a status."""
+    """An error response, for one or more errors that share a status."""
 
     status: HTTPStatus
     kinds: list[type[Refusal]]
@@ -122,7 +122,7 @@ class _General:
         }
 
     def errors(self) -> Json:
-        """Return the schemas of the errors in this response by their names, but for those in FAULTS."""
+        """Return the schemas of the errors in this response by name, without those in FAULTS."""
         codes = [kind.code for kind in self.kinds if kind not in FAULTS and not self._by_standard(kind)]
         if not codes:
             return {}
@@ -130,7 +130,7 @@ class _General:
         return {self._error_name(codes): _specialized(ERROR, code=_one_of(codes), status=status)}
 
     def _error_name(self, codes: Sequence[str]) -> str:
-        """Return the name of these codes: those that every endpoint may answer with are named by the status alone."""
+        """Return the name of these codes: those of every endpoint are named by the status alone."""
         general = {kind.code for kind in _by_status().get(self.status, ()) if kind not in FAULTS}
         if general <= set(codes):
             return f"Error{self.status.value}" + _pascal(set(codes) - general)
@@ -166,7 +166,7 @@ class _General:
 
 @dataclass(frozen=True)
 class _Refused(_General):
-    """The same, at one endpoint: with the faults of its own body, and what else it answers with this status."""
+    """An error response of one endpoint, with the field errors of its body and other responses of the same status."""
 
     endpoint: Endpoint
     also: msgspec.Struct | None = field(default=None)
@@ -192,7 +192,7 @@ class _Refused(_General):
         return PayloadTooLarge in self.kinds and self.endpoint.max_body_bytes != MAX_BODY_BYTES
 
     def errors(self) -> Json:
-        """Return the schemas of the errors in this response by their names, those of RFC 6749 among them."""
+        """Return the schemas of the errors in this response by name, including those of RFC 6749."""
         names = dict.fromkeys(_oauth(kind)["error"] for kind in self.kinds if self._by_standard(kind))
         found = super().errors()
         if names:
@@ -233,7 +233,7 @@ class _Refused(_General):
 def _specialized(schema: Json, **properties: Json) -> Json:
     """Return a schema with some of its properties narrowed.
 
-    It is whole, because code generators ignore keywords beside a `$ref`.
+    The copy is complete, because code generators ignore keywords next to a `$ref`.
     """
     known = schema["properties"]
     narrowed = {name: {**known[name], **narrower} for name, narrower in properties.items()}
@@ -250,13 +250,13 @@ def _one_of(names: Iterable[str]) -> Json:
 
 
 def _codes(schema: Json) -> Iterable[str]:
-    """Return the codes of an error's schema; none where it has the form of RFC 6749."""
+    """Return the codes of an error schema; none where it has the form of RFC 6749."""
     found: list[str] = schema["properties"].get("code", {}).get("enum", [])
     return found
 
 
 def _either(codes: Mapping[str, Sequence[str]]) -> Json:
-    """Return the schema of one of several errors, which `code` tells apart where all of them have one."""
+    """Return the schema of one of several errors; `code` distinguishes them where all of them have one."""
     choices = [{"$ref": SCHEMA + name} for name in codes]
     if len(choices) == 1:
         return choices[0]
@@ -277,7 +277,7 @@ def _oauth(kind: type[Refusal]) -> Json:
 
 
 def _faulty(schema: type[msgspec.Struct]) -> ValidationFailed:
-    """Return what the real check says to a body whose first field is no text and whose others are missing."""
+    """Return the real field errors of a body whose first field is no text and whose others are missing."""
     try:
         validate({next(iter(schema.__struct_encode_fields__)): 0}, schema)
     except ValidationFailed as refusal:
@@ -297,7 +297,7 @@ def _example_of_refusal(kind: type[Refusal]) -> Any:
 
 
 def example_of(schema: Json, schemas: Mapping[str, Json]) -> Any:
-    """Return a value of the schema, made of the examples that its parts carry."""
+    """Return a value of the schema, composed of the examples of its parts."""
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].removeprefix(SCHEMA)], schemas)
     known = [*schema.get("examples", ()), *schema.get("enum", ())]
@@ -305,7 +305,7 @@ def example_of(schema: Json, schemas: Mapping[str, Json]) -> Any:
     if known:
         return known[0]
     if "properties" in schema:
-        # What is optional and shows no example is there instead of something else that does.
+        # An optional part without an example stands in place of another part with one.
         return {
             name: example_of(part, schemas)
             for name, part in schema["properties"].items()
@@ -324,7 +324,7 @@ def _first_line(kind: type[Any]) -> str:
 
 
 def _by_status() -> dict[HTTPStatus, list[type[Refusal]]]:
-    """Return what no endpoint chooses: what every request may be refused with, and what is at no endpoint."""
+    """Return the errors that belong to no endpoint, by status."""
     found: dict[HTTPStatus, list[type[Refusal]]] = {}
     for kind in (*COMMON_ERRORS, NotFound, MethodNotAllowed):
         found.setdefault(STATUS_OF[kind], []).append(kind)

@@ -24,7 +24,7 @@ ENDPOINTS = (
             "both kinds of failure."
         ),
         tag=TAG,
-        handler=auth.login,
+        handler=auth.login_user,
         auth=Auth.TENANT,
         permission=Permission.SESSIONS,
         errors=(*common.JSON_BODY, *common.AUTHENTICATED, *common.USER_LOGIN),
@@ -43,7 +43,7 @@ ENDPOINTS = (
             "A revoked or expired token, one of another tenant's user and a tenant's token are rejected like garbage."
         ),
         tag=TAG,
-        handler=auth.verify,
+        handler=auth.verify_user_token,
         auth=Auth.TENANT,
         permission=Permission.VERIFY,
         errors=(*common.TOKEN_BODY, *common.AUTHENTICATED),
@@ -59,7 +59,7 @@ ENDPOINTS = (
         summary="Revoke the session of a user's token",
         description=("Once this returns, no worker accepts the token. A second logout with it is rejected."),
         tag=TAG,
-        handler=auth.logout,
+        handler=auth.logout_user,
         auth=Auth.TENANT,
         permission=Permission.SESSIONS,
         errors=(*common.TOKEN_BODY, *common.AUTHENTICATED),
@@ -78,7 +78,7 @@ ENDPOINTS = (
             "another party has the token."
         ),
         tag=TAG,
-        handler=sessions.refresh_token,
+        handler=auth.refresh_tokens,
         auth=Auth.TENANT,
         permission=Permission.SESSIONS,
         errors=(*common.JSON_BODY, *common.AUTHENTICATED, InvalidRefreshToken, TooManyRequests),
@@ -98,7 +98,7 @@ ENDPOINTS = (
             "after four at once. Expired or revoked tokens and garbage get the same result."
         ),
         tag=TAG,
-        handler=sessions.verify_tokens,
+        handler=auth.verify_user_tokens,
         auth=Auth.TENANT,
         permission=Permission.VERIFY,
         errors=(*common.JSON_BODY, *common.AUTHENTICATED, PayloadTooLarge, TooManyRequests, TooManyLargeBodies),

@@ -18,7 +18,7 @@ from doorward.core.model import Permission
 from doorward.core.users.service import SearchField
 from doorward.http.api import examples, schemas
 from doorward.http.api.endpoint import Auth, Endpoint
-from doorward.http.api.handlers import user_transfer, users
+from doorward.http.api.handlers import auth, user_transfer, users
 from doorward.http.api.routes import common
 from doorward.http.bodies import LARGE_BODY
 from doorward.http.errors import PayloadTooLarge, TooManyLargeBodies
@@ -266,7 +266,7 @@ ENDPOINTS = (
             "tenant's policy rejects leaves the code valid."
         ),
         tag=TAG,
-        handler=users.reset_password,
+        handler=auth.reset_password,
         auth=Auth.TENANT,
         permission=Permission.USERS_WRITE,
         errors=(*common.JSON_BODY, *common.AUTHENTICATED, InvalidResetCode, TooManyRequests),

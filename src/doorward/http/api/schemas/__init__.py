@@ -1,4 +1,4 @@
-"""What comes in and goes out, as structs with the published names, by noun."""
+"""Schemas of request and response bodies, as structs; `NAME` is the published name of each."""
 
 from doorward.http.api.schemas.api_keys import ApiKeyCreated, ApiKeyPage, ApiKeyResponse, CreateApiKeyRequest
 from doorward.http.api.schemas.common import ResultResponse, TokenRequest, schema_name

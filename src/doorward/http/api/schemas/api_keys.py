@@ -1,4 +1,4 @@
-"""An API key: made, listed."""
+"""Schemas of API keys."""
 
 from typing import Annotated, ClassVar
 
@@ -11,7 +11,7 @@ from doorward.http.validation import ChoiceRule, IntegerRule, ListRule
 
 
 class CreateApiKeyRequest(msgspec.Struct):
-    """A machine credential to be."""
+    """An API key to create."""
 
     NAME: ClassVar[str] = "CreateApiKeyRequest"
 
@@ -22,7 +22,7 @@ class CreateApiKeyRequest(msgspec.Struct):
         Meta(
             min_length=1,
             max_length=len(Permission),
-            description="What it may do, and nothing else.",
+            description="The permissions of the key.",
             extra_json_schema={"examples": [["verify"]]},
         ),
     ]
@@ -33,7 +33,7 @@ class CreateApiKeyRequest(msgspec.Struct):
             Meta(
                 ge=0,
                 le=1 << 52,
-                description="Milliseconds since the Unix epoch, in the future; null: it does not expire.",
+                description="Milliseconds since the Unix epoch, in the future; null: never.",
                 examples=[4_102_444_800_000],
             ),
         ]
@@ -43,27 +43,29 @@ class CreateApiKeyRequest(msgspec.Struct):
 
 
 class ApiKeyResponse(msgspec.Struct):
-    """An API key, without the key."""
+    """An API key, without its secret."""
 
     NAME: ClassVar[str] = "ApiKey"
 
     id: KeyId
-    name: Annotated[str, Meta(description="What the key is for.", examples=["gateway"])]
-    permissions: Annotated[list[str], Meta(description="What it may do.", extra_json_schema={"examples": [["verify"]]})]
+    name: Annotated[str, Meta(description="The purpose of the key.", examples=["gateway"])]
+    permissions: Annotated[
+        list[str], Meta(description="The permissions of the key.", extra_json_schema={"examples": [["verify"]]})
+    ]
     createdAt: Milliseconds
-    expiresAt: Annotated[Milliseconds | None, Meta(description="null: it does not expire.")]
+    expiresAt: Annotated[Milliseconds | None, Meta(description="null: never.")]
     lastUsed: Annotated[Milliseconds | None, Meta(description="Up to a minute behind; null: never.")]
 
 
 class ApiKeyCreated(ApiKeyResponse):
-    """A new API key. The key itself is shown this once."""
+    """A new API key. No other response contains its secret."""
 
     NAME: ClassVar[str] = "ApiKeyCreated"
 
     key: Annotated[
         str,
         Meta(
-            description="Keep it; nobody can show it again.",
+            description="The secret. Store it: no other response contains it.",
             examples=["dw_C50_DmpTTB6NDi9vTA96EUptMW43WmMwUXhXdjNiVGZZNXVLcEE..."],
         ),
     ] = ""

@@ -1,4 +1,4 @@
-"""What more than one noun takes or gives."""
+"""Schemas that several parts of the API share."""
 
 from typing import Annotated, ClassVar
 
@@ -9,7 +9,7 @@ from doorward.http.api.fields import Token
 
 
 class TokenRequest(msgspec.Struct):
-    """A token to ask about, or to end."""
+    """A token to verify or to revoke."""
 
     NAME: ClassVar[str] = "TokenRequest"
 
@@ -17,7 +17,7 @@ class TokenRequest(msgspec.Struct):
 
 
 class ResultResponse(msgspec.Struct):
-    """It is done."""
+    """The request succeeded."""
 
     NAME: ClassVar[str] = "ResultResponse"
 

@@ -1,4 +1,4 @@
-"""What operators are told."""
+"""Schemas of health checks."""
 
 from typing import Annotated, ClassVar
 
@@ -15,14 +15,14 @@ class LivenessResponse(msgspec.Struct):
 
 
 class ReadinessResponse(msgspec.Struct):
-    """Whether every store takes writes: "ok" or "away" for each."""
+    """The state of every store: "ok" if it takes writes, else "away"."""
 
     NAME: ClassVar[str] = "ReadinessResponse"
 
     status: Annotated[
         str,
         Meta(
-            description="Whether to send requests here.",
+            description="`ready` or `unready`.",
             examples=["ready"],
             extra_json_schema={"enum": ["ready", "unready"]},
         ),
@@ -30,7 +30,7 @@ class ReadinessResponse(msgspec.Struct):
     stores: Annotated[
         dict[str, str],
         Meta(
-            description="Each store by name.",
+            description="The state of each store by name.",
             examples=[{"database": "ok"}],
             extra_json_schema={"additionalProperties": {"enum": ["ok", "away"]}},
         ),

@@ -1,4 +1,4 @@
-"""A session of a user: opened, asked about, renewed, listed."""
+"""Schemas of user sessions: login, verification, refresh, lists."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -32,10 +32,10 @@ from doorward.http.validation import ListRule, Variants
 
 
 class LoginRequest(msgspec.Struct):
-    """A user's login and password, and the device the session is for.
+    """Login and password of a user, and the device of the session.
 
-    `refresh` asks for a refresh token. `token` may be a live token of the same user: failures with it are counted apart
-    from everybody else's. `ip` and `userAgent` are kept with the session.
+    `refresh` requests a refresh token. `token` may be a live token of the same user: failures with it are counted
+    separately from those of other clients. `ip` and `userAgent` are stored with the session.
     """
 
     NAME: ClassVar[str] = "LoginRequest"
@@ -44,10 +44,10 @@ class LoginRequest(msgspec.Struct):
     password: Password
     deviceId: DeviceId
     refresh: Annotated[
-        Boolean, Meta(description="Give a refresh token too, and a short-lived access token.", examples=[False])
+        Boolean, Meta(description="Issue a refresh token, and a short-lived access token.", examples=[False])
     ] = False
     token: (
-        Annotated[Token, Meta(description="A live token of the same user: failures with it are counted apart.")]
+        Annotated[Token, Meta(description="A live token of the same user: failures with it are counted separately.")]
         | UnsetType
     ) = UNSET
     ip: Ip | UnsetType = UNSET
@@ -55,15 +55,13 @@ class LoginRequest(msgspec.Struct):
 
 
 class TokenResponse(msgspec.Struct):
-    """A user's new token and how many seconds it lives; a refresh token where one was asked for."""
+    """A new access token of a user and its lifetime in seconds; a refresh token if requested."""
 
     NAME: ClassVar[str] = "TokenResponse"
 
     accessToken: Token
     expiresIn: ExpiresIn
-    refreshToken: Annotated[
-        RefreshToken | UnsetType, Meta(description="Only where one was asked for. Good for one use.")
-    ] = UNSET
+    refreshToken: Annotated[RefreshToken | UnsetType, Meta(description="Only if requested. Valid for one use.")] = UNSET
 
 
 class RefreshRequest(msgspec.Struct):
@@ -95,7 +93,7 @@ class UserClaimsResponse(msgspec.Struct):
 
 
 class VerifyResponse(msgspec.Struct):
-    """The token is true right now, and this is what it says."""
+    """The claims of a live token."""
 
     NAME: ClassVar[str] = "VerifyResponse"
 
@@ -103,7 +101,7 @@ class VerifyResponse(msgspec.Struct):
 
 
 class BatchVerifyRequest(msgspec.Struct):
-    """Tokens to ask about."""
+    """Tokens to verify."""
 
     NAME: ClassVar[str] = "BatchVerifyRequest"
 
@@ -113,7 +111,7 @@ class BatchVerifyRequest(msgspec.Struct):
         Meta(
             min_length=1,
             max_length=MAX_TOKENS,
-            description="Users' tokens, exactly as they were given.",
+            description="Users' tokens, exactly as issued.",
             extra_json_schema={"examples": [["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2ln"]]},
         ),
     ]
@@ -140,17 +138,17 @@ class InactiveToken(msgspec.Struct):
 
 
 class BatchVerifyResponse(msgspec.Struct):
-    """An answer for each token, in their order."""
+    """A result per token, in the order of the request."""
 
     NAME: ClassVar[str] = "BatchVerifyResponse"
 
     VARIANTS: ClassVar[Variants] = {"results": (ActiveToken, InactiveToken)}
 
-    results: Annotated[list[Any], Meta(description="In the order of the request. `active` tells the variants apart.")]
+    results: Annotated[list[Any], Meta(description="In the order of the request. `active` distinguishes the variants.")]
 
 
 class SessionResponse(msgspec.Struct):
-    """A user's session, as its tenant may see it."""
+    """A user's session."""
 
     NAME: ClassVar[str] = "Session"
 
@@ -159,10 +157,10 @@ class SessionResponse(msgspec.Struct):
     createdAt: Milliseconds
     lastActivity: Milliseconds
     expiresAt: Annotated[Milliseconds | None, Meta(description="Milliseconds since the Unix epoch.")]
-    ip: Annotated[str | UnsetType, Meta(description="As it was given at the login.", examples=["192.0.2.7"])] = UNSET
+    ip: Annotated[str | UnsetType, Meta(description="As reported at the login.", examples=["192.0.2.7"])] = UNSET
     userAgent: Annotated[
         str | UnsetType,
-        Meta(description="As it was given at the login.", examples=["Mozilla/5.0 (X11; Linux x86_64)"]),
+        Meta(description="As reported at the login.", examples=["Mozilla/5.0 (X11; Linux x86_64)"]),
     ] = UNSET
 
 

@@ -1,4 +1,4 @@
-"""Forms and responses of RFC 7662, RFC 7009 and RFC 8414."""
+"""Schemas of OAuth 2.0: RFC 7662, RFC 7009, RFC 8414."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -11,7 +11,7 @@ _METHODS = ["client_secret_basic", "client_secret_post"]
 
 
 class TokenForm(msgspec.Struct):
-    """A form with a token (RFC 7662, RFC 7009), and maybe the client's credentials (RFC 6749, section 2.3.1)."""
+    """A form with a token (RFC 7662, RFC 7009), optionally with the client's credentials (RFC 6749, section 2.3.1)."""
 
     NAME: ClassVar[str] = "TokenForm"
 
@@ -22,21 +22,26 @@ class TokenForm(msgspec.Struct):
 
 
 class IntrospectionResponse(msgspec.Struct):
-    """Introspection response (RFC 7662): claims of an active token. A `scope` that is no text is in `scope_data`."""
+    """Introspection response (RFC 7662): claims of an active token.
+
+    A `scope` that is no text is in `scope_data`.
+    """
 
     NAME: ClassVar[str] = "IntrospectionResponse"
 
-    active: Annotated[bool, Meta(description="Whether it is true right now.", examples=[True])]
-    token_type: Annotated[str | UnsetType, Meta(description="How it is used.", examples=["Bearer"])] = UNSET
+    active: Annotated[bool, Meta(description="The token is live.", examples=[True])]
+    token_type: Annotated[str | UnsetType, Meta(description="The type of the token.", examples=["Bearer"])] = UNSET
     client_id: Annotated[
         str | UnsetType, Meta(description="The tenant's id.", examples=["0b9d3f0e-6a53-4c1e-8d0e-2f6f4c0f7a11"])
     ] = UNSET
     username: Annotated[str | UnsetType, Meta(description="The user's login.", examples=["alice"])] = UNSET
-    sub: Annotated[str | UnsetType, Meta(description="Your own name for the user.", examples=["customer-17"])] = UNSET
+    sub: Annotated[str | UnsetType, Meta(description="Your own identifier of the user.", examples=["customer-17"])] = (
+        UNSET
+    )
     aud: Annotated[
         list[str] | UnsetType,
         Meta(
-            description="`JWT_AUDIENCE` and the id of the API key that asks, or the tenant's `introspectionAudience`.",
+            description="`JWT_AUDIENCE` and the id of the calling API key, or the tenant's `introspectionAudience`.",
             extra_json_schema={"examples": [["doorward", "Jm1n7Zc0QxWv3bTfY5uKpA"]]},
         ),
     ] = UNSET
@@ -50,26 +55,26 @@ class IntrospectionResponse(msgspec.Struct):
     scope: Annotated[
         str | UnsetType,
         Meta(
-            description="The user's scope, where it is a text or a list of scope-tokens (RFC 6749, section 3.3).",
+            description="The user's scope, if it is a text or a list of scope-tokens (RFC 6749, section 3.3).",
             examples=["orders:read orders:write"],
         ),
     ] = UNSET
     scope_data: Annotated[
         Any | UnsetType,
         Meta(
-            description="The user's scope, where it is no text.",
+            description="The user's scope, if it is no text.",
             extra_json_schema={"examples": [["orders:read", "orders:write"]]},
         ),
     ] = UNSET
 
 
 class ServerMetadata(msgspec.Struct):
-    """What of OAuth 2.0 is here (RFC 8414)."""
+    """OAuth 2.0 server metadata (RFC 8414)."""
 
     NAME: ClassVar[str] = "ServerMetadata"
 
     issuer: Annotated[
-        str, Meta(description="Where clients find the service: `PUBLIC_URL`.", examples=["https://auth.example.org"])
+        str, Meta(description="The address of the service: `PUBLIC_URL`.", examples=["https://auth.example.org"])
     ]
     introspection_endpoint: Annotated[
         str, Meta(description="RFC 7662.", examples=["https://auth.example.org/oauth/introspect"])
@@ -77,7 +82,7 @@ class ServerMetadata(msgspec.Struct):
     introspection_endpoint_auth_methods_supported: Annotated[
         list[str],
         Meta(
-            description="How a client authenticates. A bearer token or API key is accepted as well.",
+            description="Authentication methods of clients. A bearer token or API key is accepted as well.",
             extra_json_schema={"examples": [_METHODS]},
         ),
     ]
@@ -87,7 +92,7 @@ class ServerMetadata(msgspec.Struct):
     revocation_endpoint_auth_methods_supported: Annotated[
         list[str],
         Meta(
-            description="How a client authenticates. A bearer token or API key is accepted as well.",
+            description="Authentication methods of clients. A bearer token or API key is accepted as well.",
             extra_json_schema={"examples": [_METHODS]},
         ),
     ]
@@ -99,7 +104,7 @@ class ServerMetadata(msgspec.Struct):
     ]
     service_documentation: Annotated[
         str | UnsetType,
-        Meta(description="The page about the API. Absent with `DOCS=off`.", examples=["https://auth.example.org/docs"]),
+        Meta(description="The API reference page. Absent with `DOCS=off`.", examples=["https://auth.example.org/docs"]),
     ] = UNSET
 
 

@@ -1,4 +1,4 @@
-"""A tenant: registering, recognised, its settings, its audit trail."""
+"""Schemas of tenants: registration, login, settings, password, audit log."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -32,7 +32,7 @@ from doorward.http.validation import IntegerRule, ListRule, NamedObjectRule, Obj
 class TenantLoginRequest(msgspec.Struct):
     """A tenant's e-mail address and password.
 
-    `token` may be a live token of the same tenant: failures with it are counted apart from those of other clients.
+    `token` may be a live token of the same tenant: failures with it are counted separately from those of other clients.
     """
 
     NAME: ClassVar[str] = "TenantLoginRequest"
@@ -40,13 +40,13 @@ class TenantLoginRequest(msgspec.Struct):
     email: ExistingTenantEmail
     password: Password
     token: (
-        Annotated[Token, Meta(description="A live token of the same tenant: failures with it are counted apart.")]
+        Annotated[Token, Meta(description="A live token of the same tenant: failures with it are counted separately.")]
         | UnsetType
     ) = UNSET
 
 
 class TenantCreated(msgspec.Struct):
-    """A new tenant and a token of its first session."""
+    """A new tenant with the token of its first session."""
 
     NAME: ClassVar[str] = "TenantCreated"
 
@@ -57,7 +57,7 @@ class TenantCreated(msgspec.Struct):
 
 
 class TenantTokenResponse(msgspec.Struct):
-    """A tenant's new token, under two names: `accessToken` is the one that the older versions of backend-auth use."""
+    """A new token of a tenant, under two names: older versions of backend-auth use `accessToken`."""
 
     NAME: ClassVar[str] = "TenantTokenResponse"
 
@@ -75,15 +75,17 @@ class TenantClaimsResponse(msgspec.Struct):
     aud: Audience
     jti: SessionId
     iat: IssuedAt
-    isTenant: Annotated[bool, Meta(description="Always true: it is what tells the two kinds apart.", examples=[True])]
+    isTenant: Annotated[
+        bool, Meta(description="Always true: it distinguishes the two kinds of tokens.", examples=[True])
+    ]
     exp: Annotated[
         int | UnsetType,
-        Meta(description="Absent where tenant tokens live until they are revoked.", examples=[1_767_830_400]),
+        Meta(description="Absent without an expiry of tenant tokens.", examples=[1_767_830_400]),
     ] = UNSET
 
 
 class TenantVerifyResponse(msgspec.Struct):
-    """The token is true right now, and this is what it says."""
+    """The claims of a live token."""
 
     NAME: ClassVar[str] = "TenantVerifyResponse"
 
@@ -91,12 +93,14 @@ class TenantVerifyResponse(msgspec.Struct):
 
 
 class PasswordPolicyInput(msgspec.Struct):
-    """What users' new passwords have to satisfy, beyond not being empty."""
+    """Rules for users' new passwords, beyond not being empty."""
 
     NAME: ClassVar[str] = "PasswordPolicyInput"
 
     minLength: (
-        Annotated[int, IntegerRule(6, 128), Meta(ge=6, le=128, description="Characters, at least.", examples=[15])]
+        Annotated[
+            int, IntegerRule(6, 128), Meta(ge=6, le=128, description="Minimum length in characters.", examples=[15])
+        ]
         | UnsetType
         | None
     ) = UNSET
@@ -107,24 +111,24 @@ class PasswordPolicyInput(msgspec.Struct):
     blockCommon: (
         Annotated[
             Boolean,
-            Meta(description="Refuse what is tried first: common ones, rows of keys, the login.", examples=[True]),
+            Meta(description="Reject easily guessed passwords: common ones, rows of keys, the login.", examples=[True]),
         ]
         | UnsetType
     ) = UNSET
 
 
 class TenantSettingsInput(msgspec.Struct):
-    """A tenant's choices. Times in seconds; null: as the service has it, for `sessionIdle` off."""
+    """Settings of a tenant. Times in seconds; null: the value of the service, for `sessionIdle` off."""
 
     NAME: ClassVar[str] = "TenantSettingsInput"
 
     sessionLifetime: (
-        Annotated[Seconds, Meta(description="Of a user's session, from its login. Counts at once.")] | UnsetType | None
+        Annotated[Seconds, Meta(description="Lifetime of a user's session, from its login. Applies at once.")]
+        | UnsetType
+        | None
     ) = UNSET
     sessionIdle: (
-        Annotated[
-            IdleSeconds, Meta(description="A user's session ends when it is not used for this long. Counts at once.")
-        ]
+        Annotated[IdleSeconds, Meta(description="Idle timeout of a user's session. Applies at once.")]
         | UnsetType
         | None
     ) = UNSET
@@ -132,19 +136,23 @@ class TenantSettingsInput(msgspec.Struct):
         Annotated[
             int,
             IntegerRule(1, 100_000),
-            Meta(ge=1, le=100_000, description="One more ends the oldest. Counts at the next login.", examples=[10]),
+            Meta(
+                ge=1, le=100_000, description="One more revokes the oldest. Applies at the next login.", examples=[10]
+            ),
         ]
         | UnsetType
         | None
     ) = UNSET
     tenantSessionLifetime: (
-        Annotated[Seconds, Meta(description="Of the tenant's own sessions, from the next login on.")] | UnsetType | None
+        Annotated[Seconds, Meta(description="Lifetime of the tenant's own sessions, from the next login on.")]
+        | UnsetType
+        | None
     ) = UNSET
     passwordPolicy: (
         Annotated[
             PasswordPolicyInput | Literal["recommended"],
             NamedObjectRule(tuple(NAMED_POLICIES), ObjectRule(PasswordPolicyInput)),
-            Meta(description="`recommended`: at least 15 characters, and none of the common passwords."),
+            Meta(description="`recommended`: at least 15 characters, and no common password."),
         ]
         | UnsetType
     ) = UNSET
@@ -152,7 +160,7 @@ class TenantSettingsInput(msgspec.Struct):
         Annotated[
             Boolean,
             Meta(
-                description="Take a bcrypt string in the `password` of `POST /user` for a hash, as the newest version "
+                description="Treat a bcrypt string in the `password` of `POST /user` as a hash, as the newest version "
                 "of backend-auth does.",
                 examples=[False],
             ),
@@ -167,8 +175,8 @@ class TenantSettingsInput(msgspec.Struct):
             Meta(
                 min_length=1,
                 max_length=MAX_AUDIENCES,
-                description="`aud` of every introspection response. Without it: `JWT_AUDIENCE` and the id of the API "
-                "key that asks.",
+                description="`aud` of every introspection response. Without it: `JWT_AUDIENCE` and the id of the "
+                "calling API key.",
                 extra_json_schema={"examples": [["https://api.example.org"]]},
             ),
         ]
@@ -178,7 +186,7 @@ class TenantSettingsInput(msgspec.Struct):
 
 
 class CreateTenantRequest(msgspec.Struct):
-    """A new tenant. `settings` are its choices from the beginning, as `PATCH /tenant` takes them."""
+    """A new tenant. `settings` are its first settings, in the form of `PATCH /tenant`."""
 
     NAME: ClassVar[str] = "CreateTenantRequest"
 
@@ -188,7 +196,7 @@ class CreateTenantRequest(msgspec.Struct):
 
 
 class UpdateTenantRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The settings to change; what is absent stays."""
+    """Settings to change; absent ones stay."""
 
     NAME: ClassVar[str] = "UpdateTenantRequest"
 
@@ -196,29 +204,32 @@ class UpdateTenantRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PasswordPolicyResponse(msgspec.Struct):
-    """What users' new passwords have to satisfy, beyond not being empty."""
+    """Rules for users' new passwords, beyond not being empty."""
 
     NAME: ClassVar[str] = "PasswordPolicy"
 
-    minLength: Annotated[int | None, Meta(description="Characters, at least; null: one.", examples=[15])]
+    minLength: Annotated[int | None, Meta(description="Minimum length in characters; null: one.", examples=[15])]
     requireClasses: Annotated[
         bool, Meta(description="A lowercase letter, an uppercase letter and a digit.", examples=[False])
     ]
-    blockCommon: Annotated[bool, Meta(description="Nothing that is tried first.", examples=[True])]
+    blockCommon: Annotated[bool, Meta(description="Easily guessed passwords are rejected.", examples=[True])]
 
 
 class TenantSettingsResponse(msgspec.Struct):
-    """What counts for this tenant: its own choice, or the service's. Times in seconds; null: off, or no limit."""
+    """The effective settings of a tenant: its own, or those of the service.
+
+    Times in seconds; null: off, or no limit.
+    """
 
     NAME: ClassVar[str] = "TenantSettings"
 
-    sessionLifetime: Annotated[int, Meta(description="Of a user's session, from its login.", examples=[604_800])]
-    sessionIdle: Annotated[
-        int | None, Meta(description="After so long without a question a user's session ends.", examples=[3600])
+    sessionLifetime: Annotated[
+        int, Meta(description="Lifetime of a user's session, from its login.", examples=[604_800])
     ]
-    sessionsPerUser: Annotated[int | None, Meta(description="One more ends the oldest.", examples=[100])]
+    sessionIdle: Annotated[int | None, Meta(description="Idle timeout of a user's session.", examples=[3600])]
+    sessionsPerUser: Annotated[int | None, Meta(description="One more revokes the oldest.", examples=[100])]
     tenantSessionLifetime: Annotated[
-        int | None, Meta(description="Of the tenant's own sessions.", examples=[2_592_000])
+        int | None, Meta(description="Lifetime of the tenant's own sessions.", examples=[2_592_000])
     ]
     passwordPolicy: PasswordPolicyResponse
     readyHashes: Annotated[
@@ -227,15 +238,15 @@ class TenantSettingsResponse(msgspec.Struct):
     introspectionAudience: Annotated[
         list[str] | None,
         Meta(
-            description="`aud` of every introspection response. null: `JWT_AUDIENCE` and the id of the API key that "
-            "asks.",
+            description="`aud` of every introspection response. null: `JWT_AUDIENCE` and the id of the calling "
+            "API key.",
             extra_json_schema={"examples": [None]},
         ),
     ]
 
 
 class TenantResponse(msgspec.Struct):
-    """A tenant, as it sees itself."""
+    """A tenant."""
 
     NAME: ClassVar[str] = "Tenant"
 
@@ -247,7 +258,7 @@ class TenantResponse(msgspec.Struct):
 
 
 class ChangeTenantPasswordRequest(msgspec.Struct):
-    """The password that counts now, and the one that is to count."""
+    """The current password and the new one."""
 
     NAME: ClassVar[str] = "ChangeTenantPasswordRequest"
 
@@ -256,7 +267,7 @@ class ChangeTenantPasswordRequest(msgspec.Struct):
 
 
 class DeleteTenantRequest(msgspec.Struct):
-    """The tenant's password, so that nobody deletes it with a token alone."""
+    """The tenant's password, so that a stolen token does not suffice."""
 
     NAME: ClassVar[str] = "DeleteTenantRequest"
 
@@ -264,33 +275,38 @@ class DeleteTenantRequest(msgspec.Struct):
 
 
 class AuditEventResponse(msgspec.Struct):
-    """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id."""
+    """An audit event. `subject` is the id of a user or key, `session` a fingerprint of a session id."""
 
     NAME: ClassVar[str] = "AuditEvent"
 
     at: Milliseconds
-    action: Annotated[str, Meta(description="What happened.", examples=["user.login"])]
-    outcome: Annotated[str, Meta(extra_json_schema={"enum": ["success", "failure"]}, description="How it ended.")]
+    action: Annotated[str, Meta(description="The action.", examples=["user.login"])]
+    outcome: Annotated[str, Meta(extra_json_schema={"enum": ["success", "failure"]}, description="The outcome.")]
     actor: Annotated[
         str, Meta(description="`tenant`, `key:` and its id, `operator`, or `anybody`.", examples=["tenant"])
     ]
     subject: Annotated[
         str | UnsetType,
-        Meta(description="Whom or what it happened to.", examples=["7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4"]),
+        Meta(
+            description="The id of the affected user, key or tenant.", examples=["7d4f5c3a-8a0e-4f2b-9b7a-52e6c1d0a9f4"]
+        ),
     ] = UNSET
-    session: Annotated[str | UnsetType, Meta(description="Which session.", examples=["3c59dc048e885024"])] = UNSET
-    ip: Annotated[str | UnsetType, Meta(description="Where the request came from.", examples=["192.0.2.1"])] = UNSET
+    session: Annotated[
+        str | UnsetType, Meta(description="The fingerprint of the session.", examples=["3c59dc048e885024"])
+    ] = UNSET
+    ip: Annotated[str | UnsetType, Meta(description="The address of the client.", examples=["192.0.2.1"])] = UNSET
     requestId: Annotated[
-        str | UnsetType, Meta(description="`X-Request-Id` of the answer.", examples=["5f2c9a1e-1"])
+        str | UnsetType, Meta(description="`X-Request-Id` of the response.", examples=["5f2c9a1e-1"])
     ] = UNSET
-    reason: Annotated[str | UnsetType, Meta(description="Why it failed.", examples=["password"])] = UNSET
+    reason: Annotated[str | UnsetType, Meta(description="The reason of a failure.", examples=["password"])] = UNSET
     detail: Annotated[
-        str | UnsetType, Meta(description="`hash`: a password hash was given, not a password.", examples=["hash"])
+        str | UnsetType,
+        Meta(description="`hash`: the request had a password hash instead of a password.", examples=["hash"]),
     ] = UNSET
 
 
 class AuditEventPage(msgspec.Struct):
-    """Some of the tenant's events, newest first, and where the next page begins; "0" on the last."""
+    """Events of the tenant, newest first, and the cursor of the next page; "0" on the last."""
 
     NAME: ClassVar[str] = "AuditEventPage"
 

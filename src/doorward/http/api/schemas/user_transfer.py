@@ -1,4 +1,4 @@
-"""Many users at once, in and out."""
+"""Schemas of user import and export."""
 
 from typing import Annotated, ClassVar
 
@@ -12,12 +12,12 @@ from doorward.http.api.fields import Boolean, Company, Email, Login, LoginOut, M
 from doorward.http.api.schemas.users import UserResponse
 from doorward.http.validation import JsonRule, ListRule, TextRule
 
-# What a row holds is judged row by row; the body's limit bounds it.
+# The content is checked row by row; the limit of the body bounds it.
 ANYTHING = JsonRule(1 << 20, 1 << 20)
 
 
 class ImportUser(msgspec.Struct):
-    """A user of another system. Without `passwordHash` nobody can log in as it until its password is set."""
+    """A user of another system. Without `passwordHash` no login succeeds until a password is set."""
 
     NAME: ClassVar[str] = "ImportUser"
 
@@ -31,7 +31,7 @@ class ImportUser(msgspec.Struct):
             Meta(
                 min_length=1,
                 max_length=LONGEST_HASH,
-                description="As the other system spells it: see the guide.",
+                description="In the spelling of the other system: see the guide.",
                 examples=["pbkdf2_sha256$1000000$Qd3Zt8Vw1yLm$5oQ0yXhJ3mE1cWq8nT2bR7uK9vL4sZ6aF0dG1hI2jK4="],
             ),
         ]
@@ -45,7 +45,7 @@ class ImportUser(msgspec.Struct):
         Annotated[
             Boolean,
             Meta(
-                description="Whether the other system has verified the e-mail address. Users with false come in "
+                description="The other system has verified the e-mail address. Users with false are imported as "
                 "disabled, unless `unconfirmed` says otherwise.",
                 examples=[True],
             ),
@@ -53,11 +53,11 @@ class ImportUser(msgspec.Struct):
         | UnsetType
         | None
     ) = UNSET
-    disabled: Annotated[Boolean, Meta(description="Whether it may not log in.", examples=[False])] | UnsetType = UNSET
+    disabled: Annotated[Boolean, Meta(description="The user cannot log in.", examples=[False])] | UnsetType = UNSET
 
 
 class ImportUsersRequest(msgspec.Struct):
-    """Users of another system. Each is judged by itself, by the rules of a user to be."""
+    """Users of another system. Each row is checked by itself, with the rules for new users."""
 
     NAME: ClassVar[str] = "ImportUsersRequest"
 
@@ -69,18 +69,18 @@ class ImportUsersRequest(msgspec.Struct):
 
 
 class ExportedUser(UserResponse, kw_only=True):
-    """A user with everything that is kept of it."""
+    """A user with all of its data."""
 
     NAME: ClassVar[str] = "ExportedUser"
 
     passwordHash: Annotated[
         str | UnsetType,
-        Meta(description="Only where hashes were asked for.", examples=["$argon2id$v=19$m=19456,t=2,p=1$..."]),
+        Meta(description="Only with `hashes=true`.", examples=["$argon2id$v=19$m=19456,t=2,p=1$..."]),
     ] = UNSET
 
 
 class ImportRowResult(msgspec.Struct, kw_only=True):
-    """What became of a row. `login` is absent where the row has none; `code` and `error` say why it was refused.
+    """The result of a row. `login` is absent where the row has none; `code` and `error` are the reason of a rejection.
 
     `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified.
     """
@@ -88,33 +88,35 @@ class ImportRowResult(msgspec.Struct, kw_only=True):
     NAME: ClassVar[str] = "ImportRowResult"
 
     login: LoginOut | UnsetType = UNSET
-    status: Annotated[RowStatus, Meta(description="What became of it.", examples=["created"])]
+    status: Annotated[RowStatus, Meta(description="The result of the row.", examples=["created"])]
     code: Annotated[
-        str | UnsetType, Meta(description="Why it was refused, for programs.", examples=["hash_unreadable"])
+        str | UnsetType, Meta(description="The reason of a rejection, for programs.", examples=["hash_unreadable"])
     ] = UNSET
-    error: Annotated[str | UnsetType, Meta(description="Why, for people.", examples=[UnsupportedHash.sentence])] = UNSET
+    error: Annotated[
+        str | UnsetType, Meta(description="The reason, for people.", examples=[UnsupportedHash.sentence])
+    ] = UNSET
     takenBy: Annotated[
         str | UnsetType,
-        Meta(description="With `login_taken`: the login of the user that is in the way.", examples=["Alice"]),
+        Meta(description="With `login_taken`: the login of the conflicting user.", examples=["Alice"]),
     ] = UNSET
     unconfirmed: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
 
 
 class ImportUsersResponse(msgspec.Struct):
-    """How many rows there were of each kind, and what became of each, in their order."""
+    """The number of rows per result, and the result of each row, in their order."""
 
     NAME: ClassVar[str] = "ImportUsersResponse"
 
-    created: Annotated[int, Meta(description="Users that are new.", examples=[1])]
-    exists: Annotated[int, Meta(description="Users that were there already, with the same `sub`.", examples=[0])]
+    created: Annotated[int, Meta(description="New users.", examples=[1])]
+    exists: Annotated[int, Meta(description="Users that exist already, with the same `sub`.", examples=[0])]
     refused: Annotated[
-        int, Meta(description="Rows that cannot be users, or whose login another user has.", examples=[0])
+        int, Meta(description="Rows that are no valid users, or whose login belongs to another user.", examples=[0])
     ]
     skipped: Annotated[int, Meta(description="Users that `unconfirmed=skip` left out.", examples=[0])]
     unconfirmed: Annotated[
         int,
         Meta(
-            description="Of those that are new or left out: users whose e-mail address was never verified.",
+            description="Of the created or skipped ones: users whose e-mail address was never verified.",
             examples=[0],
         ),
     ]

@@ -1,4 +1,4 @@
-"""A user: made, shown, changed, its password."""
+"""Schemas of users: create, show, update, list, passwords."""
 
 from typing import Annotated, ClassVar
 
@@ -30,7 +30,7 @@ from doorward.http.validation import ExclusiveFields
 
 
 class CreateUserRequest(msgspec.Struct, kw_only=True):
-    """A new user, with a password or a hash of one."""
+    """A new user, with a password or a password hash."""
 
     NAME: ClassVar[str] = "CreateUserRequest"
 
@@ -48,13 +48,13 @@ class CreateUserRequest(msgspec.Struct, kw_only=True):
 
 
 class PathLogin(msgspec.Struct):
-    """A login that came in the path."""
+    """A login in the path."""
 
     login: Login
 
 
 class PutUserRequest(msgspec.Struct, kw_only=True):
-    """All of a user but its login, which is in the path, with a password or a hash of one."""
+    """All attributes of a user except its login, which is in the path, with a password or a password hash."""
 
     NAME: ClassVar[str] = "PutUserRequest"
 
@@ -71,7 +71,7 @@ class PutUserRequest(msgspec.Struct, kw_only=True):
 
 
 class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What of a user is to be changed; what is absent stays. null removes `company` and `metadata`."""
+    """Attributes of a user to change; absent ones stay. null removes `company` and `metadata`."""
 
     NAME: ClassVar[str] = "UpdateUserRequest"
 
@@ -85,14 +85,15 @@ class UpdateUserRequest(msgspec.Struct, forbid_unknown_fields=True):
     company: Company | UnsetType | None = UNSET
     metadata: Metadata | UnsetType | None = UNSET
     disabled: (
-        Annotated[Boolean, Meta(description="true ends the sessions and refuses logins.", examples=[True])] | UnsetType
+        Annotated[Boolean, Meta(description="true revokes the sessions and rejects logins.", examples=[True])]
+        | UnsetType
     ) = UNSET
     password: Password | UnsetType = UNSET
     passwordHash: PasswordHash | UnsetType = UNSET
 
 
 class UserResponse(msgspec.Struct, kw_only=True):
-    """A user, as the tenant may see it."""
+    """A user."""
 
     NAME: ClassVar[str] = "User"
 
@@ -100,29 +101,27 @@ class UserResponse(msgspec.Struct, kw_only=True):
     login: LoginOut
     email: EmailOut
     tenant: TenantId
-    company: Annotated[str | UnsetType, Meta(description="Absent where none was given.", examples=["Example Ltd"])] = (
-        UNSET
-    )
+    company: Annotated[str | UnsetType, Meta(description="Absent without a value.", examples=["Example Ltd"])] = UNSET
     scope: Annotated[
         msgspec.Raw | UnsetType,
-        Meta(description="Absent where none was given.", extra_json_schema={"examples": [["orders:read"]]}),
+        Meta(description="Absent without a value.", extra_json_schema={"examples": [["orders:read"]]}),
     ] = UNSET
     sub: SubOut
     registrationDate: Milliseconds
     lastActivity: Milliseconds
     metadata: Annotated[
         msgspec.Raw | UnsetType,
-        Meta(description="Absent where none was given.", extra_json_schema={"examples": [{"plan": "gold"}]}),
+        Meta(description="Absent without a value.", extra_json_schema={"examples": [{"plan": "gold"}]}),
     ] = UNSET
     emailVerified: Annotated[
         bool | UnsetType,
-        Meta(description="Whether the e-mail address was verified. Absent unless it is true.", examples=[True]),
+        Meta(description="The e-mail address is verified. Absent unless true.", examples=[True]),
     ] = UNSET
-    disabled: Annotated[bool | UnsetType, Meta(description="Absent unless it is true.", examples=[True])] = UNSET
+    disabled: Annotated[bool | UnsetType, Meta(description="Absent unless true.", examples=[True])] = UNSET
 
 
 class UserPage(msgspec.Struct):
-    """Some of the tenant's users, and where the next page begins; "0" on the last."""
+    """Users of the tenant, and the cursor of the next page; "0" on the last."""
 
     NAME: ClassVar[str] = "UserPage"
 
@@ -131,7 +130,7 @@ class UserPage(msgspec.Struct):
 
 
 class ChangeUserPasswordRequest(msgspec.Struct):
-    """The password that counts now, the one that is to count, and a token whose session goes on."""
+    """The current password, the new one, and a token whose session stays valid."""
 
     NAME: ClassVar[str] = "ChangeUserPasswordRequest"
 
@@ -141,16 +140,16 @@ class ChangeUserPasswordRequest(msgspec.Struct):
 
 
 class ResetCodeResponse(msgspec.Struct):
-    """A code for the user, and how many seconds it is good for."""
+    """A reset code of a user and its lifetime in seconds."""
 
     NAME: ClassVar[str] = "ResetCodeResponse"
 
     code: Code
-    expiresIn: Annotated[int, Meta(description="How long it is good for, in seconds.", examples=[600])]
+    expiresIn: Annotated[int, Meta(description="Lifetime in seconds.", examples=[600])]
 
 
 class ResetPasswordRequest(msgspec.Struct):
-    """A code and the password it is to set."""
+    """A reset code and the new password."""
 
     NAME: ClassVar[str] = "ResetPasswordRequest"
 
