@@ -76,8 +76,8 @@ def stagger_policies(service: Service) -> None:
     """Let policies that are demanded apart from their tenant's change overtake one another."""
     sessions, accounts = services(service).sessions, cast("Any", services(service).tenants.accounts)
     put(sessions, "session_store", StaggeredPolicies(sessions.session_store))
-    if accounts._elsewhere is not None:
-        put(accounts, "_elsewhere", StaggeredPolicies(accounts._elsewhere))
+    if accounts._session_store is not None:
+        put(accounts, "_session_store", StaggeredPolicies(accounts._session_store))
 
 
 class EndedMeanwhile:

@@ -416,7 +416,7 @@ async def _multiply(settings: Settings, session: Session, many: int) -> None:
     names = KeyNames.of(SessionKind.USER, session.user_id or "")
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
-            client.eval(_COPY_IN_REDIS, 2, names.session(session.id), names.listed, session.id, many)
+            client.eval(_COPY_IN_REDIS, 2, names.session(session.id), names.index, session.id, many)
         return
     sql = _COPY.format(columns=_COPIED, id=session.id, many=many)
     place = database_of(settings)

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from doorward.storage.postgres.address import Address
-from doorward.storage.postgres.schema import _WORDS, prepare
+from doorward.storage.postgres.schema import WORDS, prepare
 from doorward.storage.relational.statements import load_migrations
 from faults.sizes import DEATH_STRIDE, DEATHS_OF_SERVERS
 from servers import Database, OwnPostgres, apart, own_postgresql
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-MIGRATIONS = load_migrations("postgresql", _WORDS)
+MIGRATIONS = load_migrations("postgresql", WORDS)
 NEWEST = MIGRATIONS[-1].version
 STATEMENTS = sum(len(migration.statements) for migration in MIGRATIONS)
 """Those of the schema; each step has some of its own around them."""

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from doorward.core.errors import CannotStart, StoreUnavailable
 from doorward.storage.postgres.address import Address
 from doorward.storage.postgres.database import PostgresDatabase
-from doorward.storage.postgres.schema import _WORDS, _check
+from doorward.storage.postgres.schema import WORDS, _check
 from doorward.storage.relational import email_keys
 from doorward.storage.relational.statements import load_migrations, load_statements
 from doorward.stores import Stores, migrate, select_stores
@@ -334,14 +334,16 @@ async def test_TI7_a_connection_that_served_one_tenant_carries_nothing_over_to_t
         for _ in range(5):
             found = await asyncio.gather(*(stores.accounts.user_by_login(user.tenant_id, "alice") for user in users))
             assert found == users
-            left = await database_._trip(
+            left = await database_._run_by_deadline(
                 lambda connection: connection.fetchrow(
                     "SELECT current_setting('doorward.tenant', true), current_setting('doorward.users', true)"
                 )
             )
             assert set(left) <= {"", None}
         await stores.accounts.touch_users({users[0].id: NOW + 1}, now=NOW)
-        assert await database_._trip(lambda connection: connection.fetchval("SELECT count(*) FROM users")) == 0
+        assert (
+            await database_._run_by_deadline(lambda connection: connection.fetchval("SELECT count(*) FROM users")) == 0
+        )
 
 
 # Deadlines, retries, outages
@@ -683,7 +685,7 @@ def test_UP2_a_migration_that_fails_leaves_nothing_behind_and_can_be_tried_again
 async def test_N6_users_of_a_former_schema_are_found_by_address_after_the_migration(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrations = load_migrations("postgresql", _WORDS)
+    migrations = load_migrations("postgresql", WORDS)
     settings = read_settings(tmp_path, environment(database.url))
     with monkeypatch.context() as former:
         known = [step for step in migrations if step.version < email_keys.SINCE]

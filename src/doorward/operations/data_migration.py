@@ -16,7 +16,7 @@ from doorward.storage.postgres.address import Address
 from doorward.storage.relational.statements import newest_version
 from doorward.storage.transfer import backup_file
 from doorward.storage.transfer.backup_file import NotABackup, Reader, Writer
-from doorward.storage.transfer.table_copy import Step, TableChecksum, checksum, copy_table
+from doorward.storage.transfer.table_copy import Progress, TableChecksum, checksum, copy_table
 from doorward.storage.transfer.tables import TABLES, Row, TableReader, TableWriter, open_reader, open_writer
 
 Place = Path | Address
@@ -54,7 +54,7 @@ async def count_rows(place: Place, tables: Sequence[str]) -> int:
         return sum([await look.count(table) for table in tables])
 
 
-async def copy_tables(source: Place, target: Place, step: Step) -> dict[str, TableChecksum]:
+async def copy_tables(source: Place, target: Place, step: Progress) -> dict[str, TableChecksum]:
     """Make the target's tables those of the source, in one transaction, and prove it; return the sums.
 
     `step` is told of rows twice: when they are carried, and when they are proven to have arrived.
@@ -78,7 +78,7 @@ async def copy_tables(source: Place, target: Place, step: Step) -> dict[str, Tab
         return sums
 
 
-async def copy_sessions(source: Place, here: SessionStore, there: SessionStore, now: int, step: Step) -> int:
+async def copy_sessions(source: Place, here: SessionStore, there: SessionStore, now: int, step: Progress) -> int:
     """Open `there` every session that is live in the source, whose sessions are `here`; return how many there were.
 
     Those that are there of the same tenants end first, so that none comes back that a run before had carried, and that
@@ -125,7 +125,7 @@ async def _reopen_sessions(
 
 
 async def write_backup_file(
-    source: Place, target: BackupFile, *, schema: int, taken_at: int, passphrase: str | None, step: Step
+    source: Place, target: BackupFile, *, schema: int, taken_at: int, passphrase: str | None, step: Progress
 ) -> int:
     """Write a backup of the source as it is now, while it is written to; return the number of rows.
 
@@ -150,7 +150,7 @@ async def write_backup_file(
     return count
 
 
-async def write_backup(source: Place, writer: Writer, step: Step) -> int:
+async def write_backup(source: Place, writer: Writer, step: Progress) -> int:
     """Write a backup of the source as it is now to an open file; return the number of rows."""
     count = 0
     async with open_reader(source) as here:
@@ -183,7 +183,7 @@ def _replace_file(draft: Path, path: Path) -> None:
         draft.replace(path)
 
 
-async def restore(target: Place, path: Path, *, passphrase: str | None, step: Step) -> RestoreResult:
+async def restore(target: Place, path: Path, *, passphrase: str | None, step: Progress) -> RestoreResult:
     """Put a backup in place of what there is, in one transaction. Who was deleted since, stays deleted.
 
     Every session is gone after it, those of API keys too, which are to be opened anew. Of each audit trail the longer

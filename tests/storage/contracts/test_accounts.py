@@ -256,7 +256,7 @@ async def test_IN7_a_search_is_literal(workers: Workers, part: str, expected: li
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search tenants of a hundred users as those of a million are searched, and take each tenant by itself."""
-    bounds = {"_FEW_LOGINS": 10, "_MOST_CANDIDATES": 15, "_MOST_STEPS": 20, "_TENANTS_TOGETHER": 1}
+    bounds = {"_FEW_LOGINS": 10, "_MOST_CANDIDATES": 15, "_MOST_STEPS": 20, "_TENANTS_PER_ROUND": 1}
     for name, value in bounds.items():
         monkeypatch.setattr(f"doorward.storage.relational.accounts.{name}", value)
 

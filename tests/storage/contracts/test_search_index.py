@@ -65,7 +65,7 @@ def cut(login: str) -> set[tuple[str, str]]:
 def accounts(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> RelationalAccountStore:
     """Accounts that take each tenant by itself, and ten logins for many."""
     monkeypatch.setattr("doorward.storage.relational.accounts._FEW_LOGINS", 10)
-    monkeypatch.setattr("doorward.storage.relational.accounts._TENANTS_TOGETHER", 1)
+    monkeypatch.setattr("doorward.storage.relational.accounts._TENANTS_PER_ROUND", 1)
     accounts = workers.one.accounts
     assert isinstance(accounts, RelationalAccountStore)
     return accounts

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import hiredis
 import pytest
 
-from doorward.storage.redis.connection import RedisConnection, Trouble
+from doorward.storage.redis.connection import CONNECTION_ERRORS, RedisConnection
 
 
 @asynccontextmanager
@@ -63,10 +63,10 @@ async def test_nothing_asked_is_nothing_waited_for() -> None:
 )
 async def test_whatever_is_no_reply_is_trouble_and_the_connection_is_never_used_again(talk: list[bytes | None]) -> None:
     async with connected(*talk) as link:
-        with pytest.raises(Trouble):
+        with pytest.raises(CONNECTION_ERRORS):
             await asyncio.wait_for(link.run([PING]), 5)
         assert not link.is_usable
-        with pytest.raises(Trouble):
+        with pytest.raises(CONNECTION_ERRORS):
             await link.run([PING])
 
 

@@ -70,22 +70,22 @@ async def test_S17_made_up_owners_are_not_remembered_and_those_of_sessions_are(a
         user = user_session(tenant.tenant_id)
         await stores.sessions.open(tenant, cap=None)
         await stores.sessions.open(user, cap=None)
-        records._known.clear()
+        records._names.clear()
         for _ in range(50):
             made_up = SessionRef(secrets.token_urlsafe(16), str(uuid4()), SessionKind.USER)
             stranger = SessionRef(secrets.token_urlsafe(16), str(uuid4()), SessionKind.TENANT)
             assert await stores.sessions.find_pair(stranger, made_up) == (None, None)
             assert await stores.sessions.find_many([stranger, made_up]) == [None, None]
-        assert not records._known
+        assert not records._names
         records._read.cache_clear()
         assert await stores.sessions.find_pair(claimed(tenant), claimed(user)) == (tenant, user)
-        assert {owner for _, owner in records._known} == {tenant.tenant_id, user.user_id}
+        assert {owner for _, owner in records._names} == {tenant.tenant_id, user.user_id}
 
 
 def test_S17_the_owners_that_are_remembered_are_bounded() -> None:
     for number in range(5000):
         KeyNames.of(SessionKind.USER, f"user-{number}")
-    assert len(records._known) == records._REMEMBERED
+    assert len(records._names) == records._CACHED
 
 
 async def test_a_session_of_another_kind_or_owner_is_none_of_the_claimed(any_redis: str, opened: Opener) -> None:

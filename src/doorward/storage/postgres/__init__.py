@@ -1,1 +1,1 @@
-"""A PostgreSQL as a database."""
+"""PostgreSQL: addresses, schema and start checks, connection pool, statements with deadlines."""

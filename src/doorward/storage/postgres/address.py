@@ -1,4 +1,4 @@
-"""Where a PostgreSQL server is and how to reach it safely: DATABASE_URL, read once."""
+"""DATABASE_URL of PostgreSQL: hosts, credentials, TLS."""
 
 import ipaddress
 import ssl
@@ -15,7 +15,7 @@ _MODES = ("disable", "require", "verify-ca", "verify-full")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server, or several of which one is the primary, and whom to be there. `tls` None: no encryption."""
+    """Servers, of which one is the primary, with credentials. `tls` is None for unencrypted connections."""
 
     hosts: tuple[str, ...]
     ports: tuple[int, ...]
@@ -26,10 +26,10 @@ class Address:
 
     @classmethod
     def read(cls, url: str) -> "Address":
-        """Return the address that a `postgresql://` URL means; CannotStart, without the password, where it is wrong.
+        """Return the address of a `postgresql://` URL; CannotStart, without the password, if it is invalid.
 
-        A server on this machine is reached without TLS, any other with TLS and a certificate that proves its name,
-        unless `sslmode` says otherwise. `allow` and `prefer` are refused: they encrypt only while nobody interferes.
+        The default of `sslmode` is `disable` for a server on this machine and `verify-full` for any other. `allow` and
+        `prefer` are rejected: an attacker in the network can turn off their encryption.
         """
         try:
             parts = urlsplit(url)
@@ -55,12 +55,12 @@ class Address:
 
     @property
     def place(self) -> str:
-        """The servers, as an operator would write them."""
+        """Hosts and ports for messages."""
         return ",".join(f"{host}:{port}" for host, port in zip(self.hosts, self.ports, strict=True))
 
     async def connect(self, *, seconds: float, **server_settings: str) -> Any:
-        """Return a connection to the primary. Raises whatever asyncpg raises."""
-        import asyncpg  # noqa: PLC0415 - addresses are read by many who never connect
+        """Return a connection to the primary. Raises `FAULTS` (`postgres/faults.py`)."""
+        import asyncpg  # noqa: PLC0415 - many commands read an address and never connect
 
         return await asyncpg.connect(
             host=list(self.hosts),
@@ -83,8 +83,8 @@ def _places(text: str, port: str | None) -> tuple[tuple[str, ...], tuple[int, ..
         if item.startswith("/"):
             host, number = item, None
         else:
-            one = urlsplit(f"//{item}")
-            host, number = one.hostname or "localhost", one.port
+            parts = urlsplit(f"//{item}")
+            host, number = parts.hostname or "localhost", parts.port
         hosts.append(host)
         ports.append(number or int(port or _PORT))
     return tuple(hosts), tuple(ports)

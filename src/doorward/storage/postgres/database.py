@@ -1,11 +1,11 @@
-"""PostgreSQL, for more than one machine: the primary only, over a pool of connections per process.
+"""`Database` on PostgreSQL: the primary, over a pool of connections per process.
 
-Every trip has a deadline. Whoever gives up waiting for an answer leaves the trip to end by itself, so no connection is
-ever handed on with somebody's answer still in it. Sessions asked for in one moment are asked for together.
+Every round trip has a deadline and runs in its own task. A caller that is cancelled does not cancel it, so no
+connection returns to the pool with an unread result. Look-ups of concurrent callers share round trips.
 
-Rows of a tenant are guarded by the server as well (row-level security): a statement on a guarded table runs in a
-transaction that was opened for the tenant it names, or, where it names none, for the single users it names. The
-setting ends with the transaction, so a connection carries nothing over to the next one.
+Row-level security protects the rows of a tenant in the server too. A statement on a protected table runs in a
+transaction with a setting that names its tenant, or else its users. The setting ends with the transaction, so no
+connection keeps it.
 """
 
 import asyncio
@@ -36,34 +36,43 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _SECONDS = 1.0
-# A large write runs alone among its like (`LongWork`), so it may take longer without keeping other work waiting.
+# Large writes run one at a time (`LongWorkQueue`), so they may take longer without delaying other work.
 _LARGE_WRITE_SECONDS = 3.0
-# Shorter than ours, so that a statement that is merely slow is ended by the server and costs no connection.
+# Shorter than our deadline, so that the server cancels a slow statement and the connection survives.
 _SERVER_MILLISECONDS = 900
 _IDLE_MILLISECONDS = 5_000
 _WRITE_TRIES = 4
 _RETRY_MILLISECONDS = 30
-# The server rolled the transaction back for certain: it can be run again. A statement that takes a name does so only if
-# the name is free, so a unique index fails it only where another transaction took the name meanwhile.
+# The server has rolled the transaction back, so it can run again. A statement that takes a name checks that it is free,
+# so a unique index rejects it only where another transaction took the name meanwhile.
 _ROLLED_BACK = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
-# How a connection shows that it broke while it was idle. InternalClientError: the server said good-bye on it, but the
-# end of the stream has not arrived.
-_DEAD = (ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError)
-# SQLSTATE classes: connection, rolled back, resources, operator, system; and what a server says that changed under us.
+# Errors of a connection that broke while it was idle. InternalClientError: the server has closed it, but the end of the
+# stream has not arrived.
+_BROKEN_CONNECTION = (
+    ConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
+# SQLSTATE classes (connection, rollback, resources, operator, system), and states of a server that was replaced.
 _NO_CONNECTION = "08000"
-_GONE = ("08", "40", "53", "57", "58", "25006", "55P03", "28", "3D")
+_UNAVAILABLE_STATES = ("08", "40", "53", "57", "58", "25006", "55P03", "28", "3D")
 _RETURNS = re.compile(r"^(?:SELECT|WITH)|\bRETURNING\b")
 _GUARDED = "SELECT relname FROM pg_class WHERE relrowsecurity AND pg_table_is_visible(oid)"
 _SET = "SELECT set_config($1, $2, true)"
 
 
 class PostgresDatabase:
-    """Runs statements on a PostgreSQL server."""
+    """`Database` on a PostgreSQL server."""
 
     def __init__(self, url: str, *, size: int, wait: float, is_prepared: bool = False) -> None:
-        """Name the server, how many connections to it there may be, and how many seconds it may take to appear.
+        """Configure the database; `open` connects.
 
-        With `is_prepared`, `open` takes the schema as it is.
+        Args:
+            url: DATABASE_URL.
+            size: Limit on connections.
+            wait: Seconds to wait for the server at the start.
+            is_prepared: `open` neither checks nor migrates the schema.
         """
         self._address = Address.read(url)
         self._wait = wait
@@ -71,12 +80,12 @@ class PostgresDatabase:
         self._statements = load_statements("$")
         self._guarded: frozenset[str] = frozenset()
         self._pool = Pool(self._connect, size)
-        # Everything else finds a connection, however much long work there is.
+        # Scans use half of the connections at most.
         self._scans = LongWorkQueue(max(1, size // 2))
-        # One at a time, so that each ends by its deadline.
+        # One at a time, so that each meets its deadline.
         self._large_writes = LongWorkQueue(1)
-        self._trips: set[asyncio.Task[Any]] = set()
-        self._away = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_unreachable = False
         self._full = FullStoreReporter(DATABASE_DISK)
         self._lists: dict[str, Coalescer[str, Row]] = {}
 
@@ -84,28 +93,28 @@ class PostgresDatabase:
         """See `Database.open`."""
         if not self._is_prepared:
             await prepare(self._address, wait=self._wait)
-        rows = await self._trip(lambda connection: connection.fetch(_GUARDED))
-        # What the server guards is the server's to say: a table guarded later needs no change here.
+        rows = await self._run_by_deadline(lambda connection: connection.fetch(_GUARDED))
+        # The server's catalog names the protected tables, so a migration that adds one needs no change here.
         tables = re.compile(rf"\b(?:{'|'.join(row[0] for row in rows)})\b")
         self._guarded = frozenset(name for name, found in self._statements.items() if rows and tables.search(found.sql))
 
     async def close(self) -> None:
         """See `Database.close`."""
-        for gathered in self._lists.values():
-            await gathered.close()
-        while self._trips:
-            await asyncio.wait(self._trips)
+        for coalescer in self._lists.values():
+            await coalescer.close()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         await self._pool.close()
 
     def pooled(self) -> tuple[int, int]:
-        """Return how many connections are in use, and how many there may be."""
+        """Return connections in use and the size of the pool."""
         return self._pool.in_use, self._pool.size
 
     async def read(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.read`."""
-        if not all(map(_can_be_kept, values.values())):
+        if not all(map(_is_storable, values.values())):
             return []
-        return await self._apart(self._trip(partial(self._read, statement, values), again=True))
+        return await self._run_in_task(self._run_by_deadline(partial(self._read, statement, values), again=True))
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
@@ -113,31 +122,31 @@ class PostgresDatabase:
 
     async def look_up(self, statement: str, keys: Sequence[str]) -> list[Row]:
         """See `Database.look_up`."""
-        gathered = self._lists.get(statement)
-        if gathered is None:
-            gathered = self._lists[statement] = Coalescer(partial(self._ask, statement), max_wait=_SECONDS)
-        return [row for row in await gathered.get(keys) if row is not None]
+        coalescer = self._lists.get(statement)
+        if coalescer is None:
+            coalescer = self._lists[statement] = Coalescer(partial(self._fetch_keys, statement), max_wait=_SECONDS)
+        return [row for row in await coalescer.get(keys) if row is not None]
 
     async def write(self, *steps: Step) -> list[list[Row]]:
         """See `Database.write`."""
-        return await self._large_writes.write(steps, lambda: self._apart(self._write(steps)))
+        return await self._large_writes.write(steps, lambda: self._run_in_task(self._write(steps)))
 
-    async def _ask(self, statement: str, keys: Sequence[str], deadline: float) -> dict[str, Row]:
+    async def _fetch_keys(self, statement: str, keys: Sequence[str], deadline: float) -> dict[str, Row]:
         sql = self._statements[statement].sql
-        wanted = [key for key in keys if _can_be_kept(key)]
+        storable = [key for key in keys if _is_storable(key)]
         guarded = statement in self._guarded
 
         async def fetch(connection: Any) -> list[Row]:
             if guarded:
-                await connection.fetch(_SET, "doorward.users", ",".join(wanted))
-            rows: list[Row] = await connection.fetch(sql, wanted)
+                await connection.fetch(_SET, "doorward.users", ",".join(storable))
+            rows: list[Row] = await connection.fetch(sql, storable)
             return rows
 
         async def transact(connection: Any) -> list[Row]:
             async with connection.transaction():
                 return await fetch(connection)
 
-        rows = await self._trip(transact if guarded else fetch, deadline=deadline, again=True, first=True)
+        rows = await self._run_by_deadline(transact if guarded else fetch, deadline=deadline, again=True, first=True)
         return {row[0]: row for row in rows}
 
     async def _read(self, statement: str, values: Mapping[str, object], connection: Any) -> list[Row]:
@@ -151,13 +160,13 @@ class PostgresDatabase:
     async def _write(self, steps: tuple[Step, ...]) -> list[list[Row]]:
         seconds = _LARGE_WRITE_SECONDS if len(steps) >= LARGE else _SECONDS
         deadline = asyncio.get_running_loop().time() + seconds
-        for tried in range(1, _WRITE_TRIES + 1):
+        for attempt in range(1, _WRITE_TRIES + 1):
             try:
-                return await self._trip(partial(self._run, steps), deadline=deadline)
+                return await self._run_by_deadline(partial(self._run, steps), deadline=deadline)
             except (StoreUnavailable, asyncpg.UniqueViolationError) as refusal:
-                if tried == _WRITE_TRIES or not _is_rolled_back(refusal):
+                if attempt == _WRITE_TRIES or not _is_rolled_back(refusal):
                     raise
-            await asyncio.sleep(tried * secrets.randbelow(_RETRY_MILLISECONDS) / 1000)
+            await asyncio.sleep(attempt * secrets.randbelow(_RETRY_MILLISECONDS) / 1000)
         raise StoreUnavailable(retry_after=1)
 
     async def _run(self, steps: tuple[Step, ...], connection: Any) -> list[list[Row]]:
@@ -183,42 +192,42 @@ class PostgresDatabase:
         return results
 
     async def _run_alike(self, name: str, values: list[Mapping[str, object]], connection: Any) -> list[list[Row]]:
-        """Run one statement with every set of `values`; all at once where it returns nothing."""
+        """Run one statement with each of `values`, in one batch where it returns no rows."""
         found = self._statements[name]
         if len(values) > 1 and "tenant_id" not in found.parameters and not _RETURNS.search(found.sql):
-            await self._enter(name, values, connection)
-            await connection.executemany(found.sql, [found.arguments(one) for one in values])
+            await self._set_guard(name, values, connection)
+            await connection.executemany(found.sql, [found.arguments(row) for row in values])
             return [[] for _ in values]
         results: list[list[Row]] = []
-        entered: object = None
-        for one in values:
-            # Rows of one tenant after another need no new permission for each.
-            if entered is None or one.get("tenant_id") != entered:
-                await self._enter(name, [one], connection)
-                entered = one.get("tenant_id")
-            results.append(await connection.fetch(found.sql, *found.arguments(one)))
+        current: object = None
+        for row in values:
+            # Consecutive rows of one tenant share the setting.
+            if current is None or row.get("tenant_id") != current:
+                await self._set_guard(name, [row], connection)
+                current = row.get("tenant_id")
+            results.append(await connection.fetch(found.sql, *found.arguments(row)))
         return results
 
-    async def _enter(self, name: str, values: list[Mapping[str, object]], connection: Any) -> None:
+    async def _set_guard(self, name: str, values: list[Mapping[str, object]], connection: Any) -> None:
         if name not in self._guarded:
             return
         if "tenant_id" in values[0]:
             await connection.fetch(_SET, "doorward.tenant", values[0]["tenant_id"])
         else:
-            await connection.fetch(_SET, "doorward.users", ",".join(str(one["id"]) for one in values))
+            await connection.fetch(_SET, "doorward.users", ",".join(str(row["id"]) for row in values))
 
-    async def _apart(self, trip: Coroutine[Any, Any, Result]) -> Result:
-        task = asyncio.get_running_loop().create_task(trip)
-        self._trips.add(task)
-        task.add_done_callback(self._ended)
+    async def _run_in_task(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
         return await asyncio.shield(task)
 
-    def _ended(self, trip: "asyncio.Task[Any]") -> None:
-        self._trips.discard(trip)
-        if not trip.cancelled():
-            trip.exception()  # looked at, in case nobody waits for it any more
+    def _on_done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, in case no caller waits
 
-    async def _trip(
+    async def _run_by_deadline(
         self,
         work: Callable[[Any], Awaitable[Result]],
         *,
@@ -226,26 +235,27 @@ class PostgresDatabase:
         again: bool = False,
         first: bool = False,
     ) -> Result:
-        """Do `work` with a connection, by the deadline; `again` once more where the connection turns out to be dead.
+        """Run `work` with a connection by the deadline.
 
-        With `first`, the connection that is free next is for this.
+        With `again`, it runs a second time if an idle connection turns out to be broken. With `first`, it gets the next
+        free connection.
         """
         try:
             async with asyncio.timeout_at(deadline or asyncio.get_running_loop().time() + _SECONDS):
                 try:
-                    result = await self._use(work, first=first)
-                except _DEAD:
+                    result = await self._with_connection(work, first=first)
+                except _BROKEN_CONNECTION:
                     if not again:
                         raise
-                    result = await self._use(work, first=first)
+                    result = await self._with_connection(work, first=first)
         except FAULTS as error:
-            raise self._refusal(error) from error
-        if self._away:
-            self._away = False
-            log.info("the database answers again")
+            raise self._error_for(error) from error
+        if self._is_unreachable:
+            self._is_unreachable = False
+            log.info("database reachable again")
         return result
 
-    async def _use(self, work: Callable[[Any], Awaitable[Result]], *, first: bool) -> Result:
+    async def _with_connection(self, work: Callable[[Any], Awaitable[Result]], *, first: bool) -> Result:
         connection = await self._pool.acquire(first=first)
         reusable = False
         try:
@@ -258,16 +268,18 @@ class PostgresDatabase:
             self._pool.release(connection, reusable=reusable)
         return result
 
-    def _refusal(self, error: Exception) -> Exception:
-        """Return what a fault means to who asked: the store cannot answer, or, as it is, a mistake of this program."""
+    def _error_for(self, error: Exception) -> Exception:
+        """Return StoreUnavailable for errors of the server and the network, `error` for a bug of this program."""
         sqlstate = str(getattr(error, "sqlstate", None) or _NO_CONNECTION)
-        if isinstance(error, ValueError) or not sqlstate.startswith(_GONE):
+        if isinstance(error, ValueError) or not sqlstate.startswith(_UNAVAILABLE_STATES):
             return error
         if isinstance(error, asyncpg.DiskFullError):
             return self._full.refusal()
-        if not self._away and not isinstance(error, _ROLLED_BACK):
-            self._away = True
-            log.warning("the database does not answer", extra={"reason": describe_error(error)})
+        if not self._is_unreachable and not isinstance(error, _ROLLED_BACK):
+            self._is_unreachable = True
+            log.warning(
+                "database unreachable: requests fail until it responds", extra={"reason": describe_error(error)}
+            )
         return StoreUnavailable(retry_after=1)
 
     async def _connect(self) -> Any:
@@ -283,6 +295,6 @@ def _is_rolled_back(error: Exception) -> bool:
     return isinstance(cause, _ROLLED_BACK)
 
 
-def _can_be_kept(value: object) -> bool:
-    """Tell whether PostgreSQL could hold a value; what it cannot hold, it cannot find (text with NUL)."""
+def _is_storable(value: object) -> bool:
+    """Return whether PostgreSQL can store a value. Text with NUL cannot be stored, so no row has it."""
     return not isinstance(value, str) or "\x00" not in value

@@ -1,9 +1,9 @@
-"""What goes wrong with a PostgreSQL server."""
+"""Exceptions of asyncpg and of connections to PostgreSQL."""
 
 import asyncpg
 
-SAID = (asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
-"""What asyncpg raises when a server or a statement fails."""
+DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
+"""Exceptions of asyncpg for servers and statements."""
 
-FAULTS = (OSError, *SAID)
-"""The same, and what it raises when a network fails."""
+FAULTS = (OSError, *DRIVER_ERRORS)
+"""Exceptions of asyncpg and of the network."""

@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL server: shared, replaced when they break, and not asked for faster than is good."""
+"""Connection pool of PostgreSQL: replaces broken connections and backs off while the server rejects new ones."""
 
 import asyncio
 import secrets
@@ -14,10 +14,10 @@ _LONGEST_PAUSE = 1.0
 
 
 class Pool:
-    """Up to `size` connections, opened when they are needed.
+    """Pool of up to `size` connections, opened on demand.
 
-    Connections are opened one at a time. When one cannot be, the next try waits, exponentially longer and never at the
-    same pace as other processes; who needs a connection meanwhile is refused at once (`StoreUnavailable`).
+    Connections are opened one at a time. After a failure the next try waits, with exponential backoff and jitter;
+    meanwhile `acquire` raises StoreUnavailable at once where no connection is idle.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Any]], size: int) -> None:
@@ -27,22 +27,22 @@ class Pool:
         self._free = size
         self._idle: list[Any] = []
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._door = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._failures = 0
         self._closed_until = 0.0
 
     @property
     def in_use(self) -> int:
-        """How many connections somebody has, or is opening."""
+        """Number of connections that are acquired or being opened."""
         return self.size - self._free - len(self._idle)
 
     async def acquire(self, *, first: bool = False) -> Any:
-        """Return a connection for exclusive use until `release`. Where all are in use, first come, first served.
+        """Return a connection for exclusive use until `release`, in the order of the calls.
 
-        With `first`, it comes before those that wait already.
+        With `first`, the call is served before those that wait.
         """
         if self._waiters and not first:
-            await self._turn()
+            await self._wait_for_turn()
         while True:
             while self._idle:
                 connection = self._idle.pop()
@@ -51,10 +51,10 @@ class Pool:
                 self._free += 1
             if self._free:
                 return await self._open()
-            await self._turn(ahead=True)
+            await self._wait_for_turn(ahead=True)
 
     def release(self, connection: Any, *, reusable: bool) -> None:
-        """Take a connection back; one that is not `reusable` is cut off, whatever it was doing."""
+        """Return a connection to the pool; one that is not `reusable` is terminated."""
         if reusable and not connection.is_closed():
             self._idle.append(connection)
         else:
@@ -63,7 +63,7 @@ class Pool:
         self._wake()
 
     async def close(self) -> None:
-        """Say good-bye on idle connections."""
+        """Close the idle connections."""
         while self._idle:
             connection = self._idle.pop()
             try:
@@ -75,7 +75,7 @@ class Pool:
         self._free -= 1
         opened = False
         try:
-            async with self._door:
+            async with self._opening:
                 if asyncio.get_running_loop().time() < self._closed_until:
                     raise StoreUnavailable(retry_after=1)
                 try:
@@ -96,13 +96,13 @@ class Pool:
         self._failures = min(self._failures + 1, 10)
         self._closed_until = asyncio.get_running_loop().time() + pause * (0.5 + secrets.randbelow(500) / 1000)
 
-    async def _turn(self, *, ahead: bool = False) -> None:
+    async def _wait_for_turn(self, *, ahead: bool = False) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (self._waiters.appendleft if ahead else self._waiters.append)(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
-            # The turn may have been given just when nobody wanted it any more, or others may queue behind nobody.
+            # The turn may have been given to this cancelled waiter, so it is passed on.
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             self._wake()

@@ -1,4 +1,4 @@
-"""What has to be true of a PostgreSQL server before anything is served from it, and its schema."""
+"""PostgreSQL schema: migrations, and the checks of the server before the service starts."""
 
 import asyncio
 import ssl
@@ -14,45 +14,47 @@ from doorward.storage.postgres.faults import FAULTS
 from doorward.storage.relational import email_keys
 from doorward.storage.relational.statements import Migration, load_migrations
 
-_WORDS = {"BYTES": "BYTEA", "BINARY": 'COLLATE "C"', "CLUSTERED": ""}
+WORDS = {"BYTES": "BYTEA", "BINARY": 'COLLATE "C"', "CLUSTERED": ""}
 _MIN_VERSION = 13
 _DURABLE = {"on", "remote_apply"}
 _CONNECT_SECONDS = 5.0
 _RETRY_SECONDS = 0.25
-# Any number nobody else is likely to lock: "doorward" in ASCII.
+# Advisory lock of migrations: "doorward" in ASCII, which no other program is likely to use.
 _LOCK = 0x646F6F7277617264
 _CREATE_ROLE = "CREATE ROLE doorward LOGIN PASSWORD '...' NOSUPERUSER NOBYPASSRLS"
 
 
 async def prepare(address: Address, *, wait: float, create: bool = True) -> int:
-    """Check the server and bring its schema to the newest version; return that.
+    """Check the server, migrate its schema to the newest version, and return that version.
 
-    Waits up to `wait` seconds for a server that cannot be reached yet. Safe when several processes start at once: one
-    migrates, the others wait and find the work done. A role that may not create tables is enough where nothing is left
-    to do. CannotStart where the server must not be used, or its schema is newer than this program: then nothing is
-    touched. CannotStart, unless it may be created, where there is no schema either.
+    Waits up to `wait` seconds for a server that cannot be reached yet. Several processes may start at once: one
+    migrates, the others wait. The role needs the right to create tables only if there is something to migrate.
+
+    Raises:
+        CannotStart: The server is unfit, its schema is newer than this program (nothing is changed), or there is no
+            schema and `create` is False.
     """
 
     async def work(connection: Any) -> int:
         if not create:
-            await _require(connection, address)
-        return await _migrate(connection, load_migrations("postgresql", _WORDS))
+            await _require_schema(connection, address)
+        return await _migrate(connection, load_migrations("postgresql", WORDS))
 
     return await _with_checked(address, wait, work)
 
 
 async def version_of(address: Address, *, wait: float) -> int:
-    """Check the server and return the version of its schema, changing nothing; CannotStart."""
+    """Check the server and return the version of its schema, read-only; CannotStart on failure."""
 
     async def work(connection: Any) -> int:
-        return await _require(connection, address)
+        return await _require_schema(connection, address)
 
     return await _with_checked(address, wait, work)
 
 
 def newest_version() -> int:
-    """Return the newest version of the schema that this program knows."""
-    return load_migrations("postgresql", _WORDS)[-1].version
+    """Return the newest schema version of this program."""
+    return load_migrations("postgresql", WORDS)[-1].version
 
 
 async def _with_checked(address: Address, wait: float, work: Callable[[Any], Awaitable[int]]) -> int:
@@ -61,12 +63,12 @@ async def _with_checked(address: Address, wait: float, work: Callable[[Any], Awa
         await _check(connection)
         return await work(connection)
     except FAULTS as error:
-        raise CannotStart(f"DATABASE_URL: {address.place} refused to be prepared ({_said(error)}).") from error
+        raise CannotStart(f"DATABASE_URL: {address.place} refused to be prepared ({_reason(error)}).") from error
     finally:
         connection.terminate()
 
 
-async def _require(connection: Any, address: Address) -> int:
+async def _require_schema(connection: Any, address: Address) -> int:
     version = await _version(connection)
     if not version:
         raise CannotStart(
@@ -88,13 +90,13 @@ async def _connect(address: Address, wait: float) -> Any:
             if refusal is not None:
                 raise refusal from error
             if loop.time() >= deadline:
-                reason = f"DATABASE_URL: {address.place} cannot be reached ({_said(error)})."
+                reason = f"DATABASE_URL: {address.place} cannot be reached ({_reason(error)})."
                 raise CannotStart(reason) from error
         await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _explain(address: Address, error: Exception) -> CannotStart | None:
-    """Return what waiting would not mend, in a sentence."""
+    """Return the error for a cause that waiting does not remove, else None."""
     place = address.place
     if isinstance(error, ssl.SSLCertVerificationError):
         return CannotStart(
@@ -117,8 +119,8 @@ def _explain(address: Address, error: Exception) -> CannotStart | None:
     return None
 
 
-def _said(error: BaseException) -> str:
-    # The server's own words can repeat what it was sent; the kind of the error never does.
+def _reason(error: BaseException) -> str:
+    # The server's message can contain values that it was sent; the kind of the error does not.
     return describe_error(error)
 
 
@@ -153,11 +155,11 @@ async def _migrate(connection: Any, migrations: list[Migration]) -> int:
         )
     for migration in migrations:
         if version < migration.version:
-            await _step(connection, migration)
+            await _apply(connection, migration)
     return newest
 
 
-async def _step(connection: Any, migration: Migration) -> None:
+async def _apply(connection: Any, migration: Migration) -> None:
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         if await _version(connection) >= migration.version:
@@ -172,7 +174,7 @@ async def _step(connection: Any, migration: Migration) -> None:
 
 
 async def _add_email_keys(connection: Any) -> None:
-    """Add the keys of addresses whose canonical form the database cannot tell."""
+    """Add the keys of addresses whose canonical form SQL cannot compute."""
     await connection.execute("ALTER TABLE users NO FORCE ROW LEVEL SECURITY")
     rows = await connection.fetch("SELECT id, email FROM users WHERE octet_length(email) <> length(email)")
     keys = email_keys.keys_by_id(rows)
@@ -181,7 +183,7 @@ async def _add_email_keys(connection: Any) -> None:
 
 
 async def _version(connection: Any) -> int:
-    # Asked of the catalogue, not of to_regclass(): that may answer from a cache older than the lock we waited for.
+    # Read from the catalog: to_regclass() may use a cache that is older than the lock.
     known = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'doorward_schema' AND pg_table_is_visible(oid))"
     if not await connection.fetchval(known):
         return 0

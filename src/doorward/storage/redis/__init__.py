@@ -1,1 +1,1 @@
-"""Sessions and counters in Redis or Valkey, on one node or on a Cluster."""
+"""Redis or Valkey: sessions and counters on one node or a Cluster."""

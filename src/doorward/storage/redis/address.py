@@ -1,4 +1,4 @@
-"""Where a Redis server or Cluster is and how to reach it safely: REDIS_URL, read once."""
+"""REDIS_URL: hosts, Cluster, credentials, TLS."""
 
 import ipaddress
 import re
@@ -18,7 +18,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The servers, whether they are a Cluster, and whom to be there. `tls` None: no encryption."""
+    """Servers and credentials. `tls` is None for unencrypted connections."""
 
     places: tuple[Place, ...]
     cluster: bool
@@ -29,10 +29,10 @@ class Address:
 
     @classmethod
     def read(cls, url: str) -> "Address":
-        """Return the address that a URL means; CannotStart, without the password, where it is wrong.
+        """Return the address of a URL; CannotStart, without the password, if it is invalid.
 
-        A server on another machine has to be reached with TLS and a password (ASVS 12.3, 13.2), unless
-        `?insecure=true` says that the network between is as good. Several hosts, or `?cluster=true`, mean a Cluster.
+        A server on another machine needs TLS and a password (ASVS 12.3, 13.2), unless the URL has `?insecure=true`.
+        Several hosts, or `?cluster=true`, mean a Cluster.
         """
         try:
             parts = urlsplit(url)
@@ -58,19 +58,19 @@ class Address:
             database=database,
             tls=_tls(given) if parts.scheme == "rediss" else None,
         )
-        address._refuse_contradictions()
+        address._check_contradictions()
         if given.get("insecure") != "true":
-            address._refuse_insecure()
+            address._check_security()
         return address
 
     @property
     def place(self) -> str:
-        """The servers, as an operator would write them."""
+        """Hosts and ports for messages."""
         return ",".join(f"{host}:{port}" for host, port in self.places)
 
     @property
     def greeting(self) -> list[tuple[Word, ...]]:
-        """The commands that every connection begins with."""
+        """Commands that every connection sends first."""
         begin: list[tuple[Word, ...]] = []
         if self.password is not None:
             begin.append(("AUTH", self.user, self.password) if self.user else ("AUTH", self.password))
@@ -78,7 +78,7 @@ class Address:
             begin.append(("SELECT", self.database))
         return begin
 
-    def _refuse_contradictions(self) -> None:
+    def _check_contradictions(self) -> None:
         if not self.cluster and len(self.places) > 1:
             raise CannotStart("REDIS_URL: several hosts are the nodes of a Cluster, cluster=false contradicts them.")
         if self.cluster and self.database:
@@ -86,7 +86,7 @@ class Address:
         if self.user and self.password is None:
             raise CannotStart("REDIS_URL names a user without a password.")
 
-    def _refuse_insecure(self) -> None:
+    def _check_security(self) -> None:
         if all(_is_local(host) for host, _ in self.places):
             return
         if self.tls is None:
@@ -102,15 +102,15 @@ class Address:
 
 
 def without_secrets(url: str) -> str:
-    """Return the hosts of a REDIS_URL, which may be shown to anybody."""
+    """Return the hosts of a REDIS_URL, without credentials and parameters."""
     return re.split("[/?#]", url.rpartition("@")[2].rpartition("://")[2])[0]
 
 
 def _place(item: str) -> Place:
-    one = urlsplit(f"//{item}")
-    if not one.hostname:
+    parts = urlsplit(f"//{item}")
+    if not parts.hostname:
         raise ValueError(item)
-    return one.hostname, one.port or _PORT
+    return parts.hostname, parts.port or _PORT
 
 
 def _is_local(host: str) -> bool:

@@ -1,6 +1,6 @@
-"""Redis or Valkey, one node or a Cluster, as a place where commands run by key.
+"""Client of Redis or Valkey, one node or a Cluster: runs commands by key, follows redirections.
 
-Commands run in tasks of their own: a caller who gives up neither stops one half-way nor moves anybody else's reply.
+Commands run in their own tasks, so a cancelled caller neither interrupts a command nor affects other replies.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ _OUT_OF_MEMORY = "OOM"
 
 
 class Redis:
-    """Runs commands. Every method raises StoreUnavailable when a server needed does not answer within a second."""
+    """Runs commands. Every method raises StoreUnavailable where a server does not reply within a second."""
 
-    def __init__(self, address: Address, lives: ServerTrust) -> None:
-        """Name the servers; `open` looks for them."""
+    def __init__(self, address: Address, trust: ServerTrust) -> None:
+        """Take the address of the servers; `open` connects."""
         self._address = address
-        self._lives = lives
+        self._trust = trust
         self._full = FullStoreReporter(REDIS_MEMORY)
         self._nodes: dict[Place, Node] = {}
         self._map = SlotMap(address) if address.cluster else None
@@ -46,14 +46,14 @@ class Redis:
         self._tasks: set[asyncio.Task[list[Reply]]] = set()
 
     async def open(self) -> None:
-        """See that the servers are there and fit, inside the loop that will use them; CannotStart if they do not."""
+        """Check the servers, inside the event loop that uses them; CannotStart if one is unreachable or unfit."""
         await check_server(self._address, wait=_START_SECONDS)
         if self._map:
             await self._map.refresh()
             self._assign()
 
     async def close(self) -> None:
-        """Finish what is under way and close every connection."""
+        """Wait for commands under way, and close every connection."""
         await self._reads.close()
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -63,31 +63,31 @@ class Redis:
             node.close()
 
     def get(self, keys: Sequence[bytes]) -> Coroutine[Any, Any, list[bytes | None]]:
-        """Return the values of keys; what is asked for in one turn of the loop is one trip."""
+        """Return the values of keys. Calls in one iteration of the event loop share a round trip."""
         return self._reads.get(keys)
 
     async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
-        """Run commands, each by itself, and return their replies; `ending`: see `Node.run`."""
+        """Run commands, each on its own node, and return their replies. For `ending` see `Node.run`."""
         task = asyncio.get_running_loop().create_task(self._run(commands, _deadline(), ending=ending))
         self._tasks.add(task)
         task.add_done_callback(self._finish)
         return await asyncio.shield(task)
 
     async def probe(self) -> None:
-        """See that every node takes writes; StoreUnavailable where one refuses them, for want of memory for example."""
+        """Write to every node; StoreUnavailable where one rejects it, for example for lack of memory."""
         keys = [self._map.key_on(place, _PROBE) for place in self._map.masters] if self._map else [_PROBE.encode()]
         await self.run(*(Command(key, ("SET", key, "", "PX", _PROBE_KEPT)) for key in keys))
 
     def _finish(self, task: "asyncio.Task[list[Reply]]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, StoreUnavailable):
-            log.error("a command of redis failed", exc_info=error)
+            log.error("redis command failed", exc_info=error)
 
     async def _get(self, keys: Sequence[bytes], deadline: float) -> Mapping[bytes, bytes]:
         if self._map is None:
             [values] = await self._node(self._address.places[0]).run([("MGET", *keys)], deadline)
             if isinstance(values, hiredis.ReplyError):
-                raise self._refusal(values)
+                raise self._error_for(values)
             return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
         groups: dict[int, list[bytes]] = {}
         for key in keys:
@@ -103,37 +103,39 @@ class Redis:
 
     async def _run(self, commands: Sequence[Command], deadline: float, *, ending: bool) -> list[Reply]:
         replies: list[Reply] = [None] * len(commands)
-        open_ = {n: (self._place(command), command.words, False) for n, command in enumerate(commands)}
+        pending = {n: (self._place(command), command.words, False) for n, command in enumerate(commands)}
         for _ in range(_REDIRECTIONS):
-            await self._round(open_, replies, deadline, ending=ending)
-            open_ = {n: again for n in open_ if (again := await self._again(commands[n], replies[n])) is not None}
-            if not open_:
+            await self._round(pending, replies, deadline, ending=ending)
+            pending = {
+                n: again for n in pending if (again := await self._redirection(commands[n], replies[n])) is not None
+            }
+            if not pending:
                 return replies
         raise StoreUnavailable(retry_after=1)
 
     async def _round(
         self,
-        open_: Mapping[int, tuple[Place, tuple[Word, ...], bool]],
+        pending: Mapping[int, tuple[Place, tuple[Word, ...], bool]],
         replies: list[Reply],
         deadline: float,
         *,
         ending: bool,
     ) -> None:
-        """Run what is open, a batch to each node at once."""
+        """Run the commands without a reply, concurrently with a batch for each node."""
         batches: dict[Place, list[int]] = {}
-        for n, (place, _, _) in open_.items():
+        for n, (place, _, _) in pending.items():
             batches.setdefault(place, []).append(n)
 
         async def run(place: Place, numbers: Sequence[int]) -> None:
             batch: list[tuple[Word, ...]] = []
-            revokes: list[int] = []
+            positions: list[int] = []
             for n in numbers:
-                _, words, asking = open_[n]
+                _, words, asking = pending[n]
                 batch += [("ASKING",), words] if asking else [words]
-                revokes.append(len(batch) - 1)
-            said = await self._node(place).run(batch, deadline, ending=ending)
-            for n, end in zip(numbers, revokes, strict=True):
-                replies[n] = said[end]
+                positions.append(len(batch) - 1)
+            all_replies = await self._node(place).run(batch, deadline, ending=ending)
+            for n, place_in_batch in zip(numbers, positions, strict=True):
+                replies[n] = all_replies[place_in_batch]
 
         if len(batches) == 1:
             [(place, numbers)] = batches.items()
@@ -142,15 +144,14 @@ class Redis:
             results = await asyncio.gather(*(_caught(run(*batch)) for batch in batches.items()))
         for error in results:
             if error is not None:
-                self._look_again()
+                self._refresh_map()
                 raise error
 
-    async def _again(self, command: Command, reply: Reply) -> tuple[Place, tuple[Word, ...], bool] | None:
-        """Return where and how to run a command that was not run; None where it was."""
+    async def _redirection(self, command: Command, reply: Reply) -> tuple[Place, tuple[Word, ...], bool] | None:
+        """Return where and how to run a command again; None where it has a final reply."""
         if not isinstance(reply, hiredis.ReplyError):
             return None
-        said = str(reply)
-        word, _, rest = said.partition(" ")
+        word, _, rest = str(reply).partition(" ")
         if word == "NOSCRIPT":
             return self._place(command), command.in_full, False
         if self._map and word in {"MOVED", "ASK"}:
@@ -159,19 +160,19 @@ class Redis:
             if word == "MOVED":
                 self._map.move_slot(command.key, place)
                 self._assign()
-                self._look_again()
+                self._refresh_map()
             return place, command.in_full if command.text else command.words, word == "ASK"
         if self._map and word == "TRYAGAIN":
             await asyncio.sleep(_MOVING_PAUSE)
             return self._place(command), command.words, False
-        raise self._refusal(reply)
+        raise self._error_for(reply)
 
-    def _refusal(self, reply: hiredis.ReplyError) -> StoreUnavailable:
-        self._look_again()
+    def _error_for(self, reply: hiredis.ReplyError) -> StoreUnavailable:
+        self._refresh_map()
         reason = str(reply).partition(" ")[0]
         if reason == _OUT_OF_MEMORY:
             return self._full.refusal()
-        log.error("redis refused a command", extra={"reason": reason})
+        log.error("redis command rejected", extra={"reason": reason})
         return StoreUnavailable(retry_after=1)
 
     def _place(self, command: Command) -> Place:
@@ -179,34 +180,34 @@ class Redis:
             return self._address.places[0]
         place = self._map.place(command.key)
         if place is None:
-            self._look_again()
+            self._refresh_map()
             raise StoreUnavailable(retry_after=1)
         return place
 
     def _node(self, place: Place) -> Node:
         if place not in self._nodes:
-            self._nodes[place] = Node(place, self._address, self._lives)
+            self._nodes[place] = Node(place, self._address, self._trust)
         return self._nodes[place]
 
-    def _look_again(self) -> None:
+    def _refresh_map(self) -> None:
         if self._map:
             self._map.refresh_soon(self._assign)
 
     def _assign(self) -> None:
-        """Tell nodes what they serve, and leave those that serve nothing any more."""
+        """Set the slots of the nodes, and close nodes that serve none."""
         if self._map is None:
             return
-        territories = self._map.slot_ranges()
-        for place, territory in territories.items():
-            self._node(place).serve_slots(territory)
-        for place in self._nodes.keys() - territories.keys():
+        slot_ranges = self._map.slot_ranges()
+        for place, slot_range in slot_ranges.items():
+            self._node(place).serve_slots(slot_range)
+        for place in self._nodes.keys() - slot_ranges.keys():
             self._nodes.pop(place).close()
 
 
 async def _caught(coroutine: Coroutine[object, object, None]) -> BaseException | None:
     try:
         await coroutine
-    except Exception as error:  # noqa: BLE001 - the others of the round finish before it is raised
+    except Exception as error:  # noqa: BLE001 - raised after the other batches
         return error
     return None
 

@@ -1,4 +1,4 @@
-"""One connection to a Redis server: batches of commands out, as many replies back."""
+"""Connection to a Redis server: sends batches of commands and returns their replies."""
 
 import asyncio
 import ssl
@@ -14,69 +14,70 @@ _NOT_YET = object()
 _pack: Callable[[tuple[Word, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # means any length
 
 Reply = Any
-Trouble = (OSError, EOFError, TimeoutError, hiredis.ProtocolError)
-"""What a connection may fail with."""
+CONNECTION_ERRORS = (OSError, EOFError, TimeoutError, hiredis.ProtocolError)
+"""Exceptions of a connection."""
 
 
-class Refused(Exception):
-    """The server answered a greeting with an error; the first word of it says which."""
+class GreetingRejected(Exception):
+    """The server rejected AUTH or SELECT; the first word of the message is the error code."""
 
 
 class RedisConnection(asyncio.Protocol):
-    """A connection. Whoever interrupts a batch has to close it: the replies that are left belong to nobody.
+    """Connection to one server. A caller that interrupts a batch has to close it, since its replies are unread.
 
-    `life` and `territory` are what its owner knows of the server, `believed_at` (the loop's clock) since when.
+    `identity` and `slot_range` are those of the server when the owner verified it, at `verified_at` on the clock of
+    the event loop.
     """
 
     _transport: asyncio.Transport
 
     def __init__(self) -> None:
-        """Make one that is not connected yet; `connect` does both."""
+        """Create an unconnected instance; use `connect`."""
         self._parser = hiredis.Reader(notEnoughData=_NOT_YET)
         self._replies: list[Reply] = []
         self._expected = 0
         self._batch: asyncio.Future[list[Reply]] | None = None
         self.is_usable = False
-        self.life = ""
-        self.territory = ""
-        self.believed_at = 0.0
+        self.identity = ""
+        self.slot_range = ""
+        self.verified_at = 0.0
 
     @classmethod
     async def connect(
         cls, host: str, port: int, tls: ssl.SSLContext | None, greeting: Sequence[tuple[Word, ...]]
     ) -> Self:
-        """Return a connection that has been greeted. Raises one of `Trouble`, or Refused."""
-        _, link = await asyncio.get_running_loop().create_connection(cls, host, port, ssl=tls)
+        """Connect and send the greeting. Raises one of `CONNECTION_ERRORS`, or GreetingRejected."""
+        _, connection = await asyncio.get_running_loop().create_connection(cls, host, port, ssl=tls)
         try:
-            replies = await link.run(greeting)
+            replies = await connection.run(greeting)
         except BaseException:
-            link.close()
+            connection.close()
             raise
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
-                link.close()
-                raise Refused(str(reply))
-        return link
+                connection.close()
+                raise GreetingRejected(str(reply))
+        return connection
 
     async def run(self, batch: Sequence[tuple[Word, ...]]) -> list[Reply]:
-        """Send commands and return the reply of each, errors among them as values. Raises one of `Trouble`."""
+        """Send commands and return the replies, with errors as values. Raises one of `CONNECTION_ERRORS`."""
         if not batch:
             return []
         if not self.is_usable:
             raise EOFError("the server closed the connection")
-        # Nothing is drained: a batch is as large as its caller made it, and the next one waits for its replies.
+        # No flow control: the caller bounds the batch, and the next batch waits for its replies.
         self._transport.write(b"".join(map(_pack, batch)))
         self._replies, self._expected = [], len(batch)
         self._batch = asyncio.get_running_loop().create_future()
         return await self._batch
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin (asyncio.Protocol)."""
+        """Store the transport (asyncio.Protocol)."""
         self._transport = transport
         self.is_usable = True
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of a reply, or some of them."""
+        """Parse replies (asyncio.Protocol)."""
         replies, gets = self._replies, self._parser.gets
         self._parser.feed(data)
         try:
@@ -87,14 +88,14 @@ class RedisConnection(asyncio.Protocol):
             return
         if len(replies) >= self._expected and replies:
             if self._batch is None or len(replies) > self._expected:
-                self._fail(EOFError("the server said something that it was not asked"))
+                self._fail(EOFError("the server sent a reply without a command"))
                 return
             batch, self._batch = self._batch, None
             if not batch.done():
                 batch.set_result(replies)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits."""
+        """Raise the error in the caller that waits (asyncio.Protocol)."""
         self._fail(exc or EOFError("the server closed the connection"))
 
     def _fail(self, error: Exception) -> None:
@@ -104,6 +105,6 @@ class RedisConnection(asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        """Close it at once, whatever is under way."""
+        """Close the connection at once."""
         self.is_usable = False
         self._transport.abort()

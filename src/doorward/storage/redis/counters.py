@@ -1,7 +1,7 @@
-"""Counters (see the port), but for `inherit` and `evict` one script on one key each.
+"""`CounterStore` on Redis: each operation but `transfer` and `evict` is one script on one key.
 
-Redis removes what says nothing any more. Which counters are of unknown names is in an index for each realm. `evict`
-writes it, so that no attempt has a trip more, nor takes longer for a name that is unknown.
+Redis expires counters itself. An index per realm lists the counters of unknown names. `evict` writes it, so that an
+attempt has no further round trip and takes the same time for known and unknown names.
 """
 
 from collections import defaultdict
@@ -18,10 +18,10 @@ _BATCH = 500
 
 
 class RedisCounterStore:
-    """Counters (see the port)."""
+    """`CounterStore` on Redis."""
 
     def __init__(self, redis: Redis) -> None:
-        """Keep counters in `redis`."""
+        """Store counters in `redis`."""
         self._redis = redis
         self._unknown: dict[str, dict[str, int]] = defaultdict(dict)
 
@@ -63,7 +63,7 @@ class RedisCounterStore:
         await self._redis.run(*(_SCRIPTS["clear"].on([_place("attempts", key)], now) for key in keys))
 
     async def transfer(self, key: str, former: str, *, now: int) -> None:
-        """See `CounterStore.transfer`; in a Cluster the two names may be on two nodes, so this is a step on each."""
+        """See `CounterStore.transfer`. In a Cluster the two names may be on two nodes, so this takes a step on each."""
         failures, blocked_until, expires_at, unknown = await self._run("surrender", former)
         if expires_at > now:
             await self._run("inherit", key, now, failures, blocked_until, expires_at, unknown, _SLACK)
@@ -81,7 +81,7 @@ class RedisCounterStore:
                 raise
             evicted += found
             if found:
-                # There may be more of them.
+                # There may be more to evict.
                 self._unknown.setdefault(realm, {})
         return evicted
 
@@ -100,7 +100,7 @@ class RedisCounterStore:
         await self._redis.run(*(_SCRIPTS["evict"].on([_place("attempts", key.decode())]) for key in keys))
         return len(keys)
 
-    async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - there is nothing left to do
+    async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis expires counters itself
         """See `CounterStore.sweep`."""
         return 0
 
@@ -119,5 +119,5 @@ def _index_of(realm: str) -> bytes:
 
 
 def _score(failures: int, now: int) -> int:
-    """Return where a counter stands in its index, as `surplus` reads it."""
+    """Return the score of a counter in its index; see the script `surplus`."""
     return (failures << 33) + (1 << 33) - 1 - now // 1000

@@ -1,4 +1,4 @@
-"""Redis, watched as other stores are."""
+"""Redis client with metrics and spans."""
 
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from doorward.storage.redis.scripts import Command
 
 
 class InstrumentedRedis(Redis):
-    """Redis, whose trips are timed; where they are traced, the questions are, of which many share a trip."""
+    """`Redis` that times its round trips; with traces, it times each look-up, of which many share a round trip."""
 
     meter: StoreMeter
 

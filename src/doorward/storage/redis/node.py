@@ -1,4 +1,4 @@
-"""One Redis server as this process sees it: a few connections, and a gate that is closed while it cannot be reached."""
+"""One Redis server: its connections, and reconnection with backoff while it is unreachable."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from doorward.core.error_text import describe_error
 from doorward.core.errors import StoreUnavailable
 from doorward.storage.redis.address import Address, Place
-from doorward.storage.redis.connection import RedisConnection, Refused, Reply, Trouble
+from doorward.storage.redis.connection import CONNECTION_ERRORS, GreetingRejected, RedisConnection, Reply
 from doorward.storage.redis.scripts import Word
 from doorward.storage.redis.server_trust import IDENTITY_COMMANDS, ServerTrust, UntrustedServer
 
@@ -16,131 +16,134 @@ log = logging.getLogger(__name__)
 
 _CONNECTIONS = 8
 _CONNECT_SECONDS = 1.0
-_TELL_SECONDS = 60.0
-_BELIEVED_SECONDS = 1.0
+_REPLAY_SECONDS = 60.0
+_TRUST_SECONDS = 1.0
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
-# After one of these the server is asked who it is before anything else.
+# After one of these errors the server is verified before the next batch.
 _ROLE_CHECK_ERRORS = ("READONLY", "LOADING", "MASTERDOWN")
 
 
 class Node:
-    """Runs batches on one server. Raises StoreUnavailable when it cannot, at once while it is known that it cannot.
+    """Runs batches on one server. Raises StoreUnavailable, at once while the server is known to be unreachable.
 
-    A batch has a connection of its own, and one that did not get all its replies is closed. So `run` belongs into a
-    task that nobody cancels.
+    A batch has a connection to itself, which is closed if the batch is interrupted. So `run` belongs into a task that
+    is not cancelled.
     """
 
-    def __init__(self, place: Place, address: Address, lives: ServerTrust) -> None:
-        """Name the server; `run` connects when it has to."""
+    def __init__(self, place: Place, address: Address, trust: ServerTrust) -> None:
+        """Take the server's address; `run` connects."""
         self.place = place
         self._address = address
-        self._lives = lives
+        self._trust = trust
         self._idle: list[RedisConnection] = []
-        self._room = asyncio.Semaphore(_CONNECTIONS)
-        self._revival: asyncio.Task[None] | None = None
-        self._territory = ""
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._slot_range = ""
 
     def serve_slots(self, slot_range: str) -> None:
-        """Say which slots of a Cluster it serves. With others than before it has to be told what was ended there."""
-        if slot_range != self._territory:
-            self._territory = slot_range
+        """Set the slots that the server serves. After a change it has to replay the revocations of the new slots."""
+        if slot_range != self._slot_range:
+            self._slot_range = slot_range
             self._drop_idle()
 
     async def run(self, batch: Sequence[tuple[Word, ...]], deadline: float, *, ending: bool = False) -> list[Reply]:
-        """Return the replies of a server that is believed, by `deadline` (the loop's clock).
+        """Return the replies of a verified server by `deadline` (on the clock of the event loop).
 
-        `ending` says that something is ended by it: then no other server may have taken over meanwhile.
+        With `ending`, the batch revokes sessions; it fails if another server has taken over meanwhile.
         """
-        if self._revival is not None:
+        if self._reconnecting is not None:
             raise StoreUnavailable(retry_after=1)
-        if self._room.locked():
+        if self._slots.locked():
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._room.acquire()
+                    await self._slots.acquire()
             except TimeoutError:
                 raise StoreUnavailable(retry_after=1) from None
         else:
-            # At once, and without a timeout, which would cost more than the rest of this.
-            await self._room.acquire()
+            # Without a timeout, which would cost more than the rest of this method.
+            await self._slots.acquire()
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._run(batch, ending=ending)
-        except (*Trouble, UntrustedServer, Refused) as error:
+        except (*CONNECTION_ERRORS, UntrustedServer, GreetingRejected) as error:
             self._mark_down(error)
             raise StoreUnavailable(retry_after=1) from error
         finally:
-            self._room.release()
+            self._slots.release()
 
     async def _run(self, batch: Sequence[tuple[Word, ...]], *, ending: bool) -> list[Reply]:
-        link = self._take() or await self._connect()
+        connection = self._idle_connection() or await self._connect()
         try:
-            replies = await self._ask(link, batch)
+            replies = await self._run_verified(connection, batch)
             if ending:
-                await self._lives.refuse_superseded(link)
+                await self._trust.refuse_superseded(connection)
         except BaseException:
-            link.close()
+            connection.close()
             raise
         if any(isinstance(reply, Exception) and str(reply).startswith(_ROLE_CHECK_ERRORS) for reply in replies):
-            link.believed_at = 0.0
-        if link.territory == self._territory and self._revival is None:
-            self._idle.append(link)
+            connection.verified_at = 0.0
+        if connection.slot_range == self._slot_range and self._reconnecting is None:
+            self._idle.append(connection)
         else:
-            link.close()
+            connection.close()
         return replies
 
-    async def _ask(self, link: RedisConnection, batch: Sequence[tuple[Word, ...]]) -> list[Reply]:
+    async def _run_verified(self, connection: RedisConnection, batch: Sequence[tuple[Word, ...]]) -> list[Reply]:
         now = asyncio.get_running_loop().time()
-        if now - link.believed_at < _BELIEVED_SECONDS:
-            return await link.run(batch)
-        server, replication, *replies = await link.run([*IDENTITY_COMMANDS, *batch])
-        await self._lives.confirm(link, server, replication)
-        link.believed_at = now
+        if now - connection.verified_at < _TRUST_SECONDS:
+            return await connection.run(batch)
+        server, replication, *replies = await connection.run([*IDENTITY_COMMANDS, *batch])
+        await self._trust.confirm(connection, server, replication)
+        connection.verified_at = now
         return replies
 
-    def _take(self) -> RedisConnection | None:
+    def _idle_connection(self) -> RedisConnection | None:
         while self._idle:
-            link = self._idle.pop()
-            if link.is_usable:
-                return link
-            link.close()
+            connection = self._idle.pop()
+            if connection.is_usable:
+                return connection
+            connection.close()
         return None
 
     async def _connect(self) -> RedisConnection:
         now = asyncio.get_running_loop().time()
         async with asyncio.timeout(_CONNECT_SECONDS):
-            link = await RedisConnection.connect(*self.place, self._address.tls, self._address.greeting)
+            connection = await RedisConnection.connect(*self.place, self._address.tls, self._address.greeting)
         try:
-            link.territory = self._territory
-            await self._lives.verify_server(link)
+            connection.slot_range = self._slot_range
+            await self._trust.verify_server(connection)
         except BaseException:
-            link.close()
+            connection.close()
             raise
-        link.believed_at = now
-        return link
+        connection.verified_at = now
+        return connection
 
     def _mark_down(self, error: BaseException) -> None:
         self._drop_idle()
-        if self._revival is None:
-            log.warning("redis does not answer", extra={"server": "{}:{}".format(*self.place), "reason": _why(error)})
-            self._revival = asyncio.get_running_loop().create_task(self._reconnect())
+        if self._reconnecting is None:
+            log.warning(
+                "redis unreachable: requests fail until it responds",
+                extra={"server": "{}:{}".format(*self.place), "reason": _reason(error)},
+            )
+            self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
         pause = _FIRST_PAUSE
         while True:
-            # Half of the pause is chance, so that many processes do not come back at the same moment.
+            # Jitter, so that processes do not reconnect at the same moment.
             await asyncio.sleep(pause * (0.5 + secrets.randbelow(500) / 1000))
             try:
-                async with asyncio.timeout(_TELL_SECONDS):
-                    link = await self._connect()
-            except (*Trouble, UntrustedServer, Refused, StoreUnavailable):
+                async with asyncio.timeout(_REPLAY_SECONDS):
+                    connection = await self._connect()
+            except (*CONNECTION_ERRORS, UntrustedServer, GreetingRejected, StoreUnavailable):
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 break
-        self._idle.append(link)
-        self._revival = None
-        log.warning("redis answers again", extra={"server": "{}:{}".format(*self.place)})
+        self._idle.append(connection)
+        self._reconnecting = None
+        log.warning("redis reachable again", extra={"server": "{}:{}".format(*self.place)})
 
     def _drop_idle(self) -> None:
         while self._idle:
@@ -148,13 +151,13 @@ class Node:
 
     def close(self) -> None:
         """Close every connection that is not in use."""
-        if self._revival is not None:
-            self._revival.cancel()
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
         self._drop_idle()
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, UntrustedServer):
         return str(error)
-    # Of a refusal the first word: the rest may repeat what was sent.
-    return f"refused, {str(error).partition(' ')[0]}" if isinstance(error, Refused) else describe_error(error)
+    # Only the error code, since the rest can contain values that were sent.
+    return f"refused, {str(error).partition(' ')[0]}" if isinstance(error, GreetingRejected) else describe_error(error)

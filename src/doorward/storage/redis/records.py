@@ -1,4 +1,4 @@
-"""How sessions and epochs are spelled in Redis: names and values, pure. `sessions.lua` says what lies where."""
+"""Redis keys and values of sessions and epochs: encoding and decoding. `sessions.lua` describes the layout."""
 
 import secrets
 from functools import lru_cache
@@ -9,45 +9,45 @@ import msgspec
 from doorward.core.model import Origin, Session, SessionInfo, SessionKind
 from doorward.core.ports import SessionPolicy, SessionRef
 
-_REMEMBERED = 4096
+_CACHED = 4096
 NEVER = "9" * 15
 _UNSET = "-" * 15
 _NO_POLICY = _UNSET.encode() * 2
 _EPOCH = 32
 _HEAD = 40 + 2 * _EPOCH
-# A realm's value up to what it demands, if it demands anything.
+# Length of a realm's value without a policy.
 _BARE = _EPOCH + 15
 
 
 class KeyNames(NamedTuple):
-    """The keys of an owner's sessions; they share the hash tag of the owner's id, and so a slot.
+    """Keys of an owner's sessions, in one slot through the hash tag of the owner's id.
 
-    `users` is the epoch of all users of the owner, where that is a tenant.
+    `users` is the epoch of all users of a tenant.
     """
 
     epoch: bytes
-    listed: bytes
+    index_key: bytes
     sessions: bytes
     users: bytes
 
     @staticmethod
     def of(kind: str, owner_id: str) -> "KeyNames":
-        """Return the names of a tenant's own sessions, of a user's, or of a tenant's API keys: of one that exists."""
-        return _remembered(_owner_kind(kind), owner_id)
+        """Return the keys of an existing owner: a tenant, a user, or the API keys of a tenant."""
+        return _cached_names(_owner_kind(kind), owner_id)
 
     @staticmethod
-    def claimed(claimed: SessionRef) -> "KeyNames":
-        """Return the names of an owner that is claimed. They are not remembered: there may be no such owner."""
-        whose = _owner_kind(claimed.kind)
-        return _known.get((whose, claimed.owner_id)) or _spelled(whose, claimed.owner_id)
+    def for_ref(ref: SessionRef) -> "KeyNames":
+        """Return the keys of the owner in a session reference; not cached, since the owner may not exist."""
+        kind_name = _owner_kind(ref.kind)
+        return _names.get((kind_name, ref.owner_id)) or _make_names(kind_name, ref.owner_id)
 
     def session(self, session_id: str) -> bytes:
-        """Return where a session is."""
+        """Return the key of a session."""
         return self.sessions + _bytes(session_id)
 
     def ended(self, epoch: bytes) -> bytes:
-        """Return where the index of an ended epoch waits to be swept."""
-        return self.listed + b":" + epoch
+        """Return the key of the index of a revoked epoch, until it is swept."""
+        return self.index_key + b":" + epoch
 
 
 _USER, _IMPORTED_USER, _KEY = SessionKind.USER.value, SessionKind.IMPORTED_USER.value, SessionKind.KEY.value
@@ -55,48 +55,48 @@ _TENANT = b"tenant"
 
 
 def _owner_kind(kind: str) -> bytes:
-    """Return how the kind of an owner is spelled: what `OWNERS` says, without the hash of an enumeration's member."""
+    """Return the kind of an owner in keys; faster than `OWNERS`, which hashes an enum member."""
     if kind in (_USER, _IMPORTED_USER):
         return b"user"
     return b"keys" if kind == _KEY else _TENANT
 
 
-_known: dict[tuple[bytes, str], KeyNames] = {}
+_names: dict[tuple[bytes, str], KeyNames] = {}
 
 
-def _remembered(whose: bytes, owner_id: str) -> KeyNames:
-    names = _known.get((whose, owner_id))
+def _cached_names(kind_name: bytes, owner_id: str) -> KeyNames:
+    names = _names.get((kind_name, owner_id))
     if names is None:
-        if len(_known) >= _REMEMBERED:
-            del _known[next(iter(_known))]
-        names = _known[whose, owner_id] = _spelled(whose, owner_id)
+        if len(_names) >= _CACHED:
+            del _names[next(iter(_names))]
+        names = _names[kind_name, owner_id] = _make_names(kind_name, owner_id)
     return names
 
 
-def _spelled(whose: bytes, owner_id: str) -> KeyNames:
+def _make_names(kind_name: bytes, owner_id: str) -> KeyNames:
     owner = b"dw:{%b}:" % _bytes(owner_id)
-    base = owner + whose
+    base = owner + kind_name
     return KeyNames(base, base + b":index", base + b":session:", owner + b"users")
 
 
 def names_of(session: Session) -> KeyNames:
-    """Return the names of a session's owner."""
+    """Return the keys of a session's owner."""
     return KeyNames.of(session.kind, session.user_id or session.tenant_id)
 
 
-def places_of(claimed: SessionRef) -> tuple[bytes, bytes]:
-    """Return where a session that is claimed would be, and where its epoch."""
-    names = KeyNames.claimed(claimed)
-    return names.session(claimed.session_id), names.epoch
+def keys_of(ref: SessionRef) -> tuple[bytes, bytes]:
+    """Return the key of a session, and that of its owner's epoch."""
+    names = KeyNames.for_ref(ref)
+    return names.session(ref.session_id), names.epoch
 
 
 def realm_of(tenant_id: str) -> bytes:
-    """Return the epoch of all users of a tenant that exists."""
-    return _remembered(_TENANT, tenant_id).users
+    """Return the key of the epoch of all users of an existing tenant."""
+    return _cached_names(_TENANT, tenant_id).users
 
 
 def policy_version_of(tenant_id: str) -> bytes:
-    """Return where the version of the policy lies that counts in a tenant's realm."""
+    """Return the key of the version of a tenant's session policy."""
     return realm_of(tenant_id) + b":version"
 
 
@@ -105,35 +105,35 @@ def _bytes(text: str) -> bytes:
 
 
 def new_epoch(now: int) -> str:
-    """Return a new epoch, drawn at `now`."""
+    """Return a new random epoch with the time `now`."""
     return f"{now:013}{secrets.randbits(63):019}"
 
 
-def parse_time(at: int | None) -> str:
-    """Return a time as it is written; None is never."""
+def format_time(at: int | None) -> str:
+    """Return a time as digits of fixed width; None is never."""
     return NEVER if at is None else f"{max(at, 0):015}"
 
 
 def encode_policy(policy: SessionPolicy) -> str:
-    """Return a policy as it is written in a realm."""
+    """Return a policy as the value of a realm has it."""
     return "".join(_UNSET if value is None else f"{value:015}" for value in (policy.idle, policy.lifetime))
 
 
 class Epoch(NamedTuple):
-    """The value of an epoch: its name, and when the last of its sessions is over."""
+    """Value of an epoch: its name, and the expiry of its last session; None if one does not expire."""
 
     name: bytes
     until: int | None
 
     @classmethod
     def read(cls, value: bytes) -> "Epoch":
-        """Read a value."""
+        """Decode a value."""
         until = value[_EPOCH : _EPOCH + 15]
         return cls(value[:_EPOCH], None if until == NEVER.encode() else int(until))
 
 
 def decode_policy(value: bytes) -> tuple[int | None, int | None]:
-    """Return idle and lifetime of a realm's value."""
+    """Return the idle timeout and the lifetime in a realm's value."""
     policy = value[_BARE:]
     if not policy:
         return None, None
@@ -141,7 +141,7 @@ def decode_policy(value: bytes) -> tuple[int | None, int | None]:
     return None if idle.startswith(b"-") else int(idle), None if lifetime.startswith(b"-") else int(lifetime)
 
 
-class _Rest(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: str
     kind: str
     tenant_id: str
@@ -156,12 +156,12 @@ class _Rest(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Rest).decode
+_decode = msgspec.msgpack.Decoder(_Record).decode
 
 
 def pack(session: Session, origin: Origin) -> tuple[str, bytes]:
-    """Return what comes before a session's epochs, and what comes after them."""
-    rest = _Rest(
+    """Return the parts of a session's value before and after its epochs."""
+    record = _Record(
         session.id,
         session.kind,
         session.tenant_id,
@@ -174,34 +174,34 @@ def pack(session: Session, origin: Origin) -> tuple[str, bytes]:
         origin.ip,
         origin.user_agent,
     )
-    return f"{parse_time(session.seen_at)}{parse_time(session.refreshed_at)}{session.generation:010}", _encode(rest)
+    return f"{format_time(session.seen_at)}{format_time(session.refreshed_at)}{session.generation:010}", _encode(record)
 
 
 class StoredSession(NamedTuple):
-    """A session's value, read but not judged yet.
+    """Decoded value of a session, kind_name epochs are not checked yet.
 
-    `claim` is what has to be claimed to get it: how its owner's kind is spelled, its owner's id, and its own. `realm`
-    is where the epoch of all users of its tenant is; empty where it is no user's.
+    `owner` is the kind and id of its owner, with the id of the session. `realm` is the key of the epoch of all users
+    of its tenant; empty unless it is a user's session.
     """
 
     epoch: bytes
     realm_epoch: bytes
     session: Session
     origin: Origin
-    claim: tuple[bytes, str | None, str]
+    owner: tuple[bytes, str | None, str]
     realm: bytes
 
     @classmethod
     def read(cls, value: bytes) -> "StoredSession":
-        """Read a value."""
+        """Decode a value."""
         return _read(value)
 
-    def is_of(self, claimed: SessionRef) -> bool:
-        """Tell whether this is the session that was claimed."""
-        return self.claim == (_owner_kind(claimed.kind), claimed.owner_id, claimed.session_id)
+    def matches(self, ref: SessionRef) -> bool:
+        """Return whether this is the session of a reference."""
+        return self.owner == (_owner_kind(ref.kind), ref.owner_id, ref.session_id)
 
-    def under(self, epoch: bytes | None, realm: bytes | None) -> Session | None:
-        """Return the session if it was opened under these epochs (their values), with what its realm demands."""
+    def if_current(self, epoch: bytes | None, realm: bytes | None) -> Session | None:
+        """Return the session with its policy if these values of its epochs are current, else None."""
         if epoch is None or not epoch.startswith(self.epoch):
             return None
         if not self.realm:
@@ -213,39 +213,39 @@ class StoredSession(NamedTuple):
         idle, lifetime = decode_policy(realm)
         return self.session._replace(idle=idle, lifetime=lifetime)
 
-    def device(self, session: Session) -> SessionInfo:
-        """Return `session` as lists show it."""
+    def info(self, session: Session) -> SessionInfo:
+        """Return `session` with its origin, for lists."""
         return SessionInfo(session, self.origin)
 
 
-# The same bytes say the same: a spelling is remembered, never what Redis answered.
-@lru_cache(maxsize=_REMEMBERED)
+# Caches the decoding of equal bytes, never a result of Redis.
+@lru_cache(maxsize=_CACHED)
 def _read(value: bytes) -> StoredSession:
-    rest = _decode(value[_HEAD:])
+    record = _decode(value[_HEAD:])
     session = Session(
-        rest.id,
-        rest.kind,
-        rest.tenant_id,
-        rest.user_id,
-        rest.device_id,
-        rest.key,
-        rest.created_at,
-        rest.expires_at,
+        record.id,
+        record.kind,
+        record.tenant_id,
+        record.user_id,
+        record.device_id,
+        record.key,
+        record.created_at,
+        record.expires_at,
         int(value[:15]),
         int(value[30:40]),
         int(value[15:30]),
-        rest.permissions,
+        record.permissions,
     )
-    whose = _owner_kind(session.kind)
-    is_users = whose == _owner_kind(_USER)
+    kind_name = _owner_kind(session.kind)
+    is_users = kind_name == _owner_kind(_USER)
     owner_id = session.user_id if is_users else session.tenant_id
-    # It exists, so the next token of the same owner finds its names spelled.
-    _remembered(whose, owner_id or "")
+    # The owner exists, so its keys are cached for its next token.
+    _cached_names(kind_name, owner_id or "")
     return StoredSession(
         value[40:72],
         value[72:_HEAD],
         session,
-        Origin(rest.ip, rest.user_agent),
-        (whose, owner_id, session.id),
+        Origin(record.ip, record.user_agent),
+        (kind_name, owner_id, session.id),
         realm_of(session.tenant_id) if is_users else b"",
     )

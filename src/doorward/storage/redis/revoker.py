@@ -1,4 +1,4 @@
-"""Ending all sessions of an owner at once: noted first, then carried out, then swept up bit by bit."""
+"""Revocation of all sessions of an owner: stored in the revocation log, then done in Redis, then swept in batches."""
 
 import secrets
 from collections import deque
@@ -9,17 +9,17 @@ from doorward.core.errors import StoreUnavailable
 from doorward.core.model import Session
 from doorward.core.ports import Clock, Revocation, RevocationStore
 from doorward.storage.redis.client import Redis
-from doorward.storage.redis.records import Epoch, KeyNames, new_epoch, parse_time
+from doorward.storage.redis.records import Epoch, KeyNames, format_time, new_epoch
 from doorward.storage.redis.scripts import Command, load_scripts
 
 _SCRIPTS = load_scripts("sessions.lua")
 _TRIES = 5
 _REMEMBERED = 100_000
-_ENDED = 1
-_MORE_WAS_OPENED = 2
-_SOME_ARE_LEFT = 3
-_REMOVED_AT_ONCE = 100
-_DRAWN_KEPT = 86_400_000
+_REVOKED = 1
+_MORE_OPENED = 2
+_SOME_LEFT = 3
+_REMOVE_BATCH = 100
+_DRAWN_TTL = 86_400_000
 
 
 class _Leftovers(NamedTuple):
@@ -28,83 +28,83 @@ class _Leftovers(NamedTuple):
 
 
 class SessionRevoker:
-    """Ends epochs."""
+    """Revokes sessions by replacing epochs."""
 
     def __init__(self, redis: Redis, revocations: RevocationStore, clock: Clock) -> None:
-        """End in `redis` what is noted in `revocations`; `clock` dates epochs."""
+        """Revoke sessions in `redis`, after storing each revocation in `revocations`."""
         self._redis = redis
         self._revocations = revocations
         self._clock = clock
-        # What a crash makes us forget is removed by Redis, but for sessions without an end: they stay, dead.
-        self._waste: deque[_Leftovers] = deque(maxlen=_REMEMBERED)
+        # After a crash, Redis expires what was left; sessions without an expiry stay, invalid.
+        self._leftovers: deque[_Leftovers] = deque(maxlen=_REMEMBERED)
 
     async def revoke(self, names: KeyNames, keep: Session | None) -> None:
-        """End every session of an owner; `keep`, if it is one of them and live, goes on."""
+        """Revoke every session of an owner but `keep`."""
         kept = "" if keep is None else keep.id
         for _ in range(_TRIES):
             epoch = await self._record(names.epoch)
             if epoch is None:
                 return
-            keys = [names.epoch, names.listed, names.ended(epoch.name), names.session(kept)]
+            keys = [names.epoch, names.index_key, names.ended(epoch.name), names.session(kept)]
             new = new_epoch(self._clock())
-            # As many as a user has as a rule, so that nothing of it is left; the rest later, so that it costs the same.
-            now = _REMOVED_AT_ONCE, names.sessions
-            step = _SCRIPTS["end"].on(keys, epoch.name, parse_time(epoch.until), new, kept, *now)
+            # Enough for almost every user. The rest is swept later, so that the script has a bounded cost.
+            now = _REMOVE_BATCH, names.sessions
+            step = _SCRIPTS["end"].on(keys, epoch.name, format_time(epoch.until), new, kept, *now)
             [outcome] = await self._redis.run(step, ending=True)
-            if outcome == _SOME_ARE_LEFT:
-                self._waste.append(_Leftovers(names.ended(epoch.name), names.sessions))
-            if outcome in {_ENDED, _SOME_ARE_LEFT}:
+            if outcome == _SOME_LEFT:
+                self._leftovers.append(_Leftovers(names.ended(epoch.name), names.sessions))
+            if outcome in {_REVOKED, _SOME_LEFT}:
                 return
-            # Somebody else was quicker, but may have kept a session that is not ours to keep; or more was opened.
+            # Another process was first and may have kept another session, or more sessions were opened: try again.
         raise StoreUnavailable(retry_after=1)
 
     async def renew(self, realm: bytes) -> None:
-        """End every session of a realm, and keep what the realm demands."""
+        """Revoke every session of a realm; its policy stays."""
         for _ in range(_TRIES):
             epoch = await self._record(realm)
             if epoch is None:
                 return
-            step = _SCRIPTS["renew"].on([realm], epoch.name, parse_time(epoch.until), new_epoch(self._clock()))
+            step = _SCRIPTS["renew"].on([realm], epoch.name, format_time(epoch.until), new_epoch(self._clock()))
             [outcome] = await self._redis.run(step, ending=True)
-            if outcome != _MORE_WAS_OPENED:
+            if outcome != _MORE_OPENED:
                 return
         raise StoreUnavailable(retry_after=1)
 
     async def _record(self, place: bytes) -> Epoch | None:
-        """Note that what was opened under the present epoch has ended; None where nothing was."""
+        """Store the revocation of the current epoch and return it; None where it has no sessions."""
         [value] = await self._redis.get([place])
         if value is None:
-            # Perhaps Redis lost it, and finds it again in an old copy: then the copy's epoch was drawn before now.
+            # Redis may have lost the epoch and recover it from an old copy: that epoch was drawn before now.
             now = self._clock()
             await self._revocations.record(Revocation(place.decode(), f"{now:013}/{secrets.token_hex(8)}", None))
-            # The epoch that is drawn here says that nothing was opened since, so that the same is not noted again.
-            await self._redis.run(_SCRIPTS["draw"].on([place], new_epoch(now), _DRAWN_KEPT), ending=True)
+            # The new epoch marks that no session was opened since, so that the revocation is not stored again.
+            await self._redis.run(_SCRIPTS["draw"].on([place], new_epoch(now), _DRAWN_TTL), ending=True)
             return None
         epoch = Epoch.read(value)
         if epoch.until == 0:
             await self._redis.run(Command(place, ("EXISTS", place)), ending=True)
             return None
-        # An epoch may be noted again when a session was opened meanwhile that ends later; hence its end in the name.
-        name = f"{epoch.name.decode()}/{parse_time(epoch.until)}"
+        # An epoch is stored again if a session with a later expiry was opened meanwhile; so the name has the expiry.
+        name = f"{epoch.name.decode()}/{format_time(epoch.until)}"
         await self._revocations.record(Revocation(place.decode(), name, epoch.until))
         return epoch
 
     async def erase(self, owners: Sequence[KeyNames]) -> None:
-        """Remove every session of owners who are gone, whether it ended or not."""
+        """Remove every session of deleted owners."""
         step = _SCRIPTS["sweep"]
         while owners:
             found = await self._redis.run(
-                *(step.on([names.listed], _REMOVED_AT_ONCE, names.sessions) for names in owners)
+                *(step.on([names.index_key], _REMOVE_BATCH, names.sessions) for names in owners)
             )
-            owners = [names for names, removed in zip(owners, found, strict=True) if removed == _REMOVED_AT_ONCE]
+            owners = [names for names, removed in zip(owners, found, strict=True) if removed == _REMOVE_BATCH]
 
     async def sweep(self, limit: int) -> int:
-        """Remove up to `limit` ended sessions; return how many."""
+        """Remove up to `limit` revoked sessions; return their number."""
         swept = 0
-        while self._waste and swept < limit:
-            waste = self._waste[0]
+        while self._leftovers and swept < limit:
+            waste = self._leftovers[0]
             [found] = await self._redis.run(_SCRIPTS["sweep"].on([waste.ended], limit - swept, waste.sessions))
             swept += found
-            if swept < limit and self._waste and self._waste[0] is waste:
-                self._waste.popleft()
+            if swept < limit and self._leftovers and self._leftovers[0] is waste:
+                self._leftovers.popleft()
         return swept

@@ -1,4 +1,4 @@
-"""The Lua scripts, by name: what has to be one step in Redis."""
+"""Loader of the Lua scripts, which make several operations atomic in Redis."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ Word = bytes | str | int
 
 
 class Command(NamedTuple):
-    """What is sent, and the key that says to which node of a Cluster. `text` is the script that it runs, if it does."""
+    """Command, and the key that selects its node in a Cluster. `text` is the script for EVALSHA commands."""
 
     key: bytes
     words: tuple[Word, ...]
@@ -20,12 +20,12 @@ class Command(NamedTuple):
 
     @property
     def in_full(self) -> tuple[Word, ...]:
-        """The same command for a server that does not know the script yet."""
+        """The command with the whole script, for a server that does not have it."""
         return ("EVAL", self.text, *self.words[2:])
 
 
 class Script(NamedTuple):
-    """A script, and the SHA-1 that servers know it by."""
+    """Script, and its SHA-1 for EVALSHA."""
 
     text: str
     digest: str
@@ -36,7 +36,7 @@ class Script(NamedTuple):
 
 
 def load_scripts(file: str) -> dict[str, Script]:
-    """Return every script of a file of this package by name."""
+    """Return the scripts of a file of this package by name."""
     text = resources.files("doorward.storage.redis").joinpath(file).read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
     return {name: _script(body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)}

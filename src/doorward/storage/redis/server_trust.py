@@ -1,7 +1,8 @@
-"""Which servers are believed, and how one that may have forgotten is told what was ended.
+"""Verification of Redis servers, and replay of revocations to servers that may have lost writes.
 
-A server's life is its process (`run_id`) and its history (`master_replid`). Every restart, failover or promotion begins
-a new one, and every new one may have lost writes. So nothing it says counts before it was told every ending again.
+A server's identity is its process (`run_id`) and its replication history (`master_replid`). Every restart, failover and
+promotion changes it, and may lose writes. So a server with a new identity is used only after every revocation has been
+replayed to it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +15,7 @@ from doorward.storage.redis.connection import RedisConnection, Reply
 from doorward.storage.redis.scripts import Command, Word, load_scripts
 
 IDENTITY_COMMANDS: tuple[tuple[Word, ...], ...] = (("INFO", "server"), ("INFO", "replication"))
-"""The commands whose replies `Life.read` understands."""
+"""Commands whose replies `ServerIdentity.read` parses."""
 
 _REVOKE = load_scripts("sessions.lua")["revoke"]
 _PAGE = 1_000
@@ -23,11 +24,11 @@ _EPOCHS = (b":user", b":users", b":tenant", b":keys")
 
 
 class UntrustedServer(Exception):
-    """The server is a replica, was superseded, begins a new life, or refused to be told."""
+    """The server is a replica, was superseded, has a new identity, or rejected the replay."""
 
 
 class ServerIdentity(NamedTuple):
-    """What a server says of itself. `history` names the data set it goes on with, `before` the one it took over."""
+    """Identity of a server. `history` is the id of its data set, `before` that of the data set it took over."""
 
     run: str
     history: str
@@ -36,21 +37,21 @@ class ServerIdentity(NamedTuple):
 
     @classmethod
     def read(cls, server: Reply, replication: Reply) -> Self:
-        """Read the replies to `ASK_LIFE`; NotBelieved where they are none."""
-        said = {**read_info(server), **read_info(replication)}
+        """Parse the replies to `IDENTITY_COMMANDS`; UntrustedServer if they are errors."""
+        fields = {**read_info(server), **read_info(replication)}
         try:
-            return cls(said["run_id"], said["master_replid"], said["master_replid2"], said["role"])
+            return cls(fields["run_id"], fields["master_replid"], fields["master_replid2"], fields["role"])
         except KeyError:
-            raise UntrustedServer("no life") from None
+            raise UntrustedServer("no identity") from None
 
     @property
     def name(self) -> str:
-        """What tells this life from every other one."""
+        """Unique name of the identity."""
         return f"{self.run}:{self.history}"
 
 
 def read_info(reply: Reply) -> dict[str, str]:
-    """Return the fields of a reply to INFO; NotBelieved where it is an error."""
+    """Return the fields of a reply to INFO; UntrustedServer if it is an error."""
     if not isinstance(reply, bytes):
         raise UntrustedServer(str(reply))
     lines = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
@@ -62,79 +63,79 @@ def _superseded(history: str) -> str:
 
 
 class ServerTrust:
-    """Admits servers, and reminds them. What it vouches for is kept where revocations are, for every process."""
+    """Verifies servers and replays revocations. Trusted servers are stored with the revocations, for all processes."""
 
     def __init__(self, revocations: RevocationStore, clock: Clock) -> None:
-        """Remember with `revocations`; `clock` dates what is kept."""
+        """Store trusted servers in `revocations`."""
         self._revocations = revocations
         self._clock = clock
         self._trusted: set[str] = set()
 
-    async def verify_server(self, link: RedisConnection) -> None:
-        """Believe a connection's server from now on, after telling it everything if need be. NotBelieved if not."""
-        server, replication, probe = await link.run([*IDENTITY_COMMANDS, ("EXISTS", "dw:probe")])
-        life = await self._check(server, replication)
+    async def verify_server(self, connection: RedisConnection) -> None:
+        """Verify the server of a connection, with a replay if its identity is new; UntrustedServer on failure."""
+        server, replication, probe = await connection.run([*IDENTITY_COMMANDS, ("EXISTS", "dw:probe")])
+        identity = await self._check(server, replication)
         if isinstance(probe, hiredis.ReplyError) and not str(probe).startswith("MOVED"):
             raise UntrustedServer(str(probe))
-        name = f"{life.name}:{link.territory}" if link.territory else life.name
+        name = f"{identity.name}:{connection.slot_range}" if connection.slot_range else identity.name
         if name not in self._trusted:
             if not await self._revocations.is_trusted(name):
-                await self._replay_revocations(link, life, name)
+                await self._replay_revocations(connection, identity, name)
             self._trusted.add(name)
-        link.life = life.name
+        connection.identity = identity.name
 
-    async def confirm(self, link: RedisConnection, server: Reply, replication: Reply) -> None:
-        """Go on believing a connection; NotBelieved where its server's life is not the one it was admitted in."""
-        if (await self._check(server, replication)).name != link.life:
-            raise UntrustedServer("a new life")
+    async def confirm(self, connection: RedisConnection, server: Reply, replication: Reply) -> None:
+        """Raise UntrustedServer if the server's identity has changed since it was verified."""
+        if (await self._check(server, replication)).name != connection.identity:
+            raise UntrustedServer("a new identity")
 
-    async def refuse_superseded(self, link: RedisConnection) -> None:
-        """NotBelieved where another server has taken over from this one, as far as anybody knows."""
-        if await self._revocations.is_trusted(_superseded(link.life.partition(":")[2])):
+    async def refuse_superseded(self, connection: RedisConnection) -> None:
+        """Raise UntrustedServer if another server is known to have taken over from this one."""
+        if await self._revocations.is_trusted(_superseded(connection.identity.partition(":")[2])):
             raise UntrustedServer("superseded")
 
     async def _check(self, server: Reply, replication: Reply) -> ServerIdentity:
-        life = ServerIdentity.read(server, replication)
-        if life.role != "master":
+        identity = ServerIdentity.read(server, replication)
+        if identity.role != "master":
             raise UntrustedServer("a replica")
-        # A master that is cut off from its successor does not know of it, but whoever told the successor does.
-        if await self._revocations.is_trusted(_superseded(life.history)):
+        # A master that is cut off from its successor does not know it, so the process that verified that one stores it.
+        if await self._revocations.is_trusted(_superseded(identity.history)):
             raise UntrustedServer("superseded")
-        return life
+        return identity
 
-    async def _replay_revocations(self, link: RedisConnection, life: ServerIdentity, name: str) -> None:
-        # First the mark, then the reading: whoever notes an ending and carries it out on the server before this one
-        # looks for the mark afterwards. One of the two sees the other.
-        if life.before != _NO_HISTORY:
-            await self._revocations.trust(_superseded(life.before), now=self._clock())
-        await _load(link)
-        await each_page(self._revocations, lambda page: _replay_page(link, page))
+    async def _replay_revocations(self, connection: RedisConnection, identity: ServerIdentity, name: str) -> None:
+        # The old server is marked before the revocations are read. A process that stores a revocation and runs it on
+        # the old server checks the mark afterwards. So the replay has the revocation, or that process sees the mark.
+        if identity.before != _NO_HISTORY:
+            await self._revocations.trust(_superseded(identity.before), now=self._clock())
+        await _load(connection)
+        await each_page(self._revocations, lambda page: _replay_page(connection, page))
         await self._revocations.trust(name, now=self._clock())
 
 
-async def each_page(revocations: RevocationStore, tell: Callable[[list[Revocation]], Awaitable[None]]) -> None:
-    """Hand every revocation to `tell`, page by page."""
+async def each_page(revocations: RevocationStore, replay: Callable[[list[Revocation]], Awaitable[None]]) -> None:
+    """Call `replay` with each page of revocations."""
     after = ""
     while page := await revocations.page(after=after, limit=_PAGE):
-        await tell(page)
+        await replay(page)
         after = page[-1].name
 
 
-async def _load(link: RedisConnection) -> None:
-    [loaded] = await link.run([("SCRIPT", "LOAD", _REVOKE.text)])
+async def _load(connection: RedisConnection) -> None:
+    [loaded] = await connection.run([("SCRIPT", "LOAD", _REVOKE.text)])
     if isinstance(loaded, hiredis.ReplyError):
         raise UntrustedServer(str(loaded))
 
 
-async def _replay_page(link: RedisConnection, page: Sequence[Revocation]) -> None:
-    for reply in await link.run([_revocation_command(ended).words for ended in page]):
-        # What is moved elsewhere is told there.
+async def _replay_page(connection: RedisConnection, page: Sequence[Revocation]) -> None:
+    for reply in await connection.run([_revocation_command(revocation).words for revocation in page]):
+        # A slot that was moved has its revocations replayed on its new server.
         if isinstance(reply, hiredis.ReplyError) and not str(reply).startswith("MOVED"):
             raise UntrustedServer(str(reply))
 
 
-def _revocation_command(ended: Revocation) -> Command:
-    place = ended.place.encode()
+def _revocation_command(revocation: Revocation) -> Command:
+    place = revocation.place.encode()
     if place.endswith(_EPOCHS):
-        return _REVOKE.on([place], ended.name.partition("/")[0])
+        return _REVOKE.on([place], revocation.name.partition("/")[0])
     return Command(place, ("DEL", place))

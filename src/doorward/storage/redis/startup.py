@@ -1,4 +1,4 @@
-"""What a Redis server has to be before anything is served."""
+"""Start checks of a Redis server: version, role, eviction policy, keys of the predecessor."""
 
 import asyncio
 import logging
@@ -10,14 +10,14 @@ from doorward.core.error_text import describe_error
 from doorward.core.errors import CannotStart
 from doorward.core.tokens.legacy import KEY_PREFIXES
 from doorward.storage.redis.address import Address, Place
-from doorward.storage.redis.connection import RedisConnection, Refused, Trouble
+from doorward.storage.redis.connection import CONNECTION_ERRORS, GreetingRejected, RedisConnection
 from doorward.storage.redis.server_trust import UntrustedServer, read_info
 from doorward.storage.relational.database import ServerInfo
 
 log = logging.getLogger(__name__)
 
 _OURS = b"dw:"
-_PREDECESSORS = re.compile(
+_PREDECESSOR_KEY = re.compile(
     rb"(%b)(tenant:|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})" % "|".join(KEY_PREFIXES).encode()
 )
 _PAGES, _PAGE = 10, "1000"
@@ -25,13 +25,13 @@ _PAGES, _PAGE = 10, "1000"
 _OLDEST = (6, 2)
 _SECONDS = 1.0
 _PAUSE = 0.25
-_QUESTIONS = ("server", "clients", "memory", "cluster", "replication")
+_INFO_SECTIONS = ("server", "clients", "memory", "cluster", "replication")
 
 
 async def check_server(address: Address, *, wait: float = 0.0) -> ServerInfo:
-    """See that one of the servers answers and fits, and return it; CannotStart, without a secret, where none does.
+    """Check the first server that responds, and return its description; CannotStart, without secrets, if none is fit.
 
-    A server that cannot be reached is tried again for `wait` seconds. What is legal but unwise is a warning in the log.
+    Retries unreachable servers for `wait` seconds. Logs a warning for settings that risk sessions.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + wait
@@ -43,9 +43,9 @@ async def check_server(address: Address, *, wait: float = 0.0) -> ServerInfo:
             except ssl.SSLError as error:
                 reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
                 raise CannotStart(f"REDIS_URL: {_name(place)} does not prove by TLS who it is ({reason}).") from None
-            except Refused as error:
+            except GreetingRejected as error:
                 raise CannotStart(_refusal(place, str(error))) from None
-            except (*Trouble, UntrustedServer) as error:
+            except (*CONNECTION_ERRORS, UntrustedServer) as error:
                 trouble = describe_error(error)
         if loop.time() >= until:
             raise CannotStart(f"REDIS_URL: {address.place} cannot be reached ({trouble}).")
@@ -56,38 +56,38 @@ def _name(place: Place) -> str:
     return "{}:{}".format(*place)
 
 
-def _refusal(place: Place, said: str) -> str:
-    if said.startswith(("WRONGPASS", "NOAUTH", "ERR invalid password", "ERR AUTH")):
+def _refusal(place: Place, message: str) -> str:
+    if message.startswith(("WRONGPASS", "NOAUTH", "ERR invalid password", "ERR AUTH")):
         return f"REDIS_URL: {_name(place)} refuses the user or the password."
-    return f"REDIS_URL: {_name(place)} refuses to be greeted ({said.partition(' ')[0]})."
+    return f"REDIS_URL: {_name(place)} refuses to be greeted ({message.partition(' ')[0]})."
 
 
 async def _check_one(address: Address, place: Place) -> ServerInfo:
-    link = await RedisConnection.connect(*place, address.tls, address.greeting)
+    connection = await RedisConnection.connect(*place, address.tls, address.greeting)
     try:
         begin = perf_counter()
-        replies = await link.run([("INFO", question) for question in _QUESTIONS])
+        replies = await connection.run([("INFO", section) for section in _INFO_SECTIONS])
         took = (perf_counter() - begin) * 1000
-        # A Cluster is none of the predecessor's: it keeps all of its keys on one server.
-        is_predecessors = not address.cluster and await _is_predecessors(link)
+        # The predecessor supports no Cluster.
+        is_predecessors = not address.cluster and await _has_predecessor_keys(connection)
     finally:
-        link.close()
-    said: dict[str, str] = {}
+        connection.close()
+    fields: dict[str, str] = {}
     for reply in replies:
         if isinstance(reply, Exception):
-            raise Refused(str(reply))
-        said |= read_info(reply)
-    version = said.get("redis_version", "")
+            raise GreetingRejected(str(reply))
+        fields |= read_info(reply)
+    version = fields.get("redis_version", "")
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
         raise CannotStart(f"REDIS_URL: {_name(place)} is Redis {version}, 6.2 or newer is needed.")
-    if (said.get("cluster_enabled") == "1") != address.cluster:
+    if (fields.get("cluster_enabled") == "1") != address.cluster:
         raise CannotStart(
             f"REDIS_URL: {_name(place)} is {'no' if address.cluster else 'a'} node of a Cluster; "
             f"{'leave out' if address.cluster else 'say'} ?cluster=true."
         )
-    if not address.cluster and said.get("role") != "master":
+    if not address.cluster and fields.get("role") != "master":
         raise CannotStart(f"REDIS_URL: {_name(place)} is a replica, which may not know yet what was revoked.")
-    if (policy := said.get("maxmemory_policy", "noeviction")) != "noeviction":
+    if (policy := fields.get("maxmemory_policy", "noeviction")) != "noeviction":
         log.warning(
             "redis may evict sessions, which ends them; set its maxmemory-policy to noeviction",
             extra={"server": _name(place), "policy": policy},
@@ -97,10 +97,10 @@ async def _check_one(address: Address, place: Place) -> ServerInfo:
             "redis has keys of backend-auth and none of this service; name another server or database in REDIS_URL",
             extra={"server": _name(place)},
         )
-    product = "Valkey" if "valkey_version" in said else "Redis"
-    clock, most = (int(said.get(name, 0)) for name in ("server_time_usec", "maxclients"))
+    product = "Valkey" if "valkey_version" in fields else "Redis"
+    clock, most = (int(fields.get(name, 0)) for name in ("server_time_usec", "maxclients"))
     return ServerInfo(
-        f"{product} {said.get('valkey_version', version)}",
+        f"{product} {fields.get('valkey_version', version)}",
         clock // 1000 or None,
         most or None,
         policy != "noeviction",
@@ -109,17 +109,17 @@ async def _check_one(address: Address, place: Place) -> ServerInfo:
     )
 
 
-async def _is_predecessors(link: RedisConnection) -> bool:
-    """Tell whether the database has keys of backend-auth and none of Doorward, by a sample of up to 10,000 keys."""
+async def _has_predecessor_keys(connection: RedisConnection) -> bool:
+    """Return whether a sample of up to 10,000 keys has keys of backend-auth and none of Doorward."""
     cursor, found = b"0", False
     for _ in range(_PAGES):
-        [reply] = await link.run([("SCAN", cursor, "COUNT", _PAGE)])
+        [reply] = await connection.run([("SCAN", cursor, "COUNT", _PAGE)])
         if isinstance(reply, Exception):
             return False
         cursor, keys = reply
         if any(key.startswith(_OURS) for key in keys):
             return False
-        found = found or any(_PREDECESSORS.match(key) for key in keys)
+        found = found or any(_PREDECESSOR_KEY.match(key) for key in keys)
         if cursor == b"0":
             break
     return found

@@ -123,7 +123,7 @@ class RelationalSessionStore:
             latest = session.created_at + MAX_CLOCK_SKEW
             steps.append(Step("evict_sessions", {"owner": owner, "cap": cap, "latest": latest}))
         for _ in range(_OPEN_TRIES):
-            # The realm may be revoked between two statements. Then no session is opened; the retry uses its new epoch.
+            # If the realm is revoked between two statements, no session opens; the next try has the new epoch.
             if (await self._db.write(*steps, *audit_steps(events)))[2]:
                 return
         raise StoreUnavailable

@@ -76,7 +76,7 @@ class SqliteDatabase:
             return self._lookup_cursor.execute(sql, keys).fetchall()
         except sqlite3.OperationalError as error:
             self.faults += 1
-            log.exception("the database refused a read")
+            log.exception("database read failed")
             raise _unavailable(error) from error
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
@@ -90,7 +90,7 @@ class SqliteDatabase:
         try:
             return connection.execute(sql, [values[name] for name in parameters]).fetchall()
         except sqlite3.OperationalError as error:
-            log.exception("the database refused a read")
+            log.exception("database read failed")
             raise _unavailable(error) from error
 
     async def write(self, *steps: Step) -> list[list[Row]]:
@@ -167,7 +167,7 @@ class SqliteDatabase:
 
     def _write_error(self, error: sqlite3.Error) -> StoreUnavailable:
         if not is_full(self._path, error):
-            log.error("the database refused a write", exc_info=error)
+            log.error("database write failed", exc_info=error)
             return _unavailable(error)
         refusal = self._full.refusal()
         refusal.__cause__ = error
@@ -178,7 +178,7 @@ class SqliteDatabase:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
         except sqlite3.Error:
-            log.exception("the database refused to roll back")
+            log.exception("database rollback failed")
 
 
 class ReadOnlySqliteDatabase(SqliteDatabase):

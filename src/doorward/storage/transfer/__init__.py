@@ -1,1 +1,1 @@
-"""Whole tables as plain rows: read and written consistently, copied between databases, packed into backup files."""
+"""Whole tables: copied between databases, and packed into backup files."""

@@ -1,7 +1,6 @@
-"""The file of a backup: a line that says what it is, then rows in compressed frames, encrypted if asked for.
+"""Format of backup files: a header line, then rows in compressed frames, optionally encrypted.
 
-No session is in it, so none can come back from it. What proves somebody is in it only as hashes: of passwords and of
-API keys.
+A backup has no sessions, so a restore revives none. Passwords and API keys are in it as hashes only.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 TABLES = ("tenants", "users", "departed", "api_keys", "audit_chains", "audit")
-"""What a backup keeps, in an order in which every row finds what it refers to."""
+"""Tables of a backup, in an order that satisfies foreign keys."""
 
 FORMAT = 1
 _MAGIC = "doorward-backup"
@@ -30,11 +29,11 @@ _COST, _BLOCK, _PARALLEL, _MEMORY = 1 << 15, 8, 3, 1 << 26
 
 
 class NotABackup(Exception):
-    """A file is no backup, damaged, cut short, or closed by another passphrase; the message says which."""
+    """The file is not a backup, is damaged or incomplete, or has another passphrase; the message says which."""
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a backup says of itself. `taken_at` is in milliseconds; `salt` is empty where nothing is encrypted."""
+    """Header line of a backup. `taken_at` is in milliseconds; `salt` is empty for an unencrypted backup."""
 
     what: str
     format: int
@@ -47,8 +46,8 @@ def _key(passphrase: str, salt: bytes) -> bytes:
     return hashlib.scrypt(passphrase.encode(), salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY, dklen=32)
 
 
-class _Box:
-    """Encrypts frames, AES-256-GCM under a key from a passphrase by scrypt; a frame's place and being last is bound."""
+class _FrameCipher:
+    """Encrypts frames with AES-256-GCM and a scrypt key; authenticates the position of each, and which is the last."""
 
     def __init__(self, line: bytes, salt: str, passphrase: str | None) -> None:
         self._line = line
@@ -59,7 +58,7 @@ class _Box:
         self._count += 1
         return self._count.to_bytes(12), self._line + bytes([last])
 
-    def close(self, frame: bytes, *, last: bool) -> bytes:
+    def seal(self, frame: bytes, *, last: bool) -> bytes:
         nonce, bound = self._place(last=last)
         return self._cipher.encrypt(nonce, frame, bound) if self._cipher else frame
 
@@ -91,7 +90,7 @@ class Writer:
         header = Header(_MAGIC, FORMAT, schema, taken_at, secrets.token_hex(16) if passphrase else "")
         line = msgspec.json.encode(header) + b"\n"
         file.write(line)
-        self._box = _Box(line, header.salt, passphrase)
+        self._box = _FrameCipher(line, header.salt, passphrase)
         self._digest = hashlib.sha256(line)
 
     def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -99,13 +98,13 @@ class Writer:
         self._frame([table, columns, rows], last=False)
 
     def end(self) -> None:
-        """Write the end, without which a backup is cut short."""
+        """Write the last frame; without it, the backup is incomplete."""
         self._frame(["", [self._digest.hexdigest()], []], last=True)
 
     def _frame(self, content: list[Any], *, last: bool) -> None:
         packed = zlib.compress(msgspec.msgpack.encode(content))
         self._digest.update(packed)
-        closed = self._box.close(packed, last=last)
+        closed = self._box.seal(packed, last=last)
         self._file.write(bytes([last]) + len(closed).to_bytes(4) + closed)
 
 
@@ -113,7 +112,7 @@ class Reader:
     """Reads a backup from an open file."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Read the line that says what the file is; NotABackup."""
+        """Read the header line; NotABackup if there is none."""
         self._file = file
         self._line = file.readline(_LARGEST_LINE)
         try:
@@ -131,8 +130,8 @@ class Reader:
         return bool(self.header.salt)
 
     def frames(self, passphrase: str | None) -> Iterator[tuple[str, list[str], list[Row]]]:
-        """Yield table, columns and rows, to the end; NotABackup where something is wrong, at the latest there."""
-        box, digest = _Box(self._line, self.header.salt, passphrase), hashlib.sha256(self._line)
+        """Yield table, columns and rows of each frame; NotABackup for a damaged file, at the end at the latest."""
+        box, digest = _FrameCipher(self._line, self.header.salt, passphrase), hashlib.sha256(self._line)
         while True:
             begin = self._file.read(_FRAME_HEAD)
             length = int.from_bytes(begin[1:])

@@ -1,6 +1,6 @@
-"""Tables carried from one database to another, and the proof that they arrived.
+"""Copy of tables between databases, and checksums that compare them.
 
-A table's checksum does not depend on the order in which its rows are read.
+The checksum of a table does not depend on the order of its rows.
 """
 
 import hashlib
@@ -11,27 +11,27 @@ import msgspec
 
 from doorward.storage.transfer.tables import Row, TableReader, TableWriter
 
-Step = Callable[[int], object]
-"""Who is told how far something is: with the size of each step."""
+Progress = Callable[[int], object]
+"""Callback for progress: called with the number of rows of each batch."""
 
 _BATCH = 500
 
 
 class TableChecksum(NamedTuple):
-    """What tells whether a table's rows are the same: how many, and the sum of their hashes."""
+    """Number of rows of a table, and the sum of their hashes."""
 
     rows: int = 0
     digest: int = 0
 
     def plus(self, columns: Sequence[str], row: Row) -> "TableChecksum":
-        """Return the sum with one more row."""
+        """Return the checksum with one more row."""
         text = msgspec.msgpack.encode(sorted(zip(columns, row, strict=True)))
         added = int.from_bytes(hashlib.sha256(text).digest())
         return TableChecksum(self.rows + 1, (self.digest + added) % (1 << 256))
 
 
-async def copy_table(source: TableReader, target: TableWriter, table: str, step: Step) -> TableChecksum:
-    """Add every row of a table to the target, which has none; return what was read. `step` is told of each batch."""
+async def copy_table(source: TableReader, target: TableWriter, table: str, progress: Progress) -> TableChecksum:
+    """Copy every row of a table to `target`, which has none; return the checksum of the source."""
     columns = await source.columns(table)
     total = TableChecksum()
     batch: list[Row] = []
@@ -40,21 +40,21 @@ async def copy_table(source: TableReader, target: TableWriter, table: str, step:
         batch.append(row)
         if len(batch) == _BATCH:
             await target.add(table, columns, batch)
-            step(len(batch))
+            progress(len(batch))
             batch = []
     if batch:
         await target.add(table, columns, batch)
-        step(len(batch))
+        progress(len(batch))
     return total
 
 
-async def checksum(look: TableReader, table: str, step: Step) -> TableChecksum:
-    """Return the sum of a table. `step` is told of each batch."""
-    columns = await look.columns(table)
+async def checksum(reader: TableReader, table: str, progress: Progress) -> TableChecksum:
+    """Return the checksum of a table."""
+    columns = await reader.columns(table)
     total = TableChecksum()
-    async for row in look.rows(table):
+    async for row in reader.rows(table):
         total = total.plus(columns, row)
         if total.rows % _BATCH == 0:
-            step(_BATCH)
-    step(total.rows % _BATCH)
+            progress(_BATCH)
+    progress(total.rows % _BATCH)
     return total

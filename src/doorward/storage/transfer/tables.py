@@ -1,6 +1,6 @@
-"""Every table as plain rows: read in one consistent look while others write, and replaced in one transaction.
+"""Tables as plain rows, for backups and data migrations: consistent reads, and writes in one transaction.
 
-What a backup and a move to another database share. The same rows mean the same in both databases.
+Rows are the same in SQLite and PostgreSQL.
 """
 
 import sqlite3
@@ -34,13 +34,13 @@ TABLES = (
     "imports",
     "probes",
 )
-"""In an order in which every row finds what it refers to."""
+"""Every table with data of its own, in an order that satisfies foreign keys."""
 
 DERIVED = ("pieces", "unindexed", "searched_tenants", "user_counts")
-"""Made of the others, by triggers or by counting; carried nowhere."""
+"""Tables that triggers or counts fill from others; they are not copied."""
 
-_OF_USERS = ("pieces", "unindexed", "user_counts")
-_TRAIL = ("audit", "audit_chains")
+_DERIVED_FROM_USERS = ("pieces", "unindexed", "user_counts")
+_AUDIT_TABLES = ("audit", "audit_chains")
 _BATCH = 500
 _BUSY_SECONDS = 5.0
 _FOREVER = "0"
@@ -49,14 +49,14 @@ WHERE table_name = $1 AND table_schema = current_schema() ORDER BY ordinal_posit
 
 
 class TableCopyInterrupted(Exception):
-    """The database could not go on, and what was being changed is as it was; the message says why."""
+    """The database failed and the transaction is rolled back; the message has the cause."""
 
 
 class TableReader(Protocol):
-    """A consistent look at every table, as they were when it began."""
+    """Reads every table in one snapshot."""
 
     async def columns(self, table: str) -> tuple[str, ...]:
-        """Return the names of a table's columns."""
+        """Return the columns of a table."""
         ...
 
     def rows(self, table: str) -> AsyncIterator[Row]:
@@ -64,12 +64,12 @@ class TableReader(Protocol):
         ...
 
     async def count(self, table: str) -> int:
-        """Return how many rows a table has."""
+        """Return the number of rows of a table."""
         ...
 
 
 class TableWriter(TableReader, Protocol):
-    """A transaction that sees what it did, and that is kept as a whole or not at all."""
+    """Reads and writes tables in one transaction."""
 
     async def clear(self, table: str) -> None:
         """Remove every row of a table."""
@@ -100,12 +100,12 @@ class _Sqlite:
         return number
 
     async def clear(self, table: str) -> None:
-        # First what would otherwise go piece by piece, with each user.
-        for name in (*_OF_USERS, table) if table == "users" else (table,):
+        # Derived rows first, which triggers would delete one by one with each user.
+        for name in (*_DERIVED_FROM_USERS, table) if table == "users" else (table,):
             self._connection.execute(f"DELETE FROM {name}")  # noqa: S608 - one of TABLES or DERIVED
 
     async def remove_chain(self, tenant_id: str) -> None:
-        for table in _TRAIL:
+        for table in _AUDIT_TABLES:
             self._connection.execute(f"DELETE FROM {table} WHERE tenant_id = ?", (tenant_id,))  # noqa: S608 - as above
 
     async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -125,7 +125,7 @@ class _Postgres:
             async for row in self._read(f"SELECT * FROM {table}"):  # noqa: S608 - one of TABLES
                 yield row
             return
-        # The server shows the users of one tenant at a time.
+        # Row-level security shows the users of one tenant at a time.
         async for tenant in self._read("SELECT id FROM tenants"):
             await self._enter(tenant[0])
             async for row in self._read("SELECT * FROM users WHERE tenant_id = $1", tenant[0]):
@@ -151,15 +151,15 @@ class _Postgres:
         if table != "users":
             await self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of TABLES
             return
-        for name in _OF_USERS:
-            # Likewise: what would otherwise go piece by piece, with each user.
+        for name in _DERIVED_FROM_USERS:
+            # As above, derived rows first.
             await self._connection.execute(f"DELETE FROM {name}")  # noqa: S608 - one of DERIVED
         for tenant in [row[0] async for row in self._read("SELECT id FROM tenants")]:
             await self._enter(tenant)
             await self._connection.execute("DELETE FROM users WHERE tenant_id = $1", tenant)
 
     async def remove_chain(self, tenant_id: str) -> None:
-        for table in _TRAIL:
+        for table in _AUDIT_TABLES:
             await self._connection.execute(f"DELETE FROM {table} WHERE tenant_id = $1", tenant_id)  # noqa: S608 - as above
 
     async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -180,39 +180,39 @@ def _insert(table: str, columns: Sequence[str], marker: str) -> str:
 
 
 @contextmanager
-def _plain_error(place: Path | Address) -> Iterator[None]:
+def _translate_errors(place: Path | Address) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
         raise TableCopyInterrupted(f"The database could not go on ({error}).") from error
     except Exception as error:
-        # What the block does with files of its own is not the database's fault: OSError passes.
-        if isinstance(place, Path) or not _is_servers(error):
+        # OSError passes, since the block may use files of its own.
+        if isinstance(place, Path) or not _is_driver_error(error):
             raise
-        # The server's own words can repeat what it was sent.
+        # The server's message can contain values that it was sent.
         raise TableCopyInterrupted(f"The database could not go on ({describe_error(error)}).") from error
 
 
-def _is_servers(error: Exception) -> bool:
-    from doorward.storage.postgres.faults import SAID  # noqa: PLC0415 - it brings the driver along
+def _is_driver_error(error: Exception) -> bool:
+    from doorward.storage.postgres.faults import DRIVER_ERRORS  # noqa: PLC0415 - imports the driver
 
-    return isinstance(error, SAID)
+    return isinstance(error, DRIVER_ERRORS)
 
 
 @asynccontextmanager
 async def open_reader(place: Path | Address) -> AsyncIterator[TableReader]:
-    """Look at the tables of a database as they are now, whatever is written meanwhile. Interrupted."""
-    with _plain_error(place):
-        async with _looking(place) as look:
-            yield look
+    """Open a snapshot of the tables of a database; TableCopyInterrupted if the database fails."""
+    with _translate_errors(place):
+        async with _reader(place) as reader:
+            yield reader
 
 
 @asynccontextmanager
-async def _looking(place: Path | Address) -> AsyncIterator[TableReader]:
+async def _reader(place: Path | Address) -> AsyncIterator[TableReader]:
     if isinstance(place, Path):
         connection = connect(place, busy=_BUSY_SECONDS, read_only=True)
         try:
-            # A reading transaction of WAL: one state of the file, and no lock that a writer would wait for.
+            # A read transaction of WAL: one snapshot, and no lock that blocks writers.
             connection.execute("BEGIN")
             connection.execute("SELECT count(*) FROM tenants").fetchone()
             yield _Sqlite(connection)
@@ -229,14 +229,14 @@ async def _looking(place: Path | Address) -> AsyncIterator[TableReader]:
 
 @asynccontextmanager
 async def open_writer(place: Path | Address) -> AsyncIterator[TableWriter]:
-    """Change the tables of a database in one transaction, which is kept only if the block ends well. Interrupted."""
-    with _plain_error(place):
-        async with _changing(place) as change:
-            yield change
+    """Open a transaction on a database, committed if the block succeeds; TableCopyInterrupted if the database fails."""
+    with _translate_errors(place):
+        async with _writer(place) as writer:
+            yield writer
 
 
 @asynccontextmanager
-async def _changing(place: Path | Address) -> AsyncIterator[TableWriter]:
+async def _writer(place: Path | Address) -> AsyncIterator[TableWriter]:
     if isinstance(place, Path):
         connection = connect(place, busy=_BUSY_SECONDS)
         try:
@@ -244,7 +244,7 @@ async def _changing(place: Path | Address) -> AsyncIterator[TableWriter]:
             yield _Sqlite(connection)
             connection.execute("COMMIT")
         finally:
-            # What was not committed is undone by closing.
+            # Closing rolls back what is not committed.
             connection.close()
         return
     server = await place.connect(seconds=_BUSY_SECONDS, statement_timeout=_FOREVER)  # noqa: ASYNC240 - no Path here
