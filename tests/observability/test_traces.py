@@ -166,7 +166,7 @@ def test_the_library_is_imported_only_where_traces_are_asked_for(
     tmp_path: Path, *, asked: bool, imported: bool
 ) -> None:
     program = (
-        "import sys; from doorward.app import from_environment; import doorward.cli, doorward.serving; "
+        "import sys; from doorward.app import from_environment; import doorward.cli, doorward.runtime.server; "
         "from_environment(); print(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     environment = {**ENVIRONMENT, "OTEL_SERVICE_NAME": "x"}

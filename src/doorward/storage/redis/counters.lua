@@ -1,5 +1,5 @@
--- Budgets and failures. Times are the caller's, in ms; lifetimes in Redis collect garbage only, with some slack.
--- Lua writes large numbers with an exponent, hence the formats.
+-- Rate limits and failed attempts. Times are the caller's, in ms. Expiry in Redis only collects garbage, with slack.
+-- Numbers are formatted, since Lua writes large ones with an exponent.
 
 -- name: take
 -- KEYS budget. ARGV now, period, burst, how far ahead the value may lie to count, slack. GCRA: the value is when the
@@ -15,8 +15,8 @@ return 0
 
 -- name: reserve
 -- KEYS attempts. ARGV now, free, first, longest, doublings, cap, lease, how far clocks may be apart, slack. Returns 1, or
--- 0 with failures and until when they block. A block and a lease that lie further ahead than their own length, and what
--- clocks may be apart, do not count.
+-- 0 with the failures and the end of their block. A block or lease further ahead than its own length plus the difference
+-- of clocks is ignored.
 local now, free, cap = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
 local lease, apart = tonumber(ARGV[7]), tonumber(ARGV[8])
 local held = redis.call('HMGET', KEYS[1], 'failures', 'pending', 'lease', 'blocked', 'expires')
@@ -40,7 +40,7 @@ return {1, failures, blocked}
 
 -- name: settle
 -- KEYS attempts. ARGV now, free, first, longest, doublings, cap, memory, memory of one failure, 1 for an unknown name,
--- slack. Returns the failures. Fields that say nothing are left out, since most counters have one failure.
+-- slack. Returns the failures. Empty fields are removed, since most counters have one failure.
 local now, free, longest, memory = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[7])
 local held = redis.call('HMGET', KEYS[1], 'failures', 'pending')
 local failures, pending = tonumber(held[1] or '0'), tonumber(held[2] or '0')
@@ -60,7 +60,7 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', memory + tonumber(ARGV[10])
 return failures
 
 -- name: failures
--- KEYS attempts. Returns the failures, until when they block, and when they are forgotten.
+-- KEYS attempts. Returns the failures, the end of their block, and their expiry.
 local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires')
 return {tonumber(held[1] or '0'), tonumber(held[2] or '0'), tonumber(held[3] or '0')}
 
@@ -85,13 +85,13 @@ redis.call('HDEL', KEYS[1], 'blocked', 'unknown')
 return redis.call('HSET', KEYS[1], 'failures', 0)
 
 -- name: evict
--- KEYS attempts. 1 where it was the counter of an unknown name.
+-- KEYS attempts. Returns 1 for the counter of an unknown name.
 return redis.call('HEXISTS', KEYS[1], 'unknown') == 1 and redis.call('DEL', KEYS[1]) or 0
 
 -- name: surplus
 -- KEYS index of the unknown names of a realm. ARGV now, memory of one failure, memory, how young is fresh, how many names
--- there may be, how many to return, cap; times in seconds. Returns names that are too many, and forgets them.
--- Scores put fewer failures first, and of these the newer ones.
+-- there may be, how many to return, cap; times in seconds. Removes and returns the names beyond the limit.
+-- Scores order by failures, then newer ones first.
 local function score(failures, at) return string.format('%.0f', failures * 2 ^ 33 + 2 ^ 33 - 1 - at) end
 local most, cap = tonumber(ARGV[5]), tonumber(ARGV[7])
 if redis.call('ZCARD', KEYS[1]) <= most then return {} end
@@ -117,8 +117,7 @@ end
 return names
 
 -- name: surrender
--- KEYS attempts. Returns failures, until when they block, when they expire, and 1 for an unknown name, of what is gone
--- now.
+-- KEYS attempts. Removes a counter; returns its failures, the end of their block, its expiry, and 1 for an unknown name.
 local held = redis.call('HMGET', KEYS[1], 'failures', 'blocked', 'expires', 'unknown')
 redis.call('DEL', KEYS[1])
 return {tonumber(held[1] or '0'), tonumber(held[2] or '0'), tonumber(held[3] or '0'), tonumber(held[4] or '0')}

@@ -1,13 +1,13 @@
--- Every step that has to be one step. Keys of a script share a hash tag, so each runs on one node of a Cluster.
+-- Atomic operations on sessions. The keys of a script share a hash tag, so each runs on one node of a Cluster.
 --
--- An epoch's value:    epoch (32 digits, the first 13 say when it was drawn), until (15), and in a realm idle (15) and lifetime (15).
--- A session's value:   seen_at (15), refreshed_at (15), generation (10), owner's epoch (32), realm's epoch (32), the rest.
--- `until` is the end of the session that ends last among those opened in the epoch; all nines: one never ends.
--- Times are the caller's, in digits of one width, so that they compare as text. Lifetimes in Redis collect garbage only.
+-- Value of an epoch:   epoch (32 digits, of which the first 13 are its time), until (15), in a realm also idle (15) and lifetime (15).
+-- Value of a session:  seen_at (15), refreshed_at (15), generation (10), owner's epoch (32), realm's epoch (32), other fields.
+-- `until` is the latest expiry of the sessions opened in the epoch; all nines: one does not expire.
+-- Times are the caller's, in digits of one width, so that they compare as text. Expiry in Redis only collects garbage.
 --
--- A Redis whose memory is full (`maxmemory`, noeviction) refuses the first write of a script if that one might need memory,
--- and lets all after it pass. What ends a session, or records its use, begins with a write that needs none: to set a key's
--- lifetime to what it is.
+-- A Redis whose memory is full (`maxmemory`, noeviction) rejects the first write of a script if it may need memory, and
+-- admits all later ones. Scripts that revoke a session, or record its use, begin with a write that needs none: they set
+-- the expiry of a key to its current value.
 
 -- name: draw_realm
 -- KEYS realm, and where the policy has a version, the version that counts. ARGV fresh epoch, until, lifetime in ms or '',
@@ -17,7 +17,7 @@ local value = ARGV[1] .. ARGV[2] .. ARGV[4]
 local ttl = tonumber(ARGV[3])
 local newer = KEYS[2] and tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[5])
 if held then
-  -- A realm that was ended before anything was opened in it knows of no policy yet.
+  -- A realm that was revoked before a session was opened in it has no policy yet.
   local policy = #held > 47 and not newer and string.sub(held, 48) or ARGV[4]
   local until_ = string.sub(held, 33, 47)
   if until_ < ARGV[2] then until_ = ARGV[2] end
@@ -95,7 +95,7 @@ redis.call('SETRANGE', KEYS[1], 0, ARGV[4] .. ARGV[4] .. ARGV[3])
 return 1
 
 -- name: close
--- KEYS session, epoch, index. ARGV realm's epoch or '' for the owner's, id. 1 where the session had not ended before.
+-- KEYS session, epoch, index. ARGV realm's epoch or '' for the owner's, id. Returns 1 if the session was valid.
 local epoch = redis.call('GETRANGE', KEYS[2], 0, 31)
 local realm = ARGV[1] ~= '' and ARGV[1] or epoch
 local lived = epoch ~= '' and redis.call('GETRANGE', KEYS[1], 40, 103) == epoch .. realm
@@ -106,8 +106,8 @@ return lived and 1 or 0
 -- name: end
 -- KEYS epoch, index, where the index goes, kept session. ARGV epoch, until, fresh epoch, kept id or '', how many sessions
 -- to remove at once, what the keys of the owner's sessions begin with.
--- 0: nothing of that epoch is left. 1: ended and removed. 2: not ended, since more was opened in it than was noted.
--- 3: ended, and some are left for `sweep`.
+-- Returns 0: the epoch is not current. 1: revoked and removed. 2: not revoked, since a session with a later expiry was
+-- opened. 3: revoked, and some sessions are left for `sweep`.
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, 32) ~= ARGV[1] then return 0 end
 if string.sub(held, 33, 47) > ARGV[2] then return 2 end
@@ -132,7 +132,7 @@ for n = 1, #ended, 2 do redis.call('DEL', ARGV[6] .. ended[n]) end
 return redis.call('EXISTS', KEYS[3]) == 1 and 3 or 1
 
 -- name: renew
--- KEYS realm. ARGV epoch, until, fresh epoch. As `end`, but what the tenant demands stays.
+-- KEYS realm. ARGV epoch, until, fresh epoch. As `end`, but the policy stays.
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, 32) ~= ARGV[1] then return 0 end
 if string.sub(held, 33, 47) > ARGV[2] then return 2 end
@@ -142,8 +142,8 @@ redis.call('SET', KEYS[1], ARGV[3] .. string.rep('0', 15) .. string.sub(held, 48
 return 1
 
 -- name: draw
--- KEYS epoch. ARGV fresh epoch, lifetime in ms. Draws an epoch in which nothing was opened, if there is none and there is
--- memory for it.
+-- KEYS epoch. ARGV fresh epoch, lifetime in ms. Draws an epoch without sessions, if there is none and memory
+-- permits.
 redis.pcall('SET', KEYS[1], ARGV[1] .. string.rep('0', 15), 'NX', 'PX', ARGV[2])
 return 0
 
@@ -162,13 +162,13 @@ end
 return 0
 
 -- name: sweep
--- KEYS index of ended sessions. ARGV how many, what the keys of the owner's sessions begin with.
+-- KEYS index of revoked sessions. ARGV limit, what the keys of the owner's sessions begin with.
 local found = redis.call('ZPOPMIN', KEYS[1], ARGV[1])
 for n = 1, #found, 2 do redis.call('DEL', ARGV[2] .. found[n]) end
 return #found / 2
 
 -- name: revoke
--- KEYS epoch. ARGV epoch, or only a moment: then every epoch that was drawn before it.
+-- KEYS epoch. ARGV epoch, or a time of 13 digits for every epoch drawn before it.
 local held = redis.call('GETRANGE', KEYS[1], 0, 31)
 if held == ARGV[1] or (#ARGV[1] == 13 and held ~= '' and string.sub(held, 1, 13) < ARGV[1]) then
   redis.call('DEL', KEYS[1])

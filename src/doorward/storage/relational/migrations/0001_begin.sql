@@ -25,8 +25,8 @@ CREATE TABLE users (
     UNIQUE (tenant_id, login_key)
 ) ${CLUSTERED};
 
--- A session counts only while both of its epochs are the current ones of its owner and of its realm. To end all
--- sessions of an owner or a realm is to remove one row here; the next session opened draws a new random epoch.
+-- A session is valid only while both of its epochs are the current ones of its owner and of its realm. Removing one row
+-- here revokes all sessions of an owner or a realm; the next session opened draws a new random epoch.
 CREATE TABLE epochs (
     owner TEXT PRIMARY KEY,
     epoch BIGINT NOT NULL
@@ -50,7 +50,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_owner ON sessions (owner, created_at);
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 
--- Owners whose sessions were ended at once and wait to be swept.
+-- Owners whose revoked sessions wait to be swept.
 CREATE TABLE ended (
     owner TEXT PRIMARY KEY
 ) ${CLUSTERED};

@@ -1,4 +1,4 @@
--- What sessions kept outside this database must not come back with, and which of their servers know all of it.
+-- Revocations of sessions that are stored outside this database, and the servers to which all of them were replayed.
 
 CREATE TABLE revocations (
     name       TEXT ${BINARY} PRIMARY KEY,

@@ -1,4 +1,4 @@
--- What tenants choose, what they keep of their users, machine keys, reset codes, and the log of what happened.
+-- Settings of tenants, metadata of users, API keys, reset codes, and the audit log.
 
 ALTER TABLE tenants ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE tenants ADD COLUMN disabled BIGINT NOT NULL DEFAULT 0;
@@ -8,7 +8,7 @@ ALTER TABLE users ADD COLUMN metadata TEXT;
 ALTER TABLE users ADD COLUMN disabled BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
 
--- A tenant's policy lies with the epoch of its users' sessions, so that a question reads both in one go.
+-- A tenant's session policy is stored with the epoch of its users' sessions, so that a verification reads both at once.
 ALTER TABLE epochs ADD COLUMN idle BIGINT;
 ALTER TABLE epochs ADD COLUMN lifetime BIGINT;
 
@@ -20,7 +20,7 @@ ALTER TABLE sessions ADD COLUMN ip TEXT;
 ALTER TABLE sessions ADD COLUMN user_agent TEXT;
 UPDATE sessions SET seen_at = created_at;
 
--- Tenants that were deleted and whose belongings wait to be removed.
+-- Deleted tenants whose rows wait to be removed.
 CREATE TABLE departed (
     tenant_id TEXT PRIMARY KEY
 ) ${CLUSTERED};

@@ -1,4 +1,4 @@
--- Where accounts and sessions were brought in from, and when the last complete run began, by the importer's clock.
+-- Sources of imports, and the start of the last complete run on the importer's clock.
 
 CREATE TABLE imports (
     source   TEXT PRIMARY KEY,

@@ -1,5 +1,5 @@
--- Pieces of logins, by which a search finds them (docs/decisions/0060-user-search.md). Triggers keep them true,
--- whichever version of the program writes users. Who was there before is taken over later, in small batches.
+-- Fragments of logins for search (docs/decisions/0060-user-search.md). Triggers maintain them for every version of the
+-- program. Existing users are indexed later, in small batches.
 
 CREATE TABLE searched_tenants (
     number    INTEGER PRIMARY KEY,

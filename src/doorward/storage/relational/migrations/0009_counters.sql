@@ -20,7 +20,7 @@ ALTER TABLE audit_chains ADD COLUMN failed_login_bytes BIGINT;
 ALTER TABLE audit_chains ADD COLUMN unrecorded BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE audit_chains ADD COLUMN unrecorded_since BIGINT;
 
--- What is written to see whether the database takes writes, and when that was.
+-- Probe rows: written to test whether the database accepts writes, with the time.
 
 CREATE TABLE probes (
     name TEXT PRIMARY KEY,

@@ -1,10 +1,10 @@
--- Users are found by e-mail address and by sub. `email_key` is the canonical form of the address, as the program writes it
--- (docs/decisions/0064-users-by-email.md); the lower-case form where a former version writes a user, which is the same in
+-- Indexes of users by e-mail address and by sub. `email_key` is the canonical form of the address, which the program
+-- computes (docs/decisions/0064-users-by-email.md). An older version writes the lower-case form, which is the same in
 -- ASCII.
 
 ALTER TABLE users ADD COLUMN email_key TEXT COLLATE "C";
 
--- The owner of the table is bound by its policy too, so it is lifted while the rows of all tenants are changed.
+-- The policy applies to the owner of the table too, so it is lifted while the rows of all tenants change.
 ALTER TABLE users NO FORCE ROW LEVEL SECURITY;
 UPDATE users SET email_key = substr(lower(email COLLATE "C"), 1, 256);
 ALTER TABLE users FORCE ROW LEVEL SECURITY;

@@ -1,5 +1,5 @@
--- Users are found by e-mail address and by sub. `email_key` is the canonical form of the address, as the program writes it
--- (docs/decisions/0064-users-by-email.md); the lower-case form where a former version writes a user, which is the same in
+-- Indexes of users by e-mail address and by sub. `email_key` is the canonical form of the address, which the program
+-- computes (docs/decisions/0064-users-by-email.md). An older version writes the lower-case form, which is the same in
 -- ASCII.
 
 ALTER TABLE users ADD COLUMN email_key TEXT COLLATE BINARY;

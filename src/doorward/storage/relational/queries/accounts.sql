@@ -1,4 +1,4 @@
--- Tenants and users, and the removal of what deleted ones leave.
+-- Tenants and users, and the removal of deleted tenants.
 -- One text for SQLite and PostgreSQL: `:name` is a parameter, `IN (:name)` a list of any length.
 
 -- name: add_tenant
@@ -36,7 +36,7 @@ RETURNING id
 INSERT INTO departed (tenant_id) SELECT id FROM tenants WHERE id = :id ON CONFLICT DO NOTHING RETURNING tenant_id
 
 -- name: blank_tenant
--- No canonical address looks like this one, since an address holds an at sign.
+-- No canonical address equals this key, since every address contains an at sign.
 UPDATE tenants
 SET email = '', email_key = 'departed:' || id, password_hash = '', settings = '{}', disabled = 1,
     credentials = credentials + 1, version = version + 1
@@ -138,7 +138,7 @@ ORDER BY login_key LIMIT :limit
 SELECT password_hash FROM users WHERE tenant_id = :tenant_id AND login_key > :after ORDER BY login_key LIMIT :limit
 
 -- name: change_user
--- Of two that take one login at once, PostgreSQL's unique index fails one, which is run again and then finds it taken.
+-- Of two concurrent changes to one login, PostgreSQL's unique index rejects one, which is retried and finds it taken.
 UPDATE users
 SET login = :login, login_key = :login_key, email = :email, email_key = :email_key, company = :company, sub = :sub,
     scope = :scope, password_hash = :password_hash, credentials = :credentials, metadata = :metadata,

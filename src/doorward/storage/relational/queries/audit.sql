@@ -10,7 +10,7 @@ SET number = audit_chains.number + 1, hash = chain_hash(audit_chains.hash, :entr
     failed_login_bytes = audit_chains.failed_login_bytes + CAST(:failed_login_size AS BIGINT)
 
 -- name: lengthen_chain_within
--- For a failed login: nothing is written where all failed logins of the chain would take more than :most bytes.
+-- For a failed login: writes nothing if the failed logins of the chain would exceed :most bytes.
 INSERT INTO audit_chains (tenant_id, number, hash, base_number, base_hash)
 VALUES (:tenant_id, 1, chain_hash('', :entry), 0, '')
 ON CONFLICT (tenant_id) DO UPDATE
@@ -52,7 +52,7 @@ SELECT number, hash FROM audit_chains WHERE tenant_id = :tenant_id
 SELECT tenant_id FROM audit_chains WHERE tenant_id > :after ORDER BY tenant_id LIMIT :limit
 
 -- name: old_entries
--- A clock may have been set back, so an old entry may lie behind a young one; then it stays as long as that.
+-- After the clock was set back, an old entry may follow a newer one; then it stays as long as that.
 SELECT tenant_id, max(number) FROM (
     SELECT old.tenant_id, old.number FROM audit old
     WHERE old.at < :before AND NOT EXISTS (
@@ -66,7 +66,7 @@ SELECT tenant_id, base_number, number, bytes, failed_login_bytes, unrecorded, un
 FROM audit_chains WHERE tenant_id > :after ORDER BY tenant_id LIMIT :limit
 
 -- name: size_of_entries
--- The parameter :trail names a tenant without taking part in its share of long reads: a sweep waits for no tenant.
+-- The parameter is :trail, not :tenant_id, so that a sweep does not use the tenant's share of scans.
 SELECT COALESCE(sum(octet_length(entry)), 0),
     COALESCE(sum(CASE WHEN entry LIKE '%.login","outcome":"failure"%' THEN octet_length(entry) ELSE 0 END), 0)
 FROM audit WHERE tenant_id = :trail AND number > :after AND number <= :last
@@ -79,7 +79,7 @@ WHERE tenant_id = :trail AND number > :after ORDER BY number LIMIT :limit
 SELECT number FROM audit_chains WHERE tenant_id = :tenant_id FOR UPDATE
 
 -- name: count_chain
--- With the entries that were added since the others were counted; not where some were removed since.
+-- Includes entries added since the count; has no effect if entries were removed since.
 UPDATE audit_chains
 SET bytes = CAST(:bytes AS BIGINT) + (
         SELECT COALESCE(sum(octet_length(entry)), 0) FROM audit WHERE tenant_id = :tenant_id AND number > :last),

@@ -2,8 +2,8 @@
 -- One text for SQLite and PostgreSQL: `:name` is a parameter, `IN (:name)` a list of any length.
 
 -- name: take
--- GCRA: full_at is when the budget will be full again; one more has to leave it within `burst` periods of now. Beyond
--- :furthest it does not count.
+-- GCRA: full_at is when the budget will be full again; it has to stay within `burst` periods of now. A value beyond
+-- :furthest is ignored.
 INSERT INTO budgets (key, full_at) VALUES (:key, CAST(:now AS BIGINT) + CAST(:period AS BIGINT))
 ON CONFLICT (key) DO UPDATE
 SET full_at = CASE WHEN budgets.full_at > :now AND budgets.full_at <= :now + CAST(:furthest AS BIGINT)
@@ -16,7 +16,7 @@ RETURNING full_at
 SELECT full_at FROM budgets WHERE key = :key
 
 -- name: reserve
--- A block and a lease that lie further ahead than their own length, and :apart, do not count.
+-- A block or lease further ahead than its own length plus :apart is ignored.
 INSERT INTO attempts (key, failures, pending, lease_until, blocked_until, expires_at)
 VALUES (:key, 0, 1, CAST(:now AS BIGINT) + CAST(:lease AS BIGINT), 0, :now + :lease)
 ON CONFLICT (key) DO UPDATE
@@ -68,7 +68,7 @@ DELETE FROM attempts WHERE key = :key AND pending <= 1
 UPDATE attempts SET failures = 0, blocked_until = 0, pending = pending - 1 WHERE key = :key
 
 -- name: clear_failures
--- Without a reservation the counter says nothing any more, and is swept.
+-- Without a reservation the counter is empty, and is swept.
 UPDATE attempts SET failures = 0, blocked_until = 0,
     expires_at = CASE WHEN pending > 0 AND lease_until > :now THEN lease_until ELSE :now END
 WHERE key = :key
@@ -96,7 +96,7 @@ DELETE FROM attempts WHERE key = :key
 SELECT count(*) FROM attempts WHERE unknown_in = :realm AND unknown_in <> ''
 
 -- name: evict_unknown
--- Behind the first :most stand those that go. What a counter expires at says when it failed last.
+-- Evicts the counters after the first :most. The expiry of a counter shows when it failed last.
 DELETE FROM attempts WHERE key IN (
     SELECT key FROM attempts WHERE unknown_in = :realm AND unknown_in <> ''
     ORDER BY CASE WHEN expires_at - CAST(:first_memory AS BIGINT) * failures > :fresh THEN 0 ELSE 1 END,

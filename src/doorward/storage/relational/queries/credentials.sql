@@ -31,7 +31,7 @@ SET digest = excluded.digest, tenant_id = excluded.tenant_id, credentials = excl
     expires_at = excluded.expires_at
 
 -- name: take_reset_code
--- The row stays until it expires, so that a code which is put back can tell whether a newer one took its place.
+-- The row stays until it expires, so that a restored code can be compared with a newer one.
 UPDATE reset_codes SET digest = :spent WHERE tenant_id = :tenant_id AND digest = :digest
 RETURNING tenant_id, user_id, credentials, expires_at
 

@@ -2,7 +2,7 @@
 -- One text for SQLite and PostgreSQL: `:name` is a parameter, `IN (:name)` a list of any length.
 
 -- name: lock_epoch
--- Draws an owner's epoch unless it has one; the update that changes nothing makes openings of one owner queue up here.
+-- Draws an owner's epoch unless it has one. The update without effect locks the row, so logins of one owner queue here.
 INSERT INTO epochs (owner, epoch) VALUES (:owner, :fresh) ON CONFLICT (owner) DO UPDATE SET epoch = epochs.epoch
 
 -- name: draw_epoch
@@ -27,7 +27,7 @@ UPDATE sessions SET tenant_id = :tenant_id, realm = :realm,
 WHERE id = :id AND tenant_id = ''
 
 -- name: evict_sessions
--- Sessions that ended with their realm still have their rows; they go before any live one.
+-- Sessions revoked with their realm still have rows, which are removed before any live session.
 DELETE FROM sessions WHERE id IN (
     SELECT s.id FROM sessions s
     LEFT JOIN epochs r ON r.owner = s.realm AND r.epoch = s.realm_epoch
@@ -76,7 +76,7 @@ DELETE FROM epochs WHERE owner = :owner
 UPDATE epochs SET epoch = :fresh WHERE owner = :owner
 
 -- name: keep_session
--- Moves a live session to the epoch that `renew_epoch` is about to set; the epoch's row is locked already.
+-- Moves a live session to the epoch that `renew_epoch` sets next; the row of the epoch is locked.
 UPDATE sessions SET epoch = :fresh
 WHERE id = :id AND owner = :owner AND epoch = (SELECT epoch FROM epochs WHERE owner = :owner)
 
@@ -94,7 +94,7 @@ DELETE FROM sessions WHERE owner = :owner
 DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= :now LIMIT :limit) RETURNING id
 
 -- name: sweep_ended_sessions
--- CROSS JOIN, since SQLite would go through all sessions to find those of the few owners in `ended`; it keeps this order.
+-- CROSS JOIN keeps this order in SQLite, which would scan all sessions otherwise to find those of few owners.
 DELETE FROM sessions WHERE id IN (
     SELECT s.id FROM ended
     CROSS JOIN sessions s

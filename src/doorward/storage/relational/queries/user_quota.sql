@@ -5,7 +5,7 @@
 SELECT number, counted_at FROM user_counts WHERE tenant_id = :tenant_id
 
 -- name: reserve_users
--- The row stays locked until the transaction ends, so creations of one tenant pass the guard one after the other.
+-- The row stays locked until the transaction ends, so creations of one tenant are counted one after the other.
 UPDATE user_counts SET number = number + CAST(:places AS BIGINT)
 WHERE tenant_id = :tenant_id AND counted_at > :oldest AND counted_at <= :latest AND number + :places <= :most
 RETURNING number
@@ -19,7 +19,7 @@ WHERE tenant_id = :tenant_id AND (
 RETURNING number
 
 -- name: release_users
--- With no places, a lock on the tenant's count; a row that was not there is counted before it is used.
+-- With 0 places, it only locks the count; a new row is counted before it is used.
 INSERT INTO user_counts (tenant_id, number, counted_at) VALUES (:tenant_id, 0, 0)
 ON CONFLICT (tenant_id) DO UPDATE SET number = user_counts.number - CAST(:places AS BIGINT)
 

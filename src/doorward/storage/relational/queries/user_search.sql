@@ -2,11 +2,11 @@
 -- One text for SQLite and PostgreSQL: `:name` is a parameter, `IN (:name)` a list of any length.
 
 -- name: login_ahead
--- The login so many steps after another one; none where the tenant has not as many.
+-- The login :steps after another one; none if the tenant has fewer.
 SELECT login_key FROM users WHERE tenant_id = :tenant_id AND login_key > :after ORDER BY login_key LIMIT 1 OFFSET :steps
 
 -- name: walk_users
--- What is looked through is in an index; whole rows are read of those only that are found.
+-- Scans an index, and reads whole rows of matches only.
 SELECT u.id, u.tenant_id, u.login, u.email, u.company, u.sub, u.scope, u.password_hash, u.credentials,
        u.registration_date, u.last_activity, u.metadata, u.email_verified_at, u.disabled, u.version
 FROM (SELECT login_key FROM users
@@ -16,7 +16,7 @@ JOIN users u ON u.tenant_id = :tenant_id AND u.login_key = found.login_key
 ORDER BY u.login_key
 
 -- name: count_candidates
--- How many rows `search_users` would read, counted up to a limit; none where users from before are still to be taken over.
+-- Number of rows that `search_users` would read, up to a limit; none while older users are still to be indexed.
 SELECT (SELECT count(*) FROM (
             SELECT 1 FROM pieces WHERE tenant = t.number AND piece >= :piece AND piece < :beyond LIMIT :most) AS a)
      + (SELECT count(*) FROM (SELECT 1 FROM pieces WHERE tenant = t.number AND piece = '' LIMIT :most) AS b)
@@ -55,7 +55,7 @@ ON CONFLICT DO NOTHING
 UPDATE searched_tenants SET taken = CAST(:taken AS TEXT) WHERE tenant_id = :tenant_id AND taken = :after
 
 -- name: index_logins
--- A login of more than 100 characters has one piece, the empty one, which every search reads.
+-- A login of more than 100 characters has one fragment, the empty one, which every search reads.
 INSERT INTO pieces (tenant, piece, login_key)
 WITH RECURSIVE places (login_key, at) AS (
     SELECT login_key, 1 FROM (
@@ -67,8 +67,8 @@ FROM places, searched_tenants t WHERE t.tenant_id = :tenant_id
 ON CONFLICT DO NOTHING
 
 -- name: forget_indexed
--- Only what has its pieces: a login may have been added since, between those that have. A count, since no server makes
--- a join of it, for which it would read all pieces of a tenant while it knows nothing of the table yet.
+-- Removes only logins that have fragments, since others may have been added meanwhile. A count, because a server without
+-- statistics turns EXISTS into a join that reads all fragments of the tenant.
 DELETE FROM unindexed WHERE tenant_id = :tenant_id
 AND login_key IN (SELECT login_key FROM unindexed WHERE tenant_id = :tenant_id ORDER BY login_key LIMIT :limit)
 AND (SELECT count(*) FROM pieces p WHERE p.tenant = (SELECT number FROM searched_tenants WHERE tenant_id = :tenant_id)
