@@ -41,12 +41,13 @@ _BLANK = frozenset("\u2800\U00013441\U00013442\U00016fe4\U0001d159")
 
 
 _SPACE = f"[{''.join(chr(point) for point in range(0x3001) if chr(point) in _WHITE_SPACE)}]"
+_WHITE_SPACE_CHARACTER = re.compile(_SPACE)
 _STRAY_SPACE = re.compile(rf"\A{_SPACE}|{_SPACE}{_SPACE}|{_SPACE}\Z")
 
 
-def is_white_space(character: str) -> bool:
-    """Return whether a character has the property White_Space."""
-    return character in _WHITE_SPACE
+def has_white_space(text: str) -> bool:
+    """Return whether a text has a character with the property White_Space."""
+    return _WHITE_SPACE_CHARACTER.search(text) is not None
 
 
 def has_invisible(identifier: str) -> bool:

@@ -120,7 +120,7 @@ class FairQueue:
 
     def start(self, at: float) -> Job | None:
         """Return the next job, with its memory reserved, and mark it as running since `at`; None where none can run."""
-        if self.running >= self._slots:
+        if len(self._running) >= self._slots:
             return None
         for flow in sorted((flow for flow in self._flows.values() if flow.waiting), key=lambda flow: flow.used):
             job = flow.waiting[0]
@@ -156,7 +156,7 @@ class FairQueue:
 
         Counts running jobs, the group's own queue, and those jobs of other groups that come first.
         """
-        if self.running < self._slots:
+        if len(self._running) < self._slots:
             return 0.0
         own = self._flows.get(group)
         backlog = own.backlog if own else 0.0
@@ -266,6 +266,6 @@ class FairSemaphore:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        while job := self._queue.start(self._clock()):
+        while self._queue.waiting and (job := self._queue.start(self._clock())):
             if job.ready:
                 job.ready.set_result(None)

@@ -16,7 +16,7 @@ from doorward.core.characters import (
     has_invisible_in_text,
     has_stray_space,
     has_unstable,
-    is_white_space,
+    has_white_space,
 )
 from doorward.core.errors import RuleViolation, require
 
@@ -139,8 +139,8 @@ def _has_email_shape(address: str) -> bool:
         at
         and local
         and domain
-        and not any(map(is_white_space, domain))
+        and not has_white_space(domain)
         and not domain.startswith(".")
         and ".." not in domain
-        and (quoted or ("@" not in local and not any(map(is_white_space, local))))
+        and (quoted or ("@" not in local and not has_white_space(local)))
     )

@@ -180,7 +180,7 @@ class SessionService:
         With None, the tenant itself may pass and none of its keys.
         """
         presented = self._parse_credential(credential)
-        return self._check_caller(presented, await self.session_store.find(presented.ref), needed)
+        return self._check_caller(presented, await self.session_store.find(presented.ref), needed, self.clock())
 
     async def verify_tenant_token(self, token: bytes) -> VerifiedToken:
         """Return a tenant's token if its session is live; raises InvalidToken for anything else."""
@@ -204,11 +204,13 @@ class SessionService:
         presented = self._parse_credential(credential)
         subject = self.codec.parse_user(token)
         if subject is None:
-            caller = self._check_caller(presented, await self.session_store.find(presented.ref), needed)
+            session = await self.session_store.find(presented.ref)
+            caller = self._check_caller(presented, session, needed, self.clock())
             raise InvalidToken(caller=caller)
         theirs, session = await self.session_store.find_pair(presented.ref, _user_session_ref(subject))
-        caller = self._check_caller(presented, theirs, needed)
-        verified = self._verified(subject, session, caller, self.clock())
+        now = self.clock()
+        caller = self._check_caller(presented, theirs, needed, now)
+        verified = self._verified(subject, session, caller, now)
         if verified is None:
             verified = await self._claim(subject, session, caller)
         if verified is None:
@@ -226,8 +228,8 @@ class SessionService:
         subjects = [self.codec.parse_user(token) async for token in iterate_cooperatively(tokens)]
         claims = [_user_session_ref(subject) for subject in subjects if subject]
         theirs, *found = await self.session_store.find_many([presented.ref, *claims])
-        caller = self._check_caller(presented, theirs, Permission.VERIFY)
         now, left = self.clock(), iter(found)
+        caller = self._check_caller(presented, theirs, Permission.VERIFY, now)
         answers: list[VerifiedToken | None] = []
         async for subject in iterate_cooperatively(subjects):
             session = next(left) if subject else None
@@ -267,20 +269,20 @@ class SessionService:
         return _TenantCredential(_tenant_session_ref(parsed), parsed)
 
     def _check_caller(
-        self, credential: _TenantCredential, session: Session | None, required_permission: Permission | None
+        self, credential: _TenantCredential, session: Session | None, required_permission: Permission | None, now: int
     ) -> Session:
         if session is None:
             raise NotAuthorized
         proof = credential.proof
         if isinstance(proof, ParsedToken):
-            if not self.codec.check(proof, session, self.clock()):
+            if not self.codec.check(proof, session, now):
                 raise NotAuthorized
             return session
         if (
             session.kind != SessionKind.KEY
             or session.tenant_id != proof.tenant_id
             or not hmac.compare_digest(session.key, proof.digest)
-            or session.is_expired(self.clock())
+            or session.is_expired(now)
         ):
             raise NotAuthorized
         if required_permission is None or not session.permits(required_permission):

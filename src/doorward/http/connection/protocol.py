@@ -117,7 +117,7 @@ class DoorwardProtocol(RequestParser):
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        """Respond on the fast path, or tell the application that the request is complete."""
+        """Respond on the fast path, or hand the complete request to the application."""
         self._in_message = False
         self.deadline = self._now + self._limits.handler_time
         endpoint = self._endpoint
@@ -171,10 +171,7 @@ class DoorwardProtocol(RequestParser):
         self.transport.write(serialize_response(response, request_id, self.server_state.default_headers, close=close))
         if close:
             self.transport.close()
-        self._start_idle()
-
-    def _start_idle(self) -> None:
-        """Set the deadline of the next request; one that is arriving already has its own."""
+        # A request that is arriving already has its own deadline.
         if not self._in_message or self._reading_stopped:
             self.deadline = self.loop.time() + self._limits.idle
 
@@ -187,7 +184,8 @@ class DoorwardProtocol(RequestParser):
         # The registry checks idle connections. A second timer would hold the memory of a reset connection until it
         # expires.
         self._unset_keepalive_if_required()
-        self._start_idle()
+        if not self._in_message or self._reading_stopped:
+            self.deadline = self.loop.time() + self._limits.idle
         if self.pipeline:
             # Waiting requests take memory, so a client that sends faster than it is served is not read further.
             self.flow.pause_reading()
