@@ -73,7 +73,7 @@ def refusal(folder: Path, url: str) -> str:
     [
         ("?sslmode=prefer", "sslmode has to be one of disable, require, verify-ca, verify-full."),
         ("?sslmode=allow", "sslmode has to be one of disable, require, verify-ca, verify-full."),
-        ("?sslmod=disable", "sslmod is none of"),
+        ("?sslmod=disable", "sslmod is not one of"),
         ("?target_session_attrs=any", "only the primary is used."),
         ("?target_session_attrs=standby", "only the primary is used."),
         ("?sslmode=verify-full&sslrootcert=/no/such/file", "a file of sslrootcert, sslcert or sslkey cannot be used"),
@@ -131,7 +131,7 @@ def test_a_server_that_is_not_there_a_wrong_password_and_a_missing_database_are_
 ) -> None:
     assert "cannot be reached" in refusal(tmp_path, "postgresql://u:hunter2@127.0.0.1:1/d")
     wrong = refusal(tmp_path, database.address(database.role, "hunter2"))
-    assert f"refused the user {database.role}" in wrong
+    assert f"rejected the user {database.role}" in wrong
     missing = refusal(tmp_path, f"{database.url.rpartition('/')[0]}/no_such_database")
     assert "has no database no_such_database" in missing
     assert "hunter2" not in wrong + missing
@@ -158,7 +158,7 @@ async def test_a_server_that_is_too_old_is_refused() -> None:
         def get_server_version(self) -> Any:
             return asyncpg.types.ServerVersion(12, 22, 0, "final", 0)
 
-    with pytest.raises(CannotStart, match="PostgreSQL 12 is too old, 13 or newer is needed"):
+    with pytest.raises(CannotStart, match="PostgreSQL 12 is too old, 13 or newer is required"):
         await _check(Old())
 
 
@@ -212,7 +212,7 @@ def test_TR9_a_server_has_to_prove_its_name_by_a_certificate_that_is_trusted(
     with postgresql_tls(real.port or 0, certificate, key) as port:
         address = database.url.replace(f":{real.port}/", f":{port}/")
         name = address.replace("127.0.0.1", "localhost")
-        not_proven = "does not prove that it is the right server"
+        not_proven = "is not trusted"
         assert not_proven in refusal(tmp_path, f"{name}?sslmode=verify-full")
         assert not_proven in refusal(tmp_path, f"{address}?sslmode=verify-full&sslrootcert={certificate}")
         assert not_proven in refusal(tmp_path, f"{address}?sslmode=verify-ca")
@@ -676,7 +676,7 @@ def test_UP2_a_migration_that_fails_leaves_nothing_behind_and_can_be_tried_again
     database: Database, tmp_path: Path
 ) -> None:
     database.run("CREATE TABLE attempts (mine TEXT)", f"ALTER TABLE attempts OWNER TO {database.role}")
-    assert "refused to be prepared" in refusal(tmp_path, database.url)
+    assert "rejected the checks or the migration" in refusal(tmp_path, database.url)
     assert database.run("SELECT to_regclass('users'), to_regclass('doorward_schema')")[0][:] == (None, None)
     database.run("DROP TABLE attempts")
     migrate(read_settings(tmp_path, environment(database.url)))

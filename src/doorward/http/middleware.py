@@ -89,7 +89,7 @@ class _ResponseSender:
         return receive_and_note
 
     async def send(self, message: Message) -> None:
-        """Send a message (ASGI). Each piece that the handler makes has a new deadline of the handler."""
+        """Send a message (ASGI). The handler has its whole deadline for each piece."""
         if message["type"] == "http.response.start":
             self._started = True
             self.status = message["status"]

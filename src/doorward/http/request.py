@@ -52,7 +52,7 @@ class Request:
         request_id: The client's request id, or a new one.
         is_maintenance: The request came over the maintenance listener with an accepted certificate.
         tenant_id: Tenant that the request is authenticated for; empty until then.
-        outcome: Outcome for metrics and the access log, where the status does not tell it.
+        outcome: Outcome for metrics and the access log, where the status is not enough.
     """
 
     headers: Mapping[bytes, bytes]

@@ -88,7 +88,7 @@ class InstrumentedDatabase:
 
     @property
     def refuses_writes(self) -> bool:
-        """Whether the last write failed, within the last seconds."""
+        """True if the last write failed a few seconds ago at most."""
         return self._refused_at is not None and perf_counter() - self._refused_at < _REFUSAL_SECONDS
 
     @property

@@ -41,9 +41,9 @@ class Address:
             raise CannotStart("DATABASE_URL has to be postgresql://user:password@host:port/database.") from None
         for name in given:
             if name not in _PARAMETERS:
-                raise CannotStart(f"DATABASE_URL: {name} is none of {', '.join(sorted(_PARAMETERS))}.")
+                raise CannotStart(f"DATABASE_URL: {name} is not one of {', '.join(sorted(_PARAMETERS))}.")
         if given.get("target_session_attrs", "read-write") not in {"read-write", "primary"}:
-            raise CannotStart("DATABASE_URL: a standby may not know yet what was revoked; only the primary is used.")
+            raise CannotStart("DATABASE_URL: a standby may lack recent revocations; only the primary is used.")
         return cls(
             hosts=hosts,
             ports=ports,

@@ -63,7 +63,9 @@ async def _with_checked(address: Address, wait: float, work: Callable[[Any], Awa
         await _check(connection)
         return await work(connection)
     except FAULTS as error:
-        raise CannotStart(f"DATABASE_URL: {address.place} refused to be prepared ({_reason(error)}).") from error
+        raise CannotStart(
+            f"DATABASE_URL: {address.place} rejected the checks or the migration ({_reason(error)})."
+        ) from error
     finally:
         connection.terminate()
 
@@ -72,8 +74,8 @@ async def _require_schema(connection: Any, address: Address) -> int:
     version = await _version(connection)
     if not version:
         raise CannotStart(
-            f"DATABASE_URL: the database at {address.place} holds nothing of Doorward's: it is another one, or nothing "
-            "was started on it yet; `doorward serve` and `doorward migrate` create its tables."
+            f"DATABASE_URL: the database at {address.place} has no tables of Doorward: it is the wrong one, or "
+            "new; `doorward serve` and `doorward migrate` create the tables."
         )
     return version
 
@@ -100,22 +102,20 @@ def _explain(address: Address, error: Exception) -> CannotStart | None:
     place = address.place
     if isinstance(error, ssl.SSLCertVerificationError):
         return CannotStart(
-            f"DATABASE_URL: {place} does not prove that it is the right server ({error.verify_message}); "
-            "sslrootcert names the certificate of who vouches for it."
+            f"DATABASE_URL: the TLS certificate of {place} is not trusted ({error.verify_message}); "
+            "set sslrootcert to the certificate of its CA."
         )
     if isinstance(error, ssl.SSLError) or "SSL" in str(error):
         return CannotStart(
-            f"DATABASE_URL: {place} offers no usable TLS; turn it on there, or, if nobody can listen in between, "
-            "say sslmode=disable."
+            f"DATABASE_URL: {place} offers no usable TLS; enable it there, or set sslmode=disable if "
+            "the network is trusted."
         )
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return CannotStart(f"DATABASE_URL: {place} refused the user {address.user}: wrong password, or not allowed.")
+        return CannotStart(f"DATABASE_URL: {place} rejected the user {address.user}: wrong password, or not allowed.")
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return CannotStart(f"DATABASE_URL: {place} has no database {address.database}.")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return CannotStart(
-            f"DATABASE_URL: {place} is a standby, which may not know yet what was revoked; name the primary."
-        )
+        return CannotStart(f"DATABASE_URL: {place} is a standby, which may lack recent revocations; use the primary.")
     return None
 
 
@@ -127,21 +127,21 @@ def _reason(error: BaseException) -> str:
 async def _check(connection: Any) -> None:
     major = connection.get_server_version().major
     if major < _MIN_VERSION:
-        raise CannotStart(f"DATABASE_URL: PostgreSQL {major} is too old, {_MIN_VERSION} or newer is needed.")
+        raise CannotStart(f"DATABASE_URL: PostgreSQL {major} is too old, {_MIN_VERSION} or newer is required.")
     for name, durable in (("synchronous_commit", _DURABLE), ("fsync", {"on"})):
         value = await connection.fetchval("SELECT current_setting($1)", name)
         if value not in durable:
             raise CannotStart(
-                f"DATABASE_URL: the server has {name} = {value}, so what was acknowledged could be lost in a power "
-                f"cut; set it to on."
+                f"DATABASE_URL: the server has {name} = {value}, so a power failure could lose acknowledged writes; "
+                f"set it to on."
             )
     role, unbound = await connection.fetchrow(
         "SELECT rolname, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
     )
     if unbound:
         raise CannotStart(
-            f"DATABASE_URL: the role {role} is a superuser or has BYPASSRLS, so the server would not keep tenants "
-            f"apart; make another and let it own the database: {_CREATE_ROLE}."
+            f"DATABASE_URL: the role {role} is a superuser or has BYPASSRLS, so row-level security would not isolate "
+            f"tenants; create another role as the owner of the database: {_CREATE_ROLE}."
         )
 
 

@@ -47,7 +47,7 @@ class Address:
             raise CannotStart(f"{_FORM}.")
         for name, value in given.items():
             if name not in _PARAMETERS:
-                raise CannotStart(f"REDIS_URL: {name} is none of {', '.join(_PARAMETERS)}.")
+                raise CannotStart(f"REDIS_URL: {name} is not one of {', '.join(_PARAMETERS)}.")
             if name in {"cluster", "insecure"} and value not in {"true", "false"}:
                 raise CannotStart(f"REDIS_URL: {name} has to be true or false.")
         address = cls(
@@ -80,9 +80,9 @@ class Address:
 
     def _check_contradictions(self) -> None:
         if not self.cluster and len(self.places) > 1:
-            raise CannotStart("REDIS_URL: several hosts are the nodes of a Cluster, cluster=false contradicts them.")
+            raise CannotStart("REDIS_URL: several hosts are nodes of a Cluster, which contradicts cluster=false.")
         if self.cluster and self.database:
-            raise CannotStart("REDIS_URL: a Cluster has no other database than 0.")
+            raise CannotStart("REDIS_URL: a Cluster has only database 0.")
         if self.user and self.password is None:
             raise CannotStart("REDIS_URL names a user without a password.")
 
@@ -91,13 +91,13 @@ class Address:
             return
         if self.tls is None:
             raise CannotStart(
-                "REDIS_URL: a server on another machine needs TLS (rediss://), or ?insecure=true where the network "
-                "between is trusted."
+                "REDIS_URL: a server on another machine needs TLS (rediss://), or ?insecure=true if the network "
+                "is trusted."
             )
         if self.password is None:
             raise CannotStart(
                 "REDIS_URL: a server on another machine needs a password (rediss://user:password@host), or "
-                "?insecure=true where the network between is trusted."
+                "?insecure=true if the network is trusted."
             )
 
 

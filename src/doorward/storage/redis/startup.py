@@ -42,7 +42,9 @@ async def check_server(address: Address, *, wait: float = 0.0) -> ServerInfo:
                     return await _check_one(address, place)
             except ssl.SSLError as error:
                 reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
-                raise CannotStart(f"REDIS_URL: {_name(place)} does not prove by TLS who it is ({reason}).") from None
+                raise CannotStart(
+                    f"REDIS_URL: the TLS certificate of {_name(place)} is not trusted ({reason})."
+                ) from None
             except GreetingRejected as error:
                 raise CannotStart(_refusal(place, str(error))) from None
             except (*CONNECTION_ERRORS, UntrustedServer) as error:
@@ -58,8 +60,8 @@ def _name(place: Place) -> str:
 
 def _refusal(place: Place, message: str) -> str:
     if message.startswith(("WRONGPASS", "NOAUTH", "ERR invalid password", "ERR AUTH")):
-        return f"REDIS_URL: {_name(place)} refuses the user or the password."
-    return f"REDIS_URL: {_name(place)} refuses to be greeted ({message.partition(' ')[0]})."
+        return f"REDIS_URL: {_name(place)} rejects the user or the password."
+    return f"REDIS_URL: {_name(place)} rejects AUTH or SELECT ({message.partition(' ')[0]})."
 
 
 async def _check_one(address: Address, place: Place) -> ServerInfo:
@@ -79,17 +81,17 @@ async def _check_one(address: Address, place: Place) -> ServerInfo:
         fields |= read_info(reply)
     version = fields.get("redis_version", "")
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
-        raise CannotStart(f"REDIS_URL: {_name(place)} is Redis {version}, 6.2 or newer is needed.")
+        raise CannotStart(f"REDIS_URL: {_name(place)} is Redis {version}, 6.2 or newer is required.")
     if (fields.get("cluster_enabled") == "1") != address.cluster:
         raise CannotStart(
             f"REDIS_URL: {_name(place)} is {'no' if address.cluster else 'a'} node of a Cluster; "
-            f"{'leave out' if address.cluster else 'say'} ?cluster=true."
+            f"{'remove' if address.cluster else 'add'} ?cluster=true."
         )
     if not address.cluster and fields.get("role") != "master":
-        raise CannotStart(f"REDIS_URL: {_name(place)} is a replica, which may not know yet what was revoked.")
+        raise CannotStart(f"REDIS_URL: {_name(place)} is a replica, which may lack recent revocations.")
     if (policy := fields.get("maxmemory_policy", "noeviction")) != "noeviction":
         log.warning(
-            "redis may evict sessions, which ends them; set its maxmemory-policy to noeviction",
+            "redis may evict sessions, which logs users out; set its maxmemory-policy to noeviction",
             extra={"server": _name(place), "policy": policy},
         )
     if is_predecessors:

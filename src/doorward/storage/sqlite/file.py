@@ -63,8 +63,8 @@ def check_exists(path: Path) -> None:
     if path.is_file() and path.stat().st_size:
         return
     raise CannotStart(
-        f"{path.absolute().parent} has no database {path.name}: DATA_DIR or DATABASE_URL names another place, or "
-        "nothing was started there yet; `doorward serve` and `doorward migrate` create it."
+        f"{path.absolute().parent} has no database {path.name}: DATA_DIR or DATABASE_URL is wrong, or the installation "
+        "is new; `doorward serve` and `doorward migrate` create the database."
     )
 
 

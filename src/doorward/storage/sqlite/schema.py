@@ -37,7 +37,7 @@ def migrate(path: Path, *, create: bool = True) -> int:
     """
     check_folder(path)
     if sqlite3.sqlite_version_info < _MIN_VERSION:
-        raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed.")
+        raise CannotStart(f"SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is required.")
     if not create:
         check_exists(path)
     migrations = load_migrations("sqlite", WORDS)

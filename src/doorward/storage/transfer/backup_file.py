@@ -85,7 +85,7 @@ class Writer:
     """Writes a backup into an open file."""
 
     def __init__(self, file: IO[bytes], *, schema: int, taken_at: int, passphrase: str | None) -> None:
-        """Write the line that says what the file is."""
+        """Write the header line."""
         self._file = file
         header = Header(_MAGIC, FORMAT, schema, taken_at, secrets.token_hex(16) if passphrase else "")
         line = msgspec.json.encode(header) + b"\n"
@@ -126,7 +126,7 @@ class Reader:
 
     @property
     def encrypted(self) -> bool:
-        """Whether a passphrase is needed."""
+        """True if the backup is encrypted."""
         return bool(self.header.salt)
 
     def frames(self, passphrase: str | None) -> Iterator[tuple[str, list[str], list[Row]]]:
