@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import perf_counter
+from typing import ClassVar
 
 from doorward.core.errors import Refusal
 from doorward.http import errors
@@ -18,7 +19,6 @@ from doorward.http.api.services import Services
 from doorward.http.bodies import MAX_BODY_BYTES
 from doorward.http.checks import ANY_HOST, host_is_served
 from doorward.http.client_address import Proxies
-from doorward.http.connection.eager_task import PendingResult, run_eagerly
 from doorward.http.errors import DeadlineExceeded, InternalError
 from doorward.http.middleware import HostAndOriginPolicy
 from doorward.http.request import Request
@@ -36,7 +36,12 @@ _ACCEPTED = frozenset({None, b"*/*", b"application/json"})
 
 @dataclass(frozen=True, slots=True)
 class FastPath:
-    """Selects ordinary requests by method, target and headers, and responds to them."""
+    """Selects ordinary requests by method, target and headers, and responds to them.
+
+    If `is_eager`, `respond` may run outside a task until its first wait.
+    """
+
+    is_eager: ClassVar[bool] = True
 
     endpoints: Mapping[tuple[bytes, bytes], Endpoint]
     services: Services
@@ -77,13 +82,8 @@ class FastPath:
             return endpoint
         return None
 
-    def respond(
-        self, endpoint: Endpoint, request: Request, loop: asyncio.AbstractEventLoop
-    ) -> tuple[Response, None] | tuple[None, PendingResult[Response]]:
-        """Return the response, or a pending result if a store has to be awaited."""
-        return run_eagerly(self._respond(endpoint, request), loop)
-
-    async def _respond(self, endpoint: Endpoint, request: Request) -> Response:
+    async def respond(self, endpoint: Endpoint, request: Request) -> Response:
+        """Return the response to a request, also for errors; record it."""
         began = perf_counter()
         outcome = OK
         try:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from doorward.core.errors import Refusal
 from doorward.http.api.endpoint import Endpoint
-from doorward.http.connection.eager_task import PendingResult
+from doorward.http.connection.eager_task import PendingResult, run_eagerly
 from doorward.http.connection.parser import RequestParser
 from doorward.http.connection.registry import SILENT, SLOW, UNREAD, Connection
 from doorward.http.errors import (
@@ -138,7 +138,13 @@ class DoorwardProtocol(RequestParser):
             required_permission=endpoint.permission,
             request_id=request_id.decode(),
         )
-        response, task = self._fast_path.respond(endpoint, request, self.loop)
+        work = self._fast_path.respond(endpoint, request)
+        response: Response | None = None
+        task: PendingResult[Response] | None = None
+        if self._fast_path.is_eager:
+            response, task = run_eagerly(work, self.loop)
+        else:
+            task = self.loop.create_task(work)
         if response is not None:
             self._send(response, request_id, keep_alive=keep_alive)
         elif task is not None:

@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import ClassVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from doorward.http.api.endpoint import Endpoint
-from doorward.http.connection.eager_task import PendingResult
 from doorward.http.connection.fast_path import FastPath
 from doorward.http.headers import HEADERS_BY_NAME
 from doorward.http.request import Request
@@ -21,17 +21,15 @@ class TracedFastPath(FastPath):
 
     tracer: Tracer | None = None
 
-    def respond(
-        self, endpoint: Endpoint, request: Request, loop: asyncio.AbstractEventLoop
-    ) -> tuple[Response, None] | tuple[None, PendingResult[Response]]:
-        """Return the task that responds: the current span is a context variable, and each task has its own context."""
-        assert self.tracer  # noqa: S101 - a field after fields with defaults needs a default
-        return None, loop.create_task(self._trace(self.tracer, endpoint, request))
+    # The current span is a context variable, and only a task has a context of its own.
+    is_eager: ClassVar[bool] = False
 
-    async def _trace(self, tracer: Tracer, endpoint: Endpoint, request: Request) -> Response:
-        with tracer.request(endpoint.method, request.headers) as span:
+    async def respond(self, endpoint: Endpoint, request: Request) -> Response:
+        """See `FastPath.respond`."""
+        assert self.tracer  # noqa: S101 - a field after fields with defaults needs a default
+        with self.tracer.request(endpoint.method, request.headers) as span:
             try:
-                response = await self._respond(endpoint, request)
+                response = await FastPath.respond(self, endpoint, request)
             except asyncio.CancelledError:
                 span.finish(endpoint.path, HTTPStatus.SERVICE_UNAVAILABLE)
                 raise
