@@ -109,8 +109,8 @@ def build(settings: Settings, overrides: Overrides | None = None, traces: Traces
         follow_keys()
 
     async def end() -> None:
-        await run_logged(lambda: activity.flush(everything=True))
-        await run_logged(lambda: stores.probes.write(clock()))
+        await run_logged(lambda: activity.flush(everything=True), task="write_activity")
+        await run_logged(lambda: stores.probes.write(clock()), task="write_probe")
         unregister()
         for registry in registries:
             registry.close()
@@ -118,15 +118,15 @@ def build(settings: Settings, overrides: Overrides | None = None, traces: Traces
         await _close(stores, traces)
 
     tasks = (
-        PeriodicTask(_TICK_SECONDS, tick),
-        PeriodicTask(_TICK_SECONDS, _background_task(clock_steps.check)),
-        PeriodicTask(_FLUSH_SECONDS, activity.flush),
-        PeriodicTask(_URGENT_SECONDS, activity.flush_urgent),
-        PeriodicTask(_SWEEP_SECONDS, _sweeping(stores, clock, clock_steps, settings.audit_retention)),
-        PeriodicTask(_SWEEP_SECONDS, stores.index_logins),
-        PeriodicTask(_REST_SECONDS, passwords.release_memory),
-        PeriodicTask(_REST_SECONDS, body_memory.release),
-        PeriodicTask(_WATCH_SECONDS, _background_task(follow_keys)),
+        PeriodicTask("publish_metrics", _TICK_SECONDS, tick),
+        PeriodicTask("check_clock", _TICK_SECONDS, _background_task(clock_steps.check)),
+        PeriodicTask("write_activity", _FLUSH_SECONDS, activity.flush),
+        PeriodicTask("write_urgent_activity", _URGENT_SECONDS, activity.flush_urgent),
+        PeriodicTask("sweep_stores", _SWEEP_SECONDS, _sweeping(stores, clock, clock_steps, settings.audit_retention)),
+        PeriodicTask("index_logins", _SWEEP_SECONDS, stores.index_logins),
+        PeriodicTask("release_hash_memory", _REST_SECONDS, passwords.release_memory),
+        PeriodicTask("release_body_memory", _REST_SECONDS, body_memory.release),
+        PeriodicTask("follow_key_file", _WATCH_SECONDS, _background_task(follow_keys)),
     )
     router = build_router(
         services,
@@ -168,11 +168,11 @@ def _sweeping(
 async def _open(stores: Stores, clock: Clock) -> None:
     await stores.open()
     await stores.accounts.forget_user_counts()
-    await run_logged(lambda: _report_clock_step(stores, clock))
+    await run_logged(lambda: _report_clock_step(stores, clock), task="check_clock")
 
 
 async def _report_clock_step(stores: Stores, clock: Clock) -> None:
-    """Log whether the clock was set back while no process of the service ran; leave the time for the next start."""
+    """Log whether the clock was set back while no process of the service ran; store the time for the next start."""
     step = await stores.probes.claim_step(clock())
     if step:
         _log_clock_step(-step)

@@ -107,7 +107,7 @@ def test_the_setting_says_which_requests_have_a_line(
             answer = tenant.http.post(path, json=body)
             assert answer.status_code == 500
             # The traceback can be found by what the client was given, on either lane.
-            failed = [record for record in caplog.records if record.getMessage() == "a request failed"]
+            failed = [record for record in caplog.records if record.getMessage() == "request failed"]
             assert failed[-1].__dict__["request_id"] == answer.headers["x-request-id"]
             assert failed[-1].exc_info
     assert [line["status"] for line in lines(caplog)] == statuses

@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_told_of_once(
     BROKEN[name](path)
     assert [file.changed() for _ in range(3)] == [None] * 3
     [told] = caplog.records
-    assert told.message == "the old master keys stay"
+    assert told.message == "master keys not reloaded, the old ones stay"
     assert "JWT_KEY" in told.reason  # type: ignore[attr-defined]
     assert OLD not in told.reason  # type: ignore[attr-defined]
     path.unlink()

@@ -20,7 +20,7 @@ from doorward.settings.keys import new_key
 from faults.workers import workers_below, workers_of
 from harness import Process, serving
 
-COULD_NOT_START = "worker could not start, trying again; the others go on"
+COULD_NOT_START = "worker could not start, trying again; the others continue"
 
 
 def until(ask: Callable[[], Any], what: str, seconds: float = 30) -> None:
@@ -131,7 +131,7 @@ def test_N1_a_worker_that_is_slow_to_start_is_waited_for_and_one_that_hangs_late
         # Until the supervisor has heard that both serve.
         time.sleep(2)
         os.kill(first, signal.SIGSTOP)
-        event = "worker did not answer within 5 s, starting another"
+        event = "worker did not respond within 5 s, starting another"
         until(lambda: lines(process, event), "it was not replaced")
         [told] = lines(process, event)
         assert (told["pid"], told["seconds"]) == (first, 5)
@@ -155,7 +155,7 @@ def test_N1_a_worker_that_does_not_serve_in_its_time_is_ended_and_tried_again(tm
     process = Process(tmp_path, settings, begun=lambda pid: holding.append(hold(pid, 9)))
     try:
         process.start(seconds=60)
-        told = lines(process, "worker did not serve within 8 s of its start, trying again; the others go on")
+        told = lines(process, "worker did not serve within 8 s of its start, trying again; the others continue")
         assert {line["worker"] for line in told} == {1, 2}
         for line in told[:2]:
             assert (line["seconds"], line["again_in_seconds"]) == (8, 1)

@@ -200,7 +200,7 @@ def test_certificates_are_read_anew_on_SIGHUP_and_open_connections_go_on(tmp_pat
             assert serial(https, site.trusting()) == server.serial
             new = authority.issue("server", file="server")
             second_authority = Authority(tmp_path, "clients")
-            reloaded(process, '"event": "certificates read"', workers)
+            reloaded(process, '"event": "certificates reloaded"', workers)
             assert {serial(https, site.trusting()) for _ in range(6)} == {new.serial}
             assert ask(stream).startswith("HTTP/1.1 200")
             # Whoever the old authority vouched for is nobody now.
@@ -209,7 +209,7 @@ def test_certificates_are_read_anew_on_SIGHUP_and_open_connections_go_on(tmp_pat
             assert outcome(maintenance, site.trusting(successor), "a@example.org") == "200"
             # What cannot be used changes nothing.
             Path(server.certificate).write_text("nonsense")
-            reloaded(process, '"event": "the old certificates stay"', workers)
+            reloaded(process, '"event": "certificates not reloaded, the old ones stay"', workers)
             assert serial(https, site.trusting()) == new.serial
             assert ask(stream).startswith("HTTP/1.1 200")
         assert process.stop() in {0, -signal.SIGTERM}

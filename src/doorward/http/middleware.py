@@ -165,7 +165,7 @@ class RequestMiddleware:
         except Exception:
             # The log has the request id of the response, which says nothing else about the cause.
             outcome = InternalError.code
-            log.exception("a request failed", extra={"request_id": sender.request_id})
+            log.exception("request failed", extra={"request_id": sender.request_id})
             await sender.send_response(error_response(InternalError()))
         self._record(scope, sender, outcome, perf_counter() - began)
 

@@ -6,7 +6,10 @@ from time import monotonic
 
 @dataclass(slots=True)
 class LogLimit:
-    """At most one log line per topic in `seconds`. Topics are constants of the code, so that few are remembered."""
+    """At most one log line per topic in `seconds`.
+
+    Topics are constants of the code, so that their number is small.
+    """
 
     seconds: float = 600.0
     _due: dict[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON line per event, or readable ones on a terminal. Redaction happens here and only here."""
+"""Structured logs: one JSON line per event, or text on a terminal. The only place of redaction."""
 
 import atexit
 import contextlib
@@ -19,7 +19,7 @@ _SECRET_NAMES = re.compile(
     r"passw|passphrase|pwd|secret|token|authorization|cookie|jwt_key|api.?key|doorward.?key|hash|credential",
     re.IGNORECASE,
 )
-# Tokens, password hashes, and bearer credentials, wherever in a text they turn up.
+# Tokens, password hashes, and bearer credentials, anywhere in a text.
 _SECRET_TEXT = re.compile(
     r"eyJ[\w-]+\.[\w-]*\.?[\w-]*|\$(?:argon2\w*|2[abxy])\$\S+|dw_[\w-]{8,}|(?i:bearer|basic)\s+\S+|://[^/\s]+@"
 )
@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace whatever is named like a secret or looks like one, however deep it lies (a structlog processor)."""
+    """Replace values whose name or form is that of a secret, at any depth (a structlog processor)."""
     event.update({name: _redacted(name, value) for name, value in event.items()})
     return event
 
@@ -49,9 +49,9 @@ def _redacted(name: object, value: object) -> object:
 
 
 def escape(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape control characters, so that no text can forge a line or steer a terminal (a structlog processor).
+    """Escape control characters, so that no text can forge a line or control a terminal (a structlog processor).
 
-    Tracebacks keep their line ends. JSON needs none of this, it escapes by itself.
+    Tracebacks keep their line ends. JSON escapes by itself.
     """
     for name, value in event.items():
         if isinstance(value, str):
@@ -90,7 +90,7 @@ def configure(level: str, style: str) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
             "loggers": {
-                # Our own lines say when a worker starts and stops; uvicorn's would say it again.
+                # The service logs starts and stops of workers itself.
                 "uvicorn": {"level": "WARNING"},
                 "uvicorn.error": {"level": "WARNING"},
                 "uvicorn.access": {"level": "WARNING"},
@@ -100,7 +100,7 @@ def configure(level: str, style: str) -> None:
 
 
 class _DroppingQueueHandler(logging.handlers.QueueHandler):
-    """Hands a line to the thread that writes; loses it where that cannot keep up."""
+    """Passes lines to the writing thread; drops them where that cannot keep up."""
 
     lost = 0
 
@@ -111,12 +111,12 @@ class _DroppingQueueHandler(logging.handlers.QueueHandler):
             _DroppingQueueHandler.lost += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        # Whole, because it stays in this process: what formats it wants the parts.
+        # Unformatted, because it stays in this process: the formatter needs the parts.
         return record
 
 
 class _TimeoutStream:
-    """A file that is written to only while it takes something: who has stopped reading is waited for once."""
+    """A file that is written to only while it accepts data: after one timeout, writes no longer wait."""
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -134,18 +134,18 @@ class _TimeoutStream:
                 self._patience = 0
                 raise BlockingIOError
             self._patience = _WRITE_TIMEOUT
-            # A pipe that takes anything takes as much as this at once (POSIX: PIPE_BUF).
+            # A pipe that accepts data accepts this much at once (POSIX: PIPE_BUF).
             left = left[os.write(self._file, left[: select.PIPE_BUF]) :]
             self._cut = bool(left)
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no data is buffered."""
 
 
 class _Writer(logging.handlers.QueueListener):
     def stop(self) -> None:
-        """Write what is left, unless that takes too long: nobody may be reading any more."""
+        """Write the remaining lines, unless that takes too long: the reader may be gone."""
         thread = self._thread
         if thread is None:
             return
@@ -159,9 +159,9 @@ _WRITERS: list[_Writer] = []
 
 
 def log_in_background() -> None:
-    """From now on write log lines in a thread of their own: a reader that has stopped holds up nothing else.
+    """Write log lines in a thread of their own from now on, so that a blocked reader delays nothing else.
 
-    Some thousand lines are kept for it; more are lost.
+    Some thousand lines are queued; more are dropped.
     """
     root = logging.getLogger()
     lines: queue.Queue[logging.LogRecord] = queue.Queue(_KEPT_LINES)
@@ -176,9 +176,9 @@ def log_in_background() -> None:
 
 
 def flush() -> None:
-    """Return when the lines that wait for their thread are written, or when that takes too long.
+    """Return when the queued lines are written, or after a timeout.
 
-    For the end: uvicorn ends a process by the signal it was told to stop with, and then nothing else is done.
+    For the end of a process: uvicorn exits by the signal that stopped it, and then no other code runs.
     """
     for writer in _WRITERS:
         writer.stop()
@@ -186,5 +186,5 @@ def flush() -> None:
 
 
 def lines_lost() -> int:
-    """Return how many lines of this process were lost because the thread that writes them could not keep up."""
+    """Return the number of lines of this process that were dropped because the writing thread could not keep up."""
     return _DroppingQueueHandler.lost

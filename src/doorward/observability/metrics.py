@@ -1,7 +1,7 @@
-"""What monitoring asks: numbers in Prometheus' text format, over all workers.
+"""Metrics in the Prometheus text format, over all workers.
 
-Nothing here is on the way of a request. The service counts in plain numbers; once a second, and before an answer, what
-has been added since is handed on to the library, which puts the workers' numbers together.
+No request waits for metrics. The service counts in plain numbers; once a second, and before a response, the increments
+are passed to the library, which combines the workers' numbers.
 """
 
 import os
@@ -40,7 +40,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class DatabaseCounts(Protocol):
-    """What is counted at the database: entries that were noted in the audit log."""
+    """Counts of the database: entries stored in the audit log."""
 
     @property
     def audit_entries(self) -> int: ...  # noqa: D102 - the class says it
@@ -49,7 +49,7 @@ class DatabaseCounts(Protocol):
 
 
 class SessionCounts(Protocol):
-    """What is counted of sessions: those opened, by whose they are, and those ended, by whose and by how."""
+    """Counts of sessions: opened ones by kind, revoked ones by kind and way."""
 
     @property
     def opened(self) -> Mapping[str, int]: ...  # noqa: D102 - the class says it
@@ -59,7 +59,7 @@ class SessionCounts(Protocol):
 
 
 class StoreMetrics(Protocol):
-    """What is counted at the stores. `meters`: by store, how long each operation took, and how often it was away."""
+    """Counts of the stores. `meters`: by store, the durations of each operation, and the number of errors."""
 
     @property
     def database(self) -> DatabaseCounts: ...  # noqa: D102 - the class says it
@@ -75,7 +75,7 @@ class StoreMetrics(Protocol):
 
 
 class OpenConnections(Protocol):
-    """Connections that are open, and how many were closed, by reason."""
+    """Open connections, and the number of closed ones by reason."""
 
     @property
     def connections(self) -> Collection[object]: ...  # noqa: D102 - the class says it
@@ -86,7 +86,7 @@ class OpenConnections(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """Where the numbers are counted."""
+    """The sources of the numbers."""
 
     recorder: RequestRecorder
     passwords: PasswordHasherPool
@@ -97,7 +97,7 @@ class MetricSources:
 
 @dataclass(slots=True)
 class Metrics:
-    """The numbers of one worker, and the text of all."""
+    """The metrics of one worker, and the text of all workers."""
 
     sources: MetricSources
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -109,7 +109,7 @@ class Metrics:
     _lag: float = 0.0
 
     def __post_init__(self) -> None:
-        """Declare everything, so that it is there from the first answer on."""
+        """Declare every metric, so that it is in the first response."""
         for name, what, *labels in (
             ("doorward_http_requests", "Requests answered", "method", "route", "status"),
             ("doorward_refusals", "Requests refused, by the code of the error", "code"),
@@ -126,7 +126,7 @@ class Metrics:
             ("doorward_audit_entries", "Entries noted in the audit log"),
             ("doorward_store_errors", "Times that a store could not answer", "store"),
             ("doorward_connections_closed", "Connections closed by a limit", "reason"),
-            ("doorward_log_lines_lost", "Log lines that nobody took"),
+            ("doorward_log_lines_lost", "Log lines dropped because their reader was too slow"),
             ("doorward_process_cpu_seconds", "CPU time of the workers"),
         ):
             self._counters[name] = Counter(name, f"{what}.", labels, registry=self.registry)
@@ -157,7 +157,7 @@ class Metrics:
             self._histograms[name] = Histogram(name, f"{what}.", labels, buckets=BUCKETS, registry=self.registry)
 
     def tick(self, *, every: float) -> None:
-        """Hand on what was counted. Called each `every` seconds, it sees how late the event loop is."""
+        """Publish the counts. Called every `every` seconds, it measures the lag of the event loop."""
         now = monotonic()
         self._lag = max(0.0, now - self._ticked - every) if self._ticked else 0.0
         self._ticked = now
@@ -165,7 +165,7 @@ class Metrics:
         self.publish()
 
     def publish(self) -> None:
-        """Hand on what was counted since the last time."""
+        """Publish the counts since the last call."""
         watch, passwords, traffic = self.sources.recorder, self.sources.passwords, self.sources.store_metrics
         for (asked, status, outcome), count in watch.responses.items():
             self._publish_answers(asked, status, outcome, count)
@@ -201,7 +201,7 @@ class Metrics:
             self._gauges[name].set(value)
 
     def text(self) -> bytes:
-        """Return the numbers of all workers; those of the others are up to a second old."""
+        """Return the metrics of all workers; those of the others are up to a second old."""
         self.publish()
         if _FOLDER not in os.environ:  # noqa: TID251 - the library's own way to tell its processes
             return generate_latest(self.registry)
@@ -227,7 +227,7 @@ class Metrics:
         (counter.labels(*labels) if labels else counter).inc(self._added((name, *labels), total))
 
     def _publish_durations(self, name: str, durations: DurationHistogram, *labels: str) -> None:
-        # The library takes one duration at a time, for more than a verification costs; its parts take a second's worth.
+        # The library observes one duration at a time, which costs more than a verification; its parts take sums.
         histogram = self._histograms[name].labels(*labels) if labels else self._histograms[name]
         for place, bucket in enumerate(histogram._buckets):  # noqa: SLF001 - see above
             bucket.inc(self._added((name, *labels, str(place)), durations.counts[place]))
@@ -240,12 +240,12 @@ class Metrics:
 
 
 def share() -> None:
-    """Let the processes that are started from now on put their numbers together."""
+    """Let processes that start from now on combine their metrics."""
     os.environ[_FOLDER] = tempfile.mkdtemp(prefix="doorward-metrics-")  # noqa: TID251 - likewise
 
 
 def forget(worker: int) -> None:
-    """Take a worker that has ended out of what is true of the living; what it has counted stays counted."""
+    """Remove a worker that has exited from the gauges; its counters stay."""
     mark_process_dead(worker)  # type: ignore[no-untyped-call]
 
 

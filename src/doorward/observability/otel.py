@@ -1,7 +1,7 @@
-"""Traces with the official library of OpenTelemetry: the one module that imports it.
+"""Traces with the OpenTelemetry SDK; the only module that imports it.
 
-A span says what was asked, by the template of the path, and how it was answered. Nothing else of a request is in it: of
-what its sender says only `traceparent` is taken over, which is digits; `tracestate` could be anything.
+A span has the template of the path and the status. It has nothing else of a request: only `traceparent` is accepted
+from the client, which is digits; `tracestate` could be anything.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class _Span:
         self._method = method
 
     def finish(self, route: str, status: int) -> None:
-        """See `doorward.http.connection.traced.Span`."""
+        """See `doorward.observability.tracing.Span`."""
         if route:
             self._span.update_name(f"{self._method} {route}")
             self._span.set_attribute("http.route", route)
@@ -42,10 +42,10 @@ class _Span:
 
 
 class OpenTelemetry:
-    """Makes spans and sends them (see `doorward.observability.tracing.Traces`)."""
+    """Creates and exports spans (see `doorward.observability.tracing.Traces`)."""
 
     def __init__(self) -> None:
-        """Send to where the library's variables say."""
+        """Export to the collector that the library's variables name."""
         resource = Resource({"service.name": "doorward", "service.version": __version__})
         self._provider = TracerProvider(
             resource=resource.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
@@ -56,7 +56,7 @@ class OpenTelemetry:
 
     @contextmanager
     def request(self, method: str, headers: Mapping[bytes, bytes]) -> Iterator[_Span]:
-        """See `doorward.http.connection.traced.Tracer`."""
+        """See `doorward.observability.tracing.Tracer`."""
         parent = headers.get(b"traceparent", b"").decode("latin-1")
         method = method if method in _METHODS else "_OTHER"
         with self._tracer.start_as_current_span(
@@ -64,14 +64,14 @@ class OpenTelemetry:
             self._propagator.extract({"traceparent": parent}),
             kind=trace.SpanKind.SERVER,
             attributes={"http.request.method": method},
-            # An exception's text may have anything in it.
+            # The text of an exception may contain anything.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
             yield _Span(span, method)
 
     def store(self, store: str, operation: str) -> AbstractContextManager[object]:
-        """See `doorward.observability.tracing.Traces`. What belongs to no request that is traced has no span."""
+        """See `doorward.observability.tracing.Traces`. Operations outside of a traced request have no span."""
         if not trace.get_current_span().is_recording():
             return nullcontext()
         return self._tracer.start_as_current_span(
@@ -83,7 +83,7 @@ class OpenTelemetry:
 
     async def close(self) -> None:
         """See `doorward.observability.tracing.Traces`."""
-        # In a thread that holds up nobody's end: the library waits for a collector that is away for half a minute.
+        # In a daemon thread: the library waits half a minute for an unavailable collector.
         done = asyncio.Event()
         loop = asyncio.get_running_loop()
 

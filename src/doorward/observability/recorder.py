@@ -1,6 +1,6 @@
-"""What is seen of requests on both lanes: counted, timed, and written as a line each where that is asked for.
+"""Recording of requests: counts, durations, and the access log.
 
-Nothing of a request is kept that its sender chose freely: no path, no query, no header, no body, no name.
+Records nothing that a client chooses freely: no path, no query, no header, no body, no name.
 """
 
 import logging
@@ -14,7 +14,7 @@ from doorward.core.histogram import DurationHistogram
 log = logging.getLogger("doorward.access")
 
 VERIFY, LOGIN = "express", "login"
-"""The lanes before the router: for questions, which take microseconds, and for logins, which take a hash."""
+"""The kinds of fast path: verifications take microseconds, logins a password hash."""
 
 OK = "ok"
 _FAULT = 500
@@ -24,7 +24,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class RouteKey(NamedTuple):
-    """What was asked: the method and the template of the path, "" where there is none, and the lane it took."""
+    """A kind of request: the method, the template of the path, "" for none, and the lane that handled it."""
 
     method: str
     route: str
@@ -32,7 +32,7 @@ class RouteKey(NamedTuple):
 
 
 class RequestIdentity(Protocol):
-    """What a log line says of a request beyond what it asked: its id, the tenant that it proved, its address."""
+    """The identity of a request in a log line: its id, its tenant, its client address."""
 
     @property
     def request_id(self) -> str: ...  # noqa: D102 - the class says it
@@ -46,9 +46,9 @@ class RequestIdentity(Protocol):
 
 @dataclass(slots=True)
 class Counter:
-    """How often something that is asked all the time was answered with 200 and yes; one in `every` of them is timed.
+    """The number of successful responses of a frequent kind of request; one in `sample_every` is timed.
 
-    The rest is the number's owner to count, in place: a call for it would cost more than the counting.
+    The owner increments `count` in place: a call would cost more than the increment.
     """
 
     key: RouteKey
@@ -58,10 +58,9 @@ class Counter:
 
 @dataclass(slots=True)
 class RequestRecorder:
-    """Sees every answer. `access` says which of them are logged: `on` all, `errors` those that are ours to mend, `off`.
+    """Records every response. `access` selects the logged ones: `on` all, `errors` those with a 5xx status, `off` none.
 
-    Both counts and `durations`, by lane, are plain numbers: a question is answered so fast that anything more would be
-    felt.
+    Counts and `durations`, by lane, are plain numbers: a verification is so fast that more would be noticeable.
     """
 
     access: str = "errors"
@@ -73,13 +72,13 @@ class RequestRecorder:
     _left_out: int = 0
 
     def counter(self, asked: RouteKey) -> Counter:
-        """Return where to count what is answered with yes; of questions only some are shown to `sampled`."""
+        """Return the counter of successful responses of this kind; of verifications, only samples are recorded."""
         tally = Counter(asked, _TIMED if asked.lane == VERIFY and self.access != "on" else 1)
         self._tallies.append(tally)
         return tally
 
     def record_sample(self, tally: Counter, seconds: float, sender: RequestIdentity) -> None:
-        """Note how long one of the answers took that are counted already; it stands for all that were not timed."""
+        """Record the duration of a response that was counted; it stands for the responses that were not timed."""
         self._time(tally.key.lane, seconds, tally.sample_every)
         if self.access == "on":
             self._write((tally.key, HTTPStatus.OK.value, OK), seconds, sender)
@@ -87,7 +86,7 @@ class RequestRecorder:
     def record(
         self, asked: RouteKey, status: HTTPStatus | int, outcome: str, seconds: float, sender: RequestIdentity
     ) -> None:
-        """Note an answer."""
+        """Record a response."""
         # An HTTPStatus hashes in Python code, which is slow.
         key = (asked, int(status), outcome)
         self._answers[key] = self._answers.get(key, 0) + 1
@@ -97,7 +96,7 @@ class RequestRecorder:
 
     @property
     def responses(self) -> dict[tuple[RouteKey, int, str], int]:
-        """How many answers there were, by what was asked, status and outcome (`ok`, or the code of the refusal)."""
+        """The number of responses by kind, status and outcome (`ok`, or the code of the error)."""
         found = dict(self._answers)
         for tally in self._tallies:
             if tally.count:
@@ -133,9 +132,9 @@ class RequestRecorder:
         log.log(logging.WARNING if status >= _FAULT else logging.INFO, "answered", extra=told)
 
     def _omitted_since(self) -> int | None:
-        """Return how many lines were left out since the last, or None where this one is to be left out too.
+        """Return the number of lines omitted since the last one, or None where this one is to be omitted too.
 
-        What goes wrong for one goes wrong for thousands, and then the log must not be what brings the service down.
+        An error of one request is often one of thousands, and then logging must not overload the service.
         """
         now = monotonic()
         if now - self._second >= 1:
@@ -149,5 +148,5 @@ class RequestRecorder:
 
 
 def route_key(method: str, route: str, lane: str) -> RouteKey:
-    """Return what was asked. Methods that nobody serves are one, so that strangers cannot make up new ones."""
+    """Return the kind of a request. All unknown methods are one, so that clients cannot create new kinds."""
     return RouteKey(method if method in _METHODS else "other", route, lane)

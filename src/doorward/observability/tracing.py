@@ -1,6 +1,6 @@
-"""Whether traces are asked for. The library for them (the extra `otel`) is imported only then.
+"""Selection of tracing: whether it is enabled, and the interfaces of tracers. Imports the extra `otel` only then.
 
-It is told everything by its own variables, those of the OpenTelemetry specification.
+The variables of the OpenTelemetry specification configure it.
 """
 
 import logging
@@ -20,35 +20,35 @@ class Span(Protocol):
     """The span of one request."""
 
     def finish(self, route: str, status: int) -> None:
-        """Say how it was answered; `route` is the template of the path, "" where there is none."""
+        """Record the response; `route` is the template of the path, "" for none."""
         ...
 
 
 class Tracer(Protocol):
-    """Makes spans."""
+    """Creates spans."""
 
     def request(self, method: str, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
-        """Return the span around a request, which continues the trace that its headers name (W3C Trace Context)."""
+        """Return the span of a request, which continues the trace of its headers (W3C Trace Context)."""
         ...
 
 
 class Traces(Tracer, Protocol):
-    """Makes spans and sends them, in a thread of its own, to a collector."""
+    """Creates spans and exports them to a collector, in a thread of its own."""
 
     @property
     def store(self) -> Callable[[str, str], AbstractContextManager[object]]:
-        """Given a store and what is done there, returns what surrounds the doing of it."""
+        """Return the context of an operation, given a store and the operation."""
         ...
 
     async def close(self) -> None:
-        """Send what is left, unless that takes some seconds, and stop."""
+        """Export the remaining spans, unless that takes some seconds, and stop."""
         ...
 
 
 def start_tracing(variables: Mapping[str, str]) -> Traces | None:
-    """Return what traces are made with, if the variables ask for them and the library is there; else None.
+    """Return the tracer if the variables enable tracing and the library is installed, else None.
 
-    Whatever is in the way is one line in the log and no more: the service serves without traces too.
+    An obstacle is one line in the log: the service also runs without traces.
     """
     if not _is_enabled(variables):
         return None

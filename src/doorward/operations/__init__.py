@@ -1,1 +1,1 @@
-"""What an operator runs on a whole installation: master keys, backups, data migration."""
+"""Operations on a whole installation: master keys, backups, data migration."""

@@ -1,4 +1,4 @@
-"""Everything carried from one place to another: into a backup, out of one, from SQLite to PostgreSQL."""
+"""Copies of whole databases: backup, restore, migration from SQLite to PostgreSQL."""
 
 import asyncio
 import os
@@ -22,19 +22,19 @@ from doorward.storage.transfer.tables import TABLES, Row, TableReader, TableWrit
 Place = Path | Address
 
 _BATCH = 500
-# Sessions that are opened at the same time.
+# Sessions that are opened concurrently.
 _TOGETHER = 50
-# What only lives as long as what it belongs to: gone after a restore, so that nothing comes back by it.
+# Short-lived rows: removed by a restore, so that it brings back no credential.
 _ENDED = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
 _GONE = ("user.delete", "key.revoke", "tenant.delete")
 
 
 class MigrationRefused(Exception):
-    """Nothing was carried anywhere; the message says why."""
+    """Nothing was copied; the message is the reason."""
 
 
 class RestoreResult(NamedTuple):
-    """What a restore did: when the backup was taken, every tenant there was or is, and what stayed deleted."""
+    """The result of a restore: the time of the backup, every tenant before and after, and what stayed deleted."""
 
     taken_at: int
     tenants: frozenset[str]
@@ -42,24 +42,23 @@ class RestoreResult(NamedTuple):
 
 
 class BackupFile(NamedTuple):
-    """The file of a backup to be; one of this name is left as it is unless it is to be overwritten."""
+    """The file of a new backup; an existing file stays unless `overwrite` is set."""
 
     path: Path
     overwrite: bool = False
 
 
 async def count_rows(place: Place, tables: Sequence[str]) -> int:
-    """Return how many rows there are in tables."""
+    """Return the number of rows in these tables."""
     async with open_reader(place) as look:
         return sum([await look.count(table) for table in tables])
 
 
 async def copy_tables(source: Place, target: Place, step: Progress) -> dict[str, TableChecksum]:
-    """Make the target's tables those of the source, in one transaction, and prove it; return the sums.
+    """Replace the target's tables with those of the source, in one transaction, verify them, and return the checksums.
 
-    `step` is told of rows twice: when they are carried, and when they are proven to have arrived.
-
-    A target that has tenants which the source has not is refused (CannotMove): it is somebody else's.
+    `step` is called for each row twice: when it is copied, and when it is verified. Raises MigrationRefused for a
+    target with tenants that the source does not have: it is another installation.
     """
     async with open_reader(source) as here, open_writer(target) as there:
         strangers = await _ids(there, "tenants") - await _ids(here, "tenants")
@@ -79,15 +78,15 @@ async def copy_tables(source: Place, target: Place, step: Progress) -> dict[str,
 
 
 async def copy_sessions(source: Place, here: SessionStore, there: SessionStore, now: int, step: Progress) -> int:
-    """Open `there` every session that is live in the source, whose sessions are `here`; return how many there were.
+    """Open in `there` every live session of the source, whose sessions are `here`; return the number.
 
-    Those that are there of the same tenants end first, so that none comes back that a run before had carried, and that
-    ended meanwhile. A run that is interrupted is made good by the next one.
+    Sessions of the same tenants in `there` are revoked first, so that no session returns that was copied before and
+    revoked since. An interrupted run is completed by the next one.
     """
     carried = 0
     policies: dict[str, SessionPolicy] = {}
     async with open_reader(source) as look:
-        # Of a user that was brought in without a tenant the session has none yet.
+        # The session of a user that was imported without a tenant has none yet.
         for tenant_id in ("", *await _ids(look, "tenants")):
             await there.revoke_tenant(tenant_id)
             await there.revoke_users_of(tenant_id)
@@ -127,10 +126,10 @@ async def _reopen_sessions(
 async def write_backup_file(
     source: Place, target: BackupFile, *, schema: int, taken_at: int, passphrase: str | None, step: Progress
 ) -> int:
-    """Write a backup of the source as it is now, while it is written to; return the number of rows.
+    """Write a backup of the source while it is in use; return the number of rows.
 
-    The file appears under its name when it is whole, and on the disk; FileExistsError where another one is there that
-    must stay. `step` is told of each batch of rows.
+    The file gets its name when it is complete and on disk; raises FileExistsError for another file that must stay.
+    `step` is called for each batch of rows.
     """
     path = target.path
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -151,7 +150,7 @@ async def write_backup_file(
 
 
 async def write_backup(source: Place, writer: Writer, step: Progress) -> int:
-    """Write a backup of the source as it is now to an open file; return the number of rows."""
+    """Write a backup of the source to an open file; return the number of rows."""
     count = 0
     async with open_reader(source) as here:
         for table in backup_file.TABLES:
@@ -171,24 +170,24 @@ async def write_backup(source: Place, writer: Writer, step: Progress) -> int:
 
 
 def _replace_file(draft: Path, path: Path) -> None:
-    """Give a file its name; FileExistsError where the name is taken."""
+    """Rename a file; raises FileExistsError where the name is taken."""
     try:
         path.hardlink_to(draft)
     except FileExistsError:
         raise
     except OSError:
-        # Not every file system has links.
+        # Some file systems have no links.
         if path.exists():
             raise FileExistsError from None
         draft.replace(path)
 
 
 async def restore(target: Place, path: Path, *, passphrase: str | None, step: Progress) -> RestoreResult:
-    """Put a backup in place of what there is, in one transaction. Who was deleted since, stays deleted.
+    """Replace all data with a backup, in one transaction. What was deleted since stays deleted.
 
-    Every session is gone after it, those of API keys too, which are to be opened anew. Of each audit trail the longer
-    one stays, and what it tells of deletions and revocations is done again. `step` is told how many bytes of the file
-    were read. NotABackup.
+    All sessions are revoked, also those of API keys, which are to be opened again. The longer one of each audit chain
+    stays, and the deletions and revocations in it are applied again. `step` is called with the number of bytes read.
+    Raises NotABackup.
     """
     with path.open("rb") as file:
         reader = Reader(file)
@@ -213,7 +212,7 @@ async def restore(target: Place, path: Path, *, passphrase: str | None, step: Pr
 
 
 class _RestoreFilter:
-    """Lets through what of a backup is not overtaken by what the target knows."""
+    """Removes rows of a backup that newer data of the target supersedes."""
 
     def __init__(self, there: TableWriter, trails: dict[str, int], gone: set[str]) -> None:
         self._there = there
@@ -254,7 +253,7 @@ async def _audit_chains(look: TableReader) -> dict[str, int]:
 
 
 async def _deleted_ids(look: TableReader) -> set[str]:
-    """Return the ids of tenants, users and API keys of which the target's audit trail says that they are no more."""
+    """Return the ids of tenants, users and API keys that are deleted according to the target's audit log."""
     place = (await look.columns("audit")).index("entry")
     gone = {row[0] async for row in look.rows("departed")}
     async for row in look.rows("audit"):

@@ -1,8 +1,7 @@
-"""The file in which Doorward keeps its master keys, changed while workers use it, and which workers know which keys.
+"""The master key file, which may change while workers run, and the registration of the keys that workers have.
 
-A key is added first, so that every worker accepts what it signs, and activated after, so that it signs; that order, and
-a look into the file before any token of an unknown key is refused, leave no moment in which a worker refuses what
-another one has just signed.
+A key is added first, so that every worker accepts its signatures, and activated afterwards. With that order, and a
+reload before a token of an unknown key is rejected, no worker ever rejects a token that another one has just signed.
 """
 
 import fcntl
@@ -23,26 +22,26 @@ log = logging.getLogger(__name__)
 
 
 class KeyChangeRefused(Exception):
-    """The keys cannot be changed like this; the message says why, and never a key."""
+    """The keys cannot be changed in this way; the message is the reason, without a key."""
 
 
 def fingerprint(keys: Keys) -> str:
-    """Return what stands for keys in their order, and is no way to them."""
+    """Return a fingerprint of keys in their order."""
     return hashlib.sha256("\n".join(f"{kid}:{key_id(key)}" for kid, key in keys).encode()).hexdigest()[:16]
 
 
 def key_id(key: str) -> str:
-    """Return what stands for one key."""
+    """Return the fingerprint of one key."""
     return hashlib.sha256(b"doorward/mark/" + key.encode()).hexdigest()[:12]
 
 
 def with_key_added(keys: Keys) -> Keys:
-    """Return the keys with one more, which verifies only."""
+    """Return the keys with a new one, which only verifies."""
     return (*keys, (str(max(int(kid) for kid, _ in keys) + 1), new_key()))
 
 
 def with_key_activated(keys: Keys, kid: str) -> Keys:
-    """Return the keys with this one signing; CannotChange where it is none of them."""
+    """Return the keys with this one signing; raises KeyChangeRefused for an unknown key."""
     chosen = tuple(item for item in keys if item[0] == kid)
     if not chosen:
         raise KeyChangeRefused(f"There is no key {kid}.")
@@ -50,7 +49,7 @@ def with_key_activated(keys: Keys, kid: str) -> Keys:
 
 
 def with_key_retired(keys: Keys, kid: str) -> Keys:
-    """Return the keys without this one; CannotChange where it is none of them, or the one that signs."""
+    """Return the keys without this one; raises KeyChangeRefused for an unknown key, or the signing one."""
     if keys[0][0] == kid:
         raise KeyChangeRefused(f"Key {kid} signs; activate another one first.")
     if all(kid != known for known, _ in keys):
@@ -59,13 +58,13 @@ def with_key_retired(keys: Keys, kid: str) -> Keys:
 
 
 class KeyFile:
-    """The key file of one installation, and the folder in which its workers say which keys they know.
+    """The key file of an installation, and the folder in which its workers register their keys.
 
-    `given`: it is somebody else's, named by JWT_KEY_FILE, and only read here.
+    `given`: the operator owns the file, named by JWT_KEY_FILE, and the service only reads it.
     """
 
     def __init__(self, path: Path, folder: Path, *, given: bool) -> None:
-        """Name the file and the folder."""
+        """Set the file and the folder."""
         self.path = path
         self.folder = folder
         self.given = given
@@ -73,7 +72,7 @@ class KeyFile:
 
     @classmethod
     def of(cls, settings: Settings) -> "KeyFile | None":
-        """Return the file that the settings lead to, None where the keys are given by JWT_KEY itself."""
+        """Return the file that the settings name, None where JWT_KEY itself has the keys."""
         folder = Path(settings.data_dir)
         if settings.given_keys is not None:
             return cls(settings.given_keys, folder, given=True)
@@ -82,14 +81,14 @@ class KeyFile:
         return cls(settings.kept_key, folder, given=False)
 
     def read(self) -> Keys:
-        """Return the keys; CannotStart where the file cannot be used."""
+        """Return the keys; raises CannotStart where the file cannot be used."""
         return keys_from_file(self.path) if self.given else read_keys(self.path)
 
     def changed(self) -> Keys | None:
-        """Return the keys if the file is another one than when this was last asked, else None.
+        """Return the keys if the file changed since the last call, else None.
 
-        Whoever replaces the file may as well replace a link on the way to it. A file that cannot be used is told of in
-        the log, and then is as one that did not change: a service goes on with the keys it has.
+        An operator may replace the file or a link on its path. An unusable file is logged and otherwise treated as
+        unchanged: the service keeps its keys.
         """
         now = self._stand()
         if now == self._seen:
@@ -98,26 +97,26 @@ class KeyFile:
         try:
             return self.read()
         except CannotStart as reason:
-            log.error("the old master keys stay", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
+            log.error("master keys not reloaded, the old ones stay", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
             return None
 
     def _stand(self) -> tuple[int, int, int] | None:
         try:
             stat = self.path.stat()
         except OSError:
-            return self._seen  # it is being replaced
-        # Also when only its mode changes, it may be readable now.
+            return self._seen  # the file is being replaced
+        # A change of its mode counts too: it may be readable now.
         return stat.st_ino, stat.st_ctime_ns, stat.st_size
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let nobody else change the file meanwhile."""
+        """Lock the file against concurrent changes."""
         with (self.path.parent / f".{self.path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def write(self, keys: Keys) -> None:
-        """Replace the file's keys in one step that survives a power cut."""
+        """Replace the keys of the file in one step that survives a power cut."""
         draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
@@ -125,7 +124,7 @@ class KeyFile:
                 file.flush()
                 os.fsync(file.fileno())
             owner = self.path.stat()
-            # Whoever runs the command may be root, and the service must still read its file.
+            # The command may run as root, and the service must still be able to read its file.
             with suppress(PermissionError):
                 os.chown(draft, owner.st_uid, owner.st_gid)
             draft.replace(self.path)
@@ -139,26 +138,26 @@ class KeyFile:
 
 
 def check_folder(settings: Settings) -> None:
-    """CannotStart where workers could not say which keys they know, and have to."""
+    """Raise CannotStart where workers have to register their keys and cannot."""
     file = KeyFile.of(settings)
     if file is not None and not file.given:
         WorkerRegistration(file.folder).check()
 
 
 class WorkerRegistration:
-    """Says, as long as its process lives, which keys that process knows: a locked file, whose lock dies with it."""
+    """Publishes the keys of this process while it lives: a locked file, whose lock ends with the process."""
 
     def __init__(self, folder: Path) -> None:
-        """Be present among the workers of `folder`."""
+        """Register among the workers of `folder`."""
         self._folder = folder / "workers"
         self._file: IO[str] | None = None
         self._path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
 
     def publish(self, keys: Keys) -> None:
-        """Say that these are the keys from now on."""
+        """Publish these keys."""
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            # Locked before it has the name by which it is looked for: nobody must take it for a dead worker's.
+            # Locked before it gets its final name, so that it is never taken for the file of an exited worker.
             draft = self._folder / f".{self._path.name}"
             self._file = draft.open("w", encoding="ascii")
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -169,7 +168,7 @@ class WorkerRegistration:
         self._file.flush()
 
     def check(self) -> None:
-        """CannotStart where no worker could say anything, because the folder cannot be written."""
+        """Raise CannotStart where no worker could register, because the folder is not writable."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             draft = self._folder / f".{self._path.name}"
@@ -182,7 +181,7 @@ class WorkerRegistration:
             ) from error
 
     def close(self) -> None:
-        """Be present no more."""
+        """End the registration."""
         if self._file is not None:
             self._path.unlink(missing_ok=True)
             self._file.close()
@@ -190,7 +189,7 @@ class WorkerRegistration:
 
 
 def live_registrations(folder: Path) -> Mapping[str, str]:
-    """Return, by process id, the fingerprint of the keys of every worker that lives."""
+    """Return the fingerprint of the keys of every live worker, by process id."""
     found: dict[str, str] = {}
     for path in sorted((folder / "workers").glob("[0-9]*")):
         with suppress(FileNotFoundError), path.open("r", encoding="ascii") as file:
@@ -199,5 +198,5 @@ def live_registrations(folder: Path) -> Mapping[str, str]:
             except BlockingIOError:
                 found[path.name.partition("-")[0]] = file.read()
             else:
-                path.unlink(missing_ok=True)  # its process died without saying so
+                path.unlink(missing_ok=True)  # its process exited without closing it
     return found

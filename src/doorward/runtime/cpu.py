@@ -1,4 +1,4 @@
-"""Resources of the machine that this process may use: cores, within a container's limit, and open files."""
+"""Limits of the machine for this process: cores, also of its container, and open files."""
 
 import os
 import resource
@@ -8,14 +8,14 @@ from pathlib import Path
 
 _ROOT = Path("/")
 SPARE_FILES = 256
-"""Open files beside those of connections: stores, logs, libraries."""
+"""Open files in addition to those of connections: stores, logs, libraries."""
 
 
 def available_cores(root: Path = _ROOT) -> int:
-    """Return how many cores this process may keep busy: those it may run on, and no more than its control groups allow.
+    """Return the number of cores that this process may use: by its affinity, and the limits of its control groups.
 
-    A part of a core is none, unless it is all there is: whoever counts on it is stopped in the middle of its work.
-    `root` is the root of the file system, in which the control groups are looked for (Linux, both versions).
+    A fraction of a core counts as none, unless it is all there is: a process that relies on it is throttled in the
+    middle of its work. `root` is the root of the file system with the control groups (Linux, both versions).
     """
     return max(1, min([len(os.sched_getaffinity(0)), *map(int, _limits(root))]))
 
@@ -29,25 +29,25 @@ def raise_file_limit(wanted: int) -> None:
 
 
 def possible_connections(wanted: int) -> int:
-    """Return how many of the `wanted` connections the limit of open files has room for."""
+    """Return how many of the `wanted` connections the limit of open files admits."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - SPARE_FILES, soft // 2))
 
 
 def _limits(root: Path) -> Iterator[float]:
-    """Yield, in cores, the limit of every control group that this process is in, the outer ones among them."""
+    """Yield, in cores, the limit of every control group of this process, including outer ones."""
     for controllers, group in _groups(root):
         tree = root / "sys/fs/cgroup"
         if controllers:
             tree /= "cpu" if (tree / "cpu").is_dir() else controllers
-        # A container may see its own group as the root, or be told a path that is not there for it.
+        # A container may see its own group as the root, or a path that does not exist for it.
         inner = Path(group.lstrip("/"))
         for folder in (tree / inner, *(tree / parent for parent in inner.parents)):
             yield from _limit(folder)
 
 
 def _groups(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the controllers, none for version 2, and the path of the groups that divide processor time."""
+    """Yield the controllers, none for version 2, and the path of the groups that limit CPU time."""
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, group = line.split(":", 2)
@@ -57,7 +57,7 @@ def _groups(root: Path) -> Iterator[tuple[str, str]]:
 
 def _limit(folder: Path) -> Iterator[float]:
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        # No such file, no limit ("max"), or nothing that could be one.
+        # No such file, no limit ("max"), or no number.
         with suppress(OSError, ValueError):
             quota, period = " ".join((folder / name).read_text(encoding="ascii") for name in names).split()
             if int(quota) > 0 and int(period) > 0:

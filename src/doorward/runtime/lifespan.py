@@ -1,4 +1,4 @@
-"""The life of a process: what is opened, what is done again and again, what is closed."""
+"""The lifespan of a process: start, periodic tasks, stop."""
 
 import asyncio
 import logging
@@ -17,15 +17,16 @@ TaskFunction = Callable[[], Awaitable[None]]
 
 
 class PeriodicTask(NamedTuple):
-    """Something to do again and again, with so many seconds in between."""
+    """A function that is called repeatedly, with this many seconds in between. `name` is its name in the log."""
 
+    name: str
     seconds: float
     run: TaskFunction
 
 
 @dataclass(frozen=True, slots=True)
 class Lifespan:
-    """How a process begins, what it does meanwhile, and how it ends. `state` is what connections are given (ASGI)."""
+    """Start, periodic tasks and stop of a process. `state` is passed to connections (ASGI)."""
 
     on_start: TaskFunction
     tasks: Sequence[PeriodicTask]
@@ -34,33 +35,33 @@ class Lifespan:
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[Mapping[str, Any]]:
-        """Begin, and end when the server does (ASGI lifespan)."""
+        """Start, and stop when the server does (ASGI lifespan)."""
         await self.on_start()
-        running = [asyncio.get_running_loop().create_task(_repeat(chore)) for chore in self.tasks]
+        running = [asyncio.get_running_loop().create_task(_repeat(task)) for task in self.tasks]
         log.info("ready", extra={"pid": os.getpid()})
         try:
             yield self.state
         finally:
             for task in running:
                 task.cancel()
-            # What is under way ends before its stores are closed.
+            # Running tasks end before their stores are closed.
             await asyncio.gather(*running, return_exceptions=True)
             await self.on_stop()
             log.info("stopped", extra={"pid": os.getpid()})
             logs.flush()
 
 
-async def _repeat(chore: PeriodicTask) -> None:
+async def _repeat(task: PeriodicTask) -> None:
     while True:
-        await asyncio.sleep(chore.seconds)
-        await run_logged(chore.run)
+        await asyncio.sleep(task.seconds)
+        await run_logged(task.run, task=task.name)
 
 
-async def run_logged(doing: TaskFunction) -> None:
-    """Do something whose failure must not end anything else; it is in the log."""
+async def run_logged(function: TaskFunction, *, task: str) -> None:
+    """Call a function and log its failure, which must not stop others. `task` is its name in the log."""
     try:
-        await doing()
+        await function()
     except Refusal as refusal:
-        log.warning("a chore has to wait", extra={"reason": refusal.code})
+        log.warning("periodic task postponed", extra={"task": task, "reason": refusal.code})
     except Exception:
-        log.exception("a chore failed")
+        log.exception("periodic task failed", extra={"task": task})

@@ -1,4 +1,4 @@
-"""Serving: one process, or several that share their ports, restarted when they fail and stopped gracefully."""
+"""The server: one process, or several that share their ports, restarted after failures and stopped gracefully."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
 class ListenerConfig(NamedTuple):
-    """Where to listen: the setting that says so, and what is spoken there."""
+    """A listener: the setting that enables it, its port, and its purpose."""
 
     setting: str
     number: int
@@ -46,7 +46,7 @@ class ListenerConfig(NamedTuple):
 
 
 def listener_configs(settings: Settings) -> list[ListenerConfig]:
-    """Return where to listen, in the order of the sockets that `run` takes."""
+    """Return the listeners, in the order of the sockets that `run` takes."""
     found = []
     if settings.http_server == "on":
         found.append(ListenerConfig("PORT", settings.port, "http"))
@@ -60,7 +60,7 @@ def listener_configs(settings: Settings) -> list[ListenerConfig]:
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
-    """Return the socket that the workers will accept on; OSError where it cannot be had."""
+    """Return the socket that the workers accept on; raises OSError where the port cannot be bound."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -78,9 +78,9 @@ def check(settings: Settings) -> None:
 
 
 def run(settings: Settings, listeners: list[socket.socket]) -> bool:
-    """Serve until asked to stop; False where it could not even start, for a reason that is in the log.
+    """Serve until stopped; return False where the start failed, for a reason that is in the log.
 
-    The sockets are those of `ports`, in its order.
+    The sockets are those of `listener_configs`, in its order.
     """
     raise_file_limit(settings.max_connections + SPARE_FILES)
     possible = possible_connections(settings.max_connections)
@@ -89,7 +89,7 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
             "the limit on open files allows fewer connections than MAX_CONNECTIONS",
             extra={"max_connections": settings.max_connections, "connections": possible},
         )
-    # uvicorn ends what it has to end and then lets the signal happen; to be asked to stop is no failure.
+    # uvicorn shuts down and then raises the signal again; a requested stop is no failure.
     signal.signal(signal.SIGTERM, _stopped)
     config = WorkerConfig("doorward.app:from_environment", settings)
     if config.workers > 1:
@@ -112,10 +112,13 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
 
 
 class WorkerConfig(uvicorn.Config):
-    """What a worker is started with. A worker whose supervisor is gone stops, so that the port is free for the next."""
+    """Configuration of a worker.
+
+    A worker whose supervisor has exited stops, so that the port is free for the next supervisor.
+    """
 
     def __init__(self, app: Any, settings: Settings) -> None:
-        """Serve `app`, an application or the place of a factory of one, as the settings say."""
+        """Serve `app`, an application or the import path of a factory of one, as the settings say."""
         super().__init__(
             app,
             factory=isinstance(app, str),
@@ -140,30 +143,30 @@ class WorkerConfig(uvicorn.Config):
         """See `uvicorn.Config.load`."""
         supervisor = multiprocessing.parent_process()
         if supervisor is not None:
-            # Sent to all workers alike, it may come before there is anything to reload.
+            # Sent to all workers, it may arrive before there is anything to reload.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             threading.Thread(target=_follow, args=(supervisor,), name="follow", daemon=True).start()
         try:
             super().load()
         except CannotStart as reason:
-            # A worker reads the settings anew, and may find them changed.
+            # A worker reads the settings again, and they may have changed.
             logs.configure(self.settings.log_level, self.settings.log_format)
             log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
             sys.exit(STARTUP_FAILURE)
 
 
 class WorkerServer(uvicorn.Server):
-    """uvicorn's server with a listener for each purpose. On SIGHUP those that speak TLS read their certificates anew.
+    """uvicorn's server with one listener per purpose. On SIGHUP the TLS listeners reload their certificates.
 
-    A connection keeps the certificates it began with; nobody is turned away meanwhile.
+    A connection keeps the certificates of its start, and no connection is rejected during the reload.
     """
 
     config: WorkerConfig
 
     def __init__(self, config: WorkerConfig) -> None:
-        """Listen, once started, on the sockets of `ports`."""
+        """Listen, once started, on the sockets of `listener_configs`."""
         super().__init__(config)
-        # Connections and tasks are one; what differs is the headers that every answer has.
+        # The listeners share connections and tasks; only the headers of every response differ.
         self._secure = ServerState()
         self._secure.connections = self.server_state.connections
         self._secure.tasks = self.server_state.tasks
@@ -191,15 +194,15 @@ class WorkerServer(uvicorn.Server):
         return stop
 
     def reload(self) -> None:
-        """Read the certificates anew, for the connections to come. Where they cannot be used, the old ones stay."""
+        """Reload the certificates for new connections. Unusable ones leave the old ones in place."""
         try:
             contexts = _contexts(self.config.settings)
         except CannotStart as reason:
-            log.error("the old certificates stay", extra={"reason": str(reason)})  # noqa: TRY400 - likewise
+            log.error("certificates not reloaded, the old ones stay", extra={"reason": str(reason)})  # noqa: TRY400 - likewise
             return
         for purpose, context in contexts.items():
             self._listeners[purpose].context = context
-        log.info("certificates read", extra={"pid": os.getpid()})
+        log.info("certificates reloaded", extra={"pid": os.getpid()})
 
     def _listen(self, purpose: str, given: socket.socket, context: ssl.SSLContext | None) -> None:
         connections = self.lifespan.state["connections"]
@@ -227,7 +230,7 @@ class WorkerServer(uvicorn.Server):
 
 
 class _Worker(Worker):
-    """A worker process, with our server in it."""
+    """A worker process that runs a `WorkerServer`."""
 
     @property
     def server(self) -> uvicorn.Server:

@@ -1,4 +1,7 @@
-"""Supervisor of the worker processes: restarts one that exits or stops answering, with pauses one that cannot start."""
+"""Supervisor of the worker processes: restarts a worker that exits or stops responding.
+
+After failed starts it pauses before the next one.
+"""
 
 import logging
 import os
@@ -21,23 +24,23 @@ _LAST_SECONDS = 0.5
 
 
 class Worker(Process):
-    """A worker process. `served` once it has answered that it serves."""
+    """A worker process. `served` is set once it has responded that it serves."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        """Prepare a worker; `start` starts it, and its time to start runs from here."""
+        """Prepare a worker; `start` starts it and its time limit for the start."""
         super().__init__(config, sockets)
         self.served = False
         self.began = monotonic()
         self._is_asked = False
 
     def serves(self, timeout: float) -> bool | None:
-        """Tell whether it serves; None where it does not answer within so many seconds."""
+        """Return whether the worker serves; None where it does not respond within `timeout` seconds."""
         answer = self._healthcheck(timeout)
         self.served = self.served or answer is True
         return answer
 
     def _healthcheck(self, timeout: float) -> bool | None:
-        # One question at a time: answers to earlier ones would hide that a worker has stopped answering.
+        # One request at a time: responses to earlier ones would hide that a worker stopped responding.
         try:
             if not self._is_asked:
                 self.parent_conn.send(b"ping")
@@ -52,16 +55,16 @@ class Worker(Process):
 
 
 def restart_delay(failures: int) -> int:
-    """Return how many seconds to wait after so many workers in a row that did not come to serve."""
+    """Return the seconds to wait after this many workers in a row that failed to start."""
     return int(min(_LONGEST_PAUSE, 2 ** (failures - 1)))
 
 
 class Supervisor(Multiprocess):
-    """Keeps the workers alive, and lets go of the port before they are told to stop.
+    """Supervises the workers, and closes the port before they are stopped.
 
-    A port that this process still held would take connections that nobody is there to serve. `failed` where a worker
-    could not start before all of them had: then it would fail the same way again, and nothing is served. Later the
-    others go on, whatever it is that keeps one more from starting.
+    A port that this process still held would accept connections that no worker serves. `failed` where a worker could
+    not start before all of them had: another start would fail in the same way, and the service stops. Later the other
+    workers continue, whatever the reason of a failed restart.
     """
 
     def __init__(
@@ -72,10 +75,11 @@ class Supervisor(Multiprocess):
         *,
         response_timeout: int,
     ) -> None:
-        """Supervise as many workers as `config` says; `begin` starts one, which has `patience` seconds until it serves.
+        """Supervise as many workers as `config` says; `on_start` starts one.
 
-        A worker that has served is given `config.timeout_worker_healthcheck` seconds for each answer. A start takes
-        longer, since it imports and waits for stores, and competes for the CPU with the other workers.
+        A worker has `response_timeout` seconds to serve after its start, and then `config.timeout_worker_healthcheck`
+        seconds for each response. A start takes longer, since it imports and waits for stores, and competes for the CPU
+        with the other workers.
         """
         super().__init__(config, sockets)
         self._patience = response_timeout
@@ -83,7 +87,7 @@ class Supervisor(Multiprocess):
         self._begin = on_start
         self._all_served = False
         self._workers: list[Worker] = []
-        # By place: how many in a row did not come to serve, and from when on the next is tried.
+        # By slot: the number of failed starts in a row, and the time of the next one.
         self._failures: dict[int, int] = {}
         self._tried_at: dict[int, float] = {}
 
@@ -103,7 +107,7 @@ class Supervisor(Multiprocess):
             elif not worker.process.is_alive():
                 self._report_exit(place, worker)
             elif late := self._is_unresponsive(worker):
-                # The end of a worker closes its pipe a moment before the process is over.
+                # A worker closes its pipe a moment before its process exits.
                 worker.process.join(_LAST_SECONDS)
                 self._report_exit(place, worker, late if worker.exitcode is None else 0)
             elif worker.served:
@@ -111,13 +115,13 @@ class Supervisor(Multiprocess):
         self._all_served = self._all_served or all(worker.served for worker in self._workers)
 
     def handle_hup(self) -> None:
-        """Let every worker read its certificates anew."""
+        """Let every worker reload its certificates."""
         for worker in self.processes:
             if worker.pid is not None and worker.exitcode is None:
                 os.kill(worker.pid, signal.SIGHUP)
 
     def handle_ttin(self) -> None:
-        """Do nothing: how many workers there are is WORKERS' to say."""
+        """Do nothing: WORKERS sets the number of workers."""
 
     handle_ttou = handle_ttin
 
@@ -128,22 +132,22 @@ class Supervisor(Multiprocess):
         super().terminate_all()
 
     def _is_unresponsive(self, worker: Worker) -> int:
-        """Return the seconds within which a worker should have answered, or served, and did not; 0 if it is in time."""
+        """Return the time limit in seconds that a worker exceeded; 0 if it is in time."""
         if worker.served:
             seconds = self.config.timeout_worker_healthcheck
             return seconds if worker.serves(seconds) is None else 0
         return 0 if worker.serves(0) or monotonic() < worker.began + self._patience else self._patience
 
     def _report_exit(self, place: int, worker: Worker, late: int = 0) -> None:
-        """Remove a worker that exited, or did not answer within `late` seconds, and see to its successor."""
+        """Log and remove a worker that exited, or did not respond within `late` seconds, and schedule its restart."""
         worker.kill()
         worker.join()
         if worker.pid is not None and "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # noqa: TID251 - set by `share`
             forget(worker.pid)
-        # An exit code of a worker that was killed from here says nothing.
+        # The exit code of a worker that the supervisor killed means nothing.
         fields = {"worker": place + 1, "pid": worker.pid, **({"seconds": late} if late else _exit_of(worker))}
         if worker.served:
-            event = f"worker did not answer within {late} s" if late else "worker exited"
+            event = f"worker did not respond within {late} s" if late else "worker exited"
             log.warning("%s, starting another", event, extra=fields)
             self._replace(place)
         elif not late and not self._all_served and (worker.exitcode or 0) > 0:
@@ -154,7 +158,7 @@ class Supervisor(Multiprocess):
             pause = restart_delay(failures)
             self._tried_at[place] = monotonic() + pause
             event = f"worker did not serve within {late} s of its start" if late else "worker could not start"
-            log.error("%s, trying again; the others go on", event, extra={**fields, "again_in_seconds": pause})
+            log.error("%s, trying again; the others continue", event, extra={**fields, "again_in_seconds": pause})
 
     def _replace(self, place: int) -> None:
         self._tried_at.pop(place, None)

@@ -1,4 +1,4 @@
-"""TLS of the listeners: what is spoken (Mozilla's intermediate profile), with which certificates, and with whom."""
+"""TLS contexts of the listeners (Mozilla's intermediate profile)."""
 
 import ssl
 from collections.abc import Callable
@@ -13,9 +13,9 @@ CIPHERS = (
 
 
 def public_context(certificate: str, key: str) -> ssl.SSLContext:
-    """Return what the HTTPS listener speaks: TLS 1.2 and 1.3, with the chain and the key in these files (PEM).
+    """Return the context of the HTTPS listener: TLS 1.2 and 1.3, with the chain and the key in these files (PEM).
 
-    CannotStart, naming the setting, where they cannot be used.
+    Raises CannotStart, naming the setting, where they cannot be used.
     """
     context = _context()
     _load("HTTPS_CERT and HTTPS_KEY", lambda: context.load_cert_chain(certificate, key or None, password=_no_password))
@@ -23,13 +23,13 @@ def public_context(certificate: str, key: str) -> ssl.SSLContext:
 
 
 def maintenance_context(pem: str, authority: str) -> ssl.SSLContext:
-    """Return what the maintenance listener speaks: as the public one, and only with whom `authority` certifies.
+    """Return the context of the maintenance listener, which requires a client certificate issued by `authority`.
 
-    `pem` has the server's key and chain, `authority` the certificates (PEM) that a client's has to descend from.
-    CannotStart, naming the setting, where they cannot be used.
+    `pem` has the server's key and chain, `authority` the certificates (PEM) of the issuers. Raises CannotStart, naming
+    the setting, where they cannot be used.
     """
     context = _context()
-    # A resumed connection would not show its certificate again, so there is none: what a reload takes away is gone.
+    # A resumed connection would not present its certificate again, so resumption is off: a reload applies to all.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_REQUIRED
@@ -48,7 +48,7 @@ def _context() -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    # Without this OpenSSL would ask the terminal, and a service would wait for somebody to type.
+    # Without this OpenSSL would prompt on the terminal, and the service would block.
     raise ValueError("it is encrypted")
 
 

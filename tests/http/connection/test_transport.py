@@ -549,7 +549,7 @@ def test_TR5_a_fault_of_ours_is_a_500_of_the_same_shape_that_tells_nothing(
         assert answer.json() == {"error": "Something went wrong on our side", "code": "internal_error", "status": 500}
         assert_well_dressed(answer)
     assert long_way.header("x-request-id") == "find-me"
-    failed = [record.__dict__["request_id"] for record in caplog.records if record.message == "a request failed"]
+    failed = [record.__dict__["request_id"] for record in caplog.records if record.message == "request failed"]
     assert failed == ["find-me", express.header("x-request-id")]
     assert token not in caplog.text
 

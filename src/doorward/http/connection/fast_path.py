@@ -96,7 +96,7 @@ class FastPath:
             raise
         except Exception:
             # The log has the request id of the response, which says nothing else about the cause.
-            log.exception("a request failed", extra={"path": endpoint.path, "request_id": request.request_id})
+            log.exception("request failed", extra={"path": endpoint.path, "request_id": request.request_id})
             outcome, response = InternalError.code, error_response(InternalError())
         if outcome is OK and response.status is _OK:
             counter = self._counters[endpoint.path]
