@@ -114,7 +114,7 @@ class PostgresDatabase:
         """See `Database.read`."""
         if not all(map(_is_storable, values.values())):
             return []
-        return await self._run_in_task(self._run_by_deadline(partial(self._read, statement, values), again=True))
+        return await self._run_in_task(self._run_by_deadline(partial(self._read, statement, values), retry=True))
 
     async def scan(self, statement: str, values: Mapping[str, object]) -> list[Row]:
         """See `Database.scan`."""
@@ -146,7 +146,7 @@ class PostgresDatabase:
             async with connection.transaction():
                 return await fetch(connection)
 
-        rows = await self._run_by_deadline(transact if guarded else fetch, deadline=deadline, again=True, first=True)
+        rows = await self._run_by_deadline(transact if guarded else fetch, deadline=deadline, retry=True, first=True)
         return {row[0]: row for row in rows}
 
     async def _read(self, statement: str, values: Mapping[str, object], connection: Any) -> list[Row]:
@@ -232,12 +232,12 @@ class PostgresDatabase:
         work: Callable[[Any], Awaitable[Result]],
         *,
         deadline: float | None = None,
-        again: bool = False,
+        retry: bool = False,
         first: bool = False,
     ) -> Result:
         """Run `work` with a connection by the deadline.
 
-        With `again`, it runs a second time if an idle connection turns out to be broken. With `first`, it gets the next
+        With `retry`, it runs a second time if an idle connection turns out to be broken. With `first`, it gets the next
         free connection.
         """
         try:
@@ -245,7 +245,7 @@ class PostgresDatabase:
                 try:
                     result = await self._with_connection(work, first=first)
                 except _BROKEN_CONNECTION:
-                    if not again:
+                    if not retry:
                         raise
                     result = await self._with_connection(work, first=first)
         except FAULTS as error:

@@ -27,7 +27,7 @@ _SECONDS = 1.0
 _START_SECONDS = 10.0
 _REDIRECTIONS = 5
 _PROBE = "dw:ready"
-_PROBE_KEPT = 60_000
+_PROBE_TTL = 60_000
 _MOVING_PAUSE = 0.05
 _OUT_OF_MEMORY = "OOM"
 
@@ -66,9 +66,9 @@ class Redis:
         """Return the values of keys. Calls in one iteration of the event loop share a round trip."""
         return self._reads.get(keys)
 
-    async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
-        """Run commands, each on its own node, and return their replies. For `ending` see `Node.run`."""
-        task = asyncio.get_running_loop().create_task(self._run(commands, _deadline(), ending=ending))
+    async def run(self, *commands: Command, revoking: bool = False) -> list[Reply]:
+        """Run commands, each on its own node, and return their replies. For `revoking` see `Node.run`."""
+        task = asyncio.get_running_loop().create_task(self._run(commands, _deadline(), revoking=revoking))
         self._tasks.add(task)
         task.add_done_callback(self._finish)
         return await asyncio.shield(task)
@@ -76,7 +76,7 @@ class Redis:
     async def probe(self) -> None:
         """Write to every node; StoreUnavailable where one rejects it, for example for lack of memory."""
         keys = [self._map.key_on(place, _PROBE) for place in self._map.masters] if self._map else [_PROBE.encode()]
-        await self.run(*(Command(key, ("SET", key, "", "PX", _PROBE_KEPT)) for key in keys))
+        await self.run(*(Command(key, ("SET", key, "", "PX", _PROBE_TTL)) for key in keys))
 
     def _finish(self, task: "asyncio.Task[list[Reply]]") -> None:
         self._tasks.discard(task)
@@ -93,7 +93,7 @@ class Redis:
         for key in keys:
             groups.setdefault(self._map.slot(key), []).append(key)
         commands = [Command(group[0], ("MGET", *group)) for group in groups.values()]
-        found = await self._run(commands, deadline, ending=False)
+        found = await self._run(commands, deadline, revoking=False)
         return {
             key: value
             for group, values in zip(groups.values(), found, strict=True)
@@ -101,13 +101,13 @@ class Redis:
             if value is not None
         }
 
-    async def _run(self, commands: Sequence[Command], deadline: float, *, ending: bool) -> list[Reply]:
+    async def _run(self, commands: Sequence[Command], deadline: float, *, revoking: bool) -> list[Reply]:
         replies: list[Reply] = [None] * len(commands)
         pending = {n: (self._place(command), command.words, False) for n, command in enumerate(commands)}
         for _ in range(_REDIRECTIONS):
-            await self._round(pending, replies, deadline, ending=ending)
+            await self._round(pending, replies, deadline, revoking=revoking)
             pending = {
-                n: again for n in pending if (again := await self._redirection(commands[n], replies[n])) is not None
+                n: retry for n in pending if (retry := await self._redirection(commands[n], replies[n])) is not None
             }
             if not pending:
                 return replies
@@ -119,7 +119,7 @@ class Redis:
         replies: list[Reply],
         deadline: float,
         *,
-        ending: bool,
+        revoking: bool,
     ) -> None:
         """Run the commands without a reply, concurrently with a batch for each node."""
         batches: dict[Place, list[int]] = {}
@@ -133,7 +133,7 @@ class Redis:
                 _, words, asking = pending[n]
                 batch += [("ASKING",), words] if asking else [words]
                 positions.append(len(batch) - 1)
-            all_replies = await self._node(place).run(batch, deadline, ending=ending)
+            all_replies = await self._node(place).run(batch, deadline, revoking=revoking)
             for n, place_in_batch in zip(numbers, positions, strict=True):
                 replies[n] = all_replies[place_in_batch]
 

@@ -22,6 +22,6 @@ class InstrumentedRedis(Redis):
         trip = super()._get(keys, deadline)
         return await (self.meter.time(LOOK_UP, trip) if self.meter.span is None else trip)
 
-    async def run(self, *commands: Command, ending: bool = False) -> list[Reply]:
+    async def run(self, *commands: Command, revoking: bool = False) -> list[Reply]:
         """See `Redis.run`."""
-        return await self.meter.time(WRITE, super().run(*commands, ending=ending))
+        return await self.meter.time(WRITE, super().run(*commands, revoking=revoking))

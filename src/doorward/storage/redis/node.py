@@ -48,10 +48,10 @@ class Node:
             self._slot_range = slot_range
             self._drop_idle()
 
-    async def run(self, batch: Sequence[tuple[Word, ...]], deadline: float, *, ending: bool = False) -> list[Reply]:
+    async def run(self, batch: Sequence[tuple[Word, ...]], deadline: float, *, revoking: bool = False) -> list[Reply]:
         """Return the replies of a verified server by `deadline` (on the clock of the event loop).
 
-        With `ending`, the batch revokes sessions; it fails if another server has taken over meanwhile.
+        With `revoking`, the batch revokes sessions; it fails if another server has taken over meanwhile.
         """
         if self._reconnecting is not None:
             raise StoreUnavailable(retry_after=1)
@@ -66,18 +66,18 @@ class Node:
             await self._slots.acquire()
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._run(batch, ending=ending)
+                return await self._run(batch, revoking=revoking)
         except (*CONNECTION_ERRORS, UntrustedServer, GreetingRejected) as error:
             self._mark_down(error)
             raise StoreUnavailable(retry_after=1) from error
         finally:
             self._slots.release()
 
-    async def _run(self, batch: Sequence[tuple[Word, ...]], *, ending: bool) -> list[Reply]:
+    async def _run(self, batch: Sequence[tuple[Word, ...]], *, revoking: bool) -> list[Reply]:
         connection = self._idle_connection() or await self._connect()
         try:
             replies = await self._run_verified(connection, batch)
-            if ending:
+            if revoking:
                 await self._trust.refuse_superseded(connection)
         except BaseException:
             connection.close()

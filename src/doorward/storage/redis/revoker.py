@@ -40,17 +40,17 @@ class SessionRevoker:
 
     async def revoke(self, names: KeyNames, keep: Session | None) -> None:
         """Revoke every session of an owner but `keep`."""
-        kept = "" if keep is None else keep.id
+        kept_id = "" if keep is None else keep.id
         for _ in range(_TRIES):
             epoch = await self._record(names.epoch)
             if epoch is None:
                 return
-            keys = [names.epoch, names.index_key, names.ended(epoch.name), names.session(kept)]
+            keys = [names.epoch, names.index_key, names.ended(epoch.name), names.session(kept_id)]
             new = new_epoch(self._clock())
             # Enough for almost every user. The rest is swept later, so that the script has a bounded cost.
-            now = _REMOVE_BATCH, names.sessions
-            step = _SCRIPTS["end"].on(keys, epoch.name, format_time(epoch.until), new, kept, *now)
-            [outcome] = await self._redis.run(step, ending=True)
+            batch = _REMOVE_BATCH, names.sessions
+            step = _SCRIPTS["end"].on(keys, epoch.name, format_time(epoch.until), new, kept_id, *batch)
+            [outcome] = await self._redis.run(step, revoking=True)
             if outcome == _SOME_LEFT:
                 self._leftovers.append(_Leftovers(names.ended(epoch.name), names.sessions))
             if outcome in {_REVOKED, _SOME_LEFT}:
@@ -65,7 +65,7 @@ class SessionRevoker:
             if epoch is None:
                 return
             step = _SCRIPTS["renew"].on([realm], epoch.name, format_time(epoch.until), new_epoch(self._clock()))
-            [outcome] = await self._redis.run(step, ending=True)
+            [outcome] = await self._redis.run(step, revoking=True)
             if outcome != _MORE_OPENED:
                 return
         raise StoreUnavailable(retry_after=1)
@@ -78,11 +78,11 @@ class SessionRevoker:
             now = self._clock()
             await self._revocations.record(Revocation(place.decode(), f"{now:013}/{secrets.token_hex(8)}", None))
             # The new epoch marks that no session was opened since, so that the revocation is not stored again.
-            await self._redis.run(_SCRIPTS["draw"].on([place], new_epoch(now), _DRAWN_TTL), ending=True)
+            await self._redis.run(_SCRIPTS["draw"].on([place], new_epoch(now), _DRAWN_TTL), revoking=True)
             return None
         epoch = Epoch.read(value)
         if epoch.until == 0:
-            await self._redis.run(Command(place, ("EXISTS", place)), ending=True)
+            await self._redis.run(Command(place, ("EXISTS", place)), revoking=True)
             return None
         # An epoch is stored again if a session with a later expiry was opened meanwhile; so the name has the expiry.
         name = f"{epoch.name.decode()}/{format_time(epoch.until)}"

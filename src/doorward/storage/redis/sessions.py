@@ -79,28 +79,28 @@ class RedisSessionStore:
     ) -> None:
         """See `SessionStore.open`."""
         until = format_time(session.expires_at)
-        kept = "" if session.expires_at is None else max(0, session.expires_at - session.created_at) + _SLACK
+        ttl = "" if session.expires_at is None else max(0, session.expires_at - session.created_at) + _SLACK
         realm = b""
         if _is_user_session(session):
             draw = _SCRIPTS["draw_realm"].on(
                 _realm_keys(session.tenant_id, policy),
-                *(new_epoch(self._clock()), until, kept, encode_policy(policy), policy.version, _POLICY_TTL),
+                *(new_epoch(self._clock()), until, ttl, encode_policy(policy), policy.version, _POLICY_TTL),
             )
             [value] = await self._redis.run(draw)
             realm = Epoch.read(value).name
         names = names_of(session)
         head, rest = pack(session, origin)
-        place = names.session(session.id)
+        key = names.session(session.id)
         # Sessions of users are indexed to be listed and counted; others only if Redis does not expire them.
         indexed = session.created_at if _is_user_session(session) or session.expires_at is None else ""
         latest = f"({session.created_at + MAX_CLOCK_SKEW}"
         arguments = (realm, rest, session.id, indexed, "" if cap is None else cap, names.sessions, latest)
-        opening = _SCRIPTS["open"].on(
-            [names.epoch, place, names.index_key], new_epoch(self._clock()), until, kept, head, *arguments
+        step = _SCRIPTS["open"].on(
+            [names.epoch, key, names.index_key], new_epoch(self._clock()), until, ttl, head, *arguments
         )
-        [evicted] = await self._redis.run(opening)
-        for session_evicted in [StoredSession.read(value).session for value in evicted]:
-            await self._revocations.record(_revocation_of(session_evicted))
+        [evicted] = await self._redis.run(step)
+        for victim in [StoredSession.read(value).session for value in evicted]:
+            await self._revocations.record(_revocation_of(victim))
         await self._record(events)
 
     async def open_many(self, sessions: Sequence[Session]) -> None:
@@ -199,7 +199,7 @@ class RedisSessionStore:
         keys = [names.session(session.id), names.epoch]
         realm = await self._realm(session)
         step = _SCRIPTS["rotate"].on(keys, realm, f"{session.generation:010}", f"{after:010}", format_time(now))
-        [rotated] = await self._redis.run(step, ending=True)
+        [rotated] = await self._redis.run(step, revoking=True)
         return session._replace(generation=after, refreshed_at=now, seen_at=now) if rotated else None
 
     async def touch(self, seen: Sequence[tuple[Session, int]], *, now: int) -> None:
@@ -215,7 +215,7 @@ class RedisSessionStore:
         await self._revocations.record(_revocation_of(session))
         keys = [names.session(session.id), names.epoch, names.index_key]
         step = _SCRIPTS["close"].on(keys, await self._realm(session), session.id)
-        [closed] = await self._redis.run(step, ending=True)
+        [closed] = await self._redis.run(step, revoking=True)
         if closed:
             await self._record(events)
         return bool(closed)
@@ -257,7 +257,7 @@ class RedisSessionStore:
     async def set_policy(self, tenant_id: str, policy: SessionPolicy) -> None:
         """See `SessionStore.set_policy`."""
         arguments = new_epoch(self._clock()), encode_policy(policy), policy.version, _POLICY_TTL
-        await self._redis.run(_SCRIPTS["demand"].on(_realm_keys(tenant_id, policy), *arguments), ending=True)
+        await self._redis.run(_SCRIPTS["demand"].on(_realm_keys(tenant_id, policy), *arguments), revoking=True)
 
     async def sweep(self, now: int, *, limit: int) -> int:  # noqa: ARG002 - Redis expires sessions itself
         """See `SessionStore.sweep`."""

@@ -100,11 +100,11 @@ async def _check_one(address: Address, place: Place) -> ServerInfo:
             extra={"server": _name(place)},
         )
     product = "Valkey" if "valkey_version" in fields else "Redis"
-    clock, most = (int(fields.get(name, 0)) for name in ("server_time_usec", "maxclients"))
+    clock, max_clients = (int(fields.get(name, 0)) for name in ("server_time_usec", "maxclients"))
     return ServerInfo(
         f"{product} {fields.get('valkey_version', version)}",
         clock // 1000 or None,
-        most or None,
+        max_clients or None,
         policy != "noeviction",
         took,
         is_predecessors,

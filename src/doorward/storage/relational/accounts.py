@@ -150,9 +150,9 @@ class RelationalAccountStore:
         steps = [Step("add_user", rows[number]) for number in order]
         results = await self._create(tenant_id, len(rows), *steps, *audit_steps(events))
         added = {number: bool(result) for number, result in zip(order, results, strict=False)}
-        taken = len(rows) - sum(added.values())
-        if taken and self._quota:
-            await self._quota.release(tenant_id, taken)
+        unused = len(rows) - sum(added.values())
+        if unused and self._quota:
+            await self._quota.release(tenant_id, unused)
         return [added[number] for number in range(len(rows))]
 
     async def room_for_users(self, tenant_id: str) -> int | None:
@@ -255,9 +255,9 @@ class RelationalAccountStore:
         """See `AccountStore.index_logins`."""
         values = {"after": self._indexed, "enough": _FEW_LOGINS, "limit": _TENANTS_PER_ROUND}
         tenants = await self._db.scan("tenants_to_index", values)
-        for tenant_id, taken, waiting in tenants:
-            if taken is not None:
-                await self._index_page(tenant_id, taken, limit)
+        for tenant_id, backfilled_to, waiting in tenants:
+            if backfilled_to is not None:
+                await self._index_page(tenant_id, backfilled_to, limit)
                 return True
             # A search walks a few logins as fast as it would use the index, and indexing many at once is cheaper.
             if waiting >= _FEW_LOGINS or (waiting and tenant_id == self._indexing):

@@ -9,8 +9,8 @@ from doorward.storage.relational.database import Database, Step, audit_entry, au
 
 _NEWEST = 2**62
 # Figures and reasons: docs/measurements/0063-quotas.md.
-_CHAINS_TOGETHER = 1_000
-_COUNTED_TOGETHER = 1_000
+_CHAIN_BATCH = 1_000
+_COUNT_BATCH = 1_000
 _UNRECORDED_EVERY = 3_600_000
 
 
@@ -76,7 +76,7 @@ class RelationalAuditStore:
         """See `AuditStore.trim`."""
         if not self._quota:
             return 0
-        chains = await self._db.scan("page_chains", {"after": self._trimmed, "limit": _CHAINS_TOGETHER})
+        chains = await self._db.scan("page_chains", {"after": self._trimmed, "limit": _CHAIN_BATCH})
         for tenant_id, base, head, size, _, count, since in chains:
             if tenant_id != SERVICE:
                 if size is None:
@@ -85,18 +85,18 @@ class RelationalAuditStore:
                     return removed
                 if count and not now - _UNRECORDED_EVERY < since <= now + MAX_CLOCK_SKEW:
                     values = {"tenant_id": tenant_id, "count": count, "since": since, "now": now}
-                    noted = audit_steps([unrecorded(tenant_id, now, count)])
-                    await self._db.write(Step("take_unrecorded", values, vital=True), *noted)
+                    steps = audit_steps([unrecorded(tenant_id, now, count)])
+                    await self._db.write(Step("take_unrecorded", values, vital=True), *steps)
             self._trimmed = tenant_id
-        if len(chains) < _CHAINS_TOGETHER:
+        if len(chains) < _CHAIN_BATCH:
             self._trimmed = ""
         return 0
 
     async def _count(self, tenant_id: str, base: int, head: int) -> None:
         """Count the bytes of a chain that was never counted, most of them without a lock."""
         size = failed = 0
-        for after in range(base, head, _COUNTED_TOGETHER):
-            part = {"trail": tenant_id, "after": after, "last": min(head, after + _COUNTED_TOGETHER)}
+        for after in range(base, head, _COUNT_BATCH):
+            part = {"trail": tenant_id, "after": after, "last": min(head, after + _COUNT_BATCH)}
             [row] = await self._db.scan("size_of_entries", part)
             size, failed = size + row[0], failed + row[1]
         values = {"tenant_id": tenant_id, "base": base, "last": head, "bytes": size, "failed_login_bytes": failed}
@@ -108,7 +108,7 @@ class RelationalAuditStore:
         if not rows or rows[0][0] != base + 1:
             # Another worker has removed entries since the size was read.
             return 0
-        left = [size - removed for removed in accumulate(length for _, length in rows)]
-        last = next((place for place, bytes_left in enumerate(left) if bytes_left <= self._quota), len(rows) - 1)
+        sizes_after = [size - removed for removed in accumulate(length for _, length in rows)]
+        last = next((place for place, bytes_left in enumerate(sizes_after) if bytes_left <= self._quota), len(rows) - 1)
         values = {"tenant_id": tenant_id, "number": rows[last][0]}
         return len((await self._db.write(Step("move_base", values), Step("sweep_audit", values)))[1])

@@ -12,14 +12,14 @@ class RelationalCounterStore:
     def __init__(self, database: Database) -> None:
         """Store counters in `database`."""
         self._db = database
-        self._grown: set[str] = set()
+        self._changed_realms: set[str] = set()
 
     async def consume(self, key: str, *, period: int, burst: int, now: int) -> int:
         """See `CounterStore.consume`."""
-        whole = period * burst
+        capacity = period * burst
         values = {"key": key, "period": period, "burst": burst, "now": now, "furthest": max_time_ahead(period, burst)}
-        taken, state = await self._db.write(Step("take", values), Step("budget", {"key": key}))
-        return 0 if taken else min(whole, max(1, state[0][0] + period - now - whole))
+        consumed, state = await self._db.write(Step("take", values), Step("budget", {"key": key}))
+        return 0 if consumed else min(capacity, max(1, state[0][0] + period - now - capacity))
 
     async def reserve(self, key: str, rule: Backoff, *, now: int) -> AttemptPermit:
         """See `CounterStore.reserve`."""
@@ -41,7 +41,7 @@ class RelationalCounterStore:
         }
         await self._db.write(Step("settle", values))
         if unknown_in:
-            self._grown.add(unknown_in)
+            self._changed_realms.add(unknown_in)
 
     async def release(self, key: str) -> None:
         """See `CounterStore.release`."""
@@ -76,13 +76,13 @@ class RelationalCounterStore:
     async def evict(self, rule: Backoff, *, now: int, limit: int) -> int:
         """See `CounterStore.evict`."""
         evicted = 0
-        while self._grown and evicted < limit:
-            realm = self._grown.pop()
+        while self._changed_realms and evicted < limit:
+            realm = self._changed_realms.pop()
             try:
                 evicted += await self._evict_from(realm, rule, now, limit - evicted)
             finally:
                 if evicted >= limit:
-                    self._grown.add(realm)
+                    self._changed_realms.add(realm)
         return evicted
 
     async def _evict_from(self, realm: str, rule: Backoff, now: int, limit: int) -> int:

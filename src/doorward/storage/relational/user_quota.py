@@ -23,10 +23,10 @@ class UserQuota:
     are counted one after the other, without deadlocks.
     """
 
-    def __init__(self, database: Database, most: int, clock: Clock) -> None:
-        """Count users in `database`. `most` is the limit of each tenant."""
+    def __init__(self, database: Database, max_users: int, clock: Clock) -> None:
+        """Count users in `database`. `max_users` is the limit of each tenant."""
         self._db = database
-        self._max_users = most
+        self._max_users = max_users
         self._clock = clock
 
     async def create(self, tenant_id: str, count: int, *steps: Step) -> list[list[Row]]:
