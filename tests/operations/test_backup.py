@@ -186,7 +186,7 @@ def test_another_passphrase_opens_nothing(tmp_path: Path) -> None:
     operator.do("migrate")
     operator.do("backup", str(tmp_path / "backup"), "--encrypt", typed="right\n")
     answer = operator.run("restore", str(tmp_path / "backup"), "--yes", typed="wrong\n")
-    assert (answer.exit_code, answer.stderr) == (1, "The passphrase is another one, or the backup is damaged.\n")
+    assert (answer.exit_code, answer.stderr) == (1, "The passphrase is wrong, or the backup is damaged.\n")
 
 
 def test_an_encrypted_backup_asks_for_its_passphrase_and_a_short_one_is_warned_about(tmp_path: Path) -> None:

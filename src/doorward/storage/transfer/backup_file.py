@@ -71,7 +71,7 @@ class _FrameCipher:
         try:
             return self._cipher.decrypt(nonce, frame, bound)
         except InvalidTag:
-            raise NotABackup("The passphrase is another one, or the backup is damaged.") from None
+            raise NotABackup("The passphrase is wrong, or the backup is damaged.") from None
 
 
 def _cipher(key: bytes) -> "AESGCM":
@@ -118,11 +118,11 @@ class Reader:
         try:
             self.header = msgspec.json.decode(self._line, type=Header)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise NotABackup("This is no backup of Doorward.") from None
+            raise NotABackup("The file is not a backup of Doorward.") from None
         if self.header.what != _MAGIC:
-            raise NotABackup("This is no backup of Doorward.")
+            raise NotABackup("The file is not a backup of Doorward.")
         if self.header.format != FORMAT:
-            raise NotABackup("A newer program made this backup.")
+            raise NotABackup("The backup was made by a newer version of Doorward.")
 
     @property
     def encrypted(self) -> bool:
@@ -137,7 +137,7 @@ class Reader:
             length = int.from_bytes(begin[1:])
             closed = self._file.read(length) if len(begin) == _FRAME_HEAD and length <= _LARGEST_FRAME else b""
             if not closed or len(closed) < length:
-                raise NotABackup("The backup is cut short.")
+                raise NotABackup("The backup is incomplete.")
             packed = box.open(closed, last=bool(begin[0]))
             try:
                 table, columns, rows = msgspec.msgpack.decode(zlib.decompress(packed))

@@ -184,13 +184,13 @@ def _translate_errors(place: Path | Address) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise TableCopyInterrupted(f"The database could not go on ({error}).") from error
+        raise TableCopyInterrupted(f"The database failed ({error}).") from error
     except Exception as error:
         # OSError passes, since the block may use files of its own.
         if isinstance(place, Path) or not _is_driver_error(error):
             raise
         # The server's message can contain values that it was sent.
-        raise TableCopyInterrupted(f"The database could not go on ({describe_error(error)}).") from error
+        raise TableCopyInterrupted(f"The database failed ({describe_error(error)}).") from error
 
 
 def _is_driver_error(error: Exception) -> bool:
