@@ -37,7 +37,7 @@ def next_version(tmp_path: Path) -> Path:
     """Where a made-up next version of the program lies: to every table that there is it adds a column, and one more table."""
     program = tmp_path / "next" / "doorward"
     shutil.copytree(Path(doorward.__file__).parent, program, ignore=shutil.ignore_patterns("__pycache__"))
-    migrations = program / "storage" / "migrations"
+    migrations = program / "storage" / "relational" / "migrations"
     # Some are made by a step for each kind of database.
     tables = {
         table for file in migrations.glob("*.sql") for table in re.findall(r"CREATE TABLE (\w+)", file.read_text())

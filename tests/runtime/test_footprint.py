@@ -22,9 +22,9 @@ LOADED = """
 import sys
 import doorward.cli, doorward.app
 from doorward.settings import Settings
-from doorward.stores import choose
+from doorward.stores import select_stores
 given = dict(pair.split("=", 1) for pair in sys.argv[2:])
-choose(Settings.read({"DATA_DIR": sys.argv[1], **given}))
+select_stores(Settings.read({"DATA_DIR": sys.argv[1], **given}))
 print(*sys.modules)
 """
 
@@ -32,21 +32,21 @@ HASHED = """
 import asyncio, sys
 from pathlib import Path
 from doorward.core.memory import prepare_to_serve
-from doorward.core.passwords import Argon2Parameters, Hasher, Passwords
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher, PasswordHasherPool
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 async def story():
-    passwords = Passwords(Hasher(Argon2Parameters()), threads=1)
+    passwords = PasswordHasherPool(Hasher(Argon2Parameters()), threads=1)
     hashed = await passwords.hash("pw", group="shop")
-    await passwords.match("pw", hashed, group="shop")
+    await passwords.matches("pw", hashed, group="shop")
     print(resident())
-    await passwords.rest()
+    await passwords.release_memory()
     print(resident())
-    await passwords.rest()
+    await passwords.release_memory()
     print(resident())
-    assert (await passwords.match("pw", hashed, group="shop")).right
+    assert (await passwords.matches("pw", hashed, group="shop")).right
     print(resident())
 
 prepare_to_serve()

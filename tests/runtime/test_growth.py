@@ -116,7 +116,7 @@ def growth(folder: Path, length: Length) -> float:
 
 @pytest.fixture(autouse=True)
 def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((tokens, "_REMEMBERED"), (activity, "_REMEMBERED"), (limiter, "_REMEMBERED_DENIALS")):
+    for module, name in ((tokens, "_MAX_REMEMBERED"), (activity, "_MAX_REMEMBERED"), (limiter, "_REMEMBERED_DENIALS")):
         monkeypatch.setattr(module, name, 50)
 
 
