@@ -35,7 +35,7 @@ LANGUAGES = {".conf": "nginx", ".json": "json", ".lua": "lua", ".yaml": "yaml", 
 REFERENCE = "reference.md"
 PARTS = {
     "Using Doorward": [
-        "tour", "concepts", "glossary", "api", "reference", "recipes", "errors", "python-client",
+        "tour", "concepts", "glossary", "api", "reference", "api-names", "recipes", "errors", "python-client",
         "python-client-readme", "gateways", "oauth-resource-servers",
     ],
     "Operations": [
