@@ -1,6 +1,6 @@
-"""Makes the synchronous client from the asynchronous one, word by word, so that they cannot differ.
+"""Generates the synchronous client from the asynchronous one, so that they cannot differ.
 
-`python mirror.py` writes the file, `python mirror.py --check` only says whether it is as it should be.
+`python mirror.py` writes the file; `python mirror.py --check` exits with 1 if the file is outdated.
 """
 
 import re
@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent / "src" / "doorward_client"
 SOURCE = PACKAGE / "asynchronous.py"
 MADE = PACKAGE / "synchronous.py"
 WORDS = (
-    (r"^\"\"\".*?\"\"\"", '"""The client for threads. Made from `asynchronous.py` by `mirror.py`: change that one."""'),
+    (r"^\"\"\".*?\"\"\"", '"""Synchronous client. Generated from `asynchronous.py` by `mirror.py`: edit that file."""'),
     (r"\bawait asyncio\.sleep\b", "time.sleep"),
     (r"^import asyncio$", "import time"),
     (r"\bawait ", ""),
@@ -27,7 +27,7 @@ WORDS = (
 
 
 def mirrored() -> str:
-    """Return what the synchronous client has to be."""
+    """Return the source of the synchronous client."""
     text = SOURCE.read_text(encoding="utf-8")
     for pattern, replacement in WORDS:
         text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
@@ -38,7 +38,7 @@ def mirrored() -> str:
 
 
 def main() -> int:
-    """Write the file, or check it."""
+    """Write the file, or check it with `--check`."""
     if "--check" in sys.argv[1:]:
         return 0 if MADE.read_text(encoding="utf-8") == mirrored() else 1
     MADE.write_text(mirrored(), encoding="utf-8")

@@ -1,7 +1,8 @@
-"""Ask Doorward who a token's user is, and do everything else its API offers.
+"""Client of the Doorward API: token verification, logins, users, sessions, tenants and API keys.
 
-`Doorward` is for threads, `AsyncDoorward` for asyncio; both do the same. The guards for web frameworks are in
-`doorward_client.starlette` (FastAPI too), `doorward_client.django` and `doorward_client.flask`.
+`Doorward` is synchronous and thread-safe, `AsyncDoorward` is for asyncio; both have the same methods. Guards for web
+frameworks are in `doorward_client.starlette`, `doorward_client.fastapi`, `doorward_client.django` and
+`doorward_client.flask`.
 """
 
 from doorward_client.asynchronous import AsyncDoorward

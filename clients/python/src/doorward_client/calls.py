@@ -1,6 +1,6 @@
-"""Every request of the API and how its answer is read, without any input or output.
+"""Requests of the API and parsers of their responses, without I/O.
 
-The clients, sync and async, send what is described here and nothing else, so that they cannot differ.
+The synchronous and the asynchronous client both send these requests.
 """
 
 import json
@@ -50,11 +50,11 @@ class Unset:
 
 
 UNSET: Final = Unset()
-"""Says that a field is left as it is, where None would be a value (JSON null)."""
+"""Default of fields that are not sent, where None is a value (JSON null)."""
 
 
 class Answer(NamedTuple):
-    """What came back. Names of headers are in lower case."""
+    """A response. Names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -62,7 +62,7 @@ class Answer(NamedTuple):
 
 
 class NoAnswer(NamedTuple):
-    """Nothing came back. `sent` is false where it is certain that Doorward never saw the request."""
+    """A request without a response. `sent` is False if Doorward certainly did not receive the request."""
 
     why: str
     sent: bool
@@ -70,7 +70,7 @@ class NoAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request. `question`: asking twice is harmless. `quick`: somebody's request waits for it."""
+    """One request. `question`: it is safe to repeat. `quick`: it has the shorter timeout of verifications."""
 
     method: str
     path: str
@@ -83,14 +83,14 @@ class Call(Generic[T]):
 
 
 def finish(call: Call[T], outcome: Answer | NoAnswer) -> T:
-    """Return what an outcome means; raises DoorwardError."""
+    """Return the result of a call; raises DoorwardError."""
     if isinstance(outcome, NoAnswer):
         raise Unavailable(f"Doorward did not answer: {outcome.why}")
     return call.read(outcome)
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Return the seconds that an answer asks to wait, where it does."""
+    """Return the value of Retry-After in seconds, or None."""
     try:
         seconds = float(answer.headers.get("retry-after", ""))
     except ValueError:
@@ -99,17 +99,17 @@ def retry_after(answer: Answer) -> float | None:
 
 
 def code_of(answer: Answer) -> str:
-    """Return the stable code of a refusal; empty where there is none."""
-    said = _json(answer.body)
-    if not isinstance(said, dict):
+    """Return the stable error code of a response, or "" if it has none."""
+    content = _json(answer.body)
+    if not isinstance(content, dict):
         return ""
-    # OAuth's endpoints have the code where the others have their sentence (RFC 6749, section 5.2).
-    code = said.get("code", said.get("error") if "error_description" in said else None)
+    # The OAuth endpoints have the code in `error`, where the others have a sentence (RFC 6749, section 5.2).
+    code = content.get("code", content.get("error") if "error_description" in content else None)
     return code if isinstance(code, str) else ""
 
 
 def check(answer: Answer) -> None:
-    """Let a success pass; raises what every other answer means."""
+    """Raise the DoorwardError of a response unless it is a success."""
     if not _OK <= answer.status < _MOVED:
         raise _error(answer)
 
@@ -121,26 +121,26 @@ def _error(answer: Answer) -> DoorwardError:
     code = code_of(answer)
     if not code or answer.status < _BAD_REQUEST:
         return BadAnswer(f"something answered {answer.status} that does not speak like Doorward")
-    said = _json(answer.body)
-    text = said.get("error_description") or said.get("message") or said.get("error")
+    content = _json(answer.body)
+    text = content.get("error_description") or content.get("message") or content.get("error")
     message = text if isinstance(text, str) else code
     request_id = answer.headers.get("x-request-id")
     kind = BY_CODE.get(code, Refused)
     if issubclass(kind, TooManyRequests):
         wait = retry_after(answer) or 1.0
-        budget = str(said.get("budget", ""))
+        budget = str(content.get("budget", ""))
         return kind(code, answer.status, message, request_id=request_id, retry_after=wait, budget=budget)
     if issubclass(kind, ValidationFailed):
-        return kind(code, answer.status, message, request_id=request_id, details=_details(said))
+        return kind(code, answer.status, message, request_id=request_id, details=_details(content))
     return kind(code, answer.status, message, request_id=request_id)
 
 
-def _details(said: Mapping[str, Any]) -> list[Detail]:
-    error = said.get("error")
-    listed = error.get("details") if isinstance(error, dict) else None
+def _details(content: Mapping[str, Any]) -> list[Detail]:
+    error = content.get("error")
+    rows = error.get("details") if isinstance(error, dict) else None
     return [
         Detail(tuple(map(str, fault.get("path", ()))), str(fault.get("type", "")), str(fault.get("message", "")))
-        for fault in (listed if isinstance(listed, list) else [])
+        for fault in (rows if isinstance(rows, list) else [])
         if isinstance(fault, dict)
     ]
 
@@ -172,16 +172,16 @@ def _decoded(kind: type[T], answer: Answer) -> T | None:
     if answer.status == _BAD_REQUEST and code_of(answer) == InvalidToken.for_code:
         return None
     check(answer)
-    said = _json(answer.body)
-    if not isinstance(said, dict) or "decoded" not in said:
+    content = _json(answer.body)
+    if not isinstance(content, dict) or "decoded" not in content:
         raise BadAnswer("the answer has no claims")
-    return read(kind, said["decoded"])
+    return read(kind, content["decoded"])
 
 
 def _batch(count: int, answer: Answer) -> list[values.Claims | None]:
     check(answer)
-    said = _json(answer.body)
-    results = said.get("results") if isinstance(said, dict) else None
+    content = _json(answer.body)
+    results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, list) or len(results) != count:
         raise BadAnswer("the answer is not one for each token")
     found: list[values.Claims | None] = []
@@ -197,18 +197,18 @@ def _put(answer: Answer) -> values.Put:
 
 
 def _health(answer: Answer) -> values.Health:
-    # 503 is this question's way to say no.
-    said = _json(answer.body)
-    if isinstance(said, dict) and "stores" in said:
-        return read(values.Health, said)
+    # /health/ready has the state of the stores also in a 503.
+    content = _json(answer.body)
+    if isinstance(content, dict) and "stores" in content:
+        return read(values.Health, content)
     check(answer)
     raise BadAnswer("the answer is no state of health")
 
 
 def _segment(name: str, text: str) -> str:
-    """Return a text as one segment of a path, whatever is in it.
+    """Quote a text as one segment of a path.
 
-    Nothing and dots are no segment: they would name another path, and with DELETE another thing.
+    Raises ValidationFailed for an empty text, "." and "..", which would change the path and the object that it names.
     """
     try:
         quoted = quote(text, safe="")
@@ -223,7 +223,7 @@ def _segment(name: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class UserId:
-    """A user's id, to be given in place of a login: `doorward.users.get(UserId(claims.id))`."""
+    """A user's id, passed instead of a login: `doorward.users.get(UserId(claims.id))`."""
 
     value: str
 
@@ -250,12 +250,12 @@ def _query(path: str, **fields: str | int | None) -> str:
 
 
 def plausible(token: str) -> bool:
-    """Tell whether a text can be a token at all: bounded, and in the alphabet of RFC 6750, section 2.1."""
+    """Return whether a text has the length and the alphabet of a token (RFC 6750, section 2.1)."""
     return len(token) <= LONGEST_TOKEN and _TOKEN.fullmatch(token) is not None
 
 
 def verify(token: str) -> Call[values.Claims | None]:
-    """Ask who the user of a token is."""
+    """Verify a user token."""
     return Call(
         "POST",
         "/auth/verify",
@@ -267,7 +267,7 @@ def verify(token: str) -> Call[values.Claims | None]:
 
 
 def portions(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut tokens into portions that one question can carry."""
+    """Split tokens into batches for one request each."""
     portion: list[str] = []
     size = 0
     for token in tokens:
@@ -281,7 +281,7 @@ def portions(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def verify_batch(tokens: Sequence[str]) -> Call[list[values.Claims | None]]:
-    """Ask about a portion of tokens."""
+    """Verify a batch of user tokens."""
     read_all = partial(_batch, len(tokens))
     return Call("POST", "/auth/verify/batch", read_all, _given(tokens=tokens), question=True, quick=True)
 
@@ -296,7 +296,7 @@ def login(
     user_agent: str | None,
     known_token: str | None,
 ) -> Call[values.Tokens]:
-    """Open a session for a user on a device."""
+    """Open a session of a user on a device."""
     body = _given(
         login=login,
         password=password,
@@ -315,7 +315,7 @@ def refresh(refresh_token: str) -> Call[values.Tokens]:
 
 
 def logout(token: str) -> Call[bool]:
-    """End the session of a token."""
+    """Revoke the session of a user token."""
     return Call("POST", "/auth/logout", _ended, _given(token=token))
 
 
@@ -325,24 +325,24 @@ def _token_form(token: str, hint: str | None) -> bytes:
 
 
 def introspect(token: str, hint: str | None) -> Call[values.Introspection]:
-    """Ask about a token as RFC 7662 has it."""
+    """Introspect a token (RFC 7662)."""
     read_answer = partial(_value, values.Introspection)
     form = _token_form(token, hint)
     return Call("POST", "/oauth/introspect", read_answer, form, _FORM, question=True, quick=True)
 
 
 def revoke(token: str, hint: str | None) -> Call[None]:
-    """End the session of an access or refresh token as RFC 7009 has it."""
+    """Revoke an access or refresh token (RFC 7009)."""
     return Call("POST", "/oauth/revoke", _nothing, _token_form(token, hint), _FORM)
 
 
 def health() -> Call[values.Health]:
-    """Ask whether Doorward is ready."""
+    """Return the readiness of the service."""
     return Call("GET", "/health/ready", _health, quick=True)
 
 
 def live() -> Call[None]:
-    """Ask whether the process runs."""
+    """Check that the process responds."""
     return Call("GET", "/health/live", _nothing, quick=True)
 
 
@@ -377,7 +377,7 @@ def create_user(login: str, email: str, password: str | None, sub: str, **more: 
 
 
 def get_user(login: str | UserId) -> Call[values.User]:
-    """Show a user."""
+    """Return a user."""
     return Call("GET", _place(login), partial(_value, values.User), question=True)
 
 
@@ -389,12 +389,12 @@ def put_user(login: str | UserId, email: str, password: str | None, sub: str, **
 
 
 def patch_user(login: str | UserId, new_login: str | Unset, **changes: Any) -> Call[values.User]:
-    """Change some of what is known of a user."""
+    """Update attributes of a user."""
     return Call("PATCH", _place(login), partial(_value, values.User), _given(login=new_login, **changes))
 
 
 def delete_user(login: str | UserId) -> Call[None]:
-    """Remove a user."""
+    """Delete a user."""
     return Call("DELETE", _place(login), _nothing)
 
 
@@ -406,33 +406,33 @@ def unlock_user(login: str | UserId) -> Call[None]:
 def users_page(
     cursor: str, limit: int, *, part: str | None, email: str | None, sub: str | None
 ) -> Call[values.UserPage]:
-    """Show a page of users."""
+    """Return a page of users."""
     path = _query("/user", q=part, email=email, sub=sub, cursor=cursor, limit=limit)
     return Call("GET", path, partial(_value, values.UserPage), question=True)
 
 
 def change_password(login: str | UserId, current: str, password: str, keep_token: str | None) -> Call[None]:
-    """Set a new password for a user who proves the current one."""
+    """Set a new password of a user, given the current one."""
     body = _given(current=current, password=password, keep_token=_or_unset(keep_token))
     return Call("POST", f"{_place(login)}/password", _nothing, body)
 
 
 def reset_code(login: str | UserId) -> Call[values.ResetCode]:
-    """Make a code that sets a user's password once."""
+    """Create a reset code of a user."""
     return Call("POST", f"{_place(login)}/password/reset", partial(_value, values.ResetCode))
 
 
 def reset(code: str, password: str) -> Call[None]:
-    """Set a password by a code."""
+    """Set a password with a reset code."""
     return Call("POST", "/auth/reset", _nothing, _given(code=code, password=password))
 
 
 @dataclass(frozen=True, slots=True)
 class ImportUser:
-    """A user that comes from elsewhere, with the hash of its password as it was kept there.
+    """A user of another system, with its password hash.
 
     `password_hash` is in PHC or modular crypt format. Without one the user has no password until it is reset.
-    `email_verified` is whether the e-mail address was verified there; None where that is not known.
+    `email_verified` is whether the e-mail address was verified there, or None if that is not known.
     """
 
     login: str
@@ -449,10 +449,10 @@ def import_users(
     users: Sequence[ImportUser | Mapping[str, Any]], *, unconfirmed: values.Unconfirmed, dry_run: bool
 ) -> Call[values.ImportReport]:
     """Import users, given as values or as rows of the HTTP API."""
-    listed = [dict(user) if isinstance(user, Mapping) else _row(user) for user in users]
+    rows = [dict(user) if isinstance(user, Mapping) else _row(user) for user in users]
     other = None if unconfirmed == "disable" else unconfirmed
     path = _query("/users/import", dry_run="true" if dry_run else None, unconfirmed=other)
-    return Call("POST", path, partial(_value, values.ImportReport), _given(users=listed))
+    return Call("POST", path, partial(_value, values.ImportReport), _given(users=rows))
 
 
 def _row(user: ImportUser) -> Any:
@@ -471,48 +471,48 @@ def _row(user: ImportUser) -> Any:
 
 
 def export_users(*, hashes: bool) -> Call[None]:
-    """Stream all users, a line for each."""
+    """Stream all users as NDJSON."""
     path = _query("/users/export", hashes="true" if hashes else None)
     return Call("GET", path, _nothing, accept=f"{_NDJSON}, {_JSON}", question=True)
 
 
 class Lines:
-    """Cuts a stream of bytes at line feeds and nowhere else: JSON may hold characters that Unicode ends lines with."""
+    """Splits a stream of bytes at line feeds only: JSON may contain other line separators of Unicode."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Create an empty buffer."""
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[values.ExportedUser]:
-        """Return the users whose lines are whole by now."""
+        """Return the users of the lines that are complete."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [read(values.ExportedUser, _json(line)) for line in lines if line.strip()]
 
     def end(self) -> list[values.ExportedUser]:
-        """Return the user of a last line without an end."""
+        """Return the user of a last line without a line feed."""
         return self.feed(b"\n")
 
 
 def list_sessions(login: str | UserId) -> Call[values.SessionList]:
-    """Show a user's live sessions."""
+    """List a user's open sessions."""
     path = f"{_place(login)}/sessions"
     return Call("GET", path, partial(_value, values.SessionList), question=True)
 
 
 def end_session(login: str | UserId, session_id: str) -> Call[None]:
-    """End one session of a user."""
+    """Revoke one session of a user."""
     path = f"{_place(login)}/sessions/{_segment('session_id', session_id)}"
     return Call("DELETE", path, _nothing)
 
 
 def end_sessions(login: str | UserId, device_id: str | None = None) -> Call[None]:
-    """End a user's sessions, all or a device's."""
+    """Revoke a user's sessions, all or those of a device."""
     path = _query(f"{_place(login)}/sessions", device_id=device_id)
     return Call("DELETE", path, _nothing)
 
 
 def end_everybody(*, own: bool) -> Call[None]:
-    """End every session of every user of the tenant."""
+    """Revoke all sessions of all users of the tenant."""
     return Call("DELETE", _query("/tenant/sessions", tenant="true" if own else None), _nothing)
 
 
@@ -526,29 +526,29 @@ def register_tenant(
 
 
 def login_tenant(email: str, password: str, known_token: str | None) -> Call[values.TenantToken]:
-    """Open a session for a tenant."""
+    """Open a session of a tenant."""
     body = _given(email=email, password=password, token=_or_unset(known_token))
     return Call("POST", "/tenant/login", partial(_value, values.TenantToken), body)
 
 
 def verify_tenant(token: str) -> Call[values.TenantClaims | None]:
-    """Ask which tenant a tenant token belongs to."""
+    """Verify a tenant token."""
     read_claims = partial(_decoded, values.TenantClaims)
     return Call("POST", "/tenant/verify", read_claims, _given(token=token), question=True, quick=True)
 
 
 def logout_tenant(token: str) -> Call[bool]:
-    """End the session of a tenant token."""
+    """Revoke the session of a tenant token."""
     return Call("POST", "/tenant/logout", _ended, _given(token=token))
 
 
 def get_tenant() -> Call[values.Tenant]:
-    """Show the tenant."""
+    """Return the tenant."""
     return Call("GET", "/tenant", partial(_value, values.Tenant), question=True)
 
 
 def choose(password_policy: Mapping[str, Any] | str | None, **settings: Any) -> Call[values.Tenant]:
-    """Change some of the tenant's settings."""
+    """Update settings of the tenant."""
     chosen = json.loads(_given(**settings))
     if password_policy is not None:
         chosen["passwordPolicy"] = _policy(password_policy)
@@ -560,32 +560,32 @@ def _policy(policy: Mapping[str, Any] | str) -> Any:
 
 
 def change_tenant_password(current: str, password: str) -> Call[None]:
-    """Set a new password for the tenant."""
+    """Set a new password of the tenant."""
     return Call("POST", "/tenant/password", _nothing, _given(current=current, password=password))
 
 
 def delete_tenant(password: str) -> Call[None]:
-    """Remove the tenant and all it owns."""
+    """Delete the tenant and all its data."""
     return Call("DELETE", "/tenant", _nothing, _given(password=password))
 
 
 def create_key(name: str, permissions: Sequence[str], expires_at: int | None) -> Call[values.NewKey]:
-    """Make an API key."""
+    """Create an API key."""
     body = _given(name=name, permissions=list(permissions), expires_at=_or_unset(expires_at))
     return Call("POST", "/tenant/key", partial(_value, values.NewKey), body)
 
 
 def list_keys() -> Call[values.KeyList]:
-    """Show the tenant's API keys."""
+    """List the tenant's API keys."""
     return Call("GET", "/tenant/key", partial(_value, values.KeyList), question=True)
 
 
 def revoke_key(key_id: str) -> Call[None]:
-    """Make an API key worthless."""
+    """Revoke an API key."""
     return Call("DELETE", f"/tenant/key/{_segment('key_id', key_id)}", _nothing)
 
 
 def audit_page(cursor: str, limit: int) -> Call[values.EventPage]:
-    """Show a page of events."""
+    """Return a page of audit events."""
     path = _query("/tenant/audit", cursor=cursor, limit=limit)
     return Call("GET", path, partial(_value, values.EventPage), question=True)

@@ -1,4 +1,4 @@
-"""Where Doorward is, and how a call becomes a request of httpx."""
+"""Service address, and conversion of calls to httpx requests."""
 
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -8,21 +8,21 @@ import httpx
 from doorward_client.calls import Call, NoAnswer
 
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=30.0)
-"""Connections stay open for as long as Doorward surely keeps them: it closes idle ones after 75 seconds."""
+"""Idle connections are closed after 30 seconds, before Doorward closes them (75 seconds)."""
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL and the credential to show there."""
+    """URL of the service, and the credential for it."""
 
     url: str
     credential: str | None = field(repr=False)
 
     @classmethod
     def of(cls, url: str, key: str | None, token: str | None) -> Self:
-        """Check what was given. Raises ValueError, which never repeats a credential."""
+        """Create an address from the client's arguments. Raises ValueError, which contains no credential."""
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL:
@@ -39,7 +39,7 @@ class Address:
         return cls(url.rstrip("/"), credential)
 
     def request(self, call: Call[Any], seconds: float) -> dict[str, Any]:
-        """Return what httpx needs to send a call."""
+        """Return the arguments of an httpx request for a call."""
         headers = {"accept": call.accept, "user-agent": "doorward-client"}
         if self.credential is not None:
             headers["authorization"] = f"Bearer {self.credential}"
@@ -51,12 +51,12 @@ class Address:
             "content": call.body,
             "headers": headers,
             "timeout": seconds,
-            # A credential goes where it was told to go, and nowhere else.
+            # The credential is sent to the configured URL only.
             "follow_redirects": False,
             "auth": None,
         }
 
 
 def lost(error: httpx.RequestError) -> NoAnswer:
-    """Describe a failed request without its words, which may repeat what was sent."""
+    """Describe a failed request by its type: the message of the error may contain parts of the request."""
     return NoAnswer(type(error).__name__, sent=not isinstance(error, _NEVER_SENT))

@@ -1,4 +1,4 @@
-"""A middleware and a decorator for Django."""
+"""Middleware and view decorator for Django."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -19,16 +19,16 @@ __all__ = ["DoorwardMiddleware", "doorward_required"]
 
 @cache
 def _client(url: str, key: str | None, verify_timeout: float) -> Doorward:
-    # One for all middlewares of a process, so that they share its connections.
+    # One client for all middlewares of a process, so that they share its connections.
     return Doorward(url, key=key, verify_timeout=verify_timeout)
 
 
 class DoorwardMiddleware:
-    """Sets `request.doorward_user` to the claims of the request's user, or to None where there is no live token.
+    """Sets `request.doorward_user` to the claims of the user, or to None without a valid token.
 
-    The setting DOORWARD is a dictionary: URL, KEY, optionally COOKIE (a cookie that carries the token where
-    `Authorization` does not) and TIMEOUT (seconds, 2 by default). A request with a token is answered 503 while Doorward
-    is away, whatever the view: nobody is taken for nobody because of that.
+    The setting DOORWARD is a dictionary: URL, KEY, optionally COOKIE (a cookie to read if there is no `Authorization`
+    header) and TIMEOUT (seconds, 2 by default). While Doorward is unavailable, the response to a request with a token
+    is 503 for every view, so that no authenticated user is treated as anonymous.
     """
 
     sync_capable = True
@@ -44,7 +44,7 @@ class DoorwardMiddleware:
         self._client = _client(chosen["URL"], chosen["KEY"], chosen.get("TIMEOUT", 2.0))
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Find out who asks, and go on."""
+        """Authenticate the request and pass it on."""
         token = token_of(request.headers.get("Authorization"), request.COOKIES, self._cookie)
         claims = None
         if token is not None:
@@ -58,9 +58,9 @@ class DoorwardMiddleware:
 
 
 def doorward_required(view: Callable[..., Any] | None = None, *, scope: ScopeCheck | None = None) -> Callable[..., Any]:
-    """Guard a view, sync or async: 401 without a live token, 403 where `scope` says no. Needs the middleware.
+    """Guard a view, sync or async: 401 without a valid token, 403 if `scope` rejects the user. Needs the middleware.
 
-    Either `@doorward_required` or `@doorward_required(scope=...)`.
+    Use it as `@doorward_required` or `@doorward_required(scope=...)`.
     """
     if view is None:
         return lambda guarded: doorward_required(guarded, scope=scope)

@@ -1,4 +1,4 @@
-"""What can go wrong: Doorward refuses, or Doorward is away. No error carries a token, a key or a password."""
+"""Exceptions of the client. None of them contains a token, a key or a password."""
 
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
@@ -9,33 +9,37 @@ class DoorwardError(Exception):
 
 
 class Unavailable(DoorwardError):
-    """Doorward gave no answer that can be relied on: it is away, too slow, or something went wrong inside it.
+    """Doorward did not respond, was too slow, or returned a server error.
 
-    Whoever asked about a token must not let it pass. A change that was asked for may or may not have been made.
-    `retry_after` is the number of seconds after which Doorward wants to be asked again, where it said so.
+    A token that was being verified has to be rejected. A requested change may or may not have been made.
+    `retry_after` is the value of the Retry-After header in seconds, or None.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        """Say what happened, in words of ours."""
+        """Create the error with a message of the client."""
         super().__init__(message)
         self.retry_after = retry_after
 
 
 class BadAnswer(Unavailable):
-    """Something answered that does not speak like Doorward: the URL is wrong, or a proxy is in between."""
+    """The response is not one of Doorward: the URL is wrong, or a proxy responded."""
 
 
 class Refused(DoorwardError):
-    """Doorward said no. `code` is stable and for programs, `message` a sentence for people, `status` that of HTTP.
+    """Doorward rejected the request.
 
-    `request_id` finds the request in Doorward's log.
+    Attributes:
+        code: The stable error code.
+        status: The HTTP status.
+        message: A sentence for people.
+        request_id: The id of the request in Doorward's log, or None.
     """
 
     code: str
     for_code: ClassVar[str] = ""
 
     def __init__(self, code: str, status: int, message: str, *, request_id: str | None = None) -> None:
-        """Keep what Doorward said."""
+        """Create the error from a response."""
         super().__init__(f"{message} ({code}, {status})")
         self.code = code
         self.status = status
@@ -44,13 +48,13 @@ class Refused(DoorwardError):
 
 
 class NotAuthorized(Refused):
-    """The client's own key or token is missing, dead, or not a tenant's."""
+    """The client's own API key or token is missing, revoked, expired, or not a tenant credential."""
 
     for_code = "not_authorized"
 
 
 class PermissionDenied(Refused):
-    """The client's API key is live, but not allowed to do this."""
+    """The client's API key is valid but lacks the permission."""
 
     for_code = "permission_denied"
 
@@ -62,29 +66,32 @@ class Forbidden(Refused):
 
 
 class InvalidToken(Refused):
-    """The token that was handed over is dead, foreign, of another kind, or no token."""
+    """The submitted token is revoked, expired, of another tenant, of another kind, or malformed."""
 
     for_code = "invalid_token"
 
 
 class InvalidRefreshToken(Refused):
-    """The refresh token is spent, dead, foreign, or none; a spent one has just ended its session."""
+    """The refresh token is used, revoked, expired, of another tenant, or malformed.
+
+    Reuse of a used token has revoked its session.
+    """
 
     for_code = "invalid_refresh_token"
 
 
 class InvalidResetCode(Refused):
-    """The reset code is used, expired, replaced, foreign, or none."""
+    """The reset code is used, expired, replaced, of another tenant, or malformed."""
 
     for_code = "invalid_reset_code"
 
 
 class LoginFailed(Refused):
-    """Base of the refusals that a person who logs in may have caused: show all of them alike to strangers."""
+    """Base of the errors of a rejected login. Show the same message for all of them to unauthenticated users."""
 
 
 class UserNotFound(LoginFailed):
-    """The tenant has no user of this login."""
+    """The tenant has no user with this login."""
 
     for_code = "user_not_found"
 
@@ -102,7 +109,7 @@ class UserDisabled(LoginFailed):
 
 
 class LoginRefused(LoginFailed):
-    """The login or the password is wrong; this Doorward does not say which."""
+    """The login or the password is wrong; this installation does not reveal which (LOGIN_ERRORS=uniform)."""
 
     for_code = "login_refused"
 
@@ -120,49 +127,49 @@ class TenantExists(Refused):
 
 
 class LoginExists(Refused):
-    """The tenant already has a user of this login."""
+    """The tenant already has a user with this login."""
 
     for_code = "login_exists"
 
 
 class LoginNotFound(Refused):
-    """The tenant has no user of this login to act upon."""
+    """The tenant has no user with the login in the path."""
 
     for_code = "login_not_found"
 
 
 class SessionNotFound(Refused):
-    """The user has no live session of this id."""
+    """The user has no open session with this id."""
 
     for_code = "session_not_found"
 
 
 class KeyNotFound(Refused):
-    """The tenant has no API key of this id."""
+    """The tenant has no API key with this id."""
 
     for_code = "key_not_found"
 
 
 class TooManyKeys(Refused):
-    """The tenant has as many API keys as it may have."""
+    """The tenant has reached the maximum number of API keys."""
 
     for_code = "too_many_keys"
 
 
 class QuotaExceeded(Refused):
-    """The tenant has as many users as the operator allows."""
+    """The tenant has reached the operator's maximum number of users."""
 
     for_code = "quota_exceeded"
 
 
 class Conflict(Refused):
-    """Somebody else changed the same thing at the same moment."""
+    """A concurrent request changed the same object."""
 
     for_code = "conflict"
 
 
 class TooManyRequests(Refused):
-    """A budget is used up for the moment. `retry_after`: seconds to wait. `budget`: its name, empty where unknown."""
+    """A rate limit is exhausted. `retry_after`: seconds to wait. `budget`: name of the limit, empty if unknown."""
 
     for_code = "too_many_requests"
 
@@ -176,26 +183,26 @@ class TooManyRequests(Refused):
         retry_after: float = 1.0,
         budget: str = "",
     ) -> None:
-        """Keep what Doorward said, and how long it asks to wait."""
+        """Create the error from a response and its Retry-After header."""
         super().__init__(code, status, message, request_id=request_id)
         self.retry_after = retry_after
         self.budget = budget
 
 
 class TooManyAttempts(TooManyRequests):
-    """Too many wrong passwords in a row; even the right one has to wait. `retry_after`: seconds."""
+    """Too many consecutive wrong passwords; even the right one is rejected for `retry_after` seconds."""
 
     for_code = "too_many_attempts"
 
 
 class AccountLocked(Refused):
-    """As many wrong passwords in a row as there may be: no wait helps, only a new password or cleared failures."""
+    """The maximum number of consecutive wrong passwords is reached: set a new password or clear the failures."""
 
     for_code = "account_locked"
 
 
 class Detail(NamedTuple):
-    """One fault of a body: which field, which rule, and a sentence that repeats no value."""
+    """One validation error: path of the field, violated rule, and a sentence without the value."""
 
     path: tuple[str, ...]
     rule: str
@@ -203,7 +210,7 @@ class Detail(NamedTuple):
 
 
 class ValidationFailed(Refused):
-    """The request is not what Doorward takes there. `details` lists all that is wrong, in field order."""
+    """The request is invalid. `details` lists all validation errors, in field order."""
 
     for_code = "validation_error"
 
@@ -216,7 +223,7 @@ class ValidationFailed(Refused):
         request_id: str | None = None,
         details: Sequence[Detail] = (),
     ) -> None:
-        """Keep what Doorward said, with every fault it found."""
+        """Create the error from a response and its validation errors."""
         super().__init__(code, status, message, request_id=request_id)
         self.details = tuple(details)
 
@@ -229,8 +236,8 @@ def _below(kind: type[Refused]) -> list[type[Refused]]:
 
 
 BY_CODE: dict[str, type[Refused]] = {kind.for_code: kind for kind in _below(Refused) if kind.for_code}
-"""The class of each stable code that has one."""
+"""Exception classes by stable error code."""
 
-# What RFC 6749, section 5.2, calls them at the endpoints of OAuth.
+# Error codes of the OAuth endpoints (RFC 6749, section 5.2).
 BY_CODE["invalid_client"] = NotAuthorized
 BY_CODE["unauthorized_client"] = PermissionDenied

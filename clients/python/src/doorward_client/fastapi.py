@@ -11,14 +11,14 @@ __all__ = ["Guard"]
 
 
 class Guard(starlette.Guard, SecurityBase):
-    """Dependency that gives a view the claims of its user: `user: Annotated[Claims, Depends(guard)]`.
+    """Dependency that returns the claims of the user: `user: Annotated[Claims, Depends(guard)]`.
 
-    Raises HTTPException: 401 without a live token, 403 where `scope` says no, 503 while Doorward is away. It is a
-    security scheme of the OpenAPI document too, so the pages at `/docs` have a button "Authorize" that takes a token.
+    Raises HTTPException: 401 without a valid token, 403 if `scope` rejects the user, 503 while Doorward is unavailable.
+    It is also a security scheme of the OpenAPI document, so the "Authorize" button of `/docs` accepts a token.
     """
 
     def __init__(self, client: AsyncDoorward, *, cookie: str | None = None, scope: ScopeCheck | None = None) -> None:
-        """Ask `client`; `cookie` may name one that carries the token where `Authorization` does not."""
+        """Verify tokens with `client`; `cookie` names a cookie to read if there is no `Authorization` header."""
         super().__init__(client, cookie=cookie, scope=scope)
         self.model = HTTPBearer(description="Access token of a user.")
         self.scheme_name = "Doorward"

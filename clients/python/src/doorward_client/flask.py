@@ -1,4 +1,4 @@
-"""A guard for Flask."""
+"""Guard for Flask views."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,24 +15,24 @@ __all__ = ["Guard"]
 
 
 class Guard:
-    """A decorator for views. The user's claims are in `flask.g.doorward_user`.
+    """Decorator for views, which sets `flask.g.doorward_user` to the user's claims.
 
-    Instead of the view, 401 is answered without a live token, 403 where `scope` says no, 503 while Doorward is away.
+    It responds with 401 without a valid token, 403 if `scope` rejects the user, and 503 while Doorward is unavailable.
     `app.before_request(guard.check)` guards every view of an application or a blueprint.
     """
 
     def __init__(self, client: Doorward, *, cookie: str | None = None, scope: ScopeCheck | None = None) -> None:
-        """Ask `client`; `cookie` may name one that carries the token where `Authorization` does not."""
+        """Verify tokens with `client`; `cookie` names a cookie to read if there is no `Authorization` header."""
         self._client = client
         self._cookie = cookie
         self._scope = scope
 
     def requiring(self, scope: ScopeCheck) -> "Guard":
-        """Return a guard that in addition wants `scope` to say yes to the user's scope."""
+        """Return a guard that also requires `scope` to accept the user's scope."""
         return Guard(self._client, cookie=self._cookie, scope=scope)
 
     def __call__(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        """Guard a view, which may be a coroutine function where Flask can run those."""
+        """Guard a view, which may be a coroutine function if Flask supports them."""
 
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -42,7 +42,7 @@ class Guard:
         return guarded
 
     def check(self) -> Response | None:
-        """Return what to answer instead of the view, or None after setting `g.doorward_user`."""
+        """Return a response if the request is rejected, or set `g.doorward_user` and return None."""
         g.doorward_user = None
         found = self._found()
         if isinstance(found, Denied):

@@ -1,7 +1,7 @@
-"""What the guards of all frameworks have in common: where a token comes from, and what is answered instead of a view.
+"""Token extraction and error responses shared by the guards of all frameworks.
 
-A guard lets a request through for a token that Doorward says is live right now, and for nothing else. Where Doorward
-cannot be asked, nobody gets through.
+A guard accepts a request only if Doorward verifies its token at that moment. While Doorward is unavailable, it rejects
+every request.
 """
 
 import logging
@@ -16,11 +16,11 @@ from doorward_client.values import Claims
 log = logging.getLogger("doorward_client")
 
 ScopeCheck = Callable[[Any], bool]
-"""Told the scope of a user's claims (any JSON; None where there is none), says whether it is enough."""
+"""Predicate on the scope of a user's claims (any JSON, or None if there is none)."""
 
 
 class Denied(NamedTuple):
-    """An answer that takes the place of the view's."""
+    """A response that replaces that of the view."""
 
     status: HTTPStatus
     code: str
@@ -29,15 +29,15 @@ class Denied(NamedTuple):
 
     @property
     def body(self) -> dict[str, str | int]:
-        """The answer's JSON, in the shape of Doorward's own errors."""
+        """The JSON body, in the format of Doorward's own errors."""
         return {"error": self.message, "code": self.code, "status": int(self.status)}
 
 
 NO_TOKEN = Denied(HTTPStatus.UNAUTHORIZED, "not_authenticated", "Not Authorized", {"WWW-Authenticate": "Bearer"})
-"""No token came (RFC 6750, section 3.1)."""
+"""The request has no token (RFC 6750, section 3.1)."""
 
 DEAD_TOKEN = NO_TOKEN._replace(headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-"""A token came, and it is not a live one."""
+"""The token is not valid."""
 
 SCOPE_TOO_SMALL = Denied(
     HTTPStatus.FORBIDDEN,
@@ -45,11 +45,11 @@ SCOPE_TOO_SMALL = Denied(
     "Forbidden",
     {"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
 )
-"""The user is known and may not do this."""
+"""The user is authenticated but not authorized."""
 
 
 def token_of(authorization: str | None, cookies: Mapping[str, str], cookie: str | None) -> str | None:
-    """Return the token of a request: that of `Authorization: Bearer`, else of the cookie where one is named."""
+    """Return the token of `Authorization: Bearer`, else of the named cookie, else None."""
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() == "bearer" and token.strip(" "):
         return token.strip(" ")
@@ -57,7 +57,7 @@ def token_of(authorization: str | None, cookies: Mapping[str, str], cookie: str 
 
 
 def judge(claims: Claims | None, scope: ScopeCheck | None) -> Claims | Denied:
-    """Return the claims that may pass, or what to answer instead."""
+    """Return the claims if they are accepted, else the error response."""
     if claims is None:
         return DEAD_TOKEN
     if scope is not None and not scope(claims.scope):
@@ -66,16 +66,16 @@ def judge(claims: Claims | None, scope: ScopeCheck | None) -> Claims | Denied:
 
 
 def away(error: DoorwardError) -> Denied:
-    """Return what to answer when Doorward did not say whether a token is live.
+    """Return the error response if Doorward could not verify the token.
 
-    That includes a key of this application that Doorward refuses: it is our fault and not the visitor's.
+    That includes a rejected API key: it is an error of this application, not of the user.
     """
     if isinstance(error, Unavailable):
         log.warning("Doorward is away: %s", error)
     else:
         log.error("Doorward refuses to say who a token's user is: %s", error)
-    asked = error.retry_after if isinstance(error, Unavailable | TooManyRequests) else None
-    seconds = max(1, math.ceil(asked or 0))
+    delay = error.retry_after if isinstance(error, Unavailable | TooManyRequests) else None
+    seconds = max(1, math.ceil(delay or 0))
     return Denied(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "authentication_unavailable",

@@ -1,4 +1,4 @@
-"""When to ask again: only what is certain to do no harm, a few times, within the time a call may take."""
+"""Retries of calls that are safe to repeat, within the number of attempts and the timeout of a call."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 from doorward_client.calls import Answer, Call, NoAnswer, code_of, retry_after
 
 _UNDONE = {"too_many_requests", "overloaded", "too_many_connections"}
-"""Refusals that Doorward gives before it does anything, so that even a change may be asked for again."""
+"""Errors that Doorward returns before it processes a request, so that changes can be retried as well."""
 
 _AWAY = {502, 503, 504}
 _FIRST_PAUSE = 0.05
@@ -18,7 +18,7 @@ _jitter = SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a call is tried at most, and how many seconds it may take with all its tries and pauses."""
+    """Maximum attempts of a call, and the seconds that it may take with all attempts and pauses."""
 
     attempts: int
     seconds: float
@@ -26,10 +26,10 @@ class Patience:
 
 
 class Effort:
-    """The tries of one call."""
+    """The attempts of one call."""
 
     def __init__(self, call: Call[Any], patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin now."""
+        """Start the timeout of the call."""
         self._call = call
         self._attempts = patience.attempts
         self._tries = 0
@@ -38,17 +38,17 @@ class Effort:
 
     @property
     def remaining(self) -> float:
-        """The seconds that are left; never nothing, so that a try can be timed by it."""
+        """The remaining seconds; always positive, since httpx requires a positive timeout."""
         return max(self._end - self._clock(), 0.001)
 
     def pause(self, outcome: Answer | NoAnswer) -> float | None:
-        """Return the seconds to wait before the next try; None where there is to be none."""
+        """Return the seconds to wait before the next attempt, or None if there is none."""
         self._tries += 1
         if self._tries >= self._attempts or not _harmless(self._call, outcome):
             return None
-        asked = (retry_after(outcome) or 0.0) if isinstance(outcome, Answer) else 0.0
-        # Those who wait for the same thing must not all come back at once.
-        pause = asked + _jitter.uniform(0.5, 1.0) * _FIRST_PAUSE * 2.0**self._tries
+        delay = (retry_after(outcome) or 0.0) if isinstance(outcome, Answer) else 0.0
+        # Random jitter keeps clients from retrying at the same time.
+        pause = delay + _jitter.uniform(0.5, 1.0) * _FIRST_PAUSE * 2.0**self._tries
         return pause if pause < self._end - self._clock() else None
 
 

@@ -17,15 +17,15 @@ __all__ = ["DoorwardBackend", "DoorwardUser", "Guard", "on_error"]
 
 
 class DoorwardUser(BaseUser):
-    """What `request.user` is behind `DoorwardBackend`."""
+    """The `request.user` that `DoorwardBackend` sets."""
 
     def __init__(self, claims: Claims) -> None:
-        """Keep the claims."""
+        """Create the user of these claims."""
         self.claims = claims
 
     @property
     def is_authenticated(self) -> bool:
-        """Always: who is not is Starlette's UnauthenticatedUser."""
+        """True: unauthenticated requests have Starlette's UnauthenticatedUser."""
         return True
 
     @property
@@ -46,20 +46,20 @@ class _Refused(AuthenticationError):
 
 
 class DoorwardBackend(AuthenticationBackend):
-    """Tells Starlette's AuthenticationMiddleware who asks. Give that `on_error=on_error` as well.
+    """Backend for Starlette's AuthenticationMiddleware, which also needs `on_error=on_error`.
 
-    A request without a token goes on as nobody's; `requires("authenticated")` keeps it out of a view. One with a dead
-    token is answered 401, and 503 while Doorward is away. The scopes are "authenticated" and the user's, where its
-    scope is a list of texts, or a text of words.
+    A request without a token is unauthenticated; `requires("authenticated")` rejects it. The response to an invalid
+    token is 401, and 503 while Doorward is unavailable. The scopes are "authenticated" and those of the user, if its
+    scope is a list of strings or a string of words.
     """
 
     def __init__(self, client: AsyncDoorward, *, cookie: str | None = None) -> None:
-        """Ask `client`; `cookie` may name one that carries the token where `Authorization` does not."""
+        """Verify tokens with `client`; `cookie` names a cookie to read if there is no `Authorization` header."""
         self._client = client
         self._cookie = cookie
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        """Say who asks. Raises AuthenticationError, which `on_error` turns into its answer."""
+        """Authenticate a request. Raises AuthenticationError, which `on_error` converts to a response."""
         token = token_of(conn.headers.get("authorization"), conn.cookies, self._cookie)
         if token is None:
             return None
@@ -70,25 +70,26 @@ class DoorwardBackend(AuthenticationBackend):
 
 
 def on_error(_conn: HTTPConnection, error: AuthenticationError) -> Response:
-    """Answer a request that `DoorwardBackend` refused."""
+    """Return the response to a request that `DoorwardBackend` rejected."""
     denied = error.denied if isinstance(error, _Refused) else NO_TOKEN
     return JSONResponse(denied.body, denied.status, dict(denied.headers))
 
 
 class Guard:
-    """Return the claims of a request's user: `await guard(request)`. For FastAPI see `doorward_client.fastapi`.
+    """Callable that returns the claims of a request's user: `await guard(request)`.
 
-    Raises HTTPException: 401 without a live token, 403 where `scope` says no, 503 while Doorward is away.
+    Raises HTTPException: 401 without a valid token, 403 if `scope` rejects the user, 503 while Doorward is unavailable.
+    For FastAPI see `doorward_client.fastapi`.
     """
 
     def __init__(self, client: AsyncDoorward, *, cookie: str | None = None, scope: ScopeCheck | None = None) -> None:
-        """Ask `client`; `cookie` may name one that carries the token where `Authorization` does not."""
+        """Verify tokens with `client`; `cookie` names a cookie to read if there is no `Authorization` header."""
         self._client = client
         self._cookie = cookie
         self._scope = scope
 
     def requiring(self, scope: ScopeCheck) -> Self:
-        """Return a guard that in addition wants `scope` to say yes to the user's scope."""
+        """Return a guard that also requires `scope` to accept the user's scope."""
         return type(self)(self._client, cookie=self._cookie, scope=scope)
 
     async def __call__(self, connection: HTTPConnection) -> Claims:

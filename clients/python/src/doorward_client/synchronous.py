@@ -1,4 +1,4 @@
-"""The client for threads. Made from `asynchronous.py` by `mirror.py`: change that one."""
+"""Synchronous client. Generated from `asynchronous.py` by `mirror.py`: edit that file."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Sender:
-    """Sends calls over connections that stay open, and asks again where that does no harm."""
+    """Sends calls over persistent connections, and retries those that are safe to repeat."""
 
     def __init__(self, http: httpx.Client, address: Address, patience: Patience) -> None:
         """Send with `http`."""
@@ -47,7 +47,7 @@ class Sender:
         self.patience = patience
 
     def send(self, call: Call[T]) -> T:
-        """Send a call and return what its answer means."""
+        """Send a call and return its result."""
         effort = Effort(call, self.patience)
         while True:
             outcome = self._try(call, effort.remaining)
@@ -57,7 +57,7 @@ class Sender:
             time.sleep(pause)
 
     def export(self, call: Call[None]) -> Iterator[ExportedUser]:
-        """Send a call whose answer is a stream of users."""
+        """Send a call and yield the users of its streamed response."""
         lines = calls.Lines()
         failure: NoAnswer | None = None
         try:
@@ -69,7 +69,7 @@ class Sender:
                         yield user
         except httpx.RequestError as error:
             failure = lost(error)
-        # Raised out here, the error does not carry the request, which has the credential.
+        # Raised outside the handler, so that the error has no reference to the request and its credential.
         if failure:
             raise Unavailable(f"Doorward did not answer to the end: {failure.why}")
         for user in lines.end():
@@ -103,11 +103,10 @@ class Users:
         metadata: Any = UNSET,
         email_verified: bool | Unset = UNSET,
     ) -> User:
-        """Create a user. `scope` is any JSON and is copied into every token; `metadata` into none.
+        """Create a user. `scope` is any JSON and is included in every token; `metadata` is included in none.
 
-        `password` is always a password. For a hash that another system made of one, give None and `password_hash`.
-        Raises LoginExists, QuotaExceeded, ValidationFailed.
-        It is never sent twice after a failure that leaves its fate open.
+        `password` is always a password. For a hash of another system, pass None and `password_hash`. The request is not
+        repeated after a failure if it may have been processed. Raises LoginExists, QuotaExceeded, ValidationFailed.
         """
         call = calls.create_user(
             login,
@@ -139,10 +138,10 @@ class Users:
         metadata: Any = UNSET,
         email_verified: bool | Unset = UNSET,
     ) -> Put:
-        """Create a user, or replace what is known of it: it keeps its id.
+        """Create a user, or replace its attributes; its id does not change.
 
-        Its sessions end if the password is another one than before. `password` and `password_hash` are as in `create`.
-        Another `email` is not verified unless `email_verified` is True. Raises QuotaExceeded where the user is new.
+        A new password revokes its sessions. `password` and `password_hash` are as in `create`. A new `email` counts as
+        unverified unless `email_verified` is True. Raises QuotaExceeded if the user is new.
         """
         call = calls.put_user(
             login,
@@ -172,10 +171,10 @@ class Users:
         password_hash: str | Unset = UNSET,
         email_verified: bool | Unset = UNSET,
     ) -> User:
-        """Change what is named and leave the rest. None removes `company` and `metadata`.
+        """Update the given attributes. None removes `company` and `metadata`.
 
-        `new_login` replaces the login; id and password stay. `disabled=True` and a new login, password or hash end the
-        user's sessions. Another `email` is not verified unless `email_verified` is True. Raises LoginNotFound,
+        `new_login` replaces the login; id and password stay. `disabled=True` and a new login, password or hash revoke
+        the user's sessions. A new `email` counts as unverified unless `email_verified` is True. Raises LoginNotFound,
         LoginExists.
         """
         call = calls.patch_user(
@@ -194,7 +193,7 @@ class Users:
         return self._sender.send(call)
 
     def delete(self, login: str | UserId) -> None:
-        """Remove a user and end its sessions. Raises LoginNotFound."""
+        """Delete a user and revoke its sessions. Raises LoginNotFound."""
         self._sender.send(calls.delete_user(login))
 
     def unlock(self, login: str | UserId) -> None:
@@ -210,11 +209,11 @@ class Users:
         email: str | None = None,
         sub: str | None = None,
     ) -> UserPage:
-        """Return a page of users: of all, of those that `search` or `find` give."""
+        """Return a page of all users, or of those that `search` or `find` yield."""
         return self._sender.send(calls.users_page(cursor, limit, part=part, email=email, sub=sub))
 
     def iterate(self, *, limit: int = 100) -> Iterator[User]:
-        """Give every user, asking for `limit` at a time."""
+        """Yield every user, in pages of `limit`."""
         return self._follow(limit)
 
     def search(self, part: str, *, limit: int = 100) -> Iterator[User]:
@@ -225,9 +224,9 @@ class Users:
         return self._follow(limit, part=part)
 
     def find(self, *, email: str | None = None, sub: str | None = None, limit: int = 100) -> Iterator[User]:
-        """Give every user with this e-mail address, in any spelling, or with this `sub`, asking for `limit` at a time.
+        """Yield every user with this e-mail address, regardless of case, or with this `sub`, in pages of `limit`.
 
-        The user of an id is what `get` returns for a UserId. Raises ValueError unless one of both is given.
+        For an id use `get` with a UserId. Raises ValueError unless exactly one of the two is given.
         """
         if (email is None) == (sub is None):
             raise ValueError("give either email or sub")
@@ -236,7 +235,7 @@ class Users:
     def _follow(
         self, limit: int, *, part: str | None = None, email: str | None = None, sub: str | None = None
     ) -> Iterator[User]:
-        """Give the users of every page."""
+        """Yield the users of every page."""
         cursor = "0"
         while True:
             page = self.page(cursor, limit=limit, part=part, email=email, sub=sub)
@@ -249,19 +248,19 @@ class Users:
     def change_password(
         self, login: str | UserId, current: str, password: str, *, keep_token: str | None = None
     ) -> None:
-        """Set a new password for a user who proves the current one. Its sessions end, but for that of `keep_token`.
+        """Set a new password of a user, given the current one, and revoke its sessions except that of `keep_token`.
 
-        With `keep_token` failures are counted apart from those of logins. Raises IncorrectPassword, LoginNotFound,
-        TooManyAttempts, AccountLocked, ValidationFailed.
+        With `keep_token`, failures are counted separately from those of logins. Raises IncorrectPassword,
+        LoginNotFound, TooManyAttempts, AccountLocked, ValidationFailed.
         """
         self._sender.send(calls.change_password(login, current, password, keep_token))
 
     def reset_code(self, login: str | UserId) -> ResetCode:
-        """Make a code that sets a user's password once; deliver it to the user. Raises LoginNotFound."""
+        """Create a code that sets a user's password once; deliver it to the user. Raises LoginNotFound."""
         return self._sender.send(calls.reset_code(login))
 
     def reset(self, code: str, password: str) -> None:
-        """Set a password by a code and end the user's sessions. Raises InvalidResetCode, ValidationFailed."""
+        """Set a password with a code, and revoke the user's sessions. Raises InvalidResetCode, ValidationFailed."""
         self._sender.send(calls.reset(code, password))
 
     def import_users(
@@ -271,16 +270,16 @@ class Users:
         unconfirmed: Unconfirmed = "disable",
         dry_run: bool = False,
     ) -> ImportReport:
-        """Import up to 1,000 users with their password hashes. Existing users are left alone and reported.
+        """Import up to 1,000 users with their password hashes. Existing users are not changed, and are reported.
 
-        A mapping is a row of `POST /users/import`, with the names that the HTTP API has (`passwordHash`).
+        A mapping is a row of `POST /users/import`, with the field names of the HTTP API (`passwordHash`).
 
-        `unconfirmed` decides on users with `email_verified=False`: "disable" them, "admit" or "skip" them.
+        `unconfirmed` is the treatment of users with `email_verified=False`: "disable", "admit" or "skip".
         """
         return self._sender.send(calls.import_users(users, unconfirmed=unconfirmed, dry_run=dry_run))
 
     def export_users(self, *, hashes: bool = False) -> Iterator[ExportedUser]:
-        """Stream all users. Raises Unavailable where the stream breaks off: what came until then is not all."""
+        """Stream all users. Raises Unavailable if the stream breaks off, so that the users are incomplete."""
         for user in self._sender.export(calls.export_users(hashes=hashes)):
             yield user
 
@@ -293,23 +292,23 @@ class Sessions:
         self._sender = sender
 
     def list(self, login: str | UserId) -> tuple[Session, ...]:
-        """Return a user's live sessions, newest first. Raises LoginNotFound."""
+        """Return a user's open sessions, newest first. Raises LoginNotFound."""
         return (self._sender.send(calls.list_sessions(login))).sessions
 
     def end(self, login: str | UserId, session_id: str) -> None:
-        """End one session of a user. Raises LoginNotFound, SessionNotFound."""
+        """Revoke one session of a user. Raises LoginNotFound, SessionNotFound."""
         self._sender.send(calls.end_session(login, session_id))
 
     def end_device(self, login: str | UserId, device_id: str) -> None:
-        """End a user's sessions on a device. Raises LoginNotFound."""
+        """Revoke a user's sessions on a device. Raises LoginNotFound."""
         self._sender.send(calls.end_sessions(login, device_id))
 
     def end_user(self, login: str | UserId) -> None:
-        """End all sessions of a user. Raises LoginNotFound."""
+        """Revoke all sessions of a user. Raises LoginNotFound."""
         self._sender.send(calls.end_sessions(login))
 
     def end_everybody(self, *, own: bool = False) -> None:
-        """End every session of every user of the tenant; `own`: the tenant's own too."""
+        """Revoke all sessions of all users of the tenant; with `own`, also those of the tenant itself."""
         self._sender.send(calls.end_everybody(own=own))
 
 
@@ -327,7 +326,7 @@ class TenantAccount:
         *,
         password_policy: Mapping[str, int | bool | None] | Literal["recommended"] | None = None,
     ) -> Registered:
-        """Register a tenant, with a `password_policy` as `settings` takes it.
+        """Register a tenant; `password_policy` is as in `settings`.
 
         Raises TenantExists, Forbidden (from this address), ValidationFailed.
         """
@@ -336,19 +335,19 @@ class TenantAccount:
     def login(self, email: str, password: str, *, known_token: str | None = None) -> str:
         """Return a new token for a tenant.
 
-        With a live token of the same tenant in `known_token` its failures are counted apart from those of other
-        clients, who then cannot lock it out. Raises IncorrectCredentials, TooManyAttempts, AccountLocked.
+        With a valid token of the same tenant in `known_token`, failures are counted separately from those of other
+        clients, which then cannot lock it out. Raises IncorrectCredentials, TooManyAttempts, AccountLocked.
         """
         return (self._sender.send(calls.login_tenant(email, password, known_token))).token
 
     def verify(self, token: str) -> TenantClaims | None:
-        """Return whose a tenant token is; None for a dead one. Raises Unavailable: then it must not pass."""
+        """Return the claims of a valid tenant token, else None. After Unavailable, reject the token."""
         if not calls.plausible(token):
             return None
         return self._sender.send(calls.verify_tenant(token))
 
     def logout(self, token: str) -> bool:
-        """End the session of a tenant token; False where it was dead already."""
+        """Revoke the session of a tenant token; return False if the token was not valid."""
         return self._sender.send(calls.logout_tenant(token))
 
     def get(self) -> Tenant:
@@ -366,11 +365,11 @@ class TenantAccount:
         ready_hashes: bool | Unset | None = UNSET,
         introspection_audience: Sequence[str] | Unset | None = UNSET,
     ) -> Tenant:
-        """Change the settings that are named. Times in seconds; None: as the service has it, for `session_idle` off.
+        """Update the given settings. Times are in seconds; None means the service's default, or off for `session_idle`.
 
-        `password_policy` takes any of `min_length`, `require_classes`, `block_common`, or "recommended". `ready_hashes`
-        makes a bcrypt string in the `password` of `users.create` a hash. `introspection_audience` is the `aud` of
-        every introspection response.
+        `password_policy` takes any of `min_length`, `require_classes`, `block_common`, or "recommended". With
+        `ready_hashes`, a bcrypt string in the `password` of `users.create` is a hash. `introspection_audience` is the
+        `aud` of every introspection response.
         """
         call = calls.choose(
             password_policy,
@@ -384,11 +383,11 @@ class TenantAccount:
         return self._sender.send(call)
 
     def change_password(self, current: str, password: str) -> None:
-        """Set a new password for the calling tenant; its other sessions end. Raises IncorrectPassword."""
+        """Set a new password of the calling tenant, and revoke its other sessions. Raises IncorrectPassword."""
         self._sender.send(calls.change_tenant_password(current, password))
 
     def delete(self, password: str) -> None:
-        """Remove the calling tenant and all it owns, for good. Raises IncorrectPassword."""
+        """Delete the calling tenant and all its data, permanently. Raises IncorrectPassword."""
         self._sender.send(calls.delete_tenant(password))
 
 
@@ -400,7 +399,7 @@ class Keys:
         self._sender = sender
 
     def create(self, name: str, permissions: Sequence[Permission], *, expires_at: int | None = None) -> NewKey:
-        """Make an API key, which is shown this once. `expires_at`: milliseconds since the epoch. Raises TooManyKeys."""
+        """Create an API key, which is returned only once. `expires_at` is in milliseconds. Raises TooManyKeys."""
         return self._sender.send(calls.create_key(name, permissions, expires_at))
 
     def list(self) -> tuple[Key, ...]:
@@ -408,23 +407,27 @@ class Keys:
         return (self._sender.send(calls.list_keys())).keys
 
     def revoke(self, key_id: str) -> None:
-        """Make an API key worthless at once. Raises KeyNotFound."""
+        """Revoke an API key at once. Raises KeyNotFound."""
         self._sender.send(calls.revoke_key(key_id))
 
 
 class Doorward:
-    """Doorward, as a tenant or one of its machines sees it. Keep one and use it for everything: it reuses connections.
+    """Client of Doorward for a tenant or one of its services. Use one instance for all calls: it reuses connections.
 
-    `key` is an API key ("dw_..."), `token` a tenant's token; without either only what needs none can be asked.
-    A call takes at most about `timeout` seconds with all its tries, a question that somebody's request waits for
-    (verify, introspect) `verify_timeout`; each wait for Doorward is bounded by what is left of them. Up to `attempts`
-    tries are made, and only where it is certain that asking again does no harm.
+    An AsyncDoorward belongs to one event loop; a Doorward may be used by many threads.
 
-    `http` may be a client of yours, for certificates or a proxy of your own; you close it. An AsyncDoorward belongs
-    to one event loop, a Doorward may be used by many threads.
+    Args:
+        url: URL of the service.
+        key: API key ("dw_..."). Without a key or a token, only unauthenticated endpoints can be called.
+        token: Tenant token, instead of a key.
+        timeout: Seconds that a call may take, with all its attempts and pauses.
+        verify_timeout: The same for calls that delay an incoming request, such as `verify` and `introspect`.
+        attempts: Maximum number of attempts. Only calls that are safe to repeat are retried.
+        http: HTTP client with certificates or a proxy of your own. The caller closes it.
 
-    Every method raises Unavailable where Doorward gives no answer that can be relied on, NotAuthorized where the key or
-    token is not good, PermissionDenied where the key may not do this, and TooManyRequests where a budget is used up.
+    Every method raises Unavailable if Doorward does not respond or returns a server error, NotAuthorized if the key or
+    token is not valid, PermissionDenied if the key lacks the permission, and TooManyRequests if a rate limit is
+    exhausted.
     """
 
     def __init__(
@@ -438,7 +441,7 @@ class Doorward:
         attempts: int = 3,
         http: httpx.Client | None = None,
     ) -> None:
-        """Connect with the first call. Raises ValueError for a URL, key or token that cannot be one."""
+        """Create a client, which connects at the first call. Raises ValueError for a malformed URL, key or token."""
         address = Address.of(url, key, token)
         self._owned = http is None
         self._sender = Sender(http or httpx.Client(limits=LIMITS), address, Patience(attempts, timeout, verify_timeout))
@@ -459,27 +462,27 @@ class Doorward:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, unless they are those of a client of yours."""
+        """Close the connections, unless `http` was passed."""
         if self._owned:
             self._sender.http.close()
 
     def verify(self, token: str) -> Claims | None:
-        """Return who the user of a token is right now, or None: the token is dead, foreign, or none at all.
+        """Return the claims of a valid user token, or None if it is revoked, expired, of another tenant or malformed.
 
-        A dead token never raises. Unavailable means that nobody knows: fail closed, let nothing pass, answer 503.
+        After Unavailable, the state of the token is unknown: reject the request with 503.
         """
         if not calls.plausible(token):
             return None
         return self._sender.send(calls.verify(token))
 
     def verify_batch(self, tokens: Sequence[str]) -> list[Claims | None]:
-        """Return for each token, in their order, what `verify` would. As many as you like; 500 go in one question."""
-        asked = [token for token in dict.fromkeys(tokens) if calls.plausible(token)]
-        found: dict[str, Claims | None] = {}
-        for portion in calls.portions(asked):
-            answers = self._sender.send(calls.verify_batch(portion))
-            found.update(zip(portion, answers, strict=True))
-        return [found.get(token) for token in tokens]
+        """Return the result of `verify` for each of any number of tokens, in order, in batches of up to 500."""
+        plausible = [token for token in dict.fromkeys(tokens) if calls.plausible(token)]
+        results: dict[str, Claims | None] = {}
+        for portion in calls.portions(plausible):
+            claims = self._sender.send(calls.verify_batch(portion))
+            results.update(zip(portion, claims, strict=True))
+        return [results.get(token) for token in tokens]
 
     def login(
         self,
@@ -492,10 +495,11 @@ class Doorward:
         user_agent: str | None = None,
         known_token: str | None = None,
     ) -> Tokens:
-        """Open a session for a user on a device. `refresh` asks for a refresh token too.
+        """Open a session of a user on a device. With `refresh`, the response includes a refresh token.
 
-        `ip` and `user_agent` are kept with the session. With `known_token`, a live token of the same user, failures are
-        counted apart from everybody else's. It is never sent twice after a failure that leaves its fate open.
+        `ip` and `user_agent` are stored with the session. With `known_token`, a valid token of the same user, failures
+        are counted separately from those of other clients. The request is not repeated after a failure if it may have
+        been processed.
 
         Raises LoginFailed (UserNotFound, IncorrectPassword, UserDisabled, LoginRefused), TooManyAttempts,
         AccountLocked.
@@ -506,26 +510,26 @@ class Doorward:
         return self._sender.send(call)
 
     def refresh(self, refresh_token: str) -> Tokens:
-        """Exchange a refresh token for a new pair. Raises InvalidRefreshToken; a spent one has ended its session."""
+        """Exchange a refresh token for a new pair. Raises InvalidRefreshToken; reuse revokes the session."""
         return self._sender.send(calls.refresh(refresh_token))
 
     def logout(self, token: str) -> bool:
-        """End the session of a user's token; False where it was dead already."""
+        """Revoke the session of a user token; return False if the token was not valid."""
         return self._sender.send(calls.logout(token))
 
     def introspect(self, token: str, *, hint: str | None = None) -> Introspection:
-        """Say what RFC 7662 says of an access or refresh token; not active for a dead one."""
+        """Introspect an access or refresh token (RFC 7662)."""
         if not calls.plausible(token):
             return Introspection(active=False)
         return self._sender.send(calls.introspect(token, hint))
 
     def revoke(self, token: str, *, hint: str | None = None) -> None:
-        """End the session of an access or refresh token (RFC 7009); a dead one is as good as revoked."""
+        """Revoke an access or refresh token (RFC 7009); tokens that are not valid are accepted."""
         if calls.plausible(token):
             self._sender.send(calls.revoke(token, hint))
 
     def audit(self, *, limit: int = 100) -> Iterator[Event]:
-        """Give the tenant's security events, newest first, asking for `limit` at a time."""
+        """Yield the tenant's audit events, newest first, in pages of `limit`."""
         page = self._sender.send(calls.audit_page("0", limit))
         while True:
             for event in page.events:
@@ -535,11 +539,11 @@ class Doorward:
             page = self._sender.send(calls.audit_page(page.next_cursor, limit))
 
     def health(self) -> Health:
-        """Say whether Doorward is ready, and how its stores are. Raises Unavailable where nothing answers at all."""
+        """Return the readiness of Doorward and of its stores. Raises Unavailable if there is no response."""
         return self._sender.send(calls.health())
 
     def live(self) -> bool:
-        """Tell whether a process of Doorward answers."""
+        """Return whether a process of Doorward responds."""
         try:
             self._sender.send(calls.live())
         except Unavailable:

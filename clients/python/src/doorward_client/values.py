@@ -1,7 +1,6 @@
-"""What Doorward says, as frozen values. What it adds in later versions is ignored; what it leaves out is a bad answer.
+"""Responses of the API as frozen dataclasses. Unknown fields are ignored; missing ones raise BadAnswer.
 
-Times are whole numbers as the API has them: milliseconds since the epoch, but seconds in claims (RFC 7519).
-Secrets are in no repr.
+Times are integers as in the API: milliseconds since the epoch, in claims seconds (RFC 7519). Reprs contain no secrets.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ _shapes: dict[type[Any], tuple[tuple[str, str, Any, bool], ...]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who a live token's user is. `iat` and `exp` are seconds; `scope` is whatever JSON the tenant keeps there."""
+    """Claims of a user token. `iat` and `exp` are seconds; `scope` is any JSON that the tenant has set."""
 
     id: str
     login: str
@@ -34,7 +33,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class TenantClaims:
-    """Which tenant a live tenant token belongs to. `exp` is None where tenant tokens live until they are revoked."""
+    """Claims of a tenant token. `exp` is None if the token is valid until it is revoked."""
 
     id: str
     login: str
@@ -72,7 +71,7 @@ class User:
 
 
 class Put(NamedTuple):
-    """What `users.put` did: the user, and whether it is new."""
+    """Result of `users.put`: the user, and whether it was created."""
 
     user: User
     created: bool
@@ -80,7 +79,7 @@ class Put(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UserPage:
-    """Some of the tenant's users; `next_cursor` is "0" on the last page."""
+    """A page of users; `next_cursor` is "0" on the last page."""
 
     users: tuple[User, ...]
     next_cursor: str
@@ -96,7 +95,7 @@ class ResetCode:
 
 @dataclass(frozen=True, slots=True)
 class ExportedUser:
-    """A user as an export has it. `password_hash` is there where it was asked for and may be given."""
+    """A user in an export. `password_hash` is included on request, if the permissions allow it."""
 
     login: str
     email: str
@@ -118,10 +117,10 @@ Unconfirmed = Literal["disable", "admit", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one user of an import: "created", "exists", "skipped", or "refused" with its reason.
+    """Result of one user of an import: "created", "exists", "skipped", or "refused" with `code` and `error`.
 
-    `unconfirmed` marks a user that was created or skipped and whose e-mail address was never verified. `taken_by` is
-    the login that is in the way, with the code `login_taken`.
+    `unconfirmed` marks a created or skipped user whose e-mail address was never verified. With the code `login_taken`,
+    `taken_by` is the existing login.
     """
 
     login: str
@@ -134,7 +133,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of an import, user by user and in their order."""
+    """Result of an import, with the result of each user in order."""
 
     created: int
     refused: int
@@ -145,7 +144,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live session of a user."""
+    """An open session of a user."""
 
     id: str
     device_id: str
@@ -158,7 +157,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
-    """What users' new passwords have to satisfy, beyond not being empty."""
+    """Requirements for new passwords of users, which always must not be empty."""
 
     min_length: int | None
     require_classes: bool
@@ -167,7 +166,7 @@ class PasswordPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What counts for the tenant. Times in seconds; None: off, or no limit."""
+    """Effective settings of the tenant. Times are in seconds; None means off, or no limit."""
 
     session_lifetime: int
     session_idle: int | None
@@ -180,7 +179,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """The tenant, as it sees itself."""
+    """The tenant and its settings."""
 
     id: str
     email: str
@@ -207,12 +206,12 @@ class TenantToken:
 
 
 Permission = Literal["verify", "users:read", "users:write", "sessions", "tenant"]
-"""What an API key may be allowed to do. A key with "verify" alone can ask about tokens and nothing else."""
+"""Permissions of API keys. A key with only "verify" can verify tokens and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key, without the key."""
+    """An API key, without its secret."""
 
     id: str
     name: str
@@ -224,7 +223,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class NewKey(Key):
-    """A new API key. `key` is the key itself, shown this once."""
+    """A new API key. `key` is the secret, which is returned only once."""
 
     key: str = field(repr=False)
 
@@ -238,16 +237,16 @@ class KeyList:
 
 @dataclass(frozen=True, slots=True)
 class SessionList:
-    """A user's live sessions, newest first."""
+    """A user's open sessions, newest first."""
 
     sessions: tuple[Session, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `subject` is a user's or a key's id, `session` a fingerprint of a session's id.
+    """An audit event. `subject` is the id of a user or an API key, `session` a fingerprint of a session's id.
 
-    `detail` is "hash" where a password hash was given instead of a password.
+    `detail` is "hash" if a password hash was set instead of a password.
     """
 
     at: int
@@ -264,7 +263,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Some of the tenant's events, newest first; `next_cursor` is "0" on the last page."""
+    """A page of audit events, newest first; `next_cursor` is "0" on the last page."""
 
     events: tuple[Event, ...]
     next_cursor: str
@@ -272,7 +271,7 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """What RFC 7662 says of a token. Only `active` is there for one that is not."""
+    """Introspection response (RFC 7662). If the token is not active, it has no other field."""
 
     active: bool
     token_type: str | None = None
@@ -291,28 +290,28 @@ class Introspection:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether Doorward is ready, and "ok" or "away" for each of its stores."""
+    """Readiness of Doorward, and "ok" or "away" for each of its stores."""
 
     status: str
     stores: Mapping[str, str]
 
     @property
     def ready(self) -> bool:
-        """Whether every store answers."""
+        """True if every store responds."""
         return self.status == "ready"
 
 
-def read(kind: type[T], said: object) -> T:
-    """Return JSON as a value of `kind`. Names may be spelled user_agent or userAgent.
+def read(kind: type[T], content: object) -> T:
+    """Convert a JSON object to a value of `kind`. Names may be user_agent or userAgent.
 
-    Raises BadAnswer where a field is missing or of another type: half an identity is none.
+    Raises BadAnswer if a field is missing or of another type.
     """
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise BadAnswer(f"the answer is no {kind.__name__}")
     given: dict[str, Any] = {}
     for name, spelled, hint, optional in _shape(kind):
-        if name in said or spelled in said:
-            given[name] = _fit(hint, said[name] if name in said else said[spelled], f"{kind.__name__}.{name}")
+        if name in content or spelled in content:
+            given[name] = _fit(hint, content[name] if name in content else content[spelled], f"{kind.__name__}.{name}")
         elif not optional:
             raise BadAnswer(f"the answer lacks {kind.__name__}.{name}")
     return kind(**given)
@@ -326,7 +325,7 @@ def _shape(kind: type[Any]) -> tuple[tuple[str, str, Any, bool], ...]:
 
 
 def camel(name: str) -> str:
-    """Return a name as the API spells it."""
+    """Return a name in the camel case of the API."""
     first, *rest = name.split("_")
     return first + "".join(part.title() for part in rest)
 
@@ -343,7 +342,7 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
     wanted = get_origin(hint) or hint
     if wanted is Mapping:
         wanted = dict
-    # True is an int to Python and none to anybody else.
+    # In Python, bool is a subclass of int.
     if not isinstance(wanted, type) or not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise BadAnswer(f"{where} is of another type than it should be")
     return value
