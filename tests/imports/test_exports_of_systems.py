@@ -234,16 +234,16 @@ def test_F38_F12_the_report_for_people_names_reasons_with_counts() -> None:
     assert answer.exit_code == 0
     assert answer.stdout.splitlines() == [
         "7 rows: 5 created, 0 exists, 0 refused, 2 left out.",
-        "     1 created, disabled, as they were there.",
-        "     1 created, their passwords are in the file as plain text, and were left out.",
-        "     1 created, their temporary passwords were left out, since nothing here would ask for new ones.",
+        "     1 created, disabled, as in the source system.",
+        "     1 created, their passwords are plain text in the file, and were left out.",
+        "     1 created, their temporary passwords were left out, since Doorward would not require new ones.",
         "     1 created, e-mail address never verified: disabled (--unconfirmed disable).",
         "     2 created, without a password.",
-        "     1 left out: users of a directory, whose passwords the system never had.",
+        "     1 left out: users of a directory, whose passwords are not in the source system.",
         "     1 left out: service accounts of clients.",
-        "     1 with credentials.otp, which is not kept.",
-        "     1 with notBefore, which is not kept.",
-        "     1 with requiredActions.TERMS_AND_CONDITIONS, which is not kept.",
-        "     1 with totp, which is not kept.",
+        "     1 with credentials.otp, which is not imported.",
+        "     1 with notBefore, which is not imported.",
+        "     1 with requiredActions.TERMS_AND_CONDITIONS, which is not imported.",
+        "     1 with totp, which is not imported.",
     ]
     assert answer.stderr == ""

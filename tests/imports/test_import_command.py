@@ -77,7 +77,7 @@ def test_a_dry_run_reports_the_same_and_keeps_nothing(predecessor: Predecessor, 
     assert not (folder / "elsewhere").exists()
     wet = json.loads(run(predecessor.url, "--json").stdout)
     assert dry == {**wet, "dryRun": True}
-    assert run(predecessor.url, "--dry-run").stdout.startswith("A dry run: nothing was imported.\n")
+    assert run(predecessor.url, "--dry-run").stdout.startswith("Dry run: nothing was imported.\n")
 
 
 def test_names_from_the_source_cannot_draw_on_the_terminal(predecessor: Predecessor) -> None:
@@ -110,7 +110,7 @@ def test_an_empty_source_and_a_missing_key_are_one_sentence(predecessor: Predece
         1,
         (
             "doorward cannot import. There is nothing to import: no key begins with auth_tenant: or jincor_auth_tenant: "
-            "in this database. --prefix names another beginning of the keys."
+            "in this database. Set another prefix with --prefix."
         ),
     )
     answer = run(predecessor.url, LEGACY_JWT_KEY=None)

@@ -347,7 +347,7 @@ def test_an_entry_that_is_none_refuses_itself_and_no_other(settings: Settings, t
     ]
     assert list(users(settings)) == ["ann@example.org"]
     assert [one["error"] for one in told["refusals"][:2]] == [
-        "The entry is none that this system writes",
+        "The entry does not have the format of this system",
         'The entry has no "traits"',
     ]
     assert "  row 5, 'eve': The password hash demands more" in run("kratos", file).stdout
@@ -356,9 +356,9 @@ def test_an_entry_that_is_none_refuses_itself_and_no_other(settings: Settings, t
 @pytest.mark.parametrize(
     ("system", "content", "tenant", "sentence"),
     [
-        ("kratos", "{", TENANT.email, "The file is no JSON from line 1, column 2 on"),
-        ("kratos", '[]\n[{"id": 1},\n {"id" 2}]', TENANT.email, "The file is no JSON from line 3, column 8 on"),
-        ("kratos", '{"id": 1, "id": 2}', TENANT.email, "The file has a JSON object with a name twice"),
+        ("kratos", "{", TENANT.email, "The file is not valid JSON from line 1, column 2 on"),
+        ("kratos", '[]\n[{"id": 1},\n {"id" 2}]', TENANT.email, "The file is not valid JSON from line 3, column 8 on"),
+        ("kratos", '{"id": 1, "id": 2}', TENANT.email, "The file has a JSON object with a duplicate name"),
         ("django", "[" * 100_000, TENANT.email, "The file has JSON that nests too deep, or a number that is too long"),
         ("keycloak", "[]", "nobody@example.org", "There is no tenant nobody@example.org"),
         (
@@ -501,14 +501,14 @@ def test_F12_text_that_is_no_date_refuses_its_row_and_null_is_empty(
     file = write(tmp_path / "some.csv", "\n".join([f"id,email,{column}", *lines]))
     told = json.loads(run("supabase", file, "--json").stdout)
     assert [(one["login"], one["error"]) for one in told["refusals"]] == [
-        (f"user{n}@example.org", f'"{column}" of the entry is no date') for n in (2, 3)
+        (f"user{n}@example.org", f'"{column}" of the entry is not a date') for n in (2, 3)
     ]
     assert {login: user.disabled for login, user in users(settings).items()} == dict.fromkeys(
         ["user0@example.org", "user1@example.org"], column == "email_confirmed_at"
     )
     wrong: list[Any] = [1700000000, True, [], {}]
     for value in wrong:
-        with pytest.raises(UNREADABLE, match="is no date"):
+        with pytest.raises(UNREADABLE, match="is not a date"):
             SUPABASE(supabase(**{column: value}))
 
 
@@ -598,7 +598,7 @@ def test_F26_a_file_of_another_system_is_recognized_once(
 def test_F26_SQL_is_refused_with_the_command_for_CSV(tmp_path: Path) -> None:
     answer = run("supabase", write(tmp_path / "dump.sql", "SELECT 1;"))
     assert answer.exit_code == 2
-    assert "SQL is not read." in answer.stderr
+    assert "SQL files are not supported." in answer.stderr
     assert r"\copy (SELECT * FROM auth.users) TO users.csv CSV HEADER" in " ".join(answer.stderr.split())
 
 
@@ -620,7 +620,7 @@ def test_F26_users_that_were_disabled_there_are_counted(settings: Settings, tmp_
     entries = [kratos() | {"state": "inactive"}, kratos(email="ben@example.org") | {"id": "l"}]
     file = write(tmp_path / "some.json", entries)
     assert json.loads(run("kratos", file, "--dry-run", "--json").stdout)["reasons"]["created"]["disabled"] == 1
-    assert "     1 created, disabled, as they were there.\n" in run("kratos", file).stdout
+    assert "     1 created, disabled, as in the source system.\n" in run("kratos", file).stdout
     assert {login: user.disabled for login, user in users(settings).items()} == {ANN: True, "ben@example.org": False}
 
 
@@ -804,7 +804,11 @@ def test_F25_one_realm_of_keycloak_is_imported(
             "email",
             "The file has no entries of 'shop.nobody', but of: 'account.emailaddress', 'auth.group', ",
         ),
-        ("shop.customer", "username", 'The entry has no "username". Choose the login with --login-field; there are: '),
+        (
+            "shop.customer",
+            "username",
+            'The entry has no "username". Choose the login with --login-field; its fields are: ',
+        ),
     ],
 )
 @pytest.mark.usefixtures("settings")
@@ -860,5 +864,5 @@ def test_names_from_a_file_cannot_draw_on_the_terminal(tmp_path: Path, settings:
         "kratos", write(tmp_path / "some.json", [entry, {**entry, "id": "l", "traits": {"username": "\x1b["}}])
     )
     assert "\x1b" not in answer.output
-    assert "     1 with \\x1b[31mred, which is not kept." in answer.stdout
+    assert "     1 with \\x1b[31mred, which is not imported." in answer.stdout
     assert list(users(settings)) == [ANN]

@@ -435,7 +435,7 @@ def test_S5_an_import_stops_where_the_quota_has_no_room_and_goes_on_when_it_is_r
     for login in ("bob", "carol"):
         keep_session(predecessor, keep_user(predecessor, login, registrationDate=clock.now), at=clock.now, seconds=None)
     clock.turn(seconds=600)
-    with pytest.raises(CannotStart, match=f"MAX_USERS_PER_TENANT has no room for the users of tenant {SHOP}"):
+    with pytest.raises(CannotStart, match=f"The users of tenant {SHOP}"):
         bring_in(limited, predecessor, clock=clock)
     assert user(settings, "bob") is None
     # The run is not complete, so the next one does not take the users for deleted ones.

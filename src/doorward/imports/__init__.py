@@ -1,1 +1,1 @@
-"""Bringing accounts and sessions in from other systems: readers of what those keep, and who writes it down here."""
+"""Imports from other systems: readers of their data, and the import of sessions from backend-auth."""

@@ -1,8 +1,8 @@
-"""Writes down what the predecessor keeps, batch by batch: nobody is logged out, nothing that ended here comes back.
+"""Importer of tenants, users and sessions from backend-auth, the predecessor, batch by batch.
 
-Of an account that is known here already, what is known here wins, except that its last activity moves forward. A run
-remembers when it began, once it is complete. What is older than the last complete run, and yet not here, was ended or
-deleted here since, and stays so. So a run can be repeated at any time, and one after the first adds only what is new.
+Users stay logged in. Of an account that exists here already, only the last activity is updated. A complete run records
+its start. A row that is older than the last complete run, and does not exist here, was revoked or deleted here since,
+and is not imported again. So a run can be repeated at any time, and later runs only add new rows.
 """
 
 import asyncio
@@ -35,15 +35,18 @@ Value = TypeVar("Value")
 SLACK = 60_000
 """Milliseconds by which the source's clock may be behind this machine's."""
 
-_WRITTEN_TOGETHER = 250
-_AT_ONCE = 8
-_PAUSES = (0.2, 1.0, 3.0)
-_TENANTS_REMEMBERED = 10_000
+_WRITE_BATCH = 250
+_CONCURRENT_WRITES = 8
+_RETRY_PAUSES = (0.2, 1.0, 3.0)
+_CACHED_TENANTS = 10_000
 
 
 @dataclass(slots=True)
 class Importer:
-    """One run. `progress` is told how many keys were looked at, `report` what happened."""
+    """One run of the import.
+
+    `progress` is called with numbers of examined keys; `report` collects counts and findings.
+    """
 
     source: ImportSource
     target: ImportTarget
@@ -56,45 +59,45 @@ class Importer:
     _seen_before: int | None = None
 
     async def run(self) -> ImportReport:
-        """Import everything; CannotStart where there is nothing to import. A run that fails can simply be repeated."""
-        begun = self.clock()
+        """Import everything; CannotStart if there is nothing to import. A failed run can be repeated."""
+        started_at = self.clock()
         self._prefix = await self._find_prefix()
         last = await self.target.imports.last(self._name)
         self._seen_before = None if last is None else last - SLACK
         tenants, everything = self._pattern(tenant_prefix(self._prefix)), self._pattern(self._prefix)
         async for keys in self.source.keys(tenants):
-            await self._take_tenants(await self.source.rows(keys))
+            await self._import_tenants(await self.source.rows(keys))
         async for keys in self.source.keys(everything):
             names = [key for key in keys if not self._is_tenant(key)]
             values = await self.source.values(names)
             rows = [Row(key, value, None) for key, value in zip(names, values, strict=True) if value is not None]
-            await self._take_users([row for row in rows if not records.is_session(row.value)])
+            await self._import_users([row for row in rows if not records.is_session(row.value)])
             self.progress(len(keys))
         async for keys in self.source.keys(everything):
             rows = await self.source.rows([key for key in keys if self._may_be_new(key)])
-            await self._take_sessions([row for row in rows if records.is_session(row.value)])
+            await self._import_sessions([row for row in rows if records.is_session(row.value)])
             self.progress(len(keys))
         if self.options.catch_up and last is not None:
             await CatchUp(
                 self.source, self.target, self.clock, self.report, self._prefix, self._name, self.options.keep_orphans
             ).run()
-        await self.target.imports.record(self._name, begun)
+        await self.target.imports.record(self._name, started_at)
         return self.report
 
     async def _find_prefix(self) -> str:
-        """Return the prefix of the source's keys; CannotStart unless there are tenants under exactly one."""
+        """Return the prefix of the source's keys; CannotStart unless exactly one prefix has tenants."""
         known = (self.options.prefix,) if self.options.prefix else KEY_PREFIXES
         found = [prefix for prefix in known if await self._has_keys(self._pattern(tenant_prefix(prefix)))]
         if not found:
             missing = " or ".join(tenant_prefix(prefix) for prefix in known)
             raise CannotStart(
                 f"There is nothing to import: no key begins with {missing} in this database. "
-                "--prefix names another beginning of the keys."
+                "Set another prefix with --prefix."
             )
         if len(found) > 1:
             raise CannotStart(
-                f"This database has keys of two versions, which begin with {' and '.join(found)}. The version that "
-                "serves now uses one of them: choose it with --prefix."
+                f"This database has keys of two versions, which begin with {' and '.join(found)}. Choose the prefix of "
+                "the running version with --prefix."
             )
         return found[0]
 
@@ -106,18 +109,18 @@ class Importer:
 
     @property
     def _name(self) -> str:
-        """The name under which runs are remembered; keys of another prefix are another source."""
+        """The name under which runs are recorded; keys with another prefix count as another source."""
         return self.options.name if self._prefix == KEY_PREFIXES[0] else f"{self.options.name}:{self._prefix}"
 
     def _is_tenant(self, key: str) -> bool:
         return key.startswith(tenant_prefix(self._prefix))
 
     @staticmethod
-    def _pattern(beginning: str) -> str:
-        """Return the pattern of keys with this beginning."""
-        return re.sub(r"([\\*?\[\]^-])", r"\\\1", beginning) + "*"
+    def _pattern(prefix: str) -> str:
+        """Return the pattern of keys with this prefix."""
+        return re.sub(r"([\\*?\[\]^-])", r"\\\1", prefix) + "*"
 
-    async def _take_tenants(self, rows: Iterable[Row]) -> None:
+    async def _import_tenants(self, rows: Iterable[Row]) -> None:
         now = self.clock()
         for row in rows:
             self.report.count("tenants read")
@@ -127,15 +130,15 @@ class Importer:
                 self.report.find(FindingKind.UNREADABLE, "", row.key)
                 continue
             tenant = read.account
-            assert isinstance(tenant, Tenant)  # noqa: S101 - read_tenant reads no other
+            assert isinstance(tenant, Tenant)  # noqa: S101 - read_tenant returns tenants
             if await self.target.accounts.tenant_by_id(tenant.id) is not None:
                 self.report.count("tenants known")
-            elif await self._keep_tenant(tenant):
-                for remark in read.remarks:
-                    self.report.find(remark, tenant.id, tenant.email)
+            elif await self._store_tenant(tenant):
+                for finding in read.findings:
+                    self.report.find(finding, tenant.id, tenant.email)
 
-    async def _keep_tenant(self, tenant: Tenant) -> bool:
-        """Keep a tenant that is not here; False where it was, and was deleted."""
+    async def _store_tenant(self, tenant: Tenant) -> bool:
+        """Store a tenant that does not exist here; return False if it was imported before and deleted since."""
         name = tenant_marker(self._name, tenant.id)
         if await self.target.imports.last(name) is not None:
             self.report.find(FindingKind.HELD_BACK, tenant.id, tenant.email)
@@ -143,32 +146,32 @@ class Importer:
         events = [operator_event(self.clock(), tenant.id, "tenant.import")]
         if not await self.target.accounts.add_tenant(tenant, events=events):
             self.report.find(FindingKind.TENANT_CONFLICT, tenant.id, tenant.email)
-            other = replace(tenant, email=records.placeholder_tenant(tenant.id))
-            if not await self.target.accounts.add_tenant(other, events=events):
+            placeholder = replace(tenant, email=records.placeholder_tenant(tenant.id))
+            if not await self.target.accounts.add_tenant(placeholder, events=events):
                 return False
         await self.target.imports.record(name, self.clock())
         self.report.count("tenants added")
-        self._remember_tenant(tenant.id)
+        self._cache_tenant(tenant.id)
         return True
 
-    def _remember_tenant(self, tenant_id: str) -> None:
-        if len(self._tenants) >= _TENANTS_REMEMBERED:
+    def _cache_tenant(self, tenant_id: str) -> None:
+        if len(self._tenants) >= _CACHED_TENANTS:
             self._tenants.clear()
         self._tenants.add(tenant_id)
 
     async def _has_tenant(self, tenant_id: str) -> bool:
-        """Tell whether there is such a tenant; one whose record is lost at the source is made up for."""
+        """Return whether the tenant exists; one whose record is missing at the source gets a placeholder."""
         if tenant_id in self._tenants:
             return True
         if await self.target.accounts.tenant_by_id(tenant_id) is None:
-            lost = records.lost_tenant(tenant_id, self.clock())
-            if not await self._keep_tenant(lost):
+            placeholder = records.lost_tenant(tenant_id, self.clock())
+            if not await self._store_tenant(placeholder):
                 return False
-            self.report.find(FindingKind.LOST_TENANT, tenant_id, lost.email)
-        self._remember_tenant(tenant_id)
+            self.report.find(FindingKind.LOST_TENANT, tenant_id, placeholder.email)
+        self._cache_tenant(tenant_id)
         return True
 
-    async def _take_users(self, rows: Sequence[Row]) -> None:
+    async def _import_users(self, rows: Sequence[Row]) -> None:
         read: dict[str, tuple[User, tuple[FindingKind, ...]]] = {}
         for row in rows:
             self.report.count("users read")
@@ -177,7 +180,7 @@ class Importer:
             except Unreadable:
                 self.report.find(FindingKind.UNREADABLE, "", row.key)
                 continue
-            assert isinstance(user, User)  # noqa: S101 - read_user reads no other
+            assert isinstance(user, User)  # noqa: S101 - read_user returns users
             read[user.id] = user, remarks
         known = await self._tenants_of(list(read))
         if known:
@@ -189,18 +192,18 @@ class Importer:
             (tenant_id, part)
             for tenant_id, users in groupby(new, key=lambda user: user.tenant_id)
             if await self._has_tenant(tenant_id)
-            for part in batches(list(users), _WRITTEN_TOGETHER)
+            for part in batches(list(users), _WRITE_BATCH)
         ]
-        # Some at once, so that a database that gathers what is waiting writes it in one transaction.
-        for some in batches(groups, _AT_ONCE):
-            for kept in await asyncio.gather(*(self._keep_users(tenant_id, users) for tenant_id, users in some)):
-                for user in kept:
+        # Several groups at a time, so that a database that batches waiting writes stores them in one transaction.
+        for group in batches(groups, _CONCURRENT_WRITES):
+            for stored in await asyncio.gather(*(self._store_users(tenant_id, users) for tenant_id, users in group)):
+                for user in stored:
                     self.report.count("users added")
-                    for remark in read[user.id][1]:
-                        self.report.find(remark, user.tenant_id, user.login)
+                    for finding in read[user.id][1]:
+                        self.report.find(finding, user.tenant_id, user.login)
 
-    async def _keep_users(self, tenant_id: str, users: Sequence[User]) -> list[User]:
-        """Keep those of a tenant's users that are new; return them."""
+    async def _store_users(self, tenant_id: str, users: Sequence[User]) -> list[User]:
+        """Store the new users among a tenant's users, and return them."""
         candidates: list[User] = []
         for user in users:
             if await self._was_seen(user):
@@ -213,44 +216,46 @@ class Importer:
         try:
             added = await _write_with_retries(lambda: self.target.accounts.add_users(candidates, events=events))
         except QuotaExceeded:
-            # Not a finding of a complete run: the next run would take the missing users for deleted ones.
+            # The run fails: as a finding of a complete run, the next run would treat the missing users as deleted.
             raise CannotStart(
-                f"MAX_USERS_PER_TENANT has no room for the users of tenant {tenant_id}: raise it and run the same "
-                "import again; what was imported stays."
+                f"The users of tenant {tenant_id} exceed MAX_USERS_PER_TENANT: raise it and run the same import again; "
+                "imported rows stay."
             ) from None
-        kept = [user for user, is_new in zip(candidates, added, strict=True) if is_new]
-        kept += [
+        stored = [user for user, is_new in zip(candidates, added, strict=True) if is_new]
+        stored += [
             user for user, is_new in zip(candidates, added, strict=True) if not is_new and await self._explain(user)
         ]
-        for some in batches([user for user in kept if not user.registration_date], _AT_ONCE):
-            await asyncio.gather(*(self._remember_user(user) for user in some))
-        return kept
+        for group in batches([user for user in stored if not user.registration_date], _CONCURRENT_WRITES):
+            await asyncio.gather(*(self._record_user(user) for user in group))
+        return stored
 
     async def _explain(self, user: User) -> bool:
-        """Say why a user was not kept, or keep it in the place of the one that it has replaced at the source."""
+        """Report why a user was not stored, or replace the user whose login it has at the source; return if stored."""
         accounts = self.target.accounts
-        there = await accounts.user_by_login(user.tenant_id, user.login)
-        if there is not None and there.id == user.id:
-            # It was kept at a try whose answer did not arrive.
+        existing = await accounts.user_by_login(user.tenant_id, user.login)
+        if existing is not None and existing.id == user.id:
+            # An earlier attempt stored it, and its response was lost.
             return True
-        if there is None:
+        if existing is None:
             self.report.find(FindingKind.HELD_BACK, user.tenant_id, user.login)
             return False
-        if there.login != user.login or not records.is_untouched(there) or await self._was_seen(user):
+        if existing.login != user.login or not records.is_untouched(existing) or await self._was_seen(user):
             self.report.find(FindingKind.LOGIN_CONFLICT, user.tenant_id, user.login)
             return False
-        # The source keeps one record to a login, so the other one is gone. Its sessions go on there.
+        # The source has one record per login, so the other user was deleted. Its sessions stay valid at the source.
         if not self.options.keep_orphans:
-            await self.target.sessions.revoke_user(there.tenant_id, there.id)
+            await self.target.sessions.revoke_user(existing.tenant_id, existing.id)
         await accounts.delete_user(
-            there.tenant_id, there.id, events=[operator_event(self.clock(), there.tenant_id, "user.delete", there.id)]
+            existing.tenant_id,
+            existing.id,
+            events=[operator_event(self.clock(), existing.tenant_id, "user.delete", existing.id)],
         )
         self.report.find(FindingKind.REPLACED, user.tenant_id, user.login)
         return await accounts.add_user(
             user, events=[operator_event(self.clock(), user.tenant_id, "users.import", user.id)]
         )
 
-    async def _take_sessions(self, rows: Sequence[Row]) -> None:
+    async def _import_sessions(self, rows: Sequence[Row]) -> None:
         read: list[Session] = []
         now = self.clock()
         for row in rows:
@@ -266,18 +271,18 @@ class Importer:
         ]
         self.report.count("sessions known", sum(session is not None for session in found))
         new = [session for session, known in zip(read, found, strict=True) if known is None]
-        owners = await self._tenants_of([one.user_id for one in new if one.user_id])
+        owners = await self._tenants_of([session.user_id for session in new if session.user_id])
         opened: dict[str, Session] = {}
         for session in new:
-            placed = await self._place(session, owners)
-            if placed is not None:
-                opened[placed.id] = placed
-        for part in batches(list(opened.values()), _AT_ONCE * _WRITTEN_TOGETHER):
+            prepared = await self._prepare(session, owners)
+            if prepared is not None:
+                opened[prepared.id] = prepared
+        for part in batches(list(opened.values()), _CONCURRENT_WRITES * _WRITE_BATCH):
             await _write_with_retries(partial(self.target.sessions.open_many, part))
         self.report.count("sessions added", len(opened))
 
-    async def _place(self, session: Session, owners: Mapping[str, str]) -> Session | None:
-        """Return a session as it is to be kept, None where it is not."""
+    async def _prepare(self, session: Session, owners: Mapping[str, str]) -> Session | None:
+        """Return a session as it is to be stored, or None if it is not imported."""
         if self._is_old(session.created_at):
             self.report.find(FindingKind.HELD_BACK, session.tenant_id, session.id)
             return None
@@ -301,16 +306,16 @@ class Importer:
         return found
 
     async def _was_seen(self, user: User) -> bool:
-        """Tell whether an earlier, complete run must have seen this user; one without a date is looked up."""
+        """Return whether an earlier complete run has seen this user; users without a date are looked up."""
         if user.registration_date or self._seen_before is None:
             return self._is_old(user.registration_date)
-        return await self.target.imports.last(self._note(user)) is not None
+        return await self.target.imports.last(self._user_marker(user)) is not None
 
-    async def _remember_user(self, user: User) -> None:
-        await _write_with_retries(lambda: self.target.imports.record(self._note(user), self.clock()))
+    async def _record_user(self, user: User) -> None:
+        await _write_with_retries(lambda: self.target.imports.record(self._user_marker(user), self.clock()))
 
-    def _note(self, user: User) -> str:
-        """Return the name under which an imported user without a date is remembered."""
+    def _user_marker(self, user: User) -> str:
+        """Return the name under which an imported user without a date is recorded."""
         return f"{self._name}/{user.id}"
 
     def _is_old(self, at: int) -> bool:
@@ -324,8 +329,8 @@ class Importer:
 
 
 async def _write_with_retries(write: Callable[[], Awaitable[Value]]) -> Value:
-    """Do what can be done twice, again where the store did not answer in time."""
-    for pause in _PAUSES:
+    """Run an idempotent write, and retry it if the store is unavailable."""
+    for pause in _RETRY_PAUSES:
         try:
             return await write()
         except StoreUnavailable:

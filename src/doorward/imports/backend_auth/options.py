@@ -1,4 +1,4 @@
-"""From where to where, and on which terms."""
+"""Source, target and options of the import from backend-auth."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from doorward.imports.backend_auth.records import Row
 Value = TypeVar("Value")
 
 PAGE = 500
-"""Rows that are asked for together."""
+"""Rows per query."""
 
 
 class ImportSource(Protocol):
-    """Where the predecessor's rows are read."""
+    """The predecessor's data store."""
 
     def keys(self, pattern: str) -> AsyncIterator[list[str]]:
-        """Yield the keys of a pattern, in batches; one that is there all the while is yielded, perhaps twice."""
+        """Yield the keys of a pattern, in batches; a key that exists during the whole scan is yielded once or twice."""
         ...
 
     async def rows(self, keys: Sequence[str]) -> list[Row]:
-        """Return the rows of those keys that are there."""
+        """Return the rows of the keys that exist."""
         ...
 
     async def values(self, keys: Sequence[str]) -> list[str | None]:
-        """Return the value of each key, None where there is none."""
+        """Return the value of each key, or None if it does not exist."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ImportTarget:
-    """Where they are written down."""
+    """The stores that the import writes to."""
 
     accounts: AccountStore
     sessions: SessionStore
@@ -42,12 +42,15 @@ class ImportTarget:
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What an operator may choose.
+    """Options of the operator.
 
-    `name` tells sources apart that are imported into one Doorward. `prefix` is what the keys of the source begin with;
-    where it is empty, the prefixes of the published versions are looked for. `lifetime` (seconds) is for users'
-    sessions without an end. `keep_orphans` lets sessions go on whose user was deleted at the source. `catch_up` skips
-    sessions that the last run has seen, and ends or removes here what has ended or was removed at the source since.
+    Attributes:
+        name: Name of the source, if several are imported into one Doorward.
+        lifetime: Lifetime in seconds of user sessions without an expiry.
+        keep_orphans: Import sessions whose user was deleted at the source.
+        catch_up: Skip sessions that the last run has seen; remove users and revoke sessions that the source has removed
+            since.
+        prefix: Prefix of the source's keys; if empty, the prefixes of the published versions are tried.
     """
 
     name: str = "backend-auth"
@@ -58,15 +61,15 @@ class ImportOptions:
 
 
 def batches(rows: Sequence[Value], size: int = PAGE) -> list[Sequence[Value]]:
-    """Return the rows in parts of so many."""
+    """Split the rows into batches of `size`."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def tenant_marker(name: str, tenant_id: str) -> str:
-    """Return the name under which the import `name` remembers that it imported a tenant."""
+    """Return the name under which the import `name` records that it imported a tenant."""
     return f"{name}/{tenant_id}"
 
 
 def operator_event(at: int, tenant_id: str, action: str, subject: str = "", session: Session | None = None) -> Event:
-    """Return the event of something that an import did, for the tenant's log; `at` in milliseconds."""
+    """Return an audit event of the import for the tenant's audit log; `at` is in milliseconds."""
     return event(Caller(tenant_id, "operator"), at, action, subject=subject, session=session)

@@ -1,7 +1,7 @@
-"""What the predecessor, backend-auth, keeps in Redis, read row by row. Pure.
+"""Parsers of the rows that backend-auth, the predecessor, stores in Redis. They do no I/O.
 
-Every value is text under a key that begins with a prefix of the version. A tenant's key says so; users and sessions
-differ only in their values, an object or a bare UUID, since a device may be named so that a session's key looks
+Every value is text under a key with a prefix of the version. Keys of tenants have a prefix of their own. Users and
+sessions differ only in their values, an object or a bare UUID, since the name of a device can make a session's key look
 like a user's.
 """
 
@@ -29,13 +29,13 @@ from doorward.imports.backend_auth.report import FindingKind
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID_LENGTH = 36
-_USUAL_COST = 10
+_DEFAULT_COST = 10
 _SCOPE_BYTES = 5_000
-_DIGITS = 13
+_TIMESTAMP_DIGITS = 13
 
 
 class Row(NamedTuple):
-    """A key with its value and how long it has to live, in milliseconds; None where it has no end."""
+    """A key with its value and its time to live in milliseconds; None if it does not expire."""
 
     key: str
     value: str
@@ -61,83 +61,87 @@ class _User(msgspec.Struct, frozen=True):
 
 
 class Unreadable(Exception):
-    """A row is not what the source keeps."""
+    """A row does not have the source's format."""
 
 
 class ParsedRow(NamedTuple):
-    """An account, and what is to be said of it."""
+    """An account, and the findings on it."""
 
     account: Tenant | User
-    remarks: tuple[FindingKind, ...]
+    findings: tuple[FindingKind, ...]
 
 
 def is_session(value: str) -> bool:
-    """Tell whether a value is a session's key."""
+    """Return whether a value is the key of a session."""
     return _UUID.fullmatch(value) is not None
 
 
 def session_start(key: str) -> int | None:
-    """Return when the session of this key began, None where the key cannot be a session's."""
-    digits = key[-_DIGITS:]
-    return int(digits) if len(digits) == _DIGITS and digits.isascii() and digits.isdecimal() else None
+    """Return the start of the session with this key, or None if it is not the key of a session."""
+    digits = key[-_TIMESTAMP_DIGITS:]
+    return int(digits) if len(digits) == _TIMESTAMP_DIGITS and digits.isascii() and digits.isdecimal() else None
 
 
 def tenant_prefix(prefix: str) -> str:
-    """Return the prefix of the keys of tenants, where `prefix` is the one of all keys."""
+    """Return the prefix of tenants' keys; `prefix` is that of all keys."""
     return f"{prefix}tenant:"
 
 
 def user_key(prefix: str, user: User) -> str:
-    """Return the key under which the source keeps a user."""
+    """Return the source's key of a user."""
     return f"{prefix}{user.tenant_id}:{user.login}"
 
 
 def session_key(prefix: str, session: Session) -> str:
-    """Return the key under which the source keeps a session."""
+    """Return the source's key of a session."""
     return prefix + session.id
 
 
 def is_untouched(user: User) -> bool:
-    """Tell whether a user was imported and nothing of it was changed here since, nor its hash renewed."""
+    """Return whether a user was imported and has not changed here since, its password hash included."""
     return user.version == 1 and user.password_hash.startswith(LEGACY)
 
 
 def read_tenant(row: Row, now: int) -> ParsedRow:
-    """Return the tenant of a row; the source does not say when it was created. Unreadable."""
+    """Return the tenant of a row, created at `now` since the source has no date; Unreadable if it is malformed."""
     try:
         record = msgspec.json.decode(row.value, type=_Tenant)
     except (ValueError, RecursionError) as error:
         raise Unreadable from error
-    _refuse(record.id, record.email)
-    secret, remarks = _secret(record.passwordHash)
-    remarks = (*remarks, *_name_remarks(record.email, existing_email_violations, email_violations))
-    return ParsedRow(Tenant(record.id, record.email, secret, credentials=1, created_at=now), remarks)
+    _check_texts(record.id, record.email)
+    password_hash, findings = _password_hash(record.passwordHash)
+    findings = (*findings, *_name_remarks(record.email, existing_email_violations, email_violations))
+    return ParsedRow(Tenant(record.id, record.email, password_hash, credentials=1, created_at=now), findings)
 
 
 def read_user(row: Row, prefix: str) -> ParsedRow:
-    """Return the user of a row. Unreadable.
+    """Return the user of a row; Unreadable if it is malformed.
 
-    Where the record has the login with the tenant in front, as in old versions, or has none, the login is the one in
-    the key, by which the source looks users up. The dates that old versions do not keep are 0.
+    If the record has no login, or has it with the tenant's id in front, as in old versions, the login is taken from the
+    key, by which the source looks users up. Dates that old versions do not store are 0.
     """
-    place = row.key.removeprefix(prefix)
-    tenant_id, colon, kept_by = place[:_UUID_LENGTH], place[_UUID_LENGTH : _UUID_LENGTH + 1], place[_UUID_LENGTH + 1 :]
+    name = row.key.removeprefix(prefix)
+    tenant_id, colon, login_of_key = (
+        name[:_UUID_LENGTH],
+        name[_UUID_LENGTH : _UUID_LENGTH + 1],
+        name[_UUID_LENGTH + 1 :],
+    )
     try:
         record = msgspec.json.decode(row.value, type=_User)
         scope = None if record.scope is UNSET else spell(msgspec.json.decode(record.scope)).decode()
     except (ValueError, RecursionError) as error:
         raise Unreadable from error
-    login = kept_by if record.login in (UNSET, place) else record.login
+    login = login_of_key if record.login in (UNSET, name) else record.login
     if colon != ":" or not _UUID.fullmatch(tenant_id) or not login:
         raise Unreadable
     email, company, sub = record.email or "", record.company or None, record.sub or ""
-    _refuse(record.id, login, email, company or "", sub)
-    secret, remarks = _secret(record.password)
+    _check_texts(record.id, login, email, company or "", sub)
+    password_hash, findings = _password_hash(record.password)
     if record.login is UNSET:
-        remarks = (*remarks, FindingKind.NAMELESS)
-    remarks = (*remarks, *_name_remarks(login, text_violations, login_violations))
+        findings = (*findings, FindingKind.NAMELESS)
+    findings = (*findings, *_name_remarks(login, text_violations, login_violations))
     if scope is not None and len(scope.encode()) > _SCOPE_BYTES:
-        remarks = (*remarks, FindingKind.LARGE_SCOPE)
+        findings = (*findings, FindingKind.LARGE_SCOPE)
     user = User(
         id=record.id,
         tenant_id=tenant_id,
@@ -146,21 +150,21 @@ def read_user(row: Row, prefix: str) -> ParsedRow:
         company=company,
         sub=sub,
         scope=scope,
-        password_hash=secret,
+        password_hash=password_hash,
         credentials=1,
         registration_date=record.registrationDate,
         last_activity=record.lastActivity,
     )
-    return ParsedRow(user, remarks)
+    return ParsedRow(user, findings)
 
 
 def read_session(row: Row, prefix: str, now: int) -> Session:
-    """Return the session of a row; a user's is of no tenant yet. Unreadable."""
+    """Return the session of a row; that of a user has no tenant yet. Unreadable if it is malformed."""
     name = row.key.removeprefix(prefix)
-    owner, device, began = name[:_UUID_LENGTH], name[_UUID_LENGTH:-_DIGITS], session_start(name)
-    if began is None or len(name) < _UUID_LENGTH + _DIGITS:
+    owner, device, began = name[:_UUID_LENGTH], name[_UUID_LENGTH:-_TIMESTAMP_DIGITS], session_start(name)
+    if began is None or len(name) < _UUID_LENGTH + _TIMESTAMP_DIGITS:
         raise Unreadable
-    _refuse(owner, device)
+    _check_texts(owner, device)
     return Session(
         id=name,
         kind=SessionKind.IMPORTED_USER if device else SessionKind.IMPORTED_TENANT,
@@ -175,17 +179,17 @@ def read_session(row: Row, prefix: str, now: int) -> Session:
 
 
 def placeholder_tenant(tenant_id: str) -> str:
-    """Return the address of a tenant whose own is lost or taken."""
+    """Return the e-mail address of a tenant whose own is missing or belongs to another tenant."""
     return f"{tenant_id}@tenant.invalid"
 
 
 def lost_tenant(tenant_id: str, now: int) -> Tenant:
-    """Return what stands for a tenant whose record is lost: nobody can log in to it, but its tokens and users go on."""
+    """Return a tenant whose record is missing: its password is not known, but its tokens and users stay valid."""
     return Tenant(tenant_id, placeholder_tenant(tenant_id), "", credentials=1, created_at=now)
 
 
-def _refuse(identity: str, *texts: str) -> None:
-    """Raise Unreadable where an id is none of the source's, or a text cannot be kept by every store."""
+def _check_texts(identity: str, *texts: str) -> None:
+    """Raise Unreadable if an id does not have the source's format, or a text cannot be stored by every store."""
     if not _UUID.fullmatch(identity):
         raise Unreadable
     for text in texts:
@@ -196,7 +200,7 @@ def _refuse(identity: str, *texts: str) -> None:
 def _name_remarks(
     name: str, existing: Callable[[str], list[RuleViolation]], new: Callable[[str], list[RuleViolation]]
 ) -> tuple[FindingKind, ...]:
-    """Return what is to be said of a login or address, by the rules of existing names and by those of new ones."""
+    """Return the findings on a login or address, by the rules of existing names and of new ones."""
     if existing(name) or len(name) > MAX_NAME_CHARACTERS:
         return (FindingKind.CANNOT_LOG_IN,)
     return (FindingKind.ODD_NAME,) if new(name) else ()
@@ -210,12 +214,12 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _secret(stored: str) -> tuple[str, tuple[FindingKind, ...]]:
-    """Return the hash to keep, "" for none, and what is to be said of it."""
+def _password_hash(stored: str) -> tuple[str, tuple[FindingKind, ...]]:
+    """Return the hash to store, "" for none, and the findings on it."""
     cost = bcrypt_cost(stored)
     if cost is None:
         return "", (FindingKind.NO_HASH,)
     if not BCRYPT_MIN_COST <= cost <= BCRYPT_MAX_COST:
         return "", (FindingKind.HOSTILE_HASH,)
-    usual = cost == _USUAL_COST and stored.startswith("$2a$")
-    return LEGACY + stored, () if usual else (FindingKind.UNUSUAL_HASH,)
+    is_default = cost == _DEFAULT_COST and stored.startswith("$2a$")
+    return LEGACY + stored, () if is_default else (FindingKind.UNUSUAL_HASH,)

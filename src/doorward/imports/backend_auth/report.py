@@ -1,37 +1,37 @@
-"""What an import did, and what somebody should look at: counts, and findings by name, bounded."""
+"""Report of an import from backend-auth: counts, and a bounded list of findings for the operator."""
 
 from collections import Counter
 from enum import Enum
 from typing import NamedTuple
 
 MAX_FINDINGS = 1_000
-"""Findings of one sort that are named; more are only counted, so that a report never grows with the source."""
+"""Findings of one kind that are listed; further ones are only counted, so that the size of the report is bounded."""
 
 
 class FindingKind(Enum):
-    """What there may be to say of a row, and what it means."""
+    """Kinds of findings; the name is the code, the value its meaning."""
 
-    LOGIN_CONFLICT = "its login, in whatever case, is another user's: not imported, and its sessions count as orphans"
-    TENANT_CONFLICT = "its address, in whatever case, is another tenant's: imported under one that stands for it"
-    UNREADABLE = "not what the source keeps there, or longer than can be kept: not imported"
-    HELD_BACK = "not here although an earlier import must have seen it, so it ended, or was left out: not imported"
-    NO_HASH = "its password is no hash: imported without one, it can log in after a reset only"
-    HOSTILE_HASH = "its hash has a cost that is refused: imported without a password"
-    UNUSUAL_HASH = "its hash was not made by the source: imported, and renewed at the first login like every other"
-    CANNOT_LOG_IN = "its name is one that logins are refused with: imported, its sessions go on, but no new one opens"
-    ODD_NAME = "its name is one that no new account is given, since it looks like another or URLs change it: imported"
-    NAMELESS = "it has no login: imported under the one it is kept by"
-    LOST_TENANT = "tokens or users of it are left but not its record: imported under an address that stands for it"
-    LARGE_SCOPE = "its scope is so large that its tokens are refused for their length: imported"
-    ORPHAN = "a session whose user was deleted: it goes on, for the tenant that asks about it first"
+    LOGIN_CONFLICT = "another user has the login, regardless of case: not imported, and its sessions count as orphans"
+    TENANT_CONFLICT = "another tenant has the e-mail address, regardless of case: imported with a placeholder address"
+    UNREADABLE = "not in the source's format, or too long: not imported"
+    HELD_BACK = "seen by an earlier import and missing here, so it was deleted, revoked or left out: not imported"
+    NO_HASH = "the password is not a hash: imported without a password, a login needs a reset first"
+    HOSTILE_HASH = "the cost of the hash exceeds the limits: imported without a password"
+    UNUSUAL_HASH = "the hash has other parameters than the source's: imported, and renewed at the first login as usual"
+    CANNOT_LOG_IN = "logins with this name are rejected: imported, its sessions stay valid, but none can be opened"
+    ODD_NAME = "new accounts cannot have this name, since it resembles another or changes in URLs: imported"
+    NAMELESS = "the record has no login: imported with the login in its key"
+    LOST_TENANT = "tokens or users exist, but not the record of the tenant: imported with a placeholder address"
+    LARGE_SCOPE = "the scope is so large that tokens exceed the maximum length and are rejected: imported"
+    ORPHAN = "a session whose user was deleted: imported, and assigned to the first tenant that verifies it"
     ORPHAN_DROPPED = "a session whose user was deleted: not imported"
-    ENDLESS = "a user's session without an end: it was given one"
-    REPLACED = "created anew at the source since the last import: replaced"
-    GONE = "gone at the source since the last import: removed, or ended, here"
+    ENDLESS = "a user session without an expiry: imported with one"
+    REPLACED = "created again at the source since the last import: replaced"
+    GONE = "removed at the source since the last import: deleted or revoked here"
 
 
 class Finding(NamedTuple):
-    """Something to say of one row: `tenant` is an id, `name` a login, an address, or a session's id without its key."""
+    """A finding on a row: `tenant` is an id; `name` is a login, an e-mail address, or the id of a session."""
 
     kind: FindingKind
     tenant: str
@@ -39,35 +39,39 @@ class Finding(NamedTuple):
 
 
 class ImportReport:
-    """Counts by what was read ("users added"), and findings."""
+    """Counts by subject ("users added"), and findings."""
 
     def __init__(self) -> None:
-        """Begin with nothing to say."""
+        """Create an empty report."""
         self.counts: Counter[str] = Counter()
         self.findings: Counter[FindingKind] = Counter()
         self.named: list[Finding] = []
 
-    def count(self, what: str, by: int = 1) -> None:
-        """Count something."""
-        self.counts[what] += by
+    def count(self, subject: str, by: int = 1) -> None:
+        """Add to the count of a subject."""
+        self.counts[subject] += by
 
-    def find(self, sort: FindingKind, tenant: str, name: str) -> None:
-        """Note a finding."""
-        self.findings[sort] += 1
-        if self.findings[sort] <= MAX_FINDINGS:
-            self.named.append(Finding(sort, tenant, name))
+    def find(self, kind: FindingKind, tenant: str, name: str) -> None:
+        """Add a finding."""
+        self.findings[kind] += 1
+        if self.findings[kind] <= MAX_FINDINGS:
+            self.named.append(Finding(kind, tenant, name))
 
     def as_json(self) -> dict[str, object]:
-        """Return all of it for programs."""
+        """Return the report as a JSON object."""
         return {
             "counts": dict(sorted(self.counts.items())),
             "findings": [
                 {
-                    "code": sort.name.lower(),
-                    "meaning": sort.value,
+                    "code": kind.name.lower(),
+                    "meaning": kind.value,
                     "count": count,
-                    "rows": [{"tenant": one.tenant, "name": one.name} for one in self.named if one.kind is sort],
+                    "rows": [
+                        {"tenant": finding.tenant, "name": finding.name}
+                        for finding in self.named
+                        if finding.kind is kind
+                    ],
                 }
-                for sort, count in self.findings.items()
+                for kind, count in self.findings.items()
             ],
         }

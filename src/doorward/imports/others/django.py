@@ -1,4 +1,4 @@
-"""Users of Django, from `dumpdata` or from a table as CSV, with the addresses of django-allauth."""
+"""Reader of Django users from `dumpdata` or their table as CSV, with the addresses of django-allauth."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -26,7 +26,7 @@ _TRUE = {"t", "true", "1", "yes"}
 
 
 class _Address(NamedTuple):
-    """An e-mail address of django-allauth. `owner` is a user, by "id" or, in an export with natural keys, by "name"."""
+    """An e-mail address of django-allauth; `owner` is its user by "id" or, with natural keys, by "name"."""
 
     owner: tuple[str, str]
     email: str
@@ -41,9 +41,9 @@ class _Address(NamedTuple):
 
 
 def open_file(values: Iterable[Any], *, model: str = MODEL, login_field: str = LOGIN_FIELD) -> System:
-    """Return the users among the entries of a file, which are of `model`, with the login in `login_field`.
+    """Return the users of a file: the entries of `model`, with the login in `login_field`.
 
-    CannotStart where a dump has no entry of the model.
+    CannotStart if a dump has no entry of the model.
     """
     entries, model = list(flatten(values)), model.lower()
     models = {str(entry["model"]).lower() for entry in entries if isinstance(entry, Mapping) and entry.get("model")}
@@ -57,31 +57,33 @@ def open_file(values: Iterable[Any], *, model: str = MODEL, login_field: str = L
                 addresses.setdefault(address.owner, []).append(address)
 
     def read(entry: Entry) -> ParsedUser | SkippedEntry:
-        named = entry.get("model")
-        if named and str(named).lower() != model:
-            if named == _ALLAUTH:
+        entry_model = entry.get("model")
+        if entry_model and str(entry_model).lower() != model:
+            if entry_model == _ALLAUTH:
                 _Address.read(entry)
             return SkippedEntry("other_model")
-        found = read_user(entry, login_field)
-        row = found.row
+        user = read_user(entry, login_field)
+        row = user.row
         owned = [*addresses.get(("id", row["sub"]), ()), *addresses.get(("name", row["login"]), ())]
-        own = [one.verified for one in owned if is_same_address(one.email, row["email"])]
-        return found._replace(row={**row, "emailVerified": any(own)}) if own else found
+        verified = [address.verified for address in owned if is_same_address(address.email, row["email"])]
+        return user._replace(row={**row, "emailVerified": any(verified)}) if verified else user
 
     return System(entries, read)
 
 
 def read_user(entry: Entry, login_field: str) -> ParsedUser:
-    """Read a user: an entry of `dumpdata`, or a row of its table."""
+    """Read a user from an entry of `dumpdata` or a row of the table."""
     is_dump = "fields" in entry
     fields = require_key(entry, "fields") if is_dump else entry
     if fields.get(login_field) is None:
         others = ", ".join(
             repr(name) for name, value in fields.items() if isinstance(value, str) and name != "password"
         )
-        raise Unreadable(f'The entry has no "{login_field}". Choose the login with --login-field; there are: {others}')
+        raise Unreadable(
+            f'The entry has no "{login_field}". Choose the login with --login-field; its fields are: {others}'
+        )
     login, secret = fields[login_field], require_key(fields, "password")
-    # With --natural-primary there is no key but the login.
+    # With --natural-primary, dumpdata writes no primary key; the login takes its place.
     key = entry.get("pk" if is_dump else "id")
     known = {"id", "pk", "password", "email", "is_active", login_field}
     row = to_row(

@@ -1,4 +1,4 @@
-"""Users of Firebase, as `auth:export` writes them."""
+"""Reader of Firebase users from `auth:export`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -33,11 +33,11 @@ _PROVIDER_FIELDS = ("rawId", "email", "displayName", "photoUrl")
 _FIELDS = ("localId", "email", "emailVerified", "passwordHash", "salt", "displayName", "photoUrl")
 _LAST_FIELDS = ("createdAt", "lastSignedInAt", "phoneNumber", "disabled", "customAttributes")
 COLUMNS = (*_FIELDS, *(f"{name}/{part}" for name in _PROVIDERS for part in _PROVIDER_FIELDS), *_LAST_FIELDS, "")
-"""Columns of its CSV, which has no line of names. Each line ends with a comma."""
+"""Columns of the CSV, which has no header line. Each line ends with a comma."""
 
 
 class Hashing(NamedTuple):
-    """Parameters of a project's hashes, as its console shows them."""
+    """Hash parameters of a project, as shown by its console."""
 
     signer: str
     separator: str
@@ -46,26 +46,26 @@ class Hashing(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Hashing":
-        """Read the text that the console shows; ValueError where a parameter is missing."""
-        found = dict(re.findall(r"(\w+)\s*[:=]\s*\"?([A-Za-z0-9+/_=-]+)", text))
+        """Parse the text that the console shows; ValueError if a parameter is missing."""
+        parameters = dict(re.findall(r"(\w+)\s*[:=]\s*\"?([A-Za-z0-9+/_=-]+)", text))
         try:
             return cls(
-                found["base64_signer_key"],
-                found.get("base64_salt_separator", ""),
-                int(found["rounds"]),
-                int(found["mem_cost"]),
+                parameters["base64_signer_key"],
+                parameters.get("base64_salt_separator", ""),
+                int(parameters["rounds"]),
+                int(parameters["mem_cost"]),
             )
         except KeyError as name:
             raise ValueError(f"the parameter {name} is missing") from None
 
 
 def open_file(values: Iterable[Any], *, hashing: Hashing) -> System:
-    """Return the users of a file, whose hashes were made with `hashing`."""
+    """Return the users of a file; `hashing` has the parameters of their hashes."""
     return System([_from_csv(entry) for entry in flatten(values)], partial(read, hashing=hashing))
 
 
 def _from_csv(entry: Any) -> Any:
-    """Return a row of the CSV as JSON would have it, and anything else as it is."""
+    """Convert a CSV row to the form of the JSON export; return anything else unchanged."""
     if not isinstance(entry, Mapping) or "" not in entry:
         return entry
     providers = [

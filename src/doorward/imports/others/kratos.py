@@ -1,4 +1,4 @@
-"""Identities of Ory Kratos, listed with `include_credential=password`."""
+"""Reader of Ory Kratos identities, listed with `include_credential=password`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ _KNOWN = {"id", "state", "credentials", "verifiable_addresses", *_METADATA}
 
 
 def open_file(values: Iterable[Any]) -> System:
-    """Return the identities of a file: one list, a list per line, or an identity per line."""
+    """Return the identities of a file, which is one list, or has a list or an identity per line."""
     return System(list(flatten(values)), read)
 
 
@@ -32,7 +32,11 @@ def read(entry: Entry) -> ParsedUser:
     if not login and password.get("identifiers"):
         login = password["identifiers"][0]
     addresses = entry.get("verifiable_addresses") or []
-    own = [one for one in addresses if not traits.get("email") or is_same_address(one["value"], traits["email"])]
+    own = [
+        address
+        for address in addresses
+        if not traits.get("email") or is_same_address(address["value"], traits["email"])
+    ]
     row = to_row(
         login=login,
         email=traits.get("email"),
@@ -40,7 +44,7 @@ def read(entry: Entry) -> ParsedUser:
         secret=config.get("hashed_password"),
         metadata={name: entry.get(name) for name in _METADATA},
         disabled=entry.get("state") == "inactive",
-        verified=any(one.get("verified") is True for one in own) if own else None,
+        verified=any(address.get("verified") is True for address in own) if own else None,
     )
     not_kept = (
         *leftover(entry, _KNOWN),

@@ -1,4 +1,4 @@
-"""Shared parts of the readers: results, missing keys, and fields that have no place in a row."""
+"""Types and helpers shared by the readers of other systems' files."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,20 +10,20 @@ Entry = Mapping[str, Any]
 Row = dict[str, Any]
 
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
-"""Exceptions of a reader for an entry that its system does not write."""
+"""Exceptions that a reader raises for an entry that does not have the format of its system."""
 
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, False, "{}", "[]", "f", "false", "0", 0)
-"""Values of fields that say nothing, in JSON and in CSV."""
+"""Values that count as empty, in JSON and in CSV."""
 
 
 class Unreadable(ValueError):
-    """An entry lacks a key, or has a wrong value there. The message names the key and repeats no value."""
+    """A key of an entry is missing or has an invalid value. The message has the key and not the value."""
 
 
 class ParsedUser(NamedTuple):
     """A user of another system, as a row of `POST /users/import`.
 
-    `not_kept` names the fields that have no place in the row; `password` is the code of the reason why its password was
+    `not_kept` has the names of fields that a row does not have; `password` is a key of PASSWORDS if the password was
     left out.
     """
 
@@ -33,24 +33,24 @@ class ParsedUser(NamedTuple):
 
 
 class SkippedEntry(NamedTuple):
-    """An entry that is no user to import; `code` is one of LEFT_OUT."""
+    """An entry that is not a user to import; `code` is a key of LEFT_OUT."""
 
     code: str
 
 
 LEFT_OUT = {
-    "deleted": "deleted there",
+    "deleted": "deleted in the source system",
     "anonymous": "anonymous, without a way to log in",
     "service_account": "service accounts of clients",
-    "federated_user": "users of a directory, whose passwords the system never had",
+    "federated_user": "users of a directory, whose passwords are not in the source system",
     "other_model": "entries of another model",
     "unconfirmed": "e-mail address never verified (--unconfirmed skip)",
 }
 """Reasons to leave an entry out, by code."""
 
 PASSWORDS = {
-    "temporary_password": "their temporary passwords were left out, since nothing here would ask for new ones",
-    "plain_password": "their passwords are in the file as plain text, and were left out",
+    "temporary_password": "their temporary passwords were left out, since Doorward would not require new ones",
+    "plain_password": "their passwords are plain text in the file, and were left out",
 }
 """Reasons to leave a password out, by code."""
 
@@ -59,14 +59,14 @@ Entries = Iterable[Any]
 
 
 class System(NamedTuple):
-    """Parts of a file's values that are entries, and the reader of one."""
+    """The entries of a file, and the reader of one entry."""
 
     entries: list[Any]
     read: Reader
 
 
 def require_key(entry: Entry, name: str) -> Any:
-    """Return the value of a key; Unreadable where it is missing or null."""
+    """Return the value of a key; Unreadable if it is missing or null."""
     value = entry.get(name)
     if value is None:
         raise Unreadable(f'The entry has no "{name}"')
@@ -74,7 +74,7 @@ def require_key(entry: Entry, name: str) -> Any:
 
 
 def flatten(values: Iterable[Any]) -> Iterator[Any]:
-    """Yield the users of lists, of objects with a list in `users`, and users that stand alone."""
+    """Yield the users in lists and in objects with a `users` list, and users that are values themselves."""
     for value in values:
         if isinstance(value, list):
             yield from flatten(value)
@@ -85,31 +85,31 @@ def flatten(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def leftover(entry: Entry, known: Collection[str]) -> tuple[str, ...]:
-    """Return the names of the fields that say something and are not `known`."""
+    """Return the names of fields that are not empty and not `known`."""
     return tuple(name for name, value in entry.items() if name not in known and value not in _EMPTY)
 
 
 def from_json(value: Any) -> Any:
-    """Return a value that CSV holds as JSON text, and JSON as itself."""
+    """Parse a value that CSV has as JSON text; return a value of JSON unchanged."""
     return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value or None
 
 
 def flag(entry: Entry, name: str) -> bool | None:
-    """Return what an entry says of its e-mail address, None where it has no address or does not say."""
-    found = entry.get(name)
-    return found if isinstance(found, bool) and entry.get("email") else None
+    """Return a flag of the entry's e-mail address, or None if it has no address or no such flag."""
+    value = entry.get(name)
+    return value if isinstance(value, bool) and entry.get("email") else None
 
 
 def is_same_address(one: str, other: str) -> bool:
-    """Return whether two spellings are one e-mail address."""
-    # Systems lower the case of addresses to compare them. Beyond ASCII that makes one of different mailboxes.
+    """Return whether two texts are the same e-mail address."""
+    # Other systems compare addresses in lower case. Outside ASCII, different mailboxes may be equal in lower case.
     return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())
 
 
-def choose_single(option: str, what: str, names: Iterable[str]) -> CannotStart:
-    """Return the error of a file with several of something, where an option has to choose one."""
-    listed = ", ".join(repr(name) for name in sorted(names)) or "none"
-    return CannotStart(f"{what}: {listed}. Choose one with {option}.")
+def choose_single(option: str, problem: str, names: Iterable[str]) -> CannotStart:
+    """Return the error for a file of which an option has to choose a part."""
+    choices = ", ".join(repr(name) for name in sorted(names)) or "none"
+    return CannotStart(f"{problem}: {choices}. Choose one with {option}.")
 
 
 def to_row(  # noqa: PLR0913 - a row has as many fields
@@ -124,15 +124,15 @@ def to_row(  # noqa: PLR0913 - a row has as many fields
     scope: Any = None,
 ) -> Row:
     """Return a row of `POST /users/import`."""
-    # Every user here has an address; one that cannot be delivered to stands for those that have none.
+    # Doorward requires an e-mail address; users without one get an undeliverable placeholder.
     row: Row = {"login": login, "email": email or f"{sub}@users.invalid", "sub": sub}
     if secret:
         row["passwordHash"] = secret
-    if known := {name: value for name, value in metadata.items() if value not in (None, "", [], {})}:
-        row["metadata"] = known
+    if kept := {name: value for name, value in metadata.items() if value not in (None, "", [], {})}:
+        row["metadata"] = kept
     if scope is not None:
         row["scope"] = scope
-    # A stand-in for a missing address cannot be verified, but its user may be unconfirmed.
+    # A placeholder address cannot be verified, but its user may be unconfirmed.
     if verified is False or (verified and email):
         row["emailVerified"] = verified
     return {**row, "disabled": True} if disabled else row

@@ -1,4 +1,4 @@
-"""Rows of `auth.users` of Supabase Auth, from CSV or JSON."""
+"""Reader of Supabase Auth users from `auth.users` as CSV or JSON."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -34,17 +34,17 @@ _KNOWN = {
 }
 _TRUE = {True, "t", "true"}
 _ENDLESS = ("infinity", "-infinity")
-"""Times of PostgreSQL that are no dates."""
+"""Values of PostgreSQL timestamps that are not dates."""
 
 
 def open_file(values: Iterable[Any], *, clock: Clock) -> System:
-    """Return the users of a file; one whose ban ends before `clock` may log in."""
+    """Return the users of a file; a user whose ban has ended by now is not disabled."""
     return System(list(flatten(values)), partial(read, now=clock()))
 
 
 def read(entry: Entry, *, now: int) -> ParsedUser | SkippedEntry:
-    """Read a user as it is at `now`, in milliseconds."""
-    # `COPY ... NULL 'null'` writes this text where a column has no value.
+    """Read a user with its state at `now`, in milliseconds."""
+    # `COPY ... NULL 'null'` writes this text for NULL.
     entry = {name: None if value == "null" else value for name, value in entry.items()}
     if _time(entry, "deleted_at") is not None:
         return SkippedEntry("deleted")
@@ -63,7 +63,7 @@ def read(entry: Entry, *, now: int) -> ParsedUser | SkippedEntry:
 
 
 def _time(entry: Entry, name: str) -> float | None:
-    """Return the time in a column, in milliseconds; None where it is empty, Unreadable where it is no time."""
+    """Return the time in a column in milliseconds, or None if it is empty; Unreadable if it is not a time."""
     value = entry.get(name)
     if value in (None, ""):
         return None
@@ -72,12 +72,12 @@ def _time(entry: Entry, name: str) -> float | None:
     try:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise Unreadable(f'"{name}" of the entry is no date') from None
+        raise Unreadable(f'"{name}" of the entry is not a date') from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000
 
 
 def _is_verified(entry: Entry) -> bool | None:
-    # `confirmed_at` is all that old versions have. In newer ones it is set when either address is confirmed.
+    # Old versions have only `confirmed_at`. In newer ones it is set when the e-mail address or the phone is confirmed.
     own = "email_confirmed_at" if entry.get("email") else "phone_confirmed_at"
     name = own if own in entry else "confirmed_at"
     return _time(entry, name) is not None if name in entry else None
