@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from doorward import __version__
 from doorward.cli import main
-from doorward.cli.serve import _welcome
+from doorward.cli.serve import _print_banner
 from doorward.runtime.server import listener_configs
 from doorward.settings import Settings, describe
 from doorward.storage.sqlite.schema import migrate
@@ -185,11 +185,11 @@ CANNOT_START = {
     ),
     "an address of another machine": (
         {"JWT_KEY": KEY, "HOST": "192.0.2.1"},
-        "HOST and PORT: 192.0.2.1:0 cannot be listened on (",
+        "HOST and PORT: 192.0.2.1:0 cannot be bound (",
     ),
     "a host that is not there": (
         {"JWT_KEY": KEY, "HOST": "nowhere.invalid"},
-        "HOST and PORT: nowhere.invalid:0 cannot be listened on (",
+        "HOST and PORT: nowhere.invalid:0 cannot be bound (",
     ),
 }
 
@@ -214,7 +214,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         answer = run("serve", environment={"JWT_KEY": KEY, "PORT": str(port)})
     assert answer.exit_code == 1
-    assert answer.stderr == f"doorward cannot start. HOST and PORT: 127.0.0.1:{port} is taken.\n"
+    assert answer.stderr == f"doorward cannot start. HOST and PORT: 127.0.0.1:{port} is in use.\n"
 
 
 def test_UP5_UP7_a_database_of_a_newer_program_is_not_touched(folder: Path) -> None:
@@ -318,7 +318,7 @@ def banner(given: dict[str, str], folder: Path, capsys: pytest.CaptureFixture[st
         listeners = [socket.create_server(("127.0.0.1", 0)) for _ in listener_configs(settings)]
         for listener in listeners:
             stack.enter_context(listener)
-        _welcome(settings, listeners)
+        _print_banner(settings, listeners)
     return capsys.readouterr().out
 
 
@@ -331,8 +331,8 @@ def test_CF2_the_welcome_shows_a_way_to_register_that_works(
         assert "  try         curl " in said
     else:
         assert "  try         doorward tenant create you@example.org\n" in said
-    assert ("lets every client" in said) == (given.get("TENANT_WHITE_LIST") == "*")
-    assert ("leaves out this machine" in said) == (given.get("TENANT_WHITE_LIST") in {"10.0.0.0/8", "none"})
+    assert ("allows every client" in said) == (given.get("TENANT_WHITE_LIST") == "*")
+    assert ("does not allow this machine" in said) == (given.get("TENANT_WHITE_LIST") in {"10.0.0.0/8", "none"})
 
 
 def test_the_welcome_shows_the_address_of_the_metrics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

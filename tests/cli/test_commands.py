@@ -539,7 +539,7 @@ def test_every_session_of_everybody_ends(operator: Operator, tenant: Tenant, oth
 def test_whose_sessions_end_has_to_be_said(operator: Operator, words: list[str]) -> None:
     answer = operator.run("session", "revoke", *words, "--yes")
     assert answer.exit_code == 2
-    assert "Say which" in answer.stderr
+    assert "Give --tenant" in answer.stderr
 
 
 def test_an_api_key_is_listed_and_revoked(operator: Operator, tenant: Tenant) -> None:

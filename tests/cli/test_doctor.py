@@ -55,12 +55,12 @@ def test_stores_say_what_they_are(shared: Service) -> None:
 def test_IN5_F9_F10_F11_names_that_no_new_account_would_get_are_reported(tmp_path: Path) -> None:
     operator = Operator(tmp_path, {})
     operator.do("tenant", "create", "--init", "shop@example.org", typed=f"{PASSWORD}\n")
-    assert found_names(operator) == ("ok", "None of 1 names would be refused as a new one.")
+    assert found_names(operator) == ("ok", "None of 1 names would be rejected as a new name.")
     odd = ["bob ", "..", "bo\u034fb", *(f"user-{number} " for number in range(20))]
     keep_names(read_settings(tmp_path), "a\u034f@example.org", [*odd, "bob", "alice"])
     state, said = found_names(operator)
     assert state == "warn"
-    assert said.startswith("24 of 27 names would be refused as new ones: ")
+    assert said.startswith("24 of 27 names would be rejected as new names: ")
     assert r"'a\u034f@example.org'" in said
     assert r"'bo\u034fb' of 'a\u034f@example.org'" in said
     assert "'..' of " in said
@@ -71,12 +71,12 @@ def test_IN5_F9_F10_F11_names_that_no_new_account_would_get_are_reported(tmp_pat
 
 
 def test_IN5_F11_the_doctor_looks_at_a_bounded_number_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_MOST_NAMES", 500)
+    monkeypatch.setattr(doctor, "_MAX_NAMES", 500)
     migrate(read_settings(tmp_path))
     keep_names(read_settings(tmp_path), "shop@example.org", [" ", *(f"user-{number}" for number in range(600))])
     assert found_names(Operator(tmp_path, {})) == (
         "warn",
-        "1 of the first 500 names would be refused as new ones: ' ' of 'shop@example.org'.",
+        "1 of the first 500 names would be rejected as new names: ' ' of 'shop@example.org'.",
     )
 
 
@@ -117,7 +117,7 @@ SICK = {
         "cannot be reached",
         3,
     ),
-    "more workers than cores": Sick({"WORKERS": "64"}, "workers", "warn", "Set WORKERS to the cores at most.", 0),
+    "more workers than cores": Sick({"WORKERS": "64"}, "workers", "warn", "Lower WORKERS to the number of cores.", 0),
     "a setting that makes no sense": Sick({"WORKERS": "many"}, "settings", "fail", "WORKERS has to be", 3),
     "a key that is missing": Sick(
         {"JWT_KEY": "", "REDIS_URL": "redis://127.0.0.1:1"}, "master key", "fail", "openssl rand", 3
@@ -242,7 +242,7 @@ def test_a_database_that_the_user_cannot_write_is_a_failure(open_folder: Path) -
         user = pwd.getpwuid(os.geteuid()).pw_name
     assert found is not None
     assert found.state == "fail"
-    assert found.todo == f"If it serves as {user}: chown {user} {database}."
+    assert found.todo == f"If the service runs as {user}: chown {user} {database}."
 
 
 FREE = {"plenty": (5 << 30, "ok"), "little": (500 << 20, "warn"), "hardly any": (10 << 20, "fail")}

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 COMMANDS = {
     "Backing up": ("backup", "again.bak"),
     "Restoring": ("restore", "doorward.bak", "--yes"),
-    "Carrying": ("migrate", "--from", "sqlite:///doorward.db", "--to", "sqlite:///there.db"),
+    "Copying": ("migrate", "--from", "sqlite:///doorward.db", "--to", "sqlite:///there.db"),
 }
 
 
@@ -88,4 +88,4 @@ def test_a_pipe_sees_nothing_of_it(folder: Path, label: str) -> None:
 
 
 def test_with_JSON_a_terminal_sees_nothing_of_it_either(folder: Path) -> None:
-    assert "Carrying" not in on_terminal(folder, *COMMANDS["Carrying"], "--json")
+    assert "Copying" not in on_terminal(folder, *COMMANDS["Copying"], "--json")

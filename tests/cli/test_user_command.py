@@ -28,7 +28,7 @@ ALICE = {
 }
 BOB = {"login": "bob", "email": "bob@example.org", "sub": "s-2", "disabled": True}
 CAROL = {"login": "carol", "email": "carol@example.org", "sub": "s-4", "emailVerified": True}
-DISABLED = "     1 created, disabled, as they were there.\n"
+DISABLED = "     1 created, disabled, as in the source system.\n"
 WITHOUT = "     1 created, without a password.\n"
 BAD = {"login": "eve", "email": "nobody", "sub": "s-3"}
 
@@ -270,16 +270,16 @@ def test_F36_a_dash_is_standard_output(tmp_path: Path, shop: Tenant, monkeypatch
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("users.json", b'{"users": []}', "The file has to hold one JSON array"),
+        ("users.json", b'{"users": []}', "The file has to contain one JSON array"),
         ("users.json", b'[{"login": "a"}', "The file ends"),
-        ("users.json", b'[{"login": "a"} {"login": "b"}]', "cannot be read on, within its array"),
-        ("users.json", b'[{"login": ""}]\n[{"login": "b"}]', "The file has something after its array"),
-        ("users.json", b"[]" + b" " * 70_000 + b"x", "The file has something after its array"),
-        ("users.csv", b"login,email,sub,disabled,disabled\na,a@b,s,true,\n", "The first line names a column twice"),
-        ("users.csv", b"name,email\nx,y\n", "one has to be login"),
-        ("users.csv", b'login,email,sub\n"x,y\n', "The file is no CSV"),
+        ("users.json", b'[{"login": "a"} {"login": "b"}]', "is invalid within its array"),
+        ("users.json", b'[{"login": ""}]\n[{"login": "b"}]', "The file has content after its array"),
+        ("users.json", b"[]" + b" " * 70_000 + b"x", "The file has content after its array"),
+        ("users.csv", b"login,email,sub,disabled,disabled\na,a@b,s,true,\n", "The first line has a duplicate column"),
+        ("users.csv", b"name,email\nx,y\n", "including login"),
+        ("users.csv", b'login,email,sub\n"x,y\n', "The file is not valid CSV"),
         ("users.ndjson", b"\xff\xfe{}\n", "The file is not UTF-8"),
-        ("users.ndjson", b'"' + b"x" * (1 << 21) + b'"', "A line is longer than any row may be"),
+        ("users.ndjson", b'"' + b"x" * (1 << 21) + b'"', "A line exceeds the maximum length of a row"),
     ],
 )
 def test_a_file_that_cannot_be_read_ends_with_1_and_says_why(
@@ -296,7 +296,7 @@ def test_help_tells_the_exit_codes() -> None:
     for command in ("import", "export"):
         text = " ".join(CliRunner().invoke(main, ["user", command, "--help"]).output.split())
         assert "Exit codes: 0" in text
-        assert "2 wrong use" in text
+        assert "2 wrong usage" in text
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 64])

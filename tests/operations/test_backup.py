@@ -42,7 +42,7 @@ def test_BK2_a_restore_revives_no_session_no_user_no_tenant_and_no_key(
     tenant.create("later")
     operator.do("tenant", "delete", other.email, "--yes")
     said = operator.do("restore", str(file), "--yes").stderr
-    assert "3 tenants, users and API keys that were deleted since stayed deleted" in said
+    assert "3 tenants, users and API keys that were deleted since then stayed deleted" in said
     assert tenant.get("/tenant").status_code == 401
     again = log_in(shared, tenant)
     assert [again.verify(token).status_code for token in (live, ended)] == [400, 400]
@@ -194,7 +194,7 @@ def test_an_encrypted_backup_asks_for_its_passphrase_and_a_short_one_is_warned_a
     operator.do("migrate")
     file, other = tmp_path / "backup", tmp_path / "other"
     short = operator.do("backup", str(file), "--encrypt", typed="elevenchars\n").stderr
-    assert short.startswith("The passphrase has fewer than 12 characters. A thief of the file can guess it.\n")
+    assert short.startswith("The passphrase has fewer than 12 characters. An attacker who has the file can guess it.\n")
     assert "fewer" not in operator.do("backup", str(other), "--encrypt", typed="twelve chars\n").stderr
     answer = operator.run("restore", str(file), "--yes")
     assert (answer.exit_code, answer.stderr) == (1, "This backup is encrypted: give --passphrase-file.\n")
@@ -264,7 +264,7 @@ def test_F36_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.Monke
     for more in ([], ["--force"], ["--passphrase-file", "phrase"]):
         (tmp_path / "phrase").write_text("a passphrase\n")
         written = operator.do("backup", "-", *more)
-        assert "The backup holds" in written.stderr
+        assert "The backup contains" in written.stderr
         file = tmp_path / "piped.bak"
         file.write_bytes(written.stdout_bytes)
         operator.do("restore", str(file), "--yes", *more[1:] and more)

@@ -88,7 +88,7 @@ def test_with_Redis_live_sessions_go_on_there_and_those_that_ended_stay_so(
         tenant.logout(sessions[1])
         listed = tenant.get("/user/user2/sessions").json()["sessions"]
         # Two tenants' own, one user's, and a key's.
-        assert operator.do(*words).stderr.endswith("\n4 sessions go on in Redis.\n")
+        assert operator.do(*words).stderr.endswith("\n4 sessions copied to Redis.\n")
     with running(read_settings(tmp_path, {"DATABASE_URL": target, "REDIS_URL": redis_url})) as service:
         moved = Tenant(service.client(), tenant.id, tenant.email, PASSWORD, tenant.token)
         assert [moved.verify(token).status_code for token in sessions] == [400, 400, 200]
@@ -112,7 +112,7 @@ def test_without_being_told_to_sessions_in_Redis_are_left_alone(tmp_path: Path, 
     said = (
         Operator(tmp_path, settings).do("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target).stderr
     )
-    assert "--sessions-to-redis carries them" in said
+    assert "--sessions-to-redis copies them to Redis" in said
     with running(read_settings(tmp_path, {**settings, "DATABASE_URL": target})) as service:
         moved = Tenant(service.client(), tenant.id, tenant.email, PASSWORD, tenant.token)
         assert moved.verify(sessions[0]).status_code == 200
@@ -152,8 +152,8 @@ def test_a_server_that_ends_the_work_is_one_sentence_and_nothing_is_kept(tmp_pat
     answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     assert answer.exit_code == 1
     assert answer.stderr == (
-        "The database failed (undefined table). Nothing of it is kept: the target is as it was. "
-        "The same command begins anew.\n"
+        "The database failed (undefined table). The target is unchanged; run the same command again.
+"
     )
     assert there.read("tenant", "list") == []
 
@@ -167,7 +167,7 @@ def test_who_interrupts_it_is_told_what_is_left(tmp_path: Path, target: str, mon
     monkeypatch.setattr("doorward.operations.data_migration.copy_table", interrupt)
     answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     assert answer.exit_code == 1
-    assert answer.stderr.startswith("Interrupted. Nothing of it is kept")
+    assert answer.stderr.startswith("Interrupted. The target is unchanged")
     assert Operator(tmp_path, {"DATABASE_URL": target}).read("tenant", "list") == []
 
 

@@ -115,7 +115,7 @@ class Instance:
     def follow(self, content: str) -> None:
         """Give it the keys, and wait until the command says that its workers work with them."""
         project(self.secret, content)
-        wanted = "1 of 1 running workers work with exactly these.\n"
+        wanted = "1 of 1 running workers have loaded exactly these keys.\n"
         self.service.eventually(lambda: self.operator.do("key", "list").stderr == wanted)
 
     def tenant(self, tenant: Tenant) -> int:

@@ -123,7 +123,7 @@ def test_a_rotation_says_until_when_the_old_key_is_needed_and_retiring_it_before
         )
     said = operator.do("key", "rotate").stderr
     begun = time.time()
-    found = re.search(r"Key 1 is needed until (\S+): users' sessions last up to 90d .* doorward key retire 1\.", said)
+    found = re.search(r"Key 1 is needed until (\S+): user sessions last up to 90d .* doorward key retire 1\.", said)
     assert found, said
     until = datetime.fromisoformat(found[1]).timestamp()
     assert until == pytest.approx(begun + 90 * 86_400, abs=60)
@@ -161,7 +161,7 @@ def test_with_JWT_KEY_the_time_is_printed_without_a_date(tmp_path: Path) -> None
     first = operator.do("key", "add").stdout.strip().removeprefix("JWT_KEY=")
     said = operator.do("key", "activate", "2", JWT_KEY=first).stderr
     assert "Key 1 is needed for 12h from the moment when every instance signs with the new key" in said
-    assert "look at tenants' settings too" in said, "there is no database to look at"
+    assert "check the tenants' sessionLifetime as well" in said, "there is no database to look at"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""The command line: thin, calls the rest.
+"""Command line `doorward`: one module per command, on the services that the HTTP API uses.
 
-Exit codes: 0 done, 1 cannot, 2 wrong use, 3 looked and found a problem. Results go to standard output, all else to
-standard error.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 a check found a problem or rows of an import were rejected. Results
+go to standard output, everything else to standard error.
 """
 
 import os
@@ -23,7 +23,7 @@ from doorward.cli import (
     tenants,
     user_transfer,
 )
-from doorward.cli import users as people
+from doorward.cli import users as user_commands
 from doorward.cli.program import Program
 
 
@@ -36,18 +36,18 @@ def main(context: click.Context) -> None:
     Settings come from the environment and from .env; `doorward settings` lists them. The other commands work on the
     stores that the settings name, also while the service runs.
     """
-    # Whatever is written, by workers too, is for its owner alone.
-    before = os.umask(0o077)
-    context.call_on_close(lambda: os.umask(before))
+    # Files written by commands and workers are accessible to their owner only.
+    previous = os.umask(0o077)
+    context.call_on_close(lambda: os.umask(previous))
 
 
 for command in user_transfer.user.commands.values():
-    people.user.add_command(command)
+    user_commands.user.add_command(command)
 for command in (
     serve.serve,
     settings.show_settings,
     tenants.tenant,
-    people.user,
+    user_commands.user,
     sessions.session,
     sessions.apikey,
     keys.key,

@@ -1,4 +1,4 @@
-"""`doorward audit`: the log of what happened, shown and proven whole."""
+"""`doorward audit`: shows the audit log and verifies its hash chains."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ _PAGE = 500
 
 @click.group("audit", epilog=example("doorward audit verify"))
 def audit() -> None:
-    """Show the audit trail, and prove that it is whole."""
+    """Show the audit log, and verify its hash chains."""
 
 
 async def _chain(context: CommandContext, tenant: str) -> str:
@@ -34,13 +34,13 @@ async def _chain(context: CommandContext, tenant: str) -> str:
         "doorward audit verify\ndoorward audit verify --tenant shop@example.org\ndoorward audit verify --json"
     )
 )
-@click.option("--tenant", metavar="TENANT", help="Only this tenant's chain; `service` is the service's own.")
+@click.option("--tenant", metavar="TENANT", help="Only the chain of this tenant, or of the service (`service`).")
 @as_json
 def verify(*, tenant: str | None, as_json: bool) -> None:
-    """Follow every chain from its base to its newest entry; exit with 3 where one is broken.
+    """Verify every hash chain from its base to its newest entry. Exit code 3: a chain is broken.
 
-    The first entry that does not follow from the one before is named. Keep what `--json` prints somewhere else: a hash
-    from before is what shows that a whole chain was written anew.
+    The command names the first entry whose hash does not match. Store the output of `--json` elsewhere: only an earlier
+    hash reveals that a whole chain was replaced.
     """
 
     async def work(context: CommandContext) -> list[tuple[str, ChainCheck]]:
@@ -50,24 +50,24 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
         checked: list[tuple[str, ChainCheck]] = []
         after = ""
         while page := await context.stores.audit.tenants(after=after, limit=_PAGE):
-            checked += [(one, await context.services.audit.verify_chain(one)) for one in page]
+            checked += [(name, await context.services.audit.verify_chain(name)) for name in page]
             after = page[-1]
         return checked
 
-    found = run_with_context(work)
+    checks = run_with_context(work)
     print_rows(
         (
-            {"chain": one, "entries": chain.entries, "head": chain.head, "broken_at": chain.broken_at}
-            for one, chain in found
+            {"chain": name, "entries": check.entries, "head": check.head, "broken_at": check.broken_at}
+            for name, check in checks
         ),
         as_json=as_json,
     )
-    broken = [(one, chain) for one, chain in found if chain.broken_at is not None]
-    for one, chain in broken:
-        click.secho(f"The chain of {one} is broken at entry {chain.broken_at}.", err=True, fg="red")
+    broken = [(name, check) for name, check in checks if check.broken_at is not None]
+    for name, check in broken:
+        click.secho(f"The chain of {name} is broken at entry {check.broken_at}.", err=True, fg="red")
     if broken:
         sys.exit(PROBLEM_FOUND)
-    print_done(f"{len(found)} chains are whole.")
+    print_done(f"{len(checks)} chains are intact.")
 
 
 @audit.command(
@@ -76,26 +76,30 @@ def verify(*, tenant: str | None, as_json: bool) -> None:
         "doorward audit show --tenant shop@example.org --limit 20\ndoorward audit show --tenant service --json"
     ),
 )
-@click.option("--tenant", required=True, metavar="TENANT", help="Whose chain; `service` is the service's own.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@click.option("--tenant", required=True, metavar="TENANT", help="The tenant, or `service` for events of the service.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Number of newest entries.")
 @as_json
-def show_trail(*, tenant: str, limit: int, as_json: bool) -> None:
-    """Show what happened to a tenant, newest first."""
+def show_log(*, tenant: str, limit: int, as_json: bool) -> None:
+    """Show the audit log of a tenant, newest entries first."""
 
     async def work(context: CommandContext) -> None:
         chain = await _chain(context, tenant)
         before: int | None = None
-        left = limit
-        while left and (page := await context.stores.audit.page(chain, before=before, limit=min(_PAGE, left))):
+        remaining = limit
+        while remaining and (
+            page := await context.stores.audit.page(chain, before=before, limit=min(_PAGE, remaining))
+        ):
             for entry in page:
-                told = {"number": entry.number, **parse_entry(entry)}
-                click.echo(json.dumps(told) if as_json else _line(told))
-            before, left = page[-1].number, left - len(page)
+                fields = {"number": entry.number, **parse_entry(entry)}
+                click.echo(json.dumps(fields) if as_json else _line(fields))
+            before, remaining = page[-1].number, remaining - len(page)
 
     run_with_context(work)
 
 
-def _line(told: dict[str, object]) -> str:
-    at = told.pop("at")
-    rest = "  ".join(f"{name}={value}" for name, value in told.items() if name not in {"number", "action", "tenant_id"})
-    return f"{told['number']:>6}  {format_time(at) if isinstance(at, int) else at}  {told['action']!s:<20}  {rest}"
+def _line(fields: dict[str, object]) -> str:
+    at = fields.pop("at")
+    rest = "  ".join(
+        f"{name}={value}" for name, value in fields.items() if name not in {"number", "action", "tenant_id"}
+    )
+    return f"{fields['number']:>6}  {format_time(at) if isinstance(at, int) else at}  {fields['action']!s:<20}  {rest}"

@@ -1,10 +1,10 @@
-"""What the doctor found: a line of what it prints."""
+"""Findings of `doorward doctor`."""
 
 from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """What was looked at, how it is (`ok`, `warn` or `fail`), and what to do about it."""
+    """The checked subject, its state (`ok`, `warn` or `fail`), what was found, and what to do about it."""
 
     name: str
     state: str

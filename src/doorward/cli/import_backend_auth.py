@@ -1,4 +1,4 @@
-"""`doorward import`: bring accounts and sessions in from another system."""
+"""`doorward import`: imports accounts and sessions of other systems; here `backend-auth`, the predecessor."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from doorward.stores import migrate, opened_stores
 
 @click.group("import", epilog=example("doorward import kratos identities.json --tenant shop@example.org"))
 def imports() -> None:
-    """Bring accounts and sessions in from another system."""
+    """Import accounts and sessions of another system."""
 
 
 for command in import_others.COMMANDS:
@@ -37,48 +37,50 @@ for command in import_others.COMMANDS:
     "--redis-url",
     envvar="LEGACY_REDIS_URL",
     required=True,
-    help="Where its data is: redis://host:port/database. With a password in it, give it as LEGACY_REDIS_URL instead.",
+    help="Its Redis: redis://host:port/database. If it contains a password, use LEGACY_REDIS_URL instead.",
 )
-@click.option("--dry-run", is_flag=True, help="Import into a database that is thrown away, and only report.")
+@click.option("--dry-run", is_flag=True, help="Import into a temporary database, and only report.")
 @click.option(
     "--since-last",
     "catch_up",
     is_flag=True,
-    help="Catch up with what has changed there since the last run: briefly before the switch.",
+    help="Import changes since the last run: shortly before the switch.",
 )
 @click.option(
     "--orphans",
     type=click.Choice(["keep", "drop"]),
     default="drop",
     show_default=True,
-    help="Sessions whose user was deleted there: drop ends them, keep lets them go on for the tenant that asks first.",
+    help="Sessions of deleted users: drop skips them, keep imports each for the first tenant that verifies it.",
 )
 @click.option(
     "--prefix",
     default="",
-    help="What its keys begin with. Without it, auth_ and jincor_auth_, of its older versions, are looked for.",
+    help="Prefix of its keys. Default: none, and auth_ and jincor_auth_ of its older versions.",
 )
-@click.option("--name", default="backend-auth", help="Tells several of them apart that are brought into one Doorward.")
+@click.option("--name", default="backend-auth", help="Name of the source, if several are imported into one Doorward.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts.")
-def backend_auth(*, redis_url: str, dry_run: bool, orphans: str, as_json: bool, **chosen: Any) -> None:
-    """Bring in the tenants, users and sessions of the predecessor, without logging anybody out.
+def backend_auth(*, redis_url: str, dry_run: bool, orphans: str, as_json: bool, **options: Any) -> None:
+    """Import the tenants, users and sessions of the predecessor without logging users out.
 
-    Reads its Redis and changes nothing there. Can be repeated: what is here already stays as it is.
+    It only reads the predecessor's Redis. It can be repeated: rows that were imported already are not changed.
     """
     try:
         settings = _settings()
-        choices = ImportOptions(lifetime=settings.jwt_key_exp, keep_orphans=orphans == "keep", **chosen)
+        import_options = ImportOptions(lifetime=settings.jwt_key_exp, keep_orphans=orphans == "keep", **options)
         with tempfile.TemporaryDirectory() if dry_run else nullcontext() as folder:
             if folder:
                 settings = replace(settings, data_dir=folder, database_url="", redis_url="")
             migrate(settings, create=dry_run)
-            report = asyncio.run(_run(settings, redis_url, choices))
+            report = asyncio.run(_run(settings, redis_url, import_options))
     except CannotStart as reason:
         click.secho(f"doorward cannot import. {reason}", err=True, fg="red")
         sys.exit(1)
     except Refusal as refusal:
         click.secho(
-            f"doorward cannot go on. {sentence_of(refusal)}. What is done is done; start it again.", err=True, fg="red"
+            f"doorward cannot continue. {sentence_of(refusal)}. Imported rows stay; run the same command again.",
+            err=True,
+            fg="red",
         )
         sys.exit(1)
     if as_json:
@@ -90,12 +92,12 @@ def backend_auth(*, redis_url: str, dry_run: bool, orphans: str, as_json: bool, 
 def _settings() -> Settings:
     settings = Settings.read()
     if not settings.legacy_jwt_key:
-        raise CannotStart("LEGACY_JWT_KEY is missing: without the predecessor's JWT_KEY no imported session lives.")
+        raise CannotStart("LEGACY_JWT_KEY is missing: imported sessions are verified with the predecessor's JWT_KEY.")
     return settings
 
 
-async def _run(settings: Settings, url: str, choices: ImportOptions) -> ImportReport:
-    # redis-py is an optional dependency, and slow to import: no other command needs it.
+async def _run(settings: Settings, url: str, import_options: ImportOptions) -> ImportReport:
+    # redis-py is an optional dependency and slow to import; only this command needs it.
     try:
         from doorward.imports.backend_auth.redis_source import RedisSource  # noqa: PLC0415 - see above
     except ModuleNotFoundError as error:
@@ -108,18 +110,18 @@ async def _run(settings: Settings, url: str, choices: ImportOptions) -> ImportRe
         # Every key is read twice: for users, and for sessions.
         with progress("Importing", lambda: 2 * keys) as advance:
             target = ImportTarget(stores.accounts, stores.sessions, stores.imports)
-            return await Importer(source, target, system_clock, choices, advance).run()
+            return await Importer(source, target, system_clock, import_options, advance).run()
 
 
 def _print_report(report: ImportReport, *, dry_run: bool) -> None:
     if dry_run:
-        click.secho("A dry run: nothing was imported.", bold=True)
-    for what, count in sorted(report.counts.items()):
-        click.echo(f"{count:>10}  {what}")
-    for sort, count in report.findings.items():
-        click.secho(f"\n{count:>10}  {sort.name.lower()}: {sort.value}", bold=True)
-        named = [one for one in report.named if one.kind is sort]
-        for one in named:
-            click.echo(f"            {one.name!r}{f' of tenant {one.tenant}' if one.tenant else ''}")
+        click.secho("Dry run: nothing was imported.", bold=True)
+    for subject, count in sorted(report.counts.items()):
+        click.echo(f"{count:>10}  {subject}")
+    for kind, count in report.findings.items():
+        click.secho(f"\n{count:>10}  {kind.name.lower()}: {kind.value}", bold=True)
+        named = [finding for finding in report.named if finding.kind is kind]
+        for finding in named:
+            click.echo(f"            {finding.name!r}{f' of tenant {finding.tenant}' if finding.tenant else ''}")
         if count > len(named):
             click.echo(f"            and {count - len(named)} more")

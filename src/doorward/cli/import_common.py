@@ -1,4 +1,4 @@
-"""Shared parts of the commands that import users: options, the stores, and the report."""
+"""Options, store access and report shared by the commands that import users."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import IO, Any, NoReturn, TypeVar
 import click
 
 from doorward.cli.context import UNVERIFIED, sentence_of, tenant_option
-from doorward.cli.program import lose
+from doorward.cli.program import discard_output
 from doorward.cli.row_fitting import NOT_WANTED, Part, RowFitter
 from doorward.cli.rows import UnreadableFile
 from doorward.core.audit.operator_events import operator_caller
@@ -36,16 +36,16 @@ from doorward.stores import Stores, migrate, opened_stores
 
 BATCH = 500
 REFUSED = 3
-"""Exit code of an import of which rows were refused."""
+"""Exit code of an import with rejected rows."""
 
 MOST_NAMED = 1000
-"""Rows that a report names; more are counted."""
+"""Rows that a report lists; further ones are only counted."""
 
 _FAILED = 1
-_NAMELESS: Mapping[str, str | None] = {"login": None}
+_NO_NAME: Mapping[str, str | None] = {"login": None}
 _LOGINS = ("login", "username", "email")
 _IDS = ("sub", "id", "localId", "pk")
-_LONGEST_NAME = 256
+_MAX_NAME_LENGTH = 256
 _TREATMENTS = {
     UnverifiedTreatment.ADMIT: "can log in",
     UnverifiedTreatment.DISABLE: "disabled",
@@ -58,7 +58,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options that all imports of users have."""
+    """Options of all user imports."""
 
     tenant: str
     unconfirmed: UnverifiedTreatment
@@ -68,7 +68,7 @@ class Options:
 
     @classmethod
     def take(cls, given: dict[str, Any]) -> "Options":
-        """Take the options out of what click gives; a command's own stay in it."""
+        """Remove these options from the parameters of click; the command's own remain."""
         bounds = RAISED if given.pop("costly_hashes") else STANDARD
         return cls(
             tenant=given.pop("tenant"),
@@ -80,7 +80,7 @@ class Options:
 
 
 def import_options(command: Command) -> Command:
-    """Add the options that all imports of users have to a command."""
+    """Add the options of all user imports to a command."""
     for option in reversed(
         (
             tenant_option,
@@ -88,22 +88,22 @@ def import_options(command: Command) -> Command:
             click.option(
                 "--without-unfit",
                 is_flag=True,
-                help="Import a user without its hash, company, scope or metadata, where that part cannot be kept.",
+                help="Import a user without its hash, company, scope or metadata if that part is invalid.",
             ),
             click.option(
                 "--metadata",
                 type=click.Choice(["all", "fit", "none"]),
                 default="all",
                 show_default=True,
-                help="Metadata that is too large or too deep: refuse the row, import what fits of it, or import none.",
+                help="Metadata that is too large or too deep: reject the row, import what fits, or import none.",
             ),
             click.option(
                 "--costly-hashes",
                 is_flag=True,
                 help="Accept hashes that take up to 1 GiB of memory, or about six seconds, at the first login.",
             ),
-            click.option("--dry-run", is_flag=True, help="Only report what would happen."),
-            click.option("--json", "as_json", is_flag=True, help="Report as JSON, for scripts."),
+            click.option("--dry-run", is_flag=True, help="Import nothing; only report the result."),
+            click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts."),
         )
     ):
         command = option(command)
@@ -112,9 +112,9 @@ def import_options(command: Command) -> Command:
 
 @dataclass
 class Report:
-    """Result of an import: every row is created, exists, is refused or left out, with its reason.
+    """Result of an import: counts of rows that were created, existed, were rejected or left out, with the reasons.
 
-    `refused_file` gets a line of JSON for each refused row.
+    A line of JSON for each rejected row is written to `refused_file`.
     """
 
     options: Options
@@ -126,7 +126,7 @@ class Report:
     parts: list[dict[str, Any]] = field(default_factory=list)
     parts_left_out: int = 0
     hint: str = ""
-    """Warning for a file of which every row is refused."""
+    """Warning for a file whose rows were all rejected."""
 
     @property
     def rows(self) -> int:
@@ -134,7 +134,7 @@ class Report:
         return self.counts.total()
 
     def leave_out(self, code: str) -> None:
-        """Count a row that is no user to import, for a reason of LEFT_OUT."""
+        """Count an entry that is not a user to import; `code` is a reason of LEFT_OUT."""
         self.counts[RowStatus.SKIPPED] += 1
         self.reasons[RowStatus.SKIPPED, code] += 1
 
@@ -146,12 +146,17 @@ class Report:
         *,
         password: str | None = None,
         disabled: bool = False,
-        named: Mapping[str, str | None] = _NAMELESS,
+        named: Mapping[str, str | None] = _NO_NAME,
     ) -> None:
-        """Count the outcome of a row, with the parts that were left out.
+        """Count the outcome of a row and the parts that were left out.
 
-        `password` is why it has no password (PASSWORDS), `disabled` whether the file has its user as disabled, and
-        `named` the file's own name for it (`name_of`), which stands in where the login is none.
+        Args:
+            number: Number of the row in the file.
+            outcome: Result of the import.
+            parts: The parts that were left out.
+            password: The reason why the user has no password, a key of PASSWORDS.
+            disabled: Whether the user is disabled in the file.
+            named: The file's own name of the row (`name_of`), used if the outcome has no login.
         """
         self.counts[outcome.status] += 1
         row = {"row": number, **(named if outcome.login is None else {"login": outcome.login})}
@@ -181,7 +186,7 @@ class Report:
             self.refused_file.write(json.dumps(refusal) + "\n")
 
     def show(self) -> None:
-        """Print the report, and warnings about a file that is most likely not the one that was meant."""
+        """Print the report, and warnings about a file that is probably the wrong one."""
         if self.options.as_json:
             click.echo(json.dumps(self._as_json()))
         else:
@@ -239,16 +244,16 @@ class Report:
             if status is RowStatus.REFUSED:
                 click.echo(f"{count:>6} refused: {code}.")
         for name, count in sorted(self.not_kept.items()):
-            click.echo(f"{count:>6} with {_printable(name)}, which is not kept.")
+            click.echo(f"{count:>6} with {_printable(name)}, which is not imported.")
         _list(
             [
-                f"row {one['row']}, {_shown(one)}: {_printable(one['part'])} left out ({one['code']})"
-                for one in self.parts
+                f"row {part['row']}, {_row_name(part)}: {_printable(part['part'])} left out ({part['code']})"
+                for part in self.parts
             ],
             self.parts_left_out,
         )
         _list(
-            [f"row {one['row']}, {_shown(one)}: {_explained(one)}" for one in self.refusals],
+            [f"row {row['row']}, {_row_name(row)}: {_explain(row)}" for row in self.refusals],
             self.counts[RowStatus.REFUSED],
         )
 
@@ -257,7 +262,7 @@ class Report:
             treatment = self.options.unconfirmed
             return f"e-mail address never verified: {_TREATMENTS[treatment]} (--unconfirmed {treatment})"
         if code == "disabled":
-            return "disabled, as they were there"
+            return "disabled, as in the source system"
         if code == "without_password":
             return "without a password"
         return PASSWORDS[code]
@@ -270,13 +275,13 @@ def _list(lines: list[str], count: int) -> None:
         click.echo(f"  and {count - len(lines)} more")
 
 
-def _shown(row: Mapping[str, Any]) -> str:
-    """Return the name of a row in a form that cannot steer the terminal."""
+def _row_name(row: Mapping[str, Any]) -> str:
+    """Return the name of a row, escaped for the terminal."""
     name = row["login"] if row["login"] is not None else row.get("sub")
     return "without a login" if name is None else repr(name)
 
 
-def _explained(refusal: Mapping[str, Any]) -> str:
+def _explain(refusal: Mapping[str, Any]) -> str:
     if refusal["code"] == LOGIN_TAKEN:
         return f"The login is taken by user {refusal['takenBy']!r}, who has another sub"
     if refusal["code"] == QuotaExceeded.code:
@@ -285,26 +290,26 @@ def _explained(refusal: Mapping[str, Any]) -> str:
 
 
 def name_of(row: Any) -> Mapping[str, str | None]:
-    """Return the login of a row, or of an entry of another system, as it stands there; its id as `sub` without one."""
+    """Return the login of a row or of another system's entry, unchanged; without a login, its id as `sub`."""
     login, sub = _first(row, _LOGINS), _first(row, _IDS)
     return {"login": None, "sub": sub} if login is None and sub is not None else {"login": login}
 
 
 def _first(row: Any, names: Sequence[str]) -> str | None:
-    places = [row, row.get("fields"), row.get("traits")] if isinstance(row, Mapping) else []
-    found = (place[name] for place in places if isinstance(place, Mapping) for name in names if name in place)
-    value = next(found, None)
-    return str(value)[:_LONGEST_NAME] if isinstance(value, str | int) and value != "" else None
+    objects = [row, row.get("fields"), row.get("traits")] if isinstance(row, Mapping) else []
+    values = (fields[name] for fields in objects if isinstance(fields, Mapping) for name in names if name in fields)
+    value = next(values, None)
+    return str(value)[:_MAX_NAME_LENGTH] if isinstance(value, str | int) and value != "" else None
 
 
 def _printable(text: str) -> str:
-    """Return a name of the file in a form that cannot steer the terminal."""
+    """Return a name from the file, escaped for the terminal."""
     return repr(text)[1:-1]
 
 
 @dataclass
 class Import:
-    """Import of the rows of a file, batch by batch, for the operator."""
+    """Import of rows into a tenant by the operator, batch by batch."""
 
     transfer: UserTransferService
     caller: Caller
@@ -318,7 +323,7 @@ class Import:
         return cls(build_user_transfer(stores), operator_caller(tenant.id), options)
 
     async def take(self, batch: list[UserRow | RejectedRow]) -> list[RowResult]:
-        """Keep a batch, or with `--dry-run` return what would become of it."""
+        """Import a batch and return the results; with `--dry-run`, store nothing."""
         options = self.options
         return await self.transfer.import_users(
             self.caller,
@@ -326,13 +331,13 @@ class Import:
             unconfirmed=options.unconfirmed,
             bounds=options.fitting.bounds,
             dry_run=options.dry_run,
-            # A dry run keeps the logins of earlier batches here, since the store has none of them.
+            # A dry run remembers the logins of earlier batches here, since none of them are in the store.
             rehearsed=self._logins if options.dry_run else None,
         )
 
 
 def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
-    """Run `work` with the stores that the settings name; end with a sentence where that is impossible."""
+    """Run `work` with the stores that the settings name; exit with a message if that is not possible."""
 
     async def run(settings: Settings) -> Result:
         async with opened_stores(settings) as stores:
@@ -349,16 +354,16 @@ def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Resu
     except UnreadableFile as reason:
         _fail(f"{reason}.")
     except OSError as error:
-        lose(sys.stdout)
+        discard_output(sys.stdout)
         _fail(f"The file or the output cannot be read or written ({error.strerror or error}).")
     except KeyboardInterrupt:
-        _fail("Stopped. What was created stays; the same command continues.")
+        _fail("Stopped. Created users stay; run the same command again to continue.")
 
 
 def run_and_report(work: Callable[[Stores], Coroutine[Any, Any, None]], report: Report) -> None:
-    """Run an import that fills `report`, show that, and exit with REFUSED where rows were refused.
+    """Run an import that fills `report`, print the report, and exit with REFUSED if rows were rejected.
 
-    An import that ends half-way shows its report too: what was created stays.
+    The report of an interrupted import is printed as well, since created users stay.
     """
     try:
         run_on_stores(work)

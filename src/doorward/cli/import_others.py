@@ -1,4 +1,4 @@
-"""`doorward import kratos` and its kin: users of other systems, from the files that those write."""
+"""`doorward import kratos`, `supabase`, `keycloak`, `firebase` and `django`: import users from export files."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,22 +18,22 @@ from doorward.imports.others import django, firebase, keycloak, kratos, supabase
 from doorward.imports.others.reading import UNREADABLE, ParsedUser, SkippedEntry, System, Unreadable
 from doorward.stores import Stores
 
-_SIGNS = {
+_IDENTIFYING_FIELDS = {
     "kratos": {"traits"},
     "supabase": {"encrypted_password"},
     "keycloak": {"username", "enabled"},
     "firebase": {"localId"},
     "django": {"model", "fields"},
 }
-"""Fields by which an entry of a system is recognized."""
+"""Fields that identify the entries of each system."""
 _SQL = (
-    "SQL is not read. Export the table of users as CSV, in psql for example with: "
+    "SQL files are not supported. Export the table of users as CSV, in psql for example with: "
     r"\copy (SELECT * FROM auth.users) TO users.csv CSV HEADER"
 )
 
 
 class _Row(NamedTuple):
-    """An entry that is a user, or should be one, with its number in the file."""
+    """A user, or a rejected entry, with its number in the file."""
 
     number: int
     user: UserRow | RejectedRow
@@ -52,14 +52,20 @@ def _command(
     options: Sequence[Callable[[Any], Any]] = (),
     needed: str = "",
 ) -> click.Command:
-    """Return a command; `open_file` is given the values of the file, and what `options` say.
+    """Return an import command.
 
-    `needed` are the options of the example, each after a space.
+    Args:
+        name: Name of the command.
+        about: First sentence of the help.
+        open_file: Reader of the file's values; its keyword arguments are the values of `options`.
+        columns: Columns of CSV files without a header line.
+        options: Options of this command only.
+        needed: Required options of the example, each after a space.
     """
 
-    def run(file: Path, **given: Any) -> None:
-        common = Options.take(given)
-        _import_file(name, lambda values: open_file(values, **given), file, columns, common)
+    def run(file: Path, **own_options: Any) -> None:
+        common = Options.take(own_options)
+        _import_file(name, lambda values: open_file(values, **own_options), file, columns, common)
 
     command = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))(import_options(run))
     for option in options:
@@ -67,8 +73,8 @@ def _command(
     return click.command(
         name,
         epilog=example(f"doorward import {name} FILE --tenant shop@example.org{needed} --dry-run"),
-        help=f"{about}\n\nA user that exists, with the same login and sub, is left as it is. Exit codes: 0 done, 1 not "
-        "possible, 2 wrong use, 3 done but for the rows that were refused.",
+        help=f"{about}\n\nExisting users with the same login and sub are not changed. Exit codes: 0 success, 1 "
+        "failure, 2 wrong usage, 3 some rows were rejected.",
     )(command)
 
 
@@ -80,21 +86,21 @@ def _hashing(_context: click.Context, _parameter: click.Parameter, path: Path) -
 
 
 COMMANDS = (
-    _command("kratos", "Import identities of Ory Kratos, from FILE as its API lists them.", kratos.open_file),
+    _command("kratos", "Import identities of Ory Kratos from FILE, the output of its list API.", kratos.open_file),
     _command(
         "supabase",
-        "Import auth.users of Supabase Auth, from FILE as CSV or JSON.",
+        "Import auth.users of Supabase Auth from FILE, as CSV or JSON.",
         lambda values: supabase.open_file(values, clock=system_clock),
     ),
     _command(
         "keycloak",
-        "Import the users of a Keycloak realm, from FILE as Keycloak exports it.",
+        "Import the users of a Keycloak realm from FILE, the export of Keycloak.",
         keycloak.open_file,
-        options=[click.option("--realm", help="The realm, where the file has users of several.")],
+        options=[click.option("--realm", help="The realm, if the file has several.")],
     ),
     _command(
         "firebase",
-        "Import the users of Firebase, from FILE as auth:export writes it.",
+        "Import the users of Firebase from FILE, the output of auth:export.",
         firebase.open_file,
         columns=firebase.COLUMNS,
         needed=" --hash-parameters parameters.txt",
@@ -105,21 +111,21 @@ COMMANDS = (
                 required=True,
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
                 callback=_hashing,
-                help="A file with the password hash parameters that the project's console shows.",
+                help="File with the password hash parameters from the project's console.",
             )
         ],
     ),
     _command(
         "django",
-        "Import the users of Django, from FILE as dumpdata writes it, or as CSV of their table.",
+        "Import the users of Django from FILE, the output of dumpdata, or their table as CSV.",
         django.open_file,
         options=[
-            click.option("--model", default=django.MODEL, show_default=True, help="The model of the users."),
+            click.option("--model", default=django.MODEL, show_default=True, help="Model of the users."),
             click.option(
                 "--login-field",
                 default=django.LOGIN_FIELD,
                 show_default=True,
-                help="The field that users log in with: USERNAME_FIELD of the model.",
+                help="Field of the login: USERNAME_FIELD of the model.",
             ),
         ],
     ),
@@ -151,28 +157,32 @@ def _import_file(
 
 
 def _hint(name: str, entries: Iterable[Any]) -> str:
-    """Return the question whether a file is one of another system, by the fields of its first entry; "" without one."""
+    """Return a hint if the first entry's fields are those of another system, else ""."""
     first = next((entry for entry in entries if isinstance(entry, Mapping)), {})
-    system = next((system for system, fields in _SIGNS.items() if fields <= first.keys()), name)
+    system = next((system for system, fields in _IDENTIFYING_FIELDS.items() if fields <= first.keys()), name)
     return "" if system == name else f"Is this a file of {system.capitalize()}? Try `doorward import {system}`."
 
 
 def _rows(system: System, report: Report) -> Iterable[_Row]:
-    """Yield the entries that are users, or should be; count the others in the report. Numbers count every entry."""
+    """Yield users and rejected entries; count skipped entries in the report. Numbers count every entry."""
     for number, entry in enumerate(system.entries, start=1):
         try:
             if isinstance(entry, UnreadableRow):
-                raise Unreadable("The row is not valid JSON, or has another number of cells than there are columns")
-            found = entry if isinstance(entry, SkippedEntry) else system.read(entry)
-            if isinstance(found, ParsedUser):
-                # UnicodeEncodeError for lone surrogates, which JSON can spell and no store keeps.
-                json.dumps(found.row, ensure_ascii=False).encode()
+                raise Unreadable(
+                    "The row is not valid JSON, or the number of its cells differs from that of the columns"
+                )
+            parsed = entry if isinstance(entry, SkippedEntry) else system.read(entry)
+            if isinstance(parsed, ParsedUser):
+                # UnicodeEncodeError for lone surrogates, which are valid in JSON and in no store.
+                json.dumps(parsed.row, ensure_ascii=False).encode()
         except UNREADABLE as error:
-            sentence = str(error) if isinstance(error, Unreadable) else "The entry is none that this system writes"
+            sentence = (
+                str(error) if isinstance(error, Unreadable) else "The entry does not have the format of this system"
+            )
             yield _Row(number, RejectedRow("unreadable_entry", sentence), [], named=name_of(entry))
             continue
-        if isinstance(found, SkippedEntry):
-            report.leave_out(found.code)
+        if isinstance(parsed, SkippedEntry):
+            report.leave_out(parsed.code)
             continue
-        user, parts = report.options.fitting.read(found.row)
-        yield _Row(number, user, parts, found.not_kept, found.password, name_of(found.row))
+        user, parts = report.options.fitting.read(parsed.row)
+        yield _Row(number, user, parts, parsed.not_kept, parsed.password, name_of(parsed.row))

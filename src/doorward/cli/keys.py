@@ -1,4 +1,4 @@
-"""`doorward key`: the service's master keys replaced, while it runs and without a token refused that should hold."""
+"""`doorward key`: rotates the master keys while the service runs and its tokens stay valid."""
 
 import asyncio
 from collections.abc import Callable
@@ -43,59 +43,59 @@ from doorward.settings import Settings
 from doorward.settings.keys import Keys, new_key
 from doorward.stores import migrate, read_only_database, schema_of
 
-_PATIENCE = 10.0
+_MAX_WAIT = 10.0
 _POLL = 0.05
 
 
 @click.group("key", epilog=example("doorward key rotate"))
 def key() -> None:
-    """Replace the service's master keys; tenants' API keys are `doorward apikey`."""
+    """Rotate the service's master keys. For tenants' API keys see `doorward apikey`."""
 
 
 @key.command("list", epilog=example("doorward key list --json"))
 @as_json
 def list_keys(*, as_json: bool) -> None:
-    """List the master keys by number, with a mark that stands for each, and how many live workers know all of them."""
+    """List the master keys by number, each with a mark derived from it, and the number of workers that loaded all."""
     settings = exit_on_error(read_settings)
     keys = exit_on_error(lambda: settings.with_master_key(create=False))
     file = KeyFile.of(settings)
     print_rows(
         (
-            {"number": kid, "use": "verifies" if place else "signs and verifies", "mark": key_id(secret)}
-            for place, (kid, secret) in enumerate(keys)
+            {"number": kid, "use": "verifies" if position else "signs and verifies", "mark": key_id(secret)}
+            for position, (kid, secret) in enumerate(keys)
         ),
         as_json=as_json,
     )
     if file is not None:
         known = list(live_registrations(file.folder).values())
-        print_done(f"{known.count(fingerprint(keys))} of {len(known)} running workers work with exactly these.")
+        print_done(f"{known.count(fingerprint(keys))} of {len(known)} running workers have loaded exactly these keys.")
 
 
 @key.command(epilog=example("doorward key add"))
 def add() -> None:
-    """Add a new key that verifies only: the first step of a rotation."""
+    """Add a new key for verification only: the first step of a rotation."""
     _change(with_key_added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
 
 
 @key.command(epilog=example("doorward key activate 2"))
 @click.argument("number")
 def activate(*, number: str) -> None:
-    """Let a key that every worker knows sign from now on: the second step. Tokens of the one before still hold."""
+    """Sign new tokens with a key: the second step. Tokens signed with the previous key stay valid."""
     before = _change(lambda keys: with_key_activated(keys, number), lambda at, *_: [key_activated_event(at, number)])
     if before[0][0] != number:
-        _say_how_long_it_is_needed(before)
+        _print_retirement_time(before)
 
 
 @key.command(epilog=example("doorward key retire 1"))
 @click.argument("number")
 @yes
 def retire(*, number: str, yes: bool) -> None:
-    """Remove a key: the last step. Every token that was signed with it is worth nothing at once."""
+    """Remove a key: the last step. Every token signed with it is invalid at once."""
     settings = exit_on_error(read_settings)
     exit_on_error(lambda: with_key_retired(settings.with_master_key(create=False), number))
-    question = f"End every session whose token was signed with key {number}?"
+    question = f"Revoke every session whose token was signed with key {number}?"
     if (until := _needed_until(number)) is not None:
-        warning = f"Key {number} is needed until {format_time(until)}: users' sessions that it signed may last as long."
+        warning = f"Key {number} is needed until {format_time(until)}: user sessions that it signed may last as long."
         if yes:
             click.secho(warning, err=True, fg="yellow")
         question = f"{warning} {question}"
@@ -104,16 +104,18 @@ def retire(*, number: str, yes: bool) -> None:
 
 
 @key.command(epilog=example("doorward key rotate\ndoorward key rotate --now --yes"))
-@click.option("--now", is_flag=True, help="A key has leaked: a new one alone, and every session ends at once.")
+@click.option(
+    "--now", is_flag=True, help="For a leaked key: replace all keys by a new one, and revoke every session at once."
+)
 @yes
 def rotate(*, now: bool, yes: bool) -> None:
-    """Make a new key and let it sign, with every worker knowing it before; tokens of the old key still hold.
+    """Add a new key and sign with it once every worker has loaded it. Tokens of the old key stay valid.
 
-    With --now no old key stays: every token of every tenant and user is worth nothing when this returns, however many
-    there are. API keys go on, since they do not hang on the master key; `doorward apikey revoke` ends them.
+    With --now all old keys are removed: every token of every tenant and user is invalid when the command returns. API
+    keys stay valid, since they do not depend on the master key; `doorward apikey revoke` revokes them.
     """
     if now:
-        confirm("End every session of every tenant and user?", yes=yes)
+        confirm("Revoke every session of every tenant and user?", yes=yes)
         _change(_with_replacement, _replacement_events)
         return
     _change(with_key_added, lambda at, _, keys: [key_added_event(at, keys[-1][0])])
@@ -123,50 +125,50 @@ def rotate(*, now: bool, yes: bool) -> None:
         return
     newest = max((kid for kid, _ in exit_on_error(lambda: settings.with_master_key(create=False))), key=int)
     before = _change(lambda keys: with_key_activated(keys, newest), lambda at, *_: [key_activated_event(at, newest)])
-    _say_how_long_it_is_needed(before)
+    _print_retirement_time(before)
 
 
-def _say_how_long_it_is_needed(before: Keys) -> None:
-    """Say until when the key that signed before is needed."""
+def _print_retirement_time(before: Keys) -> None:
+    """Print until when the previous signing key is needed."""
     old = before[0][0]
     settings = exit_on_error(read_settings)
     file = KeyFile.of(settings)
-    seconds, tenants_too = _longest_session(settings)
+    seconds, includes_tenants = _longest_session(settings)
     if file is None or file.given:
         when = f"for {_lifetime(seconds)} from the moment when every instance signs with the new key"
     else:
         when = f"until {format_time(system_clock() + seconds * 1000)}"
-    of = (
+    basis = (
         "JWT_KEY_EXP and every tenant's sessionLifetime"
-        if tenants_too
-        else "JWT_KEY_EXP; look at tenants' settings too"
+        if includes_tenants
+        else "JWT_KEY_EXP; check the tenants' sessionLifetime as well"
     )
     print_done(
-        f"Key {old} is needed {when}: users' sessions last up to {_lifetime(seconds)} ({of}). After that: doorward key "
-        f"retire {old}. Tenants whose own tokens it signed log in again before."
+        f"Key {old} is needed {when}: user sessions last up to {_lifetime(seconds)} ({basis}). After that: doorward "
+        f"key retire {old}. Before that, tenants whose own tokens it signed have to log in again."
     )
 
 
 def _longest_session(settings: Settings) -> tuple[int, bool]:
     """Return the longest lifetime of a user's session in seconds, and whether the tenants' settings could be read."""
 
-    async def look() -> int:
+    async def survey() -> int:
         async with read_only_database(settings) as accounts:
             return await longest_session_lifetime(accounts, settings.jwt_key_exp)
 
     try:
         version, newest = schema_of(settings)
-        return (asyncio.run(look()), True) if version == newest else (settings.jwt_key_exp, False)
+        return (asyncio.run(survey()), True) if version == newest else (settings.jwt_key_exp, False)
     except (CannotStart, Refusal):
         return settings.jwt_key_exp, False
 
 
 def _needed_until(number: str) -> int | None:
-    """Return until when sessions may depend on a key that signs no more, None where that is over or not known."""
+    """Return until when sessions may depend on a key that does not sign; None if none does, or it is not known."""
     settings = exit_on_error(read_settings)
     file = KeyFile.of(settings)
     if file is None or file.given:
-        return None  # the log does not say when which instance signed with which key
+        return None  # the audit log has no record of each instance's signing key
 
     async def work(context: CommandContext) -> int | None:
         since = await signing_stopped_at(context.stores.audit, number)
@@ -195,7 +197,7 @@ def _replacement_events(at: int, before: Keys, after: Keys) -> list[Event]:
 
 
 def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys], list[Event]]) -> Keys:
-    """Change the keys, wait until every worker works with them, and log it; return the keys from before."""
+    """Change the keys, wait until every worker has loaded them, and record the events; return the previous keys."""
     settings = exit_on_error(read_settings)
     before = exit_on_error(lambda: settings.with_master_key(create=False))
     file = KeyFile.of(settings)
@@ -205,7 +207,7 @@ def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys
         click.echo(line if file else f"JWT_KEY={line}")
         print_done(_operator_keys(file))
         return before
-    # Without a database nothing is changed, since it could not be noted.
+    # Without a database nothing is changed, since the audit events could not be stored.
     exit_on_error(lambda: migrate(settings, create=False))
     try:
         with file.locked():
@@ -217,15 +219,15 @@ def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys
         exit_with_error(f"{error.filename or file.path} cannot be written ({error.strerror}).")
     events = events_of(system_clock(), before, after)
 
-    async def note(context: CommandContext) -> None:
+    async def record(context: CommandContext) -> None:
         for event in events:
             await context.services.audit.record(event)
 
-    run_with_context(note)
+    run_with_context(record)
     if late:
         exit_with_error(
-            f"The keys are changed, but the workers {', '.join(late)} did not say within {_PATIENCE:.0f} seconds that "
-            "they work with them; look after these processes."
+            f"The keys are changed, but the workers {', '.join(late)} have not loaded them within {_MAX_WAIT:.0f} "
+            "seconds; check these processes."
         )
     print_done(f"Key {after[0][0]} signs, keys {', '.join(kid for kid, _ in after)} verify, on every worker.")
     return before
@@ -234,20 +236,20 @@ def _change(change: Callable[[Keys], Keys], events_of: Callable[[int, Keys, Keys
 def _operator_keys(file: KeyFile | None) -> str:
     if file is None:
         return (
-            "Put this where JWT_KEY is given, restart every instance, and go on only then with the next step. "
-            "`doorward key list` shows what the settings of this machine give."
+            "Set JWT_KEY to this value and restart every instance before the next step. `doorward key list` shows the "
+            "keys in the settings of this machine."
         )
     return (
-        f"Put this into {file.path} on every machine, in one step (a new file, moved over the old one). Every worker "
-        "follows it; go on with the next step when `doorward key list` says on every machine that all of them do."
+        f"Write this to {file.path} on every machine, atomically (a new file, moved over the old one). Workers reload "
+        "it; continue with the next step when `doorward key list` shows on every machine that all of them have."
     )
 
 
 def _wait(file: KeyFile, keys: Keys) -> list[str]:
-    """Wait until every live worker works with the keys; return those that do not."""
-    wanted, deadline = fingerprint(keys), monotonic() + _PATIENCE
+    """Wait until every live worker has loaded the keys; return those that have not."""
+    expected, deadline = fingerprint(keys), monotonic() + _MAX_WAIT
     while True:
-        late = [pid for pid, known in live_registrations(file.folder).items() if known != wanted]
+        late = [pid for pid, known in live_registrations(file.folder).items() if known != expected]
         if not late or monotonic() > deadline:
             return late
         sleep(_POLL)

@@ -1,4 +1,4 @@
-"""The program around the commands: its standard streams, and arguments and output of other machines."""
+"""Standard streams, output errors and argument encoding of the command line."""
 
 import errno
 import os
@@ -14,14 +14,14 @@ import click
 from doorward.cli.context import FAILED
 
 STANDARD_OUTPUT = Path("-")
-"""Stands for standard output where a command takes the name of a file to write."""
+"""The file name that means standard output."""
 
 _STREAMS = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF}
 
 
 class Program(click.Group):
-    """A group of commands that ends with 1 and a sentence where its output cannot be written or its input read."""
+    """A group of commands that exits with 1 and a message if its output cannot be written or its arguments read."""
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """See `click.Command.main`."""
@@ -35,54 +35,54 @@ class Program(click.Group):
             finally:
                 sys.stdout.flush()
         except UnicodeEncodeError:
-            _end("An argument is not UTF-8 text.")
+            _exit("An argument is not UTF-8 text.")
         except OSError as error:
-            _end_for(error)
+            _exit_on_output_error(error)
         finally:
             try:
                 sys.stderr.flush()
             except OSError:
-                lose(sys.stderr)
+                discard_output(sys.stderr)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """See `click.Command.invoke`, which ends without a word where a pipe is closed."""
+        """See `click.Command.invoke`, which exits without a message if a pipe is closed."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            _end_for(error)
+            _exit_on_output_error(error)
 
 
-def lose(stream: TextIO) -> None:
-    """Write to nowhere from now on: what could not be written would be tried again when the interpreter ends."""
+def discard_output(stream: TextIO) -> None:
+    """Redirect a stream to the null device; otherwise the interpreter would retry the failed write at exit."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_streams() -> None:
-    """Take the places of standard streams that are closed, before a database or a socket does.
+    """Reopen closed standard streams, before a database or a socket gets their file descriptors.
 
-    Standard output becomes one that cannot be written, so that no result is lost without a word.
+    Standard output is opened read-only, so that writing a result to it fails with a message.
     """
-    for name, mode, how in _STREAMS:
+    for name, mode, flags in _STREAMS:
         if getattr(sys, name) is None:
-            file = os.open(os.devnull, how)
+            file = os.open(os.devnull, flags)
             os.set_inheritable(file, True)
             setattr(sys, name, os.fdopen(file, mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal of another encoding gets an escape for what it cannot show.
+            # Characters that the terminal's encoding lacks are escaped.
             stream.reconfigure(errors="backslashreplace")
 
 
-def _end_for(error: OSError) -> NoReturn:
-    """End with a sentence for output that cannot be written; raise any other error."""
+def _exit_on_output_error(error: OSError) -> NoReturn:
+    """Exit with a message if the output cannot be written; raise any other error."""
     if error.errno not in _OUTPUT or error.filename is not None:
         raise error
-    lose(sys.stdout)
-    _end(f"The output cannot be written ({error.strerror}).")
+    discard_output(sys.stdout)
+    _exit(f"The output cannot be written ({error.strerror}).")
 
 
-def _end(sentence: str) -> NoReturn:
+def _exit(sentence: str) -> NoReturn:
     with suppress(OSError):
         click.secho(sentence, err=True, fg="red")
     sys.exit(FAILED)

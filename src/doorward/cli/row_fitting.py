@@ -1,4 +1,4 @@
-"""Parts of a row that are left out so that its user can be imported: `--without-unfit` and `--metadata`."""
+"""Removes invalid parts of imported rows, as chosen by `--without-unfit` and `--metadata`."""
 
 import json
 from collections.abc import Callable
@@ -14,34 +14,34 @@ from doorward.http.api.user_rows import read_row
 from doorward.http.validation import validate
 
 _OPTIONAL = ("passwordHash", "company", "scope", "metadata")
-"""Fields that may be left out of a user: without them no login succeeds that should fail."""
+"""Fields that may be left out of a user without letting a login succeed that should fail."""
 
 NOT_WANTED = "not_wanted"
-"""Code of what `--metadata none` leaves out."""
+"""Code of parts that `--metadata none` leaves out."""
 
-_WHOLE = {"login": "a", "email": "a@example.org", "sub": "a"}
+_VALID_ROW = {"login": "a", "email": "a@example.org", "sub": "a"}
 
 
 class Part(NamedTuple):
-    """A part of a row that was left out, as a path of names, and the code of the reason."""
+    """A part of a row that was left out: the path of its names, and the code of the reason."""
 
     name: str
     code: str
 
 
 class RowFitter(NamedTuple):
-    """Treatment of rows with parts that cannot be kept.
+    """Treatment of rows with invalid parts.
 
-    `metadata` is "all", "fit" (leave out what makes it too large or too deep), or "none". `bounds` are those of the
-    cost of hashes.
+    `metadata` is "all", "fit" (leave out the values that make it too large or too deep), or "none". `bounds` are the
+    limits of hash costs.
     """
 
-    without_unfit: bool = False
+    without_error: bool = False
     metadata: str = "all"
     bounds: HashLimits = STANDARD
 
     def read(self, row: Any) -> tuple[UserRow | RejectedRow, list[Part]]:
-        """Return what a row says of a user, and the parts of it that were left out."""
+        """Return the user of a row, or its rejection, and the parts that were left out."""
         parts: list[Part] = []
         if isinstance(row, dict):
             row = dict(row)
@@ -50,7 +50,7 @@ class RowFitter(NamedTuple):
             if self.metadata == "fit" and isinstance(row.get("metadata"), dict):
                 row["metadata"], dropped = _shrink(row["metadata"])
                 parts += [Part(".".join(("metadata", *path)), "too_large") for path in dropped]
-            if self.without_unfit:
+            if self.without_error:
                 parts += self._drop_unfit(row)
         return read_row(row), parts
 
@@ -58,25 +58,25 @@ class RowFitter(NamedTuple):
         parts: list[Part] = []
         try:
             validate(row, ImportUser)
-        except ValidationFailed as refusal:
-            names = {str(fault.path[0]) for fault in refusal.field_errors if fault.path}
+        except ValidationFailed as error:
+            names = {str(fault.path[0]) for fault in error.field_errors if fault.path}
             if not names.issubset(_OPTIONAL):
-                # The row is refused in any case, as it is.
+                # The row is rejected in any case.
                 return []
-            parts = [Part(name, refusal.code) for name in _OPTIONAL if name in names]
-        secret = row.get("passwordHash")
-        if isinstance(secret, str) and secret and not any(part.name == "passwordHash" for part in parts):
+            parts = [Part(name, error.code) for name in _OPTIONAL if name in names]
+        password_hash = row.get("passwordHash")
+        if isinstance(password_hash, str) and password_hash and not any(part.name == "passwordHash" for part in parts):
             try:
-                formats.parse_hash(secret, self.bounds)
-            except UnsupportedHash as unfit:
-                parts.append(Part("passwordHash", unfit.code))
+                formats.parse_hash(password_hash, self.bounds)
+            except UnsupportedHash as error:
+                parts.append(Part("passwordHash", error.code))
         for part in parts:
             del row[part.name]
         return parts
 
 
 def _shrink(metadata: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
-    """Return metadata without the largest or deepest values, as few as it takes to be kept, and their paths."""
+    """Return metadata without as few of its largest or deepest values as make it valid, and their paths."""
     metadata, dropped = dict(metadata), []
     while metadata and not _fits(metadata):
         dropped.append(_drop_one(metadata, _fits, SCOPE_DEPTH))
@@ -84,9 +84,10 @@ def _shrink(metadata: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, .
 
 
 def _drop_one(value: dict[str, Any], fits: Callable[[Any], bool], levels: int) -> tuple[str, ...]:
-    """Remove the first value that does not fit alone, else the largest; of an object only a part. Return its path.
+    """Remove the first value that does not fit alone, else the largest, and return its path.
 
-    Objects inside `value` are replaced and not changed. An object more than so many `levels` deep goes as a whole.
+    Of an object, only one of its values is removed, except below `levels`, where it is removed as a whole. Objects
+    inside `value` are replaced by copies, not changed.
     """
     alone = (key for key in value if not fits({key: value[key]}))
     key = next(alone, None) or max(value, key=lambda key: len(json.dumps(value[key])))
@@ -100,7 +101,7 @@ def _drop_one(value: dict[str, Any], fits: Callable[[Any], bool], levels: int) -
 
 def _fits(metadata: Any) -> bool:
     try:
-        validate({**_WHOLE, "metadata": metadata}, ImportUser)
+        validate({**_VALID_ROW, "metadata": metadata}, ImportUser)
     except ValidationFailed:
         return False
     return True

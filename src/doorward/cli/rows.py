@@ -1,4 +1,4 @@
-"""Rows of a file, one after the other: CSV, NDJSON, or JSON."""
+"""Readers of CSV, NDJSON and JSON files, row by row."""
 
 import csv
 import json
@@ -13,54 +13,59 @@ from doorward.core.errors import Refusal
 from doorward.http.json_body import parse
 
 _PIECE = 1 << 16
-_LONGEST_ROW = 1 << 20
-_LONGEST_PAGE = 1 << 28
+_MAX_ROW_CHARS = 1 << 20
+_MAX_PAGE_CHARS = 1 << 28
 _JSON_CELLS = ("scope", "metadata")
 _BOOLEAN_CELLS = ("disabled", "emailVerified")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class UnreadableFile(Exception):
-    """The file is not what its name says. The message says where, and repeats nothing of it."""
+    """The file is not of the format of its name. The message gives the position and no content."""
 
 
 class UnreadableRow:
-    """A row that is no JSON, has a cell that should be, or has another number of cells than there are columns."""
+    """A row or cell that is not valid JSON, or a row whose number of cells differs from that of the columns."""
 
 
-class Form(NamedTuple):
-    """Reader of a form of file, and the `newline` that the file is opened with."""
+class Format(NamedTuple):
+    """Reader of a file format, and the `newline` argument for opening the file."""
 
     read: Callable[[IO[str]], Iterator[Any]]
     newline: str
 
 
 def read_rows(file: IO[bytes], ending: str) -> Iterator[Any]:
-    """Yield each row as the value a JSON text of it has; UnreadableRow for one that cannot be read.
+    """Yield each row as a JSON value, or UnreadableRow for a row that cannot be read.
 
-    `ending` is one of ENDINGS. UnreadableFile where nothing after this place can be read. Memory does not grow with the
-    file.
+    `ending` is one of ENDINGS. Memory does not grow with the size of the file.
+
+    Raises:
+        UnreadableFile: The rest of the file cannot be read.
     """
-    form = ENDINGS[ending]
-    with _text(file, form.newline) as text:
-        yield from form.read(text)
+    file_format = ENDINGS[ending]
+    with _text(file, file_format.newline) as text:
+        yield from file_format.read(text)
 
 
 def read_export(file: IO[bytes], ending: str, columns: Sequence[str] = ()) -> Iterator[Any]:
-    """Yield the values of a file of another system: rows of CSV as text, or JSON values that follow one another.
+    """Yield the values of another system's file: CSV rows as text, or a sequence of JSON values.
 
-    A file with the ending of NDJSON is read line by line, with UnreadableRow for a line that is no JSON; any other that
-    is not CSV is read as a whole. CSV without a line of names has `columns`. UnreadableFile as for `read_rows`.
+    An NDJSON file is read line by line, with UnreadableRow for a line that is not valid JSON. Any other file that is
+    not CSV is read as a whole. `columns` are the columns of CSV without a header line.
+
+    Raises:
+        UnreadableFile: The rest of the file cannot be read.
     """
     if ending == ".csv":
-        # Older versions of a system that names no columns may have fewer of them.
-        form = Form(partial(_table, columns=columns, is_exact=not columns), "")
+        # Exports without a header line may have fewer columns in older versions of the system.
+        file_format = Format(partial(_table, columns=columns, is_exact=not columns), "")
     elif ending in {".jsonl", ".ndjson"}:
-        form = Form(partial(_lines, longest=_LONGEST_PAGE), "\n")
+        file_format = Format(partial(_lines, max_length=_MAX_PAGE_CHARS), "\n")
     else:
-        form = Form(_sequence, "")
-    with _text(file, form.newline) as text:
-        yield from form.read(text)
+        file_format = Format(_sequence, "")
+    with _text(file, file_format.newline) as text:
+        yield from file_format.read(text)
 
 
 @contextmanager
@@ -71,32 +76,32 @@ def _text(file: IO[bytes], newline: str) -> Iterator[IO[str]]:
     except UnicodeDecodeError:
         raise UnreadableFile("The file is not UTF-8") from None
     except csv.Error as error:
-        raise UnreadableFile(f"The file is no CSV: {error}") from None
+        raise UnreadableFile(f"The file is not valid CSV: {error}") from None
     finally:
-        # The caller, who opened the file, closes it.
+        # The caller closes the file.
         text.detach()
 
 
 def _table(file: IO[str], columns: Sequence[str] = (), *, is_exact: bool = True) -> Iterator[Any]:
-    """Yield the rows of CSV, each by the names of its columns.
+    """Yield the rows of a CSV file, each by the names of its columns.
 
-    A row with more cells than columns is unreadable; unless `is_exact` is False, one with fewer is as well.
+    A row with more cells than columns is unreadable, and with `is_exact` also one with fewer.
     """
-    # The module's own limit is less than a picture in a user's metadata.
-    csv.field_size_limit(_LONGEST_ROW)
+    # The default limit of the csv module (128 KiB) is too small for an image in a user's metadata.
+    csv.field_size_limit(_MAX_ROW_CHARS)
     reader = csv.DictReader(file, columns or None, strict=True)
     names = reader.fieldnames or ()
     if len(set(names)) < len(names):
-        raise UnreadableFile("The first line names a column twice")
+        raise UnreadableFile("The first line has a duplicate column")
     for cells in reader:
-        # Cells beyond the columns have no name, and missing ones no text.
+        # csv.DictReader puts additional cells under None, and None into missing cells.
         yield UnreadableRow() if None in cells or (is_exact and None in cells.values()) else cells
 
 
 def _csv(file: IO[str]) -> Iterator[Any]:
     names = csv.DictReader(file, strict=True).fieldnames or ()
     if "login" not in names:
-        raise UnreadableFile("The first line has to name the columns, and one has to be login")
+        raise UnreadableFile("The first line has to list the columns, including login")
     for cells in _table(file, names):
         if isinstance(cells, UnreadableRow):
             yield cells
@@ -104,7 +109,7 @@ def _csv(file: IO[str]) -> Iterator[Any]:
         row: dict[str, Any] = {name: cell for name, cell in cells.items() if cell}
         try:
             row |= {name: parse(row[name].encode()) for name in _JSON_CELLS if name in row}
-            # Spreadsheets write TRUE, Python's programs True.
+            # Spreadsheets write TRUE, Python programs True.
             row |= {name: parse(row[name].lower().encode()) for name in _BOOLEAN_CELLS if name in row}
         except Refusal:
             yield UnreadableRow()
@@ -112,11 +117,11 @@ def _csv(file: IO[str]) -> Iterator[Any]:
             yield row
 
 
-def _lines(file: IO[str], longest: int = _LONGEST_ROW) -> Iterator[Any]:
-    """Yield the JSON values of lines, which end at LF and nowhere else."""
-    while line := file.readline(longest):
-        if len(line) == longest and not line.endswith("\n"):
-            raise UnreadableFile("A line is longer than any row may be")
+def _lines(file: IO[str], max_length: int = _MAX_ROW_CHARS) -> Iterator[Any]:
+    """Yield the JSON value of each line; only LF ends a line."""
+    while line := file.readline(max_length):
+        if len(line) == max_length and not line.endswith("\n"):
+            raise UnreadableFile("A line exceeds the maximum length of a row")
         if not line.strip(" \t\r\n"):
             continue
         try:
@@ -126,70 +131,72 @@ def _lines(file: IO[str], longest: int = _LONGEST_ROW) -> Iterator[Any]:
 
 
 def _sequence(file: IO[str]) -> Iterator[Any]:
-    """Yield JSON values that follow one another, with nothing but white space between them."""
+    """Yield a sequence of JSON values that are separated by white space."""
     decoder, text = json.JSONDecoder(object_pairs_hook=_unique), file.read()
-    place = _skip(text, 0)
-    while place < len(text):
+    position = _skip(text, 0)
+    while position < len(text):
         try:
-            value, place = decoder.raw_decode(text, place)
+            value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            raise UnreadableFile(f"The file is no JSON from line {error.lineno}, column {error.colno} on") from None
+            raise UnreadableFile(
+                f"The file is not valid JSON from line {error.lineno}, column {error.colno} on"
+            ) from None
         except (ValueError, RecursionError):
             raise UnreadableFile("The file has JSON that nests too deep, or a number that is too long") from None
         yield value
-        place = _skip(text, place)
+        position = _skip(text, position)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise UnreadableFile("The file has a JSON object with a name twice")
+        raise UnreadableFile("The file has a JSON object with a duplicate name")
     return fields
 
 
 def _json(file: IO[str]) -> Iterator[Any]:
-    """Yield the elements of an array without ever holding more than a few of them."""
+    """Yield the elements of a JSON array, with only a few of them in memory at a time."""
     decoder = json.JSONDecoder()
     text = file.read(_PIECE)
-    place = _skip(text, 0)
-    if text[place : place + 1] != "[":
-        raise UnreadableFile("The file has to hold one JSON array")
-    place = _skip(text, place + 1)
-    while text[place : place + 1] != "]":
+    position = _skip(text, 0)
+    if text[position : position + 1] != "[":
+        raise UnreadableFile("The file has to contain one JSON array")
+    position = _skip(text, position + 1)
+    while text[position : position + 1] != "]":
         try:
-            _, end = decoder.raw_decode(text, place)
+            _, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
             end = len(text)
         following = _skip(text, end)
         if text[following : following + 1] not in {",", "]"}:
-            # What ends with the piece may go on in the next: a number has no end of its own.
+            # A value at the end of the piece may continue in the next: a number has no terminator.
             more = file.read(_PIECE)
-            if not more or len(text) - place > _LONGEST_ROW:
-                raise UnreadableFile("The file ends, or cannot be read on, within its array")
-            text = text[place:] + more
-            place = _skip(text, 0)
+            if not more or len(text) - position > _MAX_ROW_CHARS:
+                raise UnreadableFile("The file ends or is invalid within its array")
+            text = text[position:] + more
+            position = _skip(text, 0)
             continue
         try:
-            yield parse(text[place:end].encode())
+            yield parse(text[position:end].encode())
         except Refusal:
             yield UnreadableRow()
-        place = _skip(text, following + 1) if text[following] == "," else following
-    rest = text[place + 1 :]
+        position = _skip(text, following + 1) if text[following] == "," else following
+    rest = text[position + 1 :]
     while rest:
         if _skip(rest, 0) < len(rest):
-            raise UnreadableFile("The file has something after its array")
+            raise UnreadableFile("The file has content after its array")
         rest = file.read(_PIECE)
 
 
-def _skip(text: str, place: int) -> int:
-    found = _SPACE.match(text, place)
-    return found.end() if found else place
+def _skip(text: str, position: int) -> int:
+    spaces = _SPACE.match(text, position)
+    return spaces.end() if spaces else position
 
 
-ENDINGS: Mapping[str, Form] = {
-    ".csv": Form(_csv, ""),
-    ".json": Form(_json, ""),
-    ".jsonl": Form(_lines, "\n"),
-    ".ndjson": Form(_lines, "\n"),
+ENDINGS: Mapping[str, Format] = {
+    ".csv": Format(_csv, ""),
+    ".json": Format(_json, ""),
+    ".jsonl": Format(_lines, "\n"),
+    ".ndjson": Format(_lines, "\n"),
 }
-"""Forms of rows, by the ending of the file's name."""
+"""File formats by the ending of the file's name."""

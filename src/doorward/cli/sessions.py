@@ -1,4 +1,4 @@
-"""`doorward session` and `doorward apikey`: what proves who somebody is, listed and ended."""
+"""`doorward session` and `doorward apikey`: list and revoke sessions and API keys, create API keys."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,12 +29,12 @@ from doorward.http.api.schemas import CreateApiKeyRequest
 from doorward.http.validation import validate
 from doorward.settings.values import lifetime
 
-_CHOOSE = "Say which: --tenant, --tenant with --user, those two with --id, or --everybody."
+_CHOOSE = "Give --tenant, --tenant with --user, these two with --id, or --everybody."
 
 
 @click.group("session", epilog=example("doorward session list --tenant shop@example.org --user alice"))
 def session() -> None:
-    """List and end sessions."""
+    """List and revoke sessions."""
 
 
 @session.command("list", epilog=example("doorward session list --tenant shop@example.org --user alice --json"))
@@ -42,25 +42,25 @@ def session() -> None:
 @click.option("--user", required=True, metavar="LOGIN", help="The user's login.")
 @as_json
 def list_sessions(*, tenant: str, user: str, as_json: bool) -> None:
-    """List a user's live sessions, newest first."""
+    """List a user's open sessions, newest first."""
 
     async def work(context: CommandContext) -> list[SessionInfo]:
         return await context.services.user_sessions.list_sessions(
             operator_caller((await context.services.tenants.find(tenant)).id), UserRef(user)
         )
 
-    print_rows(map(_device, run_with_context(work)), as_json=as_json)
+    print_rows(map(_session_row, run_with_context(work)), as_json=as_json)
 
 
-def _device(device: SessionInfo) -> dict[str, object]:
-    one = device.session
+def _session_row(info: SessionInfo) -> dict[str, object]:
+    session = info.session
     return {
-        "id": one.id,
-        "device": one.device_id,
-        "opened": format_time(one.created_at),
-        "seen": format_time(one.seen_at),
-        "expires": format_time(one.expires_at),
-        "ip": device.origin.ip,
+        "id": session.id,
+        "device": session.device_id,
+        "opened": format_time(session.created_at),
+        "seen": format_time(session.seen_at),
+        "expires": format_time(session.expires_at),
+        "ip": info.origin.ip,
     }
 
 
@@ -72,42 +72,42 @@ def _device(device: SessionInfo) -> dict[str, object]:
         "doorward session revoke --everybody --yes"
     )
 )
-@click.option("--tenant", metavar="TENANT", help="Its sessions and its users'; the tenant's id or e-mail address.")
-@click.option("--user", metavar="LOGIN", help="Only those of this user.")
-@click.option("--id", "session_id", metavar="SESSION", help="Only this one of the user's.")
-@click.option("--everybody", is_flag=True, help="Every session of every tenant and user. API keys go on.")
+@click.option("--tenant", metavar="TENANT", help="Sessions of this tenant (id or e-mail address) and of its users.")
+@click.option("--user", metavar="LOGIN", help="Only sessions of this user.")
+@click.option("--id", "session_id", metavar="SESSION", help="Only this session of the user.")
+@click.option("--everybody", is_flag=True, help="All sessions of all tenants and users. API keys stay valid.")
 @yes
 def revoke(*, tenant: str | None, user: str | None, session_id: str | None, everybody: bool, yes: bool) -> None:
-    """End sessions at once, on every worker: one, a user's, a tenant's with its users', or everybody's."""
+    """Revoke sessions at once, on every worker: one, all of a user, all of a tenant and its users, or all."""
     if everybody == bool(tenant) or (everybody and user) or (session_id and not user):
         raise click.UsageError(_CHOOSE)
     if not user:
-        confirm(f"End every session of {tenant or 'everybody'}?", yes=yes)
+        confirm(f"Revoke every session of {tenant or 'every tenant and user'}?", yes=yes)
 
     async def work(context: CommandContext) -> str:
         if tenant is None:
             count = await context.services.tenants.revoke_all_sessions(operator_caller())
-            return f"Every session of {count} tenants and of their users has ended."
+            return f"All sessions of {count} tenants and of their users revoked."
         caller = operator_caller((await context.services.tenants.find(tenant)).id)
         if user is None:
             await context.services.tenants.revoke_sessions(caller)
-            return f"Every session of {tenant} and of its users has ended."
+            return f"All sessions of {tenant} and of its users revoked."
         if session_id is None:
             await context.services.user_sessions.revoke_user(caller, UserRef(user))
-            return f"Every session of {user} has ended."
+            return f"All sessions of {user} revoked."
         await context.services.user_sessions.revoke_session(caller, UserRef(user), session_id)
-        return "The session has ended."
+        return "Session revoked."
 
     print_done(run_with_context(work))
 
 
 @click.group("apikey", epilog=example("doorward apikey list --tenant shop@example.org"))
 def apikey() -> None:
-    """Create, list and revoke tenants' API keys; the service's own keys are `doorward key`."""
+    """Create, list and revoke API keys of tenants. For the service's master keys see `doorward key`."""
 
 
 def _expiry(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
-    """Return the time in milliseconds that a lifetime or a date means (a click callback)."""
+    """Convert a lifetime or a date to a time in milliseconds (a click callback)."""
     if value is None:
         return None
     with suppress(ValueError):
@@ -133,12 +133,12 @@ def _expiry(_context: click.Context, _parameter: click.Parameter, value: str | N
     multiple=True,
     required=True,
     type=click.Choice([str(permission) for permission in Permission]),
-    help="Something that it may do; may be given several times.",
+    help="A permission of the key; may be given several times.",
 )
-@click.option("--expires", "expires_at", metavar="WHEN", callback=_expiry, help="When it expires. Default: never.")
+@click.option("--expires", "expires_at", metavar="WHEN", callback=_expiry, help="Expiry of the key. Default: never.")
 @as_json
 def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: int | None, as_json: bool) -> None:
-    """Create an API key of a tenant, called NAME, and print it; it is shown this once.
+    """Create an API key of a tenant, named NAME, and print it. It is shown only once.
 
     WHEN is a lifetime from now, such as 90d or 12h, or a date (UTC) such as 2030-01-31.
     """
@@ -148,11 +148,11 @@ def create(*, name: str, tenant: str, permissions: Sequence[str], expires_at: in
     async def work(context: CommandContext) -> tuple[ApiKey, str]:
         caller = operator_caller((await context.services.tenants.find(tenant)).id)
         return await context.services.api_keys.create(
-            caller, body.name, [Permission(one) for one in body.permissions], expires_at
+            caller, body.name, [Permission(permission) for permission in body.permissions], expires_at
         )
 
     key, text = run_with_context(work)
-    print_row({**_key(key), "key": text}, as_json=as_json)
+    print_row({**_key_row(key), "key": text}, as_json=as_json)
 
 
 @apikey.command("list", epilog=example("doorward apikey list --tenant shop@example.org"))
@@ -164,17 +164,17 @@ def list_keys(*, tenant: str, as_json: bool) -> None:
     async def work(context: CommandContext) -> list[ApiKey]:
         return await context.stores.api_keys.list_of_tenant((await context.services.tenants.find(tenant)).id)
 
-    print_rows(map(_key, run_with_context(work)), as_json=as_json)
+    print_rows(map(_key_row, run_with_context(work)), as_json=as_json)
 
 
-def _key(one: ApiKey) -> dict[str, object]:
+def _key_row(key: ApiKey) -> dict[str, object]:
     return {
-        "id": one.id,
-        "name": one.name,
-        "permissions": one.permissions,
-        "created": format_time(one.created_at),
-        "expires": format_time(one.expires_at),
-        "last_used": format_time(one.last_used),
+        "id": key.id,
+        "name": key.name,
+        "permissions": key.permissions,
+        "created": format_time(key.created_at),
+        "expires": format_time(key.expires_at),
+        "last_used": format_time(key.last_used),
     }
 
 
@@ -187,7 +187,7 @@ def _key(one: ApiKey) -> dict[str, object]:
 @click.argument("key_id")
 @tenant_option
 def revoke_key(*, key_id: str, tenant: str) -> None:
-    """Make an API key worthless at once."""
+    """Revoke an API key at once."""
 
     async def work(context: CommandContext) -> None:
         await context.services.api_keys.revoke(
@@ -195,4 +195,4 @@ def revoke_key(*, key_id: str, tenant: str) -> None:
         )
 
     run_with_context(work)
-    print_done("The key is worth nothing any more.")
+    print_done("API key revoked.")

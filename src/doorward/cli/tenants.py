@@ -1,4 +1,4 @@
-"""`doorward tenant`: tenants made, seen, shut out and removed."""
+"""`doorward tenant`: creates, lists, disables and deletes tenants."""
 
 import click
 
@@ -33,11 +33,11 @@ from doorward.core.tenants.settings import (
 
 @click.group("tenant", epilog=example("doorward tenant list\ndoorward tenant disable shop@example.org"))
 def tenant() -> None:
-    """Create, show, shut out and remove tenants."""
+    """Create, show, disable and delete tenants."""
 
 
-def _row(one: Tenant) -> dict[str, object]:
-    return {"id": one.id, "email": one.email, "created": format_time(one.created_at), "disabled": one.disabled}
+def _row(found: Tenant) -> dict[str, object]:
+    return {"id": found.id, "email": found.email, "created": format_time(found.created_at), "disabled": found.disabled}
 
 
 @tenant.command(
@@ -53,12 +53,12 @@ def _row(one: Tenant) -> dict[str, object]:
     "--password-policy",
     "policy",
     type=click.Choice(list(NAMED_POLICIES)),
-    help="Policy for its users' passwords. Default: any password is accepted.",
+    help="Policy for passwords of its users. Default: any password is accepted.",
 )
-@click.option("--init", is_flag=True, help="Create the database and the master key first, where there are none.")
+@click.option("--init", is_flag=True, help="First create the database and the master key if they do not exist.")
 @as_json
 def create(*, email: str, password_file: str | None, policy: str | None, init: bool, as_json: bool) -> None:
-    """Create a tenant. Its password is asked for, or read from standard input or a file."""
+    """Create a tenant. The password is prompted for, or read from standard input or a file."""
     password = read_secret("Password", password_file)
     settings = TenantSettings(password_policy=NAMED_POLICIES[policy] if policy else PasswordPolicy())
 
@@ -74,7 +74,7 @@ def list_tenants(*, as_json: bool) -> None:
     """List every tenant."""
 
     async def work(context: CommandContext) -> list[Tenant]:
-        return [one async for one in context.services.tenants.list_all()]
+        return [found async for found in context.services.tenants.list_all()]
 
     print_rows(map(_row, run_with_context(work)), as_json=as_json)
 
@@ -86,10 +86,10 @@ def show_tenant(*, tenant: str, as_json: bool) -> None:
     """Show a tenant, by its id or e-mail address, with its settings."""
 
     async def work(context: CommandContext) -> dict[str, object]:
-        one = await context.services.tenants.find(tenant)
-        keys = await context.stores.api_keys.list_of_tenant(one.id)
-        failures = failures_row(await context.services.rate_limits.failures(TENANTS, one.email))
-        return {**_row(one), "api_keys": len(keys), **failures, "settings": encode_settings(decode_settings(one))}
+        found = await context.services.tenants.find(tenant)
+        keys = await context.stores.api_keys.list_of_tenant(found.id)
+        failures = failures_row(await context.services.rate_limits.failures(TENANTS, found.email))
+        return {**_row(found), "api_keys": len(keys), **failures, "settings": encode_settings(decode_settings(found))}
 
     print_row(run_with_context(work), as_json=as_json)
 
@@ -97,23 +97,23 @@ def show_tenant(*, tenant: str, as_json: bool) -> None:
 @tenant.command(epilog=example("doorward tenant disable shop@example.org"))
 @click.argument("tenant")
 def disable(*, tenant: str) -> None:
-    """Shut a tenant out: its sessions, its users' and its API keys end at once."""
+    """Disable a tenant: its sessions and those of its users are revoked, and its API keys rejected, at once."""
     _disable(tenant, disabled=True)
-    print_done(f"{tenant} is disabled; every session of it and of its users has ended.")
+    print_done(f"{tenant} disabled; all sessions of the tenant and of its users revoked.")
 
 
 @tenant.command(epilog=example("doorward tenant enable shop@example.org"))
 @click.argument("tenant")
 def enable(*, tenant: str) -> None:
-    """Let a disabled tenant in again, with its API keys. Sessions that ended stay ended."""
+    """Enable a disabled tenant and its API keys. Revoked sessions stay revoked."""
     _disable(tenant, disabled=False)
-    print_done(f"{tenant} is enabled.")
+    print_done(f"{tenant} enabled.")
 
 
 def _disable(name: str, *, disabled: bool) -> None:
     async def work(context: CommandContext) -> None:
-        one = await context.services.tenants.find(name)
-        await context.services.tenants.disable(operator_caller(one.id), disabled=disabled)
+        found = await context.services.tenants.find(name)
+        await context.services.tenants.disable(operator_caller(found.id), disabled=disabled)
 
     run_with_context(work)
 
@@ -124,15 +124,15 @@ def _disable(name: str, *, disabled: bool) -> None:
 @click.argument("tenant")
 @yes
 def delete(*, tenant: str, yes: bool) -> None:
-    """Remove a tenant and everything it owns, for good."""
-    confirm(f"Remove {tenant} with all its users, for good?", yes=yes)
+    """Delete a tenant and all its data, permanently."""
+    confirm(f"Permanently delete {tenant} with all its users?", yes=yes)
 
     async def work(context: CommandContext) -> None:
-        one = await context.services.tenants.find(tenant)
-        await context.services.tenants.delete_as_operator(operator_caller(one.id))
+        found = await context.services.tenants.find(tenant)
+        await context.services.tenants.delete_as_operator(operator_caller(found.id))
 
     run_with_context(work)
-    print_done(f"{tenant} is gone. What it owned is removed by the running service within the minute.")
+    print_done(f"{tenant} deleted. The running service removes its data within a minute.")
 
 
 @tenant.command(
@@ -141,15 +141,15 @@ def delete(*, tenant: str, yes: bool) -> None:
 @click.argument("tenant")
 @password_file
 def password(*, tenant: str, password_file: str | None) -> None:
-    """Give a tenant a new password, forgive its failed logins, and end its own sessions."""
+    """Set a new password of a tenant, clear its failed logins, and revoke its own sessions."""
     secret = read_secret("Password", password_file)
 
     async def work(context: CommandContext) -> None:
-        one = await context.services.tenants.find(tenant)
-        await context.services.tenants.set_password(operator_caller(one.id), secret)
+        found = await context.services.tenants.find(tenant)
+        await context.services.tenants.set_password(operator_caller(found.id), secret)
 
     run_with_context(work)
-    print_done(f"{tenant} has a new password; its own sessions have ended, its users' go on.")
+    print_done(f"Password of {tenant} set; its own sessions revoked, those of its users stay valid.")
 
 
 @tenant.command(
@@ -160,16 +160,17 @@ def password(*, tenant: str, password_file: str | None) -> None:
 @click.argument("tenant")
 @as_json
 def token(*, tenant: str, as_json: bool) -> None:
-    """Print a new token of a tenant, as a login with its password would give; its other tokens stay valid.
+    """Print a new token of a tenant, as after a login with its password. Its other tokens stay valid.
 
-    The token is shown this once, and is in the tenant's audit trail. `session revoke` and `tenant password` end it.
+    The token is shown only once. Its issue is recorded in the tenant's audit log. `session revoke` and `tenant
+    password` revoke it.
     """
 
     async def work(context: CommandContext) -> tuple[str, int | None]:
-        one = await context.services.tenants.find(tenant)
-        if one.disabled:
+        found = await context.services.tenants.find(tenant)
+        if found.disabled:
             exit_with_error(f"{tenant} is disabled; enable it first.")
-        issued = await context.services.tenants.issue_token(operator_caller(one.id))
+        issued = await context.services.tenants.issue_token(operator_caller(found.id))
         return issued.token, issued.session.expires_at
 
     text, expires = run_with_context(work)
@@ -182,8 +183,8 @@ def unlock(*, tenant: str) -> None:
     """Clear a tenant's failed logins, so that its password is accepted at once."""
 
     async def work(context: CommandContext) -> None:
-        one = await context.services.tenants.find(tenant)
-        await context.services.tenants.unlock(operator_caller(one.id), one)
+        found = await context.services.tenants.find(tenant)
+        await context.services.tenants.unlock(operator_caller(found.id), found)
 
     run_with_context(work)
-    print_done(f"{tenant} is unlocked.")
+    print_done(f"{tenant} unlocked.")

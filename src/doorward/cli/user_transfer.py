@@ -1,4 +1,4 @@
-"""`doorward user import` and `doorward user export`: a tenant's users, straight from file to store and back."""
+"""`doorward user import` and `doorward user export`: transfers a tenant's users between a file and the store."""
 
 import os
 import sys
@@ -33,10 +33,9 @@ from doorward.stores import Stores
 
 @click.group()
 def user() -> None:
-    """Move a tenant's users in and out, while the service runs or while it does not.
+    """Import and export a tenant's users, also while the service runs.
 
-    Exit codes: 0 done, 1 the stores or the file cannot be read or written, 2 wrong use, 3 done but for the rows that
-    were refused.
+    Exit codes: 0 success, 1 the stores or the file cannot be read or written, 2 wrong usage, 3 some rows were rejected.
     """
 
 
@@ -45,18 +44,18 @@ def user() -> None:
 @click.option(
     "--refused",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Write a line of JSON here for each refused row; - is standard output.",
+    help="File for rejected rows, one line of JSON each; - for standard output.",
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_users(file: Path, refused: Path | None, **given: Any) -> None:
     """Create users from FILE: .csv, .json (an array), or .ndjson, with the fields of POST /users/import.
 
-    A user that exists, with the same login and sub, is left as it is, so an import that was interrupted is continued by
-    giving the same file again. Cells of the CSV columns scope and metadata are JSON; those of emailVerified and
-    disabled are true or false, in any case. An empty cell is no value.
+    Existing users with the same login and sub are not changed, so an interrupted import is continued by importing the
+    same file again. Cells of the CSV columns scope and metadata are JSON; those of emailVerified and disabled are true
+    or false, in any case. An empty cell means no value.
 
-    Exit codes: 0 every row was created or existed already, 1 the stores or the file cannot be read or written (what was
-    created stays), 2 wrong use, 3 some rows were refused.
+    Exit codes: 0 every row was created or existed already, 1 the stores or the file cannot be read or written (created
+    users stay), 2 wrong usage, 3 some rows were rejected.
     """
     ending = file.suffix.lower()
     if ending not in ENDINGS:
@@ -85,7 +84,7 @@ def import_users(file: Path, refused: Path | None, **given: Any) -> None:
 def _read(row: Any, fitting: RowFitter) -> tuple[UserRow | RejectedRow, list[Part]]:
     if isinstance(row, UnreadableRow):
         sentence = (
-            "The row or one of its cells is not valid JSON, or it has another number of cells than there are columns"
+            "The row or one of its cells is not valid JSON, or the number of its cells differs from that of the columns"
         )
         return RejectedRow("malformed_json", sentence), []
     return fitting.read(row)
@@ -93,12 +92,12 @@ def _read(row: Any, fitting: RowFitter) -> tuple[UserRow | RejectedRow, list[Par
 
 @user.command("export", epilog=example("doorward user export users.ndjson --tenant shop@example.org --hashes"))
 @tenant_option
-@click.option("--hashes", is_flag=True, help="With the hashes of their passwords, so that they can be imported again.")
+@click.option("--hashes", is_flag=True, help="Include password hashes, so that the users can be imported again.")
 @click.argument("file", default="-", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 def export_users(file: Path, tenant: str, *, hashes: bool) -> None:
-    """Write the tenant's users as lines of JSON to FILE, readable by its owner only, or to standard output (-).
+    """Write the tenant's users as NDJSON to FILE, readable by its owner only, or to standard output (-).
 
-    Exit codes: 0 done, 1 the stores cannot be read or the file cannot be written, 2 wrong use.
+    Exit codes: 0 success, 1 the stores cannot be read or the file cannot be written, 2 wrong usage.
     """
 
     async def run(stores: Stores) -> None:
@@ -118,7 +117,7 @@ def export_users(file: Path, tenant: str, *, hashes: bool) -> None:
 
 
 def _open_output(path: Path, mode: str) -> AbstractContextManager[IO[Any]]:
-    """Return a new file that only its owner can read, or standard output."""
+    """Open a new file that only its owner can read, or standard output."""
     if path == STANDARD_OUTPUT:
         return nullcontext(sys.stdout.buffer if "b" in mode else sys.stdout)
     try:

@@ -1,4 +1,4 @@
-"""`doorward user`: a tenant's users, as the tenant would see and change them."""
+"""`doorward user`: creates, lists, changes and deletes a tenant's users."""
 
 from typing import Any
 
@@ -37,26 +37,26 @@ _PAGE = 500
 
 @click.group("user", epilog=example("doorward user show alice --tenant shop@example.org"))
 def user() -> None:
-    """Create, show, disable and remove a tenant's users."""
+    """Create, show, disable and delete a tenant's users."""
 
 
 async def _caller(context: CommandContext, tenant: str) -> Caller:
     return operator_caller((await context.services.tenants.find(tenant)).id)
 
 
-def _row(one: User) -> dict[str, object]:
+def _row(found: User) -> dict[str, object]:
     return {
-        "id": one.id,
-        "login": one.login,
-        "email": one.email,
-        "registered": format_time(one.registration_date),
-        "last_activity": format_time(one.last_activity),
-        "disabled": one.disabled,
+        "id": found.id,
+        "login": found.login,
+        "email": found.email,
+        "registered": format_time(found.registration_date),
+        "last_activity": format_time(found.last_activity),
+        "disabled": found.disabled,
     }
 
 
 def _json(_context: click.Context, parameter: click.Parameter, value: str | None) -> object:
-    """Return the value of a JSON text (a click callback)."""
+    """Parse a JSON text (a click callback)."""
     if value is None:
         return None
     try:
@@ -75,24 +75,24 @@ def _json(_context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("login")
 @tenant_option
 @click.option("--email", required=True, help="The e-mail address.")
-@click.option("--sub", required=True, help="The tenant's own name for the user.")
-@click.option("--company", help="The company that the user works for.")
-@click.option("--scope", metavar="JSON", callback=_json, help="Any JSON, which every token of the user carries.")
-@click.option("--metadata", metavar="JSON", callback=_json, help="Any JSON, which no token carries.")
-@click.option("--email-verified", is_flag=True, help="The e-mail address is known to be the user's.")
+@click.option("--sub", required=True, help="The tenant's own identifier of the user.")
+@click.option("--company", help="The company of the user.")
+@click.option("--scope", metavar="JSON", callback=_json, help="Any JSON, included in every token of the user.")
+@click.option("--metadata", metavar="JSON", callback=_json, help="Any JSON, included in no token.")
+@click.option("--email-verified", is_flag=True, help="Mark the e-mail address as verified.")
 @password_file
 @as_json
-def create(*, login: str, tenant: str, password_file: str | None, as_json: bool, **given: Any) -> None:
+def create(*, login: str, tenant: str, password_file: str | None, as_json: bool, **options: Any) -> None:
     """Create a user, by the same rules as POST /user and the tenant's password policy.
 
-    The password is asked for, or read from standard input or a file.
+    The password is prompted for, or read from standard input or a file.
     """
-    fields: dict[str, Any] = {"login": login, "email": given["email"], "sub": given["sub"]}
+    fields: dict[str, Any] = {"login": login, "email": options["email"], "sub": options["sub"]}
     fields["password"] = read_secret("Password", password_file)
-    if given["company"] is not None:
-        fields["company"] = given["company"]
-    fields |= (given["scope"] or {}) | (given["metadata"] or {})
-    if given["email_verified"]:
+    if options["company"] is not None:
+        fields["company"] = options["company"]
+    fields |= (options["scope"] or {}) | (options["metadata"] or {})
+    if options["email_verified"]:
         fields["emailVerified"] = True
     new = new_user(login, exit_on_error(lambda: validate(fields, CreateUserRequest)))
 
@@ -105,7 +105,9 @@ def create(*, login: str, tenant: str, password_file: str | None, as_json: bool,
 @user.command("list", epilog=example("doorward user list --tenant shop@example.org --search ali"))
 @tenant_option
 @click.option(
-    "--search", default="", help="Only logins that contain this; with one or two characters, that begin with it."
+    "--search",
+    default="",
+    help="Only logins that contain this text, or begin with it if it has found or two characters.",
 )
 @as_json
 def list_users(*, tenant: str, search: str, as_json: bool) -> None:
@@ -117,13 +119,13 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
         users: list[User] = []
         after: str | None = ""
         while after is not None:
-            found, cursor = await context.services.users.list_users(
+            page, cursor = await context.services.users.list_users(
                 caller.tenant_id, matching=matching, after=after, limit=_PAGE
             )
-            users += found
+            users += page
             after = decode_cursor(cursor)
             if as_json:
-                # Written page by page, so that a million of them need no memory.
+                # Printed page by page, so that memory does not grow with the number of users.
                 print_rows(map(_row, users), as_json=True)
                 users.clear()
         return users
@@ -138,17 +140,17 @@ def list_users(*, tenant: str, search: str, as_json: bool) -> None:
 @tenant_option
 @as_json
 def show_user(*, login: str, tenant: str, as_json: bool) -> None:
-    """Show a user with what is known of it, but no password hash."""
+    """Show all attributes of a user except the password hash."""
 
     async def work(context: CommandContext) -> dict[str, object]:
         caller = await _caller(context, tenant)
-        one = await context.services.users.get(caller, UserRef(login))
-        devices = await context.services.user_sessions.list_sessions(caller, UserRef(login))
-        more = {"company": one.company, "sub": one.sub, "scope": one.scope, "metadata": one.metadata}
-        verified = {"email_verified": format_time(one.email_verified_at)}
-        failures = failures_row(await context.services.rate_limits.failures(caller.tenant_id, one.login))
-        counts = {"has_password": bool(one.password_hash), "sessions": len(devices)}
-        return {**_row(one), **verified, **more, **counts, **failures}
+        found = await context.services.users.get(caller, UserRef(login))
+        sessions = await context.services.user_sessions.list_sessions(caller, UserRef(login))
+        more = {"company": found.company, "sub": found.sub, "scope": found.scope, "metadata": found.metadata}
+        verified = {"email_verified": format_time(found.email_verified_at)}
+        failures = failures_row(await context.services.rate_limits.failures(caller.tenant_id, found.login))
+        counts = {"has_password": bool(found.password_hash), "sessions": len(sessions)}
+        return {**_row(found), **verified, **more, **counts, **failures}
 
     print_row(run_with_context(work), as_json=as_json)
 
@@ -157,18 +159,18 @@ def show_user(*, login: str, tenant: str, as_json: bool) -> None:
 @click.argument("login")
 @tenant_option
 def disable(*, login: str, tenant: str) -> None:
-    """Shut a user out: its sessions end at once."""
+    """Disable a user, and revoke its sessions at once."""
     _disable(login, tenant, disabled=True)
-    print_done(f"{login} is disabled; its sessions have ended.")
+    print_done(f"{login} disabled; all its sessions revoked.")
 
 
 @user.command(epilog=example("doorward user enable alice --tenant shop@example.org"))
 @click.argument("login")
 @tenant_option
 def enable(*, login: str, tenant: str) -> None:
-    """Let a disabled user in again."""
+    """Enable a disabled user."""
     _disable(login, tenant, disabled=False)
-    print_done(f"{login} is enabled.")
+    print_done(f"{login} enabled.")
 
 
 def _disable(login: str, tenant: str, *, disabled: bool) -> None:
@@ -183,14 +185,14 @@ def _disable(login: str, tenant: str, *, disabled: bool) -> None:
 @tenant_option
 @yes
 def delete(*, login: str, tenant: str, yes: bool) -> None:
-    """Remove a user for good; its sessions end at once."""
-    confirm(f"Remove {login} for good?", yes=yes)
+    """Delete a user permanently, and revoke its sessions at once."""
+    confirm(f"Permanently delete {login}?", yes=yes)
 
     async def work(context: CommandContext) -> None:
         await context.services.users.delete(await _caller(context, tenant), UserRef(login))
 
     run_with_context(work)
-    print_done(f"{login} is gone; its sessions have ended.")
+    print_done(f"{login} deleted; all its sessions revoked.")
 
 
 @user.command(epilog=example("doorward user password alice --tenant shop@example.org"))
@@ -198,14 +200,14 @@ def delete(*, login: str, tenant: str, yes: bool) -> None:
 @tenant_option
 @password_file
 def password(*, login: str, tenant: str, password_file: str | None) -> None:
-    """Give a user a new password by the tenant's policy, forgive its failed logins, and end its sessions."""
+    """Set a new password of a user by the tenant's policy, clear its failed logins, and revoke its sessions."""
     secret = read_secret("Password", password_file)
 
     async def work(context: CommandContext) -> None:
         await context.services.users.update(await _caller(context, tenant), UserRef(login), password=secret)
 
     run_with_context(work)
-    print_done(f"{login} has a new password; its sessions have ended.")
+    print_done(f"Password of {login} set; all its sessions revoked.")
 
 
 @user.command(epilog=example("doorward user unlock alice --tenant shop@example.org"))
@@ -218,7 +220,7 @@ def unlock(*, login: str, tenant: str) -> None:
         await context.services.user_passwords.unlock(await _caller(context, tenant), UserRef(login))
 
     run_with_context(work)
-    print_done(f"{login} is unlocked.")
+    print_done(f"{login} unlocked.")
 
 
 @user.command("reset-code", epilog=example("doorward user reset-code alice --tenant shop@example.org"))
@@ -226,10 +228,10 @@ def unlock(*, login: str, tenant: str) -> None:
 @tenant_option
 @as_json
 def reset_code(*, login: str, tenant: str, as_json: bool) -> None:
-    """Print a code that sets this user's password once, within ten minutes."""
+    """Print a reset code, which sets the user's password once, within ten minutes."""
 
     async def work(context: CommandContext) -> IssuedResetCode:
         return await context.services.user_passwords.create_reset_code(await _caller(context, tenant), UserRef(login))
 
-    found = run_with_context(work)
-    print_row({"code": found.code, "expires_in": found.expires_in}, as_json=as_json)
+    issued = run_with_context(work)
+    print_row({"code": issued.code, "expires_in": issued.expires_in}, as_json=as_json)

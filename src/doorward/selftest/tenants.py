@@ -194,7 +194,7 @@ class Victim:
         ).status
 
     def find_damage(self) -> str:
-        """Return the names of what has changed since the last call; "" if nothing has."""
+        """Return the names of the parts that have changed since the last call, or ""."""
         now = self.state()
         changed = [name for name, value in now.items() if value != self.known[name]]
         self.known = now
