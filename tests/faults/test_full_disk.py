@@ -163,7 +163,7 @@ def test_DU3_F15_a_full_disk_refuses_writes_answers_questions_and_heals(disk: Di
                 commands_name_the_disk(settings)
                 assert (await shop.verify(other)).status == 200
                 assert "Traceback" not in process.log()
-                assert process.log().count("the store refuses writes") == 1
+                assert process.log().count("store full: writes rejected") == 1
             disk.free(process)
             await recovers(shop, "afterwards")
             await becomes(shop, 200)

@@ -392,7 +392,7 @@ async def test_F15_a_full_disk_of_the_server_is_named_and_logged_once(
                 await stores.accounts.add_tenant(make_tenant())
             assert refused.value.full == "the disk of the database"
             assert await stores.accounts.tenant_by_email("shop@example.org") is None
-        assert [line.message for line in caplog.records] == ["the store refuses writes"]
+        assert [line.message for line in caplog.records] == ["store full: writes rejected"]
 
 
 async def test_OU3_a_write_whose_end_is_unknown_is_never_repeated(database: Database, tmp_path: Path) -> None:

@@ -20,15 +20,15 @@ class FullStoreReporter:
 
     resource: str
     monotonic: Callable[[], float] = monotonic
-    _refused: int = 0
+    _rejected: int = 0
     _logged_at: float | None = None
 
-    def refusal(self) -> StoreUnavailable:
+    def error(self) -> StoreUnavailable:
         """Return the error for one write, and count it in the log."""
-        self._refused += 1
+        self._rejected += 1
         now = self.monotonic()
         if self._logged_at is None or now - self._logged_at >= _LOG_SECONDS:
             reason = f"{self.resource} is full; make room, a restart is not needed"
-            log.error("the store refuses writes", extra={"reason": reason, "refused": self._refused})
-            self._refused, self._logged_at = 0, now
+            log.error("store full: writes rejected", extra={"reason": reason, "refused": self._rejected})
+            self._rejected, self._logged_at = 0, now
         return StoreUnavailable(retry_after=1, full=self.resource)

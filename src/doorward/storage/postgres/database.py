@@ -274,7 +274,7 @@ class PostgresDatabase:
         if isinstance(error, ValueError) or not sqlstate.startswith(_UNAVAILABLE_STATES):
             return error
         if isinstance(error, asyncpg.DiskFullError):
-            return self._full.refusal()
+            return self._full.error()
         if not self._is_unreachable and not isinstance(error, _ROLLED_BACK):
             self._is_unreachable = True
             log.warning(

@@ -88,9 +88,9 @@ async def _connect(address: Address, wait: float) -> Any:
             async with asyncio.timeout(max(1.0, min(_CONNECT_SECONDS, deadline - loop.time()))):
                 return await address.connect(seconds=_CONNECT_SECONDS, lock_timeout="60s")
         except FAULTS as error:
-            refusal = _explain(address, error)
-            if refusal is not None:
-                raise refusal from error
+            permanent = _explain(address, error)
+            if permanent is not None:
+                raise permanent from error
             if loop.time() >= deadline:
                 reason = f"DATABASE_URL: {address.place} cannot be reached ({_reason(error)})."
                 raise CannotStart(reason) from error

@@ -171,7 +171,7 @@ class Redis:
         self._refresh_map()
         reason = str(reply).partition(" ")[0]
         if reason == _OUT_OF_MEMORY:
-            return self._full.refusal()
+            return self._full.error()
         log.error("redis command rejected", extra={"reason": reason})
         return StoreUnavailable(retry_after=1)
 

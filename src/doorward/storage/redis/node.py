@@ -78,7 +78,7 @@ class Node:
         try:
             replies = await self._run_verified(connection, batch)
             if revoking:
-                await self._trust.refuse_superseded(connection)
+                await self._trust.check_not_superseded(connection)
         except BaseException:
             connection.close()
             raise
@@ -160,4 +160,4 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, UntrustedServer):
         return str(error)
     # Only the error code, since the rest can contain values that were sent.
-    return f"refused, {str(error).partition(' ')[0]}" if isinstance(error, GreetingRejected) else describe_error(error)
+    return f"rejected, {str(error).partition(' ')[0]}" if isinstance(error, GreetingRejected) else describe_error(error)

@@ -89,7 +89,7 @@ class ServerTrust:
         if (await self._check(server, replication)).name != connection.identity:
             raise UntrustedServer("a new identity")
 
-    async def refuse_superseded(self, connection: RedisConnection) -> None:
+    async def check_not_superseded(self, connection: RedisConnection) -> None:
         """Raise UntrustedServer if another server is known to have taken over from this one."""
         if await self._revocations.is_trusted(_superseded(connection.identity.partition(":")[2])):
             raise UntrustedServer("superseded")

@@ -47,8 +47,8 @@ class UserQuota:
         for _ in range(_TRIES):
             now = self._clock()
             bounds = {"oldest": now - _MAX_AGE, "latest": now + MAX_CLOCK_SKEW, "most": self._max_users}
-            guard = Step(reserve.statement, {**reserve.values, **bounds}, vital=True)
-            results = await self._db.write(*before, guard, *steps)
+            bounded = Step(reserve.statement, {**reserve.values, **bounds}, vital=True)
+            results = await self._db.write(*before, bounded, *steps)
             if results[len(before)]:
                 return results[len(before) + 1 :]
             if await self.remaining(str(reserve.values["tenant_id"])) < places:

@@ -169,9 +169,9 @@ class SqliteDatabase:
         if not is_full(self._path, error):
             log.error("database write failed", exc_info=error)
             return _unavailable(error)
-        refusal = self._full.refusal()
-        refusal.__cause__ = error
-        return refusal
+        unavailable = self._full.error()
+        unavailable.__cause__ = error
+        return unavailable
 
     def _roll_back(self) -> None:
         try:
@@ -213,6 +213,6 @@ def _deliver(done: "asyncio.Future[list[list[Row]]]", result: list[list[Row]] | 
 
 
 def _unavailable(cause: Exception) -> StoreUnavailable:
-    refusal = StoreUnavailable(retry_after=1)
-    refusal.__cause__ = cause
-    return refusal
+    unavailable = StoreUnavailable(retry_after=1)
+    unavailable.__cause__ = cause
+    return unavailable
