@@ -152,8 +152,7 @@ def test_a_server_that_ends_the_work_is_one_sentence_and_nothing_is_kept(tmp_pat
     answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     assert answer.exit_code == 1
     assert answer.stderr == (
-        "The database failed (undefined table). The target is unchanged; run the same command again.
-"
+        "The database failed (undefined table). The target is unchanged; run the same command again.\n"
     )
     assert there.read("tenant", "list") == []
 
