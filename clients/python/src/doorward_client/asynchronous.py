@@ -71,7 +71,7 @@ class AsyncSender:
             failure = lost(error)
         # Raised outside the handler, so that the error has no reference to the request and its credential.
         if failure:
-            raise Unavailable(f"Doorward did not answer to the end: {failure.why}")
+            raise Unavailable(f"the response of Doorward is incomplete: {failure.why}")
         for user in lines.end():
             yield user
 

@@ -85,7 +85,7 @@ class Call(Generic[T]):
 def finish(call: Call[T], outcome: Answer | NoAnswer) -> T:
     """Return the result of a call; raises DoorwardError."""
     if isinstance(outcome, NoAnswer):
-        raise Unavailable(f"Doorward did not answer: {outcome.why}")
+        raise Unavailable(f"Doorward did not respond: {outcome.why}")
     return call.read(outcome)
 
 
@@ -117,10 +117,10 @@ def check(answer: Answer) -> None:
 def _error(answer: Answer) -> DoorwardError:
     if answer.status >= _SERVER_ERROR:
         wait = retry_after(answer)
-        return Unavailable(f"Doorward answered {answer.status} {code_of(answer)}".rstrip(), retry_after=wait)
+        return Unavailable(f"Doorward responded {answer.status} {code_of(answer)}".rstrip(), retry_after=wait)
     code = code_of(answer)
     if not code or answer.status < _BAD_REQUEST:
-        return BadAnswer(f"something answered {answer.status} that does not speak like Doorward")
+        return BadAnswer(f"the response {answer.status} is not one of Doorward")
     content = _json(answer.body)
     text = content.get("error_description") or content.get("message") or content.get("error")
     message = text if isinstance(text, str) else code
@@ -174,7 +174,7 @@ def _decoded(kind: type[T], answer: Answer) -> T | None:
     check(answer)
     content = _json(answer.body)
     if not isinstance(content, dict) or "decoded" not in content:
-        raise BadAnswer("the answer has no claims")
+        raise BadAnswer("the response has no claims")
     return read(kind, content["decoded"])
 
 
@@ -183,11 +183,11 @@ def _batch(count: int, answer: Answer) -> list[values.Claims | None]:
     content = _json(answer.body)
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, list) or len(results) != count:
-        raise BadAnswer("the answer is not one for each token")
+        raise BadAnswer("the response does not have one result for each token")
     found: list[values.Claims | None] = []
     for result in results:
         if not isinstance(result, dict) or not isinstance(result.get("active"), bool):
-            raise BadAnswer("the answer does not say of each token whether it is active")
+            raise BadAnswer("a result of the response lacks the field active")
         found.append(read(values.Claims, result.get("decoded")) if result["active"] else None)
     return found
 
@@ -202,7 +202,7 @@ def _health(answer: Answer) -> values.Health:
     if isinstance(content, dict) and "stores" in content:
         return read(values.Health, content)
     check(answer)
-    raise BadAnswer("the answer is no state of health")
+    raise BadAnswer("the response is not a readiness report")
 
 
 def _segment(name: str, text: str) -> str:

@@ -71,9 +71,9 @@ def away(error: DoorwardError) -> Denied:
     That includes a rejected API key: it is an error of this application, not of the user.
     """
     if isinstance(error, Unavailable):
-        log.warning("Doorward is away: %s", error)
+        log.warning("Doorward is unavailable: %s", error)
     else:
-        log.error("Doorward refuses to say who a token's user is: %s", error)
+        log.error("Doorward rejected the verification of a token: %s", error)
     delay = error.retry_after if isinstance(error, Unavailable | TooManyRequests) else None
     seconds = max(1, math.ceil(delay or 0))
     return Denied(

@@ -307,13 +307,13 @@ def read(kind: type[T], content: object) -> T:
     Raises BadAnswer if a field is missing or of another type.
     """
     if not isinstance(content, dict):
-        raise BadAnswer(f"the answer is no {kind.__name__}")
+        raise BadAnswer(f"the response has no {kind.__name__}")
     given: dict[str, Any] = {}
     for name, spelled, hint, optional in _shape(kind):
         if name in content or spelled in content:
             given[name] = _fit(hint, content[name] if name in content else content[spelled], f"{kind.__name__}.{name}")
         elif not optional:
-            raise BadAnswer(f"the answer lacks {kind.__name__}.{name}")
+            raise BadAnswer(f"the response lacks {kind.__name__}.{name}")
     return kind(**given)
 
 
@@ -344,5 +344,5 @@ def _fit(hint: Any, value: Any, where: str) -> Any:
         wanted = dict
     # In Python, bool is a subclass of int.
     if not isinstance(wanted, type) or not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise BadAnswer(f"{where} is of another type than it should be")
+        raise BadAnswer(f"{where} has the wrong type")
     return value
