@@ -122,7 +122,7 @@ def test_TI1_where_no_credential_is_asked_for_none_makes_a_difference(
         (planet("/planet/{planet}"), "path segment 'planet'"),
         (planet(query=("ring",)), "query parameter 'ring'"),
         (planet(method="POST", request_body=msgspec.defstruct("Planet", [("moon", str)])), "field 'moon'"),
-        (planet(method="POST"), "does not say what it takes"),
+        (planet(method="POST"), "has no request body"),
     ],
 )
 def test_TI1_an_endpoint_that_cannot_be_attacked_fails_and_says_what_to_add(endpoint: Endpoint, complaint: str) -> None:
