@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import click
 
 from doorward.cli.context import example
-from doorward.cli.import_common import BATCH, Import, Options, Report, import_options, name_of, run_and_report
+from doorward.cli.import_options import Options, import_options
+from doorward.cli.import_report import Report, name_of
+from doorward.cli.import_run import BATCH, Import, run_and_report
 from doorward.cli.row_fitting import Part
 from doorward.cli.rows import UnreadableRow, read_export
 from doorward.core.clock import system_clock

@@ -10,16 +10,9 @@ from typing import IO, Any
 import click
 
 from doorward.cli.context import example, tenant_option
-from doorward.cli.import_common import (
-    BATCH,
-    Import,
-    Options,
-    Report,
-    import_options,
-    name_of,
-    run_and_report,
-    run_on_stores,
-)
+from doorward.cli.import_options import Options, import_options
+from doorward.cli.import_report import Report, name_of
+from doorward.cli.import_run import BATCH, Import, run_and_report, run_on_stores
 from doorward.cli.program import STANDARD_OUTPUT
 from doorward.cli.row_fitting import Part, RowFitter
 from doorward.cli.rows import ENDINGS, UnreadableRow, read_rows

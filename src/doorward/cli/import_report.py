@@ -1,47 +1,29 @@
-"""Options, store access and report shared by the commands that import users."""
+"""Report of the commands that import users."""
 
-import asyncio
 import json
-import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, NoReturn, TypeVar
+from typing import IO, Any
 
 import click
 
-from doorward.cli.context import UNVERIFIED, sentence_of, tenant_option
-from doorward.cli.program import discard_output
-from doorward.cli.row_fitting import NOT_WANTED, Part, RowFitter
-from doorward.cli.rows import UnreadableFile
-from doorward.core.audit.operator_events import operator_caller
-from doorward.core.errors import CannotStart, QuotaExceeded, Refusal
-from doorward.core.model import Caller
-from doorward.core.passwords.formats import RAISED, STANDARD
-from doorward.core.tenants.service import UnknownTenant, find_tenant
+from doorward.cli.context import sentence_of
+from doorward.cli.import_options import Options
+from doorward.cli.row_fitting import NOT_WANTED, Part
+from doorward.core.errors import QuotaExceeded
 from doorward.core.users.transfer import (
     LOGIN_TAKEN,
-    LoginOwner,
     RejectedRow,
     RowResult,
     RowStatus,
     UnverifiedTreatment,
-    UserRow,
-    UserTransferService,
 )
 from doorward.imports.others.reading import LEFT_OUT, PASSWORDS
-from doorward.services import build_user_transfer
-from doorward.settings import Settings
-from doorward.stores import Stores, migrate, opened_stores
-
-BATCH = 500
-REFUSED = 3
-"""Exit code of an import with rejected rows."""
 
 MOST_NAMED = 1000
 """Rows that a report lists; further ones are only counted."""
 
-_FAILED = 1
 _NO_NAME: Mapping[str, str | None] = {"login": None}
 _LOGINS = ("login", "username", "email")
 _IDS = ("sub", "id", "localId", "pk")
@@ -51,63 +33,6 @@ _TREATMENTS = {
     UnverifiedTreatment.DISABLE: "disabled",
     UnverifiedTreatment.SKIP: "left out",
 }
-
-Result = TypeVar("Result")
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Options of all user imports."""
-
-    tenant: str
-    unconfirmed: UnverifiedTreatment
-    fitting: RowFitter
-    dry_run: bool
-    as_json: bool
-
-    @classmethod
-    def take(cls, given: dict[str, Any]) -> "Options":
-        """Remove these options from the parameters of click; the command's own remain."""
-        bounds = RAISED if given.pop("costly_hashes") else STANDARD
-        return cls(
-            tenant=given.pop("tenant"),
-            unconfirmed=UnverifiedTreatment(given.pop("unconfirmed")),
-            fitting=RowFitter(given.pop("without_unfit"), given.pop("metadata"), bounds),
-            dry_run=given.pop("dry_run"),
-            as_json=given.pop("as_json"),
-        )
-
-
-def import_options(command: Command) -> Command:
-    """Add the options of all user imports to a command."""
-    for option in reversed(
-        (
-            tenant_option,
-            click.option("--unconfirmed", **UNVERIFIED),
-            click.option(
-                "--without-unfit",
-                is_flag=True,
-                help="Import a user without its hash, company, scope or metadata if that part is invalid.",
-            ),
-            click.option(
-                "--metadata",
-                type=click.Choice(["all", "fit", "none"]),
-                default="all",
-                show_default=True,
-                help="Metadata that is too large or too deep: reject the row, import what fits, or import none.",
-            ),
-            click.option(
-                "--costly-hashes",
-                is_flag=True,
-                help="Accept hashes that take up to 1 GiB of memory, or about six seconds, at the first login.",
-            ),
-            click.option("--dry-run", is_flag=True, help="Import nothing; only report the result."),
-            click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts."),
-        )
-    ):
-        command = option(command)
-    return command
 
 
 @dataclass
@@ -305,75 +230,3 @@ def _first(row: Any, names: Sequence[str]) -> str | None:
 def _printable(text: str) -> str:
     """Return a name from the file, escaped for the terminal."""
     return repr(text)[1:-1]
-
-
-@dataclass
-class Import:
-    """Import of rows into a tenant by the operator, batch by batch."""
-
-    transfer: UserTransferService
-    caller: Caller
-    options: Options
-    _logins: dict[str, LoginOwner] = field(default_factory=dict)
-
-    @classmethod
-    async def open(cls, stores: Stores, options: Options) -> "Import":
-        """Return the import into the tenant that the options name; raises UnknownTenant."""
-        tenant = await find_tenant(stores.accounts, options.tenant)
-        return cls(build_user_transfer(stores), operator_caller(tenant.id), options)
-
-    async def take(self, batch: list[UserRow | RejectedRow]) -> list[RowResult]:
-        """Import a batch and return the results; with `--dry-run`, store nothing."""
-        options = self.options
-        return await self.transfer.import_users(
-            self.caller,
-            batch,
-            unconfirmed=options.unconfirmed,
-            bounds=options.fitting.bounds,
-            dry_run=options.dry_run,
-            # A dry run remembers the logins of earlier batches here, since none of them are in the store.
-            rehearsed=self._logins if options.dry_run else None,
-        )
-
-
-def run_on_stores(work: Callable[[Stores], Coroutine[Any, Any, Result]]) -> Result:
-    """Run `work` with the stores that the settings name; exit with a message if that is not possible."""
-
-    async def run(settings: Settings) -> Result:
-        async with opened_stores(settings) as stores:
-            return await work(stores)
-
-    try:
-        settings = Settings.read()
-        migrate(settings, create=False)
-        return asyncio.run(run(settings))
-    except (CannotStart, UnknownTenant) as reason:
-        _fail(str(reason))
-    except Refusal as refusal:
-        _fail(f"{sentence_of(refusal)}.")
-    except UnreadableFile as reason:
-        _fail(f"{reason}.")
-    except OSError as error:
-        discard_output(sys.stdout)
-        _fail(f"The file or the output cannot be read or written ({error.strerror or error}).")
-    except KeyboardInterrupt:
-        _fail("Stopped. Created users stay; run the same command again to continue.")
-
-
-def run_and_report(work: Callable[[Stores], Coroutine[Any, Any, None]], report: Report) -> None:
-    """Run an import that fills `report`, print the report, and exit with REFUSED if rows were rejected.
-
-    The report of an interrupted import is printed as well, since created users stay.
-    """
-    try:
-        run_on_stores(work)
-    finally:
-        if sys.exc_info()[0] is None or report.rows:
-            report.show()
-    if report.counts[RowStatus.REFUSED]:
-        sys.exit(REFUSED)
-
-
-def _fail(sentence: str) -> NoReturn:
-    click.secho(sentence, err=True, fg="red")
-    sys.exit(_FAILED)
