@@ -1,4 +1,4 @@
 """Logs, access log, metrics and traces.
 
-Knows no store and no HTTP handler: what is measured calls it.
+Imports no store and no HTTP handler: the measured code calls it.
 """

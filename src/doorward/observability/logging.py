@@ -1,4 +1,4 @@
-"""Structured logs: one JSON line per event, or text on a terminal. The only place of redaction."""
+"""Structured logging: one JSON line per event, or text on a terminal. All redaction of secrets is here."""
 
 import atexit
 import contextlib
@@ -24,9 +24,9 @@ _SECRET_TEXT = re.compile(
     r"eyJ[\w-]+\.[\w-]*\.?[\w-]*|\$(?:argon2\w*|2[abxy])\$\S+|dw_[\w-]{8,}|(?i:bearer|basic)\s+\S+|://[^/\s]+@"
 )
 _REDACTED = "[hidden]"
-_KEPT_LINES = 10_000
-_LAST_SECONDS = 2.0
-_WRITE_TIMEOUT = 1000  # milliseconds
+_MAX_QUEUED_LINES = 10_000
+_FLUSH_SECONDS = 2.0
+_WRITE_TIMEOUT_MS = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -51,7 +51,7 @@ def _redacted(name: object, value: object) -> object:
 def escape(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Escape control characters, so that no text can forge a line or control a terminal (a structlog processor).
 
-    Tracebacks keep their line ends. JSON escapes by itself.
+    Line ends of tracebacks stay. The JSON renderer escapes by itself.
     """
     for name, value in event.items():
         if isinstance(value, str):
@@ -70,7 +70,7 @@ def configure(level: str, style: str) -> None:
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[structlog.typing.Processor] = [
+    rendering: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
         redact,
@@ -80,7 +80,7 @@ def configure(level: str, style: str) -> None:
             else [structlog.processors.JSONRenderer()]
         ),
     ]
-    formatter = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": shared, "processors": last}
+    formatter = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": shared, "processors": rendering}
     logging.raiseExceptions = False  # a full disk or a closed pipe loses log lines, never requests
     logging.config.dictConfig(
         {
@@ -100,7 +100,7 @@ def configure(level: str, style: str) -> None:
 
 
 class _DroppingQueueHandler(logging.handlers.QueueHandler):
-    """Passes lines to the writing thread; drops them where that cannot keep up."""
+    """Passes lines to the writing thread; drops them while its queue is full."""
 
     lost = 0
 
@@ -116,27 +116,27 @@ class _DroppingQueueHandler(logging.handlers.QueueHandler):
 
 
 class _TimeoutStream:
-    """A file that is written to only while it accepts data: after one timeout, writes no longer wait."""
+    """A file that is written only while it accepts data. After a timeout, writes no longer wait."""
 
     def __init__(self, file: int) -> None:
         self._file = file
         self._poll = select.poll()
         self._poll.register(file, select.POLLOUT)
-        self._patience = _WRITE_TIMEOUT
-        self._cut = False
+        self._timeout = _WRITE_TIMEOUT_MS
+        self._mid_line = False
 
     def write(self, text: str) -> int:
-        left = text.encode(errors="backslashreplace")
-        if self._cut:
-            left = b"\n" + left
-        while left:
-            if not self._poll.poll(self._patience):
-                self._patience = 0
+        rest = text.encode(errors="backslashreplace")
+        if self._mid_line:
+            rest = b"\n" + rest
+        while rest:
+            if not self._poll.poll(self._timeout):
+                self._timeout = 0
                 raise BlockingIOError
-            self._patience = _WRITE_TIMEOUT
+            self._timeout = _WRITE_TIMEOUT_MS
             # A pipe that accepts data accepts this much at once (POSIX: PIPE_BUF).
-            left = left[os.write(self._file, left[: select.PIPE_BUF]) :]
-            self._cut = bool(left)
+            rest = rest[os.write(self._file, rest[: select.PIPE_BUF]) :]
+            self._mid_line = bool(rest)
         return len(text)
 
     def flush(self) -> None:
@@ -151,7 +151,7 @@ class _Writer(logging.handlers.QueueListener):
             return
         with contextlib.suppress(queue.Full):
             self.enqueue_sentinel()
-        thread.join(_LAST_SECONDS)
+        thread.join(_FLUSH_SECONDS)
         self._thread = None
 
 
@@ -164,7 +164,7 @@ def log_in_background() -> None:
     Some thousand lines are queued; more are dropped.
     """
     root = logging.getLogger()
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(_KEPT_LINES)
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(_MAX_QUEUED_LINES)
     for handler in root.handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(_TimeoutStream(handler.stream.fileno()))
@@ -186,5 +186,5 @@ def flush() -> None:
 
 
 def lines_lost() -> int:
-    """Return the number of lines of this process that were dropped because the writing thread could not keep up."""
+    """Return the number of lines of this process that were dropped because the queue was full."""
     return _DroppingQueueHandler.lost

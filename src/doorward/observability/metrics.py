@@ -45,7 +45,7 @@ class DatabaseCounts(Protocol):
     @property
     def audit_entries(self) -> int: ...  # noqa: D102 - the class says it
 
-    def sample(self) -> None: ...  # noqa: D102 - times the next of what is too fast to be timed each time
+    def sample(self) -> None: ...  # noqa: D102 - times the next operation that is too fast to be timed each time
 
 
 class SessionCounts(Protocol):
@@ -68,7 +68,7 @@ class StoreMetrics(Protocol):
     def sessions(self) -> SessionCounts: ...  # noqa: D102 - likewise
 
     @property
-    def pool(self) -> Callable[[], tuple[int, int]]: ...  # noqa: D102 - connections in use, and how many there may be
+    def pool(self) -> Callable[[], tuple[int, int]]: ...  # noqa: D102 - connections in use, and the maximum
 
     @property
     def meters(self) -> Mapping[str, tuple[Mapping[str, DurationHistogram], int]]: ...  # noqa: D102 - the class says it
@@ -105,91 +105,101 @@ class Metrics:
     _counters: dict[str, Counter] = field(default_factory=dict)
     _gauges: dict[str, Gauge] = field(default_factory=dict)
     _histograms: dict[str, Histogram] = field(default_factory=dict)
-    _ticked: float = 0.0
+    _last_tick: float = 0.0
     _lag: float = 0.0
 
     def __post_init__(self) -> None:
         """Declare every metric, so that it is in the first response."""
-        for name, what, *labels in (
-            ("doorward_http_requests", "Requests answered", "method", "route", "status"),
-            ("doorward_refusals", "Requests refused, by the code of the error", "code"),
-            ("doorward_verifications", "Questions about tokens, by what was answered", "question", "outcome"),
-            ("doorward_logins", "Logins, by whose and how they ended", "kind", "outcome"),
+        for name, text, *labels in (
+            ("doorward_http_requests", "Responses", "method", "route", "status"),
+            ("doorward_refusals", "Error responses by error code", "code"),
+            ("doorward_verifications", "Token verifications by endpoint and result", "question", "outcome"),
+            ("doorward_logins", "Login attempts by kind (user or tenant) and outcome", "kind", "outcome"),
             ("doorward_password_hashes", "Passwords hashed"),
-            ("doorward_sessions_opened", "Sessions opened, by whose they are", "kind"),
+            ("doorward_sessions_opened", "Sessions opened, by kind of owner", "kind"),
             (
                 "doorward_sessions_ended",
-                "Endings of one session, or of all of an owner, by whose they are",
+                "Revocations of one session or of all sessions of an owner, by kind of owner and way",
                 "kind",
                 "how",
             ),
-            ("doorward_audit_entries", "Entries noted in the audit log"),
-            ("doorward_store_errors", "Times that a store could not answer", "store"),
+            ("doorward_audit_entries", "Entries stored in the audit log"),
+            ("doorward_store_errors", "Failed operations of stores", "store"),
             ("doorward_connections_closed", "Connections closed by a limit", "reason"),
-            ("doorward_log_lines_lost", "Log lines dropped because their reader was too slow"),
+            ("doorward_log_lines_lost", "Log lines dropped because standard error was not read fast enough"),
             ("doorward_process_cpu_seconds", "CPU time of the workers"),
         ):
-            self._counters[name] = Counter(name, f"{what}.", labels, registry=self.registry)
-        for name, what, mode in (
+            self._counters[name] = Counter(name, f"{text}.", labels, registry=self.registry)
+        for name, text, mode in (
             ("doorward_connections", "Open connections.", "livesum"),
-            ("doorward_hash_queue_length", "Passwords that wait for a thread.", "livesum"),
-            ("doorward_hash_threads_in_use", "Threads that hash passwords now.", "livesum"),
-            ("doorward_database_pool_in_use", "Connections to PostgreSQL that are in use.", "livesum"),
-            ("doorward_database_pool_size", "Connections to PostgreSQL that there may be.", "livesum"),
-            ("doorward_process_resident_memory_bytes", "Memory of the workers.", "livesum"),
+            ("doorward_hash_queue_length", "Passwords waiting for a hashing thread.", "livesum"),
+            ("doorward_hash_threads_in_use", "Threads hashing a password.", "livesum"),
+            ("doorward_database_pool_in_use", "PostgreSQL connections in use.", "livesum"),
+            ("doorward_database_pool_size", "Maximum number of PostgreSQL connections.", "livesum"),
+            ("doorward_process_resident_memory_bytes", "Resident memory of the workers in bytes.", "livesum"),
             (
                 "doorward_event_loop_lag_seconds",
-                "How late the slowest worker came to its work.",
+                "Event loop lag of the slowest worker in seconds.",
                 "livemax",
             ),
-            ("doorward_workers", "Workers that serve.", "livesum"),
+            ("doorward_workers", "Live workers.", "livesum"),
         ):
-            self._gauges[name] = Gauge(name, what, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+            self._gauges[name] = Gauge(name, text, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
         built = Gauge(
-            "doorward_build_info", "The version.", ["version"], registry=self.registry, multiprocess_mode="max"
+            "doorward_build_info",
+            "Version of the service.",
+            ["version"],
+            registry=self.registry,
+            multiprocess_mode="max",
         )
         built.labels(__version__).set(1)
-        for name, what, *labels in (
-            ("doorward_http_request_duration_seconds", "From the whole request to its answer, by lane", "lane"),
-            ("doorward_store_duration_seconds", "From the question to the store's answer", "store", "operation"),
-            ("doorward_hash_wait_seconds", "How long passwords waited for a thread"),
+        for name, text, *labels in (
+            (
+                "doorward_http_request_duration_seconds",
+                "Time from the complete request to its response in seconds, by lane",
+                "lane",
+            ),
+            ("doorward_store_duration_seconds", "Duration of store operations in seconds", "store", "operation"),
+            ("doorward_hash_wait_seconds", "Time that passwords waited for a hashing thread in seconds"),
         ):
-            self._histograms[name] = Histogram(name, f"{what}.", labels, buckets=BUCKETS, registry=self.registry)
+            self._histograms[name] = Histogram(name, f"{text}.", labels, buckets=BUCKETS, registry=self.registry)
 
     def tick(self, *, every: float) -> None:
         """Publish the counts. Called every `every` seconds, it measures the lag of the event loop."""
         now = monotonic()
-        self._lag = max(0.0, now - self._ticked - every) if self._ticked else 0.0
-        self._ticked = now
+        self._lag = max(0.0, now - self._last_tick - every) if self._last_tick else 0.0
+        self._last_tick = now
         self.sources.store_metrics.database.sample()
         self.publish()
 
     def publish(self) -> None:
         """Publish the counts since the last call."""
-        watch, passwords, traffic = self.sources.recorder, self.sources.passwords, self.sources.store_metrics
-        for (asked, status, outcome), count in watch.responses.items():
-            self._publish_answers(asked, status, outcome, count)
-        for lane, durations in watch.durations.items():
+        recorder, passwords, store_metrics = self.sources.recorder, self.sources.passwords, self.sources.store_metrics
+        for (key, status, outcome), count in recorder.responses.items():
+            self._publish_responses(key, status, outcome, count)
+        for lane, durations in recorder.durations.items():
             self._publish_durations("doorward_http_request_duration_seconds", durations, lane)
-        for store, (operations, errors) in traffic.meters.items():
+        for store, (operations, errors) in store_metrics.meters.items():
             for operation, durations in operations.items():
                 self._publish_durations("doorward_store_duration_seconds", durations, store, operation)
             self._count("doorward_store_errors", errors, store)
-        for kind, opened in traffic.sessions.opened.items():
+        for kind, opened in store_metrics.sessions.opened.items():
             self._count("doorward_sessions_opened", opened, kind)
-        for (kind, how), ended in traffic.sessions.revoked.items():
+        for (kind, how), ended in store_metrics.sessions.revoked.items():
             self._count("doorward_sessions_ended", ended, kind, how)
-        for reason, closed in sum((door.closed for door in self.sources.registries), CountOf[str]()).items():
+        for reason, closed in sum(
+            (connections.closed for connections in self.sources.registries), CountOf[str]()
+        ).items():
             self._count("doorward_connections_closed", closed, reason)
         self._publish_durations("doorward_hash_wait_seconds", passwords.waits)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._count("doorward_password_hashes", passwords.hashed)
-        self._count("doorward_audit_entries", traffic.database.audit_entries)
+        self._count("doorward_audit_entries", store_metrics.database.audit_entries)
         self._count("doorward_log_lines_lost", self.sources.lines_lost())
         self._count("doorward_process_cpu_seconds", usage.ru_utime + usage.ru_stime)
-        in_use, size = traffic.pool()
+        in_use, size = store_metrics.pool()
         for name, value in (
-            ("doorward_connections", sum(len(door.connections) for door in self.sources.registries)),
+            ("doorward_connections", sum(len(listener.connections) for listener in self.sources.registries)),
             ("doorward_hash_queue_length", passwords.waiting),
             ("doorward_hash_threads_in_use", passwords.busy_slots),
             ("doorward_database_pool_in_use", in_use),
@@ -203,24 +213,24 @@ class Metrics:
     def text(self) -> bytes:
         """Return the metrics of all workers; those of the others are up to a second old."""
         self.publish()
-        if _FOLDER not in os.environ:  # noqa: TID251 - the library's own way to tell its processes
+        if _FOLDER not in os.environ:  # noqa: TID251 - the library's own switch for several processes
             return generate_latest(self.registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        combined = CollectorRegistry()
+        MultiProcessCollector(combined)  # type: ignore[no-untyped-call]
+        return generate_latest(combined)
 
-    def _publish_answers(self, asked: RouteKey, status: int, outcome: str, count: int) -> None:
-        added = self._added(("answers", asked.method, asked.route, asked.lane, str(status), outcome), count)
+    def _publish_responses(self, key: RouteKey, status: int, outcome: str, count: int) -> None:
+        added = self._added(("answers", key.method, key.route, key.lane, str(status), outcome), count)
         if not added:
             return
-        self._counters["doorward_http_requests"].labels(asked.method, asked.route, str(status)).inc(added)
+        self._counters["doorward_http_requests"].labels(key.method, key.route, str(status)).inc(added)
         if status >= HTTPStatus.BAD_REQUEST:
             self._counters["doorward_refusals"].labels(outcome).inc(added)
-        if asked.route in _VERIFICATIONS:
-            told = "active" if outcome == OK else outcome
-            self._counters["doorward_verifications"].labels(_VERIFICATIONS[asked.route], told).inc(added)
-        if asked.route in _LOGIN and asked.method == "POST":
-            self._counters["doorward_logins"].labels(_LOGIN[asked.route], outcome).inc(added)
+        if key.route in _VERIFICATIONS:
+            result = "active" if outcome == OK else outcome
+            self._counters["doorward_verifications"].labels(_VERIFICATIONS[key.route], result).inc(added)
+        if key.route in _LOGIN and key.method == "POST":
+            self._counters["doorward_logins"].labels(_LOGIN[key.route], outcome).inc(added)
 
     def _count(self, name: str, total: float, *labels: str) -> None:
         counter = self._counters[name]
@@ -229,14 +239,14 @@ class Metrics:
     def _publish_durations(self, name: str, durations: DurationHistogram, *labels: str) -> None:
         # The library observes one duration at a time, which costs more than a verification; its parts take sums.
         histogram = self._histograms[name].labels(*labels) if labels else self._histograms[name]
-        for place, bucket in enumerate(histogram._buckets):  # noqa: SLF001 - see above
-            bucket.inc(self._added((name, *labels, str(place)), durations.counts[place]))
+        for index, bucket in enumerate(histogram._buckets):  # noqa: SLF001 - see above
+            bucket.inc(self._added((name, *labels, str(index)), durations.counts[index]))
         histogram._sum.inc(self._added((name, *labels, "sum"), durations.total))  # noqa: SLF001 - likewise
 
     def _added(self, key: tuple[str, ...], total: float) -> float:
-        before = self._published.get(key, 0)
+        previous = self._published.get(key, 0)
         self._published[key] = total
-        return total - before
+        return total - previous
 
 
 def share() -> None:

@@ -1,7 +1,7 @@
 """Traces with the OpenTelemetry SDK; the only module that imports it.
 
-A span has the template of the path and the status. It has nothing else of a request: only `traceparent` is accepted
-from the client, which is digits; `tracestate` could be anything.
+A span has the template of the path and the status. It contains nothing else of a request. Of the client's
+trace headers only `traceparent` is used, which has a fixed form; `tracestate` can contain any text.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from doorward import __version__
 
-_PATIENCE = 5.0
+_EXPORT_SECONDS = 5.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -92,8 +92,8 @@ class OpenTelemetry:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(done.set)
 
-        threading.Thread(target=stop, name="traces-end", daemon=True).start()
+        threading.Thread(target=stop, name="traces-shutdown", daemon=True).start()
         try:
-            await asyncio.wait_for(done.wait(), _PATIENCE)
+            await asyncio.wait_for(done.wait(), _EXPORT_SECONDS)
         except TimeoutError:
             return

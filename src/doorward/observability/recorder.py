@@ -18,13 +18,13 @@ VERIFY, LOGIN = "express", "login"
 
 OK = "ok"
 _FAULT = 500
-_TIMED = 64
+_SAMPLE_EVERY = 64
 _MAX_ERRORS_PER_SECOND = 50
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class RouteKey(NamedTuple):
-    """A kind of request: the method, the template of the path, "" for none, and the lane that handled it."""
+    """A kind of request: method, template of the path ("" for none), and lane (a fast path, or the router)."""
 
     method: str
     route: str
@@ -65,44 +65,44 @@ class RequestRecorder:
 
     access: str = "errors"
     durations: dict[str, DurationHistogram] = field(default_factory=dict)
-    _answers: dict[tuple[RouteKey, int, str], int] = field(default_factory=dict)
-    _tallies: list[Counter] = field(default_factory=list)
-    _second: float = 0.0
-    _written: int = 0
-    _left_out: int = 0
+    _responses: dict[tuple[RouteKey, int, str], int] = field(default_factory=dict)
+    _counters: list[Counter] = field(default_factory=list)
+    _window_start: float = 0.0
+    _logged: int = 0
+    _omitted: int = 0
 
-    def counter(self, asked: RouteKey) -> Counter:
+    def counter(self, key: RouteKey) -> Counter:
         """Return the counter of successful responses of this kind; of verifications, only samples are recorded."""
-        tally = Counter(asked, _TIMED if asked.lane == VERIFY and self.access != "on" else 1)
-        self._tallies.append(tally)
-        return tally
+        counter = Counter(key, _SAMPLE_EVERY if key.lane == VERIFY and self.access != "on" else 1)
+        self._counters.append(counter)
+        return counter
 
-    def record_sample(self, tally: Counter, seconds: float, sender: RequestIdentity) -> None:
+    def record_sample(self, counter: Counter, seconds: float, request: RequestIdentity) -> None:
         """Record the duration of a response that was counted; it stands for the responses that were not timed."""
-        self._time(tally.key.lane, seconds, tally.sample_every)
+        self._time(counter.key.lane, seconds, counter.sample_every)
         if self.access == "on":
-            self._write((tally.key, HTTPStatus.OK.value, OK), seconds, sender)
+            self._write((counter.key, HTTPStatus.OK.value, OK), seconds, request)
 
     def record(
-        self, asked: RouteKey, status: HTTPStatus | int, outcome: str, seconds: float, sender: RequestIdentity
+        self, route: RouteKey, status: HTTPStatus | int, outcome: str, seconds: float, request: RequestIdentity
     ) -> None:
         """Record a response."""
         # An HTTPStatus hashes in Python code, which is slow.
-        key = (asked, int(status), outcome)
-        self._answers[key] = self._answers.get(key, 0) + 1
-        self._time(asked.lane, seconds)
+        key = (route, int(status), outcome)
+        self._responses[key] = self._responses.get(key, 0) + 1
+        self._time(route.lane, seconds)
         if self.access != "off" and (self.access == "on" or key[1] >= _FAULT):
-            self._write(key, seconds, sender)
+            self._write(key, seconds, request)
 
     @property
     def responses(self) -> dict[tuple[RouteKey, int, str], int]:
         """The number of responses by kind, status and outcome (`ok`, or the code of the error)."""
-        found = dict(self._answers)
-        for tally in self._tallies:
-            if tally.count:
-                key = (tally.key, HTTPStatus.OK.value, OK)
-                found[key] = found.get(key, 0) + tally.count
-        return found
+        counts = dict(self._responses)
+        for counter in self._counters:
+            if counter.count:
+                key = (counter.key, HTTPStatus.OK.value, OK)
+                counts[key] = counts.get(key, 0) + counter.count
+        return counts
 
     def _time(self, lane: str, seconds: float, times: int = 1) -> None:
         durations = self.durations.get(lane)
@@ -110,41 +110,41 @@ class RequestRecorder:
             durations = self.durations[lane] = DurationHistogram()
         durations.add(seconds, times)
 
-    def _write(self, key: tuple[RouteKey, int, str], seconds: float, sender: RequestIdentity) -> None:
-        asked, status, outcome = key
-        left_out = self._omitted_since() if self.access == "errors" else 0
-        if left_out is None:
+    def _write(self, key: tuple[RouteKey, int, str], seconds: float, request: RequestIdentity) -> None:
+        route, status, outcome = key
+        omitted = self._omitted_since() if self.access == "errors" else 0
+        if omitted is None:
             return
-        told: dict[str, object] = {
-            "request_id": sender.request_id,
-            "method": asked.method,
-            "route": asked.route,
+        fields: dict[str, object] = {
+            "request_id": request.request_id,
+            "method": route.method,
+            "route": route.route,
             "status": status,
             "outcome": outcome,
             "milliseconds": round(seconds * 1000, 3),
-            "address": sender.address,
-            "lane": asked.lane,
+            "address": request.address,
+            "lane": route.lane,
         }
-        if sender.tenant_id:
-            told["tenant"] = sender.tenant_id
-        if left_out:
-            told["left_out"] = left_out
-        log.log(logging.WARNING if status >= _FAULT else logging.INFO, "answered", extra=told)
+        if request.tenant_id:
+            fields["tenant"] = request.tenant_id
+        if omitted:
+            fields["left_out"] = omitted
+        log.log(logging.WARNING if status >= _FAULT else logging.INFO, "answered", extra=fields)
 
     def _omitted_since(self) -> int | None:
-        """Return the number of lines omitted since the last one, or None where this one is to be omitted too.
+        """Return the number of lines omitted since the last one; None if this one is omitted too.
 
-        An error of one request is often one of thousands, and then logging must not overload the service.
+        Errors often occur by the thousand, for example while a store is unavailable. Logging them must not add load.
         """
         now = monotonic()
-        if now - self._second >= 1:
-            self._second, self._written = now, 0
-        if self._written >= _MAX_ERRORS_PER_SECOND:
-            self._left_out += 1
+        if now - self._window_start >= 1:
+            self._window_start, self._logged = now, 0
+        if self._logged >= _MAX_ERRORS_PER_SECOND:
+            self._omitted += 1
             return None
-        self._written += 1
-        left_out, self._left_out = self._left_out, 0
-        return left_out
+        self._logged += 1
+        omitted, self._omitted = self._omitted, 0
+        return omitted
 
 
 def route_key(method: str, route: str, lane: str) -> RouteKey:

@@ -41,35 +41,38 @@ class Traces(Tracer, Protocol):
         ...
 
     async def close(self) -> None:
-        """Export the remaining spans, unless that takes some seconds, and stop."""
+        """Export the remaining spans, for at most some seconds, and stop."""
         ...
 
 
 def start_tracing(variables: Mapping[str, str]) -> Traces | None:
     """Return the tracer if the variables enable tracing and the library is installed, else None.
 
-    An obstacle is one line in the log: the service also runs without traces.
+    Where tracing is enabled and cannot start, the reason is logged and the service runs without it.
     """
     if not _is_enabled(variables):
         return None
     protocol = next((variables[name] for name in _PROTOCOLS if variables.get(name)), _SUPPORTED_PROTOCOL)
     exporter = variables.get("OTEL_TRACES_EXPORTER") or "otlp"
     if exporter != "otlp" or protocol != _SUPPORTED_PROTOCOL:
-        log.warning("no traces: they can be sent with otlp over http/protobuf only")
+        log.warning(
+            "no traces: the exporter has to be otlp, and its protocol http/protobuf; set OTEL_TRACES_EXPORTER and "
+            "OTEL_EXPORTER_OTLP_PROTOCOL accordingly"
+        )
         return None
     os.environ.update(variables)  # noqa: TID251 - the library reads nothing else
     try:
-        from doorward.observability import otel  # noqa: PLC0415 - nobody else is to pay for it
+        from doorward.observability import otel  # noqa: PLC0415 - imported only where tracing is enabled
     except ImportError:
         log.warning(
-            "no traces: OTEL_* asks for them, but the library is missing; pip install 'doorward[otel]', "
-            "or take the image that is built with EXTRAS=otel"
+            "no traces: OTEL_* enables them, but the OpenTelemetry library is not installed; "
+            "run pip install 'doorward[otel]' or use an image built with EXTRAS=otel"
         )
         return None
     try:
         return otel.OpenTelemetry()
-    except Exception as error:  # noqa: BLE001 - the library's variables can be wrong in as many ways as it has
-        log.warning("no traces: the library refuses its settings", extra={"reason": repr(error)})
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds of errors for invalid variables
+        log.warning("no traces: the OpenTelemetry library rejects the OTEL_* variables", extra={"reason": repr(error)})
         return None
 
 
