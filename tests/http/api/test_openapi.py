@@ -565,7 +565,7 @@ class _Page(HTMLParser):
         ("forwardAuth", "<code>X-Auth-User-Id</code>"),
         ("forwardAuth", "X-Doorward-Key: $KEY"),
         ("getLiveness", "No authentication."),
-        ("putUser", "Answer 201"),
+        ("putUser", "Response 201"),
     ],
 )
 def test_the_page_says_who_may_ask_and_what_is_told(operation: str, said: str) -> None:

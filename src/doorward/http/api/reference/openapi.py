@@ -64,7 +64,7 @@ def build(endpoints: Iterable[Endpoint]) -> Json:
             "version": __version__,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "Where this document came from."}],
+        "servers": [{"url": "/", "description": "The server of this document."}],
         "tags": [
             {"name": tag, "description": TAGS.get(tag, "")}
             for tag in dict.fromkeys(endpoint.tag for endpoint in endpoints)
@@ -81,34 +81,34 @@ def build(endpoints: Iterable[Endpoint]) -> Json:
 
 
 def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
-    taken = [endpoint.request_body for endpoint in endpoints if endpoint.request_body]
-    given = [
+    request_bodies = [endpoint.request_body for endpoint in endpoints if endpoint.request_body]
+    response_bodies = [
         kind
         for endpoint in endpoints
         for kind in (endpoint.response_body, *map(type, endpoint.extra_responses.values()))
         if kind
     ]
-    given += [kind for schema in given for kinds in variants(schema).values() for kind in kinds]
-    _, found = msgspec.json.schema_components([*taken, *given], ref_template=SCHEMA + "{name}")
-    for kind in taken:
+    response_bodies += [kind for schema in response_bodies for kinds in variants(schema).values() for kind in kinds]
+    _, found = msgspec.json.schema_components([*request_bodies, *response_bodies], ref_template=SCHEMA + "{name}")
+    for kind in request_bodies:
         if either := alternatives(kind):
             found[kind.__name__] |= _exclusive(either)
-    for kind in given:
+    for kind in response_bodies:
         for part, kinds in variants(kind).items():
-            items = {"oneOf": [{"$ref": SCHEMA + one.__name__} for one in kinds]}
+            items = {"oneOf": [{"$ref": SCHEMA + variant.__name__} for variant in kinds]}
             found[kind.__name__]["properties"][part]["items"] = items
-    names = _ENUMERATIONS | {kind.__name__: schema_name(kind) for kind in _structs([*taken, *given])}
+    names = _ENUMERATIONS | {kind.__name__: schema_name(kind) for kind in _structs([*request_bodies, *response_bodies])}
     found = _with_published_names(found, names)
-    requests = {schema_name(kind) for kind in taken}
+    request_names = {schema_name(kind) for kind in request_bodies}
     for name, schema in found.items():
         for part, inner in schema.get("properties", {}).items():
             # A field with a default is optional in a request and always present in a response. The keyword itself makes
             # code generators require the field in requests.
-            if inner.pop("default", msgspec.UNSET) is not msgspec.UNSET and name not in requests:
+            if inner.pop("default", msgspec.UNSET) is not msgspec.UNSET and name not in request_names:
                 schema["required"].append(part)
     faults = {schema["title"]: schema for schema in FAULTS.values()}
-    refused = {"Error": ERROR, "OAuthError": OAUTH_ERROR, **faults, **error_schemas(endpoints)}
-    return {**refused, **dict(sorted(found.items()))}
+    errors = {"Error": ERROR, "OAuthError": OAUTH_ERROR, **faults, **error_schemas(endpoints)}
+    return {**errors, **dict(sorted(found.items()))}
 
 
 def _structs(kinds: Iterable[type]) -> set[type]:

@@ -13,7 +13,7 @@ from doorward.http.api.reference import markup
 Json = Mapping[str, Any]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
-_PLACES = {"path": "In the path", "query": "In the query"}
+_PLACES = {"path": "Path parameters", "query": "Query parameters"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +28,38 @@ class _Refusal:
 
 def render(document: Json, conventions: Iterable[str]) -> str:
     """Return the page of an OpenAPI document; `conventions` are the paragraphs at its start."""
-    book = _Document(document)
+    reference = _Document(document)
     style = resources.files("doorward.http.api.reference").joinpath("page.css").read_text(encoding="utf-8")
     info = document["info"]
     title = f"{info['title']} {info['version']}"
-    contents = book.contents()
+    contents = reference.contents()
     paragraphs = "".join(f"<li>{markup.text(paragraph)}</li>" for paragraph in conventions)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}: the API</title><style>{style}</style></head>"
-        '<body id="top"><a class="skip" href="#main">To the text</a><div class="page"><header class="side">'
+        f"<title>{escape(title)}: API reference</title><style>{style}</style></head>"
+        '<body id="top"><a class="skip" href="#main">Skip to content</a><div class="page"><header class="side">'
         f'<p class="name"><a href="#top">{escape(info["title"])}</a>'
         f'<span class="version">{escape(info["version"])}</span></p>'
         f'<details class="contents"><summary>Contents</summary><nav>{contents}</nav></details>'
         f'<nav aria-label="Contents">{contents}</nav></header><main id="main">'
-        f'<h1>The API</h1><p class="lead">{markup.text(info["summary"])} For programs, the same is at '
-        '<a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
-        f'<h2 class="tag" id="conventions">What always holds</h2><p>Of every request and every answer.</p>'
-        f"<ul>{paragraphs}</ul>{''.join(book.chapters())}{book.errors()}</main></div></body></html>\n"
+        f'<h1>API reference</h1><p class="lead">{markup.text(info["summary"])} The OpenAPI 3.1 document is '
+        '<a href="openapi.json">openapi.json</a>.</p>'
+        f'<h2 class="tag" id="conventions">Conventions</h2><p>They apply to every request and response.</p>'
+        f"<ul>{paragraphs}</ul>{''.join(reference.chapters())}{reference.errors()}</main></div></body></html>\n"
     )
 
 
 class _Document:
-    """The document, with look-ups for the page."""
+    """An OpenAPI document, with lookups for the page."""
 
     def __init__(self, document: Json) -> None:
         self._document = document
         self._components = document["components"]
         self._operations = [
-            (method, path, place[method])
-            for path, place in document["paths"].items()
-            for method in place
+            (method, path, operations[method])
+            for path, operations in document["paths"].items()
+            for method in operations
             if method in _METHODS
         ]
         self._general = {
@@ -67,22 +67,22 @@ class _Document:
         }
 
     def contents(self) -> str:
-        parts = ['<h2>Reading</h2><ul><li><a href="#conventions">What always holds</a></li></ul>']
+        parts = ['<h2>Overview</h2><ul><li><a href="#conventions">Conventions</a></li></ul>']
         for tag in self._document["tags"]:
             links = "".join(
                 f'<li><a href="#{operation["operationId"]}"><span class="method {method}">{method.upper()}</span>'
                 f"<code>{escape(path)}</code></a></li>"
-                for method, path, operation in self._of(tag["name"])
+                for method, path, operation in self._operations_of(tag["name"])
             )
             parts.append(f"<h2>{escape(tag['name'])}</h2><ul>{links}</ul>")
-        parts.append('<h2>Errors</h2><ul><li><a href="#errors">Every error</a></li></ul>')
+        parts.append('<h2>Errors</h2><ul><li><a href="#errors">Error codes</a></li></ul>')
         return "".join(parts)
 
     def chapters(self) -> Iterator[str]:
         for tag in self._document["tags"]:
             name = escape(tag["name"])
             yield f'<h2 class="tag" id="{name.replace(" ", "-")}">{name}</h2><p>{markup.text(tag["description"])}</p>'
-            for method, path, operation in self._of(tag["name"]):
+            for method, path, operation in self._operations_of(tag["name"]):
                 yield self._endpoint(method, path, operation)
 
     def errors(self) -> str:
@@ -92,16 +92,16 @@ class _Document:
             for value in (example["value"],)
         ]
         return (
-            '<h2 class="tag" id="errors">Every error</h2><p>A program should look at <code>code</code>: it does not '
-            "change between versions, while sentences may. Those marked <em>any</em> may come from any endpoint.</p>"
-            f'<section class="endpoint">{self._refusals(rows, anchored=True)}<h4>The shape of all but one</h4>'
-            f"{markup.block(self._components['examples']['not_found']['value'])}<h4>The shape of "
+            '<h2 class="tag" id="errors">Error codes</h2><p>Programs should compare <code>code</code>: it does not '
+            "change between versions, while sentences may. Any endpoint can return the errors marked <em>any</em>.</p>"
+            f'<section class="endpoint">{self._refusals(rows, anchored=True)}<h4>Error response</h4>'
+            f"{markup.block(self._components['examples']['not_found']['value'])}<h4>Error response of "
             f"<code>validation_error</code></h4>{markup.block(self._components['examples']['validation_error']['value'])}"
             "</section>"
         )
 
-    def _of(self, tag: str) -> list[tuple[str, str, Json]]:
-        return [found for found in self._operations if tag in found[2]["tags"]]
+    def _operations_of(self, tag: str) -> list[tuple[str, str, Json]]:
+        return [item for item in self._operations if tag in item[2]["tags"]]
 
     def _endpoint(self, method: str, path: str, operation: Json) -> str:
         key = operation["operationId"]
@@ -111,7 +111,7 @@ class _Document:
             f'<a href="#{key}"><code>{escape(path)}</code></a></h3><p>{markup.text(operation["summary"])}.</p>{more}'
             f'<p class="who">{markup.text(_authentication(operation))}</p>'
             f"{self._parameters(operation)}{self._body(operation)}"
-            f"<h4>Try it</h4>{markup.pre(_curl(method, path, operation))}{self._answers(operation)}"
+            f"<h4>Example</h4>{markup.pre(_curl(method, path, operation))}{self._responses(operation)}"
             f"{self._errors(operation)}</section>"
         )
 
@@ -124,7 +124,7 @@ class _Document:
                 if item["in"] == place
             ]
             if rows:
-                parts.append(f"<h4>{title}</h4>{markup.table(('Name', 'Type', 'What it is'), rows)}")
+                parts.append(f"<h4>{title}</h4>{markup.table(('Name', 'Type', 'Meaning'), rows)}")
         return "".join(parts)
 
     def _body(self, operation: Json) -> str:
@@ -133,26 +133,26 @@ class _Document:
         ((media, content),) = operation["requestBody"]["content"].items()
         return f"<h4>Body, <code>{escape(media)}</code></h4>{self._fields(content['schema'])}"
 
-    def _answers(self, operation: Json) -> str:
+    def _responses(self, operation: Json) -> str:
         parts = []
         for status, response in operation["responses"].items():
             if "$ref" in response:
                 continue
             if "content" not in response:
-                parts.append(f"<h4>Answer {status}</h4><p>Without a body.</p>{self._response_headers(response)}")
+                parts.append(f"<h4>Response {status}</h4><p>No body.</p>{self._response_headers(response)}")
                 continue
             ((media, content),) = response["content"].items()
-            example = content.get("example", content.get("examples", {}).get("answer", {}).get("value"))
+            example = content.get("example", content.get("examples", {}).get("response", {}).get("value"))
             if example is None and not status.startswith("2"):
                 continue
             meaning = response["description"].partition("\n")[0]
-            parts.append(f"<h4>Answer {status}</h4><p>{markup.text(meaning)}</p>")
+            parts.append(f"<h4>Response {status}</h4><p>{markup.text(meaning)}</p>")
             if example is None:
-                parts.append(f'<p class="small">As <code>{escape(media)}</code>.</p>')
+                parts.append(f'<p class="small">Media type: <code>{escape(media)}</code>.</p>')
                 continue
             parts.append(markup.block(example))
             if "$ref" in content["schema"]:
-                parts.append(f"<details><summary>Its fields</summary>{self._fields(content['schema'])}</details>")
+                parts.append(f"<details><summary>Fields</summary>{self._fields(content['schema'])}</details>")
         return "".join(parts)
 
     def _response_headers(self, response: Json) -> str:
@@ -170,8 +170,8 @@ class _Document:
             inner = self._schema(part)
             if "items" in inner:
                 inner = {**inner, "items": self._schema(inner["items"])}
-            said = next((text for text in _descriptions(inner)), "")
-            yield markup.row(before + name, inner, said, required=name in required)
+            description = next((text for text in _descriptions(inner)), "")
+            yield markup.row(before + name, inner, description, required=name in required)
             nested, suffix = (self._schema(part["items"]), "[].") if "items" in part else (inner, ".")
             if "properties" in nested:
                 yield from self._rows(nested, before + name + suffix)
@@ -198,7 +198,7 @@ class _Document:
         if all(row.code in self._general for row in rows):
             return ""
         table = self._refusals(rows)
-        return f'<h4>Errors</h4>{table}<p class="small">Also <a href="#errors">the errors of every request</a>.</p>'
+        return f'<h4>Errors</h4>{table}<p class="small">See also <a href="#errors">the errors of any endpoint</a>.</p>'
 
     def _refusals(self, rows: Iterable[_Refusal], *, anchored: bool = False) -> str:
         cells = []
@@ -214,7 +214,7 @@ class _Document:
             note = f'<span class="note">{markup.text(row.meaning)}</span>'
             cells.append(f"{first}<td>{escape(row.sentence)}{note}</td></tr>")
         return (
-            '<table class="errors"><thead><tr><th>Status</th><th>Code</th><th>Sentence and meaning</th></tr>'
+            '<table class="errors"><thead><tr><th>Status</th><th>Code</th><th>Message and meaning</th></tr>'
             f"</thead><tbody>{''.join(cells)}</tbody></table>"
         )
 
@@ -253,10 +253,10 @@ def _sentence(value: Json) -> str:
 
 
 def _curl(method: str, path: str, operation: Json) -> str:
-    known = {
+    examples = {
         item["name"]: item["schema"].get("examples", (item["name"],))[0] for item in operation.get("parameters", ())
     }
-    shown = re.sub(r"\{(\w+)\}", lambda match: known[match[1]], path)
+    shown = re.sub(r"\{(\w+)\}", lambda match: examples[match[1]], path)
     parts = ["curl -s" + ("" if method in {"get", "post"} else f" -X {method.upper()}"), f'"$URL{shown}"']
     if any("gateway" in way for way in operation["security"]):
         parts += ['-H "X-Doorward-Key: $KEY"', '-H "Authorization: Bearer $ALICE"']

@@ -27,7 +27,7 @@ from doorward.http.validation import validate
 
 SCHEMA = "#/components/schemas/"
 JSON = "application/json"
-_AT_THE_PLACE = (NotAcceptable, UnsupportedMediaType, StoreUnavailable)
+_RAISED_BY_ROUTER = (NotAcceptable, UnsupportedMediaType, StoreUnavailable)
 """Errors of every endpoint whose description needs the path."""
 
 
@@ -39,45 +39,45 @@ def shared_examples() -> Json:
 
 def shared_responses() -> Json:
     """Return the responses that every endpoint may give, by `Refused` and status."""
-    return {f"Refused{status.value}": _General(status, kinds).response() for status, kinds in _by_status().items()}
+    return {f"Refused{status.value}": _CommonErrors(status, kinds).response() for status, kinds in _by_status().items()}
 
 
 def error_schemas(endpoints: Iterable[Endpoint]) -> Json:
     """Return a schema for every set of error codes that share a response, by name."""
     found: Json = {}
     for status, kinds in _by_status().items():
-        found |= _General(status, kinds).errors()
+        found |= _CommonErrors(status, kinds).errors()
     for endpoint in endpoints:
-        for refused in _refused(endpoint):
-            found |= refused.errors()
+        for error_response in _error_responses(endpoint):
+            found |= error_response.errors()
     return dict(sorted(found.items()))
 
 
 def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     """Return the responses of an endpoint by status, its own and the shared ones."""
     found: Json = {str(endpoint.success_status.value): _success(endpoint, schemas)}
-    for refused in _refused(endpoint):
-        name = str(refused.status.value)
+    for error_response in _error_responses(endpoint):
+        name = str(error_response.status.value)
         shared = {"$ref": f"#/components/responses/Refused{name}"}
-        found[name] = shared if refused.is_general else refused.response()
-    for status, answer in endpoint.extra_responses.items():
-        found.setdefault(str(status.value), _answer(type(answer), msgspec.to_builtins(answer)))
+        found[name] = shared if error_response.is_shared else error_response.response()
+    for status, extra in endpoint.extra_responses.items():
+        found.setdefault(str(status.value), _json_response(type(extra), msgspec.to_builtins(extra)))
     return dict(sorted(found.items()))
 
 
-def _refused(endpoint: Endpoint) -> "Iterator[_Refused]":
+def _error_responses(endpoint: Endpoint) -> "Iterator[_EndpointErrors]":
     """Yield the errors of an endpoint, one response per status."""
     kinds_by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
     for kind in endpoint.all_errors:
-        status = errors.oauth_error_body(kind())[1] if _by_standard(endpoint, kind) else STATUS_OF[kind]
+        status = errors.oauth_error_body(kind())[1] if _uses_oauth_form(endpoint, kind) else STATUS_OF[kind]
         kinds_by_status.setdefault(status, []).append(kind)
     for status, kinds in sorted(kinds_by_status.items()):
-        yield _Refused(status, kinds, endpoint, endpoint.extra_responses.get(status))
+        yield _EndpointErrors(status, kinds, endpoint, endpoint.extra_responses.get(status))
 
 
-def _by_standard(endpoint: Endpoint, kind: type[Refusal]) -> bool:
+def _uses_oauth_form(endpoint: Endpoint, kind: type[Refusal]) -> bool:
     """Return whether an error of the endpoint has the form of RFC 6749: all but those raised before the handler."""
-    return endpoint.is_form and kind in {*endpoint.errors, *_AT_THE_PLACE} - {ValidationFailed}
+    return endpoint.is_form and kind in {*endpoint.errors, *_RAISED_BY_ROUTER} - {ValidationFailed}
 
 
 def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
@@ -92,10 +92,12 @@ def _success(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     if endpoint.response_body is None:
         content = {JSON: {"schema": {"type": "object", "additionalProperties": True}}}
         return {"description": f"{endpoint.summary}.", "headers": _headers(()), "content": content}
-    return _answer(endpoint.response_body, example_of({"$ref": SCHEMA + schema_name(endpoint.response_body)}, schemas))
+    return _json_response(
+        endpoint.response_body, example_of({"$ref": SCHEMA + schema_name(endpoint.response_body)}, schemas)
+    )
 
 
-def _answer(kind: type[Any], example: Any) -> Json:
+def _json_response(kind: type[Any], example: Any) -> Json:
     return {
         "description": _first_line(kind),
         "headers": _headers(()),
@@ -108,7 +110,7 @@ def _headers(names: Iterable[str]) -> Json:
 
 
 @dataclass(frozen=True)
-class _General:
+class _CommonErrors:
     """An error response, for one or more errors that share a status."""
 
     status: HTTPStatus
@@ -117,13 +119,13 @@ class _General:
     def response(self) -> Json:
         return {
             "description": "\n\n".join(self._meanings()),
-            "headers": _headers(self._names()),
+            "headers": _headers(self._header_names()),
             "content": {JSON: {"schema": self._schema(), "examples": self._examples()}},
         }
 
     def errors(self) -> Json:
         """Return the schemas of the errors in this response by name, without those in FAULTS."""
-        codes = [kind.code for kind in self.kinds if kind not in FAULTS and not self._by_standard(kind)]
+        codes = [kind.code for kind in self.kinds if kind not in FAULTS and not self._uses_oauth_form(kind)]
         if not codes:
             return {}
         status = {"type": "integer", "const": self.status.value}
@@ -137,25 +139,25 @@ class _General:
         return f"Error{self.status.value}Only" + _pascal(codes)
 
     def _meanings(self) -> Iterator[str]:
-        return (f"`{self._name(kind)}`: {_first_line(kind)}" for kind in self.kinds)
+        return (f"`{self._published_code(kind)}`: {_first_line(kind)}" for kind in self.kinds)
 
-    def _by_standard(self, kind: type[Refusal]) -> bool:  # noqa: ARG002 - an endpoint may say otherwise
+    def _uses_oauth_form(self, kind: type[Refusal]) -> bool:  # noqa: ARG002 - subclasses use it
         return False
 
-    def _name(self, kind: type[Refusal]) -> str:
+    def _published_code(self, kind: type[Refusal]) -> str:
         return kind.code
 
     def _schema(self) -> Json:
         codes = {name: list(_codes(schema)) for name, schema in self.errors().items()}
         for kind in self.kinds:
-            if kind in FAULTS and not self._by_standard(kind):
+            if kind in FAULTS and not self._uses_oauth_form(kind):
                 codes[FAULTS[kind]["title"]] = [kind.code]
         return _either(codes)
 
     def _examples(self) -> Json:
         return {kind.code: {"$ref": f"#/components/examples/{kind.code}"} for kind in self.kinds}
 
-    def _names(self) -> Iterator[str]:
+    def _header_names(self) -> Iterator[str]:
         if self.status is HTTPStatus.UNAUTHORIZED:
             yield "WWW-Authenticate"
         if self.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
@@ -165,68 +167,68 @@ class _General:
 
 
 @dataclass(frozen=True)
-class _Refused(_General):
+class _EndpointErrors(_CommonErrors):
     """An error response of one endpoint, with the field errors of its body and other responses of the same status."""
 
     endpoint: Endpoint
-    also: msgspec.Struct | None = field(default=None)
+    extra: msgspec.Struct | None = field(default=None)
 
     def _meanings(self) -> Iterator[str]:
-        if self.also is not None:
-            yield _first_line(type(self.also))
+        if self.extra is not None:
+            yield _first_line(type(self.extra))
         yield from super()._meanings()
 
     @property
-    def is_general(self) -> bool:
+    def is_shared(self) -> bool:
         """True for the response that every endpoint may give with this status."""
         return (
-            self.also is None
+            self.extra is None
             and self.kinds == _by_status().get(self.status)
             and ValidationFailed not in self.kinds
-            and not self._names_a_remedy
-            and not any(map(self._by_standard, self.kinds))
+            and not self._suggests_smaller_body
+            and not any(map(self._uses_oauth_form, self.kinds))
         )
 
     @property
-    def _names_a_remedy(self) -> bool:
+    def _suggests_smaller_body(self) -> bool:
         return PayloadTooLarge in self.kinds and self.endpoint.max_body_bytes != MAX_BODY_BYTES
 
     def errors(self) -> Json:
         """Return the schemas of the errors in this response by name, including those of RFC 6749."""
-        names = dict.fromkeys(_oauth(kind)["error"] for kind in self.kinds if self._by_standard(kind))
+        names = dict.fromkeys(_oauth(kind)["error"] for kind in self.kinds if self._uses_oauth_form(kind))
         found = super().errors()
         if names:
             found[f"OAuthError{self.status.value}{_pascal(names)}"] = _specialized(OAUTH_ERROR, error=_one_of(names))
         return found
 
     def _schema(self) -> Json:
-        if self.also is None:
+        if self.extra is None:
             return super()._schema()
-        return {"oneOf": [{"$ref": SCHEMA + schema_name(type(self.also))}, super()._schema()]}
+        return {"oneOf": [{"$ref": SCHEMA + schema_name(type(self.extra))}, super()._schema()]}
 
-    def _by_standard(self, kind: type[Refusal]) -> bool:
-        return _by_standard(self.endpoint, kind)
+    def _uses_oauth_form(self, kind: type[Refusal]) -> bool:
+        return _uses_oauth_form(self.endpoint, kind)
 
-    def _name(self, kind: type[Refusal]) -> str:
-        return str(_oauth(kind)["error"]) if self._by_standard(kind) else kind.code
+    def _published_code(self, kind: type[Refusal]) -> str:
+        return str(_oauth(kind)["error"]) if self._uses_oauth_form(kind) else kind.code
 
     def _examples(self) -> Json:
         found = super()._examples()
         for kind in self.kinds:
-            if self._by_standard(kind):
+            if self._uses_oauth_form(kind):
                 found[kind.code] = {"summary": _first_line(kind), "value": _oauth(kind)}
         if self.endpoint.request_body and not self.endpoint.is_form and ValidationFailed in self.kinds:
             found[ValidationFailed.code] = {
                 "summary": _first_line(ValidationFailed),
                 "value": msgspec.json.decode(error_body(_faulty(self.endpoint.request_body))),
             }
-        if self._names_a_remedy:
+        if self._suggests_smaller_body:
             found[PayloadTooLarge.code] = {
                 "summary": _first_line(PayloadTooLarge),
                 "value": msgspec.json.decode(error_body(PayloadTooLarge(many=True))),
             }
-        if self.also is not None:
-            found["answer"] = {"summary": _first_line(type(self.also)), "value": msgspec.to_builtins(self.also)}
+        if self.extra is not None:
+            found["response"] = {"summary": _first_line(type(self.extra)), "value": msgspec.to_builtins(self.extra)}
         return found
 
 
