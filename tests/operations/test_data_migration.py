@@ -176,7 +176,7 @@ def test_a_target_of_somebody_else_is_left_as_it_is(tmp_path: Path, target: str)
     there.do("tenant", "create", "--init", "b@example.org", typed=PASSWORD + "\n")
     answer = operator.run("migrate", "--from", f"sqlite:///{tmp_path}/doorward.db", "--to", target)
     assert answer.exit_code == 1
-    assert "1 tenants that the source has not" in answer.stderr
+    assert "1 tenants that the source does not have" in answer.stderr
     assert [one["email"] for one in there.read("tenant", "list")] == ["b@example.org"]
 
 

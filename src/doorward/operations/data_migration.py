@@ -19,14 +19,14 @@ from doorward.storage.transfer.backup_file import NotABackup, Reader, Writer
 from doorward.storage.transfer.table_copy import Progress, TableChecksum, checksum, copy_table
 from doorward.storage.transfer.tables import TABLES, Row, TableReader, TableWriter, open_reader, open_writer
 
-Place = Path | Address
+Database = Path | Address
 
 _BATCH = 500
-# Sessions that are opened concurrently.
-_TOGETHER = 50
-# Short-lived rows: removed by a restore, so that it brings back no credential.
-_ENDED = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
-_GONE = ("user.delete", "key.revoke", "tenant.delete")
+# Sessions opened concurrently.
+_CONCURRENT_OPENS = 50
+# Tables of short-lived rows. A restore clears them, so that it brings back no credential.
+_CLEARED_TABLES = ("sessions", "epochs", "ended", "trusted_servers", "reset_codes")
+_DELETING_ACTIONS = ("user.delete", "key.revoke", "tenant.delete")
 
 
 class MigrationRefused(Exception):
@@ -48,88 +48,95 @@ class BackupFile(NamedTuple):
     overwrite: bool = False
 
 
-async def count_rows(place: Place, tables: Sequence[str]) -> int:
+async def count_rows(database: Database, tables: Sequence[str]) -> int:
     """Return the number of rows in these tables."""
-    async with open_reader(place) as look:
-        return sum([await look.count(table) for table in tables])
+    async with open_reader(database) as reader:
+        return sum([await reader.count(table) for table in tables])
 
 
-async def copy_tables(source: Place, target: Place, step: Progress) -> dict[str, TableChecksum]:
-    """Replace the target's tables with those of the source, in one transaction, verify them, and return the checksums.
+async def copy_tables(source: Database, target: Database, step: Progress) -> dict[str, TableChecksum]:
+    """Replace the target's tables with those of the source in one transaction; return the verified checksums.
 
     `step` is called for each row twice: when it is copied, and when it is verified. Raises MigrationRefused for a
     target with tenants that the source does not have: it is another installation.
     """
-    async with open_reader(source) as here, open_writer(target) as there:
-        strangers = await _ids(there, "tenants") - await _ids(here, "tenants")
-        if strangers:
+    async with open_reader(source) as reader, open_writer(target) as writer:
+        foreign_tenants = await _ids(writer, "tenants") - await _ids(reader, "tenants")
+        if foreign_tenants:
             raise MigrationRefused(
-                f"The target has {len(strangers)} tenants that the source has not; it is left as it is."
+                f"The target has {len(foreign_tenants)} tenants that the source does not have, and is unchanged; "
+                "copy to an empty database."
             )
         for table in reversed(TABLES):
-            await there.clear(table)
-        sums = {table: await copy_table(here, there, table, step) for table in TABLES}
+            await writer.clear(table)
+        sums = {table: await copy_table(reader, writer, table, step) for table in TABLES}
         for table, expected in sums.items():
-            if await checksum(there, table, step) != expected:
+            if await checksum(writer, table, step) != expected:
                 raise MigrationRefused(
-                    f"The table {table} did not arrive as it was sent; the target is left as it was."
+                    f"The copy of the table {table} differs from the source; the target is unchanged, try again."
                 )
         return sums
 
 
-async def copy_sessions(source: Place, here: SessionStore, there: SessionStore, now: int, step: Progress) -> int:
-    """Open in `there` every live session of the source, whose sessions are `here`; return the number.
+async def copy_sessions(
+    source: Database, from_store: SessionStore, to_store: SessionStore, now: int, step: Progress
+) -> int:
+    """Open in `to_store` every live session of the source, whose sessions are in `from_store`; return the number.
 
-    Sessions of the same tenants in `there` are revoked first, so that no session returns that was copied before and
+    Sessions of the same tenants in `to_store` are revoked first, so that no session returns that was copied before and
     revoked since. An interrupted run is completed by the next one.
     """
-    carried = 0
+    copied = 0
     policies: dict[str, SessionPolicy] = {}
-    async with open_reader(source) as look:
+    async with open_reader(source) as reader:
         # The session of a user that was imported without a tenant has none yet.
-        for tenant_id in ("", *await _ids(look, "tenants")):
-            await there.revoke_tenant(tenant_id)
-            await there.revoke_users_of(tenant_id)
-            await there.revoke_keys(tenant_id)
-        columns = await look.columns("sessions")
+        for tenant_id in ("", *await _ids(reader, "tenants")):
+            await to_store.revoke_tenant(tenant_id)
+            await to_store.revoke_users_of(tenant_id)
+            await to_store.revoke_keys(tenant_id)
+        columns = await reader.columns("sessions")
         batch: list[dict[str, Any]] = []
-        async for row in look.rows("sessions"):
+        async for row in reader.rows("sessions"):
             batch.append(dict(zip(columns, row, strict=True)))
-            if len(batch) == _TOGETHER:
-                carried += await _reopen_sessions(batch, here, there, policies, now)
+            if len(batch) == _CONCURRENT_OPENS:
+                copied += await _reopen_sessions(batch, from_store, to_store, policies, now)
                 step(len(batch))
                 batch = []
-        carried += await _reopen_sessions(batch, here, there, policies, now)
+        copied += await _reopen_sessions(batch, from_store, to_store, policies, now)
         step(len(batch))
-    return carried
+    return copied
 
 
 async def _reopen_sessions(
-    rows: list[dict[str, Any]], here: SessionStore, there: SessionStore, policies: dict[str, SessionPolicy], now: int
+    rows: list[dict[str, Any]],
+    from_store: SessionStore,
+    to_store: SessionStore,
+    policies: dict[str, SessionPolicy],
+    now: int,
 ) -> int:
-    claimed = [SessionRef(row["id"], row["user_id"] or row["tenant_id"], SessionKind(row["kind"])) for row in rows]
-    found = await here.find_many(claimed) if claimed else []
+    refs = [SessionRef(row["id"], row["user_id"] or row["tenant_id"], SessionKind(row["kind"])) for row in rows]
+    sessions = await from_store.find_many(refs) if refs else []
     live = [
         (session, Origin(row["ip"], row["user_agent"]))
-        for session, row in zip(found, rows, strict=True)
+        for session, row in zip(sessions, rows, strict=True)
         if session is not None and not session.is_expired(now)
     ]
     for session, _ in live:
         policy = SessionPolicy(session.idle, session.lifetime)
         if session.user_id is not None and policies.get(session.tenant_id, NO_SESSION_POLICY) != policy:
-            await there.set_policy(session.tenant_id, policy)
+            await to_store.set_policy(session.tenant_id, policy)
             policies[session.tenant_id] = policy
-    await asyncio.gather(*(there.open(session, cap=None, origin=origin) for session, origin in live))
+    await asyncio.gather(*(to_store.open(session, cap=None, origin=origin) for session, origin in live))
     return len(live)
 
 
 async def write_backup_file(
-    source: Place, target: BackupFile, *, schema: int, taken_at: int, passphrase: str | None, step: Progress
+    source: Database, target: BackupFile, *, schema: int, taken_at: int, passphrase: str | None, step: Progress
 ) -> int:
     """Write a backup of the source while it is in use; return the number of rows.
 
-    The file gets its name when it is complete and on disk; raises FileExistsError for another file that must stay.
-    `step` is called for each batch of rows.
+    The file gets its name when it is complete and on disk; raises FileExistsError where another file has the name and
+    may not be overwritten. `step` is called for each batch of rows.
     """
     path = target.path
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -149,14 +156,14 @@ async def write_backup_file(
     return count
 
 
-async def write_backup(source: Place, writer: Writer, step: Progress) -> int:
+async def write_backup(source: Database, writer: Writer, step: Progress) -> int:
     """Write a backup of the source to an open file; return the number of rows."""
     count = 0
-    async with open_reader(source) as here:
+    async with open_reader(source) as reader:
         for table in backup_file.TABLES:
-            columns = await here.columns(table)
+            columns = await reader.columns(table)
             batch: list[Row] = []
-            async for row in here.rows(table):
+            async for row in reader.rows(table):
                 batch.append(row)
                 count += 1
                 if len(batch) == _BATCH:
@@ -170,7 +177,7 @@ async def write_backup(source: Place, writer: Writer, step: Progress) -> int:
 
 
 def _replace_file(draft: Path, path: Path) -> None:
-    """Rename a file; raises FileExistsError where the name is taken."""
+    """Rename a file; raises FileExistsError where a file has the name."""
     try:
         path.hardlink_to(draft)
     except FileExistsError:
@@ -182,83 +189,85 @@ def _replace_file(draft: Path, path: Path) -> None:
         draft.replace(path)
 
 
-async def restore(target: Place, path: Path, *, passphrase: str | None, step: Progress) -> RestoreResult:
+async def restore(target: Database, path: Path, *, passphrase: str | None, step: Progress) -> RestoreResult:
     """Replace all data with a backup, in one transaction. What was deleted since stays deleted.
 
-    All sessions are revoked, also those of API keys, which are to be opened again. The longer one of each audit chain
-    stays, and the deletions and revocations in it are applied again. `step` is called with the number of bytes read.
+    All sessions are revoked, also those of API keys, which the caller opens again. Of each audit chain the longer
+    version stays, and its deletions and revocations are applied again. `step` is called with the number of bytes read.
     Raises NotABackup.
     """
     with path.open("rb") as file:
         reader = Reader(file)
-        known = newest_version()
-        if reader.header.schema > known:
-            raise NotABackup(f"The backup has schema version {reader.header.schema}, this program knows {known}.")
-        async with open_writer(target) as there:
-            before = await _ids(there, "tenants")
-            trails = await _audit_chains(there)
-            gone = await _deleted_ids(there)
-            for table in (*_ENDED, "api_keys", "users", "departed", "tenants"):
-                await there.clear(table)
-            sieve = _RestoreFilter(there, trails, gone)
+        newest = newest_version()
+        if reader.header.schema > newest:
+            raise NotABackup(
+                f"The backup has schema version {reader.header.schema}, this program knows {newest}; use a newer one."
+            )
+        async with open_writer(target) as writer:
+            before = await _ids(writer, "tenants")
+            chains = await _audit_chains(writer)
+            deleted = await _deleted_ids(writer)
+            for table in (*_CLEARED_TABLES, "api_keys", "users", "departed", "tenants"):
+                await writer.clear(table)
+            row_filter = _RestoreFilter(writer, chains, deleted)
             read = 0
             for table, columns, rows in reader.frames(passphrase):
-                await there.add(table, columns, await sieve.apply(table, columns, rows))
+                await writer.add(table, columns, await row_filter.apply(table, columns, rows))
                 step(file.tell() - read)
                 read = file.tell()
             step(file.tell() - read)
-            after = await _ids(there, "tenants")
-        return RestoreResult(reader.header.taken_at, frozenset(before | after), sieve.stopped)
+            after = await _ids(writer, "tenants")
+        return RestoreResult(reader.header.taken_at, frozenset(before | after), row_filter.stayed_deleted)
 
 
 class _RestoreFilter:
     """Removes rows of a backup that newer data of the target supersedes."""
 
-    def __init__(self, there: TableWriter, trails: dict[str, int], gone: set[str]) -> None:
-        self._there = there
-        self._trails = trails
-        self._gone = gone
-        self._taken: set[str] = set()
-        self.stopped = 0
+    def __init__(self, writer: TableWriter, chains: dict[str, int], deleted: set[str]) -> None:
+        self._writer = writer
+        self._chains = chains
+        self._deleted = deleted
+        self._replaced_chains: set[str] = set()
+        self.stayed_deleted = 0
 
     async def apply(self, table: str, columns: list[str], rows: list[Row]) -> list[Row]:
         if table == "audit_chains":
             return [row for row in rows if await self._is_longer(dict(zip(columns, row, strict=True)))]
         if table == "audit":
-            place = columns.index("tenant_id")
-            return [row for row in rows if row[place] in self._taken]
-        places = [columns.index(name) for name in ("id", "tenant_id") if name in columns]
-        left = [row for row in rows if not self._gone.intersection(row[place] for place in places)]
-        self.stopped += len(rows) - len(left)
-        return left
+            tenant = columns.index("tenant_id")
+            return [row for row in rows if row[tenant] in self._replaced_chains]
+        id_columns = [columns.index(name) for name in ("id", "tenant_id") if name in columns]
+        restored = [row for row in rows if not self._deleted.intersection(row[column] for column in id_columns)]
+        self.stayed_deleted += len(rows) - len(restored)
+        return restored
 
     async def _is_longer(self, chain: dict[str, object]) -> bool:
         tenant_id, number = str(chain["tenant_id"]), chain["number"]
-        if tenant_id in self._gone or (isinstance(number, int) and self._trails.get(tenant_id, -1) >= number):
+        if tenant_id in self._deleted or (isinstance(number, int) and self._chains.get(tenant_id, -1) >= number):
             return False
-        await self._there.remove_chain(tenant_id)
-        self._taken.add(tenant_id)
+        await self._writer.remove_chain(tenant_id)
+        self._replaced_chains.add(tenant_id)
         return True
 
 
-async def _ids(look: TableReader, table: str) -> set[str]:
-    place = (await look.columns(table)).index("id")
-    return {row[place] async for row in look.rows(table)}
+async def _ids(reader: TableReader, table: str) -> set[str]:
+    column = (await reader.columns(table)).index("id")
+    return {row[column] async for row in reader.rows(table)}
 
 
-async def _audit_chains(look: TableReader) -> dict[str, int]:
-    columns = await look.columns("audit_chains")
+async def _audit_chains(reader: TableReader) -> dict[str, int]:
+    columns = await reader.columns("audit_chains")
     tenant, number = columns.index("tenant_id"), columns.index("number")
-    return {row[tenant]: row[number] async for row in look.rows("audit_chains")}
+    return {row[tenant]: row[number] async for row in reader.rows("audit_chains")}
 
 
-async def _deleted_ids(look: TableReader) -> set[str]:
+async def _deleted_ids(reader: TableReader) -> set[str]:
     """Return the ids of tenants, users and API keys that are deleted according to the target's audit log."""
-    place = (await look.columns("audit")).index("entry")
-    gone = {row[0] async for row in look.rows("departed")}
-    async for row in look.rows("audit"):
-        if any(action in row[place] for action in _GONE):
-            told = msgspec.json.decode(row[place])
-            if told.get("action") in _GONE and told.get("outcome") == "success":
-                gone.add(told.get("subject", ""))
-    return gone
+    column = (await reader.columns("audit")).index("entry")
+    deleted = {row[0] async for row in reader.rows("departed")}
+    async for row in reader.rows("audit"):
+        if any(action in row[column] for action in _DELETING_ACTIONS):
+            entry = msgspec.json.decode(row[column])
+            if entry.get("action") in _DELETING_ACTIONS and entry.get("outcome") == "success":
+                deleted.add(entry.get("subject", ""))
+    return deleted

@@ -42,10 +42,10 @@ def with_key_added(keys: Keys) -> Keys:
 
 def with_key_activated(keys: Keys, kid: str) -> Keys:
     """Return the keys with this one signing; raises KeyChangeRefused for an unknown key."""
-    chosen = tuple(item for item in keys if item[0] == kid)
-    if not chosen:
+    activated = tuple(item for item in keys if item[0] == kid)
+    if not activated:
         raise KeyChangeRefused(f"There is no key {kid}.")
-    return chosen + tuple(item for item in keys if item[0] != kid)
+    return activated + tuple(item for item in keys if item[0] != kid)
 
 
 def with_key_retired(keys: Keys, kid: str) -> Keys:
@@ -68,7 +68,7 @@ class KeyFile:
         self.path = path
         self.folder = folder
         self.given = given
-        self._seen: tuple[int, int, int] | None = None
+        self._last_version: tuple[int, int, int] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "KeyFile | None":
@@ -88,24 +88,24 @@ class KeyFile:
         """Return the keys if the file changed since the last call, else None.
 
         An operator may replace the file or a link on its path. An unusable file is logged and otherwise treated as
-        unchanged: the service keeps its keys.
+        unchanged, and the present keys stay in use.
         """
-        now = self._stand()
-        if now == self._seen:
+        version = self._version()
+        if version == self._last_version:
             return None
-        self._seen = now
+        self._last_version = version
         try:
             return self.read()
         except CannotStart as reason:
             log.error("master keys not reloaded, the old ones stay", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
             return None
 
-    def _stand(self) -> tuple[int, int, int] | None:
+    def _version(self) -> tuple[int, int, int] | None:
         try:
             stat = self.path.stat()
         except OSError:
-            return self._seen  # the file is being replaced
-        # A change of its mode counts too: it may be readable now.
+            return self._last_version  # the file is being replaced
+        # A change of the mode counts too: it may have made the file readable.
         return stat.st_ino, stat.st_ctime_ns, stat.st_size
 
     @contextmanager
@@ -138,14 +138,14 @@ class KeyFile:
 
 
 def check_folder(settings: Settings) -> None:
-    """Raise CannotStart where workers have to register their keys and cannot."""
+    """Raise CannotStart if workers have to register their keys and cannot."""
     file = KeyFile.of(settings)
     if file is not None and not file.given:
         WorkerRegistration(file.folder).check()
 
 
 class WorkerRegistration:
-    """Publishes the keys of this process while it lives: a locked file, whose lock ends with the process."""
+    """Publishes the keys of this process in a locked file, whose lock ends with the process."""
 
     def __init__(self, folder: Path) -> None:
         """Register among the workers of `folder`."""
@@ -176,12 +176,12 @@ class WorkerRegistration:
             draft.unlink()
         except OSError as error:
             raise CannotStart(
-                f"DATA_DIR: {self._folder} cannot be written ({error.strerror}); it has to belong to the user that "
-                "runs Doorward."
+                f"DATA_DIR: {self._folder} cannot be written ({error.strerror}); make the user that runs Doorward its "
+                "owner."
             ) from error
 
     def close(self) -> None:
-        """End the registration."""
+        """Remove the registration."""
         if self._file is not None:
             self._path.unlink(missing_ok=True)
             self._file.close()
@@ -190,13 +190,13 @@ class WorkerRegistration:
 
 def live_registrations(folder: Path) -> Mapping[str, str]:
     """Return the fingerprint of the keys of every live worker, by process id."""
-    found: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for path in sorted((folder / "workers").glob("[0-9]*")):
         with suppress(FileNotFoundError), path.open("r", encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                found[path.name.partition("-")[0]] = file.read()
+                fingerprints[path.name.partition("-")[0]] = file.read()
             else:
                 path.unlink(missing_ok=True)  # its process exited without closing it
-    return found
+    return fingerprints
