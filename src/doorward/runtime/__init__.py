@@ -1,4 +1,4 @@
 """The process: listeners, worker supervision, lifespan, TLS, CPU and file limits.
 
-Knows how a worker starts, runs and stops; nothing of what requests mean.
+Starts, supervises and stops workers; contains no request handling.
 """

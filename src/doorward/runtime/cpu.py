@@ -1,4 +1,4 @@
-"""Limits of the machine for this process: cores, also of its container, and open files."""
+"""Limits of this process: CPU cores (affinity and control groups) and open files."""
 
 import os
 import resource
@@ -8,30 +8,30 @@ from pathlib import Path
 
 _ROOT = Path("/")
 SPARE_FILES = 256
-"""Open files in addition to those of connections: stores, logs, libraries."""
+"""Open files beyond those of connections: stores, logs, libraries."""
 
 
 def available_cores(root: Path = _ROOT) -> int:
-    """Return the number of cores that this process may use: by its affinity, and the limits of its control groups.
+    """Return the number of cores that this process may use, by its affinity and its control groups.
 
-    A fraction of a core counts as none, unless it is all there is: a process that relies on it is throttled in the
-    middle of its work. `root` is the root of the file system with the control groups (Linux, both versions).
+    A fraction of a core is rounded down, to at least one core: a process that relies on the fraction is throttled
+    in the middle of its work. `root` is the root of the file system with the control groups (Linux, both versions).
     """
     return max(1, min([len(os.sched_getaffinity(0)), *map(int, _limits(root))]))
 
 
-def raise_file_limit(wanted: int) -> None:
-    """Raise the limit of open files to `wanted`, as far as the hard limit permits."""
+def raise_file_limit(count: int) -> None:
+    """Raise the limit of open files to `count`, as far as the hard limit permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def possible_connections(wanted: int) -> int:
-    """Return how many of the `wanted` connections the limit of open files admits."""
+def possible_connections(count: int) -> int:
+    """Return how many of the `count` connections the limit of open files admits."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - SPARE_FILES, soft // 2))
+    return count if soft == resource.RLIM_INFINITY else min(count, max(soft - SPARE_FILES, soft // 2))
 
 
 def _limits(root: Path) -> Iterator[float]:

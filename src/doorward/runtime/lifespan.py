@@ -17,7 +17,7 @@ TaskFunction = Callable[[], Awaitable[None]]
 
 
 class PeriodicTask(NamedTuple):
-    """A function that is called repeatedly, with this many seconds in between. `name` is its name in the log."""
+    """A function that is called repeatedly, `seconds` apart. `name` identifies it in the log."""
 
     name: str
     seconds: float
@@ -58,7 +58,7 @@ async def _repeat(task: PeriodicTask) -> None:
 
 
 async def run_logged(function: TaskFunction, *, task: str) -> None:
-    """Call a function and log its failure, which must not stop others. `task` is its name in the log."""
+    """Call a function and log its failure instead of raising it. `task` identifies it in the log."""
     try:
         await function()
     except Refusal as refusal:

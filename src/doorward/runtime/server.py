@@ -47,16 +47,16 @@ class ListenerConfig(NamedTuple):
 
 def listener_configs(settings: Settings) -> list[ListenerConfig]:
     """Return the listeners, in the order of the sockets that `run` takes."""
-    found = []
+    configs = []
     if settings.http_server == "on":
-        found.append(ListenerConfig("PORT", settings.port, "http"))
+        configs.append(ListenerConfig("PORT", settings.port, "http"))
     if settings.https_server == "on":
-        found.append(ListenerConfig("HTTPS_PORT", settings.https_port, "https"))
+        configs.append(ListenerConfig("HTTPS_PORT", settings.https_port, "https"))
     if settings.maintain_tls_port is not None:
-        found.append(ListenerConfig("MAINTAIN_TLS_PORT", settings.maintain_tls_port, "maintenance"))
+        configs.append(ListenerConfig("MAINTAIN_TLS_PORT", settings.maintain_tls_port, "maintenance"))
     if settings.metrics_port is not None:
-        found.append(ListenerConfig("METRICS_PORT", settings.metrics_port, "metrics"))
-    return found
+        configs.append(ListenerConfig("METRICS_PORT", settings.metrics_port, "metrics"))
+    return configs
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -78,7 +78,7 @@ def check(settings: Settings) -> None:
 
 
 def run(settings: Settings, listeners: list[socket.socket]) -> bool:
-    """Serve until stopped; return False where the start failed, for a reason that is in the log.
+    """Serve until stopped; return False if the start failed, after logging the reason.
 
     The sockets are those of `listener_configs`, in its order.
     """
@@ -89,16 +89,16 @@ def run(settings: Settings, listeners: list[socket.socket]) -> bool:
             "the limit on open files allows fewer connections than MAX_CONNECTIONS",
             extra={"max_connections": settings.max_connections, "connections": possible},
         )
-    # uvicorn shuts down and then raises the signal again; a requested stop is no failure.
-    signal.signal(signal.SIGTERM, _stopped)
+    # uvicorn shuts down and then raises the signal again. A requested stop exits with code 0.
+    signal.signal(signal.SIGTERM, _exit_cleanly)
     config = WorkerConfig("doorward.app:from_environment", settings)
     if config.workers > 1:
         if settings.metrics_port is not None or settings.metrics_white_list:
             share()
-        # A start waits for its database as long as the settings say.
-        patience = settings.worker_start_timeout + settings.database_wait
+        # A start may wait for its database (DATABASE_WAIT).
+        response_timeout = settings.worker_start_timeout + settings.database_wait
         supervisor = Supervisor(
-            config, listeners, lambda: _on_worker_start(config, listeners), response_timeout=patience
+            config, listeners, lambda: _on_worker_start(config, listeners), response_timeout=response_timeout
         )
         supervisor.run()
         return not supervisor.failed
@@ -143,13 +143,13 @@ class WorkerConfig(uvicorn.Config):
         """See `uvicorn.Config.load`."""
         supervisor = multiprocessing.parent_process()
         if supervisor is not None:
-            # Sent to all workers, it may arrive before there is anything to reload.
+            # The supervisor sends it to all workers, also to those that have nothing to reload yet.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            threading.Thread(target=_follow, args=(supervisor,), name="follow", daemon=True).start()
+            threading.Thread(target=_stop_with_supervisor, args=(supervisor,), name="follow", daemon=True).start()
         try:
             super().load()
         except CannotStart as reason:
-            # A worker reads the settings again, and they may have changed.
+            # A worker reads the settings again, which may have changed since the start.
             logs.configure(self.settings.log_level, self.settings.log_format)
             log.error("cannot start", extra={"reason": str(reason)})  # noqa: TRY400 - the reason says it all
             sys.exit(STARTUP_FAILURE)
@@ -158,7 +158,7 @@ class WorkerConfig(uvicorn.Config):
 class WorkerServer(uvicorn.Server):
     """uvicorn's server with one listener per purpose. On SIGHUP the TLS listeners reload their certificates.
 
-    A connection keeps the certificates of its start, and no connection is rejected during the reload.
+    Open connections are unaffected, and no connection is rejected during the reload.
     """
 
     config: WorkerConfig
@@ -174,8 +174,8 @@ class WorkerServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen."""
-        given = zip(listener_configs(self.config.settings), sockets or [], strict=True)
-        purposes = {port.purpose: listener for port, listener in given}
+        configs = listener_configs(self.config.settings)
+        purposes = {config.purpose: listener for config, listener in zip(configs, sockets or [], strict=True)}
         try:
             contexts = _contexts(self.config.settings)
         except CannotStart as reason:
@@ -194,7 +194,7 @@ class WorkerServer(uvicorn.Server):
         return stop
 
     def reload(self) -> None:
-        """Reload the certificates for new connections. Unusable ones leave the old ones in place."""
+        """Reload the certificates for new connections. If they cannot be used, the old ones stay."""
         try:
             contexts = _contexts(self.config.settings)
         except CannotStart as reason:
@@ -204,11 +204,11 @@ class WorkerServer(uvicorn.Server):
             self._listeners[purpose].context = context
         log.info("certificates reloaded", extra={"pid": os.getpid()})
 
-    def _listen(self, purpose: str, given: socket.socket, context: ssl.SSLContext | None) -> None:
+    def _listen(self, purpose: str, bound: socket.socket, context: ssl.SSLContext | None) -> None:
         connections = self.lifespan.state["connections"]
         listener = Listener(
             purpose,
-            given.dup(),
+            bound.dup(),
             registry=self.lifespan.state["metrics"] if purpose == "metrics" else connections,
             evictable=connections,
             protocol_factory=self._protocol(purpose),
@@ -221,12 +221,12 @@ class WorkerServer(uvicorn.Server):
 
     def _protocol(self, purpose: str) -> Callable[[], DoorwardProtocol]:
         state = self.server_state if purpose in {"http", "metrics"} else self._secure
-        given: dict[str, Any] = {"config": self.config, "server_state": state, "app_state": self.lifespan.state}
+        arguments: dict[str, Any] = {"config": self.config, "server_state": state, "app_state": self.lifespan.state}
         if purpose == "maintenance":
-            return partial(MaintenanceProtocol, frozenset(self.config.settings.maintain_tls_ca_cn), **given)
+            return partial(MaintenanceProtocol, frozenset(self.config.settings.maintain_tls_ca_cn), **arguments)
         if purpose == "metrics":
-            given["app_state"] = {**self.lifespan.state, "connections": self.lifespan.state["metrics"]}
-        return partial(DoorwardProtocol, **given)
+            arguments["app_state"] = {**self.lifespan.state, "connections": self.lifespan.state["metrics"]}
+        return partial(DoorwardProtocol, **arguments)
 
 
 class _Worker(Worker):
@@ -246,19 +246,19 @@ def _on_worker_start(config: WorkerConfig, listeners: list[socket.socket]) -> Wo
 
 
 def _contexts(settings: Settings) -> dict[str, ssl.SSLContext]:
-    found = {}
-    for port in listener_configs(settings):
-        if port.purpose == "https":
-            found[port.purpose] = public_context(settings.https_cert, settings.https_key)
-        if port.purpose == "maintenance":
-            found[port.purpose] = maintenance_context(settings.maintain_tls_pem, settings.maintain_tls_ca)
-    return found
+    contexts: dict[str, ssl.SSLContext] = {}
+    for config in listener_configs(settings):
+        if config.purpose == "https":
+            contexts[config.purpose] = public_context(settings.https_cert, settings.https_key)
+        if config.purpose == "maintenance":
+            contexts[config.purpose] = maintenance_context(settings.maintain_tls_pem, settings.maintain_tls_ca)
+    return contexts
 
 
-def _follow(supervisor: multiprocessing.process.BaseProcess) -> None:
+def _stop_with_supervisor(supervisor: multiprocessing.process.BaseProcess) -> None:
     supervisor.join()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _stopped(_signal: int, _frame: object) -> NoReturn:
+def _exit_cleanly(_signal: int, _frame: object) -> NoReturn:
     sys.exit(0)
