@@ -1,6 +1,6 @@
 """Client addresses: forwarding headers of trusted proxies, membership in address lists, rate-limit keys.
 
-An unknown address gets the less trusted result: it is in no address list, and it is never the address of the proxy.
+An unknown address is treated as the less trusted one: it is in no address list, and never counts as the proxy's.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 UNKNOWN = "unknown"
-"""The address in logs and audit entries of a client whose address could not be determined."""
+"""The text in logs and audit entries for a client whose address could not be determined."""
 
 FORWARDING_HEADERS = frozenset(
     {
@@ -79,7 +79,7 @@ class ClientAddress(NamedTuple):
     """The client of a request.
 
     `text` is for logs and audit entries, `rate_limit_key` names the budget of requests that the client shares with its
-    neighbours. `listable` is the address that address lists are compared with, None where no list may contain the
+    network. `listable` is the address that address lists are compared with, None where no list may contain the
     client.
     """
 
@@ -228,7 +228,7 @@ def open_to_all(networks: Sequence[Network]) -> bool:
 
 
 def _rate_limit_key(address: Address) -> str:
-    """Return the address, or its /64 for IPv6, which one customer gets as a whole."""
+    """Return the address, or its /64 for IPv6, which providers assign to one customer."""
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
     return str(address)

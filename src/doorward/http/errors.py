@@ -8,7 +8,7 @@ import msgspec
 from doorward.core import errors as core
 from doorward.core.errors import FieldError, Refusal, ValidationFailed
 
-_LONGEST_ECHO = 100
+_MAX_ECHO_LENGTH = 100
 
 
 class HttpRefusal(Refusal):
@@ -98,7 +98,7 @@ class NotFound(HttpRefusal):
 
     def __init__(self, method: str = "", path: str = "") -> None:
         """Create the error; it repeats method and path, as the predecessor does, where they are harmless."""
-        harmless = path.isascii() and all(c.isalnum() or c in "/_.-" for c in path) and len(path) <= _LONGEST_ECHO
+        harmless = path.isascii() and all(c.isalnum() or c in "/_.-" for c in path) and len(path) <= _MAX_ECHO_LENGTH
         super().__init__(f"Cannot {method} {path}" if method and harmless else "")
 
 
@@ -141,7 +141,7 @@ class PayloadTooLarge(HttpRefusal):
     closes_connection = True
 
     def __init__(self, *, many: bool = False) -> None:
-        """Create the error; `many`: the path takes many users or tokens at once, so that fewer help."""
+        """Create the error; `many`: the path takes many users or tokens at once, so that fewer would fit."""
         super().__init__(f"{self.sentence}, send fewer rows in each request" if many else "")
 
 
@@ -180,7 +180,7 @@ class InternalError(HttpRefusal):
 
 
 class NotImplementedHere(HttpRefusal):
-    """The request asks for a tunnel (`CONNECT`), which the service does not provide."""
+    """The request is for a tunnel (`CONNECT`), which the service does not provide."""
 
     code = "not_implemented"
     sentence = "This protocol feature is not supported"
@@ -188,7 +188,7 @@ class NotImplementedHere(HttpRefusal):
 
 
 class TooManyConnections(HttpRefusal):
-    """All allowed connections are busy, or the address of the client holds its share of them."""
+    """All allowed connections are busy, or the address of the client has its share of them."""
 
     code = "too_many_connections"
     sentence = "Too many open connections, try again shortly"
@@ -270,8 +270,8 @@ STATUS_OF: dict[type[Refusal], HTTPStatus] = {
 """The status of every error; a test checks that none is missing."""
 
 
-_STAYS = frozenset({core.AccountLocked})
-"""Errors with a status that implies a retry, although no wait helps."""
+_NOT_RETRYABLE = frozenset({core.AccountLocked})
+"""Errors whose status implies a retry, but that do not pass with time."""
 
 
 def error_body(refusal: Refusal) -> bytes:
@@ -321,15 +321,17 @@ def _detail(fault: FieldError) -> dict[str, object]:
 
 def error_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     """Return the headers of an error response, without those of every response."""
-    found: list[tuple[bytes, bytes]] = []
+    headers: list[tuple[bytes, bytes]] = []
     status = STATUS_OF[type(refusal)]
     if status == HTTPStatus.UNAUTHORIZED:
-        found.append((b"www-authenticate", b"Bearer"))
-    passes = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE} and type(refusal) not in _STAYS
-    if refusal.retry_after is not None or passes:
-        found.append((b"retry-after", b"%d" % (refusal.retry_after or 1)))
+        headers.append((b"www-authenticate", b"Bearer"))
+    retryable = (
+        status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE} and type(refusal) not in _NOT_RETRYABLE
+    )
+    if refusal.retry_after is not None or retryable:
+        headers.append((b"retry-after", b"%d" % (refusal.retry_after or 1)))
     if isinstance(refusal, MethodNotAllowed):
-        found.append((b"allow", refusal.allow.encode("ascii")))
+        headers.append((b"allow", refusal.allow.encode("ascii")))
     if isinstance(refusal, HttpRefusal) and refusal.closes_connection:
-        found.append((b"connection", b"close"))
-    return found
+        headers.append((b"connection", b"close"))
+    return headers

@@ -17,9 +17,9 @@ from doorward.http.validation import list_rule, validate
 Item = TypeVar("Item")
 
 MAX_ITEM_BYTES: Final = 16_384
-"""The most characters of an item of a large body: as many as of a body of its own."""
+"""Maximum length in characters of an item of a large body: that of a small body."""
 TOO_LARGE: Final = object()
-"""Stands for a larger item."""
+"""Placeholder of a larger item."""
 
 _MAX_FIELDS = 100
 _SLICE = 16_384
@@ -77,13 +77,13 @@ async def parse_list(body: bytes, schema: type[msgspec.Struct], take: Callable[[
     are not. An item with more than MAX_ITEM_BYTES characters is passed to `take` as TOO_LARGE, unparsed. Raises as
     `parse` and `validate` do.
     """
-    reading = _read_list(body, schema, take)
+    steps = _read_list(body, schema, take)
     while True:
         try:
-            next(reading)
+            next(steps)
         except StopIteration as end:
-            found: list[Item] = end.value
-            return found
+            items: list[Item] = end.value
+            return items
         except (ValueError, RecursionError):
             raise MalformedJson from None
         await asyncio.sleep(0)
@@ -140,7 +140,7 @@ class _Reader:
     text: str
     may_have_surrogates: bool
     at: int = 0
-    spent: int = 0
+    cost: int = 0
     steps: int = 0
 
     def peek(self) -> str:
@@ -178,18 +178,18 @@ class _Reader:
     def value(self) -> Generator[None, None, Any]:
         """Parse a value and return it, or TOO_LARGE. Each `yield` lets other tasks run."""
         self.peek()
-        begin = self.at
+        start = self.at
         try:
             value = self._decode()
         except (ValueError, RecursionError):
             end = yield from self._end_of_value()
-            if end <= begin + MAX_ITEM_BYTES:
+            if end <= start + MAX_ITEM_BYTES:
                 raise
             value, self.at = TOO_LARGE, end
-        # Small values take time too.
-        self.spent += self.at - begin + _WEIGHT
-        if self.spent > _SLICE:
-            self.spent = 0
+        # Parsing a value has a constant cost, too.
+        self.cost += self.at - start + _WEIGHT
+        if self.cost > _SLICE:
+            self.cost = 0
             yield
         return value
 
@@ -213,17 +213,17 @@ class _Reader:
         at, depth, in_text = self.at, 0, False
         paused_at = at
         while True:
-            found = (_INSIDE_TEXT if in_text else _OUTSIDE_TEXT).match(self.text, at)
-            if found is None or found.end() == at:
+            match = (_INSIDE_TEXT if in_text else _OUTSIDE_TEXT).match(self.text, at)
+            if match is None or match.end() == at:
                 raise ValueError("no end")
-            at = found.end()
-            if found[1] == '"':
+            at = match.end()
+            if match[1] == '"':
                 in_text = not in_text
-            elif found[1]:
-                depth += 1 if found[1] in "[{" else -1
+            elif match[1]:
+                depth += 1 if match[1] in "[{" else -1
             if depth > _MAX_DEPTH:
                 raise ValueError("too deep")
-            if found[1] and depth <= 0 and not in_text:
+            if match[1] and depth <= 0 and not in_text:
                 return at
             self.steps += 1
             if self.steps > _MAX_STEPS:

@@ -27,12 +27,12 @@ class BodyMemory:
     _held: dict[str, int] = field(default_factory=dict)
     _reserved: int = 0
     _reserved_before: int = 0
-    _given_back: int = 0
+    _released: int = 0
 
     @contextmanager
     def reserve(self, size: int, tenant_id: str) -> Iterator[None]:
         """Reserve memory for a body of a tenant; raises TooManyLargeBodies where its share is exhausted."""
-        # The first body of a tenant may take the rest.
+        # A tenant that holds none may take all that is free.
         if self.in_use + self._held.get(tenant_id, 0) + size > self.limit:
             raise TooManyLargeBodies(retry_after=1)
         self._hold(tenant_id, size)
@@ -49,10 +49,10 @@ class BodyMemory:
             self._held[tenant_id] = held
 
     async def release(self) -> None:
-        """Return freed memory to the system, unless there was a large body since this was last called."""
+        """Return freed memory to the operating system, unless there was a large body since the last call."""
         before, self._reserved_before = self._reserved_before, self._reserved
-        if not self.in_use and self._reserved == before and self._reserved != self._given_back:
-            self._given_back = self._reserved
+        if not self.in_use and self._reserved == before and self._reserved != self._released:
+            self._released = self._reserved
             await asyncio.get_running_loop().run_in_executor(None, release_memory)
 
 

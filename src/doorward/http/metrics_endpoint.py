@@ -14,7 +14,7 @@ PATH = "/metrics"
 
 
 class MetricsEndpoint:
-    """Serves /metrics on its own listener and to listed addresses; for all other clients it does not exist."""
+    """Serves /metrics on its own listener and to listed addresses; other clients get 404."""
 
     def __init__(
         self,
@@ -54,5 +54,5 @@ class MetricsEndpoint:
             return True
         peer = scope["client"][0] if scope["client"] else ""
         client = self._proxies.client(peer, scope[HEADERS_BY_NAME])
-        # Forwarded requests are rejected, whatever client they name: monitoring connects directly.
+        # Forwarded requests are rejected also for listed clients: monitoring connects directly.
         return client.listable == parse_address(peer) and in_networks(client, self._white_list)

@@ -1,6 +1,6 @@
-"""Validation of bodies: every field error in field order, in the published sentences, without values."""
+"""Validation of request bodies: reports every field error, in field order, without repeating values."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import NoneType
@@ -11,7 +11,6 @@ import msgspec
 from doorward.core.errors import FieldError, ValidationFailed
 
 Schema = TypeVar("Schema", bound=msgspec.Struct)
-
 
 MAX_FIELD_ERRORS = 100
 
@@ -97,7 +96,6 @@ Variants = Mapping[str, tuple[type[msgspec.Struct], ...]]
 """Lists of a response whose items are one of several structs, by field name, as its `VARIANTS`."""
 
 Rule = TextRule | JsonRule | IntegerRule | BooleanRule | ListRule | ChoiceRule | ObjectRule | NamedObjectRule
-_Faults = Iterator[FieldError]
 
 
 class _Field(NamedTuple):
@@ -149,10 +147,10 @@ def validate(body: Any, schema: type[Schema]) -> Schema:
     """
     faults: list[FieldError] = []
     strict = schema.__struct_config__.forbid_unknown_fields
-    found = _read(body, ObjectRule(schema, strict=strict), [], faults)
+    result = _read(body, ObjectRule(schema, strict=strict), [], faults)
     if faults:
         raise ValidationFailed(faults[:MAX_FIELD_ERRORS])
-    return found  # type: ignore[no-any-return]
+    return result  # type: ignore[no-any-return]
 
 
 def _read(value: Any, rule: Rule, path: Sequence[str], faults: list[FieldError]) -> Any:
@@ -188,7 +186,7 @@ def _read_fields(value: Any, rule: ObjectRule, path: Sequence[str], faults: list
         faults.append(FieldError(path, "object.base", f'"{path[-1] if path else "value"}" must be an object'))
         return None
     before = len(faults)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     known: set[str] = set()
     either = alternatives(rule.schema)
     for attribute, name, inner, required, nullable in _fields(rule.schema):
@@ -201,16 +199,16 @@ def _read_fields(value: Any, rule: ObjectRule, path: Sequence[str], faults: list
                 FieldError([*path, name], "object.xor", f'"{name}" is not allowed together with "{either.first}"')
             )
         elif value[name] is None and nullable:
-            found[attribute] = None
+            values[attribute] = None
         else:
-            found[attribute] = _read(value[name], inner, [*path, name], faults)
+            values[attribute] = _read(value[name], inner, [*path, name], faults)
     if rule.strict and not known.issuperset(value):
         # The name is text of the client, so the response does not repeat it.
         names = [name for _, name, *_ in _fields(rule.schema)]
         faults.append(
             FieldError([*path], "object.allowUnknown", f"an unknown field is not allowed; {known_names(names)}")
         )
-    return rule.schema(**found) if len(faults) == before else None
+    return rule.schema(**values) if len(faults) == before else None
 
 
 def _read_named(value: Any, rule: NamedObjectRule, path: Sequence[str], faults: list[FieldError]) -> Any:
@@ -231,12 +229,12 @@ def _read_items(value: Any, rule: ListRule, path: Sequence[str], faults: list[Fi
         text = f'"{name}" must contain from {rule.min_items} to {rule.max_items} items'
         faults.append(FieldError(path, "array.length", text, rule.max_items))
         return None
-    found = []
+    items = []
     for index, item in enumerate(value):
         if len(faults) >= MAX_FIELD_ERRORS:
             break
-        found.append(_read(item, rule.item_rule, [*path, str(index)], faults))
-    return found
+        items.append(_read(item, rule.item_rule, [*path, str(index)], faults))
+    return items
 
 
 def _check(rule: Rule, value: Any) -> Sequence[tuple[str, str, int | None]]:

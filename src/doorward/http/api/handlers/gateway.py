@@ -32,7 +32,7 @@ async def forward_auth(services: Services, request: Request) -> Response:
     key = request.headers.get(b"x-doorward-key")
     token = bearer_credential(request.headers.get(b"authorization")) or _cookie(request, services.forward_auth_cookie)
     if token is None:
-        # The gateway is authenticated all the same: only unauthenticated requests are charged to their address.
+        # The gateway is authenticated first: only unauthenticated requests are charged to their address.
         raise NotAuthenticated(caller=await services.sessions.authenticate_tenant(key, request.required_permission))
     try:
         verified = await services.sessions.verify_user_token(key, token, request.required_permission)
@@ -49,15 +49,15 @@ async def forward_auth(services: Services, request: Request) -> Response:
 def _cookie(request: Request, name: str) -> bytes | None:
     """Return the value of a cookie, the first one of several; None where it is missing or empty.
 
-    Other cookies belong to the application and may be malformed; they hide nothing.
+    Other cookies belong to the application and may be malformed; they are ignored.
     """
     header = request.headers.get(b"cookie") if name else None
     if header is None:
         return None
-    wanted = name.encode()
+    cookie_name = name.encode()
     for pair in header.split(b";"):
-        found, _, value = pair.strip().partition(b"=")
-        if found == wanted:
+        pair_name, _, value = pair.strip().partition(b"=")
+        if pair_name == cookie_name:
             return value.removeprefix(b'"').removesuffix(b'"') or None
     return None
 

@@ -18,7 +18,7 @@ from doorward.http.request import Request
 from doorward.http.response import Response, json_response
 
 _INACTIVE = Response(b'{"active":false}')
-_MOST_FIELDS = 20
+_MAX_FIELDS = 20
 _AUTHENTICATION_METHODS = ["client_secret_basic", "client_secret_post"]
 # RFC 6749, section 3.3.
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
@@ -56,7 +56,7 @@ async def revoke_token(services: Services, request: Request) -> Response:
 async def get_server_metadata(services: Services, _call: Request) -> Response:
     """Get the OAuth 2.0 server metadata (RFC 8414)."""
     issuer = services.public_url
-    described: dict[str, object] = {
+    metadata: dict[str, object] = {
         "issuer": issuer,
         "introspection_endpoint": f"{issuer}/oauth/introspect",
         "introspection_endpoint_auth_methods_supported": _AUTHENTICATION_METHODS,
@@ -66,8 +66,8 @@ async def get_server_metadata(services: Services, _call: Request) -> Response:
         "grant_types_supported": [],
     }
     if services.descriptions.page:
-        described["service_documentation"] = f"{issuer}/docs"
-    return json_response(described)
+        metadata["service_documentation"] = f"{issuer}/docs"
+    return json_response(metadata)
 
 
 def client_credential(request: Request) -> bytes | None:
@@ -136,7 +136,7 @@ def _key(key_id: str, secret: str) -> bytes | None:
 def _pairs(body: bytes) -> list[tuple[str, str]] | None:
     """Return the parameters of a form in their order; None for a malformed form."""
     try:
-        return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:
         return None
 
@@ -153,7 +153,7 @@ def _token(pairs: Sequence[tuple[str, str]] | None) -> bytes:
 
 
 async def _refresh_token(services: Services, credential: bytes | None, token: bytes, request: Request) -> Response:
-    """Describe a refresh token to callers that may revoke it; it is inactive for others (RFC 7662, section 2.2).
+    """Describe a refresh token to callers that may revoke it; others get an inactive token (RFC 7662, section 2.2).
 
     A resource server that ignores `token_type` would accept it as an access token.
     """
@@ -164,15 +164,15 @@ async def _refresh_token(services: Services, credential: bytes | None, token: by
     if session is None or session.tenant_id != caller.tenant_id or not caller.permits(Permission.SESSIONS):
         request.outcome = "inactive"
         return _INACTIVE
-    found = {"active": True, "client_id": session.tenant_id, "jti": session.id, "iat": session.refreshed_at // 1000}
+    claims = {"active": True, "client_id": session.tenant_id, "jti": session.id, "iat": session.refreshed_at // 1000}
     if session.expires_at is not None:
-        found["exp"] = session.expires_at // 1000
-    return json_response(found)
+        claims["exp"] = session.expires_at // 1000
+    return json_response(claims)
 
 
 def _introspection_response(verified: VerifiedToken, settings: TenantSettings) -> dict[str, object]:
     claims = verified.decoded_claims()
-    found: dict[str, object] = {
+    response: dict[str, object] = {
         "active": True,
         "token_type": "Bearer",
         "client_id": claims["tenant"],
@@ -188,16 +188,16 @@ def _introspection_response(verified: VerifiedToken, settings: TenantSettings) -
     if "scope" in claims:
         scope = claims["scope"]
         # A scope of RFC 7662 is text; other JSON has another name.
-        found["scope" if isinstance(scope, str) else "scope_data"] = scope
+        response["scope" if isinstance(scope, str) else "scope_data"] = scope
         if _is_list_of_scope_tokens(scope):
-            found["scope"] = " ".join(scope)
-    return found
+            response["scope"] = " ".join(scope)
+    return response
 
 
 def _is_list_of_scope_tokens(scope: object) -> bool:
     """Return whether a scope is a list of scope-tokens (RFC 6749, section 3.3).
 
-    An item with a space would become two.
+    An item with a space would be read as two tokens.
     """
     return (
         isinstance(scope, list)

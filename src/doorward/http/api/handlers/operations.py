@@ -10,8 +10,8 @@ from doorward.http.api.services import Services
 from doorward.http.request import Request
 from doorward.http.response import Response, json_response
 
-_PATIENCE = 1.0
-_PAGE_POLICY = (
+_CHECK_SECONDS = 1.0
+_PAGE_CSP = (
     b"content-security-policy",
     b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 )
@@ -29,14 +29,14 @@ async def get_readiness(services: Services, request: Request) -> Response:
             services.store_checks, await asyncio.gather(*map(_store_state, services.store_checks.values())), strict=True
         )
     )
-    well = all(state == "ok" for state in states.values())
-    if not well:
+    ready = all(state == "ok" for state in states.values())
+    if not ready:
         request.outcome = StoreUnavailable.code
     response = json_response(
-        ReadinessResponse("ready" if well else "unready", states),
-        HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE,
+        ReadinessResponse("ready" if ready else "unready", states),
+        HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
     )
-    return response if well else response._replace(headers=[*response.headers, (b"retry-after", b"1")])
+    return response if ready else response._replace(headers=[*response.headers, (b"retry-after", b"1")])
 
 
 async def get_openapi_document(services: Services, _call: Request) -> Response:
@@ -46,12 +46,12 @@ async def get_openapi_document(services: Services, _call: Request) -> Response:
 
 async def get_docs_page(services: Services, _call: Request) -> Response:
     """Get the API reference as one HTML page."""
-    return Response(services.descriptions.page, headers=((b"content-type", b"text/html; charset=utf-8"), _PAGE_POLICY))
+    return Response(services.descriptions.page, headers=((b"content-type", b"text/html; charset=utf-8"), _PAGE_CSP))
 
 
 async def _store_state(check: Callable[[], Awaitable[object]]) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_CHECK_SECONDS):
             await check()
     except (Refusal, TimeoutError):
         return "away"

@@ -143,35 +143,35 @@ def _accepted(**values: object) -> dict[str, object]:
 
 def _tenant_response(services: Services, tenant: Tenant) -> TenantResponse:
     chosen = decode_settings(tenant)
-    counts = services.settings_resolver.effective(chosen)
-    policy, audiences = chosen.password_policy, counts.introspection_audience
+    effective = services.settings_resolver.effective(chosen)
+    policy, audiences = chosen.password_policy, effective.introspection_audience
     return TenantResponse(
         id=tenant.id,
         email=tenant.email,
         login=tenant.login,
         createdAt=tenant.created_at,
         settings=TenantSettingsResponse(
-            sessionLifetime=counts.session_lifetime,
-            sessionIdle=counts.session_idle,
-            sessionsPerUser=counts.sessions_per_user,
-            tenantSessionLifetime=counts.tenant_session_lifetime,
+            sessionLifetime=effective.session_lifetime,
+            sessionIdle=effective.session_idle,
+            sessionsPerUser=effective.sessions_per_user,
+            tenantSessionLifetime=effective.tenant_session_lifetime,
             passwordPolicy=PasswordPolicyResponse(policy.min_length, policy.require_classes, policy.block_common),
-            readyHashes=counts.ready_hashes,
+            readyHashes=effective.ready_hashes,
             introspectionAudience=None if audiences is None else list(audiences),
         ),
     )
 
 
-def _event_response(found: dict[str, Any]) -> AuditEventResponse:
+def _event_response(entry: dict[str, Any]) -> AuditEventResponse:
     return AuditEventResponse(
-        at=found["at"],
-        action=found["action"],
-        outcome=found["outcome"],
-        actor=found["actor"],
-        subject=found.get("subject", UNSET),
-        session=found.get("session", UNSET),
-        ip=found.get("address", UNSET),
-        requestId=found.get("request_id", UNSET),
-        reason=found.get("reason", UNSET),
-        detail=found.get("detail", UNSET),
+        at=entry["at"],
+        action=entry["action"],
+        outcome=entry["outcome"],
+        actor=entry["actor"],
+        subject=entry.get("subject", UNSET),
+        session=entry.get("session", UNSET),
+        ip=entry.get("address", UNSET),
+        requestId=entry.get("request_id", UNSET),
+        reason=entry.get("reason", UNSET),
+        detail=entry.get("detail", UNSET),
     )

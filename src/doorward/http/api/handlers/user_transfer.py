@@ -27,13 +27,13 @@ async def import_users(services: Services, request: Request) -> Response:
     await services.rate_limits.consume_bulk(caller.tenant_id)
     rows = await request.read_list(ImportUsersRequest, read_row)
     outcomes = await services.user_transfer.import_users(caller, rows, unconfirmed=unconfirmed, dry_run=dry_run)
-    found = [outcome.status for outcome in outcomes]
+    statuses = [outcome.status for outcome in outcomes]
     return json_response(
         ImportUsersResponse(
-            found.count(RowStatus.CREATED),
-            found.count(RowStatus.EXISTS),
-            found.count(RowStatus.REFUSED),
-            found.count(RowStatus.SKIPPED),
+            statuses.count(RowStatus.CREATED),
+            statuses.count(RowStatus.EXISTS),
+            statuses.count(RowStatus.REFUSED),
+            statuses.count(RowStatus.SKIPPED),
             sum(outcome.unconfirmed for outcome in outcomes),
             [_row_result(outcome) async for outcome in iterate_cooperatively(outcomes)],
         )
