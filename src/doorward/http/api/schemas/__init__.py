@@ -1,6 +1,7 @@
 """Schemas of request and response bodies, as structs; `NAME` is the published name of each."""
 
 from doorward.http.api.schemas.api_keys import ApiKeyCreated, ApiKeyPage, ApiKeyResponse, CreateApiKeyRequest
+from doorward.http.api.schemas.audit import AuditEventPage, AuditEventResponse
 from doorward.http.api.schemas.common import ResultResponse, TokenRequest, schema_name
 from doorward.http.api.schemas.operations import LivenessResponse, ReadinessResponse
 from doorward.http.api.schemas.sessions import (
@@ -18,8 +19,6 @@ from doorward.http.api.schemas.sessions import (
 )
 from doorward.http.api.schemas.standards import EmptyResponse, IntrospectionResponse, ServerMetadata, TokenForm
 from doorward.http.api.schemas.tenants import (
-    AuditEventPage,
-    AuditEventResponse,
     ChangeTenantPasswordRequest,
     CreateTenantRequest,
     DeleteTenantRequest,
