@@ -44,18 +44,18 @@ def _parts(schema: Json) -> list[Json]:
 
 
 def _limits(schema: Json) -> str:
-    found = [limits for part in _parts(schema) if (limits := _limits(part))]
+    sentences = [limits for part in _parts(schema) if (limits := _limits(part))]
     if "enum" in schema:
-        found.append("One of " + ", ".join(f"<code>{escape(str(item))}</code>" for item in schema["enum"]) + ".")
+        sentences.append("One of " + ", ".join(f"<code>{escape(str(item))}</code>" for item in schema["enum"]) + ".")
     low, high = schema.get("minLength"), schema.get("maxLength")
     if high is not None:
-        found.append(f"{low or 0} to {high} characters.")
+        sentences.append(f"{low or 0} to {high} characters.")
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
-        found.append(f"{low} to {high}.")
+        sentences.append(f"{low} to {high}.")
     if "default" in schema:
-        found.append(f"Default <code>{escape(str(schema['default']))}</code>.")
-    return " ".join(found)
+        sentences.append(f"Default <code>{escape(str(schema['default']))}</code>.")
+    return " ".join(sentences)
 
 
 def elided(body: str) -> str:

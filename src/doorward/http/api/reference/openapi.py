@@ -89,18 +89,18 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
         if kind
     ]
     response_bodies += [kind for schema in response_bodies for kinds in variants(schema).values() for kind in kinds]
-    _, found = msgspec.json.schema_components([*request_bodies, *response_bodies], ref_template=SCHEMA + "{name}")
+    _, schemas = msgspec.json.schema_components([*request_bodies, *response_bodies], ref_template=SCHEMA + "{name}")
     for kind in request_bodies:
         if either := alternatives(kind):
-            found[kind.__name__] |= _exclusive(either)
+            schemas[kind.__name__] |= _exclusive(either)
     for kind in response_bodies:
         for part, kinds in variants(kind).items():
             items = {"oneOf": [{"$ref": SCHEMA + variant.__name__} for variant in kinds]}
-            found[kind.__name__]["properties"][part]["items"] = items
+            schemas[kind.__name__]["properties"][part]["items"] = items
     names = _ENUMERATIONS | {kind.__name__: schema_name(kind) for kind in _structs([*request_bodies, *response_bodies])}
-    found = _with_published_names(found, names)
+    schemas = _with_published_names(schemas, names)
     request_names = {schema_name(kind) for kind in request_bodies}
-    for name, schema in found.items():
+    for name, schema in schemas.items():
         for part, inner in schema.get("properties", {}).items():
             # A field with a default is optional in a request and always present in a response. The keyword itself makes
             # code generators require the field in requests.
@@ -108,17 +108,17 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Json]:
                 schema["required"].append(part)
     faults = {schema["title"]: schema for schema in FAULTS.values()}
     errors = {"Error": ERROR, "OAuthError": OAUTH_ERROR, **faults, **error_schemas(endpoints)}
-    return {**errors, **dict(sorted(found.items()))}
+    return {**errors, **dict(sorted(schemas.items()))}
 
 
 def _structs(kinds: Iterable[type]) -> set[type]:
     """Return these structs and all that their fields refer to."""
-    found: set[type] = set()
+    structs: set[type] = set()
 
     def visit(info: msgspec.inspect.Type) -> None:
         if isinstance(info, msgspec.inspect.StructType):
-            if info.cls not in found:
-                found.add(info.cls)
+            if info.cls not in structs:
+                structs.add(info.cls)
                 for field in info.fields:
                     visit(field.type)
             return
@@ -128,7 +128,7 @@ def _structs(kinds: Iterable[type]) -> set[type]:
 
     for info in msgspec.inspect.multi_type_info(kinds):
         visit(info)
-    return found
+    return structs
 
 
 def _with_published_names(schemas: Mapping[str, Json], names: Mapping[str, str]) -> dict[str, Json]:
@@ -195,6 +195,6 @@ def _security(endpoint: Endpoint) -> list[Json]:
     return [{"tenant": []}, {"key": role}, *([{"basic": role}] if endpoint.is_form else [])]
 
 
-def _parameter(place: str, name: str) -> Json:
-    text, schema = PARAMETERS.get(f"{place} {name}") or PARAMETERS.get(name, ("", {"type": "string"}))
-    return {"name": name, "in": place, "required": place == "path", "description": text, "schema": schema}
+def _parameter(location: str, name: str) -> Json:
+    text, schema = PARAMETERS.get(f"{location} {name}") or PARAMETERS.get(name, ("", {"type": "string"}))
+    return {"name": name, "in": location, "required": location == "path", "description": text, "schema": schema}

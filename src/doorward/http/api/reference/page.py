@@ -13,7 +13,7 @@ from doorward.http.api.reference import markup
 Json = Mapping[str, Any]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
-_PLACES = {"path": "Path parameters", "query": "Query parameters"}
+_LOCATIONS = {"path": "Path parameters", "query": "Query parameters"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ class _Document:
 
     def _parameters(self, operation: Json) -> str:
         parts = []
-        for place, title in _PLACES.items():
+        for location, title in _LOCATIONS.items():
             rows = [
                 markup.row(item["name"], item["schema"], item["description"], required=item["required"])
                 for item in operation.get("parameters", ())
-                if item["in"] == place
+                if item["in"] == location
             ]
             if rows:
                 parts.append(f"<h4>{title}</h4>{markup.table(('Name', 'Type', 'Meaning'), rows)}")
@@ -157,16 +157,16 @@ class _Document:
 
     def _response_headers(self, response: Json) -> str:
         headers = [(name, self._components["headers"][name]) for name in response["headers"] if name != "X-Request-Id"]
-        rows = [markup.row(name, found["schema"], found["description"], required=True) for name, found in headers]
+        rows = [markup.row(name, header["schema"], header["description"], required=True) for name, header in headers]
         return markup.table(("Header", "Type", "Meaning"), rows) if rows else ""
 
     def _fields(self, schema: Json) -> str:
         return markup.table(("Field", "Type", "Meaning"), list(self._rows(schema, "")))
 
     def _rows(self, schema: Json, before: str) -> Iterator[str]:
-        found = self._schema(schema)
-        required = set(found.get("required", ()))
-        for name, part in found.get("properties", {}).items():
+        resolved = self._schema(schema)
+        required = set(resolved.get("required", ()))
+        for name, part in resolved.get("properties", {}).items():
             inner = self._schema(part)
             if "items" in inner:
                 inner = {**inner, "items": self._schema(inner["items"])}
@@ -179,19 +179,19 @@ class _Document:
     def _schema(self, schema: Json) -> Json:
         if "$ref" not in schema:
             return schema
-        found: Json = self._components["schemas"][schema["$ref"].rpartition("/")[2]]
-        return found
+        resolved: Json = self._components["schemas"][schema["$ref"].rpartition("/")[2]]
+        return resolved
 
     def _errors(self, operation: Json) -> str:
         rows = []
         for status, response in operation["responses"].items():
             if "content" not in response:
                 continue
-            for code, given in _content(response).get("examples", {}).items():
-                shared = code in self._general and code != "validation_error" and "$ref" in given
+            for code, listed in _content(response).get("examples", {}).items():
+                shared = code in self._general and code != "validation_error" and "$ref" in listed
                 if shared or code not in self._components["examples"]:
                     continue
-                example = self._components["examples"][code] if "$ref" in given else given
+                example = self._components["examples"][code] if "$ref" in listed else listed
                 value = example["value"]
                 name = value["error"] if "error_description" in value else code
                 rows.append(_Refusal(status, name, _sentence(value), example["summary"]))
@@ -226,8 +226,8 @@ def _descriptions(schema: Json) -> Iterator[str]:
 
 
 def _content(response: Json) -> Json:
-    found: Json = next(iter(response["content"].values()))
-    return found
+    content: Json = next(iter(response["content"].values()))
+    return content
 
 
 def _authentication(operation: Json) -> str:

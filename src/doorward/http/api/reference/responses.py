@@ -44,25 +44,25 @@ def shared_responses() -> Json:
 
 def error_schemas(endpoints: Iterable[Endpoint]) -> Json:
     """Return a schema for every set of error codes that share a response, by name."""
-    found: Json = {}
+    schemas: Json = {}
     for status, kinds in _by_status().items():
-        found |= _CommonErrors(status, kinds).errors()
+        schemas |= _CommonErrors(status, kinds).errors()
     for endpoint in endpoints:
         for error_response in _error_responses(endpoint):
-            found |= error_response.errors()
-    return dict(sorted(found.items()))
+            schemas |= error_response.errors()
+    return dict(sorted(schemas.items()))
 
 
 def responses(endpoint: Endpoint, schemas: Mapping[str, Json]) -> Json:
     """Return the responses of an endpoint by status, its own and the shared ones."""
-    found: Json = {str(endpoint.success_status.value): _success(endpoint, schemas)}
+    by_status: Json = {str(endpoint.success_status.value): _success(endpoint, schemas)}
     for error_response in _error_responses(endpoint):
         name = str(error_response.status.value)
         shared = {"$ref": f"#/components/responses/Refused{name}"}
-        found[name] = shared if error_response.is_shared else error_response.response()
+        by_status[name] = shared if error_response.is_shared else error_response.response()
     for status, extra in endpoint.extra_responses.items():
-        found.setdefault(str(status.value), _json_response(type(extra), msgspec.to_builtins(extra)))
-    return dict(sorted(found.items()))
+        by_status.setdefault(str(status.value), _json_response(type(extra), msgspec.to_builtins(extra)))
+    return dict(sorted(by_status.items()))
 
 
 def _error_responses(endpoint: Endpoint) -> "Iterator[_EndpointErrors]":
@@ -196,10 +196,10 @@ class _EndpointErrors(_CommonErrors):
     def errors(self) -> Json:
         """Return the schemas of the errors in this response by name, including those of RFC 6749."""
         names = dict.fromkeys(_oauth(kind)["error"] for kind in self.kinds if self._uses_oauth_form(kind))
-        found = super().errors()
+        schemas = super().errors()
         if names:
-            found[f"OAuthError{self.status.value}{_pascal(names)}"] = _specialized(OAUTH_ERROR, error=_one_of(names))
-        return found
+            schemas[f"OAuthError{self.status.value}{_pascal(names)}"] = _specialized(OAUTH_ERROR, error=_one_of(names))
+        return schemas
 
     def _schema(self) -> Json:
         if self.extra is None:
@@ -213,23 +213,23 @@ class _EndpointErrors(_CommonErrors):
         return str(_oauth(kind)["error"]) if self._uses_oauth_form(kind) else kind.code
 
     def _examples(self) -> Json:
-        found = super()._examples()
+        examples = super()._examples()
         for kind in self.kinds:
             if self._uses_oauth_form(kind):
-                found[kind.code] = {"summary": _first_line(kind), "value": _oauth(kind)}
+                examples[kind.code] = {"summary": _first_line(kind), "value": _oauth(kind)}
         if self.endpoint.request_body and not self.endpoint.is_form and ValidationFailed in self.kinds:
-            found[ValidationFailed.code] = {
+            examples[ValidationFailed.code] = {
                 "summary": _first_line(ValidationFailed),
                 "value": msgspec.json.decode(error_body(_faulty(self.endpoint.request_body))),
             }
         if self._suggests_smaller_body:
-            found[PayloadTooLarge.code] = {
+            examples[PayloadTooLarge.code] = {
                 "summary": _first_line(PayloadTooLarge),
                 "value": msgspec.json.decode(error_body(PayloadTooLarge(many=True))),
             }
         if self.extra is not None:
-            found["response"] = {"summary": _first_line(type(self.extra)), "value": msgspec.to_builtins(self.extra)}
-        return found
+            examples["response"] = {"summary": _first_line(type(self.extra)), "value": msgspec.to_builtins(self.extra)}
+        return examples
 
 
 def _specialized(schema: Json, **properties: Json) -> Json:
@@ -253,8 +253,8 @@ def _one_of(names: Iterable[str]) -> Json:
 
 def _codes(schema: Json) -> Iterable[str]:
     """Return the codes of an error schema; none where it has the form of RFC 6749."""
-    found: list[str] = schema["properties"].get("code", {}).get("enum", [])
-    return found
+    codes: list[str] = schema["properties"].get("code", {}).get("enum", [])
+    return codes
 
 
 def _either(codes: Mapping[str, Sequence[str]]) -> Json:
@@ -274,8 +274,8 @@ def _pascal(codes: Iterable[str]) -> str:
 
 def _oauth(kind: type[Refusal]) -> Json:
     refusal = UnsupportedMediaType(FORM) if kind is UnsupportedMediaType else kind()
-    found: Json = msgspec.json.decode(errors.oauth_error_body(refusal)[0])
-    return found
+    body: Json = msgspec.json.decode(errors.oauth_error_body(refusal)[0])
+    return body
 
 
 def _faulty(schema: type[msgspec.Struct]) -> ValidationFailed:
@@ -327,7 +327,7 @@ def _first_line(kind: type[Any]) -> str:
 
 def _by_status() -> dict[HTTPStatus, list[type[Refusal]]]:
     """Return the errors that belong to no endpoint, by status."""
-    found: dict[HTTPStatus, list[type[Refusal]]] = {}
+    by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
     for kind in (*COMMON_ERRORS, NotFound, MethodNotAllowed):
-        found.setdefault(STATUS_OF[kind], []).append(kind)
-    return dict(sorted(found.items()))
+        by_status.setdefault(STATUS_OF[kind], []).append(kind)
+    return dict(sorted(by_status.items()))
