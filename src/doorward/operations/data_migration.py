@@ -190,7 +190,7 @@ def _replace_file(draft: Path, path: Path) -> None:
 
 
 async def restore(target: Database, path: Path, *, passphrase: str | None, step: Progress) -> RestoreResult:
-    """Replace all data with a backup, in one transaction. What was deleted since stays deleted.
+    """Replace all data with a backup, in one transaction. Rows deleted since the backup stay deleted.
 
     All sessions are revoked, also those of API keys, which the caller opens again. Of each audit chain the longer
     version stays, and its deletions and revocations are applied again. `step` is called with the number of bytes read.

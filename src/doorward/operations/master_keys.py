@@ -1,4 +1,4 @@
-"""The master key file, which may change while workers run, and the registration of the keys that workers have.
+"""Master key file: rotation, and reload by running workers, which register the keys that they use.
 
 A key is added first, so that every worker accepts its signatures, and activated afterwards. With that order, and a
 reload before a token of an unknown key is rejected, no worker ever rejects a token that another one has just signed.
