@@ -15,7 +15,7 @@ def system_clock() -> int:
 
 
 def monotonic_clock() -> int:
-    """Return milliseconds since an unknown start; they only grow, whatever the system time is set to."""
+    """Return milliseconds since an unknown start; they only grow, also when the system time is changed."""
     return time.monotonic_ns() // 1_000_000
 
 

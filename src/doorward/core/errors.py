@@ -119,7 +119,7 @@ class InvalidResetCode(Refusal):
 
 
 class Conflict(Refusal):
-    """Concurrent changes of the same account kept interfering."""
+    """Concurrent changes of the same account interfered repeatedly."""
 
     code = "conflict"
     sentence = "This was changed by somebody else at the same moment, try again"
@@ -224,10 +224,10 @@ class ValidationFailed(Refusal):
     code = "validation_error"
     sentence = "Validation error"
 
-    def __init__(self, faults: Sequence[FieldError]) -> None:
+    def __init__(self, field_errors: Sequence[FieldError]) -> None:
         """Create the error with every field error."""
         super().__init__()
-        self.field_errors = tuple(faults)
+        self.field_errors = tuple(field_errors)
 
 
 class TokenMissing(ValidationFailed):
@@ -237,14 +237,14 @@ class TokenMissing(ValidationFailed):
     sentence = "Token is missing"
 
     def __init__(
-        self, faults: Sequence[FieldError] = (FieldError(["token"], "any.required", '"token" is required'),)
+        self, field_errors: Sequence[FieldError] = (FieldError(["token"], "any.required", '"token" is required'),)
     ) -> None:
         """Create the error with the field errors of the token."""
-        super().__init__(faults)
+        super().__init__(field_errors)
 
 
-def require(shortcomings: Iterable[RuleViolation], field: str) -> None:
+def require(violations: Iterable[RuleViolation], field: str) -> None:
     """Raise ValidationFailed for `field` where there are violations."""
-    faults = [FieldError([field], rule, f'"{field}" {text}', limit) for rule, text, limit in shortcomings]
-    if faults:
-        raise ValidationFailed(faults)
+    field_errors = [FieldError([field], rule, f'"{field}" {text}', limit) for rule, text, limit in violations]
+    if field_errors:
+        raise ValidationFailed(field_errors)

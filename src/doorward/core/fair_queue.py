@@ -2,7 +2,7 @@
 
 Each group has a virtual time, the CPU seconds that its work has taken. A free slot goes to the group with the least. A
 group that starts to wait gets the virtual time of the work that runs now, so unused time is not saved up; and a group
-that had more than others keeps that debt although its queue is empty, which deficit round robin would forget. See P.
+that had more than others retains that debt although its queue is empty, which deficit round robin would forget. See P.
 Goyal, H. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996.
 """
 
@@ -64,7 +64,7 @@ class MemoryBudget:
         return True
 
     def release(self, job: Job) -> None:
-        """Return what the job holds."""
+        """Free the memory of a job."""
         if job.memory:
             self.held -= job.memory
             self._notify()
@@ -178,12 +178,12 @@ class FairQueue:
             self._flows.clear()
             self._now = 0.0
             return
-        gone = [
+        idle_groups = [
             group
             for group, flow in self._flows.items()
             if not flow.waiting and not flow.running and flow.used <= self._now
         ]
-        for group in gone:
+        for group in idle_groups:
             del self._flows[group]
 
 
@@ -204,7 +204,7 @@ class FairSemaphore:
     ) -> None:
         """Start with every slot free; `clock` returns seconds."""
         self._queue = FairQueue(slots, memory)
-        self._patience = max_wait
+        self._max_wait = max_wait
         self._clock = clock
         if memory:
             memory.on_release(self._dispatch)
@@ -222,7 +222,7 @@ class FairSemaphore:
     def check_capacity(self, group: str) -> None:
         """Raise Overloaded where a new job of the group would be rejected now; reserve nothing."""
         ahead = self._queue.work_ahead(group, self._clock())
-        if ahead > self._patience:
+        if ahead > self._max_wait:
             raise Overloaded(retry_after=max(1, round(ahead)))
 
     @asynccontextmanager
@@ -245,7 +245,7 @@ class FairSemaphore:
     async def _wait(self, job: Job) -> None:
         job.ready = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait([job.ready], timeout=self._patience)
+            await asyncio.wait([job.ready], timeout=self._max_wait)
         except asyncio.CancelledError:
             if not job.started:
                 self._withdraw(job)
@@ -255,7 +255,7 @@ class FairSemaphore:
             raise
         if not job.started:
             self._withdraw(job)
-            raise Overloaded(retry_after=max(1, round(self._patience)))
+            raise Overloaded(retry_after=max(1, round(self._max_wait)))
 
     def _finish(self, job: Job) -> None:
         self._queue.finish(job)

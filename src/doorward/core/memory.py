@@ -13,7 +13,7 @@ _YOUNG, _MIDDLE, _OLD = 700, 10, 100
 
 
 def prepare_to_serve() -> None:
-    """Prepare this process for a long life with many connections, before it has threads.
+    """Prepare this process for a long lifetime with many connections, before it has threads.
 
     All threads allocate in one arena: only there does `release_memory` find free memory at the end, and the block of a
     hash is at the end. Full garbage collections run ten times less often: with ten thousand connections one of them is

@@ -1,4 +1,4 @@
-"""The domain values: tenants, users, sessions, callers, events.
+"""Domain values: tenants, users, sessions, callers, events.
 
 Frozen; all times are milliseconds since the Unix epoch.
 """
@@ -142,11 +142,11 @@ class Session(NamedTuple):
         The session was opened, or used, before that. So from then on it lives no longer than its full lifetime. The
         expiry of an API key is the tenant's choice and stays.
         """
-        latest, found = now + MAX_CLOCK_SKEW, self
+        latest, session = now + MAX_CLOCK_SKEW, self
         if self.created_at > latest and self.kind != SessionKind.KEY:
             end = None if self.expires_at is None else self.expires_at - (self.created_at - since)
-            found = found._replace(created_at=since, expires_at=end)
-        return found._replace(seen_at=since) if self.seen_at > latest else found
+            session = session._replace(created_at=since, expires_at=end)
+        return session._replace(seen_at=since) if self.seen_at > latest else session
 
 
 class Origin(NamedTuple):
@@ -164,7 +164,7 @@ class SessionInfo(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """The authenticated caller of a change, with what the audit log records of the request.
+    """The authenticated caller of a change, with the fields of the request that the audit log records.
 
     `actor` is "tenant", "key:<id>" or "operator". `address` is the client's address, `request_id` that of the response.
     """

@@ -1,8 +1,8 @@
 """Names: when two spellings are the same name, and which names are valid.
 
 Identifiers (logins, e-mail addresses, device ids) have stricter rules than free text, because two identifiers that look
-alike are two owners that look alike. The rules apply to new names. An existing name can be used, changed and removed,
-whatever the rules say.
+alike are two owners that look alike. The rules apply to new names. An existing name can be used, changed and removed
+even where it breaks them.
 """
 
 import re
@@ -74,10 +74,10 @@ def email_violations(address: str) -> list[RuleViolation]:
     The shape follows the lenient rule of the predecessor: `a@localhost`, IP literals and internationalised addresses
     are valid; `test.test.com` is not.
     """
-    found = list(islice(_identifier_violations(address), 1))
-    if found and found[0].rule in {"string.max", "any.empty"}:
-        return found
-    return [_EMAIL] if found or not _has_email_shape(address) else []
+    violations = list(islice(_identifier_violations(address), 1))
+    if violations and violations[0].rule in {"string.max", "any.empty"}:
+        return violations
+    return [_EMAIL] if violations or not _has_email_shape(address) else []
 
 
 def existing_email_violations(address: str) -> list[RuleViolation]:

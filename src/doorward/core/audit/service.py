@@ -16,7 +16,7 @@ _PAGE = 500
 
 
 def fingerprint(session_id: str) -> str:
-    """Return the fingerprint of a session id: enough to tell sessions apart, not enough to use one."""
+    """Return a fingerprint that identifies a session in the audit log and cannot be used as its id."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:16]
 
 
@@ -127,5 +127,5 @@ class ChainLink(NamedTuple):
 
 def parse_entry(entry: AuditEntry) -> dict[str, object]:
     """Return the event of an entry by field name."""
-    found: dict[str, object] = msgspec.json.decode(entry.text)
-    return found
+    fields: dict[str, object] = msgspec.json.decode(entry.text)
+    return fields

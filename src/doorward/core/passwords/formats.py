@@ -112,10 +112,10 @@ def parse_hash(text: str, bounds: HashLimits = STANDARD) -> StoredHash:
     """
     if len(text) > MAX_HASH_LENGTH or not text.isascii():
         raise UnsupportedHash
-    for form, reader in _FORMS:
-        found = form.fullmatch(text)
-        if found:
-            return reader(found, bounds)
+    for form, parse in _FORMS:
+        match = form.fullmatch(text)
+        if match:
+            return parse(match, bounds)
     raise UnsupportedHash
 
 
@@ -125,14 +125,14 @@ def bcrypt_cost(text: str) -> int | None:
     return int(form[1]) if form else None
 
 
-def _argon2(found: re.Match[str], bounds: HashLimits) -> StoredHash:
-    memory, passes, lanes = int(found["m"]), int(found["t"]), int(found["p"])
+def _argon2(match: re.Match[str], bounds: HashLimits) -> StoredHash:
+    memory, passes, lanes = int(match["m"]), int(match["t"]), int(match["p"])
     if memory << 10 > bounds.memory or memory * passes > bounds.argon2:
         raise HashTooCostly
     if not passes or not lanes or memory < 8 * lanes:
         raise UnsupportedHash
-    salt, digest = _bytes(found["salt"], range(8, 129)), _bytes(found["hash"], _DIGESTS)
-    kind, version = Type[found["kind"].upper()], int(found["version"] or 16)
+    salt, digest = _bytes(match["salt"], range(8, 129)), _bytes(match["hash"], _DIGESTS)
+    kind, version = Type[match["kind"].upper()], int(match["version"] or 16)
 
     def compare(secret: bytes) -> bool:
         # The context has pointers to these three; they live as long as this call.
@@ -159,8 +159,8 @@ def _sized(algorithm: str, memory: int) -> str:
     return f"{algorithm}/{memory.bit_length()}"
 
 
-def _bcrypt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
-    text, prepare = found["text"], _PREPARED.get(found["prehash"])
+def _bcrypt(match: re.Match[str], bounds: HashLimits) -> StoredHash:
+    text, prepare = match["text"], _PREPARED.get(match["prehash"])
     rounds = bcrypt_cost(text)
     if rounds is None or rounds < BCRYPT_MIN_COST:
         raise UnsupportedHash
@@ -186,17 +186,17 @@ _PREPARED: Mapping[str | None, Callable[[bytes], bytes]] = {
 """Digests of a password that a system hashes with bcrypt instead: Django, WordPress from 6.8 on."""
 
 
-def _phpass(found: re.Match[str], bounds: HashLimits) -> StoredHash:
-    power = _little_endian(found["ln"])
-    salt, digest = found["salt"].encode(), _from_itoa64(found["hash"])
+def _phpass(match: re.Match[str], bounds: HashLimits) -> StoredHash:
+    power = _little_endian(match["ln"])
+    salt, digest = match["salt"].encode(), _from_itoa64(match["hash"])
     if power > bounds.phpass:
         raise HashTooCostly
 
     def compare(secret: bytes) -> bool:
-        made = _md5(salt + secret)
+        result = _md5(salt + secret)
         for _ in range(1 << power):
-            made = _md5(made + secret)
-        return hmac.compare_digest(made, digest)
+            result = _md5(result + secret)
+        return hmac.compare_digest(result, digest)
 
     return StoredHash(compare, HashCost("phpass", 4.5e-7 * (1 << power)))
 
@@ -205,34 +205,34 @@ def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
-def _scrypt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
-    power = int(found["ln"])
+def _scrypt(match: re.Match[str], bounds: HashLimits) -> StoredHash:
+    power = int(match["ln"])
     # Ory writes N itself there; no system has ever used an N as small as 31.
     count = 1 << power if power <= _MAX_LN else power
-    salt, digest = _bytes(found["salt"], _SALTS), _bytes(found["hash"], _DIGESTS)
-    return _scrypted(count, int(found["r"]), int(found["p"]), salt, digest, bounds)
+    salt, digest = _bytes(match["salt"], _SALTS), _bytes(match["hash"], _DIGESTS)
+    return _scrypted(count, int(match["r"]), int(match["p"]), salt, digest, bounds)
 
 
-def _scrypt_text_salt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
+def _scrypt_text_salt(match: re.Match[str], bounds: HashLimits) -> StoredHash:
     """Scrypt of Django and Werkzeug."""
-    salt, digest = _text_salt(found)
-    return _scrypted(int(found["n"]), int(found["r"]), int(found["p"]), salt, digest, bounds)
+    salt, digest = _text_salt(match)
+    return _scrypted(int(match["n"]), int(match["r"]), int(match["p"]), salt, digest, bounds)
 
 
-def _text_salt(found: re.Match[str]) -> tuple[bytes, bytes]:
+def _text_salt(match: re.Match[str]) -> tuple[bytes, bytes]:
     """Return a salt that is text, and a digest in base64 (Django) or hexadecimal (Werkzeug)."""
-    digest = bytes.fromhex(found["hex"]) if "hex" in found.re.groupindex else _bytes(found["hash"], _DIGESTS)
-    return found["salt"].encode(), digest
+    digest = bytes.fromhex(match["hex"]) if "hex" in match.re.groupindex else _bytes(match["hash"], _DIGESTS)
+    return match["salt"].encode(), digest
 
 
-def _scrypt_mcf(found: re.Match[str], bounds: HashLimits) -> StoredHash:
-    power, block, lanes = (_little_endian(found[name]) for name in ("ln", "r", "p"))
-    return _scrypted(1 << power, block, lanes, found["salt"].encode(), _from_itoa64(found["hash"]), bounds)
+def _scrypt_mcf(match: re.Match[str], bounds: HashLimits) -> StoredHash:
+    power, block, lanes = (_little_endian(match[name]) for name in ("ln", "r", "p"))
+    return _scrypted(1 << power, block, lanes, match["salt"].encode(), _from_itoa64(match["hash"]), bounds)
 
 
-def _scrypt_better_auth(found: re.Match[str], bounds: HashLimits) -> StoredHash:
+def _scrypt_better_auth(match: re.Match[str], bounds: HashLimits) -> StoredHash:
     # The salt is hexadecimal, and hashed as that text.
-    stored = _scrypted(16_384, 16, 1, found["salt"].encode(), bytes.fromhex(found["hex"]), bounds)
+    stored = _scrypted(16_384, 16, 1, match["salt"].encode(), bytes.fromhex(match["hex"]), bounds)
     return stored._replace(
         compare=lambda secret: stored.compare(unicodedata.normalize("NFKC", secret.decode()).encode())
     )
@@ -244,12 +244,12 @@ def _little_endian(text: str) -> int:
 
 def _from_itoa64(text: str) -> bytes:
     """Decode the base64 of crypt(3) and phpass: groups of four characters, least significant first."""
-    found = b""
+    decoded = b""
     for start in range(0, len(text), 4):
         group = text[start : start + 4]
         size = len(group) * 6 // 8
-        found += _little_endian(group).to_bytes(3, "little")[:size]
-    return found
+        decoded += _little_endian(group).to_bytes(3, "little")[:size]
+    return decoded
 
 
 def _scrypted(count: int, block: int, lanes: int, salt: bytes, digest: bytes, bounds: HashLimits) -> StoredHash:
@@ -277,12 +277,12 @@ def _derive_scrypt(
     return derive, HashCost(_sized("scrypt", memory), (3e-7 * count + 3e-6) * block * lanes, memory)
 
 
-def _firebase(found: re.Match[str], bounds: HashLimits) -> StoredHash:
-    salt = _bytes(found["salt"], _SALTS) + _bytes(found["separator"] or "", range(65))
-    signer, digest = _bytes(found["signer"], _DIGESTS), _bytes(found["hash"], _DIGESTS)
+def _firebase(match: re.Match[str], bounds: HashLimits) -> StoredHash:
+    salt = _bytes(match["salt"], _SALTS) + _bytes(match["separator"] or "", range(65))
+    signer, digest = _bytes(match["signer"], _DIGESTS), _bytes(match["hash"], _DIGESTS)
     # A shift by an attacker's number would be the attack.
-    count = 1 << min(int(found["ln"]), _MAX_LN)
-    derive, cost = _derive_scrypt(count, int(found["r"]), int(found.groupdict().get("p", 1)), salt, 32, bounds)
+    count = 1 << min(int(match["ln"]), _MAX_LN)
+    derive, cost = _derive_scrypt(count, int(match["r"]), int(match.groupdict().get("p", 1)), salt, 32, bounds)
 
     def compare(secret: bytes) -> bool:
         # Only users from Firebase need AES, so the first of them loads it.
@@ -294,22 +294,22 @@ def _firebase(found: re.Match[str], bounds: HashLimits) -> StoredHash:
     return StoredHash(compare, cost)
 
 
-def _pbkdf2(found: re.Match[str], bounds: HashLimits) -> StoredHash:
-    size = found.groupdict().get("size")
-    digest = _bytes(found["hash"], _DIGESTS)
+def _pbkdf2(match: re.Match[str], bounds: HashLimits) -> StoredHash:
+    size = match.groupdict().get("size")
+    digest = _bytes(match["hash"], _DIGESTS)
     if size is not None and int(size) != len(digest):
         raise UnsupportedHash
-    return _derived(found["name"] or "sha1", int(found["i"]), _bytes(found["salt"], _SALTS), digest, bounds)
+    return _derived(match["name"] or "sha1", int(match["i"]), _bytes(match["salt"], _SALTS), digest, bounds)
 
 
-def _pbkdf2_text_salt(found: re.Match[str], bounds: HashLimits) -> StoredHash:
+def _pbkdf2_text_salt(match: re.Match[str], bounds: HashLimits) -> StoredHash:
     """PBKDF2 of Django and Werkzeug."""
-    return _derived(found["name"], int(found["i"]), *_text_salt(found), bounds)
+    return _derived(match["name"], int(match["i"]), *_text_salt(match), bounds)
 
 
-def _pbkdf2_aspnet(found: re.Match[str], bounds: HashLimits) -> StoredHash:
+def _pbkdf2_aspnet(match: re.Match[str], bounds: HashLimits) -> StoredHash:
     """PBKDF2 of ASP.NET Core Identity 3: a byte 1, then PRF, iterations and size of the salt in four bytes each."""
-    raw = _bytes(found["hash"], range(13 + 16 + 16, 256))
+    raw = _bytes(match["hash"], range(13 + 16 + 16, 256))
     prf, iterations, size = (int.from_bytes(raw[start : start + 4]) for start in (1, 5, 9))
     salt, digest = raw[13 : 13 + size], raw[13 + size :]
     if prf >= len(_ASPNET_PRFS) or len(salt) != size or len(digest) not in _DIGESTS:
@@ -333,34 +333,34 @@ def _derived(name: str, iterations: int, salt: bytes, digest: bytes, bounds: Has
     return StoredHash(compare, HashCost(f"pbkdf2/{name}", seconds))
 
 
-def _ldap(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
-    name = {"": "sha1", "256": "sha256", "512": "sha512"}[found["size"]]
-    raw = _bytes(found["hash"], range(1024))
+def _ldap(match: re.Match[str], _bounds: HashLimits) -> StoredHash:
+    name = {"": "sha1", "256": "sha256", "512": "sha512"}[match["size"]]
+    raw = _bytes(match["hash"], range(1024))
     size = hashlib.new(name).digest_size
     digest, salt = raw[:size], raw[size:]
-    if len(digest) != size or (len(salt) not in _SALTS if found["salted"] else salt):
+    if len(digest) != size or (len(salt) not in _SALTS if match["salted"] else salt):
         raise UnsupportedHash
     return _digested(lambda secret: hashlib.new(name, secret + salt).digest(), digest)
 
 
-def _digest_django(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
-    name, salt = found["name"], found["salt"].encode()
+def _digest_django(match: re.Match[str], _bounds: HashLimits) -> StoredHash:
+    name, salt = match["name"], match["salt"].encode()
     return _digested(
         lambda secret: hashlib.new(name, salt + secret, usedforsecurity=False).digest(),
-        _hexadecimal(found["hex"], name),
+        _hexadecimal(match["hex"], name),
     )
 
 
-def _hmac_werkzeug(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
-    name, salt = found["name"], found["salt"].encode()
-    return _digested(lambda secret: hmac.digest(salt, secret, name), _hexadecimal(found["hex"], name))
+def _hmac_werkzeug(match: re.Match[str], _bounds: HashLimits) -> StoredHash:
+    name, salt = match["name"], match["salt"].encode()
+    return _digested(lambda secret: hmac.digest(salt, secret, name), _hexadecimal(match["hex"], name))
 
 
-def _digest_kratos(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
+def _digest_kratos(match: re.Match[str], _bounds: HashLimits) -> StoredHash:
     """Digest of Ory Kratos: `pf` is the text to hash, with {SALT} and {PASSWORD} in it."""
-    name = found["name"]
-    template, salt = _bytes(found["pf"] or "", range(257)) or b"{PASSWORD}", _bytes(found["salt"] or "", range(129))
-    digest = _bytes(found["hash"], range(hashlib.new(name).digest_size, hashlib.new(name).digest_size + 1))
+    name = match["name"]
+    template, salt = _bytes(match["pf"] or "", range(257)) or b"{PASSWORD}", _bytes(match["salt"] or "", range(129))
+    digest = _bytes(match["hash"], range(hashlib.new(name).digest_size, hashlib.new(name).digest_size + 1))
     if b"{PASSWORD}" not in template:
         # Every password would match.
         raise UnsupportedHash
@@ -372,10 +372,10 @@ def _digest_kratos(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
     return _digested(make, digest)
 
 
-def _hmac_kratos(found: re.Match[str], _bounds: HashLimits) -> StoredHash:
-    name, key = found["name"], _bytes(found["key"], _SALTS)
+def _hmac_kratos(match: re.Match[str], _bounds: HashLimits) -> StoredHash:
+    name, key = match["name"], _bytes(match["key"], _SALTS)
     try:
-        text = _bytes(found["hash"], range(257)).decode()
+        text = _bytes(match["hash"], range(257)).decode()
     except UnicodeDecodeError:
         raise UnsupportedHash from None
     return _digested(lambda secret: hmac.digest(key, secret, name), _hexadecimal(text, name))
@@ -400,12 +400,12 @@ def _bytes(text: str, sizes: range) -> bytes:
     """Decode any spelling of base64 that systems use for hashes; raises UnsupportedHash for other text, or sizes."""
     plain = text.rstrip("=").translate(_PLAIN)
     try:
-        found = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        decoded = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except binascii.Error:
         raise UnsupportedHash from None
-    if len(found) not in sizes:
+    if len(decoded) not in sizes:
         raise UnsupportedHash
-    return found
+    return decoded
 
 
 def _form(pattern: str) -> re.Pattern[str]:

@@ -234,7 +234,7 @@ class PasswordHasherPool:
         return await self._run(group, against.cost, lambda: self._compare(password, against))
 
     async def verify(self, password: str, stored: str | None, *, group: str) -> PasswordProof:
-        """Compare as `matches` does, and renew an outdated hash in the same turn, so that no login waits twice."""
+        """Compare as `matches` does, and renew an outdated hash in the same job, so that no login waits twice."""
         against = self._hasher.parse(stored)
         return await self._run(group, against.cost, lambda: self._prove(password, against))
 
@@ -287,10 +287,10 @@ class PasswordHasherPool:
         return self._costly if costs.estimate(cost) > _COSTLY * costs.estimate(costs.native) else self._ordinary
 
     async def _run(self, group: str, cost: HashCost, work: Callable[[], Result]) -> Result:
-        costs, pool, asked = self._hasher.costs, self._pool(cost), perf_counter()
+        costs, pool, queued_at = self._hasher.costs, self._pool(cost), perf_counter()
         more_memory = max(0, cost.memory - costs.native.memory)
         async with pool.slots.acquire(group, max(_LEAST_COST, costs.estimate(cost)), more_memory) as job:
-            self.waits.add(perf_counter() - asked)
+            self.waits.add(perf_counter() - queued_at)
             self.hashed += 1
             # Shielded: a cancelled caller loses the result, but its slot stays taken until the thread is free.
             running = asyncio.ensure_future(

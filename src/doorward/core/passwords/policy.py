@@ -29,40 +29,40 @@ _LEET = str.maketrans("@4310$57", "aaeiosst")
 
 def tenant_password_violations(password: str) -> list[RuleViolation]:
     """Return the violations of the published rule for tenants' passwords."""
-    found: list[RuleViolation] = []
+    violations: list[RuleViolation] = []
     if len(password) < MIN_TENANT_PASSWORD_LENGTH:
         text = f"length must be at least {MIN_TENANT_PASSWORD_LENGTH} characters long"
-        found.append(RuleViolation("string.min", text, MIN_TENANT_PASSWORD_LENGTH))
+        violations.append(RuleViolation("string.min", text, MIN_TENANT_PASSWORD_LENGTH))
     if not has_classes(password):
-        found.append(RuleViolation("string.regex.base", _CLASSES))
-    return found + _oversize(password)
+        violations.append(RuleViolation("string.regex.base", _CLASSES))
+    return violations + _oversize(password)
 
 
 def user_password_violations(policy: PasswordPolicy, password: str, context: Iterable[str]) -> list[RuleViolation]:
     """Return the violations of a tenant's policy by a password of one of its users.
 
-    `context` is what an attacker knows: login, e-mail address, tenant.
+    `context` contains names that an attacker knows: login, e-mail address, tenant.
     """
-    found = _oversize(password)
-    if found:
-        return found
+    violations = _oversize(password)
+    if violations:
+        return violations
     normal = unicodedata.normalize("NFC", password)
     if policy.min_length is not None and len(normal) < policy.min_length:
         text = f"length must be at least {policy.min_length} characters long"
-        found.append(RuleViolation("password_too_short", text, policy.min_length))
+        violations.append(RuleViolation("password_too_short", text, policy.min_length))
     if policy.require_classes and not has_classes(normal):
-        found.append(RuleViolation("password_too_simple", _CLASSES))
+        violations.append(RuleViolation("password_too_simple", _CLASSES))
     if policy.block_common and (reason := guessable(normal, context)):
-        found.append(RuleViolation("password_too_common", reason))
-    return found
+        violations.append(RuleViolation("password_too_common", reason))
+    return violations
 
 
 def hash_violations(text: str) -> list[RuleViolation]:
     """Return the reason why a text cannot be stored as a password hash from another system."""
     try:
         parse_hash(text)
-    except UnsupportedHash as unfit:
-        return [RuleViolation(unfit.code, unfit.rule)]
+    except UnsupportedHash as error:
+        return [RuleViolation(error.code, error.rule)]
     return []
 
 
@@ -122,8 +122,8 @@ def _walks(text: str, row: str) -> bool:
 
 
 def _words(context: Iterable[str]) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     for name in context:
         whole = canonical(name)
-        found |= {whole, *re.split(r"[\W_]+", whole)}
-    return {word for word in found if len(word) >= _MIN_WORD_LENGTH}
+        names |= {whole, *re.split(r"[\W_]+", whole)}
+    return {word for word in names if len(word) >= _MIN_WORD_LENGTH}

@@ -23,7 +23,7 @@ class AccountStore(Protocol):
 
     `events` are stored in the same transaction as the change that they describe, or not at all. `revokes` names the
     sessions that a change revokes: in the same transaction, or, where sessions are in another store, before the change,
-    so that no session outlives it even if every process dies in between. A concurrent login may still open a session
+    so that no session outlives it even if every process crashes in between. A concurrent login may still open a session
     until they are revoked once more.
     """
 
@@ -70,7 +70,7 @@ class AccountStore(Protocol):
     async def delete_tenant(self, tenant_id: str, *, events: Events = ()) -> bool:
         """Delete a tenant: it is not found any more, and its address is free. Return False where it did not exist.
 
-        `purge` removes what it owned.
+        `purge` removes its users and all other rows.
         """
         ...
 
@@ -112,7 +112,7 @@ class AccountStore(Protocol):
     ) -> User:
         """Create or replace a user and return it as stored.
 
-        An existing user with the same canonical login keeps its id and registration date. `credentials` is one more
+        An existing user with the same canonical login retains its id and registration date. `credentials` is one more
         than before. With `keep_verified`, an e-mail address that stays the same, to the letter, stays verified as of
         the same time. Raises QuotaExceeded as `add_user` does.
         """
@@ -163,8 +163,8 @@ class AccountStore(Protocol):
     async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> UserMatches:
         """Return up to `limit` users in the order of `list_users` whose canonical login contains `part`, literally.
 
-        `part` is canonical and not empty. The work is bounded whatever the size of the tenant: where it ends before
-        `limit` users are found, `searched_up_to` is where to continue.
+        `part` is canonical and not empty. The work is bounded for any size of the tenant: where it ends before `limit`
+        users are found, `searched_up_to` is where to continue.
         """
         ...
 

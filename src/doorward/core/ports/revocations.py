@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 class Revocation(NamedTuple):
     """A revocation of one session (`name` is its id), or of all sessions of an epoch (`name` is the epoch).
 
-    `place` is the key under which the session store holds it. After `expires_at` what was revoked has expired anyway;
-    None: never.
+    `place` is the key under which the session store holds it. `expires_at` is when the revoked sessions expire anyway,
+    None for never.
     """
 
     place: str
@@ -18,11 +18,11 @@ class Revocation(NamedTuple):
 class RevocationStore(Protocol):
     """Revocations that a session store may forget; durable.
 
-    Such a store records every revocation here before it carries it out and acknowledges it. A server that is not
+    Such a store records every revocation here before it applies and acknowledges it. A server that is not
     trusted (restarted, failed over) receives all of them before any of its replies is used.
     """
 
-    async def record(self, ended: Revocation) -> None:
+    async def record(self, revocation: Revocation) -> None:
         """Store a revocation."""
         ...
 
@@ -39,5 +39,5 @@ class RevocationStore(Protocol):
         ...
 
     async def sweep(self, now: int, *, limit: int) -> int:
-        """Remove up to `limit` revocations of what has expired by now; return the number."""
+        """Remove up to `limit` revocations of sessions that have expired by now; return the number."""
         ...

@@ -10,7 +10,7 @@ from doorward.core.ports.audit import Events
 class SessionRef(NamedTuple):
     """The session that a credential claims, before it is verified: the ids of session and owner.
 
-    The owner tells a store where to look first. A session that is found has this id, whoever owns it.
+    A store looks under the owner first. A session that is found has this id, but may have another owner.
     """
 
     session_id: str
@@ -21,8 +21,8 @@ class SessionRef(NamedTuple):
 class SessionPolicy(NamedTuple):
     """A tenant's policy for its users' sessions, in milliseconds; None for no limit.
 
-    `version` is the version of the tenant when it chose the policy, so that a store can tell newer policies from older
-    ones; 0 is unknown.
+    `version` is the version of the tenant when it chose the policy, so that a store can compare the age of
+    policies; 0 is unknown.
     """
 
     idle: int | None = None
@@ -70,8 +70,8 @@ class SessionStore(Protocol):
         A session dated more than `MAX_CLOCK_SKEW` later than this one is from before the clock was set back, and is
         evicted first. A session that was revoked together with others of its tenant is evicted before any live one.
 
-        `policy` is the tenant's, for a store that has none yet; a store that has one keeps it unless it is of an older
-        version.
+        `policy` is the tenant's, for a store that has none yet; a store that has one replaces it only where that is of
+        an older version.
         """
         ...
 

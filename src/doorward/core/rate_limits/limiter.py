@@ -1,7 +1,7 @@
 """Rate limits, and waits after failed attempts.
 
-Counters never contain a name in clear: names are hidden by an HMAC, so counters of unknown logins do not reveal who
-tried what.
+Counters never contain a name in clear: names are hidden by an HMAC, so counters of unknown logins do not reveal
+them.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _KILOBYTE = 1024
 _POLL = 0.025
 _ROUNDING_ERROR = 0.001
 """Milliseconds that sums of fractions may be off."""
-_LONGEST_POLL = 0.2
+_MAX_POLL = 0.2
 _REMEMBERED_DENIALS = 50_000
 
 
@@ -70,13 +70,13 @@ def _seconds(milliseconds: float) -> int:
 
 
 class Attempt:
-    """One attempt at a secret. Without a verdict in `succeeded` the attempt does not count.
+    """One attempt at a secret. While `succeeded` is None the attempt does not count.
 
     `known` is False where the name has no account: the number of counters of such names is bounded.
     """
 
     def __init__(self) -> None:
-        """Start without a verdict."""
+        """Start without a result."""
         self.succeeded: bool | None = None
         self.known = True
 
@@ -154,7 +154,7 @@ class RateLimiter:
         """Charge a rejected request with a body of `size` bytes to the tenant, counted separately from all others.
 
         Rejected verifications have a counter of their own: clients of an application cause them with made-up tokens,
-        and must not exhaust what the tenant's other requests need.
+        and must not exhaust the rate limit of the tenant's other requests.
         """
         amount = 1 + size // _KILOBYTE
         if is_verification:
@@ -231,8 +231,8 @@ class RateLimiter:
 
     async def _counter(self, realm: str, name: str, session: str = "") -> str:
         key = self.counter_key(realm, name, session)
-        for other in self.alias_keys[1:]:
-            former = f"attempts:{_alias(other, _scope(realm, session), name)}"
+        for former_key in self.alias_keys[1:]:
+            former = f"attempts:{_alias(former_key, _scope(realm, session), name)}"
             await self.counter_store.transfer(key, former, now=self.clock())
         return key
 
@@ -256,16 +256,16 @@ class RateLimiter:
     async def _reserve(self, key: str) -> None:
         waited, pause = 0.0, _POLL
         while True:
-            verdict = await self.counter_store.reserve(key, self.backoff, now=self.clock())
-            if not verdict.wait:
+            permit = await self.counter_store.reserve(key, self.backoff, now=self.clock())
+            if not permit.wait:
                 return
-            if verdict.locked:
+            if permit.locked:
                 raise AccountLocked
-            if not verdict.busy or waited >= self.max_wait:
-                raise TooManyAttempts(retry_after=max(1, _seconds(verdict.wait)))
+            if not permit.busy or waited >= self.max_wait:
+                raise TooManyAttempts(retry_after=max(1, _seconds(permit.wait)))
             await asyncio.sleep(pause)
             waited += pause
-            pause = min(pause * 1.5, _LONGEST_POLL)
+            pause = min(pause * 1.5, _MAX_POLL)
 
     async def _settle(self, key: str, realm: str, attempt: Attempt) -> None:
         if attempt.succeeded is None:
@@ -278,14 +278,16 @@ class RateLimiter:
 
     async def failures(self, realm: str, name: str) -> Failures:
         """Return the failures of a name, without a change; includes those under former keys."""
-        found = [
-            await self.counter_store.failures(f"attempts:{_alias(pepper, realm, name)}", self.backoff, now=self.clock())
-            for pepper in self.alias_keys
+        failures = [
+            await self.counter_store.failures(
+                f"attempts:{_alias(alias_key, realm, name)}", self.backoff, now=self.clock()
+            )
+            for alias_key in self.alias_keys
         ]
         return Failures(
-            sum(one.in_a_row for one in found),
-            max(one.blocked_until for one in found),
-            any(one.locked for one in found),
+            sum(counted.in_a_row for counted in failures),
+            max(counted.blocked_until for counted in failures),
+            any(counted.locked for counted in failures),
         )
 
     async def reset_failures(self, realm: str, name: str, sessions: Iterable[str] = ()) -> None:
@@ -293,9 +295,9 @@ class RateLimiter:
         keys = [await self._counter(realm, name, session) for session in ("", *sessions)]
         await self.counter_store.clear(keys, now=self.clock())
 
-    async def rename_identity(self, realm: str, name: str, other: str) -> None:
+    async def rename_identity(self, realm: str, name: str, new_name: str) -> None:
         """Move the failures of an account to its new name."""
-        former, key = await self._counter(realm, name), await self._counter(realm, other)
+        former, key = await self._counter(realm, name), await self._counter(realm, new_name)
         if key != former:
             await self.counter_store.transfer(key, former, now=self.clock())
 

@@ -1,4 +1,4 @@
-"""Last activity of sessions: recorded in memory, written in batches, without bringing back what was revoked."""
+"""Last activity of sessions: recorded in memory, written in batches, without restoring revoked sessions."""
 
 import asyncio
 

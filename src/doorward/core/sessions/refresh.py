@@ -19,9 +19,9 @@ from doorward.core.model import Caller, Session, SessionKind, User
 from doorward.core.ports import MAX_WORKER_SKEW, AccountStore, Clock, SessionRef
 from doorward.core.sessions.service import SessionService
 
-REUSE_GRACE_SECONDS = 10_000
+REUSE_GRACE = 10_000
 """Milliseconds in which the previous refresh token gets the newest one's response."""
-_LONGEST = 512
+_MAX_CHARACTERS = 512
 _PREFIX = "dr_"
 
 
@@ -78,7 +78,7 @@ class RefreshService:
             # The clock was set back since, so the age of the newest token is unknown: not enough to accept the
             # previous token, nor to revoke the session.
             raise InvalidRefreshToken
-        if claims.generation != session.generation - 1 or now - session.refreshed_at > REUSE_GRACE_SECONDS:
+        if claims.generation != session.generation - 1 or now - session.refreshed_at > REUSE_GRACE:
             reused = event(caller, now, "session.reuse", subject=claims.user_id, session=session, refused="reuse")
             await self.sessions.session_store.revoke(session, events=[reused])
             raise InvalidRefreshToken
@@ -93,8 +93,8 @@ class RefreshService:
         session = await self._find(claims) if claims else None
         if claims is None or session is None or self.sessions.codec.is_expired(session, self.clock()):
             return None
-        genuine = hmac.compare_digest(token.encode(), self._token(claims.kid, session, claims.generation).encode())
-        return session if genuine and claims.generation == session.generation else None
+        is_genuine = hmac.compare_digest(token.encode(), self._token(claims.kid, session, claims.generation).encode())
+        return session if is_genuine and claims.generation == session.generation else None
 
     async def _find(self, claims: _Claims) -> Session | None:
         if not self.sessions.codec.knows(claims.kid):
@@ -102,9 +102,9 @@ class RefreshService:
         session = await self.sessions.session_store.find(
             SessionRef(claims.session_id, claims.user_id, SessionKind.USER)
         )
-        genuine = session and session.user_id == claims.user_id and session.generation
+        is_genuine = session and session.user_id == claims.user_id and session.generation
         # Checked again, since the key may have been retired in the meantime.
-        return session if genuine and self.sessions.codec.knows(claims.kid) else None
+        return session if is_genuine and self.sessions.codec.knows(claims.kid) else None
 
     def _token(self, kid: str, session: Session, generation: int | None = None) -> str:
         claims = _Claims(
@@ -120,7 +120,7 @@ def _encode(raw: bytes) -> str:
 
 
 def _parse(token: str) -> _Claims | None:
-    if not token.startswith(_PREFIX) or len(token) > _LONGEST or not token.isascii():
+    if not token.startswith(_PREFIX) or len(token) > _MAX_CHARACTERS or not token.isascii():
         return None
     text = token.removeprefix(_PREFIX).partition(".")[0]
     try:

@@ -96,7 +96,7 @@ class _TenantCredential(NamedTuple):
 class SessionService:
     """Opens sessions and verifies tokens.
 
-    Each method that lets a caller pass is named after who may pass, and does every check itself.
+    Each method that authenticates or verifies does every check itself.
     """
 
     session_store: SessionStore
@@ -173,14 +173,16 @@ class SessionService:
         )
         return self.codec.sign(claims, session)
 
-    async def authenticate_tenant(self, credential: bytes | None, needed: Permission | None) -> Session:
+    async def authenticate_tenant(self, credential: bytes | None, required_permission: Permission | None) -> Session:
         """Return the live session of the tenant or API key that a credential belongs to.
 
-        Raises NotAuthorized for anything else, PermissionDenied for a live API key without the permission `needed`.
-        With None, the tenant itself may pass and none of its keys.
+        Raises NotAuthorized for anything else, PermissionDenied for a live API key without
+        `required_permission`. With None, only the tenant itself is accepted, none of its keys.
         """
         presented = self._parse_credential(credential)
-        return self._check_caller(presented, await self.session_store.find(presented.ref), needed, self.clock())
+        return self._check_caller(
+            presented, await self.session_store.find(presented.ref), required_permission, self.clock()
+        )
 
     async def verify_tenant_token(self, token: bytes) -> VerifiedToken:
         """Return a tenant's token if its session is live; raises InvalidToken for anything else."""
@@ -193,23 +195,23 @@ class SessionService:
         return VerifiedToken(session, parsed.payload, session)
 
     async def verify_user_token(
-        self, credential: bytes | None, token: bytes, needed: Permission | None = Permission.VERIFY
+        self, credential: bytes | None, token: bytes, required_permission: Permission | None = Permission.VERIFY
     ) -> VerifiedToken:
         """Return a user's token if its session is live and the caller is the user's tenant.
 
-        Raises NotAuthorized where the caller is no live tenant, PermissionDenied where it is an API key without the
-        permission `needed`, InvalidToken for any token but a live one of the tenant's own users. One trip to the store
-        and no write, except for the first use of an imported token of a user without a tenant.
+        Raises NotAuthorized where the caller is no live tenant, PermissionDenied where it is an API key without
+        `required_permission`, InvalidToken for any token but a live one of the tenant's own users. One trip to
+        the store and no write, except for the first use of an imported token of a user without a tenant.
         """
         presented = self._parse_credential(credential)
         subject = self.codec.parse_user(token)
         if subject is None:
             session = await self.session_store.find(presented.ref)
-            caller = self._check_caller(presented, session, needed, self.clock())
+            caller = self._check_caller(presented, session, required_permission, self.clock())
             raise InvalidToken(caller=caller)
-        theirs, session = await self.session_store.find_pair(presented.ref, _user_session_ref(subject))
+        caller_session, session = await self.session_store.find_pair(presented.ref, _user_session_ref(subject))
         now = self.clock()
-        caller = self._check_caller(presented, theirs, needed, now)
+        caller = self._check_caller(presented, caller_session, required_permission, now)
         verified = self._verified(subject, session, caller, now)
         if verified is None:
             verified = await self._claim(subject, session, caller)
@@ -227,17 +229,17 @@ class SessionService:
         presented = self._parse_credential(credential)
         subjects = [self.codec.parse_user(token) async for token in iterate_cooperatively(tokens)]
         claims = [_user_session_ref(subject) for subject in subjects if subject]
-        theirs, *found = await self.session_store.find_many([presented.ref, *claims])
-        now, left = self.clock(), iter(found)
-        caller = self._check_caller(presented, theirs, Permission.VERIFY, now)
-        answers: list[VerifiedToken | None] = []
+        caller_session, *user_sessions = await self.session_store.find_many([presented.ref, *claims])
+        now, remaining = self.clock(), iter(user_sessions)
+        caller = self._check_caller(presented, caller_session, Permission.VERIFY, now)
+        results: list[VerifiedToken | None] = []
         async for subject in iterate_cooperatively(subjects):
-            session = next(left) if subject else None
+            session = next(remaining) if subject else None
             verified = self._verified(subject, session, caller, now) if subject else None
             if subject and session and verified is None:
                 verified = await self._claim(subject, session, caller)
-            answers.append(verified)
-        return caller, answers
+            results.append(verified)
+        return caller, results
 
     async def _claim(
         self, subject: ParsedToken[UserClaims], session: Session | None, caller: Session
@@ -245,8 +247,8 @@ class SessionService:
         """Assign an imported session without a tenant, for good, to the first tenant that presents its token."""
         if session is None or session.tenant_id or not self.codec.check(subject, session, self.clock()):
             return None
-        adopted = await self.session_store.claim(session, caller.tenant_id)
-        return VerifiedToken(adopted, subject.payload, caller) if adopted else None
+        claimed = await self.session_store.claim(session, caller.tenant_id)
+        return VerifiedToken(claimed, subject.payload, caller) if claimed else None
 
     def _verified(
         self, subject: ParsedToken[UserClaims], session: Session | None, caller: Session, now: int

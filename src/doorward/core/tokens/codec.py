@@ -19,13 +19,13 @@ from doorward.core.model import MAX_CLOCK_SKEW, Session, SessionKind
 from doorward.core.tokens.signing import decode_segment, encode_segment, mac, signing_key, spell
 
 MAX_TOKEN_BYTES = 8192
-"""Characters; a longer token is rejected before any part of it is read."""
+"""A longer token is rejected before any part of it is read."""
 
 _MAX_REMEMBERED = 2048
 """Parsed tokens of each kind in the cache: about 2.5 kB each."""
 
 LEEWAY = MAX_CLOCK_SKEW // 1000
-"""Seconds that `iat` may be ahead of this machine's clock (RFC 8725 leaves it to us; `exp` has no leeway)."""
+"""Seconds that `iat` may be ahead of this machine's clock (RFC 8725 leaves it open; `exp` has no leeway)."""
 
 
 OWNER_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
@@ -97,7 +97,7 @@ class Codec:
     def __init__(self, masters: Mapping[str, bytes], audience: str) -> None:
         """Prepare the accepted headers."""
         self.audience = audience
-        self._look: Callable[[], object] = _no_reload
+        self._reload: Callable[[], object] = _no_reload
         self._since: Callable[[], int] | None = None
         self._last_seen: Callable[[str], int] | None = None
         self._users = msgspec.json.Decoder(UserClaims)
@@ -117,9 +117,9 @@ class Codec:
         self._known_users.clear()
         self._known_tenants.clear()
 
-    def on_unknown_key(self, look: Callable[[], object]) -> None:
-        """Call `look`, which may replace the keys, before a token of an unknown master key is rejected."""
-        self._look = look
+    def on_unknown_key(self, reload: Callable[[], object]) -> None:
+        """Call `reload`, which may replace the keys, before a token of an unknown master key is rejected."""
+        self._reload = reload
 
     def follow_clock(self, since: Callable[[], int]) -> None:
         """Count the times of sessions that lie ahead from `since()`, when the clock was last set back."""
@@ -144,7 +144,7 @@ class Codec:
     def knows(self, kid: str) -> bool:
         """Return whether a master key with this id verifies; an unknown id triggers a reload first."""
         if kid not in self._masters:
-            self._look()
+            self._reload()
         return kid in self._masters
 
     @staticmethod
@@ -175,7 +175,7 @@ class Codec:
         if kid is None:
             if not header.startswith(_OUR_HEADER):
                 return self._parse_imported(token, decoder)
-            self._look()
+            self._reload()
             kid = self._headers.get(header)
             if kid is None:
                 return None
@@ -199,15 +199,15 @@ class Codec:
             return self._check_imported(parsed, session, now)
         if claims.jti != session.id or parsed.kid not in self._masters:
             return False
-        with_what = (session.key, session.kind, session.tenant_id)
-        known = parsed.proven == with_what
+        bound_to = (session.key, session.kind, session.tenant_id)
+        known = parsed.proven == bound_to
         if not (known or self._has_valid_signature(parsed, session)):
             return False
         seconds = now // 1000
         holds = (
             claims.aud == self.audience
             and (claims.iat <= seconds + LEEWAY or _matches_issue_time(claims.iat, session))
-            # The usual result of `is_expired`, inlined: the call costs a tenth of a check.
+            # The common case of `is_expired`, inlined: the call costs a tenth of a check.
             and (
                 (session.seen_at <= now >= session.created_at and not session.is_expired(now))
                 or not self.is_expired(session, now)
@@ -219,7 +219,7 @@ class Codec:
             )
         )
         if holds and not known:
-            self._remember_genuine(parsed, with_what)
+            self._cache_verified(parsed, bound_to)
         return holds
 
     def _has_valid_signature(
@@ -229,16 +229,16 @@ class Codec:
         expected = self._signature(parsed.kid, session, parsed.signed)
         return hmac.compare_digest(parsed.signature, expected) and spell(parsed.claims) == parsed.payload
 
-    def _remember_genuine(self, parsed: Any, with_what: tuple[bytes, str, str]) -> None:
+    def _cache_verified(self, parsed: Any, bound_to: tuple[bytes, str, str]) -> None:
         known: dict[bytes, Any] = self._known_users if type(parsed.claims) is UserClaims else self._known_tenants
         if len(known) >= _MAX_REMEMBERED:
             del known[next(iter(known))]
-        parsed = msgspec.structs.replace(parsed, proven=with_what)
+        parsed = msgspec.structs.replace(parsed, proven=bound_to)
         known[parsed.signed + b"." + parsed.signature] = parsed
 
     def _parse_imported(
         self,
-        token: bytes,  # noqa: ARG002 - for who knows tokens of another make (core/tokens/legacy.py)
+        token: bytes,  # noqa: ARG002 - for LegacyTokenCodec
         decoder: "msgspec.json.Decoder[Claims]",  # noqa: ARG002 - likewise
     ) -> ParsedToken[Claims] | None:
         return None

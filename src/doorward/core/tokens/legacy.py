@@ -86,14 +86,14 @@ class LegacyTokenCodec(Codec):
         claims = parsed.claims
         if type(claims) is UserClaims:
             kind, owner, device = SessionKind.IMPORTED_USER, session.user_id, session.device_id
-            fits = claims.deviceId == device
+            device_matches = claims.deviceId == device
         else:
             kind, owner, device = SessionKind.IMPORTED_TENANT, session.tenant_id, None
-            fits = True
+            device_matches = True
         return (
             session.kind == kind.value
             and hmac.compare_digest(parsed.signature, encode_segment(mac(self._begin + session.key, parsed.signed)))
-            and fits
+            and device_matches
             and claims.id == owner
             and claims.jti == session.id
             and not self.is_expired(session, now)
@@ -102,16 +102,25 @@ class LegacyTokenCodec(Codec):
 
 
 def _user(text: bytes) -> UserClaims:
-    found = _users.decode(text)
-    if not found.deviceId:
+    claims = _users.decode(text)
+    if not claims.deviceId:
         raise ValueError
     return UserClaims(
-        found.id, found.login, "", found.scope, found.deviceId, found.sub, found.aud, found.jti, found.iat, found.exp
+        claims.id,
+        claims.login,
+        "",
+        claims.scope,
+        claims.deviceId,
+        claims.sub,
+        claims.aud,
+        claims.jti,
+        claims.iat,
+        claims.exp,
     )
 
 
 def _tenant(text: bytes) -> TenantClaims:
-    found = _tenants.decode(text)
-    if not found.isTenant:
+    claims = _tenants.decode(text)
+    if not claims.isTenant:
         raise ValueError
-    return TenantClaims(found.id, found.login, found.aud, found.jti, found.iat, found.isTenant)
+    return TenantClaims(claims.id, claims.login, claims.aud, claims.jti, claims.iat, claims.isTenant)

@@ -69,7 +69,7 @@ class UserPasswordService:
     audit: AuditStore
 
     async def change_password(self, caller: Caller, ref: UserRef, change: PasswordChange, keep: KeepSession) -> None:
-        """Set a new password for a user with the current one; revoke all sessions except that of the token to keep.
+        """Set a new password for a user with the current one; revoke its sessions except that of `keep`.
 
         A wrong current password counts as a failed login, with `keep` as one of that session. Raises LoginNotFound,
         IncorrectPassword, UserDisabled, InvalidToken where `keep` is no live token of this user, ValidationFailed by
@@ -77,15 +77,15 @@ class UserPasswordService:
         """
         await self.rate_limits.consume_write(caller.tenant_id)
         user = await find_user(self.accounts, caller.tenant_id, ref)
-        kept = await self._kept_session(keep.credential, keep.token, user) if keep.token else None
+        session = await self._session_to_keep(keep.credential, keep.token, user) if keep.token else None
         refused = event(caller, self.clock(), "user.password", subject=user.id, refused="password")
-        proven = caller.tenant_id, user.login, change.current, user.password_hash
-        await self.reauthenticator.require(*proven, refused=refused, known=kept)
+        attempt = caller.tenant_id, user.login, change.current, user.password_hash
+        await self.reauthenticator.require(*attempt, refused=refused, known=session)
         if user.disabled:
             raise UserDisabled
-        await self._set(caller, user, change.password, keep=kept, gone=Conflict())
+        await self._set(caller, user, change.password, keep=session, on_conflict=Conflict())
 
-    async def _kept_session(self, credential: bytes | None, token: bytes, user: User) -> Session:
+    async def _session_to_keep(self, credential: bytes | None, token: bytes, user: User) -> Session:
         session = (await self.sessions.verify_user_token(credential, token, Permission.USERS_WRITE)).session
         if session.user_id != user.id:
             raise InvalidToken
@@ -100,8 +100,9 @@ class UserPasswordService:
         user = await find_user(self.accounts, caller.tenant_id, ref)
         code = secrets.token_urlsafe(24)
         now = self.clock()
-        kept = ResetCode(_digest(code), caller.tenant_id, user.id, user.credentials, now + CODE_LIFETIME_SECONDS * 1000)
-        await self.reset_code_store.add(kept, events=[event(caller, now, "user.reset_offer", subject=user.id)])
+        expires_at = now + CODE_LIFETIME_SECONDS * 1000
+        stored = ResetCode(_digest(code), caller.tenant_id, user.id, user.credentials, expires_at)
+        await self.reset_code_store.add(stored, events=[event(caller, now, "user.reset_offer", subject=user.id)])
         return IssuedResetCode(code, CODE_LIFETIME_SECONDS)
 
     async def redeem_reset_code(self, caller: Caller, code: str, password: str) -> None:
@@ -112,18 +113,21 @@ class UserPasswordService:
         leaves the code valid.
         """
         await self.rate_limits.consume_login(caller.tenant_id)
-        found = await self.reset_code_store.consume(caller.tenant_id, _digest(code))
-        user = await self.accounts.user_by_id(caller.tenant_id, found.user_id) if found else None
+        reset_code = await self.reset_code_store.consume(caller.tenant_id, _digest(code))
+        user = await self.accounts.user_by_id(caller.tenant_id, reset_code.user_id) if reset_code else None
         now = self.clock()
         # Further ahead than the lifetime of a code: the clock was set back, and the age of the code is unknown.
-        is_live = found is not None and now < found.expires_at <= now + CODE_LIFETIME_SECONDS * 1000 + MAX_WORKER_SKEW
-        if found is None or not is_live or user is None or found.credentials != user.credentials:
+        is_live = (
+            reset_code is not None
+            and now < reset_code.expires_at <= now + CODE_LIFETIME_SECONDS * 1000 + MAX_WORKER_SKEW
+        )
+        if reset_code is None or not is_live or user is None or reset_code.credentials != user.credentials:
             raise InvalidResetCode
         try:
-            await self._set(caller, user, password, keep=None, gone=InvalidResetCode())
+            await self._set(caller, user, password, keep=None, on_conflict=InvalidResetCode())
         except Refusal as refusal:
             if not isinstance(refusal, InvalidResetCode):
-                await self.reset_code_store.restore(found)
+                await self.reset_code_store.restore(reset_code)
             raise
 
     async def unlock(self, caller: Caller, ref: UserRef) -> None:
@@ -138,16 +142,18 @@ class UserPasswordService:
         devices = await self.sessions.session_store.list_user(caller.tenant_id, user.id, limit=_MAX_SESSIONS)
         await self.rate_limits.reset_failures(caller.tenant_id, user.login, [device.session.id for device in devices])
 
-    async def _set(self, caller: Caller, user: User, password: str, *, keep: Session | None, gone: Refusal) -> None:
+    async def _set(
+        self, caller: Caller, user: User, password: str, *, keep: Session | None, on_conflict: Refusal
+    ) -> None:
         secret = await self.users.hash_password(caller.tenant_id, password, user.login, user.email)
-        now = await self.accounts.user_by_id(caller.tenant_id, user.id)
-        if now is None or now.credentials != user.credentials:
-            raise gone
-        after = replace(now, password_hash=secret.hash, credentials=now.credentials + 1)
-        told = event(caller, self.clock(), "user.password", subject=user.id)
-        ends = RevocationScope(caller.tenant_id, user.id, keep)
-        if not await self.accounts.change_user(after, events=[told], revokes=ends):
-            raise gone
+        current = await self.accounts.user_by_id(caller.tenant_id, user.id)
+        if current is None or current.credentials != user.credentials:
+            raise on_conflict
+        after = replace(current, password_hash=secret.hash, credentials=current.credentials + 1)
+        changed = event(caller, self.clock(), "user.password", subject=user.id)
+        revokes = RevocationScope(caller.tenant_id, user.id, keep)
+        if not await self.accounts.change_user(after, events=[changed], revokes=revokes):
+            raise on_conflict
         await self.sessions.session_store.revoke_user(caller.tenant_id, user.id, keep=keep)
         await self.rate_limits.reset_failures(caller.tenant_id, user.login)
 

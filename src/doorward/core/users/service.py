@@ -159,9 +159,9 @@ class UserService:
         check_email(new.email)
         await self.rate_limits.consume_write(tenant_id)
         before = await self.accounts.user_by_login(tenant_id, new.login)
-        if before is not None and await self._is_current(before, new.password):
+        if before is not None and await self._has_password(before, new.password):
             try:
-                return PutResult(await self._replace_as_predecessor(caller, before, new), created=False)
+                return PutResult(await self._change_attributes(caller, before, new), created=False)
             except LoginNotFound:
                 # A concurrent request deleted it.
                 before = None
@@ -180,12 +180,12 @@ class UserService:
         if await self.accounts.room_for_users(tenant_id) == 0:
             raise QuotaExceeded
 
-    async def _is_current(self, user: User, password: str | PasswordHash) -> bool:
+    async def _has_password(self, user: User, password: str | PasswordHash) -> bool:
         if isinstance(password, PasswordHash):
             return password.text == user.password_hash
         return (await self.passwords.matches(password, user.password_hash, group=user.tenant_id)).right
 
-    async def _replace_as_predecessor(self, caller: Caller, before: User, new: NewUser) -> User:
+    async def _change_attributes(self, caller: Caller, before: User, new: NewUser) -> User:
         changes = UserChanges(
             email=new.email,
             email_verified=new.email_verified,
@@ -200,12 +200,12 @@ class UserService:
         before = await self.accounts.user_by_login(caller.tenant_id, user.login)
         subject = before.id if before else user.id
         replaced = event(caller, user.registration_date, "user.replace", subject=subject, detail=secret.detail)
-        ends = RevocationScope(caller.tenant_id, subject)
+        revokes = RevocationScope(caller.tenant_id, subject)
         keep_verified = new.email_verified is not False
-        kept = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], revokes=ends)
-        await self.sessions.session_store.revoke_user(caller.tenant_id, kept.id)
-        await self.rate_limits.reset_failures(caller.tenant_id, kept.login)
-        return kept
+        stored = await self.accounts.put_user(user, keep_verified=keep_verified, events=[replaced], revokes=revokes)
+        await self.sessions.session_store.revoke_user(caller.tenant_id, stored.id)
+        await self.rate_limits.reset_failures(caller.tenant_id, stored.login)
+        return stored
 
     async def get(self, caller: Caller, ref: UserRef) -> User:
         """Return a user of the calling tenant; raises LoginNotFound."""
@@ -244,16 +244,16 @@ class UserService:
             renamed = after.login != before.login
             if renamed:
                 await self._check_free(before, after.login)
-            over = secret is not None or renamed or (after.disabled and not before.disabled)
-            after = replace(after, credentials=before.credentials + over)
-            ends = RevocationScope(caller.tenant_id, before.id) if over else None
+            revokes_sessions = secret is not None or renamed or (after.disabled and not before.disabled)
+            after = replace(after, credentials=before.credentials + revokes_sessions)
+            revokes = RevocationScope(caller.tenant_id, before.id) if revokes_sessions else None
             now, detail = self.clock(), secret.detail if secret else ""
             events = [
                 event(caller, now, action, subject=before.id, detail=detail if action == "user.password" else "")
                 for action in _actions(before, after, secret)
             ]
-            if await self.accounts.change_user(after, events=events, revokes=ends):
-                if over:
+            if await self.accounts.change_user(after, events=events, revokes=revokes):
+                if revokes_sessions:
                     await self.sessions.session_store.revoke_user(caller.tenant_id, before.id)
                 if renamed:
                     await self.rate_limits.rename_identity(caller.tenant_id, before.login, after.login)
@@ -263,8 +263,8 @@ class UserService:
         raise Conflict
 
     async def _check_free(self, user: User, login: str) -> None:
-        other = await self.accounts.user_by_login(user.tenant_id, login)
-        if other is not None and other.id != user.id:
+        owner = await self.accounts.user_by_login(user.tenant_id, login)
+        if owner is not None and owner.id != user.id:
             raise LoginExists
 
     async def list_users(
@@ -318,7 +318,7 @@ class UserService:
     async def hash_password(self, tenant_id: str, password: str | PasswordHash, *context: str) -> HashToStore:
         """Return the hash to store for a new password, or a given hash, after checking the rules for either.
 
-        `context` is what an attacker knows of the user. Raises ValidationFailed.
+        `context` contains names that an attacker knows of the user. Raises ValidationFailed.
         """
         if isinstance(password, PasswordHash):
             require(hash_violations(password.text), "passwordHash")
@@ -370,8 +370,8 @@ def _actions(before: User, after: User, secret: HashToStore | None) -> list[str]
 def _verified_at(before: User, email: str, now: int, *, verified: bool | None) -> int | None:
     """Return the time at which `email`, the user's address from now on, was verified."""
     # Compared to the letter: an address that only looks the same may be another person's mailbox.
-    kept = before.email_verified_at if email == before.email and verified is not False else None
-    return now if verified and kept is None else kept
+    verified_at = before.email_verified_at if email == before.email and verified is not False else None
+    return now if verified and verified_at is None else verified_at
 
 
 def _names(tenant: Tenant | None) -> tuple[str, ...]:

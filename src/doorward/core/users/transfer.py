@@ -122,16 +122,16 @@ class UserTransferService:
         as it is, so the same rows may be imported again. A login of a user with another `sub` is rejected as
         `login_taken`. Logins are compared in their canonical form. A hash of an unknown format, or of a cost beyond
         `bounds`, rejects its row only; so does an exhausted quota, with earlier rows first. Raises Conflict where
-        concurrent requests keep taking the rest of the quota.
+        concurrent requests repeatedly take the rest of the quota.
 
         With `dry_run` nothing is stored, and the results are those of a real import; `rehearsed` then holds the logins
         of earlier calls for the next one.
 
         `unconfirmed` decides on users whose `email_verified` is False: they are disabled by default.
         """
-        judged = [_check_row(row, bounds) async for row in iterate_cooperatively(rows)]
+        checked = [_check_row(row, bounds) async for row in iterate_cooperatively(rows)]
         first: dict[str, UserRow] = {}
-        async for row in iterate_cooperatively(judged):
+        async for row in iterate_cooperatively(checked):
             if isinstance(row, UserRow) and not _is_skipped(row, unconfirmed):
                 first.setdefault(canonical(row.login), row)
         earlier = rehearsed if rehearsed is not None else {}
@@ -149,11 +149,13 @@ class UserTransferService:
                 continue
             if lost := fitting.keys() - created.keys():
                 holders |= await self._login_owners(caller.tenant_id, {login: fitting[login] for login in lost})
-            kept = {login: LoginOwner(row.login, row.sub) for login, row in created.items()}
-            earlier.update(kept)
-            holders |= kept
+            owners = {login: LoginOwner(row.login, row.sub) for login, row in created.items()}
+            earlier.update(owners)
+            holders |= owners
             excess = new.keys() - fitting.keys()
-            return [_outcome(row, created, excess, holders, unconfirmed) async for row in iterate_cooperatively(judged)]
+            return [
+                _outcome(row, created, excess, holders, unconfirmed) async for row in iterate_cooperatively(checked)
+            ]
         raise Conflict
 
     async def _room(self, tenant_id: str, rehearsed: int) -> int | None:
@@ -168,8 +170,8 @@ class UserTransferService:
         detail = "hash" if any(row.password_hash for row in new.values()) else ""
         imported = event(caller, self.clock(), "users.import", subject=f"{len(new)} users", detail=detail)
         users = [self._user(caller.tenant_id, row, unconfirmed) async for row in iterate_cooperatively(new.values())]
-        kept = await self.account_store.add_users(users, events=[imported])
-        return {login: row for (login, row), is_kept in zip(new.items(), kept, strict=True) if is_kept}
+        added = await self.account_store.add_users(users, events=[imported])
+        return {login: row for (login, row), is_new in zip(new.items(), added, strict=True) if is_new}
 
     async def export_users(self, caller: Caller, *, hashes: bool) -> AsyncIterator[list[User]]:
         """Yield all users of the calling tenant in batches, by canonical login; the audit log records the export.
@@ -189,11 +191,11 @@ class UserTransferService:
         pairs = list(rows.items())
         found: dict[str, LoginOwner] = {}
         for start in range(0, len(pairs), _AT_ONCE):
-            asked = pairs[start : start + _AT_ONCE]
-            users = await asyncio.gather(*(self.account_store.user_by_login(tenant_id, row.login) for _, row in asked))
+            batch = pairs[start : start + _AT_ONCE]
+            users = await asyncio.gather(*(self.account_store.user_by_login(tenant_id, row.login) for _, row in batch))
             found |= {
                 login: LoginOwner(user.login, user.sub)
-                for (login, _), user in zip(asked, users, strict=True)
+                for (login, _), user in zip(batch, users, strict=True)
                 if user is not None
             }
             # A store that returns at once lets no other task run.
@@ -224,8 +226,8 @@ def _check_row(row: UserRow | RejectedRow, bounds: HashLimits) -> UserRow | Reje
     if isinstance(row, UserRow) and row.password_hash:
         try:
             formats.parse_hash(row.password_hash, bounds)
-        except UnsupportedHash as unfit:
-            return RejectedRow(unfit.code, unfit.sentence, row.login)
+        except UnsupportedHash as error:
+            return RejectedRow(error.code, error.sentence, row.login)
     return row
 
 

@@ -11,9 +11,9 @@ class RelationalRevocationStore:
         """Store revocations in `database`."""
         self._db = database
 
-    async def record(self, ended: Revocation) -> None:
+    async def record(self, revocation: Revocation) -> None:
         """See `RevocationStore.record`."""
-        await self._db.write(Step("note_revocation", ended._asdict()))
+        await self._db.write(Step("note_revocation", revocation._asdict()))
 
     async def page(self, *, after: str, limit: int) -> list[Revocation]:
         """See `RevocationStore.page`."""
