@@ -266,9 +266,9 @@ def users(bench: Bench, many: int) -> Figure:
 
 
 def _cursor(last: str) -> str:
-    from doorward.core.users.service import _encode_cursor
+    from doorward.core.users.cursor import encode_cursor
 
-    return _encode_cursor(last)
+    return encode_cursor(last)
 
 
 @click.command()

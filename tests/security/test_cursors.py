@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from doorward.core.users.service import decode_cursor
+from doorward.core.users.cursor import decode_cursor
 from harness import Tenant
 
 EXAMPLES = 20_000 if os.environ.get("DOORWARD_TORTURE") else 200

@@ -24,9 +24,10 @@ from doorward.cli.context import (
 from doorward.core.audit.operator_events import operator_caller
 from doorward.core.errors import Refusal
 from doorward.core.model import Caller, User
+from doorward.core.users.cursor import decode_cursor
 from doorward.core.users.lookup import UserRef
+from doorward.core.users.model import SearchCriterion, SearchField
 from doorward.core.users.passwords import IssuedResetCode
-from doorward.core.users.service import SearchCriterion, SearchField, decode_cursor
 from doorward.http.api.schemas import CreateUserRequest
 from doorward.http.api.user_rows import new_user
 from doorward.http.json_body import parse

@@ -1,10 +1,7 @@
 """Users of a tenant: create, get, list and search, update, delete."""
 
-import base64
-from binascii import Error as NotBase64
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, Unpack
 from uuid import uuid4
 
 from doorward.core.audit.service import event
@@ -18,93 +15,20 @@ from doorward.core.ports import AccountStore, Clock, RevocationScope, UserMatche
 from doorward.core.rate_limits.limiter import RateLimiter
 from doorward.core.sessions.service import SessionService
 from doorward.core.tenants.settings import PasswordPolicy, SettingsResolver, decode_settings
+from doorward.core.users.cursor import LAST_CURSOR, encode_cursor
 from doorward.core.users.lookup import UserRef, find_user
-
-LAST_CURSOR = "0"
-"""The cursor after the last page; as the first one it starts a list, as with the predecessor."""
+from doorward.core.users.model import (
+    HashToStore,
+    NewUser,
+    PasswordHash,
+    PutResult,
+    SearchCriterion,
+    SearchField,
+    UserChanges,
+)
 
 _MIN_SEARCH_LENGTH = 3
 _TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordHash:
-    """A hash of a user's password from another system, in a form that `passwords.formats` parses."""
-
-    text: str
-
-
-class HashToStore(NamedTuple):
-    """The hash to store for a user; `given` where the caller gave it instead of a password."""
-
-    hash: str
-    given: bool = False
-
-    @property
-    def detail(self) -> str:
-        """The `detail` of the audit event."""
-        return "hash" if self.given else ""
-
-
-@dataclass(frozen=True, slots=True)
-class NewUser:
-    """A user to create. `scope` and `metadata` are JSON text, or None where none was given.
-
-    `email_verified` is whether the tenant has verified the e-mail address; None where it does not say.
-    """
-
-    login: str
-    email: str
-    password: str | PasswordHash
-    sub: str
-    company: str | None = None
-    scope: str | None = None
-    metadata: str | None = None
-    email_verified: bool | None = None
-
-
-class UserChanges(TypedDict, total=False):
-    """Changes of a user. Absent fields stay, except that another `email` is not verified.
-
-    A new `login` revokes the sessions, since their tokens contain the former one. `email_verified` is whether the
-    tenant has verified the e-mail address; None where it does not say.
-    """
-
-    login: str
-    email: str
-    email_verified: bool | None
-    sub: str
-    company: str | None
-    scope: str | None
-    metadata: str | None
-    disabled: bool
-    password: str | PasswordHash
-
-
-class SearchField(StrEnum):
-    """A field that users are searched by, as the API names it: part of the login, or all of another field.
-
-    E-mail addresses match in any spelling of the same canonical form, `sub` and `id` to the letter.
-    """
-
-    PART = "q"
-    EMAIL = "email"
-    SUB = "sub"
-    ID = "id"
-
-
-class SearchCriterion(NamedTuple):
-    """A criterion of a search for users."""
-
-    field: SearchField
-    text: str
-
-
-class PutResult(NamedTuple):
-    """A user as stored, and whether it was created."""
-
-    user: User
-    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +202,8 @@ class UserService:
         """
         users, reached = await self._list(tenant_id, matching, after, limit + 1)
         if len(users) > limit:
-            return users[:limit], _encode_cursor(canonical(users[limit - 1].login))
-        return users, _encode_cursor(reached) if reached else LAST_CURSOR
+            return users[:limit], encode_cursor(canonical(users[limit - 1].login))
+        return users, encode_cursor(reached) if reached else LAST_CURSOR
 
     async def _list(self, tenant_id: str, matching: SearchCriterion | None, after: str, limit: int) -> UserMatches:
         field, text = matching or (None, "")
@@ -376,18 +300,3 @@ def _verified_at(before: User, email: str, now: int, *, verified: bool | None) -
 
 def _names(tenant: Tenant | None) -> tuple[str, ...]:
     return (tenant.email, tenant.email.rpartition("@")[2].partition(".")[0]) if tenant else ()
-
-
-def _encode_cursor(last: str) -> str:
-    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> str | None:
-    """Return the position of a cursor, None where it is not one of this service."""
-    try:
-        raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        after = raw.decode()
-    except (NotBase64, ValueError):
-        return None
-    # No login contains a NUL, and not every database can compare with one.
-    return after if after and "\0" not in after and _encode_cursor(after) == cursor else None

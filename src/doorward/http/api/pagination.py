@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from doorward.core.errors import FieldError, ValidationFailed
-from doorward.core.users.service import LAST_CURSOR
+from doorward.core.users.cursor import LAST_CURSOR
 from doorward.http.api.fields import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from doorward.http.request import Request
 

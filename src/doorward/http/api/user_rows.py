@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from doorward.core.errors import ValidationFailed
 from doorward.core.model import User
 from doorward.core.tokens.signing import spell
-from doorward.core.users.service import NewUser, PasswordHash
+from doorward.core.users.model import NewUser, PasswordHash
 from doorward.core.users.transfer import RejectedRow, UserRow
 from doorward.http.api.schemas import (
     CreateUserRequest,

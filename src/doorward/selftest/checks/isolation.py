@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-from doorward.core.users.service import SearchField
+from doorward.core.users.model import SearchField
 from doorward.selftest.checks.matrix import require_unharmed
 from doorward.selftest.findings import Check
 from doorward.selftest.fixture import Fixture

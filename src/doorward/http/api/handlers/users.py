@@ -7,8 +7,9 @@ from msgspec import UNSET
 
 from doorward.core.errors import FieldError
 from doorward.core.normalization import MAX_NAME_CHARACTERS
+from doorward.core.users.cursor import decode_cursor
+from doorward.core.users.model import SearchCriterion, SearchField, UserChanges
 from doorward.core.users.passwords import KeepSession, PasswordChange
-from doorward.core.users.service import SearchCriterion, SearchField, UserChanges, decode_cursor
 from doorward.http.api.fields import MAX_SEARCH_LENGTH, MIN_SEARCH_LENGTH
 from doorward.http.api.pagination import read_page
 from doorward.http.api.schemas import (

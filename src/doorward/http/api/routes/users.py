@@ -15,7 +15,7 @@ from doorward.core.errors import (
     ValidationFailed,
 )
 from doorward.core.model import Permission
-from doorward.core.users.service import SearchField
+from doorward.core.users.model import SearchField
 from doorward.http.api import examples, schemas
 from doorward.http.api.endpoint import Auth, Endpoint
 from doorward.http.api.handlers import auth, user_transfer, users
