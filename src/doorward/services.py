@@ -10,7 +10,8 @@ from doorward.core.login.flow import LoginFlow
 from doorward.core.login.issuer import SessionIssuer
 from doorward.core.login.password import PasswordLogin
 from doorward.core.login.timing import LoginTiming
-from doorward.core.passwords.hashing import Argon2Parameters, Hasher, PasswordHasherPool
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.passwords.reauthentication import Reauthenticator
 from doorward.core.ports import Backoff, Clock
 from doorward.core.rate_limits.limiter import Budget, Budgets, RateLimiter, alias_keys

@@ -35,7 +35,8 @@ from bench.servers import (
     verifying,
 )
 from doorward.core.model import Session, SessionKind
-from doorward.core.passwords.hashing import Argon2Parameters, Hasher, lower_priority
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher
+from doorward.core.passwords.pool import lower_priority
 from doorward.settings import Settings
 from doorward.storage.redis.records import KeyNames
 from doorward.storage.sqlite.file import connect

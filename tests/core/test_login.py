@@ -14,7 +14,8 @@ from doorward.core.login.issuer import SessionIssuer
 from doorward.core.login.password import PasswordCredentials, PasswordLogin
 from doorward.core.login.timing import LoginTiming
 from doorward.core.model import Caller, Tenant, User
-from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
+from doorward.core.passwords.hashing import Hasher
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.passwords.reauthentication import Reauthenticator
 from doorward.core.rate_limits.limiter import RateLimiter
 from doorward.core.sessions.refresh import RefreshService

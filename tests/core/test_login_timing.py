@@ -7,7 +7,8 @@ import bcrypt
 import pytest
 
 from doorward.core.login.timing import LoginTiming
-from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
+from doorward.core.passwords.hashing import Hasher
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.rate_limits.limiter import TENANTS
 from doorward.storage.relational.accounts import RelationalAccountStore
 from factories import kept_tenant, make_tenant, make_user

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from doorward.core.errors import Overloaded
 from doorward.core.passwords.formats import LEGACY, HashCost, bcrypt_cost
-from doorward.core.passwords.hashing import Argon2Parameters, HashComparison, Hasher, PasswordHasherPool, PasswordMatch
+from doorward.core.passwords.hashing import Argon2Parameters, HashComparison, Hasher, PasswordMatch
+from doorward.core.passwords.pool import PasswordHasherPool
 from harness import CHEAP
 
 HASHER = Hasher(CHEAP)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from doorward.app import build
-from doorward.core.passwords.hashing import Hasher, PasswordHasherPool
+from doorward.core.passwords.hashing import Hasher
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.runtime.cpu import available_cores
 from harness import read_settings
 

@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from doorward import __version__
 from doorward.core.histogram import BUCKETS, DurationHistogram
-from doorward.core.passwords.hashing import PasswordHasherPool
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.observability.recorder import OK, RequestRecorder, RouteKey
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()

@@ -16,7 +16,7 @@ from doorward.core.errors import (
 )
 from doorward.core.login.timing import LoginTiming
 from doorward.core.model import Caller, Event, Session, Tenant, User
-from doorward.core.passwords.hashing import PasswordHasherPool, PasswordProof
+from doorward.core.passwords.pool import PasswordHasherPool, PasswordProof
 from doorward.core.ports import AccountStore, AuditStore, Clock
 from doorward.core.rate_limits.limiter import TENANTS, RateLimiter
 

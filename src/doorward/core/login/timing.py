@@ -8,7 +8,7 @@ from time import monotonic
 
 from doorward.core.errors import Refusal
 from doorward.core.passwords.formats import HashCost
-from doorward.core.passwords.hashing import PasswordHasherPool
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.ports import AccountStore, Clock
 from doorward.core.rate_limits.limiter import TENANTS
 

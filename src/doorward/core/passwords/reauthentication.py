@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from doorward.core.errors import IncorrectPassword
 from doorward.core.model import Event, Session
-from doorward.core.passwords.hashing import PasswordHasherPool
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.ports import AuditStore
 from doorward.core.rate_limits.limiter import RateLimiter
 

@@ -9,8 +9,8 @@ from doorward.core.errors import Conflict, NotAuthorized, TenantExists, require
 from doorward.core.login.issuer import AccountChanged, SessionIssuer
 from doorward.core.model import Caller, Session, Tenant
 from doorward.core.normalization import canonical, check_email
-from doorward.core.passwords.hashing import PasswordHasherPool
 from doorward.core.passwords.policy import tenant_password_violations
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.passwords.reauthentication import Reauthenticator
 from doorward.core.ports import AccountStore, ApiKeyStore, AuditStore, Clock, RevocationScope
 from doorward.core.rate_limits.limiter import TENANTS, RateLimiter

@@ -9,8 +9,8 @@ from doorward.core.errors import Conflict, LoginExists, LoginNotFound, QuotaExce
 from doorward.core.model import Caller, Tenant, User
 from doorward.core.normalization import canonical, check_email, check_login
 from doorward.core.passwords.formats import bcrypt_cost
-from doorward.core.passwords.hashing import PasswordHasherPool
 from doorward.core.passwords.policy import hash_violations, user_password_violations
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.ports import AccountStore, Clock, RevocationScope, UserMatches
 from doorward.core.rate_limits.limiter import RateLimiter
 from doorward.core.sessions.service import SessionService

@@ -8,7 +8,7 @@ from doorward.core.audit.service import AuditService
 from doorward.core.errors import Refusal, TooManyAttempts, TooManyRequests
 from doorward.core.login.flow import LoginFlow
 from doorward.core.model import Caller, Session, SessionKind
-from doorward.core.passwords.hashing import PasswordHasherPool
+from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.rate_limits.limiter import RateLimiter
 from doorward.core.sessions.activity import ActivityRecorder
 from doorward.core.sessions.management import UserSessionService
