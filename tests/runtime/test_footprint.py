@@ -32,7 +32,8 @@ HASHED = """
 import asyncio, sys
 from pathlib import Path
 from doorward.core.memory import prepare_to_serve
-from doorward.core.passwords.hashing import Argon2Parameters, Hasher, PasswordHasherPool
+from doorward.core.passwords.hashing import Argon2Parameters, Hasher
+from doorward.core.passwords.pool import PasswordHasherPool
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
