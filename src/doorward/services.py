@@ -14,7 +14,8 @@ from doorward.core.passwords.hashing import Argon2Parameters, Hasher
 from doorward.core.passwords.pool import PasswordHasherPool
 from doorward.core.passwords.reauthentication import Reauthenticator
 from doorward.core.ports import Backoff, Clock
-from doorward.core.rate_limits.limiter import Budget, Budgets, RateLimiter, alias_keys
+from doorward.core.rate_limits.budgets import Budget, Budgets
+from doorward.core.rate_limits.limiter import RateLimiter, alias_keys
 from doorward.core.sessions.activity import ActivityRecorder
 from doorward.core.sessions.management import UserSessionService
 from doorward.core.sessions.refresh import RefreshService

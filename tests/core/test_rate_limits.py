@@ -7,7 +7,8 @@ import pytest
 
 from doorward.core.errors import AccountLocked, TooManyAttempts, TooManyRequests
 from doorward.core.ports import Backoff
-from doorward.core.rate_limits.limiter import TENANTS, Budget, Budgets, RateLimiter, alias_keys
+from doorward.core.rate_limits.budgets import Budget, Budgets
+from doorward.core.rate_limits.limiter import TENANTS, RateLimiter, alias_keys
 from doorward.storage.relational.counters import RelationalCounterStore
 from doorward.storage.sqlite.database import SqliteDatabase
 from harness import TurnableClock

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from doorward.core.model import Permission
-from doorward.core.rate_limits.limiter import BUDGETS
+from doorward.core.rate_limits.budgets import BUDGETS
 from doorward.http.api.endpoint import Auth
 from doorward.http.api.routes import ENDPOINTS
 from doorward.http.errors import STATUS_OF

@@ -154,7 +154,7 @@ class LoginRefused(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """A rate limit is exhausted for the moment. `budget` is its name, one of `rate_limits.limiter.BUDGETS`."""
+    """A rate limit is exhausted for the moment. `budget` is its name, one of `rate_limits.budgets.BUDGETS`."""
 
     code = "too_many_requests"
     sentence = "Too many requests, slow down"

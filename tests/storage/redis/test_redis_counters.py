@@ -8,7 +8,8 @@ import pytest
 
 from doorward.core.errors import StoreUnavailable, TooManyRequests
 from doorward.core.ports import AttemptPermit, Backoff
-from doorward.core.rate_limits.limiter import Budget, Budgets, RateLimiter
+from doorward.core.rate_limits.budgets import Budget, Budgets
+from doorward.core.rate_limits.limiter import RateLimiter
 from harness import TurnableClock
 from redis_servers import RedisServer
 from session_factories import NOW, Opener

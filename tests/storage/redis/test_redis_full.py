@@ -124,7 +124,7 @@ def test_S5_S16_a_session_in_use_does_not_end_as_idle(
 def test_BF11_S5_changes_stay_within_a_budget(service: Service, redis_server: RedisServer, tenant: Tenant) -> None:
     from dataclasses import replace
 
-    from doorward.core.rate_limits.limiter import Budget
+    from doorward.core.rate_limits.budgets import Budget
 
     throttle = services(service).rate_limits
     throttle.budgets = replace(throttle.budgets, write=Budget(60_000, 3))

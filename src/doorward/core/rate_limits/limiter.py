@@ -1,7 +1,7 @@
 """Rate limits, and waits after failed attempts.
 
-Counters never contain a name in clear: names are hidden by an HMAC, so counters of unknown logins do not reveal
-them.
+Counters never contain a name in clear: names are hidden by an HMAC, so a reader of the store cannot see which unknown
+logins were attempted.
 """
 
 import asyncio
@@ -15,12 +15,10 @@ from doorward.core.clock import monotonic_clock
 from doorward.core.errors import AccountLocked, StoreUnavailable, TooManyAttempts, TooManyRequests
 from doorward.core.normalization import canonical
 from doorward.core.ports import Backoff, Clock, CounterStore, Failures
+from doorward.core.rate_limits.budgets import Budget, Budgets
 
 TENANTS = "tenants"
 """The realm of attempts at tenants' own passwords; the realm of a user is its tenant's id."""
-
-BUDGETS = ("address", "spacing", "verify", "body", "refused_verify", "refused", "write", "bulk", "login")
-"""Published names of the rate limits. The key of a counter begins with the name and a colon, except for `verify`."""
 
 _BULK = 10
 _KILOBYTE = 1024
@@ -29,31 +27,6 @@ _ROUNDING_ERROR = 0.001
 """Milliseconds that sums of fractions may be off."""
 _MAX_POLL = 0.2
 _REMEMBERED_DENIALS = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A rate limit: `burst` requests at once, refilled one per `period` milliseconds. A burst of 0 means no limit.
-
-    Stores count in whole milliseconds; only a budget in memory (`verify`) may have a fraction.
-    """
-
-    period: float
-    burst: int
-
-
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """The rate limits of a service.
-
-    `spacing` is the least time between two requests of one address, in milliseconds.
-    """
-
-    address: Budget = Budget(200, 5)
-    spacing: int = 0
-    verify: Budget = Budget(1, 2_000)
-    write: Budget = Budget(20, 100)
-    login: Budget = Budget(100, 30)
 
 
 def alias_keys(masters: Iterable[bytes]) -> tuple[bytes, ...]:

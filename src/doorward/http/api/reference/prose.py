@@ -5,7 +5,7 @@ from typing import Any
 
 from doorward.core.errors import Refusal, TokenMissing, ValidationFailed
 from doorward.core.normalization import MAX_NAME_CHARACTERS
-from doorward.core.rate_limits.limiter import BUDGETS
+from doorward.core.rate_limits.budgets import BUDGETS
 from doorward.core.users.cursor import LAST_CURSOR
 from doorward.core.users.transfer import UnverifiedTreatment
 from doorward.http.api.fields import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH, MIN_SEARCH_LENGTH
