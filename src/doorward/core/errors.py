@@ -154,13 +154,13 @@ class LoginRefused(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """A rate limit is exhausted for the moment. `budget` is its name, one of `rate_limits.budgets.BUDGETS`."""
+    """A rate limit is exhausted for the moment."""
 
     code = "too_many_requests"
     sentence = "Too many requests, slow down"
 
     def __init__(self, budget: str = "address", *, retry_after: int | None = None, caller: object = None) -> None:
-        """Create the error; see `Refusal`."""
+        """Create the error; see `Refusal`. `budget` is the name of the rate limit, one of `BUDGETS`."""
         super().__init__(retry_after=retry_after, caller=caller)
         self.budget = budget
 
