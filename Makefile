@@ -14,7 +14,7 @@ SHARED := --dist loadscope --no-loadscope-reorder
 TRIED := --promises-among-all --promises=build/promises
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-programs fast check format lint types architecture coverage bench bench-guard bench-calls bench-scale mutants torture promises client image test-image docs lock clean
+.PHONY: help install serve test test-programs fast check format lint types architecture coverage coverage-core bench bench-guard bench-calls bench-scale mutants torture promises client image test-image docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -91,6 +91,15 @@ coverage: .venv/tests ## Run every test and hold the coverage against its gate
 	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -m alone
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+# Branch coverage of the rules and the API by tests that start no process: as quick as a gate of every run has to be.
+COVERED := src/doorward/core/*,src/doorward/http/api/*
+coverage-core: .venv/tests ## Run the fast tests of core and the API, and hold their coverage against a gate
+	@rm -f .coverage .coverage.*
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest --numprocesses $(SIDE_BY_SIDE) $(SHARED) --quiet \
+		-m "not slow and not alone" -k "not postgresql" tests/core tests/http/api tests/cli
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include="$(COVERED)" --fail-under=97
 
 check: lint types architecture coverage ## Format, lint, types, architecture, tests, coverage: what a commit has to pass
 

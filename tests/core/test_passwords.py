@@ -302,17 +302,17 @@ async def test_OV1_no_more_hashes_run_at_once_than_there_are_threads(held: HeldH
 
 async def test_OV1_who_would_wait_too_long_is_refused_before_a_hash_is_begun(held: HeldHasher) -> None:
     for _ in range(100):
-        held.costs.observe(held.costs.native, 0.1)
-    passwords = PasswordHasherPool(held, threads=1, max_wait=20.0)
+        held.costs.observe(held.costs.native, 2.0)
+    passwords = PasswordHasherPool(held, threads=1, max_wait=400.0)
     tasks = [asyncio.create_task(passwords.hash("pw", group="shop")) for _ in range(300)]
     await until(lambda: held.running == 1)
-    # At 0.1 seconds each, 200 are 20 seconds of work; the first one runs.
+    # At 2 seconds each, 200 are 400 seconds of work; the first one runs.
     refused = [task for task in tasks if task.done()]
     assert 95 <= len(refused) <= 100
     for task in refused:
         with pytest.raises(Overloaded) as refusal:
             await task
-        assert refusal.value.retry_after == 20
+        assert refusal.value.retry_after == 400
     with pytest.raises(Overloaded):
         passwords.check_capacity("shop")
     passwords.check_capacity("another")
