@@ -1,4 +1,4 @@
-"""What the tests of the published contract share: how a refusal looks, requests made from an endpoint's description."""
+"""Helpers for tests of the API contract: error assertions, requests from the endpoint table."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Certificates of a test's own: an authority, and what it signs."""
+"""Certificates for tests."""
 
 import datetime as dt
 from dataclasses import dataclass

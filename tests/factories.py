@@ -1,4 +1,4 @@
-"""What contracts are tried with: two workers over one set-up of stores, and made-up tenants, users and sessions."""
+"""Factories of tenants, users, sessions and events for contract tests, and two workers on one set of stores."""
 
 import secrets
 from itertools import count

@@ -1,4 +1,4 @@
-"""What the tests of a running service share: a turnable clock, a cheap hasher, a real server on a real socket."""
+"""Fixtures of a running service: a turnable clock, a cheap hasher, a real server on a real socket."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Where tests reach into a running service: to count what it did, or to break what only breaks by accident."""
+"""Access to the internals of a running service, to count and to inject faults."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Tenants with much to lose, and tenants that try to take it, at every endpoint that there is."""
+"""Victim and attacker tenants for isolation tests, at every endpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The predecessor as tests see it: a Redis with what it keeps there, its rule for tokens, and its clients."""
+"""The predecessor for tests: a Redis with its data, its token rules, and its clients."""
 
 import base64
 import contextlib

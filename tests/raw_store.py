@@ -1,4 +1,4 @@
-"""What lies in the stores behind a running service, seen and changed as nobody may but its operator."""
+"""Direct access to the stores of a running service."""
 
 from dataclasses import dataclass
 from typing import Any

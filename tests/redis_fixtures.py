@@ -1,4 +1,4 @@
-"""What the tests of this folder share."""
+"""Fixtures of Redis tests."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager

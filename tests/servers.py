@@ -1,4 +1,4 @@
-"""The real servers that tests run on: each started when it is first asked for, once for a whole run, stopped with it.
+"""Real servers for tests: started on first use, once per run.
 
 A server that cannot be had is an error of the test that wanted it, never a reason to skip.
 """

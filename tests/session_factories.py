@@ -1,4 +1,4 @@
-"""Made-up sessions, and how tests open stores."""
+"""Factories of sessions."""
 
 import secrets
 from collections.abc import Callable

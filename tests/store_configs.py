@@ -1,4 +1,4 @@
-"""The set-ups of stores that tests run on: how to make an empty one, as settings."""
+"""The store configurations that tests run on."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -1,4 +1,4 @@
-"""An operator's terminal: commands run against the stores that the settings of a test name."""
+"""An operator's terminal: commands on the stores of a test."""
 
 import json
 from collections.abc import Mapping

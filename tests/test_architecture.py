@@ -1,4 +1,4 @@
-"""Import contracts: a copy of the code in which each of them is broken once, and import-linter finds every break."""
+"""Import contracts: a copy of the code that breaks each of them once, and every module has a layer."""
 
 import os
 import re

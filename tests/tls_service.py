@@ -1,4 +1,4 @@
-"""A service with every listener, and a client that speaks TLS with it."""
+"""A service with every listener, and a TLS client for it."""
 
 import json
 import re

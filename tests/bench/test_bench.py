@@ -1,4 +1,4 @@
-"""That the benchmark runs, never how fast anything is."""
+"""The benchmark program runs and writes its results; no test asserts a speed."""
 
 import json
 import shutil

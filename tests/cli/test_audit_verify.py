@@ -1,4 +1,4 @@
-"""The audit trail proven whole, or the first entry named that does not follow from the one before."""
+"""`doorward audit verify`: a valid chain, or its first invalid entry."""
 
 import json
 from pathlib import Path

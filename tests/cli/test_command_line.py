@@ -1,4 +1,4 @@
-"""The command line: what an operator reads, and with which code it ends."""
+"""The command line: help, errors and exit codes."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The pages for operators name every command, and what they say to paste works."""
+"""The pages for operators name every command, and their examples work."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Tenants, users, sessions and API keys in an operator's hands, while the service runs."""
+"""Commands on tenants, users, sessions and API keys, while the service runs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The doctor looks at everything, says what to do, and ends with 3 where something fails."""
+"""`doorward doctor`: findings, advice, and exit code 3 for failures."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Databases and keys are made by the commands that are meant to, for their owner alone, where they can be written."""
+"""Databases and keys are created by the commands for it, for their owner only."""
 
 import os
 import shutil

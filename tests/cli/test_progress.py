@@ -1,4 +1,4 @@
-"""What takes long shows on a terminal how far it is, and nowhere else."""
+"""Progress bars of long commands on a terminal, and nowhere else."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""Output that cannot be written, and input from other machines: a sentence and exit code 1, never a traceback."""
+"""Standard streams of commands: unwritable output and malformed input end with a sentence and exit code 1."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Applications of every framework behind their guards, asked over real HTTP semantics, with a live Doorward behind."""
+"""Guards of the Python client in applications of every framework, with a live service."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, NamedTuple

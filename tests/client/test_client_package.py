@@ -1,4 +1,4 @@
-"""The Python client as a distribution: its wheel, its two faces, its README, and that it keeps secrets."""
+"""The Python client as a distribution: its wheel, its two flavours, its README, and its handling of secrets."""
 
 import asyncio
 import inspect

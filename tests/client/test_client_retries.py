@@ -1,4 +1,4 @@
-"""When the Python client asks again, and when it does not; and that no doubt lets anybody in."""
+"""Retries of the Python client; an unclear result never authenticates."""
 
 import socket
 import time

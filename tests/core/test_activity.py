@@ -1,4 +1,4 @@
-"""Seen now, written later: on the embedded database."""
+"""Recorder of last activity, on the embedded database."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A clock that is set, noticed by one that only runs forward."""
+"""Detection of clock steps."""
 
 import pytest
 

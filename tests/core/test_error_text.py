@@ -1,4 +1,4 @@
-"""Reasons in plain words: no name of an exception, and nothing that a server or a file said."""
+"""Reasons of errors in plain words, without text of servers or files."""
 
 import socket
 import ssl

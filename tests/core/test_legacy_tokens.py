@@ -1,4 +1,4 @@
-"""Tokens of the predecessor, and what is none: signed by its own rule wherever the fault lies elsewhere."""
+"""Tokens of the predecessor, and texts that are none."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Logins, refreshes and changes of tenants that something overtakes, on the embedded database."""
+"""Logins, refreshes and changes of tenants under concurrent changes, on the embedded database."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

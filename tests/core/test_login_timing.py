@@ -1,4 +1,4 @@
-"""Refused logins take as long as the costliest hash of the tenant does."""
+"""Rejected logins take as long as the tenant's costliest hash."""
 
 from dataclasses import replace
 from time import monotonic

@@ -1,4 +1,4 @@
-"""When two names are one, and which names are refused."""
+"""Canonical forms of names, and the rules for new names."""
 
 import os
 import unicodedata

@@ -1,4 +1,4 @@
-"""Passwords: what is hashed, what matches, what waits."""
+"""Password hashing: hashes, comparisons, queues."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Budgets and back-off, on the embedded database's counters and a turnable clock."""
+"""Rate limits and waits, on the embedded database's counters and a turnable clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

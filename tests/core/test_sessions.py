@@ -1,4 +1,4 @@
-"""Every door refuses whoever it is not named after: on the embedded database."""
+"""Authentication of callers and verification of tokens, on the embedded database."""
 
 import asyncio
 import base64

@@ -1,5 +1,4 @@
-"""The codec against a hostile world. Every vector is signed with the right key where the fault lies elsewhere, so that
-it is the fault that refuses it and not the signature."""
+"""The codec against hostile tokens, each signed with the right key where the fault is elsewhere."""
 
 import base64
 import hmac

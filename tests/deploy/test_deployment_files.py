@@ -1,4 +1,4 @@
-"""What is shipped to run the service: files that hold no secret, name what exists, and give nothing away."""
+"""Deployment files: they contain no secret, name existing files, and are safe by default."""
 
 import http.client
 import importlib

@@ -1,4 +1,4 @@
-"""`make test-image` has what the compose files and the pages about them need, without an engine being started."""
+"""`make test-image` has its inputs: compose files and the pages about them, without starting an engine."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The site of the documentation: every page is in it, and links lead to where pages lie in it."""
+"""The documentation's site: every page is in it, and its links work."""
 
 import importlib.util
 import re

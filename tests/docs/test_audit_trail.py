@@ -1,4 +1,4 @@
-"""The audit trail is what its page says: whom each entry is about, and that none of them gives anybody away."""
+"""The audit log matches its page: the subject of each entry, without names in clear."""
 
 from typing import Any
 

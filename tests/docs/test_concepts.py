@@ -1,4 +1,4 @@
-"""What a tenant chooses counts from when the page about concepts says."""
+"""Tenant settings apply when the page about concepts says."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The documentation is whole: what exists is described, and what is named exists."""
+"""Completeness of the documentation: what exists is documented, what is named exists."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What the page about operating tells an operator to do has the effect it says."""
+"""Procedures of the operating page have the described effect."""
 
 import re
 from pathlib import Path

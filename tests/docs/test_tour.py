@@ -1,4 +1,4 @@
-"""The tour and the recipes are pasted into a shell, and say what the pages say."""
+"""The tour and the recipes, pasted into a shell, print what the pages show."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Power cuts: what was acknowledged is there afterwards, and what was not is there in full or not at all."""
+"""Power cuts: acknowledged changes survive, all others are complete or absent."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""An answer means that the disk has it."""
+"""A response means that the change is on disk."""
 
 import asyncio
 import re

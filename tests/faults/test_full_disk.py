@@ -1,4 +1,4 @@
-"""A disk that takes no more: writes are refused by name, questions are answered, and it heals by itself."""
+"""A full disk: writes are rejected by name, reads go on, and the service recovers by itself."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Nobody waits for a slot longer than was promised, however wrong the estimate was, and no slot gets lost over it."""
+"""Waits for hashing slots are bounded, whatever the estimates, and no slot is lost."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A change that is cut off in the middle errs on the side of whoever is shut out by it."""
+"""Interrupted changes leave the more restrictive state."""
 
 from collections.abc import Callable
 from typing import Any

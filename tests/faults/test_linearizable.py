@@ -1,4 +1,4 @@
-"""The checker itself: it has to see what it is for."""
+"""The linearizability checker detects violations."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""More than it can do: what is accepted is answered, the rest is refused at once, and memory stays where it was."""
+"""Overload: accepted requests are answered, the rest is rejected at once, memory stays bounded."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Many at once, over several processes: one winner, exact limits, nobody comes back."""
+"""Concurrent requests over several processes: one winner, exact limits, no revival of deleted users."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Revocation is true on every worker at once."""
+"""Revocation applies to every worker at once."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""An upgrade without a pause: processes of two neighbouring versions over one set of stores."""
+"""Rolling upgrades: processes of two neighbouring versions on one set of stores."""
 
 import asyncio
 import re

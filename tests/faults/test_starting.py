@@ -1,4 +1,4 @@
-"""Starting: together, on old data, on newer data, and after having died half-way."""
+"""Starts: concurrent, on old and newer data, and after an interrupted migration."""
 
 import json
 import shutil

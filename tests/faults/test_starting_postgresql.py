@@ -1,4 +1,4 @@
-"""Starting on a PostgreSQL server after having died half-way, with the server or without it."""
+"""Starts on PostgreSQL after an interrupted migration, with or without a crash of the server."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Asked to stop, or losing a process: nothing that was acknowledged is lost, and nobody is left hanging."""
+"""Stops and lost processes: no acknowledged change is lost, no client hangs."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a client meets behind each gateway, with the configuration that is shipped, a real Doorward and a real gateway."""
+"""Each gateway with its shipped configuration in front of a real service."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""docs/gateways.md and the configurations that it shows belong together."""
+"""docs/gateways.md and the configurations that it shows match."""
 
 import re
 from pathlib import Path

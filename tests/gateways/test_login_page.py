@@ -1,4 +1,4 @@
-"""Browsers without a session go to a login page, with the lines for it in the shipped configurations switched on."""
+"""Browsers without a session are redirected to a login page by the shipped configurations."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is particular to nginx: one connection to Doorward carries a thousand questions."""
+"""nginx: one connection to Doorward carries a thousand verifications."""
 
 from pathlib import Path
 

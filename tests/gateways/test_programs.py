@@ -1,4 +1,4 @@
-"""Programs that speak HTTP in ways of their own: offers of other protocols, HTTP/1.0 without `Host`, expectations."""
+"""Programs with unusual HTTP: protocol upgrades, HTTP/1.0 without `Host`, expectations."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""The audit log cannot be told apart from what happened, nor changed unseen (PROMISES.md, section 2.15)."""
+"""The audit log matches the events and cannot be changed unnoticed."""
 
 import asyncio
 from typing import Any

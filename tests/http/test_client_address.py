@@ -1,4 +1,4 @@
-"""The client's address: which forwarding headers count, how addresses are spelled, who shares a budget."""
+"""Client addresses: forwarding headers, spellings, rate-limit keys."""
 
 import ipaddress
 import logging

@@ -1,4 +1,4 @@
-"""A clock that is set back, or forward and back again: nothing waits for it, and nothing that lives dies of it."""
+"""Clock steps: no client waits for the clock, and no live session expires by it."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What holds for every request, whatever it asks for (API.md, section 0)."""
+"""Conventions of every request and response."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Nobody finds out who exists, neither by answers nor by a stopwatch (PROMISES.md, section 2.4)."""
+"""Responses and response times do not reveal which accounts exist."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one that the document describes, says nothing back, and is never a fault of ours."""
+"""Random requests: every response is documented, repeats no input, and is no server error."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Values of header fields, and methods, as gateways, proxies and other clients spell them."""
+"""Header values and methods in the spellings of gateways, proxies and other clients."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Whatever is sent in, out comes one well-formed answer that repeats none of it (PROMISES.md, section 2.6)."""
+"""Hostile input: every response is well-formed and repeats none of it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Tenants are none of each other's business (PROMISES.md, section 2.3)."""
+"""Isolation of tenants, at every endpoint."""
 
 import re
 from pathlib import Path

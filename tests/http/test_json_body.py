@@ -1,4 +1,4 @@
-"""JSON of large bodies, read in small steps: the same as JSON of small ones, and never for long at a time."""
+"""JSON of large bodies, parsed in small steps, with the same result as JSON of small ones."""
 
 import asyncio
 import gc

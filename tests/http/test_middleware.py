@@ -1,4 +1,4 @@
-"""Guards of requests, each by itself and without a server."""
+"""Checks of the middleware, without a server."""
 
 import ipaddress
 from typing import cast

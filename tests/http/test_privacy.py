@@ -1,4 +1,4 @@
-"""Who is deleted is gone, and who was never there leaves no name (PROMISES.md, section 2.16)."""
+"""Deleted users leave no data, unknown names leave no trace."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What happens at the same moment, in one process (PROMISES.md, DU10, DU11, TK15, TK16)."""
+"""Concurrent requests in one process."""
 
 import os
 import time

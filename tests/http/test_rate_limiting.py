@@ -1,4 +1,4 @@
-"""Guessing is slow, flooding is bounded, and who does neither never notices."""
+"""Rate limits: guessing is slow, floods are bounded, ordinary clients are unaffected."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A password goes in and is never seen again (PROMISES.md, PW10 and PW11)."""
+"""Passwords and tokens appear in no response, log line, row or file."""
 
 import base64
 import json

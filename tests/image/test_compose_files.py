@@ -1,4 +1,4 @@
-"""Every compose file, walked as docs/deploying.md describes it: up, the first tenant, the tour, stop, kill, backup."""
+"""Every compose file, as docs/deploying.md describes it: start, first tenant, tour, stop, kill, backup."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Runs after the walks: nothing on the pages was left out."""
+"""The pages have no command that the walks left out; runs after them."""
 
 import pytest
 

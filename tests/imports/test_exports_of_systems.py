@@ -1,4 +1,4 @@
-"""Round trips: an export as its system writes it, imported and exported again, with nothing lost silently."""
+"""Round trips: an export of each system, imported and exported again without loss."""
 
 import csv
 import json

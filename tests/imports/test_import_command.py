@@ -1,4 +1,4 @@
-"""`doorward import backend-auth`, as an operator runs it."""
+"""`doorward import backend-auth` as an operator runs it."""
 
 import json
 import os

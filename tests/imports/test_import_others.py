@@ -1,4 +1,4 @@
-"""Users of other systems, from files in the shape those write: they log in with the passwords they had."""
+"""Users of other systems, from their files: they log in with their passwords."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Sessions that were imported, over HTTP: at every door that asks about tokens, and in every way to end them."""
+"""Imported sessions over HTTP: verification, introspection, revocation."""
 
 from collections.abc import Iterator
 from pathlib import Path

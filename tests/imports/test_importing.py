@@ -1,4 +1,4 @@
-"""What an import does with what it finds, and what it leaves alone."""
+"""Results of an import from backend-auth, and what it leaves unchanged."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The day of the switch: the predecessor's data is brought in, its clients go on, and nobody notices."""
+"""The switch from backend-auth: import of its data while its clients go on."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""The published client applications of backend-auth, request by request, against the settings of docs/moving-in.md.
+"""The published client applications of backend-auth, request by request.
 
-Each story is named after its client and sends what that sends: bodies, headers and order. `docs/moving-in.md` lists them.
+Each story is named after its client and sends what that sends: bodies, headers and order. `docs/moving-in.md` lists
+them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The mutants themselves: each condition is found once, and what is made of it still runs."""
+"""The mutants: each condition is found once, and each mutant runs."""
 
 from collections.abc import Iterator
 from pathlib import Path

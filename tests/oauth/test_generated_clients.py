@@ -1,4 +1,4 @@
-"""Clients that generators make of the API's description compile without a correction, and work."""
+"""Generated clients compile without a correction, and work."""
 
 import importlib
 import os

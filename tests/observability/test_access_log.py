@@ -1,4 +1,4 @@
-"""A line for each request: what it says, what it never says, and that it holds nothing up."""
+"""The access log: its fields, its privacy, and that it delays no request."""
 
 import contextlib
 import json

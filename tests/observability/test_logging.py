@@ -1,4 +1,4 @@
-"""What is logged, what is not, and that logging never hurts."""
+"""Logs: redaction, escaping, and writers that block."""
 
 import contextlib
 import copy

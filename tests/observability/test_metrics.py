@@ -1,4 +1,4 @@
-"""What monitoring sees: who may ask, what is counted, and that the workers' numbers are one."""
+"""Metrics: access, counts, and the sum of the workers' numbers."""
 
 import json
 import logging

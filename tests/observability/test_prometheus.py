@@ -1,4 +1,4 @@
-"""What Prometheus itself, by its own tool, says of the rules and of what it would be given."""
+"""Prometheus' own tool checks the rules and the metrics."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Traces: when there are any, what a span says and never says, and that a collector that is away disturbs nobody."""
+"""Traces: activation, content of spans, and unavailable collectors."""
 
 import contextlib
 import subprocess

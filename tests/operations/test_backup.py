@@ -1,4 +1,4 @@
-"""Backups taken while the service is written to, and put back without anything coming back to life."""
+"""Backups of a service in use, and restores that bring back no revoked credential."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""From the embedded database to PostgreSQL, with every token going on."""
+"""Migration from the embedded database to PostgreSQL, with every token staying valid."""
 
 import re
 import subprocess

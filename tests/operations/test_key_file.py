@@ -1,4 +1,4 @@
-"""JWT_KEY_FILE is followed on every set-up of stores: as a file, and as the links that orchestrators swap."""
+"""JWT_KEY_FILE is followed on every store configuration: as a file, and as links that orchestrators swap."""
 
 import shutil
 from collections.abc import Callable, Iterator

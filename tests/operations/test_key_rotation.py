@@ -1,4 +1,4 @@
-"""Master keys replaced under load: no worker refuses a token that another one has just signed."""
+"""Rotation of master keys under load: no worker rejects a token that another has just signed."""
 
 import itertools
 import os

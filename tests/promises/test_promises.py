@@ -1,4 +1,4 @@
-"""Every promise is proven or says why not, and the page names its tests."""
+"""Every promise has a test or a reason for its absence, and the page names its tests."""
 
 import json
 import os

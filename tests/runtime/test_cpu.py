@@ -1,4 +1,4 @@
-"""Which cores are this process's own, read from made-up files of control groups."""
+"""Available cores, from files of control groups."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a worker keeps in memory: no driver that it does not use, and no block of a hash that nobody computes."""
+"""Memory of a worker: no unused driver, and no block of a finished hash."""
 
 import gc
 import platform

@@ -1,4 +1,4 @@
-"""Memory does not grow with the requests that were answered: what is left after an hour is what is left after a minute.
+"""Memory does not grow with the number of requests.
 
 Counted are the blocks that Python's allocator has given out, after all cycles were collected: any leak leaves at least
 one of them for each request, session or failure. What is remembered on purpose has its bounds made small, so that

@@ -1,4 +1,4 @@
-"""Connections to the TLS listeners that never shake hands, and listeners without file descriptors."""
+"""TLS connections without a handshake, and listeners without file descriptors."""
 
 import contextlib
 import json

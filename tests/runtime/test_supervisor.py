@@ -1,4 +1,4 @@
-"""A worker that dies is followed by another one, and where that cannot start the rest of the service goes on."""
+"""The supervisor restarts workers that exit, while the others serve."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The listeners that speak TLS: what they speak, with whom, and how they change their certificates."""
+"""TLS listeners: protocols, client certificates, and certificate reloads."""
 
 import contextlib
 import json

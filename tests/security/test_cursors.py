@@ -1,4 +1,4 @@
-"""A cursor is anybody's text until it is proven to be ours (docs/security/promises.md)."""
+"""Cursors are untrusted text (docs/security/promises.md)."""
 
 import base64
 import os

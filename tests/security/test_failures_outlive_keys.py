@@ -1,4 +1,4 @@
-"""A new master key pardons nobody who guessed."""
+"""Failed attempts stay counted after a rotation of the master key."""
 
 from pathlib import Path
 

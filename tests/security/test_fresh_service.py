@@ -1,4 +1,4 @@
-"""What a stranger finds at a fresh service: nobody's account, and nothing about its inside (docs/security/promises.md)."""
+"""A fresh service has no accounts and reveals nothing about itself (docs/security/promises.md)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The codec against texts that are nearly tokens: of a random choice, and such as a fuzzer finds by what they reach."""
+"""The codec against random and fuzzed texts that are nearly tokens."""
 
 import importlib.util
 import os

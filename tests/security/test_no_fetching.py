@@ -1,4 +1,4 @@
-"""Nothing that a caller sends makes the service go anywhere."""
+"""No request makes the service connect to an address."""
 
 import base64
 import json

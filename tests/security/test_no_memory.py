@@ -1,4 +1,4 @@
-"""No worker remembers a session, and nobody gets another one's answer (docs/security/promises.md)."""
+"""Workers hold no session state, and no client gets another's response (docs/security/promises.md)."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""What is over is removed, in pieces that hold nobody up (docs/security/promises.md)."""
+"""Expired and deleted rows are removed in small batches (docs/security/promises.md)."""
 
 import asyncio
 import os

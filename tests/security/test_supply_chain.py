@@ -1,4 +1,4 @@
-"""What is installed is what was locked, and may be used (docs/security/supply-chain.md)."""
+"""Installed packages are the locked ones, with allowed licences (docs/security/supply-chain.md)."""
 
 import os
 import re

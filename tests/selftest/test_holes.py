@@ -1,4 +1,4 @@
-"""Whatever hole there is, the self test finds it: one that cannot fail would be worth nothing."""
+"""The self-test detects each of a list of real defects."""
 
 import json
 import re

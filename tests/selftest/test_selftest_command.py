@@ -1,4 +1,4 @@
-"""`doorward selftest` as an operator runs it: what is printed, how it ends, and what it leaves behind."""
+"""`doorward selftest` as an operator runs it: output, exit codes, cleanup."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The .env file: every line of it counts, or stops the start."""
+"""The .env file: each line applies, or stops the start."""
 
 from pathlib import Path
 

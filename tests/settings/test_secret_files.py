@@ -1,4 +1,4 @@
-"""Files with secrets that others can read, also where their mode cannot be changed."""
+"""Files with secrets that other users can read."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Names in an environment: which are misspelt settings, and which belong to other programs."""
+"""Names in the environment: misspelt settings, and those of other programs."""
 
 from pathlib import Path
 

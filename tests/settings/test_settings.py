@@ -1,4 +1,4 @@
-"""Settings: what is believed, what is refused, and that no refusal repeats a value."""
+"""Settings: parsing, rejected values, and errors that repeat no value."""
 
 import base64
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Keys asked for in one moment are one trip, and nobody gets anybody else's answer."""
+"""Batched look-ups: keys of one moment are one trip, and every caller gets its own results."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Slots for long work of a database, which tenants share."""
+"""Slots for long queries of a database, shared by tenants."""
 
 import asyncio
 from functools import partial

@@ -1,4 +1,4 @@
-"""What is special about PostgreSQL: refusals to start, the second wall between tenants, outages, migrations."""
+"""PostgreSQL: start checks, row-level security, outages, migrations."""
 
 import asyncio
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Connections are shared fairly, never lost, and not asked for faster than is good. The server is a made-up one."""
+"""The connection pool: fairness, recovery, back-off; with a stand-in server."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Checks of stores that many callers share."""
+"""Shared checks of stores."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What a sweep leaves in the tables of a relational store."""
+"""Rows that a sweep leaves in a relational store."""
 
 from pathlib import Path
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Machine credentials with permissions."""
+"""`/tenant/key`: API keys with permissions."""
 
 import hashlib
 from itertools import product

@@ -1,4 +1,4 @@
-"""A tenant reads what happened to it and to nobody else."""
+"""`GET /tenant/audit`: events of the calling tenant and of no other."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Users log in, are recognised, log out (API.md, section 1)."""
+"""`/auth`: login, verification and logout of users."""
 
 import time
 from pathlib import Path

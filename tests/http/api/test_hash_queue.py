@@ -1,4 +1,4 @@
-"""Requests that hash passwords: how long they may take, and what they are told where that is not enough."""
+"""Requests that hash passwords: their deadline, and the response where it is not enough."""
 
 import socket
 import threading

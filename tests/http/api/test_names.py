@@ -1,4 +1,4 @@
-"""Names that enter through the API, and names that were there before the rules (faults F9, F10, F11, F33)."""
+"""Names in requests, and existing names from before the rules (F9, F10, F11, F33)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Introspection, revocation and their description, as the standards and a real client library have them."""
+"""`/oauth`: introspection, revocation and metadata, with a real client library."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The document says what the service does, and the service does what the document says."""
+"""The OpenAPI document and the service match."""
 
 import html
 import json

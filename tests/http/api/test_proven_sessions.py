@@ -1,4 +1,4 @@
-"""Whoever proves a live session and its password is counted apart from strangers, wherever a password is asked for."""
+"""Failures of clients with a live session are counted separately, wherever a password is compared."""
 
 import base64
 import json

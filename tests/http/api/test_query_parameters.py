@@ -1,4 +1,4 @@
-"""Unknown names in queries and PATCH bodies are refused, so that a misspelled one is not taken for an absent one (N6)."""
+"""Unknown names in queries and `PATCH` bodies are rejected (N6)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tenants at their quotas, as clients see them: `MAX_USERS_PER_TENANT` and `MAX_AUDIT_BYTES_PER_TENANT`."""
+"""Tenants at their quotas: `MAX_USERS_PER_TENANT` and `MAX_AUDIT_BYTES_PER_TENANT`."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Passwords and hashes of passwords: a bcrypt string is a password, except where a tenant asks for the predecessor's rule."""
+"""Passwords and password hashes: a bcrypt string is a password, unless the tenant asks for the predecessor's rule."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Refresh tokens: rotated, forgiving for ten seconds, and merciless after."""
+"""`/auth/refresh`: rotation, grace period, reuse."""
 
 from concurrent.futures import ThreadPoolExecutor
 

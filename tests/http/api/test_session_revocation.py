@@ -1,4 +1,4 @@
-"""Whatever ends sessions ends them at once, everywhere, and nobody else's; no login slips past it."""
+"""Every revocation is immediate and complete, and affects no other session."""
 
 import time
 from collections.abc import Callable

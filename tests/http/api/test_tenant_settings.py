@@ -1,4 +1,4 @@
-"""A tenant sees and changes what counts for it, its password, and itself."""
+"""`/tenant`: settings, password and deletion."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tenants register, log in, are recognised, log out (API.md, section 1)."""
+"""`/tenant`: registration, login, verification and logout of tenants."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A tenant changes the login of a user: what stays with the user, what ends, and what the former login is (N6)."""
+"""A new `login` by `PATCH`: what stays with the user, and what is revoked (N6)."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

@@ -1,4 +1,4 @@
-"""A tenant finds its users by e-mail address, by its own name for them, and by id (N6)."""
+"""`GET /user`: search by e-mail address, `sub` and id (N6)."""
 
 from typing import Any
 

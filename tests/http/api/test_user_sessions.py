@@ -1,4 +1,4 @@
-"""A tenant sees and ends its users' sessions, and asks about many tokens at once."""
+"""`/user/{login}/sessions` and `/auth/verify/batch`: lists, revocation, batch verification."""
 
 import pytest
 

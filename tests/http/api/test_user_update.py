@@ -1,4 +1,4 @@
-"""A tenant shows, replaces and changes its users; passwords are changed by who knows them and reset by code."""
+"""`PUT` and `PATCH /user/{login}`, password change and reset."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""A tenant keeps its users (API.md, section 1)."""
+"""`/user`: create, list, search and delete users."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Users are reached by id as by login: also those whose login no path can carry through a proxy (F32)."""
+"""`/users/{userId}`: users by id, also those whose login no path can contain (F32)."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Verified e-mail addresses of users: set by the tenant, shown, and lost with the address."""
+"""`emailVerified`: set by the tenant, shown, and lost with the address."""
 
 from collections.abc import Callable
 from pathlib import Path

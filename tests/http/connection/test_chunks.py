@@ -1,4 +1,4 @@
-"""Chunked bodies: what they may have beside their data (RFC 9112, section 7.1)."""
+"""Chunked bodies and their extensions (RFC 9112, section 7.1)."""
 
 import json
 from collections.abc import Iterator

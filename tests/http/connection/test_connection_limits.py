@@ -1,4 +1,4 @@
-"""More connections than there may be: who makes room, who is refused, and what one address may hold."""
+"""Connection limits: eviction, rejection, and shares of addresses."""
 
 import contextlib
 import re

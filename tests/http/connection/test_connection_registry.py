@@ -1,4 +1,4 @@
-"""The registry of connections: its timer, who makes room for whom, and what addresses may hold."""
+"""The connection registry: its timer, eviction, and limits per address."""
 
 import asyncio
 import ipaddress

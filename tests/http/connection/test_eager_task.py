@@ -1,4 +1,4 @@
-"""What `eager.start` promises to whoever answers requests with it."""
+"""Eager execution of coroutines (`eager_task.run_eagerly`)."""
 
 import asyncio
 import contextlib

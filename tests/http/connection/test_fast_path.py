@@ -1,4 +1,4 @@
-"""The express lane and the router give the same answer to the same question, byte for byte."""
+"""The fast path and the router give the same response, byte for byte."""
 
 import json
 import os

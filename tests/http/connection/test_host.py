@@ -1,4 +1,4 @@
-"""`Host`: its syntax, HTTP/1.0 without it, and `ALLOWED_HOSTS` on both lanes."""
+"""`Host`: syntax, HTTP/1.0 without it, and `ALLOWED_HOSTS` on both lanes."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Bodies above 16 kB: whose are read, what they cost, how much memory they get, and what is answered before they come."""
+"""Bodies above 16 kB: authentication, charges, memory, and responses before they arrive."""
 
 import json
 import time

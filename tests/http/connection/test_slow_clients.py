@@ -1,4 +1,4 @@
-"""Clients that take their time, on purpose or not: each is cut off, and nobody else notices."""
+"""Slow clients are disconnected, and do not delay others."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""HTTP as strangers speak it, byte by byte: framing, limits, headers, origins, ids, connections."""
+"""HTTP/1.1 byte by byte: framing, limits, headers, origins, ids, connections."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Offers to change the protocol (RFC 9110, section 7.8): ignored, whatever they offer and whatever the request is."""
+"""Protocol upgrade offers are ignored (RFC 9110, section 7.8)."""
 
 import json
 from collections.abc import Iterator

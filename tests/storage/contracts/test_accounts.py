@@ -1,4 +1,4 @@
-"""What every store of accounts promises (`doorward.core.ports.Accounts`)."""
+"""Contract of account stores (`doorward.core.ports.AccountStore`)."""
 
 import asyncio
 import json

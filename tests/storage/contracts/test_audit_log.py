@@ -1,4 +1,4 @@
-"""What every audit log promises (`doorward.core.ports.AuditLog`)."""
+"""Contract of audit stores (`doorward.core.ports.AuditStore`)."""
 
 import asyncio
 import hashlib

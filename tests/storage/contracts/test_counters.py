@@ -1,4 +1,4 @@
-"""What every store of counters promises (`doorward.core.ports.Counters`)."""
+"""Contract of counter stores (`doorward.core.ports.CounterStore`)."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What every store of API keys and reset codes promises (`doorward.core.ports.credentials`)."""
+"""Contract of stores of API keys and reset codes (`doorward.core.ports.credentials`)."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""What every store of imports promises (`doorward.core.ports.Imports`)."""
+"""Contract of import stores (`doorward.core.ports.ImportStore`)."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""What is written to see whether a database takes writes, and what it says of the clock."""
+"""Probe rows: whether a database takes writes, and clock steps between runs."""
 
 import asyncio
 

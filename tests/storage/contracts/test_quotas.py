@@ -1,4 +1,4 @@
-"""Quotas of tenants (`MAX_USERS_PER_TENANT`, `MAX_AUDIT_BYTES_PER_TENANT`), kept by several workers."""
+"""Quotas of tenants (`MAX_USERS_PER_TENANT`, `MAX_AUDIT_BYTES_PER_TENANT`) under several workers."""
 
 import asyncio
 import json

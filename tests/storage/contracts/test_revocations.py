@@ -1,4 +1,4 @@
-"""What every store of revocations promises (`doorward.core.ports.Revocations`)."""
+"""Contract of revocation stores (`doorward.core.ports.RevocationStore`)."""
 
 import asyncio
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""The rows behind a search: pieces of logins, and logins that wait to be cut into pieces."""
+"""The search index: fragments of logins, and logins that are not indexed yet."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable

@@ -1,4 +1,4 @@
-"""What every store of sessions promises beyond opening and ending: lists, refresh, policies, keys, what goes on."""
+"""Contract of session stores: lists, refresh, policies, API keys, sessions that stay valid."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Sessions in a relational store: the rows that count, and those that a sweep removes."""
+"""Rows of sessions in a relational store: live ones, and those that a sweep removes."""
 
 from pathlib import Path
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What every store of sessions promises (`doorward.core.ports.Sessions`)."""
+"""Contract of session stores (`doorward.core.ports.SessionStore`): open, find, revoke."""
 
 import asyncio
 import os

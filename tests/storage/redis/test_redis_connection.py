@@ -1,4 +1,4 @@
-"""One connection to a Redis server, and servers that say what they should not."""
+"""Connections to a Redis server, and servers with malformed replies."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Counters in Redis, and what holds when they cannot be reached."""
+"""Counters in Redis, and limits while Redis is unavailable."""
 
 import asyncio
 from collections.abc import Awaitable

@@ -1,4 +1,4 @@
-"""A Redis whose memory is full: nothing new is opened, and what has to end ends."""
+"""A full Redis: no session is opened, and every revocation works."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

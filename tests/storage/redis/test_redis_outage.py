@@ -1,4 +1,4 @@
-"""OU1: a Redis that is gone, frozen or slow is said so within 1.5 s, and used again soon after it is back."""
+"""OU1: an unavailable or slow Redis is reported within 1.5 s, and used again soon after its return."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""DU7: what was ended stays ended, whatever a Redis forgets."""
+"""DU7: revocations survive a Redis that loses writes."""
 
 import asyncio
 import os

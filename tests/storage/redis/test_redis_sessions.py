@@ -1,4 +1,4 @@
-"""Sessions in Redis as their callers see them, on one node and on a Cluster."""
+"""Sessions in Redis, on one node and on a Cluster."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""TR9, CF1: what REDIS_URL may say, and what a Redis has to be before anything is served."""
+"""TR9, CF1: the syntax of REDIS_URL, and the start checks of a Redis server."""
 
 import asyncio
 import datetime as dt
