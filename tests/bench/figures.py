@@ -380,7 +380,7 @@ def ending(bench: Bench) -> Figure:
         "ending",
         "Ending all sessions of a user",
         "ms",
-        "`Sessions.end_user`, as DELETE /user/{login}/sessions calls it, for a user with one session and for one with "
+        "`SessionStore.revoke_user`, as DELETE /user/{login}/sessions calls it, for a user with one session and for one with "
         f"{bench.effort.sessions:,}, in turns, with a new user each round. The many sessions are copies of one session in "
         "the store. The rows of the sessions are removed later, in batches.",
         [Line.of(name, values) for name, values in found.items()],
@@ -395,7 +395,7 @@ async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]
     found: dict[int, list[float]] = {1: [], effort.sessions: []}
     try:
         for number in range(effort.rounds):
-            # Whoever is first finds the store still busy with what was filled in.
+            # The first of the two still finds the store busy with the new rows.
             users = {many: str(uuid4()) for many in sorted(found, reverse=bool(number % 2))}
             for many, user_id in users.items():
                 session = user_session(tenant_id, user_id)
@@ -413,11 +413,11 @@ async def _endings(settings: Settings, effort: Effort) -> dict[int, list[float]]
 
 
 async def _multiply(settings: Settings, session: Session, many: int) -> None:
-    """Give a user as many sessions as that, copies of the one it has; to open so many takes longer than all the rest."""
+    """Copy the session of a user `many` times in the store; opening so many takes longer than the measurement."""
     names = KeyNames.of(SessionKind.USER, session.user_id or "")
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
-            client.eval(_COPY_IN_REDIS, 2, names.session(session.id), names.index, session.id, many)
+            client.eval(_COPY_IN_REDIS, 2, names.session(session.id), names.index_key, session.id, many)
         return
     sql = _COPY.format(columns=_COPIED, id=session.id, many=many)
     place = database_of(settings)

@@ -1,4 +1,4 @@
-"""The desk every command works at: the stores that the settings name, the use cases on them, and how to answer."""
+"""Context of a command: settings, open stores and services; also output, prompts, shared options and exit codes."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from doorward.storage.transfer.tables import TableCopyInterrupted
 from doorward.stores import Stores, migrate, opened_stores
 
 DONE, FAILED, WRONG_USE, PROBLEM_FOUND = 0, 1, 2, 3
-"""The exit codes: done; cannot be done; used wrongly (click's own); looked, and found something wrong."""
+"""Exit codes: success; failure; wrong usage (of click); a check found a problem."""
 
 Result = TypeVar("Result")
 Row = Mapping[str, object]
@@ -35,7 +35,7 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """The settings, the open stores, and the services on them."""
+    """Settings, open stores, and the services on them."""
 
     settings: Settings
     stores: Stores
@@ -43,10 +43,10 @@ class CommandContext:
 
 
 def run_with_context(work: Callable[[CommandContext], Awaitable[Result]], *, create: bool = False) -> Result:
-    """Do `work` with the stores open, and return what it returns; ends the program, with a sentence, where it cannot.
+    """Run `work` with the stores open and return its result; failures end the program with an error message.
 
-    The schema is brought up first, as a start of the service would. With `create`, a database and a master key are made
-    where there are none; otherwise that is where it cannot.
+    The schema is migrated first, as at the start of the service. With `create`, a missing database and master key are
+    created; without it, they are failures.
     """
 
     def run() -> Result:
@@ -59,14 +59,14 @@ def run_with_context(work: Callable[[CommandContext], Awaitable[Result]], *, cre
 
 
 def read_settings() -> Settings:
-    """Return the settings, and log as they say, but nothing below a warning."""
+    """Return the settings, and configure logging: only warnings and errors, in the configured format."""
     settings = Settings.read()
     logs.configure("error" if settings.log_level == "error" else "warning", settings.log_format)
     return settings
 
 
 def exit_on_error(work: Callable[[], Result]) -> Result:
-    """Do `work`; what cannot be done ends the program with a sentence and not with a traceback."""
+    """Call `work`; expected errors end the program with an error message instead of a traceback."""
     try:
         return work()
     except (CannotStart, KeyChangeRefused, UnknownTenant, TableCopyInterrupted) as reason:
@@ -85,7 +85,7 @@ def exit_on_error(work: Callable[[], Result]) -> Result:
 
 
 def sentence_of(refusal: Refusal) -> str:
-    """Return the sentence of a refusal for an operator, without a period: it names a part that is full."""
+    """Return the message of a refusal for an operator, without a period; it names the part that is full."""
     if isinstance(refusal, StoreUnavailable) and refusal.full:
         return f"{refusal.full[0].upper()}{refusal.full[1:]} is full"
     if isinstance(refusal, QuotaExceeded):
@@ -105,21 +105,21 @@ async def _with_services(
 
 
 def exit_with_error(sentence: str, code: int = FAILED) -> NoReturn:
-    """End the program with a sentence on standard error."""
+    """Print an error message on standard error and end the program with `code`."""
     click.secho(sentence, err=True, fg="red")
     sys.exit(code)
 
 
 def print_done(sentence: str) -> None:
-    """Say what was done; on standard error, so that standard output holds results only."""
+    """Print what was done on standard error, so that standard output holds results only."""
     click.echo(sentence, err=True)
 
 
 @contextmanager
 def progress(label: str, size: Callable[[], int], *, quiet: bool = False) -> Iterator[Callable[[int], object]]:
-    """Show on a terminal how far something is, of `size`; the block calls what it is given with each step's size.
+    """Show a progress bar on a terminal, up to `size`; the block calls the yielded function with the size of each step.
 
-    Elsewhere, and where it has to be `quiet`, nothing is shown and the size is not asked for.
+    Without a terminal, and with `quiet`, nothing is shown and `size` is not called.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
@@ -129,7 +129,7 @@ def progress(label: str, size: Callable[[], int], *, quiet: bool = False) -> Ite
 
 
 def print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
-    """Print rows as a table, or as one JSON object a line."""
+    """Print rows as a table, or as one JSON object per line."""
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
@@ -145,7 +145,7 @@ def print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
 
 
 def print_row(row: Row, *, as_json: bool) -> None:
-    """Print one thing, a line to each of its properties, or as a JSON object."""
+    """Print one object, with one property per line, or as JSON."""
     if as_json:
         click.echo(json.dumps(row))
         return
@@ -159,7 +159,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    # What tenants wrote must not steer the terminal.
+    # Text of tenants must not control the terminal.
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value))
 
 
@@ -171,7 +171,7 @@ def format_time(milliseconds: int | None) -> str | None:
 
 
 def failures_row(failures: Failures) -> Row:
-    """Return wrong passwords in a row, until when the next attempt has to wait, and whether no wait helps."""
+    """Return the consecutive wrong passwords of an account, when it may try again, and if it is locked."""
     return {
         "wrong_passwords": failures.in_a_row,
         "waits_until": format_time(failures.blocked_until or None),
@@ -180,11 +180,11 @@ def failures_row(failures: Failures) -> Row:
 
 
 def read_secret(prompt: str, file: str | None, *, absent: str = "") -> str:
-    """Return a secret from a file, from standard input where that is no terminal, or from who types it twice.
+    """Return a secret from a file, from standard input that is not a terminal, or from a prompt that asks twice.
 
-    Never from an argument: other users of a machine can read the arguments of a process. Of a file, the first line
-    without a byte order mark; a control character in it ends the program, since it cannot be typed. `absent` is the
-    sentence where no file is given and standard input, which is no terminal, is empty.
+    Never from an argument: other users of a machine can read the arguments of a process. From a file, the first line is
+    taken, without a byte order mark; a control character in it ends the program, since it cannot be typed. `absent` is
+    the error message when no file is given and standard input is empty.
     """
     if file is not None and file != "-":
         try:
@@ -214,7 +214,7 @@ def _first_line(content: bytes) -> str:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if the operator says so; without a terminal, only with --yes."""
+    """Ask the operator, and end the program if the answer is no; without a terminal, `--yes` is required."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -224,14 +224,14 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def email(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Return an e-mail address that a tenant may be given (a click callback)."""
+    """Return the e-mail address of a tenant if it is valid (a click callback)."""
     if email_violations(value):
         raise click.BadParameter("not an e-mail address.")
     return value
 
 
 TENANT: Mapping[str, Any] = {"required": True, "metavar": "TENANT", "help": "The tenant: its id or e-mail address."}
-"""An option of commands that act on one tenant."""
+"""Option of commands that act on one tenant."""
 
 UNVERIFIED: Mapping[str, Any] = {
     "type": click.Choice([one.value for one in UnverifiedTreatment]),
@@ -239,7 +239,7 @@ UNVERIFIED: Mapping[str, Any] = {
     "show_default": True,
     "help": "New users whose e-mail address was never verified: let them in, disable them, or leave them out.",
 }
-"""An option of commands that import users."""
+"""Option of commands that import users."""
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line, for scripts.")
@@ -251,5 +251,5 @@ tenant_option = click.option("--tenant", **TENANT)
 
 
 def example(text: str) -> str:
-    """Return examples as the end of a help page, as they are."""
+    """Return examples for the end of a help page, without rewrapping."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in text.strip().splitlines())

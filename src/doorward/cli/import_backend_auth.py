@@ -1,4 +1,4 @@
-"""`doorward import`: imports accounts and sessions of other systems; here `backend-auth`, the predecessor."""
+"""`doorward import` and its command `backend-auth` for accounts and sessions of the predecessor."""
 
 import asyncio
 import json

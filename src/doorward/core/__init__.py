@@ -1,1 +1,1 @@
-"""The rules of the service, without I/O: no framework, no driver, no environment."""
+"""The rules of the service, without files, network, database or framework."""

@@ -1,4 +1,4 @@
-"""The clocks of the machine, and the detection of clock steps. Only this module reads the system time."""
+"""`system_clock`, `monotonic_clock`, and `ClockStepDetector`; only this module reads the time of the machine."""
 
 import time
 from collections.abc import Callable

@@ -1,6 +1,7 @@
-"""Memory of the process: fewer garbage collections, and the return of free memory. measurements/0061 has the figures.
+"""Memory of the process: fewer garbage collections, and the return of free memory to the system.
 
-Only glibc's allocator is configured; with others (musl, macOS) nothing happens and nothing fails.
+docs/measurements/0061 has the figures. Only glibc's allocator is configured; with others (musl, macOS) nothing happens
+and nothing fails.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Checks of requests: Host, Accept, Content-Type, query parameters."""
+"""Pure checks of Host, Accept, Content-Type and query, called by the middleware, the router and the fast path."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""Validation of request bodies: reports every field error, in field order, without repeating values."""
+"""Validation of parsed bodies against schemas: values in their types, or every field error in field order."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

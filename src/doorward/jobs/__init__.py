@@ -1,4 +1,5 @@
-"""Work that happens later: periodic tasks under a lease in the database, and dispatchers of outgoing messages.
+"""Reserved for work that happens later: periodic tasks under a lease, dispatchers of outgoing messages. No module yet.
 
-A row is written in the transaction of the change that causes it; nothing is sent inside a request.
+A row is to be written in the transaction of the change that causes it; nothing is sent inside a request. Periodic tasks
+of a single process are in `runtime/lifespan.py`.
 """

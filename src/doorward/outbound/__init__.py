@@ -1,5 +1,5 @@
-"""Connections to other servers: SMTP, other providers, webhooks.
+"""Reserved for connections to servers that are not configured stores. No module yet.
 
-The only package that opens connections to addresses that are not configured stores. It refuses addresses that are not
-public, follows no redirects, and bounds time and size.
+It will be the only package that opens such connections. It refuses addresses that are not public, follows no redirects,
+and bounds time and size.
 """

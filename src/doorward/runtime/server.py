@@ -1,4 +1,4 @@
-"""The server: one process, or several that share their ports, restarted after failures and stopped gracefully."""
+"""The server: one process, or several that share their ports; stopped gracefully."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Tenants of the self-test: creates an attacker and a victim, and removes both at the end."""
+"""`Fixture`: creates the two tenants of a self-test, removes them, and verifies that their credentials are dead."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

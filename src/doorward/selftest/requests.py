@@ -1,4 +1,4 @@
-"""Requests to any endpoint, filled with the names of given objects.
+"""`fill_request`: builds a request to any endpoint from the names of given objects.
 
 The self-test and the tests of isolation send the same attacks, which are built here.
 """

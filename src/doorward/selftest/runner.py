@@ -1,4 +1,4 @@
-"""Run of the self-test: creates the tenants, runs every check, removes the tenants."""
+"""`CATALOGUE` of all checks of the self-test, and `run_checks`, which runs them in order and reports findings."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

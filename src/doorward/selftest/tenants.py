@@ -1,4 +1,4 @@
-"""Temporary tenants of the self-test: an attacker with every kind of credential, and a victim with objects."""
+"""`Tenant`, and its two roles in the self-test: `Attacker` with every kind of credential, `Victim` with objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""API keys of a tenant: create, list, revoke."""
+"""`ApiKeyService`: create, list and revoke the API keys of a tenant."""
 
 from dataclasses import dataclass
 

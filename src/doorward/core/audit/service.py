@@ -1,4 +1,4 @@
-"""Audit events, and the audit log: pages, and verification of its hash chains."""
+"""`AuditService` and audit events: pages of the audit log, and verification of its hash chains."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""Login of tenants and users: first factor, policy, session.
+"""Login of tenants and users; every method of login goes through `flow`.
 
-`flow` is the only way to log in. A method such as `password` authenticates an account and opens no session; `issuer`
-opens sessions and knows no method.
+A method such as `password` authenticates an account and opens no session; `issuer` opens sessions and knows no method.
 """

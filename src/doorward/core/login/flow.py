@@ -1,4 +1,4 @@
-"""The login flow: first factor, policy, session."""
+"""`LoginFlow`: the order of a login: first factor, policy of the tenant, session."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

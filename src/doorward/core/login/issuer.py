@@ -1,4 +1,4 @@
-"""Sessions that do not outlive a change of the account they were issued to."""
+"""`SessionIssuer`: opens the session of an authenticated account, unless the account changed in the meantime."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The current time."""
+"""Interface of clocks; `core/clock.py` has the implementation."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Store of finished imports."""
+"""Store of finished imports from other systems, so that a repeated import reads only what changed."""
 
 from typing import Protocol
 

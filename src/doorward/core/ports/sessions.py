@@ -1,4 +1,8 @@
-"""Store of sessions."""
+"""Store of sessions.
+
+Each owner has an epoch, a random number. A session counts only while its owner's epoch is the one it was opened in, so
+replacing the epoch revokes all sessions of the owner.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol

@@ -1,7 +1,7 @@
-"""Rate limits, and waits after failed attempts.
+"""`RateLimiter`: decides whether a request or an attempt is allowed; counts in a `CounterStore` or in memory.
 
-Counters never contain a name in clear: names are hidden by an HMAC, so a reader of the store cannot see which unknown
-logins were attempted.
+Counters never contain a name in clear: names are hidden by an HMAC, so counters of unknown logins do not reveal who
+tried what.
 """
 
 import asyncio

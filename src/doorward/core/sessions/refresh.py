@@ -1,8 +1,8 @@
-"""Refresh tokens: rotated at each use, never stored; reuse revokes the session (RFC 9700).
+"""Refresh tokens: rotated at each use; the session stores their number, not the tokens; reuse revokes it (RFC 9700).
 
-A session counts the refresh tokens that were issued. The token of a generation is that number under a MAC whose key is
-derived from the master key and the session key. So it can be computed again: a retry within the grace period gets the
-same response, and a reader of the store cannot forge one.
+The token of a generation is that number under a MAC whose key is derived from the master key and the session key. So it
+can be computed again: a retry within the grace period gets the same response, and a reader of the store cannot forge
+one.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Sessions: open them, sign and verify their tokens, authenticate tenants."""
+"""`SessionService`: opens sessions, signs and verifies their tokens, authenticates callers by token or API key."""
 
 import hmac
 from dataclasses import dataclass

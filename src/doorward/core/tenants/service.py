@@ -1,4 +1,4 @@
-"""Tenants: registration, settings, password, deletion; and the actions of operators on any tenant."""
+"""`TenantService`: registration, settings, password, deletion; and the actions of operators on any tenant."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace

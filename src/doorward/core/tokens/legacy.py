@@ -1,4 +1,4 @@
-"""Tokens of the predecessor: verified while their imported sessions last, never signed.
+"""Tokens of the predecessor, backend-auth: verified while their imported sessions last, never signed.
 
 The predecessor signs with the text of its master key, a colon, and the text of the session key. Its session id is the
 owner, device and time put together. It dates tokens in milliseconds, and they expire with their session only. The form

@@ -1,4 +1,4 @@
-"""Eager coroutines: run until the first wait without a task; a coroutine with one wait never needs one."""
+"""Coroutines without a task: run at once up to their first wait; a coroutine that never waits is finished by then."""
 
 import asyncio
 import types

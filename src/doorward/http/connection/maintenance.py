@@ -1,4 +1,4 @@
-"""Maintenance listener: connections authenticated by a client certificate with an accepted common name."""
+"""Connections of the maintenance listener, which requires a client certificate; its clients may register tenants."""
 
 import asyncio
 import logging

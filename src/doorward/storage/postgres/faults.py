@@ -1,4 +1,4 @@
-"""Exceptions of asyncpg and of connections to PostgreSQL."""
+"""Tuples of exceptions to catch: those of asyncpg, and those of connections to PostgreSQL."""
 
 import asyncpg
 
