@@ -33,12 +33,12 @@ FORMS: tuple[Endpoint, ...] = tuple(endpoint for endpoint in ENDPOINTS if endpoi
 
 
 def place(path: str) -> str:
-    """Return a path whose segments name nobody."""
+    """Return a path whose segments name no existing object."""
     return re.sub(r"\{\w+\}", "nobody", path)
 
 
 def fresh(service: Service) -> Tenant:
-    """Register a tenant that nobody else uses, whatever the store has seen before."""
+    """Register a new tenant under a random e-mail address."""
     return service.tenant(f"{uuid4().hex}@example.org")
 
 
@@ -160,7 +160,7 @@ def credential_for(endpoint: Endpoint, tenant: Tenant) -> str | None:
 
 
 def send(http: httpx.Client, endpoint: Endpoint, tenant: Tenant, content: bytes, **headers: str) -> httpx.Response:
-    """Send raw bytes as the body of an endpoint, with the credential it wants; segments of its path name nobody."""
+    """Send raw bytes as the body of an endpoint, with its credential and a path that names no existing object."""
     given = {"Content-Type": media(endpoint), **proof(endpoint, credential_for(endpoint, tenant)), **headers}
     return http.request(endpoint.method, place(endpoint.path), content=content, headers=given)
 

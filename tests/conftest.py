@@ -43,7 +43,7 @@ def clock() -> TurnableClock:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """The real servers of this run. Nothing is started before somebody asks for it."""
+    """Real servers of this run; each is started at its first use."""
     servers = Servers()
     yield servers
     servers.stop()

@@ -219,7 +219,7 @@ def running(
 class Process:
     """The service as an operator starts it: `python -m doorward serve` in processes of its own.
 
-    `begun` is told the id of the process as soon as there is one.
+    `begun` is called with the id of the process as soon as there is one.
     """
 
     folder: Path

@@ -71,7 +71,7 @@ class World:
         }
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what nobody else may be told."""
+        """Return the values that no other tenant may see."""
         return (
             self.tenant.id,
             str(self.user["id"]),
@@ -91,14 +91,14 @@ class World:
         )
 
     def assert_untouched(self) -> None:
-        """Look at everything through the owner's eyes, and at its log, which knows of nothing it did not do itself.
+        """Assert that the owner sees its objects unchanged, and only its own events in the audit log.
 
-        Who fails to log in as the tenant itself is the tenant's business, so that may have been told.
+        Failed logins as the tenant itself are left out: they may have been recorded.
         """
         tenant = self.tenant
         events = tenant.get("/tenant/audit", limit=500).json()["events"]
-        told = [event for event in events if (event["action"], event["outcome"]) != ("tenant.login", "failure")]
-        assert told == self.events
+        recorded = [event for event in events if (event["action"], event["outcome"]) != ("tenant.login", "failure")]
+        assert recorded == self.events
         users = [{**user, "lastActivity": 0} for user in tenant.get("/user").json()["users"]]
         assert [user["login"] for user in users] == [self.login, f"{self.login}-2"]
         assert users[0] == {**self.user, "lastActivity": 0}
@@ -119,7 +119,7 @@ class World:
         self.events[:] = [event for event in events if event["outcome"] == "success"]
 
     def assert_code_is_good(self) -> None:
-        """Use the reset code up: it was nobody else's to use."""
+        """Use up the reset code: no other tenant may have used it."""
         assert self.tenant.post("/auth/reset", {"code": self.code, "password": "new"}).status_code == 200
 
 
@@ -142,7 +142,7 @@ def masked(
 
 @dataclass(frozen=True)
 class Attacker:
-    """Another tenant of the service, with every kind of credential that somebody could try."""
+    """Another tenant of the service, with every kind of credential."""
 
     tenant: Tenant
     user_id: str

@@ -33,7 +33,7 @@ def binary() -> Path:
 def free_port() -> int:
     """Return a port that is free, as is the one 10,000 further on, where a Cluster's node listens for the others."""
     while True:
-        # Below the ports that systems give to clients, so that nobody gets it by chance meanwhile.
+        # Below the ports that systems give to clients, so that no client is given it by chance meanwhile.
         port = random.randrange(10_000, 22_000)
         places = [("127.0.0.1", port), ("127.0.0.1", port + 10_000)]
         with contextlib.suppress(OSError), socket.create_server(places[0]), socket.create_server(places[1]):

@@ -34,7 +34,7 @@ def _connect(port: int) -> socket.socket:
 
 
 class Slow:
-    """One slow sender: of a head or of a body, a byte at a time; whenever it is cut off it begins anew."""
+    """One slow sender: of a head or of a body, a byte at a time; it connects again whenever it is cut off."""
 
     def __init__(self, port: int, story: tuple[bytes, bytes]) -> None:
         self._port = port

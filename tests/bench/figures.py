@@ -276,7 +276,7 @@ def _looks(found: dict[str, list[float]]) -> str:
 
 
 def flood(bench: Bench) -> Figure:
-    """Latency of verify while nobody else asks, and while 50 times more logins arrive than can be hashed."""
+    """Latency of verify alone, and while 50 times more logins arrive than can be hashed."""
     seconds = bench.effort.seconds
     core = machine.cores()[0]
     found: dict[str, list[float]] = {}
@@ -320,7 +320,7 @@ def flood(bench: Bench) -> Figure:
 
 
 def crowd(bench: Bench) -> Figure:
-    """Latency of verify while nobody else is there, and among thousands who say nothing or are slow to say it."""
+    """Latency of verify alone, and among thousands of silent or slow connections."""
     effort = bench.effort
     found: dict[str, list[float]] = {}
     ratios: list[float] = []

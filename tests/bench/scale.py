@@ -50,7 +50,7 @@ def _loading(file: Path, *tables: str) -> Iterator[sqlite3.Connection]:
         for _, sql in indexes:
             connection.execute(sql)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    # Or else whoever syncs first, in the midst of measuring, waits for all of this.
+    # Otherwise the first sync during the measurement waits for all of this.
     with file.open("rb") as written:
         os.fsync(written.fileno())
 

@@ -75,7 +75,7 @@ SETUPS = (SQLITE, Setup("PostgreSQL", _postgresql, 2.3), Setup("SQLite and Redis
 
 @dataclass
 class Server:
-    """A server that runs. `group` is its process group, 0 where it is somebody else's and its CPU cannot be told."""
+    """A server that runs. `group` is its process group, 0 if it was not started here and its CPU cannot be read."""
 
     name: str
     port: int
