@@ -258,7 +258,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search tenants of a hundred users as those of a million are searched, and take each tenant by itself."""
     bounds = {"_FEW_LOGINS": 10, "_MOST_CANDIDATES": 15, "_MOST_STEPS": 20, "_TENANTS_PER_ROUND": 1}
     for name, value in bounds.items():
-        monkeypatch.setattr(f"doorward.storage.relational.accounts.{name}", value)
+        monkeypatch.setattr(f"doorward.storage.relational.login_search.{name}", value)
 
 
 async def kept_users(accounts: AccountStore, logins: Iterable[str]) -> dict[str, User]:

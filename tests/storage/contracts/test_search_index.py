@@ -64,8 +64,8 @@ def cut(login: str) -> set[tuple[str, str]]:
 @pytest.fixture
 def accounts(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> RelationalAccountStore:
     """Accounts that take each tenant by itself, and ten logins for many."""
-    monkeypatch.setattr("doorward.storage.relational.accounts._FEW_LOGINS", 10)
-    monkeypatch.setattr("doorward.storage.relational.accounts._TENANTS_PER_ROUND", 1)
+    monkeypatch.setattr("doorward.storage.relational.login_search._FEW_LOGINS", 10)
+    monkeypatch.setattr("doorward.storage.relational.login_search._TENANTS_PER_ROUND", 1)
     accounts = workers.one.accounts
     assert isinstance(accounts, RelationalAccountStore)
     return accounts
@@ -137,7 +137,7 @@ async def test_T6_users_of_a_former_version_are_taken_over_batch_by_batch(
     await step(accounts, first.waiting)
     assert (first.waiting(), first.taken()) == (set(ordered[BATCH : 2 * BATCH]), ordered[2 * BATCH - 1])
     # A worker that is late takes nothing back.
-    await accounts._index_page(tenant_id, "", BATCH)
+    await accounts._login_search._index_page(tenant_id, "", BATCH)
     assert first.taken() == ordered[2 * BATCH - 1]
     while await accounts.index_logins(limit=BATCH):
         pass
@@ -180,7 +180,7 @@ async def test_T6_a_user_who_is_deleted_while_it_is_brought_in_leaves_no_row(
     if step == "taken over":
         first.set_taken("''")
         first.forget_waiting()
-        bringing_in: Coroutine[Any, Any, object] = accounts._index_page(tenant_id, "", BATCH)
+        bringing_in: Coroutine[Any, Any, object] = accounts._login_search._index_page(tenant_id, "", BATCH)
     else:
         bringing_in = accounts._db.write(Step("index_logins", batch), Step("forget_indexed", batch))
     name = rows.settings.database_url.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""`AccountStore` on a relational database: tenants and users, their search, and the removal of deleted tenants."""
+"""`AccountStore` on a relational database: tenants and users, and the removal of deleted tenants."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -9,21 +9,13 @@ from doorward.core.normalization import canonical
 from doorward.core.ports import Events, RevocationScope, SessionPolicy, SessionStore, UserMatches
 from doorward.storage.relational.database import Database, Row, Step, audit_steps
 from doorward.storage.relational.email_keys import email_key
+from doorward.storage.relational.login_search import LAST_LOGIN_KEY, LoginSearch
 from doorward.storage.relational.sessions import policy_steps, revocation_steps
 from doorward.storage.relational.user_quota import UserQuota
 
 _BATCH = 500
-# Sorts after every login: no login contains it, since it is not visible.
-_LAST_KEY = "\U0010ffff"
 # Appended to a login, the next possible key: only NUL sorts before it, which no login contains.
 _NEXT = "\x01"
-# As in the triggers of the schema and in `index_logins`.
-_FRAGMENT_LENGTH = 6
-# Figures: docs/measurements/0060-user-search.md.
-_FEW_LOGINS = 1_000
-_MOST_CANDIDATES = 4_000
-_MOST_STEPS = 10_000
-_TENANTS_PER_ROUND = 20
 _PURGE_STATEMENTS = ("api_keys", "reset_codes", "user_count", "chain", "realm", "tenant", "departed")
 
 
@@ -43,8 +35,7 @@ class RelationalAccountStore:
         self._db = database
         self._session_store = session_store
         self._quota = quota
-        self._indexed = ""
-        self._indexing = ""
+        self._login_search = LoginSearch(database)
 
     async def add_tenant(self, tenant: Tenant, *, events: Events = ()) -> bool:
         """See `AccountStore.add_tenant`."""
@@ -203,7 +194,7 @@ class RelationalAccountStore:
     async def list_users(self, tenant_id: str, *, after: str, limit: int, prefix: str = "") -> list[User]:
         """See `AccountStore.list_users`."""
         first = max(prefix, after + _NEXT) if after else prefix
-        values = {"tenant_id": tenant_id, "first": first, "beyond": prefix + _LAST_KEY, "limit": limit}
+        values = {"tenant_id": tenant_id, "first": first, "beyond": prefix + LAST_LOGIN_KEY, "limit": limit}
         return [_user(row) for row in await self._db.scan("list_users", values)]
 
     async def users_by_email(self, tenant_id: str, email: str, *, after: str, limit: int) -> UserMatches:
@@ -226,58 +217,12 @@ class RelationalAccountStore:
 
     async def search_users(self, tenant_id: str, *, part: str, after: str, limit: int) -> UserMatches:
         """See `AccountStore.search_users`."""
-        values = {"tenant_id": tenant_id, "after": after, "limit": limit, "pattern": f"%{_literal(part)}%"}
-        # A walk finds frequent fragments early, and covers a small tenant completely.
-        found = await self._walk(values, _FEW_LOGINS)
-        if len(found.users) == limit or not found.searched_up_to:
-            return found._replace(searched_up_to="")
-        for piece in _fragments(part):
-            bounds = {"piece": piece, "beyond": piece + _LAST_KEY}
-            counted = await self._db.scan(
-                "count_candidates", {"tenant_id": tenant_id, "most": _MOST_CANDIDATES, **bounds}
-            )
-            if counted and counted[0][0] < _MOST_CANDIDATES:
-                return UserMatches([_user(row) for row in await self._db.scan("search_users", values | bounds)])
-        found = await self._walk(values, _MOST_STEPS)
-        return found._replace(searched_up_to="") if len(found.users) == limit else found
-
-    async def _walk(self, values: Mapping[str, object], steps: int) -> UserMatches:
-        last = await self._login_ahead(values, steps)
-        rows = await self._db.scan("walk_users", {**values, "last": last or _LAST_KEY})
-        return UserMatches([_user(row) for row in rows], last)
-
-    async def _login_ahead(self, values: Mapping[str, object], steps: int) -> str:
-        place = {"tenant_id": values["tenant_id"], "after": values["after"], "steps": steps - 1}
-        rows = await self._db.scan("login_ahead", place)
-        return str(rows[0][0]) if rows else ""
+        found, searched_up_to = await self._login_search.search(tenant_id, part=part, after=after, limit=limit)
+        return UserMatches([_user(row) for row in found], searched_up_to)
 
     async def index_logins(self, *, limit: int) -> bool:
         """See `AccountStore.index_logins`."""
-        values = {"after": self._indexed, "enough": _FEW_LOGINS, "limit": _TENANTS_PER_ROUND}
-        tenants = await self._db.scan("tenants_to_index", values)
-        for tenant_id, backfilled_to, waiting in tenants:
-            if backfilled_to is not None:
-                await self._index_page(tenant_id, backfilled_to, limit)
-                return True
-            # A search walks a few logins as fast as it would use the index, and indexing many at once is cheaper.
-            if waiting >= _FEW_LOGINS or (waiting and tenant_id == self._indexing):
-                self._indexing = tenant_id
-                batch = {"tenant_id": tenant_id, "limit": limit}
-                await self._db.write(Step("index_logins", batch), Step("forget_indexed", batch))
-                return True
-            self._indexed = tenant_id
-        if len(tenants) < _TENANTS_PER_ROUND:
-            self._indexed = self._indexing = ""
-            return False
-        return True
-
-    async def _index_page(self, tenant_id: str, after: str, limit: int) -> None:
-        values = {"tenant_id": tenant_id, "after": after}
-        last = await self._login_ahead(values, limit)
-        await self._db.write(
-            Step("take_over", {**values, "last": last or _LAST_KEY}),
-            Step("note_taken", {**values, "taken": last or None}),
-        )
+        return await self._login_search.index(limit=limit)
 
     async def set_user_hash(self, user: User, password_hash: str) -> bool:
         """See `AccountStore.set_user_hash`."""
@@ -364,13 +309,3 @@ def _user_row(user: User) -> dict[str, Any]:
         "email_verified_at": user.email_verified_at,
         "disabled": int(user.disabled),
     }
-
-
-def _fragments(part: str) -> list[str]:
-    """Return fragments of a search term to look up until one is rare; a short term is its only fragment."""
-    last = max(0, len(part) - _FRAGMENT_LENGTH)
-    return [part[start : start + _FRAGMENT_LENGTH] for start in dict.fromkeys((last, 0, last // 2))]
-
-
-def _literal(part: str) -> str:
-    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
